@@ -1,0 +1,33 @@
+# demo, test, check, chaos, bench; nothing else to remember.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check chaos bench clean constraints
+
+$(READY): constraints.txt pyproject.toml client/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e client -e .
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -m "not chaos"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo-data dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Resolves the ranges of both pyprojects anew; needs uv on the PATH.
+constraints:
+	uv pip compile pyproject.toml client/pyproject.toml --extra embedded --group dev --generate-hashes \
+		--universal --python-version 3.11 --no-emit-index-url --no-emit-package llmtrace --no-header \
+		--output-file constraints.txt

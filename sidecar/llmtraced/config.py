@@ -1,0 +1,161 @@
+"""All an operator can change, read once: defaults, file, environment, flags, later ones winning.
+
+Invariant: a wrong value or an unknown key ends the start with one line that names it; an unknown
+name in the environment is a warning, because Kubernetes adds its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta
+
+from llmtrace.protocol import DEFAULT_SOCKET, MAX_LINE_BYTES
+from llmtraced.errors import ConfigError
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+DEFAULT_FILE = Path("/etc/llmtraced/llmtraced.toml")
+PREFIX = "LLMTRACE_"
+ALIASES = {"SOCKET": "socket_path"}
+"""Names in the environment that are shorter than their setting."""
+CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS"}
+"""Names that mean something to the client or to the tests, and nothing to the daemon."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting. Units live in the names."""
+
+    socket_path: str = DEFAULT_SOCKET
+    socket_mode: Annotated[str, Meta(pattern="^0?[0-7]{3}$")] = "0660"
+    socket_group: str = ""
+
+    clickhouse_url: str = "chdb:///var/lib/llmtraced/clickhouse"
+    ttl_days: Annotated[int, Meta(ge=0)] = 90
+    insert_timeout_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    inserts_in_flight: Annotated[int, Meta(ge=1, le=16)] = 2
+    retry_first_seconds: Annotated[float, Meta(gt=0)] = 0.1
+    retry_cap_seconds: Annotated[float, Meta(gt=0)] = 30.0
+
+    spool_dir: str = "/var/lib/llmtraced/spool"
+    spool_max_bytes: Positive = 10 << 30
+    spool_reserve_bytes: Annotated[int, Meta(ge=0)] = 256 << 20
+    on_full: Literal["block", "drop_oldest"] = "block"
+    fsync: bool = True
+    group_interval_ms: Annotated[float, Meta(ge=0, le=1000)] = 2.0
+    batch_max_rows: Positive = 10_000
+    batch_max_bytes: Positive = 32 << 20
+    batch_max_age_seconds: Annotated[float, Meta(gt=0)] = 1.0
+    spool_ephemeral: bool = False
+    drain_timeout_seconds: Seconds = 20.0
+
+    max_line_bytes: Annotated[int, Meta(ge=1024)] = MAX_LINE_BYTES
+    max_inflight_bytes: Positive = 256 << 20
+    max_connections: Positive = 4096
+
+    orphan_grace_seconds: Seconds = 60.0
+    session_memory_seconds: Seconds = 24 * 3600.0
+    dead_letters_max_bytes: Positive = 1 << 30
+    dead_letters_max_age_days: Positive = 30
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> tuple[Config, list[str]]:
+    """Return the settings in force, and warnings about names in the environment.
+
+    ``file`` must exist when given; the default file may be absent. Raises ConfigError with one
+    line that names the source, the setting and what is wrong with it.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    if file is not None or DEFAULT_FILE.exists():
+        path = file or DEFAULT_FILE
+        for name, value in _read_toml(path).items():
+            values[name], sources[name] = value, str(path)
+    warnings = []
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable[len(PREFIX) :] in CLIENT_ONLY:
+            continue
+        short = variable[len(PREFIX) :]
+        name = ALIASES.get(short, short.lower())
+        if name not in Config.__struct_fields__:
+            warnings.append(f"{variable} is no setting and is ignored")
+            continue
+        values[name], sources[name] = text, variable
+    if "clickhouse_url" not in values:
+        url = _deployed_clickhouse(environment)
+        if url:
+            values["clickhouse_url"], sources["clickhouse_url"] = url, "CLICKHOUSE_ENDPOINT"
+    for name, value in (flags or {}).items():
+        if value is not None:
+            values[name], sources[name] = value, f"--{name.replace('_', '-')}"
+    return _convert(values, sources), warnings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
+    for name in values:
+        if name not in Config.__struct_fields__:
+            raise ConfigError(f"{sources[name]}: unknown setting `{name}`")
+    types = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    converted = {}
+    for name, value in values.items():
+        try:
+            # Lax, since flags and the environment are text; TOML's own types pass unchanged.
+            converted[name] = msgspec.convert(value, types[name], strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{sources[name]}: `{name}`: {error}") from None
+    return Config(**converted)
+
+
+def _deployed_clickhouse(environment: Mapping[str, str]) -> str:
+    """Return the URL that the variables of existing deployments make up; empty without them.
+
+    ``CLICKHOUSE_ENDPOINT`` is a URL, ``host:port`` or a bare host; the last two are without TLS.
+    """
+    endpoint = environment.get("CLICKHOUSE_ENDPOINT", "").strip()
+    if not endpoint:
+        return ""
+    parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+    try:
+        port = parts.port or (8443 if parts.scheme == "https" else 8123)
+    except ValueError:
+        raise ConfigError(f"CLICKHOUSE_ENDPOINT: the port of `{parts.hostname}` is no number") from None
+    user = environment.get("CLICKHOUSE_USERNAME") or parts.username or ""
+    password = environment.get("CLICKHOUSE_PASSWORD") or parts.password or ""
+    database = environment.get("CLICKHOUSE_DATABASE") or parts.path.strip("/")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
+    return urlunsplit((parts.scheme, f"{credentials}{host}:{port}", f"/{database}", parts.query, ""))
+
+
+def masked(url: str) -> str:
+    """Return the URL with its password replaced, for logs and `check`."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))

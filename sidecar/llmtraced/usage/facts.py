@@ -1,0 +1,89 @@
+"""What an exchange says about itself, in one shape for every provider.
+
+Invariant: ``None`` is "not reported", 0 is "reported as 0"; nothing here is a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+UsageSource = Literal["reported", "partial", "unknown"]
+UsageCheck = Literal["ok", "mismatch", ""]
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP exchange as it was received. Payloads are raw JSON; ``b""`` is absent."""
+
+    provider: str = ""
+    """What the sender called the provider: a hint, and sometimes wrong; the shape decides."""
+    url: str = ""
+    status_code: int = 0
+    request: bytes = b""
+    response: bytes = b""
+    stream: str = ""
+    """The streamed answer as text: SSE, NDJSON, a JSON array, or Bedrock's events as SSE."""
+    headers: Mapping[str, str] | None = None
+
+
+class PricedUsage(msgspec.Struct, kw_only=True):
+    """Token counts that one model's price applies to. ``input`` includes cache reads and writes."""
+
+    model: str = ""
+    """Empty: the exchange's own model."""
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    """Of ``cache_write``, what is kept for an hour and costs more."""
+    reasoning: int = 0
+    input_audio: int = 0
+    output_audio: int = 0
+    cache_audio_read: int = 0
+
+
+class Facts(msgspec.Struct, kw_only=True):
+    """What could be read of an exchange. Token counts follow SPEC section 4."""
+
+    provider: str = ""
+    """By URL and shape; empty where neither tells."""
+    model: str = ""
+    """The reply's, else the request's, else the URL's (corpus README, rule 7)."""
+    request_model: str = ""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    usage_json: bytes = b""
+    """The provider's own usage object as JSON, whole; of a stream the one that counts."""
+    usage_source: UsageSource = "unknown"
+    usage_check: UsageCheck = ""
+    priced: list[PricedUsage] = msgspec.field(default_factory=list)
+    """What cost is computed from: one entry, or one per iteration (Anthropic)."""
+    cost_usd: float | str | None = None
+    """The provider's own cost where it reports one, as it wrote it."""
+
+    has_error: bool = False
+    """The body, or an event of the stream, carries an error that is not null."""
+    error_type: str = ""
+    error_message: str = ""
+
+    finish_reason: str = ""
+    service_tier: str = ""
+    provider_request_id: str = ""
+    is_batch: bool = False
+    call_type: str = ""
+    """``embedding``, ``rerank``, … where URL or shape tell; empty otherwise."""
+
+    is_stream: bool = False
+    stream_complete: bool = True
+    """False: the stream ended without its terminal event."""
+    response: bytes = b""
+    """The response object that a streamed answer's events make up, as JSON."""
