@@ -37,6 +37,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     socket_mode: Annotated[str, Meta(pattern="^0?[0-7]{3}$")] = "0660"
     socket_group: str = ""
 
+    admin: str | None = None
+    """``unix:/path``, ``host:port``, or empty for none. Unset: ``admin.sock`` beside the record socket."""
+
     clickhouse_url: str = "chdb:///var/lib/llmtraced/clickhouse"
     ttl_days: Annotated[int, Meta(ge=0)] = 90
     insert_timeout_seconds: Annotated[float, Meta(gt=0)] = 60.0
@@ -67,6 +70,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def admin_address(self) -> str:
+        if self.admin is None:
+            return f"unix:{Path(self.socket_path).with_name('admin.sock')}"
+        return self.admin
 
 
 def load(

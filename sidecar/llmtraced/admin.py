@@ -1,0 +1,69 @@
+"""The admin address: is it alive, can it take records, what has it counted.
+
+Invariant: nothing here waits for the store, and nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from llmtraced.errors import ConfigError
+from llmtraced.listener import bind
+from llmtraced.status import Status
+
+UNIX = "unix:"
+
+
+class Admin:
+    """An HTTP server beside the record socket."""
+
+    def __init__(self, address: str, mode: int, status: Callable[[], Awaitable[Status]]) -> None:
+        self._address = address
+        self._mode = mode
+        self._status = status
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen, unless the address is empty. Raises ConfigError."""
+        if not self._address:
+            return
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/v1/status", self._show)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await self._site(self._runner).start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._address.startswith(UNIX):
+            with contextlib.suppress(OSError):
+                Path(self._address.removeprefix(UNIX)).unlink(missing_ok=True)  # noqa: ASYNC240 -- one unlink, at the end
+
+    def _site(self, runner: web.AppRunner) -> web.BaseSite:
+        if self._address.startswith(UNIX):
+            return web.SockSite(runner, bind(Path(self._address.removeprefix(UNIX)), self._mode, ""))
+        host, colon, port = self._address.rpartition(":")
+        if not colon or not port.isdigit():
+            raise ConfigError(f"admin: `{self._address}` is neither unix:/path nor host:port")
+        return web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port))
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        status = await self._status()
+        said = status.spool or "ready"
+        if status.store:
+            said += f"; records wait in the spool, since the store is not taking them: {status.store}"
+        return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
+
+    async def _show(self, _: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(await self._status()), content_type="application/json")

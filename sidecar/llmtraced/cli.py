@@ -1,0 +1,130 @@
+"""``llmtraced``: serve, migrate, check.
+
+Invariant: whatever is wrong with the settings is said in one line that names it, with exit code 2.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from llmtraced import __version__, config, log, migrations
+from llmtraced.errors import ConfigError, LlmtracedError
+from llmtraced.store import Store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The llmtrace daemon: lands every LLM call exactly once in ClickHouse.",
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; /etc/llmtraced/llmtraced.toml where it exists.")
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any setting by its name; wins over file and environment."
+    ),
+]
+Socket = Annotated[str | None, typer.Option(help="Where senders connect (LLMTRACE_SOCKET).")]
+ClickHouse = Annotated[
+    str | None, typer.Option(help="chdb:///path or http(s)://user:password@host:port/database.")
+]
+SpoolDir = Annotated[str | None, typer.Option(help="Where records wait for the store.")]
+
+
+def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) -> config.Config:
+    values = dict(flags)
+    for assignment in assignments or []:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: NAME=VALUE is wanted")
+        values[name.strip().replace("-", "_")] = value
+    settings, warnings = config.load(file, flags=values)
+    log.configure(settings.log_format, settings.log_level)
+    for warning in warnings:
+        structlog.get_logger(__name__).warning(warning)
+    return settings
+
+
+@app.command()
+def serve(
+    file: ConfigFile = None,
+    socket: Socket = None,
+    clickhouse_url: ClickHouse = None,
+    spool_dir: SpoolDir = None,
+    settings: Setting = None,
+) -> None:
+    """Take records from the socket and land them in the store, until SIGTERM."""
+    from llmtraced.daemon import serve as run
+
+    chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
+    raise typer.Exit(run(chosen))
+
+
+@app.command()
+def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings: Setting = None) -> None:
+    """Create or bring up to date the tables of the store, and set their TTL."""
+    chosen = _settings(file, settings, clickhouse_url=clickhouse_url)
+    store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)
+    done = migrations.apply(store, migrations.Layout(ttl_days=chosen.ttl_days))
+    for sentence in done or ["nothing to do"]:
+        typer.echo(sentence)
+    store.close()
+
+
+@app.command()
+def check(
+    file: ConfigFile = None,
+    socket: Socket = None,
+    clickhouse_url: ClickHouse = None,
+    spool_dir: SpoolDir = None,
+    settings: Setting = None,
+) -> None:
+    """Print the settings in force, secrets masked, and test the store."""
+    from llmtraced.batch import LOSS_COLUMNS
+    from llmtraced.rows import COLUMNS
+    from llmtraced.shipper import LOSSES, TRACES
+
+    chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
+    for name in config.Config.__struct_fields__:
+        value = getattr(chosen, name)
+        typer.echo(f"{name} = {config.masked(value) if name.endswith('_url') else value}")
+    store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)
+    typer.echo(f"store: ClickHouse {store.version()}")
+    missing = migrations.check(store, {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS})
+    if missing and store.is_embedded:
+        typer.echo("store: `llmtraced serve` will create its tables")
+    elif missing:
+        raise LlmtracedError("; ".join(missing))
+    store.close()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llmtraced {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Nothing to do without a command."""
+
+
+def main() -> None:
+    """Run, and turn what operators have to act on into one line."""
+    try:
+        app()
+    except LlmtracedError as error:
+        typer.echo(f"llmtraced: {error}", err=True)
+        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+
+
+if __name__ == "__main__":
+    main()

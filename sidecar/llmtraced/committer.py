@@ -1,0 +1,220 @@
+"""Group commit: lines that arrive together reach the disk by one write and one sync.
+
+Invariant: ``on_durable`` is called for a run of lines only after the spool has synced them, in
+the order in which they were added. A failing disk makes the committer wait and try again; it
+never drops a line and never ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from llmtraced.admission import Admission
+from llmtraced.clock import Clock
+from llmtraced.config import Config
+from llmtraced.errors import SpoolBroken
+from llmtraced.retry import Backoff
+from llmtraced.spool import Entry, Group, Segment, SessionState, Spool
+
+GROUP_BYTES = 8 << 20
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class Run(msgspec.Struct):
+    """A run of lines of one sender that waits for its group."""
+
+    entry: Entry
+    pieces: list[bytes | bytearray]
+    orphan: str = ""
+    over: bytes = b""
+
+
+class Committer:
+    """The one writer of the spool; everything that changes it passes here."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        config: Config,
+        admission: Admission,
+        clock: Clock,
+        *,
+        on_durable: Callable[[list[Entry]], None],
+        on_sealed: Callable[[], None],
+    ) -> None:
+        self._spool = spool
+        self._config = config
+        self._admission = admission
+        self._clock = clock
+        self._on_durable = on_durable
+        self._on_sealed = on_sealed
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._runs: deque[Run] = deque()
+        self._hellos: dict[bytes, SessionState] = {}
+        self._added = 0
+        self._committed = 0
+        self._wake = asyncio.Event()
+        self._progress = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_start = 0.0
+        self._backoff = Backoff(first=0.05, cap=5.0)
+        self.broken = ""
+        """Why nothing can be made durable at the moment; empty while all is well."""
+
+    def add(self, run: Run) -> None:
+        """Take a run of lines; the caller gave the pieces away."""
+        self._runs.append(run)
+        self._added += 1
+        self._admission.pending += run.entry.size
+        self._wake.set()
+
+    def hello(self, session: bytes, state: SessionState) -> None:
+        """Remember a session with the next group."""
+        self._hellos[session] = state
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Return when everything added so far is durable."""
+        target = self._added
+        while self._committed < target:
+            self._progress.clear()
+            await self._progress.wait()
+
+    async def on_writer(self, action: Callable[..., T], *arguments: object) -> T:
+        """Run something that changes the spool, in the writer's turn. Raises SpoolBroken."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, action, *arguments)
+
+    async def run(self) -> None:
+        """Commit and seal until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._pause()
+            while self._runs or self._hellos:
+                await self._commit()
+            await self.seal_if_due()
+
+    async def seal_if_due(self, *, now: bool = False) -> None:
+        """Seal the open segment if it is full or old enough, or at once."""
+        segment = self._spool.open
+        if segment is None or not segment.rows:
+            return
+        wait = 0.0 if now else seal_in(segment, self._config, self._clock.now_us())
+        if wait > 0:
+            self._wake_in(wait)
+            return
+        try:
+            await self.on_writer(self._spool.seal, self._clock.now_us())
+        except SpoolBroken as error:
+            self._fails(error)
+            self._wake_in(self._backoff.failed())
+        else:
+            self._on_sealed()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._writer.shutdown()
+
+    async def _pause(self) -> None:
+        """Keep the group interval, so that a trickle does not sync a thousand times a second."""
+        loop = asyncio.get_running_loop()
+        early = self._last_start + self._config.group_interval_ms / 1000 - loop.time()
+        if early > 0:
+            await asyncio.sleep(early)
+        self._last_start = loop.time()
+
+    async def _commit(self) -> None:
+        runs = self._next_runs()
+        group = Group(
+            received_us=self._clock.now_us(),
+            first_row=0,
+            entries=merged([run.entry for run in runs]),
+            hellos=self._hellos,
+            orphans=[run.orphan for run in runs if run.orphan],
+            over=[run.over for run in runs if run.over],
+        )
+        self._hellos = {}
+        pieces = [piece for run in runs for piece in run.pieces]
+        while True:
+            try:
+                await self.on_writer(self._spool.append, group, pieces, self._clock.now_us())
+                break
+            except SpoolBroken as error:
+                self._fails(error)
+                self._on_sealed()  # the segment that failed is closed, and can be shipped
+                await asyncio.sleep(self._backoff.failed())
+        self._succeeds()
+        self._committed += len(runs)
+        self._admission.pending -= sum(run.entry.size for run in runs)
+        self._progress.set()
+        self._on_durable([run.entry for run in runs])
+        await self.seal_if_due()
+
+    def _next_runs(self) -> list[Run]:
+        """Take what fits in one group and in the open segment; at least one run."""
+        segment = self._spool.open
+        room = self._config.batch_max_rows - (segment.rows if segment else 0)
+        runs: list[Run] = []
+        rows = size = 0
+        while self._runs:
+            entry = self._runs[0].entry
+            if runs and (rows + entry.lines > room or size + entry.size > GROUP_BYTES):
+                break
+            runs.append(self._runs.popleft())
+            rows += entry.lines
+            size += entry.size
+        return runs
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+
+    def _fails(self, error: SpoolBroken) -> None:
+        if not self.broken:
+            log.error(
+                "the spool cannot be written to; nothing is acknowledged until it can", error=str(error)
+            )
+        self.broken = str(error)
+
+    def _succeeds(self) -> None:
+        if self.broken:
+            log.info("the spool can be written to again")
+        self.broken = ""
+        self._backoff.succeeded()
+
+
+def seal_in(segment: Segment, config: Config, now_us: int) -> float:
+    """Return in how many seconds a segment with lines has to be sealed; 0 or less is now."""
+    if segment.rows >= config.batch_max_rows or segment.line_bytes >= config.batch_max_bytes:
+        return 0.0
+    return config.batch_max_age_seconds - (now_us - segment.first_us) / 1e6
+
+
+def merged(entries: list[Entry]) -> list[Entry]:
+    """Join neighbours of one sender, so that a thousand one-way senders cost one entry."""
+    out: list[Entry] = []
+    for entry in entries:
+        last = out[-1] if out else None
+        if last is None or not _joins(last, entry):
+            out.append(msgspec.structs.replace(entry))
+            continue
+        last.lines += entry.lines
+        last.size += entry.size
+    return out
+
+
+def _joins(last: Entry, entry: Entry) -> bool:
+    follows = not last.session or last.first + last.lines == entry.first
+    same = (last.kind, last.session, last.repeats) == (entry.kind, entry.session, entry.repeats)
+    return same and follows and last.kind != 1  # an oversize line keeps its own full size

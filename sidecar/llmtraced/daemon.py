@@ -1,0 +1,275 @@
+"""The daemon: its rooms, wired together, from start to drain.
+
+Invariant: the socket opens only when lines can be made durable; the store's absence delays
+nothing; and whatever ends the process, the spool holds what was acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+
+from llmtraced import __version__, migrations
+from llmtraced.admin import Admin
+from llmtraced.admission import Admission
+from llmtraced.batch import LOSS_COLUMNS, OwnLine, Preparer
+from llmtraced.clock import Clock
+from llmtraced.committer import Committer, Run
+from llmtraced.config import Config, masked
+from llmtraced.cost import Pricer
+from llmtraced.errors import SpoolBroken, StoreBusy
+from llmtraced.listener import Listener
+from llmtraced.log import Recurring
+from llmtraced.orphans import Orphan, orphans
+from llmtraced.retry import Backoff
+from llmtraced.rows import COLUMNS, RowBuilder
+from llmtraced.shipper import LOSSES, TRACES, Shipper
+from llmtraced.spool import Damage, Entry, EntryKind, Files, Spool
+from llmtraced.status import Status, counters
+from llmtraced.store import Store
+
+HOUSEKEEPING_SECONDS = 1.0
+ENDED_MEMORY_SECONDS = 300.0
+"""A session that has ended is remembered until its sender cannot be repeating the end any more."""
+
+log = structlog.get_logger(__name__)
+
+
+class Daemon:
+    """One daemon over one spool folder."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or Clock()
+        self.files = Files(Path(config.spool_dir))
+        self.spool = Spool(self.files, fsync=config.fsync)
+        self.store = Store(config.clickhouse_url, timeout_seconds=config.insert_timeout_seconds)
+        self.builder = RowBuilder(Pricer())
+        self.admission = Admission(config.max_inflight_bytes)
+        self.committer = Committer(
+            self.spool,
+            config,
+            self.admission,
+            self.clock,
+            on_durable=lambda entries: self.listener.durable(entries),
+            on_sealed=lambda: self.shipper.wake(),
+        )
+        self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
+        host = socket.gethostname()
+        self.shipper = Shipper(
+            self.spool,
+            self.committer,
+            self.store,
+            Preparer(self.builder, lambda: self.spool.state.snapshot.sessions, host),
+            config,
+            self.admission,
+            self.clock,
+            on_refused=self.listener.refused,
+            on_settled=self._room,
+        )
+        mode = int(config.socket_mode, 8)
+        self.admin = Admin(config.admin_address, mode, self.status)
+        self.started_us = self.clock.now_us()
+        self.stopping = asyncio.Event()
+        self._recurring = Recurring()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> int:
+        """Serve until SIGTERM or SIGINT, drain, and return the exit code.
+
+        Raises ConfigError where the start is impossible.
+        """
+        loop = asyncio.get_running_loop()
+        self.files.lock()
+        try:
+            self._recover()
+            if self.store.is_embedded:
+                await loop.run_in_executor(None, self._migrate)
+            await self.listener.start()
+            await self.admin.start()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stopping.set)
+            self._start_tasks()
+            log.info("ready", version=__version__, socket=self.config.socket_path, pid=os.getpid())
+            ready()
+            await self.stopping.wait()
+            await self._drain()
+        finally:
+            await self._close()
+        return 0
+
+    async def status(self) -> Status:
+        """Return the counters at one moment, which the writer's thread gives."""
+        counted = await self.committer.on_writer(counters, self.spool)
+        return Status(
+            version=__version__,
+            ready=not self.committer.broken and not self.admission.spool_full,
+            connections=self.listener.connections,
+            inserts_in_flight=self.shipper.in_flight,
+            retries=dict(self.shipper.retries),
+            store=self.shipper.trouble,
+            spool=self.committer.broken,
+            **counted,
+        )
+
+    def _recover(self) -> None:
+        damage = self.spool.recover()
+        for found in damage:
+            log.warning("recovered", segment=found.segment, what=found.what, lines=found.lines)
+        waiting = len(self.spool.segments)
+        if waiting:
+            log.info("the spool holds a backlog", segments=waiting, lines=self.spool.waiting())
+        with contextlib.suppress(SpoolBroken):  # a full disk: serve without the reserve
+            self.spool.reserve()
+        self._own([_loss_of(found) for found in damage if found.lines])
+
+    def _migrate(self) -> None:
+        """Bring an embedded store up to date; nobody else can."""
+        for done in migrations.apply(self.store, migrations.Layout(ttl_days=self.config.ttl_days)):
+            log.info(done, store=masked(self.config.clickhouse_url))
+
+    def _start_tasks(self) -> None:
+        steps = (self.committer.run(), self._ship(), self._keep_house())
+        self._tasks = [asyncio.create_task(step) for step in steps]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A room that fell down takes the daemon with it: the spool survives, a zombie would lose."""
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a part of the daemon ended", exc_info=error)
+            self.stopping.set()
+
+    async def _ship(self) -> None:
+        await self._until_migrated()
+        await self.shipper.run()
+
+    async def _until_migrated(self) -> None:
+        """Leave everything in the spool until the tables are there, and say what is missing."""
+        backoff = Backoff(first=self.config.retry_first_seconds, cap=self.config.retry_cap_seconds)
+        needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS}
+        while True:
+            try:
+                missing = await asyncio.get_running_loop().run_in_executor(
+                    None, migrations.check, self.store, needed
+                )
+            except StoreBusy as error:
+                missing = [f"{error.kind}: {error}"]
+            self.shipper.trouble = "; ".join(missing)
+            if not missing:
+                return
+            self._recurring.warn("the store is not ready; records wait in the spool", missing=missing)
+            await asyncio.sleep(backoff.failed())
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            self._room()
+            await self._give_up()
+
+    def _room(self) -> None:
+        """Stop reading while the spool has no room, and go on when it has."""
+        config, size = self.config, self.spool.size()
+        full = size >= config.spool_max_bytes or self._disk_is_full()
+        if full and not self.admission.spool_full:
+            log.error("the spool is full; senders wait until the store has taken some", bytes=size)
+        self.admission.spool_full = full
+        if not full:
+            self.listener.resume()
+
+    def _disk_is_full(self) -> bool:
+        try:
+            return self.files.free_bytes() < self.config.spool_reserve_bytes
+        except OSError:
+            return False  # the writer will find out, and says so
+
+    async def _give_up(self) -> None:
+        """Declare what never came back, and forget what nobody will ask for."""
+        now = self.clock.now_us()
+        live = self.listener.live_sessions()
+        found = await self.committer.on_writer(self._orphans, now, live)
+        self._own(found)
+
+    def _orphans(self, now_us: int, live: set[bytes]) -> list[Orphan]:
+        waiting = self.spool.waiting_by_session()
+        snapshot = self.spool.state.snapshot
+        found = orphans(
+            snapshot,
+            now_us=now_us,
+            started_us=self.started_us,
+            grace_us=int(self.config.orphan_grace_seconds * 1e6),
+            live=live,
+            waiting=waiting,
+            closed_at=self.listener.closed_at,
+        )
+        self.spool.state.forget(
+            now_us,
+            memory_us=int(self.config.session_memory_seconds * 1e6),
+            ended_memory_us=int(ENDED_MEMORY_SECONDS * 1e6),
+            busy=live | set(waiting),
+        )
+        self.listener.forget(snapshot.sessions.keys())
+        return found
+
+    def _own(self, found: list[Orphan]) -> None:
+        """Write the daemon's own lines into the spool, where everything that is stored comes from."""
+        for orphan in found:
+            line = msgspec.json.encode(orphan.line) + b"\n"
+            entry = Entry(EntryKind.OWN, b"", 0, 1, len(line))
+            self.committer.add(Run(entry, [line], orphan.call, orphan.session))
+
+    async def _drain(self) -> None:
+        """Take what has arrived, make it durable, and store what fits in the time given."""
+        loop = asyncio.get_running_loop()
+        log.info("stopping: taking what has arrived")
+        seconds = self.config.drain_timeout_seconds
+        deadline = loop.time() + seconds
+        self.listener.close_door()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.listener.stop(deadline)
+                await self.committer.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(
+                None if self.config.spool_ephemeral else max(0.0, deadline - loop.time())
+            ):
+                await self.committer.seal_if_due(now=True)
+                self.shipper.wake()
+                await self.shipper.idle()
+        waiting = self.spool.waiting()
+        log.info("stopped", lines_left_in_spool=waiting, bytes=self.spool.size() if waiting else 0)
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.admin.stop()
+        self.shipper.close()
+        self.committer.close()
+        self.store.close()
+        self.files.unlock()
+
+
+def _loss_of(damage: Damage) -> Orphan:
+    line = OwnLine(stage="spool", reason="damaged", count=damage.lines, host=socket.gethostname())
+    return Orphan(line)
+
+
+def serve(config: Config) -> int:
+    """Run a daemon until it is told to stop; return the exit code."""
+
+    async def main() -> int:
+        return await Daemon(config).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+

@@ -1,0 +1,74 @@
+"""Dead letters: lines that cannot become rows, kept with their bytes and the reason.
+
+Invariant: the dead letters of a segment are on the disk, in one file named after its batch,
+before the segment is written off; writing them again replaces them by the same.
+
+One file holds one JSON object a line. ``line`` is the text as received, or ``line_base64`` its
+bytes where they are no UTF-8; of a line over the limit both hold how it began.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+FOLDER = "dead-letters"
+
+
+class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One line that was refused. ``id`` is ``batch:row``, unique and stable."""
+
+    id: str
+    reason: str
+    detail: str = ""
+    received_us: int
+    size: int
+    """Bytes of the line as it was sent."""
+    session: str = ""
+    line_number: int = 0
+    service: str = ""
+    line: str | None = None
+    line_base64: str | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def with_line(letter: DeadLetter, line: bytes) -> DeadLetter:
+    """Return the letter with its bytes, as text where that loses nothing."""
+    try:
+        letter.line = line.decode()
+    except UnicodeDecodeError:
+        letter.line_base64 = base64.b64encode(line).decode()
+    return letter
+
+
+def write(spool_dir: Path, batch: str, letters: Iterable[DeadLetter]) -> None:
+    """Put a batch's dead letters on the disk. Raises OSError, and is to be called again then."""
+    folder = spool_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{batch}.tmp"
+    with temporary.open("wb") as stream:
+        for letter in letters:
+            stream.write(_encode(letter) + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(folder / f"{batch}.ndjson")
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(spool_dir: Path) -> list[DeadLetter]:
+    """Return all dead letters, oldest first."""
+    letters: list[DeadLetter] = []
+    for path in (spool_dir / FOLDER).glob("*.ndjson"):
+        lines = path.read_bytes().split(b"\n")
+        letters += [msgspec.json.decode(line, type=DeadLetter) for line in lines if line]
+    return sorted(letters, key=lambda letter: letter.received_us)

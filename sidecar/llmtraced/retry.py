@@ -1,0 +1,116 @@
+"""When to try again, and with which rows. Pure: the caller brings clock, dice and store.
+
+Invariant: no row is offered again while it may have landed, unless the table was asked first;
+no row is given up unless it was refused alone.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Callable, Iterable
+
+import msgspec
+import xxhash
+
+from llmtraced.errors import BatchRejected, StoreBusy
+
+
+class Backoff:
+    """Exponential, with jitter, for ever."""
+
+    def __init__(self, *, first: float, cap: float, dice: Callable[[], float] = random.random) -> None:
+        self._first, self._cap, self._dice = first, cap, dice
+        self._delay = first
+
+    def failed(self) -> float:
+        """Return the seconds to wait before the next attempt."""
+        delay, self._delay = self._delay, min(self._cap, self._delay * 2)
+        return delay * (0.5 + self._dice() / 2)
+
+    def succeeded(self) -> None:
+        self._delay = self._first
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Ask the table which rows of the batch it has, and answer by ``Delivery.landed``."""
+
+
+class Insert(msgspec.Struct, frozen=True):
+    """Insert these rows in one block under this token."""
+
+    rows: list[int]
+    token: str
+
+
+class Condemn(msgspec.Struct, frozen=True):
+    """Write down that this row becomes a dead letter, then say ``Delivery.condemned``."""
+
+    row: int
+    code: int
+    message: str
+
+
+class Delivery:
+    """One batch on its way into one table, from the first attempt to the last row decided."""
+
+    def __init__(self, batch: str, rows: Iterable[int], *, uncertain: bool) -> None:
+        """``uncertain``: some of the rows may be in the table already."""
+        self._batch = batch
+        self._parts = [list(rows)]
+        self._uncertain = uncertain
+        self._refusal = BatchRejected(0, "")
+        self._condemn: int | None = None
+        self.found: set[int] = set()
+        """Rows that an earlier attempt had stored although nobody heard of it."""
+
+    def next(self) -> Ask | Insert | Condemn | None:
+        """Return what to do now; None when every row is stored or condemned."""
+        if self._condemn is not None:
+            return Condemn(self._condemn, self._refusal.code, str(self._refusal))
+        while self._parts and not self._parts[-1]:
+            self._parts.pop()
+        if not self._parts:
+            return None
+        if self._uncertain:
+            return Ask()
+        return Insert(self._parts[-1], token(self._batch, self._parts[-1]))
+
+    def landed(self, rows: set[int]) -> None:
+        """The table has these rows of the batch, and of those still to do no others."""
+        self._uncertain = False
+        for part in self._parts:
+            self.found.update(rows.intersection(part))
+        self._parts = [[row for row in part if row not in rows] for part in self._parts]
+
+    def inserted(self) -> None:
+        self._parts.pop()
+
+    def busy(self, error: StoreBusy) -> None:
+        """Offer the same rows again, later. Only where no byte was sent is it known that none landed.
+
+        A server's own error is no proof either: a materialized view that fails does so after its
+        source has committed.
+        """
+        self._uncertain = error.kind != "unreachable"
+
+    def rejected(self, error: BatchRejected) -> None:
+        """Halve the part to find the row at fault; a part of one row is that row."""
+        part = self._parts.pop()
+        self._refusal = error
+        if len(part) == 1:
+            self._condemn = part[0]
+            return
+        self._uncertain = True
+        middle = len(part) // 2
+        self._parts += [part[middle:], part[:middle]]
+
+    def condemned(self) -> None:
+        self._condemn = None
+
+
+def token(batch: str, rows: list[int]) -> str:
+    """Return the deduplication token of some rows of a batch: equal rows, equal token, and no others."""
+    if rows[-1] - rows[0] + 1 == len(rows):
+        return f"{batch}:{rows[0]}-{rows[-1]}"
+    return f"{batch}:{xxhash.xxh3_64_hexdigest(array('Q', rows).tobytes())}"

@@ -1,0 +1,330 @@
+"""Sealed segments on their way into the store, and out of the spool.
+
+Invariant: a segment is written off, in the order of segments, only when each of its lines is a
+row, a dead letter on the disk, or a counted loss. Whatever the store does is answered by waiting,
+asking or halving (``retry.Delivery``), never by dropping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+
+from llmtraced import dead_letters
+from llmtraced.admission import Admission
+from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemned
+from llmtraced.clock import Clock
+from llmtraced.committer import Committer
+from llmtraced.config import Config
+from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
+from llmtraced.log import Recurring
+from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
+from llmtraced.rows import COLUMNS
+from llmtraced.spool import Condemned, Segment, Settled, Spool
+
+TRACES = "llm_traces"
+LOSSES = "llm_trace_losses"
+DAY_US = 86_400_000_000
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class Destination(Protocol):
+    """What the shipper needs of a store; its methods block, and raise StoreBusy or BatchRejected."""
+
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], token: str
+    ) -> None: ...
+    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]: ...
+    def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]: ...
+    def delete_abandoned(self, ids: Sequence[str]) -> None: ...
+
+
+class Shipper:
+    """Takes sealed segments from the spool, some at a time."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        committer: Committer,
+        store: Destination,
+        preparer: Preparer,
+        config: Config,
+        admission: Admission,
+        clock: Clock,
+        *,
+        on_refused: Callable[[RefusedLine], None],
+        on_settled: Callable[[], None],
+    ) -> None:
+        self._spool = spool
+        self._committer = committer
+        self._store = store
+        self._preparer = preparer
+        self._config = config
+        self._admission = admission
+        self._clock = clock
+        self._on_refused = on_refused
+        self._on_settled = on_settled
+        # One thread prepares, so that the others keep the store busy while the GIL is taken.
+        self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._storing = ThreadPoolExecutor(config.inserts_in_flight, thread_name_prefix="store")
+        self._slots = asyncio.Semaphore(config.inserts_in_flight)
+        self._wake = asyncio.Event()
+        self._progress = asyncio.Event()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._backoff = Backoff(first=config.retry_first_seconds, cap=config.retry_cap_seconds)
+        self._recurring = Recurring()
+        self.retries: Counter[str] = Counter()
+        self.trouble = ""
+        """What the store's last answer was, while it is not taking batches; empty while it is."""
+
+    def wake(self) -> None:
+        """There may be a newly sealed segment."""
+        self._wake.set()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._tasks)
+
+    async def run(self) -> None:
+        """Ship until cancelled."""
+        while True:
+            segment = next((s for n, s in self._spool.segments.items() if n not in self._tasks), None)
+            if segment is None:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            await self._slots.acquire()
+            before = list(self._tasks.values())
+            task = asyncio.create_task(self._ship(segment, before[-1] if before else None))
+            self._tasks[segment.number] = task
+            task.add_done_callback(partial(self._finished, segment.number))
+
+    async def idle(self) -> None:
+        """Return when no sealed segment is left."""
+        while self._spool.segments:
+            self._progress.clear()
+            await self._progress.wait()
+
+    def close(self) -> None:
+        """End the threads; an insert that is under way is waited for by nobody."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._preparing.shutdown(wait=False, cancel_futures=True)
+        self._storing.shutdown(wait=False, cancel_futures=True)
+
+    def _finished(self, number: int, task: asyncio.Task[None]) -> None:
+        self._slots.release()
+        self._tasks.pop(number, None)
+        self._wake.set()
+        self._progress.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a segment stays in the spool until the next start", segment=number, exc_info=error)
+
+    async def _ship(self, segment: Segment, before: asyncio.Task[None] | None) -> None:
+        self._admission.shipping += segment.line_bytes
+        try:
+            batch = await self._prepared(segment)
+            await self._leave_out_repeats(batch)
+            await self._deliver_rows(batch)
+            await self._deliver_losses(batch)
+            # In order, because a begun call and its record may lie in neighbouring segments.
+            if before is not None:
+                await asyncio.wait([before])
+            await self._settle(batch)
+        finally:
+            self._admission.shipping -= segment.line_bytes
+
+    async def _prepared(self, segment: Segment) -> Batch:
+        def prepare() -> Batch:
+            return self._preparer.prepare(segment, self._spool.read(segment))
+
+        return await self._patiently(self._preparing, prepare)
+
+    async def _leave_out_repeats(self, batch: Batch) -> None:
+        """Take out the lines that a forgotten life of their session has stored already."""
+        if not batch.repeats:
+            return
+        times = [int(str(batch.rows[row][CREATED_AT])) for row in batch.repeats]
+        span = min(times) - DAY_US, max(times) + DAY_US
+        asked = list(batch.repeats.values())
+        present = await self._patiently(self._storing, lambda: self._store.ids_present(asked, *span))
+        own = await self._landed(TRACES, batch)  # they may be present because of this very segment
+        for row, call in batch.repeats.items():
+            if call in present and row not in own and row in batch.rows:
+                del batch.rows[row]
+                batch.control += 1
+
+    async def _deliver_rows(self, batch: Batch) -> None:
+        known = self._spool.state.snapshot.condemned.get(batch.segment.number, {})
+        for row, (reason, detail) in known.items():
+            self._bury(batch, row, reason, detail)
+        delivery = Delivery(batch.segment.batch, batch.rows, uncertain=batch.segment.recovered)
+        await self._deliver(delivery, TRACES, COLUMNS, batch.rows.__getitem__, batch)
+
+    async def _deliver_losses(self, batch: Batch) -> None:
+        rows = range(len(batch.losses))
+        delivery = Delivery(batch.segment.batch, rows, uncertain=batch.segment.recovered)
+        await self._deliver(delivery, LOSSES, LOSS_COLUMNS, batch.losses.__getitem__, batch)
+
+    async def _deliver(
+        self,
+        delivery: Delivery,
+        table: str,
+        columns: Sequence[str],
+        row_of: Callable[[int], tuple[object, ...]],
+        batch: Batch,
+    ) -> None:
+        while (step := delivery.next()) is not None:
+            match step:
+                case Ask():
+                    delivery.landed(await self._landed(table, batch))
+                case Condemn():
+                    await self._condemn(step, table, batch)
+                    delivery.condemned()
+                case Insert():
+                    await self._attempt(delivery, step, table, columns, row_of)
+
+    async def _attempt(
+        self,
+        delivery: Delivery,
+        step: Insert,
+        table: str,
+        columns: Sequence[str],
+        row_of: Callable[[int], tuple[object, ...]],
+    ) -> None:
+        rows = [row_of(row) for row in step.rows]
+        try:
+            await self._in(self._storing, lambda: self._store.insert(table, columns, rows, step.token))
+        except StoreBusy as error:
+            delivery.busy(error)
+            await self._wait(error)
+        except BatchRejected as error:
+            self.retries["rejected"] += 1
+            delivery.rejected(error)
+        else:
+            delivery.inserted()
+            self._works()
+
+    async def _landed(self, table: str, batch: Batch) -> set[int]:
+        segment = batch.segment
+        return await self._patiently(
+            self._storing,
+            lambda: self._store.landed_rows(table, segment.batch, batch.from_us, batch.to_us),
+        )
+
+    async def _condemn(self, step: Condemn, table: str, batch: Batch) -> None:
+        if table != TRACES:  # a loss is ours: it has no sender's bytes to keep
+            log.error("the store refuses a row of the losses", code=step.code, error=step.message)
+            return
+        reason, detail = "refused_by_store", f"{step.code}: {step.message[:500]}"
+        row = Condemned(batch.segment.number, step.row, reason, detail)
+        await self._until_written(lambda: self._spool.condemn(row, self._clock.now_us()))
+        self._bury(batch, step.row, reason, detail)
+
+    def _bury(self, batch: Batch, row: int, reason: str, detail: str) -> None:
+        if row in batch.rows:
+            batch.letters[row] = condemned(batch, row, reason, detail)
+            del batch.rows[row]
+
+    async def _settle(self, batch: Batch) -> None:
+        await self._delete_replaced(batch)
+        await self._write_letters(batch)
+        await self._until_written(lambda: self._write_off(batch))
+        for line in batch.refused:
+            self._on_refused(line)
+        self._on_settled()
+
+    def _write_off(self, batch: Batch) -> None:
+        """On the writer's thread, which alone may look at begun calls while they change."""
+        snap = self._spool.state.snapshot
+        settled = Settled(
+            segment=batch.segment.number,
+            stored=len(batch.rows),
+            dead=len(batch.letters),
+            lost=batch.lost,
+            control=batch.control,
+            opened=batch.opened,
+            closed=[call for call in (*snap.begun, *snap.abandoned) if call in batch.ids],
+            ended=batch.ended,
+        )
+        self._spool.settle(settled, self._clock.now_us())
+
+    def _replaced(self, batch: Batch) -> list[str]:
+        given_up = self._spool.state.snapshot.abandoned
+        late = [call for call in given_up if call in batch.ids]
+        return late + [call for call in batch.abandoned if call not in given_up]
+
+    async def _delete_replaced(self, batch: Batch) -> None:
+        """Delete the abandoned rows of calls whose record has come, whichever came first."""
+        replaced = await self._committer.on_writer(self._replaced, batch)
+        if replaced:
+            await self._patiently(self._storing, lambda: self._store.delete_abandoned(replaced))
+
+    async def _write_letters(self, batch: Batch) -> None:
+        if not batch.letters:
+            return
+        letters = [batch.letters[row] for row in sorted(batch.letters)]
+
+        def write() -> None:
+            try:
+                dead_letters.write(Path(self._config.spool_dir), batch.segment.batch, letters)
+            except OSError as error:
+                raise SpoolBroken(f"dead letters: {error.strerror or error}") from error
+
+        await self._patiently(self._preparing, write)
+
+    async def _until_written(self, action: Callable[[], None]) -> None:
+        """Change the spool, giving up its reserve if that is what it takes."""
+        backoff = Backoff(first=0.1, cap=5.0)
+        while True:
+            try:
+                await self._committer.on_writer(action)
+            except SpoolBroken as error:
+                self._recurring.warn("a finished segment cannot be written off yet", error=str(error))
+                await self._committer.on_writer(self._spool.give_up_reserve)
+                await asyncio.sleep(backoff.failed())
+            else:
+                return
+
+    async def _patiently(self, pool: ThreadPoolExecutor, action: Callable[[], T]) -> T:
+        """Run a harmless action in a thread, again and again until it works."""
+        while True:
+            try:
+                result = await self._in(pool, action)
+            except (StoreBusy, SpoolBroken) as error:
+                await self._wait(error)
+            except BatchRejected as error:  # a query that no server ought to refuse
+                await self._wait(StoreBusy("other", str(error)))
+            else:
+                self._works()
+                return result
+
+    async def _in(self, pool: ThreadPoolExecutor, action: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, action)
+
+    async def _wait(self, error: StoreBusy | SpoolBroken) -> None:
+        kind = error.kind if isinstance(error, StoreBusy) else "spool"
+        self.retries[kind] += 1
+        self.trouble = f"{kind}: {error}"
+        delay = self._backoff.failed()
+        waiting = len(self._spool.segments)
+        self._recurring.warn("not stored yet, trying again", kind=kind, error=str(error), segments=waiting)
+        await asyncio.sleep(delay)
+
+    def _works(self) -> None:
+        if self.trouble:
+            log.info("the store takes batches again")
+        self.trouble = ""
+        self._backoff.succeeded()
+
+
+CREATED_AT = COLUMNS.index("created_at")

@@ -1,0 +1,153 @@
+"""Frames: how anything in a segment is written and found again.
+
+Invariant: a frame that ``scan`` returns is, to 64 bits of checksum, the frame that was encoded;
+and no damage hides the frames after it. The bytes are specified in the package's docstring.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+
+import msgspec
+import xxhash
+import zstandard
+
+MAGIC = b"\xf5LT\n"  # no byte sequence of UTF-8 JSON: f5 never occurs in UTF-8
+FORMAT = 1
+HEAD = struct.Struct("<4sBBHIQQ")
+SUM = struct.Struct("<Q")
+HEAD_BYTES = HEAD.size + SUM.size
+ZSTD = 1
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Kind(IntEnum):
+    HEADER = 1
+    GROUP = 2
+    SETTLED = 3
+    CONDEMNED = 4
+
+
+class Frame(msgspec.Struct):
+    """A frame where it lies in a segment; ``body`` is None where its checksum fails."""
+
+    kind: int
+    flags: int
+    meta: bytes
+    body: memoryview | None
+    start: int
+    end: int
+
+
+class Gap(msgspec.Struct):
+    """Bytes that belong to no frame."""
+
+    start: int
+    end: int
+
+
+def encode(kind: Kind, meta: bytes, body: Sequence[Buffer] = (), flags: int = 0) -> list[Buffer]:
+    """Return the frame's buffers, for one gathered write; the body is not copied."""
+    body_sum = xxhash.xxh3_64()
+    for piece in body:
+        body_sum.update(piece)
+    size = sum(map(len, body))
+    head = HEAD.pack(MAGIC, kind, flags, 0, len(meta), size, body_sum.intdigest())
+    head_sum = xxhash.xxh3_64_intdigest(head + meta)
+    return [head + SUM.pack(head_sum) + meta, *body]
+
+
+def compressed(frame: Frame) -> list[Buffer]:
+    """Return the same frame with its body compressed, if it is not yet. Raises ValueError on damage."""
+    if frame.body is None:
+        raise ValueError("damaged body")
+    if frame.flags & ZSTD or not frame.body:
+        return encode(Kind(frame.kind), frame.meta, [frame.body], frame.flags)
+    body = zstandard.ZstdCompressor(level=1).compress(frame.body)
+    return encode(Kind(frame.kind), frame.meta, [body], frame.flags | ZSTD)
+
+
+def body_of(frame: Frame) -> bytes | memoryview:
+    """Return the body as it was before compression. Raises ValueError where it is damaged."""
+    if frame.body is None:
+        raise ValueError("damaged body")
+    if not frame.flags & ZSTD:
+        return frame.body
+    try:
+        return zstandard.ZstdDecompressor().decompress(frame.body)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+
+
+class Head(msgspec.Struct):
+    """The fixed part of a frame."""
+
+    kind: int
+    flags: int
+    meta_len: int
+    body_len: int
+    body_sum: int
+
+    @property
+    def size(self) -> int:
+        """Of the whole frame."""
+        return HEAD_BYTES + self.meta_len + self.body_len
+
+
+def read_head(data: Buffer, at: int = 0) -> Head | None:
+    """Return the head of the frame at ``at``; None where none is whole there, with its meta."""
+    if at + HEAD_BYTES > len(data):
+        return None
+    magic, kind, flags, _, meta_len, body_len, body_sum = HEAD.unpack_from(data, at)
+    meta_end = at + HEAD_BYTES + meta_len
+    if magic != MAGIC or meta_end > len(data):
+        return None
+    view = memoryview(data)
+    head_sum = xxhash.xxh3_64(view[at : at + HEAD.size])
+    head_sum.update(view[at + HEAD_BYTES : meta_end])
+    if head_sum.intdigest() != SUM.unpack_from(data, at + HEAD.size)[0]:
+        return None
+    return Head(kind, flags, meta_len, body_len, body_sum)
+
+
+def meta_bytes(head: bytes) -> int:
+    """Return how many bytes of meta follow a fixed head that may be damaged; 0 where it is none."""
+    if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
+        return 0
+    return int(HEAD.unpack_from(head)[4])
+
+
+def scan(data: bytes, start: int = 0) -> Iterator[Frame | Gap]:
+    """Yield every frame of a segment, and the gaps between them, in order."""
+    at = start
+    gap_start = start
+    while at < len(data):
+        head = read_head(data, at)
+        if head is None:
+            at = data.find(MAGIC, at + 1)
+            if at < 0:
+                break
+            continue
+        if gap_start < at:
+            yield Gap(gap_start, at)
+        frame = _frame(data, at, head)
+        if frame is None:
+            gap_start = at  # the head is whole and the body ends beyond the file: a torn tail
+            break
+        yield frame
+        at = gap_start = frame.end
+    if gap_start < len(data):
+        yield Gap(gap_start, len(data))
+
+
+def _frame(data: bytes, at: int, head: Head) -> Frame | None:
+    body_start = at + HEAD_BYTES + head.meta_len
+    end = at + head.size
+    if end > len(data):
+        return None
+    body = memoryview(data)[body_start:end]
+    whole = xxhash.xxh3_64_intdigest(body) == head.body_sum
+    return Frame(head.kind, head.flags, data[at + HEAD_BYTES : body_start], body if whole else None, at, end)

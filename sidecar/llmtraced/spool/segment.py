@@ -1,0 +1,111 @@
+"""A segment: its name, what is remembered of it, and how its groups are read back.
+
+Invariant: reading never changes a file, and what is damaged is said and never guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from llmtraced.spool import format as fmt
+from llmtraced.spool.files import Files
+from llmtraced.spool.format import Buffer, Frame, Kind
+from llmtraced.spool.state import Group
+
+SUFFIX = ".seg"
+
+
+class HeaderMeta(msgspec.Struct, kw_only=True):
+    """What a header says beside its snapshot."""
+
+    format: int
+    batch: bytes
+    created_us: int
+    previous: int = 0
+    previous_size: int = 0
+    """How many bytes of the previous segment count; a failed write may have left more."""
+
+
+class Segment(msgspec.Struct, kw_only=True):
+    """A segment, as much of it as is kept in memory."""
+
+    number: int
+    batch: str
+    """Its UUID, ``batch_id`` of its rows."""
+    size: int = 0
+    rows: int = 0
+    line_bytes: int = 0
+    """Of lines, as received."""
+    first_us: int = 0
+    last_us: int = 0
+    by_session: Counter[bytes] = msgspec.field(default_factory=Counter)
+    recovered: bool = False
+    """It was begun by an earlier process, which may have inserted it."""
+    compressed: bool = False
+
+    @property
+    def name(self) -> str:
+        return name_of(self.number)
+
+    def add(self, group: Group, size: int) -> None:
+        self.rows = max(self.rows, group.first_row + group.lines)
+        self.line_bytes += sum(entry.size for entry in group.entries)
+        self.first_us = min(self.first_us or group.received_us, group.received_us)
+        self.last_us = max(self.last_us, group.received_us)
+        self.size = size
+        for entry in group.entries:
+            if entry.session:
+                self.by_session[entry.session] += entry.lines
+
+
+class ReadGroup(msgspec.Struct):
+    """A group as it is read back; ``body`` is None where it is damaged."""
+
+    group: Group
+    body: bytes | memoryview | None
+
+
+class Damage(msgspec.Struct):
+    """What recovery found wrong, for the log and the ledger. ``lines`` is None where unknown."""
+
+    segment: str
+    what: str
+    lines: int | None = None
+
+
+_decode_group = msgspec.msgpack.Decoder(Group).decode
+
+
+def name_of(number: int) -> str:
+    return f"{number:016d}{SUFFIX}"
+
+
+def groups_in(data: bytes) -> Iterator[ReadGroup]:
+    """Yield the groups of a segment's bytes."""
+    for frame in fmt.scan(data):
+        if isinstance(frame, Frame) and frame.kind == Kind.GROUP:
+            yield ReadGroup(_decode_group(frame.meta), _body_or_none(frame))
+
+
+def _body_or_none(frame: Frame) -> bytes | memoryview | None:
+    try:
+        return fmt.body_of(frame)
+    except ValueError:
+        return None
+
+
+def rewrite(files: Files, name: str, buffers: Sequence[Buffer]) -> None:
+    """Replace a file by other bytes, atomically."""
+    temporary = f"{name}.tmp"
+    files.unlink(temporary)
+    handle = files.create(temporary)
+    try:
+        handle.write(buffers)
+        handle.sync()
+    finally:
+        handle.close()
+    files.rename(temporary, name)
+    files.sync_folder()
