@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import msgspec
 
@@ -34,7 +34,6 @@ class RunningDaemon:
         self.log_path = folder / "daemon.log"
         self.settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -45,8 +44,6 @@ class RunningDaemon:
     ) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
-        if self._log is not None:
-            self._log.close()
 
     @property
     def pid(self) -> int:
@@ -55,14 +52,13 @@ class RunningDaemon:
 
     def start(self, *, wait: bool = True) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self._log is None:
-            self._log = self.log_path.open("ab")
-        mark = self.log_path.stat().st_size
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
         command = [sys.executable, "-m", "llmtraced.cli", "serve"]
         for name, value in self._all_settings().items():
             command += ["--set", f"{name}={value}"]
-        self._process = subprocess.Popen(command, stderr=self._log, stdout=self._log, env=environment)
+        with self.log_path.open("ab") as log:
+            mark = log.tell()
+            self._process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
         if wait:
             self._wait_ready(mark)
 

@@ -1,0 +1,39 @@
+"""Asking a running daemon about itself, over its admin socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(str(self._path))
+
+
+def get(path: Path, target: str) -> tuple[int, str]:
+    """Return status and text of one GET."""
+    connection = _UnixConnection(path)
+    try:
+        connection.request("GET", target)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def status(path: Path) -> dict[str, Any]:
+    """Return the daemon's counters; their identity is checked on the way."""
+    code, text = get(path, "/v1/status")
+    assert code == 200, text
+    seen: dict[str, Any] = json.loads(text)
+    assert seen["received"] == seen["stored"] + seen["dead_letters"] + seen["lost"] + seen["in_spool"], seen
+    return seen
