@@ -61,8 +61,6 @@ class Batch(msgspec.Struct, kw_only=True):
     """Calls that this segment declares abandoned: id -> row."""
     repeats: dict[int, str] = {}
     """Rows that may have been stored in a life that the daemon has forgotten: row -> id."""
-    lines: dict[int, bytes] = {}
-    """The rows' own bytes, should the store refuse them."""
     control: int = 0
     lost: int = 0
     from_us: int = 0
@@ -158,7 +156,6 @@ class Preparer:
             batch_row=source.row,
         )
         batch.rows[source.row] = row
-        batch.lines[source.row] = line
         call = str(row[0])
         batch.ids[call] = source.row
         if source.entry.repeats:
@@ -182,7 +179,6 @@ class Preparer:
             batch_row=source.row,
         )
         batch.rows[source.row] = row
-        batch.lines[source.row] = line
         batch.abandoned[str(row[0])] = source.row
 
     def _drop_abandoned(self, batch: Batch, call: str) -> None:
@@ -202,6 +198,8 @@ class Preparer:
             service=source.service,
         )
         batch.letters[source.row] = with_line(letter, line)
+        if refusal.reason == records.TOO_LONG:  # all but its head is gone
+            self._loss(batch, source, "daemon", records.TOO_LONG, 1)
         if source.entry.session:
             batch.refused.append(RefusedLine(source.entry.session, source.number, refusal.reason))
 
@@ -238,14 +236,15 @@ class Preparer:
         )
 
 
-def condemned(batch: Batch, row: int, reason: str, detail: str) -> DeadLetter:
-    """Return the dead letter of a row that the store refused."""
-    line = batch.lines[row]
+def condemned(batch: Batch, groups: list[ReadGroup], row: int, reason: str, detail: str) -> DeadLetter:
+    """Return the dead letter of a row that the store refused; its bytes come from the segment."""
+    read = next(read for read in groups if 0 <= row - read.group.first_row < read.group.lines)
+    line = bytes(read.body or b"").split(b"\n")[row - read.group.first_row]
     letter = DeadLetter(
         id=f"{batch.segment.batch}:{row}",
         reason=reason,
         detail=detail,
-        received_us=batch.to_us,
+        received_us=read.group.received_us,
         size=len(line),
     )
     return with_line(letter, line)

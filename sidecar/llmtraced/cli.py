@@ -18,6 +18,7 @@ from llmtraced.store import Store
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, passwords among them
     help="The llmtrace daemon: lands every LLM call exactly once in ClickHouse.",
 )
 

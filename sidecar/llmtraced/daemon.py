@@ -18,7 +18,7 @@ import msgspec
 import structlog
 import uvloop
 
-from llmtraced import __version__, migrations
+from llmtraced import __version__, dead_letters, migrations
 from llmtraced.admin import Admin
 from llmtraced.admission import Admission
 from llmtraced.batch import LOSS_COLUMNS, OwnLine, Preparer
@@ -32,8 +32,8 @@ from llmtraced.log import Recurring
 from llmtraced.orphans import Orphan, orphans
 from llmtraced.retry import Backoff
 from llmtraced.rows import COLUMNS, RowBuilder
-from llmtraced.shipper import LOSSES, TRACES, Shipper
-from llmtraced.spool import Damage, Entry, EntryKind, Files, Spool
+from llmtraced.shipper import DAY_US, LOSSES, TRACES, Shipper
+from llmtraced.spool import Entry, EntryKind, Files, Spool
 from llmtraced.status import Status, counters
 from llmtraced.store import Store
 
@@ -130,7 +130,7 @@ class Daemon:
             log.info("the spool holds a backlog", segments=waiting, lines=self.spool.waiting())
         with contextlib.suppress(SpoolBroken):  # a full disk: serve without the reserve
             self.spool.reserve()
-        self._own([_loss_of(found) for found in damage if found.lines])
+        self._own([_loss("damaged", found.lines) for found in damage if found.lines])
 
     def _migrate(self) -> None:
         """Bring an embedded store up to date; nobody else can."""
@@ -138,7 +138,7 @@ class Daemon:
             log.info(done, store=masked(self.config.clickhouse_url))
 
     def _start_tasks(self) -> None:
-        steps = (self.committer.run(), self._ship(), self._keep_house())
+        steps = (self.committer.run(), self._ship(), self._keep_house(), self._keep_small())
         self._tasks = [asyncio.create_task(step) for step in steps]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -173,15 +173,44 @@ class Daemon:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            self._room()
+            await self._make_room()
             await self._give_up()
+            await self.committer.on_writer(self._keep_reserve)
+
+    async def _keep_small(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            await self.shipper.compress_waiting()
+            await asyncio.get_running_loop().run_in_executor(None, self._prune_dead_letters)
+
+    def _keep_reserve(self) -> None:
+        if not self.admission.spool_full:
+            with contextlib.suppress(SpoolBroken):
+                self.spool.reserve()
+
+    def _prune_dead_letters(self) -> None:
+        config = self.config
+        oldest_us = self.clock.now_us() - config.dead_letters_max_age_days * DAY_US
+        gone = dead_letters.prune(Path(config.spool_dir), config.dead_letters_max_bytes, oldest_us)
+        if gone:
+            log.warning("dead letters over their bounds were deleted", letters=gone)
+
+    async def _make_room(self) -> None:
+        """Keep the spool within its bounds, by making senders wait or by dropping the oldest."""
+        self._room()
+        while self.admission.spool_full and self.config.on_full == "drop_oldest":
+            dropped = await self.shipper.drop_oldest()
+            if dropped is None:
+                return
+            log.error("the spool is full; the oldest segment was dropped", lines=dropped.rows)
+            self._own([_loss("spool_full", dropped.rows)])
+            self._room()
 
     def _room(self) -> None:
         """Stop reading while the spool has no room, and go on when it has."""
-        config, size = self.config, self.spool.size()
-        full = size >= config.spool_max_bytes or self._disk_is_full()
-        if full and not self.admission.spool_full:
-            log.error("the spool is full; senders wait until the store has taken some", bytes=size)
+        full = self.spool.size() >= self.config.spool_max_bytes or self._disk_is_full()
+        if full and self.config.on_full == "block":
+            self._recurring.warn("the spool is full; senders wait until the store has taken some")
         self.admission.spool_full = full
         if not full:
             self.listener.resume()
@@ -259,9 +288,8 @@ class Daemon:
         self.files.unlock()
 
 
-def _loss_of(damage: Damage) -> Orphan:
-    line = OwnLine(stage="spool", reason="damaged", count=damage.lines, host=socket.gethostname())
-    return Orphan(line)
+def _loss(reason: str, lines: int | None) -> Orphan:
+    return Orphan(OwnLine(stage="spool", reason=reason, count=lines, host=socket.gethostname()))
 
 
 def serve(config: Config) -> int:
@@ -272,4 +300,3 @@ def serve(config: Config) -> int:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())
-

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -67,8 +67,54 @@ def write(spool_dir: Path, batch: str, letters: Iterable[DeadLetter]) -> None:
 
 def read(spool_dir: Path) -> list[DeadLetter]:
     """Return all dead letters, oldest first."""
-    letters: list[DeadLetter] = []
-    for path in (spool_dir / FOLDER).glob("*.ndjson"):
-        lines = path.read_bytes().split(b"\n")
-        letters += [msgspec.json.decode(line, type=DeadLetter) for line in lines if line]
+    letters = [letter for path in files(spool_dir) for letter in _letters_in(path)]
     return sorted(letters, key=lambda letter: letter.received_us)
+
+
+def remove(spool_dir: Path, ids: Collection[str]) -> int:
+    """Delete some dead letters, and return how many there were."""
+    removed = 0
+    for path in files(spool_dir):
+        letters = _letters_in(path)
+        kept = [letter for letter in letters if letter.id not in ids]
+        if len(kept) == len(letters):
+            continue
+        removed += len(letters) - len(kept)
+        if kept:
+            write(spool_dir, path.stem, kept)
+        else:
+            path.unlink(missing_ok=True)
+    return removed
+
+
+def prune(spool_dir: Path, max_bytes: int, oldest_us: int) -> int:
+    """Delete whole files, oldest first, until the rest is young and small enough; return the letters gone."""
+    found = [(path.stat(), path) for path in files(spool_dir)]
+    found.sort(key=lambda item: item[0].st_mtime_ns)
+    total = sum(status.st_size for status, _ in found)
+    gone = 0
+    for status, path in found:
+        if total <= max_bytes and status.st_mtime_ns // 1000 >= oldest_us:
+            break
+        gone += path.read_bytes().count(b"\n")
+        path.unlink(missing_ok=True)
+        total -= status.st_size
+    return gone
+
+
+def files(spool_dir: Path) -> list[Path]:
+    return list((spool_dir / FOLDER).glob("*.ndjson"))
+
+
+def line_of(letter: DeadLetter) -> bytes | None:
+    """Return the letter's whole line, or None where only its head was kept."""
+    line = base64.b64decode(letter.line_base64) if letter.line_base64 else (letter.line or "").encode()
+    return line if len(line) == letter.size else None
+
+
+def _letters_in(path: Path) -> list[DeadLetter]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:  # the daemon has pruned it meanwhile
+        return []
+    return [msgspec.json.decode(line, type=DeadLetter) for line in lines if line]

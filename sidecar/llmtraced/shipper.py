@@ -23,6 +23,7 @@ from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemne
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
+from llmtraced.dead_letters import DeadLetter
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
@@ -80,6 +81,7 @@ class Shipper:
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._held: set[int] = set()  # segments that something else is being done to
         self._backoff = Backoff(first=config.retry_first_seconds, cap=config.retry_cap_seconds)
         self._recurring = Recurring()
         self.retries: Counter[str] = Counter()
@@ -97,7 +99,7 @@ class Shipper:
     async def run(self) -> None:
         """Ship until cancelled."""
         while True:
-            segment = next((s for n, s in self._spool.segments.items() if n not in self._tasks), None)
+            segment = self._next_waiting()
             if segment is None:
                 self._wake.clear()
                 await self._wake.wait()
@@ -107,6 +109,44 @@ class Shipper:
             task = asyncio.create_task(self._ship(segment, before[-1] if before else None))
             self._tasks[segment.number] = task
             task.add_done_callback(partial(self._finished, segment.number))
+
+    def _next_waiting(self) -> Segment | None:
+        for number, segment in list(self._spool.segments.items()):
+            if number not in self._tasks and number not in self._held:
+                return segment
+        return None
+
+    async def drop_oldest(self) -> Segment | None:
+        """Give up the oldest segment that is not on its way, as a counted loss; return it."""
+        segment = self._next_waiting()
+        if segment is None:
+            return None
+        self._held.add(segment.number)
+        try:
+            lost = Settled(segment=segment.number, lost=segment.rows)
+            await self._until_written(lambda: self._spool.settle(lost, self._clock.now_us()))
+        finally:
+            self._held.discard(segment.number)
+        return segment
+
+    async def compress_waiting(self) -> None:
+        """While the store is away, make the segments that wait for it smaller, one after the other."""
+        while self.trouble and (segment := self._first_uncompressed()) is not None:
+            self._held.add(segment.number)
+            try:
+                await self._in(self._preparing, partial(self._spool.compress, segment))
+            except SpoolBroken as error:
+                self._recurring.warn("a waiting segment cannot be compressed", error=str(error))
+                segment.compressed = True  # it stays as it is
+            finally:
+                self._held.discard(segment.number)
+                self._wake.set()
+
+    def _first_uncompressed(self) -> Segment | None:
+        for number, segment in list(self._spool.segments.items()):
+            if number not in self._tasks and number not in self._held and not segment.compressed:
+                return segment
+        return None
 
     async def idle(self) -> None:
         """Return when no sealed segment is left."""
@@ -166,7 +206,7 @@ class Shipper:
     async def _deliver_rows(self, batch: Batch) -> None:
         known = self._spool.state.snapshot.condemned.get(batch.segment.number, {})
         for row, (reason, detail) in known.items():
-            self._bury(batch, row, reason, detail)
+            await self._bury(batch, row, reason, detail)
         delivery = Delivery(batch.segment.batch, batch.rows, uncertain=batch.segment.recovered)
         await self._deliver(delivery, TRACES, COLUMNS, batch.rows.__getitem__, batch)
 
@@ -228,11 +268,14 @@ class Shipper:
         reason, detail = "refused_by_store", f"{step.code}: {step.message[:500]}"
         row = Condemned(batch.segment.number, step.row, reason, detail)
         await self._until_written(lambda: self._spool.condemn(row, self._clock.now_us()))
-        self._bury(batch, step.row, reason, detail)
+        await self._bury(batch, step.row, reason, detail)
 
-    def _bury(self, batch: Batch, row: int, reason: str, detail: str) -> None:
+    async def _bury(self, batch: Batch, row: int, reason: str, detail: str) -> None:
+        def letter() -> DeadLetter:
+            return condemned(batch, self._spool.read(batch.segment), row, reason, detail)
+
         if row in batch.rows:
-            batch.letters[row] = condemned(batch, row, reason, detail)
+            batch.letters[row] = await self._patiently(self._preparing, letter)
             del batch.rows[row]
 
     async def _settle(self, batch: Batch) -> None:

@@ -1,0 +1,82 @@
+"""What each column of a row may hold, so that one check serves every test that builds rows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+
+from llmtraced.rows import BYTES_COLUMNS, COLUMNS
+
+Check = Callable[[object], bool]
+
+YEAR_2020_US = 1_577_836_800_000_000
+DAY_US = 86_400_000_000
+
+
+def unsigned(bits: int) -> Check:
+    return lambda value: type(value) is int and 0 <= value < 1 << bits
+
+
+def nullable(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def text(value: object) -> bool:
+    return isinstance(value, str) and value.encode().decode() == value
+
+
+def one_of(*words: str) -> Check:
+    return lambda value: value in words
+
+
+def is_cost(value: object) -> bool:
+    return isinstance(value, Decimal) and 0 <= value < 10**9 and value == round(value, 9)
+
+
+def is_uuid(value: object) -> bool:
+    return isinstance(value, str) and str(uuid.UUID(value)) == value
+
+
+CHECKS: dict[str, Check] = {
+    "id": lambda value: text(value) and value != "",
+    "agent_tags": lambda value: isinstance(value, list) and all(text(tag) for tag in value),
+    "error_message": lambda value: text(value) and len(str(value)) <= 1000,
+    "usage_source": one_of("reported", "partial", "unknown"),
+    "usage_check": one_of("ok", "mismatch", ""),
+    "outcome": one_of("ok", "error", "cancelled", "abandoned"),
+    "cost_usd": nullable(is_cost),
+    "cost_usd_source": one_of("provider", "list_price", ""),
+    "batch_id": is_uuid,
+    "created_at": lambda value: isinstance(value, int) and value >= YEAR_2020_US,
+    "ingested_at": unsigned(63),
+    "batch_row": unsigned(32),
+    "protocol_version": lambda value: value in (1, 2, 3, 4),
+    **dict.fromkeys(("request_size_bytes", "response_size_bytes"), unsigned(64)),
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "latency_ms"), unsigned(32)),
+    **dict.fromkeys(
+        ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "time_to_first_token_ms"),
+        nullable(unsigned(32)),
+    ),
+    **dict.fromkeys(("attempt", "status_code"), unsigned(16)),
+    **dict.fromkeys(("is_byok", "is_error", "is_batch", "is_stream"), unsigned(1)),
+    **dict.fromkeys(BYTES_COLUMNS, lambda value: isinstance(value, bytes)),
+}
+
+
+def named(row: tuple[object, ...]) -> dict[str, object]:
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def assert_fits(row: tuple[object, ...]) -> None:
+    """Fail where a value is not of its column's type, or the columns contradict each other."""
+    values = named(row)
+    for column, value in values.items():
+        assert CHECKS.get(column, text)(value), f"{column}: {value!r}"
+    assert (values["cost_usd"] is None) == (values["cost_usd_source"] == "")
+    assert values["is_error"] or not (values["error_type"] or values["error_message"])
+    assert not values["is_error"] or values["error_type"]
+    created, ingested = values["created_at"], values["ingested_at"]
+    assert isinstance(created, int)
+    assert isinstance(ingested, int)
+    assert created <= ingested + DAY_US

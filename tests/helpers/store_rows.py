@@ -1,0 +1,43 @@
+"""Rows for a store without a record behind them: plausible where named, empty elsewhere."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+
+from llmtraced.store import Store
+
+PAYLOADS = {"request_json", "response_json", "llm_config_json", "compaction_settings_json", "usage_json"}
+
+
+def trace_rows(
+    store: Store, given: Sequence[Mapping[str, object]]
+) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Return the columns of ``llm_traces`` and one row for each mapping, ready for ``Store.insert``."""
+    types = store.columns("llm_traces")
+    now = time.time_ns() // 1000
+    batch = str(uuid.uuid4())
+    rows = []
+    for number, values in enumerate(given):
+        own = {"id": str(uuid.uuid4()), "batch_id": batch, "batch_row": number, **values}
+        rows.append(tuple(own.get(name, _empty(name, kind, now)) for name, kind in types.items()))
+    return tuple(types), rows
+
+
+def _empty(name: str, kind: str, now: int) -> object:
+    if name in PAYLOADS:
+        return b""
+    if kind.startswith("DateTime64"):
+        return now
+    if kind.startswith("Nullable"):
+        return None
+    if kind.startswith("Array"):
+        return []
+    return "" if "String" in kind else 0
+
+
+def add_traces(store: Store, given: Sequence[Mapping[str, object]]) -> None:
+    """Insert one row for each mapping."""
+    columns, rows = trace_rows(store, given)
+    store.insert("llm_traces", columns, rows, token=str(uuid.uuid4()))

@@ -1,0 +1,89 @@
+"""Dead letters can be listed, read, sent round again without doubling anything, and deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from llmtraced import dead_letters, migrations
+from llmtraced.dead_letter_commands import app
+from llmtraced.errors import LlmtracedError
+from llmtraced.store import Store
+from tests.helpers import admin
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.exchanges import line
+from tests.helpers.waiting import until
+
+
+@pytest.fixture
+def table(server_url: str) -> Iterator[Store]:
+    store = Store(server_url)
+    migrations.apply(store, migrations.Layout())
+    store.run("ALTER TABLE llm_traces ADD CONSTRAINT no_agent_13 CHECK agent_id != 'agent-13'")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def daemon(server_url: str, table: Store, tmp_path: Path) -> Iterator[RunningDaemon]:
+    with RunningDaemon(tmp_path, url=server_url) as running:
+        yield running
+
+
+def run(daemon: RunningDaemon, *arguments: str) -> str:
+    result = CliRunner().invoke(app, [*arguments, "--spool-dir", str(daemon.spool)])
+    if result.exception:
+        raise result.exception
+    return result.output
+
+
+def settled(daemon: RunningDaemon, lines: int) -> bool:
+    status = admin.status(daemon.folder / "admin.sock")
+    return status["received"] + status["control_lines"] >= lines and not status["in_spool"]
+
+
+def test_a_refused_row_is_replayed_once_it_can_be_stored(daemon: RunningDaemon, table: Store) -> None:
+    batch = [line(f"call-{index}", index, agent_id=f"agent-{index}") for index in range(10, 16)]
+    daemon.send_one_way(b"".join(batch))
+    until(lambda: settled(daemon, 6))
+    (letter,) = json.loads(f"[{run(daemon, 'list', '--json').strip()}]")
+    assert letter["reason"] == "refused_by_store"
+    assert letter["line"] == batch[3].decode().rstrip("\n")
+    assert "agent-13" in run(daemon, "show", letter["id"])
+
+    table.run("ALTER TABLE llm_traces DROP CONSTRAINT no_agent_13")
+    daemon.send_one_way(batch[3])  # somebody has mended it by hand already
+    until(lambda: settled(daemon, 7))
+    said = run(daemon, "replay", letter["id"], "--socket", str(daemon.socket))
+    assert said == "1 sent again\n"
+    assert not dead_letters.read(daemon.spool)
+    until(lambda: settled(daemon, 9))
+    rows = table.query("SELECT id, count() AS n FROM llm_traces GROUP BY id ORDER BY id")
+    assert [(row["id"], row["n"]) for row in rows] == [(f"call-{index}", 1) for index in range(10, 16)]
+
+
+def test_letters_are_chosen_by_reason_or_all_and_never_by_accident(daemon: RunningDaemon) -> None:
+    daemon.send_one_way(b"bad\n[1]\nworse\n")
+    until(lambda: settled(daemon, 3))
+    with pytest.raises(LlmtracedError, match="name ids"):
+        run(daemon, "purge")
+    with pytest.raises(LlmtracedError, match="no dead letter nonsense"):
+        run(daemon, "purge", "nonsense")
+    assert run(daemon, "purge", "--reason", "not_json") == "2 deleted\n"
+    assert "not_an_object" in run(daemon, "list")
+    assert run(daemon, "purge", "--all") == "1 deleted\n"
+
+
+def test_old_and_many_letters_are_pruned_whole_files_at_a_time(tmp_path: Path) -> None:
+    for batch in ("a", "b", "c"):
+        letter = dead_letters.DeadLetter(id=f"{batch}:0", reason="not_json", received_us=0, size=1, line="x")
+        dead_letters.write(tmp_path, batch, [letter])
+    size = dead_letters.files(tmp_path)[0].stat().st_size
+    assert dead_letters.prune(tmp_path, 2 * size, oldest_us=0) == 1
+    assert [letter.id for letter in dead_letters.read(tmp_path)] == ["b:0", "c:0"]
+    far_future_us = 1 << 60
+    assert dead_letters.prune(tmp_path, 2 * size, far_future_us) == 2
