@@ -43,6 +43,8 @@ class PricedUsage(msgspec.Struct, kw_only=True):
     input_audio: int = 0
     output_audio: int = 0
     cache_audio_read: int = 0
+    input_image: int = 0
+    output_image: int = 0
 
 
 class Facts(msgspec.Struct, kw_only=True):

@@ -1,0 +1,387 @@
+"""A record becomes a row of ``llm_traces``. Pure: the caller brings the time of receipt.
+
+Invariant: every record makes one row, whatever its payloads hold; every value fits its column, and
+what had to be changed to fit is counted, not hidden. The same record at the same place of the same
+segment always makes the same row.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+import xxhash
+from msgspec import Raw
+
+from llmtrace.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
+from llmtraced import jsontext
+from llmtraced.cost import MAX_COST, Pricer
+from llmtraced.timestamps import created_at_us
+from llmtraced.usage import read_exchange
+from llmtraced.usage.facts import Exchange, Facts
+
+Row = tuple[object, ...]
+Reader = Callable[[Exchange], Facts]
+
+_WHO: Final = (
+    "id", "organization_id", "project_id", "agent_id", "run_id", "step_id", "trace_id", "agent_tags",
+    "call_type", "provider", "model",
+)  # fmt: skip
+_AMOUNTS: Final = (
+    "is_byok", "request_size_bytes", "response_size_bytes", "prompt_tokens", "completion_tokens", "total_tokens",
+    "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "latency_ms",
+)  # fmt: skip
+_FAILURE: Final = ("is_error", "error_type", "error_message")
+_CONTENT: Final = (
+    "request_json", "response_json", "llm_config_json",
+    "billing_plan_type", "billing_cost_source", "billing_customer_id", "created_at",
+)  # fmt: skip
+_CALL: Final = (
+    "user_id", "source", "service", "span_id", "url", "attempt", "request_model", "provider_request_id",
+    "service_tier", "is_batch", "compaction_settings_json",
+)  # fmt: skip
+_ANSWER: Final = (
+    "outcome", "finish_reason", "is_stream", "status_code", "time_to_first_token_ms",
+    "usage_json", "usage_source", "usage_check", "cost_usd", "cost_usd_source",
+)  # fmt: skip
+_DELIVERY: Final = ("payload_uri", "protocol_version", "batch_id", "batch_row", "ingested_at")
+
+COLUMNS: Final[tuple[str, ...]] = (
+    *_WHO, *_AMOUNTS, *_FAILURE, *_CONTENT, *_CALL, *_ANSWER, *_DELIVERY,
+)  # fmt: skip
+"""The columns in the table's order; the first 31 are SPEC section 3's."""
+
+BYTES_COLUMNS: Final = frozenset(
+    {"request_json", "response_json", "llm_config_json", "compaction_settings_json", "usage_json"}
+)
+"""Columns whose values are bytes; every other text is ``str``."""
+
+ABANDONED: Final = "abandoned"
+
+_UINT32: Final = (1 << 32) - 1
+_UINT16: Final = (1 << 16) - 1
+_PREFIX: Final = "provider_trace-"
+_MESSAGE_CHARACTERS: Final = 1000
+_MODELS_COUNTED: Final = 100
+"""Models without a price that are counted by name; a sender could name any number."""
+_NULL: Final = b"null"
+_FALSY: Final = frozenset({_NULL, b'""', b"{}", b"[]", b"false", b"0"})
+_NO_FAILURE: Final[Row] = (0, "", "")
+
+_Kind = TypeVar("_Kind")
+
+
+class _Config(msgspec.Struct, frozen=True):
+    """What a row needs of ``llm_config``. Leaves may be anything; only text counts."""
+
+    model_endpoint_type: Any = None
+    model: Any = None
+    provider_category: Any = None
+
+
+class _ErrorObject(msgspec.Struct, frozen=True):
+    """An ``error`` that a sender wrote as an object."""
+
+    message: Any = None
+    detail: Any = None
+    type: Any = None
+    code: Any = None
+
+
+_NO_CONFIG: Final = _Config()
+
+
+class RowBuilder:
+    """Builds rows, and counts what it had to change. For one thread at a time."""
+
+    def __init__(self, pricer: Pricer, read: Reader = read_exchange) -> None:
+        self.counts: Counter[str] = Counter()
+        """``clamped:<column>``, ``timestamp_replaced``, and ``model_without_price:<model>``: the call's
+        usage is known, and what that costs is not."""
+        self._pricer = pricer
+        self._read = read
+        self._unpriced: set[str] = set()
+
+    @staticmethod
+    def call_id(call: Record | Begin) -> str:
+        """Return the row's id of a call; empty where its sender gave it none."""
+        sent = call.provider_trace_id or ""
+        return sent.removeprefix(_PREFIX) or sent
+
+    def row(
+        self, record: Record, *, line: bytes, service: str, received_us: int, batch_id: str, batch_row: int
+    ) -> Row:
+        """Return the row of a record.
+
+        ``line`` is the record's own bytes, ``service`` what its session's hello says (the record's
+        own word wins), ``received_us`` microseconds since 1970.
+        """
+        config = (
+            _NO_CONFIG if record.llm_config is ABSENT else _lenient(record.llm_config, _Config) or _NO_CONFIG
+        )
+        status_code = self._whole("status_code", record.status_code, _UINT16)
+        exchange = _exchange(record, config, status_code)
+        facts = _storable(self._read(exchange))
+        started_us = self._started_us(record.timestamp, received_us)
+        provider = exchange.provider or facts.provider or "unknown"
+        model = record.model or _string(config.model) or facts.model or "unknown"
+        answer = exchange.response or facts.response or _as_json(exchange.stream)
+        failure = _failure(record, facts, status_code)
+        return (
+            self.call_id(record) or derived_id(line),
+            *_who(record, facts),
+            provider,
+            model,
+            *self._amounts(record, facts, config, len(exchange.request), len(answer)),
+            *failure,
+            exchange.request,
+            answer,
+            _payload(record.llm_config),
+            *_billing(record.billing),
+            started_us,
+            *self._call(record, facts, service, exchange.url),
+            record.outcome or ("error" if failure[0] else "ok"),
+            *self._answer(record, facts, status_code),
+            *self._cost(facts, provider, model, exchange.url, started_us),
+            "",
+            record.protocol_version,
+            batch_id,
+            batch_row,
+            received_us,
+        )
+
+    def abandoned(
+        self, begin: Begin, *, service: str, received_us: int, batch_id: str, batch_row: int
+    ) -> Row:
+        """Return the row of a call that began and whose record never came.
+
+        ``outcome`` and ``error_type`` are ``abandoned``, and usage and cost are unknown.
+        """
+        fields: dict[str, Any] = {name: getattr(begin, name) for name in Begin.__struct_fields__}
+        # No sender may write this outcome, so the wire's type does not know it.
+        record = Record(protocol_version=PROTOCOL_VERSION, outcome=cast("Outcome", ABANDONED), **fields)
+        return self.row(
+            record,
+            line=b"",
+            service=service,
+            received_us=received_us,
+            batch_id=batch_id,
+            batch_row=batch_row,
+        )
+
+    def _started_us(self, timestamp: str | None, received_us: int) -> int:
+        started_us = created_at_us(timestamp, received_us)
+        if started_us is None:
+            self.counts["timestamp_replaced"] += 1
+            return received_us
+        return started_us
+
+    def _amounts(
+        self, record: Record, facts: Facts, config: _Config, request_bytes: int, answer_bytes: int
+    ) -> Row:
+        is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
+        prompt, completion, total = facts.prompt_tokens, facts.completion_tokens, facts.total_tokens
+        cached, written = facts.cached_input_tokens, facts.cache_write_tokens
+        reasoning = facts.reasoning_tokens
+        # No count is below 0, so that the sum is too large wherever one of them is.
+        if (prompt or 0) + (completion or 0) + (total or 0) + (cached or 0) + (written or 0) > _UINT32 - (
+            reasoning or 0
+        ):
+            prompt = self._clamped("prompt_tokens", prompt)
+            completion = self._clamped("completion_tokens", completion)
+            total = self._clamped("total_tokens", total)
+            cached = self._clamped("cached_input_tokens", cached)
+            written = self._clamped("cache_write_tokens", written)
+            reasoning = self._clamped("reasoning_tokens", reasoning)
+        return (
+            int(is_byok),
+            request_bytes,
+            answer_bytes,
+            prompt or 0,
+            completion or 0,
+            total or 0,
+            cached,
+            written,
+            reasoning,
+            self._whole("latency_ms", record.latency_ms),
+        )
+
+    def _call(self, record: Record, facts: Facts, service: str, url: str) -> Row:
+        return (
+            record.user_id or "",
+            record.source or "",
+            record.service or service,
+            record.span_id or "",
+            url,
+            self._whole("attempt", record.attempt, _UINT16),
+            facts.request_model,
+            facts.provider_request_id,
+            facts.service_tier,
+            int(facts.is_batch),
+            _payload(record.compaction_settings),
+        )
+
+    def _answer(self, record: Record, facts: Facts, status_code: int) -> Row:
+        first_token = record.time_to_first_token_ms
+        return (
+            facts.finish_reason,
+            int(facts.is_stream),
+            status_code,
+            None if first_token is None else self._whole("time_to_first_token_ms", first_token),
+            facts.usage_json,
+            facts.usage_source,
+            facts.usage_check,
+        )
+
+    def _cost(self, facts: Facts, provider: str, model: str, url: str, started_us: int) -> Row:
+        cost, source = self._pricer.cost(facts, provider, model, url, started_us)
+        if cost is None and facts.usage_source != "unknown":
+            self._count_unpriced(facts.model or model)
+        elif cost == MAX_COST:
+            self.counts["clamped:cost_usd"] += 1
+        return cost, source
+
+    def _count_unpriced(self, model: str) -> None:
+        if model not in self._unpriced and len(self._unpriced) < _MODELS_COUNTED:
+            self._unpriced.add(model)
+        self.counts[f"model_without_price:{model if model in self._unpriced else 'other'}"] += 1
+
+    def _clamped(self, column: str, value: int | None) -> int | None:
+        return value if value is None or value <= _UINT32 else self._whole(column, value)
+
+    def _whole(self, column: str, value: float | None, most: int = _UINT32) -> int:
+        """Return the number rounded, within its column; 0 where it was not sent."""
+        if not value:
+            return 0
+        if value > most:
+            self.counts[f"clamped:{column}"] += 1
+            return most
+        return round(value)
+
+
+def derived_id(line: bytes) -> str:
+    """Return the id of a record that was sent without one: a UUID made of its bytes.
+
+    The same line has the same id, so that a repeat is known for one. Version 8 of RFC 9562, the
+    one for ids of a maker's own recipe.
+    """
+    digest = int.from_bytes(xxhash.xxh3_128_digest(line))
+    return str(uuid.UUID(int=digest & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
+
+
+def _exchange(record: Record, config: _Config, status_code: int) -> Exchange:
+    return Exchange(
+        provider=record.provider or _string(config.model_endpoint_type),
+        url=_bare_url(record.url) if record.url else "",
+        status_code=status_code,
+        request=_payload(record.request),
+        response=_payload(record.response),
+        stream=record.response_stream or "",
+        headers=record.response_headers,
+    )
+
+
+def _who(record: Record, facts: Facts) -> Row:
+    call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
+    return (
+        record.org_id or "",
+        record.project_id or "",
+        record.agent_id or "",
+        record.run_id or "",
+        record.step_id or "",
+        record.trace_id or "",
+        record.tags or [],
+        call_type,
+    )
+
+
+def _failure(record: Record, facts: Facts, status_code: int) -> Row:
+    """Return ``is_error``, ``error_type`` and ``error_message`` (SPEC section 3; corpus README, rule 6)."""
+    own = None if record.error is ABSENT else _own_error(record.error)
+    outcome = record.outcome or "ok"
+    if not (own or record.error_type or facts.has_error or status_code >= 400 or outcome != "ok"):
+        return _NO_FAILURE
+    own_type, own_message = own or ("", "")
+    kind = record.error_type or facts.error_type or own_type or ("error" if outcome == "ok" else outcome)
+    return 1, kind, (own_message or facts.error_message)[:_MESSAGE_CHARACTERS]
+
+
+def _own_error(raw: Raw) -> tuple[str, str] | None:
+    """Return type and message of the record's ``error``; ``None`` where it is null, empty or false.
+
+    It is text by the protocol; senders that write the provider's error object mean that object's.
+    """
+    text = bytes(raw)
+    if text in _FALSY:
+        return None
+    if text.startswith(b"{"):
+        found = _lenient(raw, _ErrorObject) or _ErrorObject()
+        message = _string(found.message) or _string(found.detail) or text.decode()
+        return _string(found.type) or _string(found.code), message
+    return "", _lenient(raw, str) or text.decode()
+
+
+def _billing(billing: Billing | None) -> Row:
+    if billing is None:
+        return "", "", ""
+    return billing.plan_type or "", billing.cost_source or "", billing.customer_id or ""
+
+
+def _payload(raw: Raw) -> bytes:
+    """Return the JSON as received; absent and null are empty."""
+    if raw is ABSENT:
+        return b""
+    text = bytes(raw)
+    return b"" if text == _NULL else text
+
+
+def _as_json(stream: str) -> bytes:
+    """Return a stream that no reader could make an object of, as the JSON string that it came in."""
+    return msgspec.json.encode(stream) if stream else b""
+
+
+def _bare_url(url: str) -> str:
+    """Return the URL without query, fragment and credentials, should a sender have left them in."""
+    if "?" not in url and "#" not in url and "@" not in url:
+        return url
+    bare = url.partition("?")[0].partition("#")[0]
+    scheme, slashes, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}" if "@" in host else bare
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _lenient(raw: Raw, kind: type[_Kind]) -> _Kind | None:
+    """Decode what msgspec can be made to read; ``None`` where the value is of another kind."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        return msgspec.json.decode(jsontext.folded(jsontext.mended(bytes(raw))), type=kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def _storable(facts: Facts) -> Facts:
+    """Return the facts with lone surrogates replaced: no column can hold them."""
+    texts = (
+        facts.provider, facts.model, facts.request_model, facts.error_type, facts.error_message,
+        facts.finish_reason, facts.service_tier, facts.provider_request_id, facts.call_type,
+    )  # fmt: skip
+    if "".join(texts).isascii():
+        return facts
+    names = [name for name in Facts.__struct_fields__ if isinstance(getattr(facts, name), str)]
+    return msgspec.structs.replace(facts, **{name: _encodable(getattr(facts, name)) for name in names})
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,52 @@
+"""A sender's timestamp becomes microseconds since 1970, or it becomes the time of receipt.
+
+Invariant: the result lies between 2020 and a day after the receipt, so that no sender's clock can
+open a partition, or hide a row, in another age.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_US: Final = 1_577_836_800_000_000
+"""2020-01-01T00:00:00Z."""
+_DAY_US: Final = 86_400_000_000
+_LONGEST: Final = 64
+"""No time is written longer; patterns that begin with spaces are slow on a long text of spaces."""
+
+_ZONE: Final = re.compile(r"\s*(?:Z|UTC|GMT)\s*$", re.IGNORECASE)
+_OFFSET: Final = re.compile(r"\s+([+-]\d\d:?\d\d)(?:\s+[A-Za-z]+)?$")
+"""With a space before it, and maybe a zone's name after it, as Go and Ruby print times."""
+
+
+def created_at_us(timestamp: str | None, received_us: int) -> int | None:
+    """Return the start of a call, or ``None`` where the sender's word cannot be used.
+
+    Without a zone it is UTC. Unusable: absent, unreadable, before 2020, or more than a day after
+    the receipt (SPEC section 3).
+    """
+    if not timestamp:
+        return None
+    moment = _moment(timestamp)
+    if moment is None:
+        return None
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    at_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return at_us if _FIRST_US <= at_us <= received_us + _DAY_US else None
+
+
+def _moment(timestamp: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(timestamp)
+    except ValueError:
+        pass
+    if len(timestamp) > _LONGEST:
+        return None
+    plain = _ZONE.sub("+00:00", _OFFSET.sub(r"\1", timestamp.strip()))
+    try:
+        return datetime.fromisoformat(plain)
+    except ValueError:
+        return None
