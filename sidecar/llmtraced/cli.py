@@ -1,4 +1,4 @@
-"""``llmtraced``: serve, migrate, check.
+"""``llmtraced``: serve, migrate, check, config.
 
 Invariant: whatever is wrong with the settings is said in one line that names it, with exit code 2.
 """
@@ -92,9 +92,7 @@ def check(
     from llmtraced.shipper import LOSSES, TRACES
 
     chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
-    for name in config.Config.__struct_fields__:
-        value = getattr(chosen, name)
-        typer.echo(f"{name} = {config.masked(value) if name.endswith('_url') else value}")
+    _print(chosen)
     store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)
     typer.echo(f"store: ClickHouse {store.version()}")
     missing = migrations.check(store, {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS})
@@ -103,6 +101,25 @@ def check(
     elif missing:
         raise LlmtracedError("; ".join(missing))
     store.close()
+
+
+@app.command("config")
+def show_config(
+    reference: Annotated[bool, typer.Option("--reference", help="All settings, as Markdown.")] = False,
+    file: ConfigFile = None,
+    settings: Setting = None,
+) -> None:
+    """Print the settings in force, secrets masked, or the reference of all settings."""
+    if reference:
+        typer.echo(config.reference(), nl=False)
+    else:
+        _print(_settings(file, settings))
+
+
+def _print(chosen: config.Config) -> None:
+    for name in config.Config.__struct_fields__:
+        value = getattr(chosen, name)
+        typer.echo(f"{name} = {config.masked(value) if name.endswith('_url') else value}")
 
 
 def _version(wanted: bool) -> None:

@@ -6,11 +6,12 @@ name in the environment is a warning, because Kubernetes adds its own.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
@@ -18,9 +19,6 @@ from msgspec import Meta
 
 from llmtrace.protocol import DEFAULT_SOCKET, MAX_LINE_BYTES
 from llmtraced.errors import ConfigError
-
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
 
 DEFAULT_FILE = Path("/etc/llmtraced/llmtraced.toml")
 PREFIX = "LLMTRACE_"
@@ -30,46 +28,83 @@ CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS"}
 """Names that mean something to the client or to the tests, and nothing to the daemon."""
 
 
+def _is(description: str, **bounds: Any) -> Meta:
+    return Meta(description=description, **bounds)
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every setting. Units live in the names."""
+    """Every setting. Units live in the names; the descriptions are the reference's."""
 
-    socket_path: str = DEFAULT_SOCKET
-    socket_mode: Annotated[str, Meta(pattern="^0?[0-7]{3}$")] = "0660"
-    socket_group: str = ""
+    socket_path: Annotated[str, _is("Where senders connect.")] = DEFAULT_SOCKET
+    socket_mode: Annotated[str, _is("Its permissions, octal.", pattern="^0?[0-7]{3}$")] = "0660"
+    socket_group: Annotated[str, _is("Its group; empty leaves the daemon's own.")] = ""
+    admin: Annotated[
+        str | None,
+        _is("`unix:/path`, `host:port`, or empty for none. Unset: `admin.sock` beside the record socket."),
+    ] = None
 
-    admin: str | None = None
-    """``unix:/path``, ``host:port``, or empty for none. Unset: ``admin.sock`` beside the record socket."""
+    clickhouse_url: Annotated[
+        str, _is("`chdb:///path`, embedded, or `http(s)://user:password@host:port/database`, a server.")
+    ] = "chdb:///var/lib/llmtraced/clickhouse"
+    ttl_days: Annotated[int, _is("How long rows are kept; 0 for ever. Changed by `migrate` alone.", ge=0)] = (
+        90
+    )
+    insert_timeout_seconds: Annotated[
+        float, _is("How long the store may be silent during an insert.", gt=0)
+    ] = 60.0
+    inserts_in_flight: Annotated[int, _is("Segments that are inserted at the same time.", ge=1, le=16)] = 2
+    retry_first_seconds: Annotated[float, _is("The first wait after the store failed.", gt=0)] = 0.1
+    retry_cap_seconds: Annotated[float, _is("The longest such wait; it doubles until then.", gt=0)] = 30.0
 
-    clickhouse_url: str = "chdb:///var/lib/llmtraced/clickhouse"
-    ttl_days: Annotated[int, Meta(ge=0)] = 90
-    insert_timeout_seconds: Annotated[float, Meta(gt=0)] = 60.0
-    inserts_in_flight: Annotated[int, Meta(ge=1, le=16)] = 2
-    retry_first_seconds: Annotated[float, Meta(gt=0)] = 0.1
-    retry_cap_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    spool_dir: Annotated[str, _is("Where records wait; dead letters lie under it.")] = (
+        "/var/lib/llmtraced/spool"
+    )
+    spool_max_bytes: Annotated[int, _is("How large the spool may grow.", ge=1)] = 10 << 30
+    spool_reserve_bytes: Annotated[int, _is("Free bytes that are left to the disk's other users.", ge=0)] = (
+        256 << 20
+    )
+    spool_ephemeral: Annotated[
+        bool, _is("The folder dies with the process, as in a pod: drain until killed.")
+    ] = False
+    on_full: Annotated[
+        Literal["block", "drop_oldest"],
+        _is("What a full spool does: make senders wait, or drop its oldest segment and count it."),
+    ] = "block"
+    fsync: Annotated[
+        bool, _is("Sync each group before it is acknowledged; without it a power cut may lose.")
+    ] = True
+    group_interval_ms: Annotated[float, _is("Groups are synced at most this often.", ge=0, le=1000)] = 2.0
+    batch_max_rows: Annotated[int, _is("A segment is sealed at so many lines,", ge=1)] = 10_000
+    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", ge=1)] = 32 << 20
+    batch_max_age_seconds: Annotated[float, _is("or so long after its first.", gt=0)] = 1.0
+    drain_timeout_seconds: Annotated[
+        float, _is("After SIGTERM, how long to go on inserting what is left.", ge=0)
+    ] = 20.0
 
-    spool_dir: str = "/var/lib/llmtraced/spool"
-    spool_max_bytes: Positive = 10 << 30
-    spool_reserve_bytes: Annotated[int, Meta(ge=0)] = 256 << 20
-    on_full: Literal["block", "drop_oldest"] = "block"
-    fsync: bool = True
-    group_interval_ms: Annotated[float, Meta(ge=0, le=1000)] = 2.0
-    batch_max_rows: Positive = 10_000
-    batch_max_bytes: Positive = 32 << 20
-    batch_max_age_seconds: Annotated[float, Meta(gt=0)] = 1.0
-    spool_ephemeral: bool = False
-    drain_timeout_seconds: Seconds = 20.0
+    max_line_bytes: Annotated[int, _is("Longer lines are refused; their first 4 KiB are kept.", ge=1024)] = (
+        MAX_LINE_BYTES
+    )
+    max_inflight_bytes: Annotated[
+        int,
+        _is("Bytes of records in memory, over all connections and stages, beside one largest line.", ge=1),
+    ] = 256 << 20
+    max_connections: Annotated[int, _is("Further ones are closed at once.", ge=1)] = 4096
 
-    max_line_bytes: Annotated[int, Meta(ge=1024)] = MAX_LINE_BYTES
-    max_inflight_bytes: Positive = 256 << 20
-    max_connections: Positive = 4096
+    orphan_grace_seconds: Annotated[
+        float, _is("How long a lost sender may take to come back before its open calls are given up.", ge=0)
+    ] = 60.0
+    session_memory_seconds: Annotated[
+        float, _is("How long a session that did not end is remembered.", ge=0)
+    ] = 24 * 3600.0
+    dead_letters_max_bytes: Annotated[int, _is("Dead letters beyond it are deleted, oldest first.", ge=1)] = (
+        1 << 30
+    )
+    dead_letters_max_age_days: Annotated[int, _is("Older dead letters are deleted.", ge=1)] = 30
 
-    orphan_grace_seconds: Seconds = 60.0
-    session_memory_seconds: Seconds = 24 * 3600.0
-    dead_letters_max_bytes: Positive = 1 << 30
-    dead_letters_max_age_days: Positive = 30
-
-    log_format: Literal["json", "console"] = "json"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Annotated[Literal["json", "console"], _is("One JSON object a line, or for people.")] = "json"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _is("The least that is logged.")] = (
+        "info"
+    )
 
     @property
     def admin_address(self) -> str:
@@ -113,6 +148,18 @@ def load(
         if value is not None:
             values[name], sources[name] = value, f"--{name.replace('_', '-')}"
     return _convert(values, sources), warnings
+
+
+def reference() -> str:
+    """Return every setting as a Markdown table: name, default, environment variable, meaning."""
+    short = {name: alias for alias, name in ALIASES.items()}
+    lines = ["| setting | default | environment | meaning |", "|---|---|---|---|"]
+    for field in msgspec.structs.fields(Config):
+        meaning = get_args(field.type)[1].description
+        default = json.dumps(field.default) if field.default is not None else "unset"
+        variable = PREFIX + short.get(field.name, field.name.upper())
+        lines.append(f"| `{field.name}` | `{default}` | `{variable}` | {meaning} |")
+    return "\n".join(lines) + "\n"
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
