@@ -18,8 +18,10 @@ class ConfigError(LlmtracedError):
 class StoreBusy(LlmtracedError):
     """Time acts: nothing of the batch was stored, offer the same batch again.
 
-    ``kind`` is a short stable word for metrics and logs: ``unreachable``, ``too_many_parts``,
-    ``memory``, ``read_only``, ``authentication``, ``timeout``, ``missing_table``, ``other``.
+    ``kind`` is a short stable word for metrics and logs: ``unreachable``, ``authentication``,
+    ``missing_table``, ``missing_column``, ``read_only``, ``settings``, ``overloaded``, ``timeout``,
+    ``memory``, ``too_many_parts``, ``disk``, ``keeper``, ``replicas``, ``network``, ``proxy``,
+    ``shutting_down``, ``other``.
     """
 
     def __init__(self, kind: str, message: str) -> None:

@@ -66,19 +66,22 @@ class Delivery:
 
     def next(self) -> Ask | Insert | Condemn | None:
         """Return what to do now; None when every row is stored or condemned."""
-        if self._condemn is not None:
+        if self._condemn is not None and not self._uncertain:
             return Condemn(self._condemn, self._refusal.code, str(self._refusal))
         while self._parts and not self._parts[-1]:
             self._parts.pop()
+        if self._uncertain and (self._parts or self._condemn is not None):
+            return Ask()
         if not self._parts:
             return None
-        if self._uncertain:
-            return Ask()
         return Insert(self._parts[-1], token(self._batch, self._parts[-1]))
 
     def landed(self, rows: set[int]) -> None:
         """The table has these rows of the batch, and of those still to do no others."""
         self._uncertain = False
+        if self._condemn in rows:  # its refusal came after the commit, from a view behind the table
+            self.found.add(self._condemn)
+            self._condemn = None
         for part in self._parts:
             self.found.update(rows.intersection(part))
         self._parts = [[row for row in part if row not in rows] for part in self._parts]
@@ -98,10 +101,10 @@ class Delivery:
         """Halve the part to find the row at fault; a part of one row is that row."""
         part = self._parts.pop()
         self._refusal = error
+        self._uncertain = True
         if len(part) == 1:
             self._condemn = part[0]
             return
-        self._uncertain = True
         middle = len(part) // 2
         self._parts += [part[middle:], part[:middle]]
 

@@ -99,7 +99,10 @@ class Engine:
         self._control("DELETE")
 
     def bitten(self) -> Counter[str]:
-        """Return how often each kind of fault has happened since the engine started."""
+        """Return how often each kind of fault has happened since the engine started.
+
+        ``ran_late`` counts stalled statements that were released and have run.
+        """
         return Counter(self._control("GET"))
 
     def query(self, statement: str) -> str:

@@ -154,6 +154,8 @@ class Server:
             _cut(request)
 
     async def _after(self, fault: Fault, request: web.Request) -> None:
+        if fault.kind == "stall":
+            self.bitten["ran_late"] += 1
         if fault.kind == "commit_then_cut":
             _cut(request)
         if fault.kind == "commit_then_status":

@@ -1,0 +1,124 @@
+-- One row per HTTP exchange with a provider.
+--
+-- {on_cluster}, {engine} and {ttl} are filled in by `llmtraced migrate`; nothing else is replaced.
+-- The first 31 columns keep their names and types for ever: deployed readers select them by name.
+-- Numbers are 0 where unknown, except where the type is Nullable: there null means "not reported".
+
+CREATE TABLE IF NOT EXISTS llm_traces {on_cluster}
+(
+    -- Who: as the sender named them, empty where it did not. `id` is text although it is a UUID as
+    -- a rule, because the deployed readers take text.
+    id                   String CODEC(ZSTD(1)),
+    organization_id      String CODEC(ZSTD(1)),
+    project_id           String CODEC(ZSTD(1)),
+    agent_id             String CODEC(ZSTD(1)),
+    run_id               String CODEC(ZSTD(1)),
+    step_id              String CODEC(ZSTD(1)),
+    trace_id             String CODEC(ZSTD(1)),
+    agent_tags           Array(String) CODEC(ZSTD(1)),
+
+    -- What was called.
+    call_type            LowCardinality(String),
+    provider             LowCardinality(String),
+    model                LowCardinality(String),
+    is_byok              UInt8,
+
+    -- How much: bytes before redaction and offload; tokens with every cache and all reasoning inside.
+    request_size_bytes   UInt64,
+    response_size_bytes  UInt64,
+    prompt_tokens        UInt32,
+    completion_tokens    UInt32,
+    total_tokens         UInt32,
+    cached_input_tokens  Nullable(UInt32),
+    cache_write_tokens   Nullable(UInt32),
+    reasoning_tokens     Nullable(UInt32),
+    latency_ms           UInt32,
+
+    -- How it ended.
+    is_error             UInt8,
+    error_type           LowCardinality(String),
+    error_message        String CODEC(ZSTD(1)),
+
+    -- The payloads, byte for byte as received. They are nearly all of the table's size, so they pay
+    -- for a slower codec.
+    request_json         String CODEC(ZSTD(3)),
+    response_json        String CODEC(ZSTD(3)),
+    llm_config_json      String CODEC(ZSTD(3)),
+
+    -- Who pays.
+    billing_plan_type    LowCardinality(String),
+    billing_cost_source  LowCardinality(String),
+    billing_customer_id  String CODEC(ZSTD(1)),
+
+    -- When the call started.
+    created_at           DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+
+    -- From here on the columns are this project's own.
+    -- The caller, and the call as it was sent.
+    user_id              String CODEC(ZSTD(1)),
+    source               LowCardinality(String),
+    service              LowCardinality(String),
+    span_id              String CODEC(ZSTD(1)),
+    url                  String CODEC(ZSTD(1)),
+    attempt              UInt16,
+    request_model        LowCardinality(String),
+    provider_request_id  String CODEC(ZSTD(1)),
+    service_tier         LowCardinality(String),
+    is_batch             UInt8,
+    compaction_settings_json String CODEC(ZSTD(3)),
+
+    -- The answer.
+    outcome              LowCardinality(String),
+    finish_reason        LowCardinality(String),
+    is_stream            UInt8,
+    status_code          UInt16,
+    time_to_first_token_ms Nullable(UInt32),
+
+    -- The provider's own usage object, so that usage can be computed again without the payloads,
+    -- and what is thought of it.
+    usage_json           String CODEC(ZSTD(3)),
+    usage_source         LowCardinality(String),
+    usage_check          LowCardinality(String),
+
+    -- Null where usage or price is unknown, never 0 then.
+    cost_usd             Nullable(Decimal(18, 9)),
+    cost_usd_source      LowCardinality(String),
+
+    -- Delivery: which line of which segment the row was, and when that line was received.
+    -- `batch_id` and `batch_row` let a daemon ask which rows of an insert arrived.
+    payload_uri          String CODEC(ZSTD(1)),
+    protocol_version     UInt8,
+    batch_id             UUID,
+    batch_row            UInt32,
+    ingested_at          DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+
+    -- Looking up one call, or the calls of one agent, step, run or trace, skips what cannot hold it.
+    INDEX by_id          id          TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_agent_id    agent_id    TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_step_id     step_id     TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_run_id      run_id      TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_trace_id    trace_id    TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_model       model       TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_provider    provider    TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_is_byok     is_byok     TYPE minmax GRANULARITY 1,
+    INDEX by_is_error    is_error    TYPE minmax GRANULARITY 1,
+    INDEX by_created_at  created_at  TYPE minmax GRANULARITY 1,
+    -- The question after an insert whose answer was lost.
+    INDEX by_batch_id    batch_id    TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_ingested_at ingested_at TYPE minmax GRANULARITY 1
+)
+ENGINE = {engine}
+-- By the time of receipt, not of the call: the rows of one insert were received within seconds, so
+-- that an insert, a backfill's too, makes one part and is committed as one.
+PARTITION BY toMonday(ingested_at)
+ORDER BY (organization_id, created_at)
+{ttl}
+SETTINGS
+    -- The daemon deletes its copy once the server has answered, so the answer has to mean "on disk".
+    fsync_after_insert = 1,
+    fsync_part_directory = 1,
+    -- A retried insert carries its token again and is ignored, as long as it is among the last 1,000.
+    non_replicated_deduplication_window = 1000,
+    -- Expired rows go by whole partitions; a change of the TTL rewrites no data.
+    ttl_only_drop_parts = 1,
+    materialize_ttl_recalculate_only = 1;

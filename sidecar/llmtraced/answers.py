@@ -1,0 +1,102 @@
+"""What reading gives back: typed, and only what the columns hold.
+
+Invariant: the fields of Call and Payloads are columns of ``llm_traces`` by name and meaning; None is
+"not reported" and never 0.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+
+
+class Payloads(msgspec.Struct, frozen=True):
+    """What was sent and received, byte for byte; empty where there was none."""
+
+    request_json: bytes
+    response_json: bytes
+    llm_config_json: bytes
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One row: one HTTP exchange with a provider. Fields are the columns of the same name."""
+
+    id: str
+    organization_id: str
+    project_id: str
+    agent_id: str
+    agent_tags: list[str]
+    run_id: str
+    step_id: str
+    trace_id: str
+    user_id: str
+    service: str
+    call_type: str
+    provider: str
+    model: str
+    is_byok: bool
+    attempt: int
+    request_size_bytes: int
+    response_size_bytes: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    usage_source: str
+    cost_usd: Decimal | None
+    latency_ms: int
+    time_to_first_token_ms: int | None
+    status_code: int
+    outcome: str
+    finish_reason: str
+    is_stream: bool
+    is_error: bool
+    error_type: str
+    error_message: str
+    billing_plan_type: str
+    billing_customer_id: str
+    created_at: datetime
+    batch_id: UUID
+    batch_row: int
+    payloads: Payloads | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some calls, newest first. ``cursor`` continues after the last; None: there are no more."""
+
+    calls: list[Call]
+    cursor: str | None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the calls of one group used.
+
+    ``unknown_usage`` calls are in ``requests`` and add nothing to the tokens; ``partial_usage``
+    ones add what could be known; ``unknown_cost`` ones add nothing to ``cost_usd``.
+    """
+
+    group: dict[str, str]
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    cost_usd: Decimal
+    request_bytes: int
+    response_bytes: int
+    errors: int
+    unknown_usage: int
+    partial_usage: int
+    unknown_cost: int
+    latency_avg_ms: float | None
+    """Of the calls whose latency is known; None without any."""
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None

@@ -1,0 +1,148 @@
+"""The tables: numbered SQL files, applied in order, once, forward only.
+
+Invariants:
+- A file is recorded after its last statement, and every statement may run twice; so a file that
+  was half applied, by a crash or by two migrations at once, is applied again and ends the same.
+- A file that was applied never changes; what changes is added by a later one, and a later one adds
+  columns and tables only, so that an older daemon goes on working.
+- What a store has beyond the files, or was made without them, is left alone: `check` asks for the
+  tables and columns that are needed, not for how they came about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from llmtraced.errors import ConfigError
+from llmtraced.store import Store
+
+TTL_COLUMN = "toDateTime(ingested_at)"  # a TTL takes no DateTime64 on servers before 24.x
+RECORDS = (
+    "CREATE TABLE IF NOT EXISTS llmtrace_migrations {on_cluster}"
+    " (name String, checksum String, applied_at DateTime64(6, 'UTC')) ENGINE = {engine} ORDER BY name"
+    " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+)
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """What the placeholders of the SQL files stand for. The defaults are one server."""
+
+    ttl_days: int = 0
+    """Days that a row of ``llm_traces`` is kept after its receipt; 0 keeps it."""
+    on_cluster: str = ""
+    engine: str = "MergeTree"
+
+    def fill(self, template: str) -> str:
+        """Return the SQL with its placeholders replaced; other braces are left as they are."""
+        values = {"on_cluster": self.on_cluster, "engine": self.engine, "ttl": self._ttl()}
+        return re.sub(r"\{(on_cluster|engine|ttl)\}", lambda found: values[found[1]], template)
+
+    def _ttl(self) -> str:
+        return f"TTL {TTL_COLUMN} + toIntervalDay({self.ttl_days})" if self.ttl_days else ""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One file: its name without the ending, and its text."""
+
+    name: str
+    template: str
+
+    def statements(self, layout: Layout) -> list[str]:
+        """Return the file's statements for one layout, each without its final semicolon."""
+        text = "\n".join(line for line in self.template.splitlines() if not line.lstrip().startswith("--"))
+        parts = re.split(r";[ \t]*$", layout.fill(text), flags=re.MULTILINE)
+        return [part.strip() for part in parts if part.strip()]
+
+    def checksum(self) -> str:
+        """Return what tells one text of the file from another; comments and layout do not count."""
+        return hashlib.sha256(" ".join(";".join(self.statements(Layout())).split()).encode()).hexdigest()
+
+
+def load() -> list[Migration]:
+    """Return the files in order. Raises ConfigError where an installation came without them."""
+    here = Path(__file__).parent
+    for folder in (here / "ddl", here.parent.parent / "ddl"):  # in a wheel, in a source tree
+        files = sorted(folder.glob("[0-9]*.sql"))
+        if files:
+            return [Migration(file.stem, file.read_text(encoding="utf-8")) for file in files]
+    raise ConfigError(f"the SQL files are missing: neither {here / 'ddl'} nor a source tree's ddl holds any")
+
+
+def pending(store: Store, files: Collection[Migration] | None = None) -> list[Migration]:
+    """Return the files that the store has not recorded, in order.
+
+    Raises ConfigError where a recorded file is not what it was, and StoreBusy.
+    """
+    recorded = _recorded(store)
+    todo = []
+    for migration in load() if files is None else files:
+        checksums = recorded.get(migration.name)
+        if not checksums:
+            todo.append(migration)
+        elif migration.checksum() not in checksums:
+            raise ConfigError(f"{migration.name} was applied with another text; applied files never change")
+    return todo
+
+
+def apply(store: Store, layout: Layout, files: Collection[Migration] | None = None) -> list[str]:
+    """Create what is missing, and set the TTL; return what was done, in words for people.
+
+    Raises ConfigError, and StoreBusy where the store is away or refuses.
+    """
+    store.create_database()
+    store.run(layout.fill(RECORDS))
+    done = []
+    for migration in pending(store, files):
+        for statement in migration.statements(layout):
+            store.run(statement)
+        record = (migration.name, migration.checksum(), time.time_ns() // 1000)
+        store.insert(
+            "llmtrace_migrations", ("name", "checksum", "applied_at"), [record], token=migration.name
+        )
+        done.append(f"applied {migration.name}")
+    return done + _set_ttl(store, layout)
+
+
+def check(store: Store, needed: Mapping[str, Collection[str]]) -> list[str]:
+    """Return what the store lacks of the tables and columns needed, a sentence each; empty if nothing.
+
+    Raises StoreBusy where the store cannot be asked.
+    """
+    missing = []
+    for table, columns in needed.items():
+        present = store.columns(table)
+        lacking = [name for name in columns if name not in present]
+        if not present:
+            missing.append(f"there is no table {table}; run `llmtraced migrate`")
+        elif lacking:
+            missing.append(f"the table {table} lacks {', '.join(lacking)}; run `llmtraced migrate`")
+    return missing
+
+
+def _recorded(store: Store) -> dict[str, set[str]]:
+    if not store.columns("llmtrace_migrations"):
+        return {}
+    found: dict[str, set[str]] = {}
+    for row in store.query("SELECT name, checksum FROM llmtrace_migrations"):
+        found.setdefault(row["name"], set()).add(row["checksum"])
+    return found
+
+
+def _set_ttl(store: Store, layout: Layout) -> list[str]:
+    """Bring the TTL of ``llm_traces`` to the setting; an unchanged one is not touched, as it costs a mutation."""
+    rows = store.query(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'llm_traces'"
+    )
+    found = re.search(r"\sTTL\s.*?toIntervalDay\((\d+)\)", rows[0]["engine_full"]) if rows else None
+    days = int(found[1]) if found else 0
+    if not rows or days == layout.ttl_days:
+        return []
+    change = f"MODIFY {layout.fill('{ttl}')}" if layout.ttl_days else "REMOVE TTL"
+    store.run(f"ALTER TABLE llm_traces {layout.on_cluster} {change}")
+    return [f"changed the TTL of llm_traces from {days or 'no'} to {layout.ttl_days or 'no'} days"]

@@ -1,0 +1,205 @@
+"""Answers as text for a terminal or a pipe.
+
+Invariants: a pipe gets no colour, and no cell is cut there, so that other tools can go on with it;
+what is unknown is shown as ``-``, never as 0. This module asks nothing of a store.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llmtraced.answers import Call, Usage
+from llmtraced.conversation import Turn
+
+PIPE_WIDTH = 100_000
+"""Wider than any row: rich cuts at the width it is given."""
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters, which a payload could use to write over the terminal; newline and tab stay."""
+
+STYLES = {"thinking": "italic dim", "call": "cyan", "result": "dim", "other": "dim"}
+
+
+def console() -> Console:
+    """Return where to write: as wide as the terminal, or without limit and colour on a pipe."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, no_color=True, width=PIPE_WIDTH, soft_wrap=True)
+
+
+def json_line(answer: msgspec.Struct) -> str:
+    """Return an answer as one line of JSON. Money is text, so that no reader rounds it."""
+    return msgspec.json.encode(answer).decode()
+
+
+def calls_table(calls: Iterable[Call]) -> Table:
+    """Return a line for each call."""
+    table = _table(
+        ("TIME", "ID", "ORG", "AGENT", "PROVIDER", "MODEL"), ("IN", "OUT", "COST $", "MS"), ("OUTCOME",)
+    )
+    for call in calls:
+        known = call.usage_source != "unknown"
+        outcome = call.outcome if not call.is_error else call.error_type or call.outcome
+        table.add_row(
+            *_texts(
+                _time(call.created_at),
+                call.id,
+                call.organization_id,
+                call.agent_id,
+                call.provider,
+                call.model,
+            ),
+            _number(call.prompt_tokens if known else None),
+            _number(call.completion_tokens if known else None),
+            _money(call.cost_usd),
+            _number(call.latency_ms or None),
+            Text(_clean(outcome), style="red" if call.is_error else ""),
+        )
+    return table
+
+
+def usage_table(usages: Sequence[Usage], group_by: Sequence[str]) -> Table:
+    """Return a line for each group, and a line of totals where there are several."""
+    table = _table(
+        [name.upper() for name in group_by],
+        ("CALLS", "ERRORS", "IN", "CACHED", "OUT", "REASONING", "TOTAL", "COST $", "P50 MS", "P95 MS"),
+        (),
+    )
+    for name in ("NO USAGE", "NO COST"):
+        table.add_column(name, justify="right")
+    for usage in usages:
+        table.add_row(*_texts(*(usage.group[name] for name in group_by)), *_usage_cells(usage))
+    return table
+
+
+def usage_note(usages: Sequence[Usage]) -> str:
+    """Return one line that says how many calls the sums could not count."""
+    calls = sum(usage.requests for usage in usages)
+    unknown = sum(usage.unknown_usage for usage in usages)
+    partial = sum(usage.partial_usage for usage in usages)
+    unpriced = sum(usage.unknown_cost for usage in usages)
+    return (
+        f"{calls:,} calls, ${sum(usage.cost_usd for usage in usages):,.4f}; tokens unknown in {unknown:,},"
+        f" known in part in {partial:,}; cost unknown in {unpriced:,}"
+    )
+
+
+def call_numbers(call: Call) -> Table:
+    """Return what is known of one call but its payloads, a line each; what is unknown is left out."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _facts(call):
+        if value not in ("", "-"):
+            table.add_row(name, Text(_clean(value)))
+    return table
+
+
+def conversation(turns: Iterable[Turn]) -> Text:
+    """Return what was said, speaker by speaker."""
+    text = Text()
+    for turn in turns:
+        text.append(f"\n[{_clean(turn.role)}]\n", style="bold")
+        for part in turn.parts:
+            label = "" if part.kind in ("text", "other") else f"({part.kind}) "
+            text.append(f"{label}{_clean(part.text)}\n", style=STYLES.get(part.kind, ""))
+    return text
+
+
+def _facts(call: Call) -> list[tuple[str, str]]:
+    tokens = f"{_number(call.prompt_tokens)} in, {_number(call.completion_tokens)} out, {_number(call.total_tokens)} in all"
+    parts = [
+        ("cached", call.cached_input_tokens),
+        ("cache write", call.cache_write_tokens),
+        ("reasoning", call.reasoning_tokens),
+    ]
+    within = "; ".join(f"{name} {number:,}" for name, number in parts if number is not None)
+    return [
+        ("id", call.id),
+        ("started", call.created_at.isoformat()),
+        ("organization", call.organization_id),
+        ("project", call.project_id),
+        ("agent", call.agent_id),
+        ("tags", ", ".join(call.agent_tags)),
+        ("run", call.run_id),
+        ("step", call.step_id),
+        ("trace", call.trace_id),
+        ("user", call.user_id),
+        ("service", call.service),
+        ("call", f"{call.call_type}, attempt {call.attempt}" if call.attempt else call.call_type),
+        ("model", f"{call.provider} {call.model}{' (own key)' if call.is_byok else ''}"),
+        ("outcome", f"{call.outcome} {call.status_code or ''}".strip()),
+        ("finish", call.finish_reason),
+        ("error", f"{call.error_type}: {call.error_message}" if call.is_error else ""),
+        ("tokens", "unknown" if call.usage_source == "unknown" else f"{tokens} ({call.usage_source})"),
+        ("of these", within),
+        ("cost", f"${call.cost_usd}" if call.cost_usd is not None else "unknown"),
+        ("latency", f"{call.latency_ms:,} ms" if call.latency_ms else ""),
+        (
+            "first token",
+            f"{call.time_to_first_token_ms:,} ms" if call.time_to_first_token_ms is not None else "",
+        ),
+        ("payloads", f"{call.request_size_bytes:,} bytes sent, {call.response_size_bytes:,} received"),
+        ("billing", f"{call.billing_plan_type} {call.billing_customer_id}".strip()),
+    ]
+
+
+def _usage_cells(usage: Usage) -> list[str]:
+    counts = (
+        usage.requests,
+        usage.errors,
+        usage.prompt_tokens,
+        usage.cached_input_tokens,
+        usage.completion_tokens,
+        usage.reasoning_tokens,
+        usage.total_tokens,
+    )
+    return [
+        *map(_number, counts),
+        _money(usage.cost_usd),
+        _number(usage.latency_p50_ms),
+        _number(usage.latency_p95_ms),
+        _number(usage.unknown_usage),
+        _number(usage.unknown_cost),
+    ]
+
+
+def _table(left: Sequence[str], right: Sequence[str], last: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    wraps = sys.stdout.isatty()
+    for name in left:
+        table.add_column(name, no_wrap=not wraps, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in last:
+        table.add_column(name, no_wrap=not wraps, overflow="fold")
+    return table
+
+
+def _texts(*values: str) -> list[Text]:
+    return [Text(_clean(value) or "-") for value in values]
+
+
+def _clean(text: str) -> str:
+    return CONTROLS.sub("\ufffd", text)
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _money(value: Decimal | None) -> str:
+    return "-" if value is None else f"{value:,.6f}"

@@ -1,0 +1,103 @@
+"""Where a store is: the URL's parts, and who has an embedded one open.
+
+Invariant: a URL either names one store without doubt or is refused with the reason; what it does
+not say is never guessed from the environment. No part of this module talks to a store.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from llmtraced.errors import ConfigError
+
+PORTS = {"http": 8123, "https": 8443}
+"""ClickHouse's own defaults."""
+
+DRIVER_OPTIONS = {"ca_cert", "client_cert", "client_cert_key", "server_host_name"}
+"""Options of a URL that belong to the connection. There is none to leave certificates unverified."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """One database of one ClickHouse."""
+
+    scheme: str
+    path: str | None = None
+    """The folder of the embedded engine; None for a server."""
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = ""
+    database: str | None = None
+    """None: the user's default, as the server has it."""
+    options: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    """Settings of ClickHouse that go with every statement, such as ``insert_quorum=2``."""
+
+    @property
+    def address(self) -> str:
+        """Return where it is, for people: without credentials and options."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"chdb://{self.path}" if self.path is not None else f"{self.scheme}://{host}:{self.port}"
+
+
+def parse_url(url: str) -> Target:
+    """Return the parts of ``chdb:///path`` or ``http(s)://user:password@host:port/database?option=…``.
+
+    Options other than DRIVER_OPTIONS are ClickHouse's settings. Raises ConfigError, without the
+    password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"clickhouse_url: {error}") from None
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = {name: value for name, value in given.items() if name in DRIVER_OPTIONS}
+    settings = {name: value for name, value in given.items() if name not in DRIVER_OPTIONS}
+    if parts.scheme == "chdb":
+        return _embedded(parts.netloc, unquote(parts.path), settings)
+    if parts.scheme not in PORTS:
+        raise ConfigError(f"clickhouse_url: `{parts.scheme}` is none of chdb, http, https")
+    if not parts.hostname:
+        raise ConfigError("clickhouse_url: the host is missing")
+    return Target(
+        scheme=parts.scheme,
+        host=parts.hostname,
+        port=port or PORTS[parts.scheme],
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        database=unquote(parts.path.strip("/")) or None,
+        options=options,
+        settings=settings,
+    )
+
+
+def _embedded(host: str, path: str, settings: dict[str, str]) -> Target:
+    if host or not path.strip("/"):
+        raise ConfigError("clickhouse_url: chdb needs an absolute folder, as in chdb:///var/lib/llmtraced")
+    return Target(scheme="chdb", path=path, database="default", settings=settings)
+
+
+def locked_by(path: str) -> str:
+    """Return which other process has the embedded store open, in words; an empty text where none has.
+
+    The engine holds an exclusive lock on the file ``status`` in its folder, and writes its process
+    id into it.
+    """
+    try:
+        with (Path(path) / "status").open("r") as status:
+            try:
+                fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = status.readline().strip()
+                if owner == f"PID: {os.getpid()}":
+                    return ""
+                return owner.replace("PID:", "process") or "another process"
+    except OSError:
+        return ""
+    return ""

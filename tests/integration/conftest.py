@@ -1,0 +1,64 @@
+"""Stores to test against: the embedded engine, and the same engine behind HTTP or somebody's server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtraced import migrations
+from llmtraced.store import Store
+from tests.helpers.engine import Engine, external_server, fresh_database, running_engine
+
+
+@pytest.fixture(scope="session")
+def _shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with running_engine(tmp_path_factory.mktemp("engine")) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(_shared_engine: Engine) -> Iterator[Engine]:
+    """Return an engine behind HTTP that takes faults, without any at the start."""
+    _shared_engine.release()
+    yield _shared_engine
+    _shared_engine.release()
+
+
+@pytest.fixture
+def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return the URL of an empty database on a server."""
+    address = external_server() or request.getfixturevalue("engine").address
+    with fresh_database(address) as url:
+        yield url
+
+
+@pytest.fixture(params=["embedded", "server"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty store, of each kind in turn."""
+    if request.param == "embedded":
+        return f"chdb://{tmp_path / 'clickhouse'}"
+    return str(request.getfixturevalue("server_url"))
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """Return a migrated store of each kind in turn."""
+    opened = Store(store_url, timeout_seconds=30)
+    try:
+        migrations.apply(opened, migrations.Layout(ttl_days=90))
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def server(server_url: str) -> Iterator[Store]:
+    """Return a migrated store on a server."""
+    opened = Store(server_url, timeout_seconds=30)
+    try:
+        migrations.apply(opened, migrations.Layout(ttl_days=90))
+        yield opened
+    finally:
+        opened.close()
