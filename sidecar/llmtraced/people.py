@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmtraced import config, rendering
+from llmtraced import config, dead_letter_commands, rendering
 from llmtraced.conversation import read_conversation
 from llmtraced.errors import LlmtracedError
 from llmtraced.reader import ALL_ORGANIZATIONS, GROUPS, LLMTraceReader, Scope
@@ -30,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(dead_letter_commands.app, name="dead-letters")
 
 Url = Annotated[
     str | None,

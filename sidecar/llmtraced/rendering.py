@@ -154,18 +154,20 @@ def _facts(call: Call) -> list[tuple[str, str]]:
 
 
 def _usage_cells(usage: Usage) -> list[str]:
-    counts = (
-        usage.requests,
-        usage.errors,
+    tokens = (
         usage.prompt_tokens,
         usage.cached_input_tokens,
         usage.completion_tokens,
         usage.reasoning_tokens,
         usage.total_tokens,
     )
+    # Where nothing at all is known there is no sum, and a zero would say that it was free.
+    counted, priced = usage.unknown_usage < usage.requests, usage.unknown_cost < usage.requests
     return [
-        *map(_number, counts),
-        _money(usage.cost_usd),
+        _number(usage.requests),
+        _number(usage.errors),
+        *(_number(count if counted else None) for count in tokens),
+        _money(usage.cost_usd if priced else None),
         _number(usage.latency_p50_ms),
         _number(usage.latency_p95_ms),
         _number(usage.unknown_usage),
