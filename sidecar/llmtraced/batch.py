@@ -7,21 +7,33 @@ lost lines, and the same segment gives the same batch however often it is prepar
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from llmtrace.protocol import Begin, End, Record
 from llmtraced import records
 from llmtraced.dead_letters import DeadLetter, with_line
-from llmtraced.errors import Rejected
-from llmtraced.rows import RowBuilder
+from llmtraced.errors import BatchRejected, Rejected
+from llmtraced.records import Dropped
+from llmtraced.rows import COLUMNS, RowBuilder
 from llmtraced.spool import BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
 
 LOSS_COLUMNS = (
     "at", "host", "service", "session", "stage", "reason", "count", "batch_id", "batch_row", "ingested_at",
 )  # fmt: skip
 """Of ``llm_trace_losses``; a count of None is a loss of unknown size."""
+
+
+BLOCK_BYTES = 1 << 20
+"""Lines are encoded when so many bytes of them are read: small beside a segment, large beside a block's
+own cost of some 2 KB."""
+
+ID = COLUMNS.index("id")
+CREATED_AT = COLUMNS.index("created_at")
+BATCH_ROW = COLUMNS.index("batch_row")
+
+Encode = Callable[[Sequence[tuple[object, ...]]], bytes | bytearray]
 
 
 class OwnLine(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -49,9 +61,12 @@ class Batch(msgspec.Struct, kw_only=True):
     """What a segment holds, by what has to be done with it."""
 
     segment: Segment
-    rows: dict[int, tuple[object, ...]] = {}
-    ids: dict[str, int] = {}
-    """Of the records: id -> row."""
+    rows: list[int] = []
+    """Which lines are rows of ``llm_traces``, by their index in the segment."""
+    blocks: list[bytes | bytearray] | None = None
+    """All of the rows, encoded; None where they have to be encoded again."""
+    ids: set[str] = set()
+    """Of the records."""
     letters: dict[int, DeadLetter] = {}
     refused: list[RefusedLine] = []
     losses: list[tuple[object, ...]] = []
@@ -59,8 +74,8 @@ class Batch(msgspec.Struct, kw_only=True):
     ended: list[bytes] = []
     abandoned: dict[str, int] = {}
     """Calls that this segment declares abandoned: id -> row."""
-    repeats: dict[int, str] = {}
-    """Rows that may have been stored in a life that the daemon has forgotten: row -> id."""
+    repeats: dict[int, tuple[str, int]] = {}
+    """Rows that may have been stored in a life that the daemon has forgotten: row -> id, created_at."""
     control: int = 0
     lost: int = 0
     from_us: int = 0
@@ -79,33 +94,89 @@ class Source(msgspec.Struct):
     host: str
 
 
+class Rows:
+    """Encodes rows as they come, so that a segment is in memory once and not three times."""
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+        self._waiting: list[tuple[object, ...]] = []
+        self._size = 0
+        self.blocks: list[bytes | bytearray] = []
+        self.refused: dict[int, str] = {}
+        """Rows that their columns cannot hold, and why."""
+
+    def add(self, row: tuple[object, ...], size: int) -> None:
+        self._waiting.append(row)
+        self._size += size
+        if self._size >= BLOCK_BYTES:
+            self.close()
+
+    def close(self) -> None:
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        try:
+            if waiting:
+                self.blocks.append(self._encode(waiting))
+        except BatchRejected:
+            for row in waiting:
+                self._alone(row)
+
+    def _alone(self, row: tuple[object, ...]) -> None:
+        try:
+            self.blocks.append(self._encode([row]))
+        except BatchRejected as error:
+            self.refused[int(str(row[BATCH_ROW]))] = str(error)
+
+
 class Preparer:
     """Turns segments into batches."""
 
     def __init__(
-        self, builder: RowBuilder, sessions: Callable[[], Mapping[bytes, SessionState]], host: str
+        self,
+        builder: RowBuilder,
+        encode: Encode,
+        sessions: Callable[[], Mapping[bytes, SessionState]],
+        host: str,
     ) -> None:
         self._builder = builder
+        self._encode = encode
         self._sessions = sessions
         self._host = host
 
-    def prepare(self, segment: Segment, groups: list[ReadGroup]) -> Batch:
+    def prepare(self, segment: Segment, groups: Sequence[ReadGroup]) -> Batch:
         """Read every line of a segment closely."""
         batch = Batch(segment=segment, from_us=segment.first_us, to_us=segment.last_us)
+        rows, found = Rows(self._encode), 0
+        given_up: dict[str, tuple[object, ...]] = {}
         for group in groups:
+            found += group.group.lines
             if group.body is None:
-                self._damaged(batch, group)
+                self._lose(batch, group.group.lines, group.group.received_us)
                 continue
             for source, line in self._lines(group):
-                self._take(batch, source, line)
-        found = sum(group.group.lines for group in groups)
+                self._take(batch, rows, given_up, source, line)
         if found < segment.rows:  # a group's head was damaged after it was written
             self._lose(batch, segment.rows - found, segment.last_us)
-        for call in batch.ids.keys() & batch.opened.keys():
+        for call in batch.ids & batch.opened.keys():
             del batch.opened[call]
-        for call in batch.ids.keys() & batch.abandoned.keys():
-            self._drop_abandoned(batch, call)
+        self._add_abandoned(batch, rows, given_up)
+        rows.close()
+        for row, why in rows.refused.items():
+            batch.letters[row] = condemned(batch, groups, row, "not_encodable", why)
+        batch.rows = sorted(row for row in batch.rows if row not in rows.refused)
+        batch.blocks = rows.blocks
         return batch
+
+    def encode_some(self, groups: Iterable[ReadGroup], segment: Segment, wanted: Collection[int]) -> Rows:
+        """Return some rows of a segment that was prepared before, encoded again."""
+        rows, chosen = Rows(self._encode), frozenset(wanted)
+        for group in groups:
+            if group.body is None or chosen.isdisjoint(_rows_of(group)):
+                continue
+            for source, line in self._lines(group):
+                if source.row in chosen:
+                    rows.add(self._row(segment, source, line), len(line))
+        rows.close()
+        return rows
 
     def _lines(self, read: ReadGroup) -> Iterator[tuple[Source, bytes]]:
         body = bytes(read.body or b"")
@@ -120,22 +191,24 @@ class Preparer:
                 yield Source(row, read.group.received_us, entry, number, service, host), body[start:end]
                 row, start = row + 1, end + 1
 
-    def _take(self, batch: Batch, source: Source, line: bytes) -> None:
+    def _take(
+        self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
+    ) -> None:
         try:
-            if source.entry.kind == EntryKind.OWN:
-                self._own(batch, source, line)
-            elif source.entry.kind == EntryKind.OVERSIZE:
+            if source.entry.kind == EntryKind.OVERSIZE:
                 raise Rejected(records.TOO_LONG, f"{source.entry.full_size} bytes")
+            if source.entry.kind == EntryKind.OWN:
+                self._own(batch, given_up, source, line)
+                return
+            parsed = records.parse(line)
+            if isinstance(parsed, Record):
+                self._record(batch, rows, source, line, parsed)
             else:
-                self._line(batch, source, line)
+                self._control(batch, source, line, parsed)
         except Rejected as refusal:
             self._refuse(batch, source, line, refusal)
 
-    def _line(self, batch: Batch, source: Source, line: bytes) -> None:
-        parsed = records.parse(line)
-        if isinstance(parsed, Record):
-            self._record(batch, source, line, parsed)
-            return
+    def _control(self, batch: Batch, source: Source, line: bytes, parsed: Begin | Dropped | End) -> None:
         batch.control += 1
         if isinstance(parsed, Begin):
             call = self._builder.call_id(parsed)
@@ -146,45 +219,66 @@ class Preparer:
             for reason, count in parsed.counts.items():
                 self._loss(batch, source, "client", reason, count)
 
-    def _record(self, batch: Batch, source: Source, line: bytes, record: Record) -> None:
-        row = self._builder.row(
+    def _record(self, batch: Batch, rows: Rows, source: Source, line: bytes, record: Record) -> None:
+        row = self._built(batch.segment, source, line, record)
+        rows.add(row, len(line))
+        batch.rows.append(source.row)
+        call = str(row[ID])
+        batch.ids.add(call)
+        if source.entry.repeats:
+            batch.repeats[source.row] = call, int(str(row[CREATED_AT]))
+
+    def _own(
+        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
+    ) -> None:
+        own = msgspec.json.decode(line, type=OwnLine)
+        if own.abandoned is None:
+            batch.control += 1
+            source.service, source.host = own.service, own.host
+            self._loss(batch, source, own.stage, own.reason, own.count, own.session)
+            return
+        row = self._row(batch.segment, source, line)
+        given_up[str(row[ID])] = row
+        batch.abandoned[str(row[ID])] = source.row
+
+    def _add_abandoned(self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]]) -> None:
+        """Keep the abandoned calls whose record has not come in this very segment."""
+        for call, row in given_up.items():
+            if call in batch.ids:
+                batch.control += 1
+                del batch.abandoned[call]
+            else:
+                batch.rows.append(batch.abandoned[call])
+                rows.add(row, 0)
+
+    def _row(self, segment: Segment, source: Source, line: bytes) -> tuple[object, ...]:
+        """Return the row of a line that is a record, or an abandoned call of the daemon's own."""
+        if source.entry.kind == EntryKind.OWN:
+            own = msgspec.json.decode(line, type=OwnLine)
+            begin = records.parse(own.abandoned or b"")
+            if not isinstance(begin, Begin):
+                raise Rejected(records.NOT_JSON, "not the begin line that it was")
+            return self._builder.abandoned(
+                begin,
+                service=own.service,
+                received_us=source.received_us,
+                batch_id=segment.batch,
+                batch_row=source.row,
+            )
+        record = records.parse(line)
+        if not isinstance(record, Record):
+            raise Rejected(records.NOT_JSON, "not the record that it was")
+        return self._built(segment, source, line, record)
+
+    def _built(self, segment: Segment, source: Source, line: bytes, record: Record) -> tuple[object, ...]:
+        return self._builder.row(
             record,
             line=line,
             service=source.service,
             received_us=source.received_us,
-            batch_id=batch.segment.batch,
+            batch_id=segment.batch,
             batch_row=source.row,
         )
-        batch.rows[source.row] = row
-        call = str(row[0])
-        batch.ids[call] = source.row
-        if source.entry.repeats:
-            batch.repeats[source.row] = call
-
-    def _own(self, batch: Batch, source: Source, line: bytes) -> None:
-        own = msgspec.json.decode(line, type=OwnLine)
-        source.service, source.host = own.service, own.host
-        if own.abandoned is None:
-            batch.control += 1
-            self._loss(batch, source, own.stage, own.reason, own.count, own.session)
-            return
-        begin = records.parse(own.abandoned)
-        if not isinstance(begin, Begin):
-            raise Rejected(records.NOT_JSON, "not the begin line that it was")
-        row = self._builder.abandoned(
-            begin,
-            service=own.service,
-            received_us=source.received_us,
-            batch_id=batch.segment.batch,
-            batch_row=source.row,
-        )
-        batch.rows[source.row] = row
-        batch.abandoned[str(row[0])] = source.row
-
-    def _drop_abandoned(self, batch: Batch, call: str) -> None:
-        row = batch.abandoned.pop(call)
-        del batch.rows[row]
-        batch.control += 1
 
     def _refuse(self, batch: Batch, source: Source, line: bytes, refusal: Rejected) -> None:
         letter = DeadLetter(
@@ -202,9 +296,6 @@ class Preparer:
             self._loss(batch, source, "daemon", records.TOO_LONG, 1)
         if source.entry.session:
             batch.refused.append(RefusedLine(source.entry.session, source.number, refusal.reason))
-
-    def _damaged(self, batch: Batch, group: ReadGroup) -> None:
-        self._lose(batch, group.group.lines, group.group.received_us)
 
     def _lose(self, batch: Batch, lines: int, at_us: int) -> None:
         batch.lost += lines
@@ -236,9 +327,9 @@ class Preparer:
         )
 
 
-def condemned(batch: Batch, groups: list[ReadGroup], row: int, reason: str, detail: str) -> DeadLetter:
+def condemned(batch: Batch, groups: Sequence[ReadGroup], row: int, reason: str, detail: str) -> DeadLetter:
     """Return the dead letter of a row that the store refused; its bytes come from the segment."""
-    read = next(read for read in groups if 0 <= row - read.group.first_row < read.group.lines)
+    read = next(read for read in groups if row in _rows_of(read))
     line = bytes(read.body or b"").split(b"\n")[row - read.group.first_row]
     letter = DeadLetter(
         id=f"{batch.segment.batch}:{row}",
@@ -248,6 +339,10 @@ def condemned(batch: Batch, groups: list[ReadGroup], row: int, reason: str, deta
         size=len(line),
     )
     return with_line(letter, line)
+
+
+def _rows_of(read: ReadGroup) -> range:
+    return range(read.group.first_row, read.group.first_row + read.group.lines)
 
 
 def _text(session: bytes) -> str:

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -69,7 +70,12 @@ class Daemon:
             self.spool,
             self.committer,
             self.store,
-            Preparer(self.builder, lambda: self.spool.state.snapshot.sessions, host),
+            Preparer(
+                self.builder,
+                partial(self.store.encode, TRACES, COLUMNS),
+                lambda: self.spool.state.snapshot.sessions,
+                host,
+            ),
             config,
             self.admission,
             self.clock,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,13 +36,17 @@ DAY_US = 86_400_000_000
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Blocks = Callable[[list[int]], Awaitable[Sequence[bytes | bytearray]]]
 
 
 class Destination(Protocol):
     """What the shipper needs of a store; its methods block, and raise StoreBusy or BatchRejected."""
 
-    def insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], token: str
+    def encode(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> bytes | bytearray: ...
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
     ) -> None: ...
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]: ...
     def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]: ...
@@ -193,35 +197,45 @@ class Shipper:
         """Take out the lines that a forgotten life of their session has stored already."""
         if not batch.repeats:
             return
-        times = [int(str(batch.rows[row][CREATED_AT])) for row in batch.repeats]
-        span = min(times) - DAY_US, max(times) + DAY_US
-        asked = list(batch.repeats.values())
-        present = await self._patiently(self._storing, lambda: self._store.ids_present(asked, *span))
+        times = [at for _, at in batch.repeats.values()]
+        asked = [call for call, _ in batch.repeats.values()]
+        present = await self._patiently(
+            self._storing, lambda: self._store.ids_present(asked, min(times) - DAY_US, max(times) + DAY_US)
+        )
         own = await self._landed(TRACES, batch)  # they may be present because of this very segment
-        for row, call in batch.repeats.items():
-            if call in present and row not in own and row in batch.rows:
-                del batch.rows[row]
-                batch.control += 1
+        gone = {row for row, (call, _) in batch.repeats.items() if call in present and row not in own}
+        self._leave_out(batch, gone)
+        batch.control += len(gone)
 
     async def _deliver_rows(self, batch: Batch) -> None:
         known = self._spool.state.snapshot.condemned.get(batch.segment.number, {})
         for row, (reason, detail) in known.items():
             await self._bury(batch, row, reason, detail)
         delivery = Delivery(batch.segment.batch, batch.rows, uncertain=batch.segment.recovered)
-        await self._deliver(delivery, TRACES, COLUMNS, batch.rows.__getitem__, batch)
+
+        async def blocks(rows: list[int]) -> Sequence[bytes | bytearray]:
+            if batch.blocks is not None and rows == batch.rows:
+                return batch.blocks
+            return await self._patiently(self._preparing, partial(self._encoded_again, batch, rows))
+
+        await self._deliver(delivery, TRACES, COLUMNS, blocks, batch)
+
+    def _encoded_again(self, batch: Batch, rows: list[int]) -> Sequence[bytes | bytearray]:
+        groups = self._spool.read(batch.segment)
+        return self._preparer.encode_some(groups, batch.segment, rows).blocks
 
     async def _deliver_losses(self, batch: Batch) -> None:
-        rows = range(len(batch.losses))
-        delivery = Delivery(batch.segment.batch, rows, uncertain=batch.segment.recovered)
-        await self._deliver(delivery, LOSSES, LOSS_COLUMNS, batch.losses.__getitem__, batch)
+        delivery = Delivery(batch.segment.batch, range(len(batch.losses)), uncertain=batch.segment.recovered)
+
+        async def blocks(rows: list[int]) -> Sequence[bytes | bytearray]:
+            chosen = [batch.losses[row] for row in rows]
+            encode = partial(self._store.encode, LOSSES, LOSS_COLUMNS, chosen)
+            return [await self._patiently(self._storing, encode)]
+
+        await self._deliver(delivery, LOSSES, LOSS_COLUMNS, blocks, batch)
 
     async def _deliver(
-        self,
-        delivery: Delivery,
-        table: str,
-        columns: Sequence[str],
-        row_of: Callable[[int], tuple[object, ...]],
-        batch: Batch,
+        self, delivery: Delivery, table: str, columns: Sequence[str], blocks: Blocks, batch: Batch
     ) -> None:
         while (step := delivery.next()) is not None:
             match step:
@@ -231,28 +245,26 @@ class Shipper:
                     await self._condemn(step, table, batch)
                     delivery.condemned()
                 case Insert():
-                    await self._attempt(delivery, step, table, columns, row_of)
+                    body = await blocks(step.rows)
+                    insert = partial(self._store.insert_blocks, table, columns, body, step.token)
+                    del body
+                    if not await self._attempt(delivery, insert):
+                        batch.blocks = None  # waiting costs no memory: the spool has the lines
 
-    async def _attempt(
-        self,
-        delivery: Delivery,
-        step: Insert,
-        table: str,
-        columns: Sequence[str],
-        row_of: Callable[[int], tuple[object, ...]],
-    ) -> None:
-        rows = [row_of(row) for row in step.rows]
+    async def _attempt(self, delivery: Delivery, insert: Callable[[], None]) -> bool:
         try:
-            await self._in(self._storing, lambda: self._store.insert(table, columns, rows, step.token))
+            await self._in(self._storing, insert)
         except StoreBusy as error:
             delivery.busy(error)
             await self._wait(error)
+            return False
         except BatchRejected as error:
             self.retries["rejected"] += 1
             delivery.rejected(error)
-        else:
-            delivery.inserted()
-            self._works()
+            return False
+        delivery.inserted()
+        self._works()
+        return True
 
     async def _landed(self, table: str, batch: Batch) -> set[int]:
         segment = batch.segment
@@ -276,7 +288,12 @@ class Shipper:
 
         if row in batch.rows:
             batch.letters[row] = await self._patiently(self._preparing, letter)
-            del batch.rows[row]
+            self._leave_out(batch, {row})
+
+    def _leave_out(self, batch: Batch, rows: set[int]) -> None:
+        if rows:
+            batch.rows = [row for row in batch.rows if row not in rows]
+            batch.blocks = None
 
     async def _settle(self, batch: Batch) -> None:
         await self._delete_replaced(batch)
@@ -368,6 +385,3 @@ class Shipper:
             log.info("the store takes batches again")
         self.trouble = ""
         self._backoff.succeeded()
-
-
-CREATED_AT = COLUMNS.index("created_at")

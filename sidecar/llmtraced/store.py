@@ -20,7 +20,7 @@ import logging
 import math
 import ssl
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -38,6 +38,8 @@ from llmtraced.store_url import Target, locked_by, parse_url
 
 # The driver warns of every failed request, in its own words, besides raising; one report is enough.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+
+Buffer = bytes | bytearray | memoryview
 
 CONNECT_SECONDS = 10
 """How long one attempt to connect may take; shorter where an insert may take less."""
@@ -144,25 +146,32 @@ class Store:
         )
         return {row["name"]: row["type"] for row in rows}
 
+    def encode(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytearray:
+        """Return the rows as a block for ``insert_blocks``.
+
+        Text columns take ``str``, or ``bytes`` for all rows; times take whole microseconds since
+        1970. Raises BatchRejected for a value that its column cannot hold.
+        """
+        return _native_block(columns, self._column_types(table, columns), rows)
+
     def insert(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], token: str
     ) -> None:
-        """Insert the rows as one block under the deduplication token.
+        """Encode the rows and insert them; see ``insert_blocks``."""
+        if rows:
+            self.insert_blocks(table, columns, [self.encode(table, columns, rows)], token)
 
-        Text columns take ``str``, or ``bytes`` for all rows; times take whole microseconds since
-        1970. Returns when the server has answered that all is stored.
+    def insert_blocks(self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str) -> None:
+        """Insert encoded blocks, which the engine joins to one, under the deduplication token.
+
+        Returns when the server has answered that all is stored.
         """
-        if not rows:
-            return
-        block = _native_block(columns, self._column_types(table, columns), rows)
         try:
             with self._client(writes=True) as client:
                 known = client.server_settings
                 wanted = {**INSERT_SETTINGS, "insert_deduplication_token": token}
                 settings = {k: v for k, v in wanted.items() if k in known or k in TRANSPORT_SETTINGS}
-                # As a memoryview, because the driver sends bytes again by itself when a connection
-                # is cut, and a memoryview never.
-                body = cast("bytes", memoryview(block))
+                body = cast("Generator[bytes, None, None]", _SentOnce(blocks))
                 client.raw_insert(table, columns, body, settings=settings, fmt="Native")
         except LlmtracedError:
             self._types.pop(table, None)
@@ -365,6 +374,19 @@ def _native_block(
         except Exception as error:  # the encoders raise whatever a value makes them raise
             raise BatchRejected(0, f"column {name}: {error!r}") from error
     return out
+
+
+class _SentOnce:
+    """A body that cannot be sent again: the driver replays what it can when a connection is cut."""
+
+    def __init__(self, blocks: Sequence[Buffer]) -> None:
+        self._blocks: Iterator[Buffer] | None = iter(blocks)
+
+    def __iter__(self) -> Iterator[Buffer]:
+        if self._blocks is None:
+            raise ConnectionResetError("a batch is not sent twice without asking")
+        blocks, self._blocks = self._blocks, None
+        return blocks
 
 
 def _append_number(out: bytearray, number: int) -> None:
