@@ -1,0 +1,234 @@
+"""What has been handed over and is not yet durable, bounded in bytes, in the order of its numbers.
+
+Invariants:
+- ``records`` = ``delivered`` + waiting records + the sum of ``lost``, at every moment.
+- The n-th line that entered has the number n, counted from 1; lines leave from the front alone,
+  when the daemon has called them durable. A written line that may not be written again is replaced
+  by the report of its loss, so that no other line's number moves.
+- ``offer`` does no I/O and waits for nothing but other threads' list operations. It may be called
+  again on its own thread while anything here runs (by a signal handler or a destructor).
+- When it is full the newest record is dropped and counted; into an empty buffer one record enters
+  that is larger than the bound.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from llmtrace.line import Line, control
+from llmtrace.protocol import MAX_LINE_BYTES
+
+BUFFER_FULL: Final = "buffer_full"
+TOO_LONG: Final = "too_long"
+CLOSED: Final = "closed"
+ENCODE_FAILED: Final = "encode_failed"
+UNSUPPORTED: Final = "unsupported_protocol_version"
+
+_FORGET_AT_ONCE = 256
+"""Lines that leave under one hold of the lock: some 0.1 ms, while a caller might wait for it."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _alone(
+    method: Callable[Concatenate[Buffer, _P], _T],
+) -> Callable[Concatenate[Buffer, _P], _T]:
+    """Run the method under the lock, with calls from within it recognised."""
+
+    def run(self: Buffer, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with self._lock:
+            was_inside, self._inside = self._inside, True
+            try:
+                return method(self, *args, **kwargs)
+            finally:
+                if not was_inside:
+                    self._take_up()
+                self._inside = was_inside
+
+    return run
+
+
+class Buffer:
+    """Lines between the application's threads and the sender's."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_line_bytes = MAX_LINE_BYTES
+        self.records = 0
+        self.delivered = 0
+        self.begins_lost = 0
+        self.broken_promises = 0
+        """Records that were taken first and lost later: too long, or refused by the daemon."""
+        self.lost: Counter[str] = Counter()
+        self.held_bytes = 0
+        self.unwritten_bytes = 0
+        self.first = 1
+        """The number of the oldest line that is held, or of the next one to come."""
+        self.last = 0
+        """The number of the newest line that was ever given to a connection, in whole or in part."""
+        self.aside: deque[Line] = deque()
+        """Lines that came while their own thread was inside; taken up as soon as it leaves."""
+        # An RLock, because a lock taken with `with` is given back whatever a signal handler raises,
+        # and because the same thread may come again.
+        self._lock = threading.RLock()
+        self._inside = False
+        self._written: deque[Line] = deque()
+        self._unwritten: deque[Line] = deque()
+        self._unreported: Counter[str] = Counter()
+        self._report_number = 0
+        self._closed = ""
+
+    # Any thread.
+
+    def offer(self, line: Line) -> bool:
+        """Take the line, or drop it and count; return which."""
+        size = line.size
+        with self._lock:
+            if self._inside or self._closed or self.held_bytes + size > self.max_bytes:
+                return self._offer_slowly(line)
+            # A signal handler may record between any two of these statements, and finds each sum whole.
+            self.records += line.kind == "record"
+            self.held_bytes += size
+            self.unwritten_bytes += size
+            self._unwritten.append(line)
+        return True
+
+    @_alone
+    def lose(self, reason: str) -> None:
+        """Count a record that never became a line."""
+        self._count_lost(reason)
+
+    @_alone
+    def counts(self) -> tuple[int, int, Counter[str], int]:
+        """Return, of one moment, ``records``, ``delivered``, ``lost`` and ``held_bytes``."""
+        return self.records, self.delivered, self.lost.copy(), self.held_bytes
+
+    def needs_writing(self, above: int) -> bool:
+        """Return whether more bytes than that wait to be written. A look without the lock."""
+        return self.unwritten_bytes > above or bool(self.aside)
+
+    @_alone
+    def newest(self) -> int:
+        """Return the number of the newest line, 0 before the first."""
+        return self.first + len(self._written) + len(self._unwritten) - 1
+
+    @_alone
+    def finish(self) -> int:
+        """Take nothing more, put the last report and the ``end`` behind the rest; return its number."""
+        if not self._closed:
+            self._closed = CLOSED
+            if self._unreported:
+                self._report()
+            self._append(control("end", {"taken": self.records}))
+        return self.newest()
+
+    # The sender's thread.
+
+    @_alone
+    def next_line(self) -> Line | None:
+        """Return the next line to write, which is then waiting for its ``durable``."""
+        # One report waits at a time: while records are dropped, each would be followed by another.
+        if self._unreported and self._report_number <= self.last and not self._closed:
+            self._report()
+        if not self._unwritten:
+            return None
+        line = self._unwritten.popleft()
+        self.unwritten_bytes -= line.size
+        self._written.append(line)
+        self.last = max(self.last, self.first + len(self._written) - 1)
+        return line
+
+    @_alone
+    def replace_too_long(self) -> Line:
+        """Drop the line that ``next_line`` gave last; return the report that takes its number."""
+        line = self._written.pop()
+        self.held_bytes -= line.size
+        self._count_lost(TOO_LONG, line, is_handed_over=True)
+        report = control("dropped", dict(self._unreported))
+        self._unreported.clear()
+        self._written.append(report)
+        self.held_bytes += report.size
+        return report
+
+    @_alone
+    def rewind(self) -> None:
+        """The connection is gone: all that is not durable is to be written again."""
+        self.unwritten_bytes += sum(line.size for line in self._written)
+        self._unwritten.extendleft(reversed(self._written))
+        self._written.clear()
+
+    def forget(self, durable: int) -> None:
+        """Let go of the first ``durable`` lines of the session, as far as they were ever written."""
+        while self._forget_some(min(durable, self.last)):
+            pass
+
+    @_alone
+    def refuse(self, reason: str) -> None:
+        """Nobody will ever take these lines: drop and count them, and all that come later."""
+        self._closed = reason
+        for line in (*self._written, *self._unwritten):
+            self._count_lost(reason, line, is_handed_over=True)
+        self._written.clear()
+        self._unwritten.clear()
+        self.held_bytes = self.unwritten_bytes = 0
+
+    # Inside the lock.
+
+    @_alone
+    def _forget_some(self, durable: int) -> bool:
+        for _ in range(_FORGET_AT_ONCE):
+            if self.first > durable:
+                return False
+            if self._written:
+                line = self._written.popleft()
+            else:
+                line = self._unwritten.popleft()
+                self.unwritten_bytes -= line.size
+            self.held_bytes -= line.size
+            self.delivered += line.kind == "record"
+            self.first += 1
+        return True
+
+    def _offer_slowly(self, line: Line) -> bool:
+        if self._inside:
+            self.aside.append(line)
+            return True
+        return self._take(line)
+
+    def _take_up(self) -> None:
+        while self.aside:
+            self._take(self.aside.popleft())
+
+    def _take(self, line: Line) -> bool:
+        is_full = self.held_bytes > 0 and self.held_bytes + line.size > self.max_bytes
+        reason = self._closed or (BUFFER_FULL if is_full else "")
+        if reason:
+            self._count_lost(reason, line)
+            return False
+        self.records += line.kind == "record"
+        self._append(line)
+        return True
+
+    def _append(self, line: Line) -> None:
+        self.held_bytes += line.size
+        self.unwritten_bytes += line.size
+        self._unwritten.append(line)
+
+    def _count_lost(self, reason: str, line: Line | None = None, is_handed_over: bool = False) -> None:
+        """``is_handed_over``: the line was counted among ``records`` when it entered."""
+        if line is not None and line.kind != "record":
+            self.begins_lost += line.kind == "begin"
+            return
+        self.records += not is_handed_over
+        self.broken_promises += is_handed_over
+        self.lost[reason] += 1
+        self._unreported[reason] += 1
+
+    def _report(self) -> None:
+        self._append(control("dropped", dict(self._unreported)))
+        self._unreported.clear()
+        self._report_number = self.first + len(self._written) + len(self._unwritten) - 1

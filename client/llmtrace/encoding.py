@@ -1,0 +1,133 @@
+"""What can change is encoded, at once, on the caller's thread; the rest is left to the sender.
+
+Invariant: after ``freeze`` every value is immutable, whatever it was; an object that no encoder
+knows is replaced by the nearest thing that JSON has, and the rest of the payload stays what it was.
+Bytes and text are neither copied nor looked at.
+
+A payload (``request``, ``response``, ``llm_config``, ``compaction_settings``) may be
+
+- ``bytes``: JSON already encoded, referred to and not copied (``bytearray`` and ``memoryview`` are
+  copied, because they can change);
+- ``str``: an object or array of JSON, or any other text, which travels as a JSON string;
+- anything else: encoded here, once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence, Set, ValuesView
+from datetime import datetime
+from sys import getsizeof
+from types import NoneType
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+
+class Encoded(msgspec.Struct, frozen=True, gc=False):
+    """A value that is JSON already. (``msgspec.Raw`` would do, but ``getsizeof`` of it is garbage.)"""
+
+    data: bytes
+
+
+IMMUTABLE: Final = frozenset({str, bytes, int, float, bool, NoneType, datetime, UUID, Encoded})
+"""Exact types: a subclass may have a ``__dict__``."""
+
+DEEPEST: Final = 100
+"""Levels that survive where msgspec gave up. Providers' payloads have some twenty."""
+
+
+def freeze(fields: dict[str, Any]) -> int:
+    """Encode what can change, in place; return the bytes that all values take in memory."""
+    encoded_bytes = 0
+    if not IMMUTABLE.issuperset(map(type, fields.values())):
+        for name, value in fields.items():
+            if type(value) not in IMMUTABLE:
+                fields[name] = frozen = _frozen(value)
+                encoded_bytes += getsizeof(frozen.data) if isinstance(frozen, Encoded) else 0
+    return encoded_bytes + sum(map(getsizeof, fields.values()))
+
+
+def _frozen(value: Any) -> bytes | Encoded:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    return Encoded(encode(value))
+
+
+def encode(value: Any) -> bytes:
+    """Return the value as JSON in UTF-8. Never fails for what the value is."""
+    try:
+        return _encode(value)
+    except (TypeError, ValueError, RuntimeError, msgspec.MsgspecError):
+        # A key that is no text, a lone surrogate, a cycle, or a dict that changed meanwhile.
+        import json  # rare, and not free to import
+
+        return json.dumps(_plain(value, ()), separators=(",", ":")).encode()
+
+
+def _plain(value: object, above: tuple[int, ...]) -> Any:
+    """Return the value made of dicts, lists and scalars alone; slow, and stopped by nothing."""
+    if value is None or isinstance(value, bool):
+        return value
+    if id(value) in above or len(above) > DEEPEST:
+        return f"<{type(value).__name__}: {'in itself' if id(value) in above else 'nested too deep'}>"
+    within = (*above, id(value))
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item, within) for key, item in dict(value).items()}
+    if isinstance(value, list | tuple | Set):
+        return [_plain(item, within) for item in tuple(value)]
+    leaf = _builtin(value)
+    return _plain(leaf, within) if isinstance(leaf, dict | list) else leaf
+
+
+def _key(key: object) -> str:
+    if isinstance(key, str):
+        return str.__str__(key)
+    leaf = _builtin(key)
+    return leaf if isinstance(leaf, str) else str(leaf)
+
+
+def _builtin(value: object) -> Any:
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
+    try:
+        leaf = msgspec.to_builtins(value, enc_hook=stand_in)
+    except (TypeError, ValueError, RuntimeError, msgspec.MsgspecError):
+        return f"<{type(value).__name__}>"
+    is_finite = not isinstance(leaf, float) or abs(leaf) < float("inf")
+    return leaf if is_finite else None
+
+
+def stand_in(value: object) -> Any:
+    """Return what stands for a value that msgspec does not know: msgspec's ``enc_hook``."""
+    for convert in (_converted, repr):
+        try:
+            return convert(value)
+        except Exception:  # noqa: BLE001, S112 - foreign code, and one bad object must not cost the record
+            continue
+    return f"<{type(value).__name__}>"
+
+
+def _converted(value: object) -> Any:
+    kind: Any = type(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):  # numpy.float64 too
+        return float.__float__(value)
+    if hasattr(kind, "model_dump"):  # pydantic, and so the objects of most SDKs
+        return kind.model_dump(value, mode="json", warnings=False)
+    if hasattr(kind, "tolist"):  # numpy, torch, pandas
+        return kind.tolist(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence | Set | ValuesView):
+        return list(value)
+    if isinstance(value, BaseException):
+        return f"{kind.__name__}: {value}"
+    return str(value) if isinstance(value, os.PathLike) else repr(value)
+
+
+_encode = msgspec.json.Encoder(enc_hook=stand_in).encode
