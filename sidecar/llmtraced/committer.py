@@ -118,6 +118,7 @@ class Committer:
             self._fails(error)
             self._wake_in(self._backoff.failed())
         else:
+            self._succeeds()
             self._on_sealed()
 
     def close(self) -> None:
@@ -198,6 +199,8 @@ def seal_in(segment: Segment, config: Config, now_us: int) -> float:
     """Return in how many seconds a segment with lines has to be sealed; 0 or less is now."""
     if segment.rows >= config.batch_max_rows or segment.line_bytes >= config.batch_max_bytes:
         return 0.0
+    if now_us < segment.first_us:
+        return 0.0  # the clock was set back, perhaps by hours: nobody knows how old it is
     return config.batch_max_age_seconds - (now_us - segment.first_us) / 1e6
 
 

@@ -95,7 +95,8 @@ class Delivery:
         A server's own error is no proof either: a materialized view that fails does so after its
         source has committed.
         """
-        self._uncertain = error.kind != "unreachable"
+        # What was uncertain before stays so: that the store cannot be reached now says nothing of it.
+        self._uncertain = self._uncertain or error.kind != "unreachable"
 
     def rejected(self, error: BatchRejected) -> None:
         """Halve the part to find the row at fault; a part of one row is that row."""

@@ -6,8 +6,10 @@ loss, whatever dies; and the file system is the only thing that has to be believ
 Files, all in one folder, owned by the process that holds ``lock``:
 
 ``0000000000000042.seg``  a segment; the number only grows. One segment is one batch, one insert.
-``quarantine/``           copies of segments that were damaged, or are of a newer format.
+``….seg.tmp``             the same, being written anew; of no meaning until it has the other's name.
+``quarantine/``           copies of segments that were damaged, and segments of a newer format.
 ``dead-letters/``         one file for each segment that had some; see ``dead_letters``.
+``lock``                  locked while a daemon has the folder.
 ``reserve``               bytes given up when the disk is full, so that finished segments can
                           still be written off and deleted, which is what frees the disk.
 
@@ -26,7 +28,8 @@ A segment is a sequence of frames. A frame is (little endian)
 
 - A *header* comes first. Its body is a ``Snapshot``: every remembered session's durable count,
   begun calls, counters, decisions on rows at fault. Its meta says format, segment id, and how
-  many bytes of the segment before it count.
+  many bytes of the segment before it count; the snapshot says that of older ones in which a write
+  failed. What lies beyond was told to nobody and written again elsewhere, so it must not count.
 - A *group* holds lines as they were received, flushed together: who sent how many of them, in
   which order, from which number on, and when. Its senders hear ``durable`` after the sync.
 - *settled* says that a segment is done: how many of its lines were stored, condemned, lost. It
@@ -36,22 +39,32 @@ A segment is a sequence of frames. A frame is (little endian)
 So the newest segment is a snapshot and the log of what changed since. Whoever wants the state
 reads one file; the others only hold lines that wait for their store.
 
-Who may do what: one writer thread creates, appends, seals and deletes. Any thread may read a
-sealed segment. Nobody writes into a segment that another process began: recovery seals it.
+Who may do what: one writer thread creates, appends, seals and deletes. Any thread may read or
+compress a sealed segment. Nobody appends to a segment that another process began (recovery seals
+it), to one in which a write or a sync failed, or to one whose successor could not be begun, since
+the successor's header may be on the disk all the same. What is deleted was settled in a frame that
+is synced, or is older than a header that is.
 
-Recovery, by kind of damage:
+Recovery writes the newest segment out once more before it believes it: an earlier process may have
+been killed before its sync, or after a sync that failed and left the pages clean. Where the disk
+refuses, nothing is appended until it does not. Then, by kind of damage:
 
-- a torn tail of the newest segment (a crash between write and sync) is cut off: nobody was told;
+- a torn tail of the newest segment (a crash between write and sync) is cut off: nobody was told.
+  A flipped bit in the last group looks the same, so a copy goes to quarantine;
 - a damaged place elsewhere: the next whole frame is looked for, what lies between is lost,
-  counted, and the file is copied to quarantine before it is repaired;
-- a damaged header: the state comes from the segment before it and the frames since. Where there
-  is none, sessions are forgotten, and ``incomplete`` asks for their lines by id first;
-- a newer format: moved to quarantine whole.
+  counted, and the file is copied to quarantine before it is repaired. Rows keep their numbers;
+- a damaged body keeps its place; ``read`` gives None for it, and its lines are lost, and counted
+  when the segment is settled. In a sealed segment it is noticed then, and copied then;
+- a damaged header: the state comes from the segment before it and the frames since. Where parts
+  of the log are gone, sessions are remembered at less than they had, or not at all: ``incomplete``
+  is set, and their lines are asked for by id. The segment's own id is gone too, so its lines count
+  as repeats;
+- unreadable, or of a newer format: moved to quarantine whole.
 
 Nothing of this stops the start.
 """
 
-from llmtraced.spool.files import Files
+from llmtraced.spool.files import Files, FileSystem
 from llmtraced.spool.log import Spool
 from llmtraced.spool.segment import Damage, ReadGroup, Segment
 from llmtraced.spool.state import BegunCall, Condemned, Entry, EntryKind, Group, SessionState, Settled, State
@@ -62,6 +75,7 @@ __all__ = [
     "Damage",
     "Entry",
     "EntryKind",
+    "FileSystem",
     "Files",
     "Group",
     "ReadGroup",

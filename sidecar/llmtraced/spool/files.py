@@ -1,7 +1,7 @@
 """The file system, as little of it as the spool needs.
 
-Invariant: the spool reaches the disk through this class alone, so that a test can put one in its
-place that loses what was not synced, tears writes and fails calls.
+Invariant: the spool reaches the disk through ``FileSystem`` alone, so that a test can put one in
+its place that loses what was not synced, tears writes and fails calls.
 """
 
 from __future__ import annotations
@@ -10,49 +10,109 @@ import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from llmtraced.errors import SpoolLocked
+from llmtraced.errors import ConfigError, SpoolLocked
 
 IOV_MAX = 1024  # Linux's and macOS's bound on the buffers of one writev
+RESYNC_BYTES = 1 << 20
 
 
-class Handle:
+class Handle(Protocol):
     """A file that is being appended to."""
+
+    def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Append all of the buffers. Raises OSError, after which any part may be in the file."""
+
+    def sync(self) -> None:
+        """Return when what was written is on the disk. Raises OSError, after which nobody knows."""
+
+    def close(self) -> None:
+        """Let go of the file; a second time is nothing."""
+
+
+class FileSystem(Protocol):
+    """One folder. Every method raises OSError; names are relative to the folder."""
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the regular files in the folder, or in one below it, which may be absent."""
+
+    def size(self, name: str) -> int: ...
+
+    def create(self, name: str) -> Handle:
+        """Return a new, empty file to append to. Raises FileExistsError."""
+
+    def read(self, name: str, start: int = 0, size: int = -1) -> bytes: ...
+
+    def truncate(self, name: str, size: int) -> None: ...
+
+    def resync(self, name: str) -> None:
+        """Write the file's present bytes out once more, and return when they are on the disk.
+
+        After a failed sync the kernel takes pages for clean that it never wrote, also for the next
+        process. Syncing once more does nothing then; only writing them again does.
+        """
+
+    def rename(self, name: str, other: str) -> None:
+        """Rename, replacing what has the other name; it may lie in a folder below, made here."""
+
+    def copy(self, name: str, other: str) -> None:
+        """Keep the file's present bytes under another name, on the disk, unless that is taken."""
+
+    def unlink(self, name: str) -> None:
+        """Delete the file if it is there."""
+
+    def sync_folder(self) -> None:
+        """Return when creations, renames and deletions in the folder are on the disk."""
+
+    def reserve(self, name: str, size: int) -> None:
+        """Make sure that ``name`` occupies ``size`` bytes."""
+
+
+class Appended:
+    """A real file that is being appended to; see ``Handle``."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Append all of the buffers. Raises OSError, after which any part may be in the file."""
         waiting = [memoryview(buffer) for buffer in buffers if len(buffer)]
-        while waiting:
-            written = os.writev(self._descriptor, waiting[:IOV_MAX])
-            while written:
-                if written < len(waiting[0]):
-                    waiting[0] = waiting[0][written:]
-                    break
-                written -= len(waiting.pop(0))
+        at = 0
+        while at < len(waiting):
+            written = os.writev(self._descriptor, waiting[at : at + IOV_MAX])
+            while at < len(waiting) and written >= len(waiting[at]):
+                written -= len(waiting[at])
+                at += 1
+            if written:
+                waiting[at] = waiting[at][written:]
 
     def sync(self) -> None:
-        """Return when what was written is on the disk. Raises OSError."""
-        # macOS has no fdatasync; there fsync is what there is.
-        getattr(os, "fdatasync", os.fsync)(self._descriptor)
+        _sync(self._descriptor)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class Files:
-    """One folder on a real file system."""
+    """One folder on a real file system; see ``FileSystem``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock: int | None = None
 
     def lock(self) -> None:
-        """Make the folder and take it. Raises SpoolLocked while another process has it."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Make the folder and take it. Raises SpoolLocked while another process has it.
+
+        Raises ConfigError where there can be no such folder. A folder on a disk that has become
+        read-only can still be taken, because what lies in it can still be shipped.
+        """
+        try:
+            _make_folder(self.root)
+            descriptor = _open_lock(self.root / "lock")
+        except OSError as error:
+            raise ConfigError(f"spool_dir: {self.root}: {error.strerror or error}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -65,16 +125,19 @@ class Files:
             os.close(self._lock)
             self._lock = None
 
-    def names(self) -> list[str]:
-        return sorted(entry.name for entry in os.scandir(self.root) if entry.is_file())
+    def names(self, folder: str = "") -> list[str]:
+        try:
+            entries = list(os.scandir(self.root / folder))
+        except FileNotFoundError:
+            return []
+        return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
 
     def size(self, name: str) -> int:
         return (self.root / name).stat().st_size
 
     def create(self, name: str) -> Handle:
-        """Return a new, empty file to append to. Raises FileExistsError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        return Handle(os.open(self.root / name, flags, 0o600))
+        return Appended(os.open(self.root / name, flags, 0o600))
 
     def read(self, name: str, start: int = 0, size: int = -1) -> bytes:
         with (self.root / name).open("rb") as stream:
@@ -84,38 +147,75 @@ class Files:
     def truncate(self, name: str, size: int) -> None:
         os.truncate(self.root / name, size)
 
+    def resync(self, name: str) -> None:
+        descriptor = os.open(self.root / name, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            at = 0
+            while data := os.pread(descriptor, RESYNC_BYTES, at):
+                at += os.pwrite(descriptor, data, at)
+            _sync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def rename(self, name: str, other: str) -> None:
-        """Rename, replacing what has the other name; it may lie in a folder below, made here."""
         target = self.root / other
         target.parent.mkdir(parents=True, exist_ok=True)
         (self.root / name).replace(target)
 
     def copy(self, name: str, other: str) -> None:
-        """Keep the file's present bytes under another name as well."""
         target = self.root / other
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         if not target.exists():
             os.link(self.root / name, target)
+            _sync_folder(target.parent)
 
     def unlink(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
     def sync_folder(self) -> None:
-        """Return when creations, renames and deletions in the folder are on the disk."""
-        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync_folder(self.root)
 
     def free_bytes(self) -> int:
         status = os.statvfs(self.root)
         return status.f_bavail * status.f_frsize
 
     def reserve(self, name: str, size: int) -> None:
-        """Make sure that ``name`` occupies ``size`` bytes. Raises OSError where they are not there."""
         descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, size)
+            else:  # macOS
+                os.pwrite(descriptor, bytes(size), 0)
         finally:
             os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    # macOS has no fdatasync; there fsync is what there is.
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make a folder that a power failure does not take away again with all that is put into it."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent, mode=0o755)
+    folder.mkdir(exist_ok=True, mode=mode)
+    _sync_folder(folder.parent)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

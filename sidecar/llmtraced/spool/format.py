@@ -49,7 +49,7 @@ class Gap(msgspec.Struct):
     end: int
 
 
-def encode(kind: Kind, meta: bytes, body: Sequence[Buffer] = (), flags: int = 0) -> list[Buffer]:
+def encode(kind: int, meta: bytes, body: Sequence[Buffer] = (), flags: int = 0) -> list[Buffer]:
     """Return the frame's buffers, for one gathered write; the body is not copied."""
     body_sum = xxhash.xxh3_64()
     for piece in body:
@@ -65,9 +65,9 @@ def compressed(frame: Frame) -> list[Buffer]:
     if frame.body is None:
         raise ValueError("damaged body")
     if frame.flags & ZSTD or not frame.body:
-        return encode(Kind(frame.kind), frame.meta, [frame.body], frame.flags)
+        return encode(frame.kind, frame.meta, [frame.body], frame.flags)
     body = zstandard.ZstdCompressor(level=1).compress(frame.body)
-    return encode(Kind(frame.kind), frame.meta, [body], frame.flags | ZSTD)
+    return encode(frame.kind, frame.meta, [body], frame.flags | ZSTD)
 
 
 def body_of(frame: Frame) -> bytes | memoryview:

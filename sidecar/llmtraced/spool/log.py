@@ -7,22 +7,34 @@ to the one writer thread. The bytes are specified in the package's docstring.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
-from llmtraced.errors import SpoolBroken
+from llmtraced.errors import ConfigError, SpoolBroken
 from llmtraced.spool import format as fmt
 from llmtraced.spool import recovery
-from llmtraced.spool.files import Files, Handle
+from llmtraced.spool.files import FileSystem, Handle
 from llmtraced.spool.format import Buffer, Gap, Kind
-from llmtraced.spool.segment import Damage, HeaderMeta, ReadGroup, Segment, groups_in, name_of, rewrite
+from llmtraced.spool.segment import (
+    Damage,
+    HeaderMeta,
+    ReadGroup,
+    Segment,
+    groups_in,
+    name_of,
+    written_beside,
+)
 from llmtraced.spool.state import Condemned, Group, Settled, State
 
 RESERVE = "reserve"
 RESERVE_BYTES = 4 << 20  # a header with 50,000 sessions and some settled frames fit
+
+WORTH_IT = 0.9  # a compressed segment that is larger than that of its size is not written
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -33,33 +45,52 @@ class Open(msgspec.Struct):
     segment: Segment
     handle: Handle
     suspect: bool = False
-    """A write failed: what the file holds beyond ``segment.size`` is not known."""
+    """It is not written to again. Either a write failed, so that nobody knows what the file holds
+    beyond ``segment.size``; or its successor could not be begun, and a header that says how much of
+    this one counts may be on the disk all the same."""
 
 
 class Spool:
     """One folder of segments. ``segments`` are the sealed ones, oldest first."""
 
-    def __init__(self, files: Files, *, fsync: bool = True) -> None:
+    def __init__(self, files: FileSystem, *, fsync: bool = True) -> None:
         self._files = files
         self._fsync = fsync
         self._open: Open | None = None
-        self._deletions: list[int] = []
+        self._doomed: set[int] = set()
+        """Segments to be deleted when the next header is on the disk, or when the disk lets us."""
+        self._unlinked: set[int] = set()
+        """Segments whose deletion the folder's next sync makes certain."""
         self._previous = (0, 0)
+        self._swapping = threading.Lock()
+        """Keeps a compressed copy from taking the name of a segment that is deleted meanwhile."""
         self.state = State()
         self.segments: dict[int, Segment] = {}
         self.incomplete = False
-        """Sessions may have been forgotten: an unknown one may repeat what was stored."""
+        """Sessions may have been forgotten: an unknown one may repeat what was stored. Known ones
+        say so in their ``suspect_until``."""
         self.last_number = 0
+        self.unsynced: list[str] = []
+        """Segments of an earlier process that may be in the page cache alone, because the disk failed
+        at the start. Nothing is appended before they are safe, and nobody should be told of them."""
 
     def recover(self) -> list[Damage]:
-        """Take over what an earlier process left. Nothing that lies in the folder stops it."""
-        found = recovery.recover(self._files)
+        """Take over what an earlier process left. Nothing that lies in the folder stops it.
+
+        Raises ConfigError where the folder itself cannot be read.
+        """
+        try:
+            found = recovery.recover(self._files)
+        except OSError as error:
+            raise ConfigError(f"spool_dir: {error.strerror or error}") from error
         self.state = found.state
         self.segments = {segment.number: segment for segment in found.segments}
         self.last_number = found.last_number
         self._previous = found.previous
         self.incomplete = found.incomplete
-        for number in {*found.done, *self.state.snapshot.settled}:
+        self.unsynced = found.unsynced
+        self._doomed = set(found.done)
+        for number in [number for number in self._doomed if number < found.base]:
             self._delete(number)
         missing = self.state.reconcile(self.waiting())
         if missing:
@@ -80,8 +111,9 @@ class Spool:
         """Write off a sealed segment, then delete it. Raises SpoolBroken: it is still there."""
         self._write(self._writable(now_us), fmt.encode(Kind.SETTLED, _encode(settled)))
         self.state.settle(settled)
-        self.segments.pop(settled.segment, None)
-        self._delete(settled.segment)
+        with self._swapping:
+            self.segments.pop(settled.segment, None)
+            self._delete(settled.segment)
 
     def condemn(self, row: Condemned, now_us: int) -> None:
         """Write down that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
@@ -117,10 +149,9 @@ class Spool:
             total.update(segment.by_session)
         return total
 
-    def _all(self) -> Iterator[Segment]:
-        yield from self.segments.values()
-        if self._open is not None:
-            yield self._open.segment
+    def _all(self) -> list[Segment]:
+        # A list, since ``size`` is asked for by other threads while this one adds and removes.
+        return [*self.segments.values(), *([self._open.segment] if self._open else [])]
 
     def _writable(self, now_us: int) -> Open:
         if self._open is None or self._open.suspect:
@@ -134,6 +165,7 @@ class Spool:
                 current.handle.sync()
         except OSError as error:
             current.suspect = True
+            self.state.cut(current.segment.number, current.segment.size)
             self._cut_back(current.segment)
             raise SpoolBroken(f"{current.segment.name}: {error.strerror or error}") from error
         current.segment.size += sum(map(len, buffers))
@@ -144,19 +176,27 @@ class Spool:
         After a failed sync the kernel may take the pages for clean, so the segment is not written
         to again: the next write begins another.
         """
-        try:
+        with suppress(OSError):
             self._files.truncate(segment.name, segment.size)
-        except OSError:
-            return
 
     def _begin(self, now_us: int) -> Open:
         """Seal what is open and create the next segment. Raises SpoolBroken: nothing changed."""
         try:
+            while self.unsynced:
+                self._files.resync(self.unsynced[-1])
+                self.unsynced.pop()
             created = self._create(now_us)
         except OSError as error:
+            if self._open is not None:
+                self._open.suspect = True
             raise SpoolBroken(f"no new segment: {error.strerror or error}") from error
-        self._retire()
-        self._open = created
+        before, self._open = self._open, created
+        self.state.deleted(self._unlinked)
+        self._unlinked = set()
+        if before is not None:
+            self._retire(before)
+        for number in list(self._doomed):
+            self._delete(number)
         return created
 
     def _create(self, now_us: int) -> Open:
@@ -179,35 +219,30 @@ class Spool:
             handle.sync()
             self._files.sync_folder()
         except OSError:
-            handle.close()
-            self._unlink(name_of(number))  # what stays is empty, and recovery deletes it
+            with suppress(OSError):
+                handle.close()
+            self._delete(number)  # should it stay: without lines, recovery deletes it
             raise
         return Open(Segment(number=number, batch=str(batch), size=sum(map(len, buffers))), handle)
 
-    def _retire(self) -> None:
-        """Let go of the segment before, and of what the folder's sync has made certain."""
-        gone, self._deletions = set(self._deletions), []
-        self.state.snapshot.settled = [n for n in self.state.snapshot.settled if n not in gone]
-        if self._open is None:
-            return
-        self._open.handle.close()
-        segment = self._open.segment
-        if segment.rows:
-            self.segments[segment.number] = segment
+    def _retire(self, before: Open) -> None:
+        """Let go of a segment that is not appended to any more; without lines it has no use."""
+        with suppress(OSError):  # what counts in it was synced
+            before.handle.close()
+        if before.segment.rows:
+            self.segments[before.segment.number] = before.segment
         else:
-            self._delete(segment.number)
+            self._doomed.add(before.segment.number)
 
     def _delete(self, number: int) -> None:
-        if self._unlink(name_of(number)):
-            self._deletions.append(number)
-
-    def _unlink(self, name: str) -> bool:
-        """Delete a file that nothing depends on; return whether it is gone."""
+        """Delete a file that nothing depends on; where the disk refuses, later."""
         try:
-            self._files.unlink(name)
+            self._files.unlink(name_of(number))
         except OSError:
-            return False
-        return True
+            self._doomed.add(number)
+        else:
+            self._doomed.discard(number)
+            self._unlinked.add(number)
 
     # -- room ----------------------------------------------------------------------------------
 
@@ -220,30 +255,69 @@ class Spool:
 
     def give_up_reserve(self) -> None:
         """Make room on a full disk, so that finished segments can be written off."""
-        self._unlink(RESERVE)
+        with suppress(OSError):
+            self._files.unlink(RESERVE)
+
+    def close(self) -> None:
+        """Let go of the open segment's file; everything in it is as safe as it was."""
+        if self._open is not None:
+            self._open.suspect = True
+            with suppress(OSError):
+                self._open.handle.close()
 
     # -- reading -------------------------------------------------------------------------------
 
     def read(self, segment: Segment) -> list[ReadGroup]:
         """Return a sealed segment's groups in order. Raises SpoolBroken where the disk fails."""
-        try:
-            data = self._files.read(segment.name, 0, segment.size)
-        except OSError as error:
-            raise SpoolBroken(f"{segment.name}: {error.strerror or error}") from error
-        return list(groups_in(data))
+        groups = list(groups_in(self._bytes_of(segment)))
+        if any(found.body is None for found in groups):
+            with suppress(OSError):  # the copy is for people; the lines are counted as lost either way
+                self._files.copy(segment.name, f"{recovery.QUARANTINE}/{segment.name}")
+        if segment.nameless:
+            for found in groups:
+                for entry in found.group.entries:
+                    entry.repeats = True
+        return groups
 
     def compress(self, segment: Segment) -> bool:
-        """Rewrite a sealed segment that has to wait, smaller; return whether that was worth it."""
-        data = self._files.read(segment.name, 0, segment.size)
-        buffers: list[Buffer] = []
-        for frame in fmt.scan(data):
-            if isinstance(frame, Gap) or frame.body is None:
-                return False  # reading it says what is lost; nothing is rewritten over damage
-            buffers += fmt.compressed(frame)
+        """Rewrite a sealed segment that has to wait, smaller; return whether that was worth it.
+
+        Any thread may. Raises SpoolBroken where the disk fails; the segment reads as before then.
+        """
+        buffers = _compressed(self._bytes_of(segment))
         size = sum(map(len, buffers))
-        if size > segment.size * 0.9:
-            segment.compressed = True
+        segment.compressed = True
+        if not buffers or size > segment.size * WORTH_IT:
             return False
-        rewrite(self._files, segment.name, buffers)
-        segment.size, segment.compressed = size, True
+        try:
+            temporary = written_beside(self._files, segment.name, buffers)
+            with self._swapping:
+                if segment.number not in self.segments:
+                    self._files.unlink(temporary)
+                    return False
+                self._files.rename(temporary, segment.name)
+                segment.size = size
+            self._files.sync_folder()
+        except OSError as error:
+            segment.compressed = False
+            raise SpoolBroken(f"{segment.name}: not compressed: {error.strerror or error}") from error
         return True
+
+    def _bytes_of(self, segment: Segment) -> bytes:
+        try:
+            return self._files.read(segment.name, 0, segment.size)
+        except OSError as error:
+            raise SpoolBroken(f"{segment.name}: {error.strerror or error}") from error
+
+
+def _compressed(data: bytes) -> list[Buffer]:
+    """Return the segment's frames compressed; nothing where it is damaged.
+
+    Reading says what is lost by damage; nothing is rewritten over it.
+    """
+    buffers: list[Buffer] = []
+    for frame in fmt.scan(data):
+        if isinstance(frame, Gap) or frame.body is None:
+            return []
+        buffers += fmt.compressed(frame)
+    return buffers

@@ -2,22 +2,44 @@
 
 Invariant: recovery always returns. A whole group that was acknowledged is never dropped; bytes
 that cannot be understood are kept in quarantine; and what was lost is named.
+
+Segments are read from the newest to the oldest, because each header says how much of those before
+it counts. Of those older than the newest whole header, only what ``Segment`` remembers is kept, so
+that a backlog of any size fits in memory.
 """
 
 from __future__ import annotations
 
-import sys
 import uuid
+from contextlib import suppress
 
 import msgspec
 
 from llmtraced.spool import format as fmt
-from llmtraced.spool.files import Files
-from llmtraced.spool.format import Buffer, Gap, Kind
-from llmtraced.spool.segment import SUFFIX, Damage, HeaderMeta, Segment, name_of, rewrite
+from llmtraced.spool.files import FileSystem
+from llmtraced.spool.format import Frame, Gap, Kind
+from llmtraced.spool.segment import (
+    TEMPORARY,
+    Damage,
+    HeaderMeta,
+    Segment,
+    name_of,
+    number_of,
+    written_beside,
+)
 from llmtraced.spool.state import Condemned, Group, Settled, Snapshot, State
 
 QUARANTINE = "quarantine"
+HEAD_READ = 4096  # holds the head and the meta of most groups, so one read does
+
+Record = HeaderMeta | Group | Settled | Condemned
+
+_RECORDS: dict[int, type[Record]] = {
+    Kind.HEADER: HeaderMeta,
+    Kind.GROUP: Group,
+    Kind.SETTLED: Settled,
+    Kind.CONDEMNED: Condemned,
+}
 
 
 class Recovered(msgspec.Struct):
@@ -25,22 +47,32 @@ class Recovered(msgspec.Struct):
 
     state: State
     segments: list[Segment]
+    """Those with lines to be shipped, oldest first."""
     done: list[int]
     """Segments that are written off, or hold no line: to be deleted."""
     damage: list[Damage]
     last_number: int
     previous: tuple[int, int]
     incomplete: bool
+    unsynced: list[str]
+    """Files that could be read, and that the disk would not take once more."""
+    base: int
+    """The segment with the newest whole header. What is done and older can be deleted at once, the
+    others when there is a newer header."""
+
+
+class NotUnderstood(Exception):
+    """A whole frame that this version cannot read, so a later one wrote it."""
 
 
 class Found(msgspec.Struct):
-    """A frame, without its body; ``snapshot`` is the body of a header that could be read."""
+    """A frame without its body; ``record`` is None for a kind that is not known."""
 
-    kind: int
-    meta: bytes
+    record: Record | None
     start: int
     end: int
-    snapshot: Snapshot | None = None
+    whole: bool = True
+    """Its body has not been found damaged."""
 
 
 class Opened(msgspec.Struct):
@@ -48,211 +80,297 @@ class Opened(msgspec.Struct):
 
     number: int
     size: int
-    frames: list[Found]
-    gaps: list[Gap]
-    meta: HeaderMeta | None = None
+    sealed: bool
+    """A newer header is there, so all of this one was synced, and a hole in it is no torn tail."""
+    frames: list[Found] = []
+    gaps: list[Gap] = []
+    snapshot: Snapshot | None = None
+    longer: bool = False
+    """The file goes on beyond what counts."""
+    kept: bool = True
+    """What could not be understood is in quarantine, or there was no such thing."""
 
     @property
-    def snapshot(self) -> Snapshot | None:
-        return self.frames[0].snapshot if self.frames else None
+    def header(self) -> HeaderMeta | None:
+        first = self.frames[0].record if self.frames else None
+        return first if isinstance(first, HeaderMeta) else None
 
 
-def recover(files: Files) -> Recovered:
-    """Read the folder. Raises OSError only where the folder itself cannot be read."""
-    damage: list[Damage] = []
+def recover(files: FileSystem) -> Recovered:
+    """Read the folder, and repair what can be. Raises OSError where the folder cannot be listed."""
     numbers = _numbers(files)
-    opened: list[Opened] = []
-    limit: dict[int, int] = {}
-    # Newest first, because each header says how much of the segment before it counts.
+    walk = _Walk(files)
     for number in reversed(numbers):
-        segment = _open(files, number, limit.get(number), damage)
-        if segment is None:
-            continue
-        if segment.meta is not None:
-            limit[segment.meta.previous] = segment.meta.previous_size
-        opened.insert(0, segment)
-    state, incomplete = _state(opened, damage)
-    newest = opened[-1] if opened else None
-    for segment in opened:
-        _repair(files, segment, damage, newest=segment is newest)
-    kept, done = _sorted_out(opened, state)
-    return Recovered(
-        state=state,
-        segments=kept,
-        done=done,
-        damage=damage,
-        last_number=max(numbers, default=0),
-        previous=(newest.number, newest.size) if newest else (0, 0),
-        incomplete=incomplete,
-    )
+        walk.visit(number)
+    return walk.result(max([0, *numbers, *_numbers_aside(files)]))
 
 
-def _numbers(files: Files) -> list[int]:
+def _numbers(files: FileSystem) -> list[int]:
     numbers = []
     for name in files.names():
-        stem = name.removesuffix(SUFFIX)
-        if name.endswith(SUFFIX) and stem.isdigit():
-            numbers.append(int(stem))
-        elif name.endswith(f"{SUFFIX}.tmp"):
-            files.unlink(name)
+        number = number_of(name)
+        if number is not None:
+            numbers.append(number)
+        elif name.endswith(TEMPORARY) and number_of(name.removesuffix(TEMPORARY)) is not None:
+            with suppress(OSError):  # it only takes room
+                files.unlink(name)
     return sorted(numbers)
 
 
-def _open(files: Files, number: int, limit: int | None, damage: list[Damage]) -> Opened | None:
-    """Read one segment; None where it had to be put aside.
-
-    A segment that has a successor was synced when that began, so its bodies are left alone until
-    they are shipped: a backlog of gigabytes must not delay the start. The newest is read whole.
-    """
+def _numbers_aside(files: FileSystem) -> list[int]:
+    """Numbers that may not be given out again, lest a copy replace another."""
     try:
-        size = min(files.size(name_of(number)), sys.maxsize if limit is None else limit)
-        opened = _skim(files, number, size) if limit is not None else None
-        if opened is None:
-            opened = _read_whole(files, number, size)
-    except OSError as error:
-        _put_aside(files, number, damage, f"unreadable: {error.strerror or error}")
-        return None
-    if opened.frames and opened.frames[0].kind == Kind.HEADER and not _read_header(opened):
-        _put_aside(files, number, damage, "of a newer format")
-        return None
+        return [number_of(name) or 0 for name in files.names(QUARANTINE)]
+    except OSError:
+        return []
+
+
+class _Walk:
+    """One pass over the folder, from the newest segment to the oldest."""
+
+    def __init__(self, files: FileSystem) -> None:
+        self._files = files
+        self._limits: dict[int, int] = {}
+        """How many bytes of a segment count, by the newest header that says so."""
+        self._base: Opened | None = None
+        self._newer: list[Opened] = []
+        """Segments from the base on, newest first."""
+        self._newest: Opened | None = None
+        self._sealed = False
+        self._aside = False
+        """Something that is newer than the base was put aside."""
+        self._unsynced: list[str] = []
+        self._cut: dict[int, int] = {}
+        self._unkept: set[int] = set()
+        self._segments: list[Segment] = []
+        self.damage: list[Damage] = []
+
+    def visit(self, number: int) -> None:
+        try:
+            opened = _open(self._files, number, self._limits.get(number), self._sealed, self._base is None)
+        except OSError as error:
+            self._put_aside(number, f"unreadable: {error.strerror or error}")
+            return
+        except NotUnderstood:
+            self._put_aside(number, "of a newer format")
+            return
+        self._repair(opened)
+        if not opened.sealed:
+            self._sync(opened)
+        self._newest = self._newest or opened
+        if self._base is None:
+            self._newer.append(opened)
+        self._learn(opened)
+        self._segments.append(_summary(opened))
+        if opened.longer:
+            self._cut[number] = opened.size
+        if not opened.kept:
+            self._unkept.add(number)
+
+    def result(self, last_number: int) -> Recovered:
+        state = State(self._base.snapshot if self._base else None)
+        for opened in reversed(self._newer):
+            for frame in opened.frames:
+                _apply(state, frame)
+        for number, size in self._cut.items():
+            state.cut(number, size)
+        holed = self._is_holed()
+        if holed:
+            self.damage.append(Damage("the spool", "sessions may be forgotten: repeats are asked for"))
+            state.suspect_all()
+        newest, settled = self._newest, set(state.snapshot.settled)
+        kept = [found for found in reversed(self._segments) if found.rows and found.number not in settled]
+        done = {*(found.number for found in self._segments), *settled, *state.snapshot.cut}
+        done -= self._unkept | {found.number for found in kept}
+        return Recovered(
+            state=state,
+            segments=kept,
+            done=sorted(done),
+            damage=self.damage,
+            last_number=last_number,
+            previous=(newest.number, newest.size) if newest else (0, 0),
+            incomplete=holed,
+            unsynced=self._unsynced,
+            base=self._base.number if self._base and not self._unsynced else 0,
+        )
+
+    def _is_holed(self) -> bool:
+        """Say whether anything may be missing between the base and the newest segment.
+
+        Nothing is where all after it are headers that were never finished, each the other's
+        successor. Before the first segment there is nothing to know.
+        """
+        base = self._base.number if self._base else 0
+        after = [opened for opened in self._newer if opened is not self._base and opened.size]
+        unfinished = not any(opened.frames for opened in after)
+        in_turn = [opened.number for opened in reversed(after)] == list(
+            range(base + 1, base + len(after) + 1)
+        )
+        return self._aside or not (unfinished and in_turn)
+
+    def _learn(self, opened: Opened) -> None:
+        """Take what a header says of the segments before it; the newest one's word counts."""
+        if opened.header is None:
+            return
+        self._sealed = True
+        self._limits.setdefault(opened.header.previous, opened.header.previous_size)
+        if self._base is None and opened.snapshot is not None:
+            self._base = opened
+            self._limits = {**opened.snapshot.cut, **self._limits}
+
+    def _put_aside(self, number: int, why: str) -> None:
+        name = name_of(number)
+        self._aside |= self._base is None
+        self.damage.append(Damage(name, f"put aside, {why}"))
+        try:
+            self._files.rename(name, f"{QUARANTINE}/{name}")
+        except OSError as error:  # it stays where it is, and is put aside at the next start
+            self.damage.append(Damage(name, f"still in its place: {error.strerror or error}"))
+
+    def _sync(self, opened: Opened) -> None:
+        """Make certain what an earlier process had written and not synced, or not with success."""
+        name = name_of(opened.number)
+        try:
+            self._files.resync(name)
+            self._files.sync_folder()
+        except OSError as error:
+            self._unsynced.append(name)
+            self.damage.append(Damage(name, f"may not be on the disk: {error.strerror or error}"))
+
+    def _repair(self, opened: Opened) -> None:
+        """Cut off a torn tail; keep a copy of anything worse and close the hole.
+
+        A torn tail is copied as well, since a flipped bit in the last group looks the same. A group
+        whose body alone is damaged keeps its place, and is counted when the segment is shipped.
+        """
+        name = name_of(opened.number)
+        said = [_said(gap, opened) for gap in opened.gaps]
+        said += [f"the frame at {frame.start} is damaged" for frame in opened.frames if not frame.whole]
+        self.damage += [Damage(name, what) for what in said]
+        if not said:
+            return
+        try:
+            opened.kept = False
+            self._files.copy(name, f"{QUARANTINE}/{name}")
+            opened.kept = True
+            if opened.frames and opened.gaps:
+                self._close_holes(opened)
+        except OSError as error:
+            self.damage.append(Damage(name, f"not repaired: {error.strerror or error}"))
+            # Holes are read around; only the end has to be known.
+            opened.size = opened.frames[-1].end if opened.frames else 0
+            opened.longer = True
+
+    def _close_holes(self, opened: Opened) -> None:
+        name = name_of(opened.number)
+        data = memoryview(self._files.read(name, 0, opened.size))
+        whole = [data[frame.start : frame.end] for frame in opened.frames]
+        self._files.rename(written_beside(self._files, name, whole), name)
+        self._files.sync_folder()
+        opened.size = sum(map(len, whole))
+
+
+def _said(gap: Gap, opened: Opened) -> str:
+    size = gap.end - gap.start
+    if gap.end == opened.size and not opened.sealed:
+        return f"torn tail of {size} bytes at {gap.start} cut off"
+    return f"{size} bytes at {gap.start} are damaged"
+
+
+def _open(files: FileSystem, number: int, limit: int | None, sealed: bool, with_snapshot: bool) -> Opened:
+    """Read one segment. Raises OSError, NotUnderstood.
+
+    A sealed segment was synced, so its bodies are left alone until they are shipped: a backlog of
+    gigabytes must not delay the start. The newest is read whole.
+    """
+    there = files.size(name_of(number))
+    size = there if limit is None else min(there, limit)
+    skimmed = _skim(files, Opened(number, size, sealed), with_snapshot) if sealed else None
+    opened = skimmed or _read_whole(files, Opened(number, size, sealed))
+    opened.longer = size < there
     return opened
 
 
-def _skim(files: Files, number: int, size: int) -> Opened | None:
+def _skim(files: FileSystem, opened: Opened, with_snapshot: bool) -> Opened | None:
     """Read heads and metas alone; None at the first one that is not whole."""
-    opened, at, name = Opened(number, size, [], []), 0, name_of(number)
-    while at < size:
-        data = files.read(name, at, 4096)
+    at, name = 0, name_of(opened.number)
+    while at < opened.size:
+        data = files.read(name, at, HEAD_READ)
         more = fmt.HEAD_BYTES + fmt.meta_bytes(data) - len(data)
         if more > 0:
             data += files.read(name, at + len(data), more)
         head = fmt.read_head(data)
-        if head is None or at + head.size > size:
+        if head is None or at + head.size > opened.size:
             return None
-        found = Found(head.kind, data[fmt.HEAD_BYTES :][: head.meta_len], at, at + head.size)
-        if head.kind == Kind.HEADER:
-            found.snapshot = _snapshot(files.read(name, at, head.size))
-        opened.frames.append(found)
-        at = found.end
+        record = _record(head.kind, data[fmt.HEAD_BYTES :][: head.meta_len])
+        if with_snapshot and isinstance(record, HeaderMeta):
+            (frame,) = fmt.scan(files.read(name, at, head.size))
+            opened.snapshot = _snapshot(frame)
+        opened.frames.append(Found(record, at, at + head.size))
+        at += head.size
     return opened
 
 
-def _read_whole(files: Files, number: int, size: int) -> Opened:
+def _read_whole(files: FileSystem, opened: Opened) -> Opened:
     """Read every byte; frames at the end whose body is not whole are part of the torn tail."""
-    data = files.read(name_of(number), 0, size)
-    opened, whole = Opened(number, size, [], []), 0
-    for item in fmt.scan(data):
+    whole = 0
+    for item in fmt.scan(files.read(name_of(opened.number), 0, opened.size)):
         if isinstance(item, Gap):
             opened.gaps.append(item)
             continue
-        opened.frames.append(Found(item.kind, item.meta, item.start, item.end))
-        if item.kind == Kind.HEADER:
-            opened.frames[-1].snapshot = _snapshot(data[item.start : item.end])
-        if item.body is not None or item.kind == Kind.HEADER:
+        record = _record(item.kind, item.meta)
+        opened.frames.append(Found(record, item.start, item.end, item.body is not None))
+        if isinstance(record, HeaderMeta):
+            opened.snapshot = _snapshot(item)
+        if item.body is not None or isinstance(record, HeaderMeta):
             whole = len(opened.frames)
     if whole < len(opened.frames):
         tail = opened.frames[whole].start
         opened.frames = opened.frames[:whole]
-        opened.gaps = [gap for gap in opened.gaps if gap.end <= tail] + [Gap(tail, size)]
+        opened.gaps = [gap for gap in opened.gaps if gap.end <= tail] + [Gap(tail, opened.size)]
     return opened
 
 
-def _snapshot(frame: bytes) -> Snapshot | None:
+def _record(kind: int, meta: bytes) -> Record | None:
+    known = _RECORDS.get(kind)
+    if known is None:
+        return None
     try:
-        (found,) = fmt.scan(frame)
-        if isinstance(found, Gap):
-            return None
-        return msgspec.msgpack.decode(fmt.body_of(found), type=Snapshot)
+        record = msgspec.msgpack.decode(meta, type=known)
+    except msgspec.DecodeError as error:
+        raise NotUnderstood from error
+    if isinstance(record, HeaderMeta) and record.format > fmt.FORMAT:
+        raise NotUnderstood
+    return record
+
+
+def _snapshot(frame: Frame | Gap) -> Snapshot | None:
+    if isinstance(frame, Gap):
+        return None
+    try:
+        return msgspec.msgpack.decode(fmt.body_of(frame), type=Snapshot)
     except (ValueError, msgspec.DecodeError):
         return None
 
 
-def _read_header(opened: Opened) -> bool:
-    """Fill in what the header says; return False where a newer daemon wrote it."""
-    try:
-        opened.meta = msgspec.msgpack.decode(opened.frames[0].meta, type=HeaderMeta)
-    except msgspec.DecodeError:
-        return False
-    return opened.meta.format <= fmt.FORMAT
-
-
-def _put_aside(files: Files, number: int, damage: list[Damage], why: str) -> None:
-    damage.append(Damage(name_of(number), f"put aside, {why}"))
-    try:
-        files.rename(name_of(number), f"{QUARANTINE}/{name_of(number)}")
-    except OSError:
-        return  # it stays where it is, and is put aside at the next start
-
-
-def _state(opened: list[Opened], damage: list[Damage]) -> tuple[State, bool]:
-    """Fold the newest snapshot and the frames since; say whether anything may be forgotten."""
-    newest = next((i for i in reversed(range(len(opened))) if opened[i].snapshot is not None), None)
-    if newest is None:
-        state = State()
-        if opened:
-            damage.append(Damage(name_of(opened[-1].number), "no header is whole: sessions are forgotten"))
-    else:
-        state = State(opened[newest].snapshot)
-    for segment in opened[newest or 0 :]:
-        for frame in segment.frames:
-            _apply(state, frame)
-    return state, newest is None and bool(opened)
-
-
 def _apply(state: State, frame: Found) -> None:
-    match frame.kind:
-        case Kind.GROUP:
-            state.received_group(msgspec.msgpack.decode(frame.meta, type=Group))
-        case Kind.SETTLED:
-            state.settle(msgspec.msgpack.decode(frame.meta, type=Settled))
-        case Kind.CONDEMNED:
-            state.condemn(msgspec.msgpack.decode(frame.meta, type=Condemned))
+    match frame.record:
+        case Group():
+            state.received_group(frame.record)
+        case Settled():
+            state.settle(frame.record)
+        case Condemned():
+            state.condemn(frame.record)
 
 
-def _repair(files: Files, segment: Opened, damage: list[Damage], *, newest: bool) -> None:
-    """Cut off a torn tail; keep a copy of anything worse and close the hole."""
-    name = name_of(segment.number)
-    torn = segment.gaps[-1] if newest and segment.gaps and segment.gaps[-1].end == segment.size else None
-    holes = [gap for gap in segment.gaps if gap is not torn]
-    damage += [Damage(name, f"{gap.end - gap.start} bytes at {gap.start} are damaged") for gap in holes]
-    if torn is not None:
-        damage.append(Damage(name, f"torn tail of {torn.end - torn.start} bytes at {torn.start} cut off"))
-    try:
-        if segment.gaps:
-            # A copy also of a torn tail, since a flipped bit in the last group looks the same.
-            files.copy(name, f"{QUARANTINE}/{name}")
-            _close_holes(files, segment)
-    except OSError as error:
-        damage.append(Damage(name, f"not repaired: {error.strerror or error}"))
-
-
-def _close_holes(files: Files, segment: Opened) -> None:
-    data = files.read(name_of(segment.number), 0, segment.size)
-    buffers: list[Buffer] = [memoryview(data)[frame.start : frame.end] for frame in segment.frames]
-    rewrite(files, name_of(segment.number), buffers)
-    segment.size = sum(map(len, buffers))
-
-
-def _sorted_out(opened: list[Opened], state: State) -> tuple[list[Segment], list[int]]:
-    kept, done = [], []
-    settled = set(state.snapshot.settled)
-    for file in opened:
-        segment = _summary(file)
-        if file.number in settled or not segment.rows:
-            done.append(file.number)
-        else:
-            kept.append(segment)
-    return kept, done
-
-
-def _summary(file: Opened) -> Segment:
-    # A segment whose header is gone has lost its batch id with it: the id is made of its number,
-    # so that it is the same at the next start.
-    batch = (
-        uuid.UUID(bytes=file.meta.batch) if file.meta else uuid.uuid5(uuid.NAMESPACE_OID, str(file.number))
+def _summary(opened: Opened) -> Segment:
+    header = opened.header
+    # Made of the number where it is lost, so that it is the same at the next start.
+    batch = uuid.UUID(bytes=header.batch) if header else uuid.uuid5(uuid.NAMESPACE_OID, str(opened.number))
+    segment = Segment(
+        number=opened.number, batch=str(batch), size=opened.size, recovered=True, nameless=header is None
     )
-    segment = Segment(number=file.number, batch=str(batch), size=file.size, recovered=True)
-    for frame in file.frames:
-        if frame.kind == Kind.GROUP:
-            segment.add(msgspec.msgpack.decode(frame.meta, type=Group), file.size)
+    for frame in opened.frames:
+        if isinstance(frame.record, Group):
+            segment.add(frame.record, opened.size)
     return segment

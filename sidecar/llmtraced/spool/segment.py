@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from llmtraced.spool import format as fmt
-from llmtraced.spool.files import Files
+from llmtraced.spool.files import FileSystem
 from llmtraced.spool.format import Buffer, Frame, Kind
 from llmtraced.spool.state import Group
 
 SUFFIX = ".seg"
+TEMPORARY = ".tmp"
 
 
 class HeaderMeta(msgspec.Struct, kw_only=True):
@@ -45,6 +47,9 @@ class Segment(msgspec.Struct, kw_only=True):
     recovered: bool = False
     """It was begun by an earlier process, which may have inserted it."""
     compressed: bool = False
+    nameless: bool = False
+    """Its header is lost, and with it the id under which its rows may have been inserted. ``batch`` is
+    made of its number then, and its lines count as repeats, so that they are asked for by their ids."""
 
     @property
     def name(self) -> str:
@@ -83,6 +88,16 @@ def name_of(number: int) -> str:
     return f"{number:016d}{SUFFIX}"
 
 
+def number_of(name: str) -> int | None:
+    """Return the number of the segment that has this name; None where it is no segment's name."""
+    stem = name.removesuffix(SUFFIX)
+    # Seventeen digits and more are not ours: sixteen are enough for a segment each microsecond,
+    # and a foreign file must not raise the numbers above what a header can say.
+    if len(stem) != 16 or not (stem.isascii() and stem.isdigit()):
+        return None
+    return int(stem) if name == name_of(int(stem)) else None
+
+
 def groups_in(data: bytes) -> Iterator[ReadGroup]:
     """Yield the groups of a segment's bytes."""
     for frame in fmt.scan(data):
@@ -97,15 +112,19 @@ def _body_or_none(frame: Frame) -> bytes | memoryview | None:
         return None
 
 
-def rewrite(files: Files, name: str, buffers: Sequence[Buffer]) -> None:
-    """Replace a file by other bytes, atomically."""
-    temporary = f"{name}.tmp"
+def written_beside(files: FileSystem, name: str, buffers: Sequence[Buffer]) -> str:
+    """Write what shall replace a file beside it, sync it, and return its name. Raises OSError."""
+    temporary = f"{name}{TEMPORARY}"
     files.unlink(temporary)
     handle = files.create(temporary)
     try:
         handle.write(buffers)
         handle.sync()
+    except OSError:
+        with suppress(OSError):
+            files.unlink(temporary)  # on a full disk it holds the room that is missing
+        raise
     finally:
-        handle.close()
-    files.rename(temporary, name)
-    files.sync_folder()
+        with suppress(OSError):  # it is synced, or is gone
+            handle.close()
+    return temporary

@@ -11,6 +11,9 @@ from enum import IntEnum
 
 import msgspec
 
+NEVER = 1 << 62
+"""A line number that no session reaches."""
+
 
 class EntryKind(IntEnum):
     LINES = 0
@@ -120,6 +123,9 @@ class Snapshot(msgspec.Struct, kw_only=True):
     """Segment number -> row -> reason and detail."""
     settled: list[int] = []
     """Segments that are done, and whose deletion may not be on the disk yet."""
+    cut: dict[int, int] = {}
+    """Waiting segments in which a write failed -> how many bytes of them count. What lies beyond was
+    told to nobody, and was written again elsewhere."""
 
 
 class State:
@@ -167,6 +173,21 @@ class State:
 
     def condemn(self, row: Condemned) -> None:
         self.snapshot.condemned.setdefault(row.segment, {})[row.row] = (row.reason, row.detail)
+
+    def cut(self, segment: int, size: int) -> None:
+        """Only so many bytes of this segment count from now on."""
+        self.snapshot.cut[segment] = size
+
+    def deleted(self, segments: set[int]) -> None:
+        """The deletion of these segments is on the disk, so none of them can come back."""
+        snap = self.snapshot
+        snap.settled = [number for number in snap.settled if number not in segments]
+        snap.cut = {number: size for number, size in snap.cut.items() if number not in segments}
+
+    def suspect_all(self) -> None:
+        """Parts of the log are gone, so any session may have more lines stored than it says here."""
+        for session in self.snapshot.sessions.values():
+            session.suspect_until = NEVER
 
     def forget(self, now_us: int, *, memory_us: int, ended_memory_us: int, busy: set[bytes]) -> None:
         """Drop sessions and abandoned calls that nobody will ask for again.

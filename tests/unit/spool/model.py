@@ -1,0 +1,391 @@
+"""A spool over a crashing file system, beside a ledger of what it has promised.
+
+Invariant: the ledger never looks into the spool's state to learn what is right; it knows what each
+call returned, and asks whether the spool still says so. An operation that raised, or in which the
+process died, may have happened or not: ``uncertain`` holds it until the next process is asked.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+
+from llmtraced.errors import SpoolBroken
+from llmtraced.spool import (
+    BegunCall,
+    Condemned,
+    Damage,
+    Entry,
+    EntryKind,
+    Group,
+    Segment,
+    SessionState,
+    Settled,
+    Spool,
+)
+from tests.helpers.crashing_files import CrashingFiles
+from tests.unit.spool.ledger import Died, Ledger, Sent
+
+SESSIONS = [bytes([number]) * 16 for number in range(1, 5)]
+FAULTS = [
+    ("write", errno.ENOSPC),
+    ("write", errno.EIO),
+    ("sync", errno.EIO),
+    ("sync_folder", errno.EIO),
+    ("create", errno.EMFILE),
+    ("rename", errno.EIO),
+    ("unlink", errno.EIO),
+    ("truncate", errno.EIO),
+    ("close", errno.EIO),
+]
+
+
+class SpoolModel:
+    """Actions that a daemon takes, and what must be true after each. ``dice`` makes all choices."""
+
+    def __init__(
+        self, dice: Random, make: Callable[[CrashingFiles], Spool] = Spool, *, power: bool = True
+    ) -> None:
+        """Without ``power`` nothing but processes die."""
+        self.dice = dice
+        self._power = power
+        self.files = CrashingFiles(dice)
+        self._make = make
+        self.ledger = Ledger()
+        self.crashes: Counter[str] = Counter()
+        self._now = 1_700_000_000_000_000
+        self._made = 0
+        self._called = 0
+        self._sent: Counter[bytes] = Counter()
+        self._waiting: Sent | None = None
+        """A group that was refused, and is offered again before any other, as the committer does."""
+        self._verdicts: dict[int, Settled] = {}
+        self._uncertain: list[Sent | Settled | Condemned] = []
+        self.spool = make(self.files)
+        self.spool.recover()
+
+    # -- actions -------------------------------------------------------------------------------
+
+    def append(self) -> None:
+        sent = self._waiting or self._new_group()
+        self._waiting = sent
+        pieces = [line + b"\n" for line in sent.lines]
+        if self._tried(sent, lambda: self.spool.append(sent.group, pieces, self._tick())):
+            self._waiting = None
+            opened = self.spool.open
+            assert opened is not None
+            self._acknowledged(sent, opened, sent.group.first_row)
+
+    def seal(self) -> None:
+        before = self.spool.open
+        had_lines = bool(before and before.rows)
+        if self._tried(None, lambda: self.spool.seal(self._tick())) and had_lines:
+            assert before is not None
+            assert before.number in self.spool.segments
+            assert self.spool.open is not before
+
+    def settle(self) -> None:
+        segment = self._any_sealed()
+        if segment is None:
+            return
+        # The same verdict at each try, as from a shipper that prepares the same lines again.
+        settled = self._verdicts.setdefault(segment.number, self._settled(segment))
+        if self._tried(settled, lambda: self.spool.settle(settled, self._tick())):
+            assert segment.number not in self.spool.segments
+            self._written_off(settled)
+
+    def condemn(self) -> None:
+        segment = self._any_sealed()
+        if segment is None:
+            return
+        row = Condemned(segment.number, self.dice.randrange(segment.rows), "refused", "by the store")
+        if self._tried(row, lambda: self.spool.condemn(row, self._tick())):
+            self.ledger.condemned.setdefault(row.segment, set()).add(row.row)
+
+    def compress(self) -> None:
+        segment = self._any_sealed()
+        if segment is not None:
+            self._tried(None, lambda: self.spool.compress(segment))
+
+    def reserve(self) -> None:
+        self._tried(None, self.spool.reserve)
+
+    def give_up_reserve(self) -> None:
+        self._tried(None, self.spool.give_up_reserve)
+
+    def fault(self) -> None:
+        for _ in range(self.dice.choice([1, 1, 2, 6])):
+            self.files.fail(*self.dice.choice(FAULTS))
+
+    def disk_fills(self) -> None:
+        used = sum(map(len, self.files.image().values()))
+        self.files.capacity = used + self.dice.choice([0, 10, 100, 1000])
+
+    def disk_becomes_read_only(self) -> None:
+        self.files.read_only = True
+
+    def resync_fails(self) -> None:
+        self.files.fail("resync")
+
+    def heal(self) -> None:
+        self.files.heal()
+
+    def dies_within(self, action: Callable[[], None]) -> None:
+        """End the process before the n-th thing that an action does to the disk."""
+        self._kill_before(self.dice.randint(1, 8))
+        with suppress(Died):
+            action()
+        self.files.before = lambda operation: None
+        self.crash()
+
+    def crash(self) -> None:
+        """End the process or the power, and start again, on a disk that may be broken."""
+        self._crash_once()
+        while self.dice.random() < 0.2:  # and again, somewhere in the recovery
+            self._kill_before(self.dice.randint(1, 12))
+            with suppress(Died):
+                self._restart()
+            self.files.before = lambda operation: None
+            self._crash_once()
+        if self.dice.random() < 0.3:
+            self.dice.choice([self.fault, self.disk_fills, self.disk_becomes_read_only, self.resync_fails])()
+        damage = self._restart()
+        while self.spool.unsynced:
+            self._make_found_lines_safe()
+        self._came_back(damage)
+
+    def check(self) -> None:
+        """Ask everything that must be true at every moment."""
+        snap = self.spool.state.snapshot
+        waiting = self.spool.waiting()
+        assert snap.received == snap.stored + snap.dead + snap.lost + snap.control + waiting
+        assert waiting == len(self.ledger.lines)
+        counted = {name: getattr(snap, name) for name in ("stored", "dead", "lost", "control")}
+        assert counted == {name: self.ledger.counts[name] for name in counted}
+        for session, durable in self.ledger.durable.items():
+            assert snap.sessions[session].durable == durable, "a durable count has changed"
+        assert set(snap.begun) == self.ledger.begun
+        assert set(snap.abandoned) == self.ledger.abandoned
+        assert {n: set(rows) for n, rows in snap.condemned.items()} == self.ledger.condemned
+
+    def check_lines(self) -> None:
+        """Read every segment: each line that waits is in its place, once, and no other is there."""
+        found = self._lines_found()
+        assert {line: at for line, at in found.items() if line in self.ledger.lines} == self.ledger.lines
+        assert not found.keys() - self.ledger.lines.keys(), "lines are here that must not be"
+
+    # -- what they are made of -----------------------------------------------------------------
+
+    def _tick(self) -> int:
+        self._now += self.dice.randint(1, 1000)
+        return self._now
+
+    def _tried(self, operation: Sent | Settled | Condemned | None, action: Callable[[], object]) -> bool:
+        """Run an action; return whether it returned. One that did not may still be on the disk."""
+        if operation is not None and operation not in self._uncertain:
+            self._uncertain.append(operation)
+        try:
+            action()
+        except SpoolBroken:
+            return False
+        if operation is not None:
+            self._uncertain.clear()  # a header or a frame after it says what counts
+        return True
+
+    def _any_sealed(self) -> Segment | None:
+        sealed = list(self.spool.segments.values())
+        if not sealed:
+            return None
+        return sealed[0] if self.dice.random() < 0.5 else self.dice.choice(sealed)
+
+    def _new_group(self) -> Sent:
+        sent = Sent(Group(self._tick(), 0, []), [], [])
+        for _ in range(self.dice.choice([0, 1, 1, 2, 3])):
+            self._add_entry(sent)
+        for session in self.dice.sample(SESSIONS, self.dice.choice([0, 0, 1])):
+            durable = self.ledger.durable[session]
+            sent.group.hellos[session] = SessionState(durable, self._now, "service", "host")
+        return sent
+
+    def _add_entry(self, sent: Sent) -> None:
+        kind = self.dice.choice([EntryKind.LINES, EntryKind.LINES, EntryKind.LINES, EntryKind.OWN])
+        session = self.dice.choice([*SESSIONS, b""]) if kind == EntryKind.LINES else b""
+        if any(entry.session == session and session for entry in sent.group.entries):
+            return
+        count = self.dice.randint(1, 4) if kind == EntryKind.LINES else 1
+        lines = [self._new_line() for _ in range(count)]
+        first = self.ledger.durable[session] + 1 if session else 0
+        size = sum(len(line) + 1 for line in lines)
+        sent.group.entries.append(Entry(kind, session, first, count, size))
+        sent.lines += lines
+        sent.senders += [(session, first + index if session else 0) for index in range(count)]
+        open_calls = sorted(self.ledger.begun - set(sent.group.orphans))
+        if kind == EntryKind.OWN and open_calls:
+            sent.group.orphans.append(self.dice.choice(open_calls))
+
+    def _new_line(self) -> bytes:
+        self._made += 1
+        return b'{"line":%d,"text":"%s"}' % (self._made, b"a" * self.dice.choice([0, 5, 70, 300]))
+
+    def _settled(self, segment: Segment) -> Settled:
+        settled = Settled(segment=segment.number)
+        for _ in range(segment.rows):
+            name = self.dice.choice(["stored", "stored", "dead", "lost", "control"])
+            setattr(settled, name, getattr(settled, name) + 1)
+        if self.dice.random() < 0.5:
+            self._called += 1
+            settled.opened[f"call-{self._called}"] = BegunCall(SESSIONS[0], b"{}", self._now)
+        known = sorted(self.ledger.begun | self.ledger.abandoned)
+        settled.closed = self.dice.sample(known, min(len(known), self.dice.choice([0, 0, 1])))
+        return settled
+
+    def _acknowledged(self, sent: Sent, segment: Segment, first_row: int) -> None:
+        ledger = self.ledger
+        batch = ledger.batches.setdefault(segment.number, segment.batch)
+        assert batch == segment.batch
+        for index, line in enumerate(sent.lines):
+            assert line not in ledger.lines
+            ledger.lines[line] = segment.number, first_row + index
+        for session, number in sent.senders:
+            if session:
+                ledger.durable[session] = max(ledger.durable[session], number)
+        for call in ledger.begun & set(sent.group.orphans):
+            ledger.begun.discard(call)
+            ledger.abandoned.add(call)
+
+    def _written_off(self, settled: Settled) -> None:
+        ledger = self.ledger
+        gone = {line for line, (segment, _) in ledger.lines.items() if segment == settled.segment}
+        ledger.settled |= gone
+        for line in gone:
+            del ledger.lines[line]
+        for name in ("stored", "dead", "lost", "control"):
+            ledger.counts[name] += getattr(settled, name)
+        ledger.begun |= settled.opened.keys()
+        ledger.begun -= set(settled.closed)
+        ledger.abandoned -= set(settled.closed)
+        ledger.condemned.pop(settled.segment, None)
+
+    def _lines_found(self) -> dict[bytes, tuple[int, int]]:
+        found: dict[bytes, tuple[int, int]] = {}
+        for segment in self._segments():
+            if segment.number in self.ledger.batches:
+                assert segment.batch == self.ledger.batches[segment.number], "a batch id has changed"
+            for group in self.spool.read(segment):
+                assert group.body is not None, "a group is damaged that was synced"
+                lines = bytes(group.body).split(b"\n")[:-1]
+                assert len(lines) == group.group.lines
+                for index, line in enumerate(lines):
+                    assert line not in found, "a line is there twice"
+                    found[line] = segment.number, group.group.first_row + index
+        return found
+
+    def _segments(self) -> list[Segment]:
+        opened = self.spool.open
+        return [*self.spool.segments.values(), *([opened] if opened else [])]
+
+    # -- crashes -------------------------------------------------------------------------------
+
+    def _kill_before(self, left: int) -> None:
+        def before(operation: str) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self.crashes[f"in {operation}"] += 1
+                raise Died
+
+        self.files.before = before
+
+    def _crash_once(self) -> None:
+        power = self.dice.random() < 0.6 and self._power
+        self.crashes["power" if power else "process"] += 1
+        if power:
+            self.files.power_fails()
+        else:
+            self.files.process_dies()
+
+    def _restart(self) -> list[Damage]:
+        self.spool = self._make(self.files)
+        return self.spool.recover()
+
+    def _make_found_lines_safe(self) -> None:
+        """Go on after a start on a disk that did not take what was found: it is not promised yet."""
+        self.files.heal()
+        if self.dice.random() < 0.5:
+            self._crash_once()
+            self._restart()
+        else:
+            self.spool.append(Group(self._tick(), 0, []), [], self._tick())
+
+    def _came_back(self, damage: list[Damage]) -> None:
+        """Learn what became of what was uncertain, and check everything."""
+        self.files.heal()
+        assert not any(found.lines for found in damage), damage
+        assert self.spool.last_number >= max([0, *self.ledger.batches])
+        for operation in self._uncertain:
+            if isinstance(operation, Settled) and self._was_written_off(operation):
+                self._written_off(operation)
+        found = self._lines_found()
+        for operation in self._uncertain:
+            if isinstance(operation, Sent):
+                self._if_it_came(operation, found)
+            elif isinstance(operation, Condemned):
+                rows = self.spool.state.snapshot.condemned.get(operation.segment, {})
+                if operation.row in rows:
+                    self.ledger.condemned.setdefault(operation.segment, set()).add(operation.row)
+        self._uncertain.clear()
+        self._waiting = None  # its senders offer it again, as far as they still hold it
+        self.check()
+        self.check_lines()
+
+    def _was_written_off(self, settled: Settled) -> bool:
+        there = any(segment.number == settled.segment for segment in self._segments())
+        return not there and any(at[0] == settled.segment for at in self.ledger.lines.values())
+
+    def _if_it_came(self, sent: Sent, found: dict[bytes, tuple[int, int]]) -> None:
+        """A group is there whole or not at all."""
+        if sent.lines:
+            came = [line in found for line in sent.lines]
+            assert all(came) or not any(came), "a part of a group is there"
+            if not came[0]:
+                return
+            number, row = found[sent.lines[0]]
+            (segment,) = (segment for segment in self._segments() if segment.number == number)
+            self._acknowledged(sent, segment, row)
+
+
+ACTIONS = {
+    "append": 12,
+    "seal": 5,
+    "settle": 5,
+    "condemn": 2,
+    "compress": 2,
+    "reserve": 1,
+    "give_up_reserve": 1,
+    "fault": 3,
+    "disk_fills": 1,
+    "disk_becomes_read_only": 1,
+    "heal": 3,
+    "crash": 2,
+}
+"""How often each action is taken in a run."""
+
+
+def run(
+    seed: int, steps: int, make: Callable[[CrashingFiles], Spool] = Spool, *, power: bool = True
+) -> SpoolModel:
+    """Take so many steps, all of them chosen by the seed."""
+    model = SpoolModel(Random(seed), make, power=power)
+    names = model.dice.choices(list(ACTIONS), list(ACTIONS.values()), k=steps)
+    for name in names:
+        action: Callable[[], None] = getattr(model, name)
+        if model.dice.random() < 0.08 and name != "crash":
+            model.dies_within(action)
+        else:
+            action()
+        model.check()
+    model.crash()
+    return model

@@ -1,0 +1,394 @@
+"""The start succeeds whatever lies in the folder, keeps every whole group, and says what is gone."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+
+from llmtraced.errors import ConfigError, SpoolBroken, SpoolLocked
+from llmtraced.spool import Condemned, Files, Settled, Spool
+from llmtraced.spool import format as fmt
+from llmtraced.spool.format import Frame, Kind
+from llmtraced.spool.segment import HeaderMeta, name_of, number_of
+from tests.helpers.crashing_files import CrashingFiles
+from tests.unit.spool.examples import OTHER, OWN, SESSION, START_US, append, lines_in, one_of_everything, text
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+OPEN = name_of(4)
+
+
+def filled() -> CrashingFiles:
+    files = CrashingFiles(Random(1))
+    one_of_everything(files)
+    return files
+
+
+def started(files: CrashingFiles | Files) -> tuple[Spool, list[str]]:
+    """Return a recovered spool, and which segments its damage names."""
+    spool = Spool(files)
+    return spool, [found.segment for found in spool.recover()]
+
+
+def with_newest(data: bytes) -> CrashingFiles:
+    files = CrashingFiles(Random(1))
+    for name, intact in filled().image().items():
+        files.put(name, data if name == OPEN else intact)
+    return files
+
+
+def assert_identity_holds(spool: Spool) -> None:
+    snap = spool.state.snapshot
+    assert snap.received == snap.stored + snap.dead + snap.lost + snap.control + spool.waiting()
+
+
+def test_a_clean_restart_remembers_everything() -> None:
+    files = filled()
+    before = one_of_everything(CrashingFiles(Random(1))).state.snapshot
+    spool, damaged = started(files)
+    assert damaged == []
+    assert not spool.incomplete
+    assert spool.state.snapshot == before
+    assert lines_in(spool) == [
+        *(text(number) for number in range(3, 12)),
+        b'{"one":"way"}',
+        *(text(number) for number in range(12, 15)),
+        b'{"other":1}',
+        OWN[:-1],
+        text(15),
+        text(16),
+    ]
+    assert all(segment.recovered for segment in spool.segments.values())
+
+
+def test_an_idle_spool_that_is_restarted_twice_remembers_its_sessions() -> None:
+    files = CrashingFiles(Random(1))
+    spool, _ = started(files)
+    append(spool, [text(1)])
+    spool.seal(START_US)
+    spool.settle(Settled(segment=1, stored=1), START_US)
+    for _ in range(3):
+        files.power_fails()
+        spool, damaged = started(files)
+        assert damaged == []
+        assert spool.state.snapshot.sessions[SESSION].durable == 1
+        assert spool.state.snapshot.stored == 1
+
+
+@pytest.mark.parametrize("tail", ["cut", "zeros"])
+def test_a_torn_tail_is_cut_at_the_last_whole_group(tail: str) -> None:
+    whole = filled().image()[OPEN]
+    ends = [frame.end for frame in fmt.scan(whole) if isinstance(frame, Frame)]
+    groups = [frame.end for frame in fmt.scan(whole) if isinstance(frame, Frame) and frame.kind == Kind.GROUP]
+    for cut in range(ends[0], len(whole)):
+        kept = whole[:cut]
+        files = with_newest(kept if tail == "cut" else kept + bytes(len(whole) - cut))
+        spool, damaged = started(files)
+        assert (OPEN in damaged) == (tail == "zeros" or cut not in ends)
+        in_open = spool.read(spool.segments[4]) if 4 in spool.segments else []
+        assert len(in_open) == sum(end <= cut for end in groups)
+        assert not spool.incomplete
+        assert_identity_holds(spool)
+
+
+def test_a_header_that_was_never_finished_leaves_the_state_of_the_one_before() -> None:
+    files = filled()
+    spool, _ = started(files)
+    before = msgspec.msgpack.encode(spool.state.snapshot)
+    for size in (0, 10, 100):
+        files.put(name_of(5), filled().image()[OPEN][:size])
+        spool, _ = started(files)
+        assert msgspec.msgpack.encode(spool.state.snapshot) == before
+        assert not spool.incomplete
+
+
+def test_a_lost_header_forgets_sessions_and_has_every_line_asked_for_by_its_id() -> None:
+    files = CrashingFiles(Random(1))
+    spool, _ = started(files)
+    append(spool, [text(1)])
+    append(spool, [text(2)], first=2)
+    data = bytearray(files.image()[name_of(1)])
+    data[0] ^= 1
+    files = CrashingFiles(Random(1))
+    files.put(name_of(1), bytes(data))
+    for _ in range(2):
+        spool, _ = started(files)
+        (segment,) = spool.segments.values()
+        assert segment.nameless
+        assert lines_in(spool) == [text(1), text(2)]
+        entries = [entry for found in spool.read(segment) for entry in found.group.entries]
+        assert all(entry.repeats for entry in entries)
+        assert spool.state.snapshot.sessions[SESSION].suspect_until > 1 << 60
+
+
+def test_without_the_newest_header_the_state_comes_from_the_one_before_and_sessions_are_suspect() -> None:
+    whole = filled().image()[OPEN]
+    spool, damaged = started(with_newest(b"\0" + whole[1:]))
+    assert OPEN in damaged
+    assert spool.incomplete
+    assert spool.state.snapshot.sessions[SESSION].durable == 16
+    assert spool.state.snapshot.sessions[OTHER].durable == 1
+    assert_identity_holds(spool)
+
+
+def test_a_hole_keeps_the_rows_after_it_where_they_were() -> None:
+    whole = filled().image()[OPEN]
+    groups = [frame for frame in fmt.scan(whole) if isinstance(frame, Frame) and frame.kind == Kind.GROUP]
+    damaged = bytearray(whole)
+    damaged[groups[1].start] ^= 1
+    files = with_newest(bytes(damaged))
+    for _ in range(2):  # the second start reads the repaired file
+        spool, _ = started(files)
+        found = spool.read(spool.segments[4])
+        assert [group.group.first_row for group in found] == [0, 3, 4]
+        assert spool.segments[4].rows == 6
+        assert_identity_holds(spool)
+    assert files.image()[f"quarantine/{OPEN}"] == bytes(damaged)
+
+
+def test_a_group_that_is_damaged_while_it_waits_is_noticed_when_it_is_read() -> None:
+    image = filled().image()
+    damaged = bytearray(image[name_of(3)])
+    damaged[-3] ^= 1
+    files = CrashingFiles(Random(1))
+    for name, data in image.items():
+        files.put(name, bytes(damaged) if name == name_of(3) else data)
+    spool, said = started(files)
+    assert said == []
+    bodies = [group.body is not None for group in spool.read(spool.segments[3])]
+    assert bodies == [True, True, False]
+    assert files.image()[f"quarantine/{name_of(3)}"] == bytes(damaged)
+    assert not spool.compress(spool.segments[3])
+
+
+def newer_format(files: CrashingFiles, number: int) -> bytes:
+    meta = HeaderMeta(format=fmt.FORMAT + 1, batch=b"b" * 16, created_us=START_US)
+    data = b"".join(fmt.encode(Kind.HEADER, msgspec.msgpack.encode(meta), [b"of a later version"]))
+    files.put(name_of(number), data)
+    return data
+
+
+def test_a_segment_of_a_newer_format_is_moved_to_quarantine_whole() -> None:
+    files = filled()
+    data = newer_format(files, 5)
+    spool, damaged = started(files)
+    assert name_of(5) in damaged
+    assert files.image()[f"quarantine/{name_of(5)}"] == data
+    assert spool.incomplete
+    assert spool.state.snapshot.sessions[SESSION].durable == 16
+
+
+def test_a_number_that_lies_in_quarantine_is_not_given_out_again() -> None:
+    files = filled()
+    newer_format(files, 5)
+    started(files)
+    spool, _ = started(files)
+    append(spool, [text(17)], first=17)
+    assert spool.open is not None
+    assert spool.open.number == 6
+
+
+def test_a_meta_that_is_whole_and_not_understood_is_of_a_newer_format() -> None:
+    files = filled()
+    strange = b"".join(fmt.encode(Kind.GROUP, msgspec.msgpack.encode("no group"), [b"body"]))
+    files.put(name_of(5), strange)
+    spool, damaged = started(files)
+    assert name_of(5) in damaged
+    assert files.image()[f"quarantine/{name_of(5)}"] == strange
+    assert lines_in(spool)
+
+
+def test_an_unreadable_segment_is_put_aside() -> None:
+    files = filled()
+    files.fail("read", errno.EACCES)
+    spool, damaged = started(files)
+    assert OPEN in damaged
+    assert f"quarantine/{OPEN}" in files.image()
+    assert lines_in(spool)[-1] == text(12)
+    assert spool.incomplete
+    assert_identity_holds(spool)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "7.seg", "².seg", "000000000000000x.seg", "9" * 20 + ".seg"])
+def test_a_foreign_file_is_left_alone(name: str) -> None:
+    files = filled()
+    files.put(name, b"mine")
+    spool, damaged = started(files)
+    assert damaged == []
+    append(spool, [text(17)], first=17)
+    assert files.image()[name] == b"mine"
+    assert spool.last_number == 5
+
+
+def test_only_names_that_we_give_are_segments() -> None:
+    assert number_of(name_of(42)) == 42
+    assert [number_of(name) for name in ("42.seg", "²" * 16 + ".seg", "lock", "")] == [None] * 4
+
+
+def test_a_half_written_copy_is_deleted_at_the_start() -> None:
+    files = filled()
+    files.put(f"{name_of(3)}.tmp", b"half")
+    started(files)
+    assert f"{name_of(3)}.tmp" not in files.image()
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_that_takes_nothing_does_not_stop_the_start(trouble: str) -> None:
+    whole = filled().image()[OPEN]
+    files = with_newest(whole[:-5])
+    if trouble == "full":
+        files.capacity = 0
+    else:
+        files.read_only = True
+    spool, damaged = started(files)
+    assert OPEN in damaged
+    left = lines_in(spool)
+    assert left[-1] == OWN[:-1]
+    with pytest.raises(SpoolBroken):
+        append(spool, [text(17)], first=17)
+    files.heal()
+    append(spool, [text(17)], first=17)
+    assert lines_in(spool) == [*left, text(17)]
+
+
+def test_nothing_is_appended_before_what_was_found_is_on_the_disk() -> None:
+    files = filled()
+    files.process_dies()
+    files.fail("resync")
+    spool, damaged = started(files)
+    assert OPEN in damaged
+    assert spool.unsynced == [OPEN]
+    files.fail("resync")
+    with pytest.raises(SpoolBroken):
+        append(spool, [text(17)], first=17)
+    append(spool, [text(17)], first=17)
+    assert spool.unsynced == []
+
+
+def test_a_segment_written_off_while_it_is_compressed_does_not_come_back() -> None:
+    files = filled()
+    spool, _ = started(files)
+    segment = spool.segments[3]
+
+    def settle_first(operation: str) -> None:
+        if operation == "create":
+            files.before = lambda operation: None
+            spool.settle(Settled(segment=3, stored=5), START_US)
+
+    append(spool, [text(17)], first=17)
+    files.before = settle_first
+    assert not spool.compress(segment)
+    assert name_of(3) not in files.image()
+    assert f"{name_of(3)}.tmp" not in files.image()
+
+
+def test_a_disk_that_fails_while_a_segment_is_compressed_leaves_it_as_it_was() -> None:
+    files = filled()
+    spool, _ = started(files)
+    before = lines_in(spool)
+    files.fail("write", errno.ENOSPC)
+    with pytest.raises(SpoolBroken, match="not compressed"):
+        spool.compress(spool.segments[3])
+    assert not spool.segments[3].compressed
+    assert lines_in(spool) == before
+    assert f"{name_of(3)}.tmp" not in files.image()
+    assert spool.compress(spool.segments[3])
+    assert lines_in(spool) == before
+
+
+# -- the real file system ---------------------------------------------------------------------------
+
+
+def test_a_segment_of_format_1_is_read_by_this_version(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    shutil.copytree(FIXTURES / "spool-format-1", folder)
+    spool, damaged = started(Files(folder))
+    assert damaged == []
+    assert len(lines_in(spool)) == 17
+    snap = spool.state.snapshot
+    assert (snap.received, snap.stored, snap.control, spool.waiting()) == (19, 1, 1, 17)
+    assert snap.sessions[SESSION].durable == 16
+    assert snap.sessions[SESSION].client == "client/1"
+    assert snap.sessions[OTHER].over
+    assert set(snap.abandoned) == {"call-1"}
+    assert snap.condemned == {3: {2: ("refused_by_store", "27: no number")}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "spool"
+    path.mkdir()
+    one_of_everything(Files(path)).close()
+    return path
+
+
+def test_real_files_are_recovered_like_the_others(folder: Path) -> None:
+    spool, damaged = started(Files(folder))
+    assert damaged == []
+    assert lines_in(spool) == lines_in(started(filled())[0])
+    assert spool.compress(spool.segments[3])
+    spool.condemn(Condemned(3, 0, "refused", "why"), START_US)
+    spool.settle(Settled(segment=2, stored=6), START_US)
+    spool.reserve()
+    assert (folder / "reserve").stat().st_size > 0
+    spool.give_up_reserve()
+    assert sorted(path.name for path in folder.iterdir()) == [name_of(number) for number in (3, 4, 5)]
+    spool.close()
+
+
+def test_a_real_torn_tail_is_kept_in_quarantine_and_cut(folder: Path) -> None:
+    torn = (folder / OPEN).read_bytes()[:-7]
+    (folder / OPEN).write_bytes(torn)
+    spool, damaged = started(Files(folder))
+    assert damaged == [OPEN]
+    assert (folder / "quarantine" / OPEN).read_bytes() == torn
+    assert len((folder / OPEN).read_bytes()) < len(torn)
+    assert lines_in(spool)[-1] == OWN[:-1]
+
+
+def test_folders_and_links_named_like_segments_are_left_alone(folder: Path) -> None:
+    (folder / name_of(5)).mkdir()
+    (folder / name_of(6)).symlink_to(folder / name_of(3))
+    spool, damaged = started(Files(folder))
+    assert damaged == []
+    for _ in range(2):
+        with pytest.raises(SpoolBroken):
+            append(spool, [text(17)], first=17)
+    append(spool, [text(17)], first=17)
+    assert spool.open is not None
+    assert spool.open.number == 7
+    spool.close()
+
+
+def test_more_buffers_than_one_call_takes_are_written_in_order(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    handle = files.create("many")
+    buffers = [b"%d," % number for number in range(3000)]
+    handle.write([buffers[0], b"", *buffers[1:]])
+    handle.sync()
+    handle.close()
+    handle.close()
+    assert files.read("many") == b"".join(buffers)
+    assert files.read("many", 2, 4) == b"1,2,"
+
+
+def test_a_second_daemon_is_refused_the_folder(tmp_path: Path) -> None:
+    first, second = Files(tmp_path / "a" / "spool"), Files(tmp_path / "a" / "spool")
+    first.lock()
+    with pytest.raises(SpoolLocked):
+        second.lock()
+    first.unlock()
+    second.lock()
+    second.unlock()
+
+
+def test_a_folder_that_cannot_be_is_the_operators_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigError, match="spool_dir"):
+        Files(tmp_path / "file").lock()
+    with pytest.raises(ConfigError, match="spool_dir"):
+        Spool(Files(tmp_path / "file")).recover()
