@@ -142,12 +142,12 @@ class Preparer:
         self._sessions = sessions
         self._host = host
 
-    def prepare(self, segment: Segment, groups: Sequence[ReadGroup]) -> Batch:
-        """Read every line of a segment closely."""
+    def prepare(self, segment: Segment, read: Callable[[Segment], Iterable[ReadGroup]]) -> Batch:
+        """Read every line of a segment closely; ``read`` gives its groups, as often as it is asked."""
         batch = Batch(segment=segment, from_us=segment.first_us, to_us=segment.last_us)
         rows, found = Rows(self._encode), 0
         given_up: dict[str, tuple[object, ...]] = {}
-        for group in groups:
+        for group in read(segment):
             found += group.group.lines
             if group.body is None:
                 self._lose(batch, group.group.lines, group.group.received_us)
@@ -161,7 +161,7 @@ class Preparer:
         self._add_abandoned(batch, rows, given_up)
         rows.close()
         for row, why in rows.refused.items():
-            batch.letters[row] = condemned(batch, groups, row, "not_encodable", why)
+            batch.letters[row] = condemned(batch, read(segment), row, "not_encodable", why)
         batch.rows = sorted(row for row in batch.rows if row not in rows.refused)
         batch.blocks = rows.blocks
         return batch
@@ -327,7 +327,7 @@ class Preparer:
         )
 
 
-def condemned(batch: Batch, groups: Sequence[ReadGroup], row: int, reason: str, detail: str) -> DeadLetter:
+def condemned(batch: Batch, groups: Iterable[ReadGroup], row: int, reason: str, detail: str) -> DeadLetter:
     """Return the dead letter of a row that the store refused; its bytes come from the segment."""
     read = next(read for read in groups if row in _rows_of(read))
     line = bytes(read.body or b"").split(b"\n")[row - read.group.first_row]

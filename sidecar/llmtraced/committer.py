@@ -135,6 +135,8 @@ class Committer:
         self._last_start = loop.time()
 
     async def _commit(self) -> None:
+        if self._runs and self._runs[0].entry.lines > self._room():
+            await self.seal_if_due(now=True)
         runs = self._next_runs()
         group = Group(
             received_us=self._clock.now_us(),
@@ -161,10 +163,13 @@ class Committer:
         self._on_durable([run.entry for run in runs])
         await self.seal_if_due()
 
+    def _room(self) -> int:
+        segment = self._spool.open
+        return self._config.batch_max_rows - (segment.rows if segment else 0)
+
     def _next_runs(self) -> list[Run]:
         """Take what fits in one group and in the open segment; at least one run."""
-        segment = self._spool.open
-        room = self._config.batch_max_rows - (segment.rows if segment else 0)
+        room = self._room()
         runs: list[Run] = []
         rows = size = 0
         while self._runs:

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 import uvloop
 
-from llmtraced import __version__, dead_letters, migrations
+from llmtraced import __version__, dead_letters, memory, migrations
 from llmtraced.admin import Admin
 from llmtraced.admission import Admission
 from llmtraced.batch import LOSS_COLUMNS, OwnLine, Preparer
@@ -231,10 +231,11 @@ class Daemon:
         """Declare what never came back, and forget what nobody will ask for."""
         now = self.clock.now_us()
         live = self.listener.live_sessions()
-        found = await self.committer.on_writer(self._orphans, now, live)
+        found = await self.committer.on_writer(self._orphans, now, live, dict(self.listener.closed_at))
         self._own(found)
+        self.listener.forget(self.spool.state.snapshot.sessions)
 
-    def _orphans(self, now_us: int, live: set[bytes]) -> list[Orphan]:
+    def _orphans(self, now_us: int, live: set[bytes], closed_at: dict[bytes, int]) -> list[Orphan]:
         waiting = self.spool.waiting_by_session()
         snapshot = self.spool.state.snapshot
         found = orphans(
@@ -244,7 +245,7 @@ class Daemon:
             grace_us=int(self.config.orphan_grace_seconds * 1e6),
             live=live,
             waiting=waiting,
-            closed_at=self.listener.closed_at,
+            closed_at=closed_at,
         )
         self.spool.state.forget(
             now_us,
@@ -252,7 +253,6 @@ class Daemon:
             ended_memory_us=int(ENDED_MEMORY_SECONDS * 1e6),
             busy=live | set(waiting),
         )
-        self.listener.forget(snapshot.sessions.keys())
         return found
 
     def _own(self, found: list[Orphan]) -> None:
@@ -300,6 +300,7 @@ def _loss(reason: str, lines: int | None) -> Orphan:
 
 def serve(config: Config) -> int:
     """Run a daemon until it is told to stop; return the exit code."""
+    memory.use_one_arena()
 
     async def main() -> int:
         return await Daemon(config).run()

@@ -350,6 +350,9 @@ class Listener:
         await self.committer.flush()
         if self._sessions.get(session) is not peer or peer.phase is not Phase.GREETED:
             return
+        if self._spool.unsynced:  # a disk that failed at the start: what is known may not be on it
+            peer.abort()
+            return
         known = self._spool.state.snapshot.sessions.get(session)
         state = remembered(hello, known, self._clock.now_us(), incomplete=self._spool.incomplete)
         peer.suspect_until = state.suspect_until

@@ -189,7 +189,7 @@ class Shipper:
 
     async def _prepared(self, segment: Segment) -> Batch:
         def prepare() -> Batch:
-            return self._preparer.prepare(segment, self._spool.read(segment))
+            return self._preparer.prepare(segment, self._spool.read)
 
         return await self._patiently(self._preparing, prepare)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
@@ -25,7 +26,8 @@ from llmtraced.spool.segment import (
     HeaderMeta,
     ReadGroup,
     Segment,
-    groups_in,
+    frames,
+    group_in,
     name_of,
     written_beside,
 )
@@ -267,24 +269,31 @@ class Spool:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def read(self, segment: Segment) -> list[ReadGroup]:
-        """Return a sealed segment's groups in order. Raises SpoolBroken where the disk fails."""
-        groups = list(groups_in(self._bytes_of(segment)))
-        if any(found.body is None for found in groups):
-            with suppress(OSError):  # the copy is for people; the lines are counted as lost either way
-                self._files.copy(segment.name, f"{recovery.QUARANTINE}/{segment.name}")
-        if segment.nameless:
-            for found in groups:
+    def read(self, segment: Segment) -> Iterator[ReadGroup]:
+        """Yield a sealed segment's groups in order, with little of it in memory at a time.
+
+        Raises SpoolBroken where the disk fails.
+        """
+        damaged = False
+        for frame in frames(partial(self._bytes_of, segment), segment.size):
+            if frame.kind != Kind.GROUP:
+                continue
+            found = group_in(frame)
+            damaged = damaged or found.body is None
+            if segment.nameless:
                 for entry in found.group.entries:
                     entry.repeats = True
-        return groups
+            yield found
+        if damaged:
+            with suppress(OSError):  # the copy is for people; the lines are counted as lost either way
+                self._files.copy(segment.name, f"{recovery.QUARANTINE}/{segment.name}")
 
     def compress(self, segment: Segment) -> bool:
         """Rewrite a sealed segment that has to wait, smaller; return whether that was worth it.
 
         Any thread may. Raises SpoolBroken where the disk fails; the segment reads as before then.
         """
-        buffers = _compressed(self._bytes_of(segment))
+        buffers = _compressed(self._bytes_of(segment, 0, segment.size))
         size = sum(map(len, buffers))
         segment.compressed = True
         if not buffers or size > segment.size * WORTH_IT:
@@ -303,9 +312,9 @@ class Spool:
             raise SpoolBroken(f"{segment.name}: not compressed: {error.strerror or error}") from error
         return True
 
-    def _bytes_of(self, segment: Segment) -> bytes:
+    def _bytes_of(self, segment: Segment, start: int, size: int) -> bytes:
         try:
-            return self._files.read(segment.name, 0, segment.size)
+            return self._files.read(segment.name, start, size)
         except OSError as error:
             raise SpoolBroken(f"{segment.name}: {error.strerror or error}") from error
 

@@ -6,18 +6,19 @@ Invariant: reading never changes a file, and what is damaged is said and never g
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from llmtraced.spool import format as fmt
 from llmtraced.spool.files import FileSystem
-from llmtraced.spool.format import Buffer, Frame, Kind
+from llmtraced.spool.format import Buffer, Frame
 from llmtraced.spool.state import Group
 
 SUFFIX = ".seg"
 TEMPORARY = ".tmp"
+PART_BYTES = 4 << 20  # of a segment in memory at a time; most groups are smaller
 
 
 class HeaderMeta(msgspec.Struct, kw_only=True):
@@ -98,11 +99,34 @@ def number_of(name: str) -> int | None:
     return int(stem) if name == name_of(int(stem)) else None
 
 
-def groups_in(data: bytes) -> Iterator[ReadGroup]:
-    """Yield the groups of a segment's bytes."""
-    for frame in fmt.scan(data):
-        if isinstance(frame, Frame) and frame.kind == Kind.GROUP:
-            yield ReadGroup(_decode_group(frame.meta), _body_or_none(frame))
+def frames(read: Callable[[int, int], bytes], size: int) -> Iterator[Frame]:
+    """Yield the frames of a segment that is read a part at a time; from damage on, the rest at once.
+
+    ``read`` takes an offset and how many bytes.
+    """
+    at = 0
+    while at < size:
+        data = read(at, min(PART_BYTES, size - at))
+        head = fmt.read_head(data)
+        if head is not None and head.size > len(data):
+            data = read(at, min(head.size, size - at))
+        elif head is None:
+            data = read(at, size - at)
+        end = len(data)
+        for item in fmt.scan(data):
+            if isinstance(item, Frame):
+                yield item
+            elif head is not None:
+                end = item.start  # what is not whole here begins the next part, or is damaged
+                break
+        if not end:
+            return  # a frame whose end is not in the file
+        at += end
+
+
+def group_in(frame: Frame) -> ReadGroup:
+    """Return what a group's frame holds."""
+    return ReadGroup(_decode_group(frame.meta), _body_or_none(frame))
 
 
 def _body_or_none(frame: Frame) -> bytes | memoryview | None:
