@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-PENDING_BYTES = 8 << 20
+PENDING_BYTES = 4 << 20
 """Whole lines that wait for their group's sync. More would only lengthen the group after it."""
 
 

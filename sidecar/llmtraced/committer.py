@@ -23,7 +23,7 @@ from llmtraced.errors import SpoolBroken
 from llmtraced.retry import Backoff
 from llmtraced.spool import Entry, Group, Segment, SessionState, Spool
 
-GROUP_BYTES = 8 << 20
+GROUP_BYTES = 4 << 20
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -75,7 +75,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = True
     group_interval_ms: Annotated[float, _is("Groups are synced at most this often.", ge=0, le=1000)] = 2.0
     batch_max_rows: Annotated[int, _is("A segment is sealed at so many lines,", ge=1)] = 10_000
-    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", ge=1)] = 32 << 20
+    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", ge=1)] = 16 << 20
     batch_max_age_seconds: Annotated[float, _is("or so long after its first.", gt=0)] = 1.0
     drain_timeout_seconds: Annotated[
         float, _is("After SIGTERM, how long to go on inserting what is left.", ge=0)
