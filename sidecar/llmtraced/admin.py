@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from llmtraced.errors import ConfigError
-from llmtraced.listener import bind
+from llmtraced.sockets import bind
 from llmtraced.status import Status
 
 UNIX = "unix:"

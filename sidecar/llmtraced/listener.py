@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import grp
-import os
-import socket
 import uuid
 from collections import Counter
 from collections.abc import Collection
@@ -20,7 +16,6 @@ from enum import Enum
 from pathlib import Path
 from typing import cast
 
-import msgspec
 import structlog
 
 from llmtrace.protocol import (
@@ -36,31 +31,16 @@ from llmtraced.batch import RefusedLine
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
-from llmtraced.errors import ConfigError
 from llmtraced.framing import NEWLINE, Block, Framer, Oversize, split
-from llmtraced.spool import Entry, EntryKind, SessionState, Spool
+from llmtraced.sessions import HelloLine, is_json, read_hello, remembered
+from llmtraced.sockets import bind
+from llmtraced.spool import Entry, EntryKind, Spool
 
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
-HELLO_BYTES = 8192
 QUIET_SECONDS = 0.05
 """At the end, how long no peer may have sent anything. One read takes microseconds."""
-NEVER = 1 << 62
 
 log = structlog.get_logger(__name__)
-
-
-class HelloLine(msgspec.Struct):
-    """The first line of a session, as far as it can be understood."""
-
-    protocol_version: int
-    hello: Hello
-
-
-class MaybeHello(msgspec.Struct):
-    """Enough to tell a hello from a record."""
-
-    hello: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    protocol_version: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Phase(Enum):
@@ -358,81 +338,3 @@ class Listener:
         peer.suspect_until = state.suspect_until
         self.committer.hello(session, state)
         peer.answer_hello(state.durable)
-
-
-def remembered(hello: Hello, known: SessionState | None, now_us: int, *, incomplete: bool) -> SessionState:
-    """Return what is known of a session once it has said hello. Pure.
-
-    ``incomplete``: the spool was damaged, so that an unknown session may be an old one.
-    """
-    suspect = known.suspect_until if known else 0
-    if known is None and (hello.first > 1 or incomplete):
-        suspect = NEVER if hello.last is None else hello.last
-    return SessionState(
-        durable=max(known.durable if known else 0, hello.first - 1),
-        seen_us=now_us,
-        service=hello.service,
-        host=hello.host,
-        client=hello.client,
-        pid=hello.pid,
-        suspect_until=suspect,
-    )
-
-
-def read_hello(line: bytes) -> HelloLine | Unsupported | None:
-    """Return the hello that a first line is, or what it is to be answered; None for any other line."""
-    if len(line) > HELLO_BYTES or b'"hello"' not in line:
-        return None
-    try:
-        maybe = msgspec.json.decode(line, type=MaybeHello)
-        version = msgspec.json.decode(maybe.protocol_version)
-    except (ValueError, msgspec.DecodeError):
-        return None
-    if maybe.hello is msgspec.UNSET or version in (1, 2, 3):
-        return None  # to an older sender it is a field like any other unknown one
-    if version != PROTOCOL_VERSION:
-        return Unsupported("unsupported_protocol_version")
-    try:
-        hello = msgspec.json.decode(line, type=HelloLine)
-        uuid.UUID(hello.hello.session)
-    except (ValueError, msgspec.DecodeError):
-        return Unsupported("invalid_hello")
-    return hello if hello.hello.first >= 1 else Unsupported("invalid_hello")
-
-
-def is_json(line: bytes) -> bool:
-    try:
-        msgspec.json.decode(line, type=msgspec.Raw)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def bind(path: Path, mode: int, group: str) -> socket.socket:
-    """Return a bound Unix socket at ``path``, replacing a stale one. Raises ConfigError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_socket():
-            _remove_stale(path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        sock.bind(str(path))
-        path.chmod(mode)
-        if group:
-            os.chown(path, -1, grp.getgrnam(group).gr_gid)
-    except KeyError:
-        raise ConfigError(f"socket_group: there is no group `{group}`") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot listen: {error.strerror or error}") from error
-    return sock
-
-
-def _remove_stale(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError as error:
-            if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
-                raise
-            path.unlink(missing_ok=True)
-            return
-    raise ConfigError(f"{path}: another daemon is listening there")

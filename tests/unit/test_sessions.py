@@ -7,8 +7,8 @@ import uuid
 import pytest
 
 from llmtrace.protocol import Begin, Hello, Unsupported, frame
-from llmtraced.listener import NEVER, HelloLine, read_hello, remembered
 from llmtraced.orphans import orphans
+from llmtraced.sessions import NEVER, HelloLine, read_hello, remembered
 from llmtraced.spool import BegunCall, SessionState
 from llmtraced.spool.state import Snapshot
 

@@ -1,0 +1,80 @@
+"""What a connection's first line is, and what is known of its session. Pure.
+
+Invariant: only a hello begins a session; every other first line, whatever is in it, is the line of a
+one-way sender and is stored or refused as such.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+
+from llmtrace.protocol import PROTOCOL_VERSION, Hello, Unsupported
+from llmtraced.spool import SessionState
+
+HELLO_BYTES = 8192
+NEVER = 1 << 62
+"""No line of a session has this number."""
+
+
+class HelloLine(msgspec.Struct):
+    """The first line of a session, as far as it can be understood."""
+
+    protocol_version: int
+    hello: Hello
+
+
+class MaybeHello(msgspec.Struct):
+    """Enough to tell a hello from a record."""
+
+    hello: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    protocol_version: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def remembered(hello: Hello, known: SessionState | None, now_us: int, *, incomplete: bool) -> SessionState:
+    """Return what is known of a session once it has said hello. Pure.
+
+    ``incomplete``: the spool was damaged, so that an unknown session may be an old one.
+    """
+    suspect = known.suspect_until if known else 0
+    if known is None and (hello.first > 1 or incomplete):
+        suspect = NEVER if hello.last is None else hello.last
+    return SessionState(
+        durable=max(known.durable if known else 0, hello.first - 1),
+        seen_us=now_us,
+        service=hello.service,
+        host=hello.host,
+        client=hello.client,
+        pid=hello.pid,
+        suspect_until=suspect,
+    )
+
+
+def read_hello(line: bytes) -> HelloLine | Unsupported | None:
+    """Return the hello that a first line is, or what it is to be answered; None for any other line."""
+    if len(line) > HELLO_BYTES or b'"hello"' not in line:
+        return None
+    try:
+        maybe = msgspec.json.decode(line, type=MaybeHello)
+        version = msgspec.json.decode(maybe.protocol_version)
+    except (ValueError, msgspec.DecodeError):
+        return None
+    if maybe.hello is msgspec.UNSET or version in (1, 2, 3):
+        return None  # to an older sender it is a field like any other unknown one
+    if version != PROTOCOL_VERSION:
+        return Unsupported("unsupported_protocol_version")
+    try:
+        hello = msgspec.json.decode(line, type=HelloLine)
+        uuid.UUID(hello.hello.session)
+    except (ValueError, msgspec.DecodeError):
+        return Unsupported("invalid_hello")
+    return hello if hello.hello.first >= 1 else Unsupported("invalid_hello")
+
+
+def is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,45 @@
+"""Unix sockets that are bound by us: permissions, and what lies in the way.
+
+Invariant: the socket of a daemon that runs is never taken from it, and one that a dead daemon left is
+no obstacle.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import socket
+from pathlib import Path
+
+from llmtraced.errors import ConfigError
+
+
+def bind(path: Path, mode: int, group: str) -> socket.socket:
+    """Return a bound Unix socket at ``path``, replacing a stale one. Raises ConfigError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_socket():
+            _remove_stale(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock.bind(str(path))
+        path.chmod(mode)
+        if group:
+            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except KeyError:
+        raise ConfigError(f"socket_group: there is no group `{group}`") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot listen: {error.strerror or error}") from error
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError as error:
+            if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
+                raise
+            path.unlink(missing_ok=True)
+            return
+    raise ConfigError(f"{path}: another daemon is listening there")
