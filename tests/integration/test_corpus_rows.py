@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from llmtraced import dead_letters
 from llmtraced.store import Store
 from tests.helpers import admin
+from tests.helpers.corpus import PARTS, SUMS, TEXTS, allowed, needs_corpus, scored
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.waiting import until
 
-CORPUS = os.environ.get("LLMTRACE_CORPUS", "")
-COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-"""In these columns null and 0 are the same."""
-DETAILS = ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
-TEXTS = ("model", "error_type", "error_message")
-
-pytestmark = pytest.mark.skipif(not CORPUS, reason="LLMTRACE_CORPUS names no folder of recorded exchanges")
-
-
-def exchanges() -> list[dict[str, Any]]:
-    lines = (Path(CORPUS) / "open.ndjson").read_text().splitlines()
-    return [one for one in map(json.loads, lines) if "suspected_edited" not in one["tags"]]
+pytestmark = needs_corpus
 
 
 def line_of(exchange: dict[str, Any]) -> bytes:
@@ -50,31 +37,28 @@ def line_of(exchange: dict[str, Any]) -> bytes:
 
 def differences(exchange: dict[str, Any], row: dict[str, Any]) -> dict[str, tuple[object, object]]:
     """Return the columns in which the row is neither what is expected nor what can be defended."""
-    expected, accept = exchange["expected"], exchange.get("accept", {})
     wrong = {}
-    for column in (*COUNTS, *DETAILS, *TEXTS, "is_error"):
-        allowed = [expected[column], *accept.get(column, [])]
-        if not any(_same(column, want, row[column]) for want in allowed):
-            wrong[column] = (expected[column], row[column])
+    for column in (*SUMS, *PARTS, *TEXTS, "is_error"):
+        wanted = allowed(exchange, column)
+        if not any(_same(column, want, row[column]) for want in wanted):
+            wrong[column] = (wanted[0], row[column])
     return wrong
 
 
 def _same(column: str, want: Any, got: Any) -> bool:
-    if column in COUNTS:
-        return (want or 0) == got
-    if column == "is_error":
-        return bool(want) == bool(got)
     if column == "model":
-        return (want or "unknown") == got
+        return bool((want or "unknown") == got)
     if column == "error_type" and not want:
         return got in ("", "error")  # SPEC 3: a failed call has a type, the outcome's where no other
-    if column in TEXTS:
-        return (want or "")[:1000] == got
+    if column in SUMS:
+        want = want or 0
+    elif column in TEXTS:
+        want = (want or "")[:1000]
     return bool(want == got)
 
 
 def test_every_exchange_becomes_the_row_that_it_must_be(tmp_path: Path) -> None:
-    corpus = exchanges()
+    corpus = scored()
     assert len(corpus) > 1000
     with RunningDaemon(tmp_path) as daemon:
         daemon.send_one_way(b"".join(map(line_of, corpus)))
@@ -82,7 +66,7 @@ def test_every_exchange_becomes_the_row_that_it_must_be(tmp_path: Path) -> None:
         assert daemon.terminate() == 0
     assert not dead_letters.read(daemon.spool)
     store = Store(daemon.url)
-    columns = ", ".join(("id", *COUNTS, *DETAILS, *TEXTS, "is_error"))
+    columns = ", ".join(("id", *SUMS, *PARTS, *TEXTS, "is_error"))
     rows = {row["id"]: row for row in store.query(f"SELECT {columns} FROM llm_traces")}
     store.close()
     passed: Counter[str] = Counter()

@@ -1,0 +1,129 @@
+"""OpenAI Chat Completions and everything that speaks it; embeddings and rerank with a total alone.
+
+Invariant: cached, cache-write and reasoning tokens are inside ``prompt_tokens`` and
+``completion_tokens``, except where the provider's own total says that they stand beside them.
+
+Sources: OpenAI API reference, "The chat completion object" and "Create embeddings" (``usage``);
+DeepSeek API docs, "Create Chat Completion" (``prompt_cache_hit_tokens``); Mistral API docs, "Chat";
+xAI docs, "Chat completions"; OpenRouter docs, "Usage accounting"; Voyage AI docs, "Text embeddings"
+and "Rerankers" (``total_tokens`` alone).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmtraced.usage.decode import Json, fit
+from llmtraced.usage.facts import Facts, PricedUsage
+from llmtraced.usage.tokens import Count, counted, first, plus
+
+
+class PromptDetails(msgspec.Struct):
+    """Parts of the prompt."""
+
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
+
+
+class CompletionDetails(msgspec.Struct):
+    """Parts of the completion."""
+
+    reasoning_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
+
+
+class ChatUsage(msgspec.Struct):
+    """The usage object, with the names of all who speak this dialect."""
+
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+    prompt_token_details: PromptDetails | None = None
+    prompt_cache_hit_tokens: Count = None
+    cached_tokens: Count = None
+    num_cached_tokens: Count = None
+    cache_read_input_tokens: Count = None
+    cache_creation_input_tokens: Count = None
+    reasoning_tokens: Count = None
+
+
+_decode = msgspec.json.Decoder(ChatUsage).decode
+NO_PROMPT_DETAILS, NO_COMPLETION_DETAILS = PromptDetails(), CompletionDetails()
+
+
+def tokens(raw: Json) -> Facts:
+    """Return what the usage object comes to."""
+    usage, is_whole = fit(raw, ChatUsage, _decode)
+    inside = usage.prompt_tokens_details or usage.prompt_token_details or NO_PROMPT_DETAILS
+    outside = usage.completion_tokens_details or NO_COMPLETION_DETAILS
+    reasoning = outside.reasoning_tokens
+    if reasoning is None:
+        reasoning = usage.reasoning_tokens
+    prompt, completion = _both(usage, inside.audio_tokens, reasoning)
+    cached = inside.cached_tokens
+    if cached is None:
+        cached = _cached_beside(usage)
+    written = inside.cache_write_tokens
+    if written is None:
+        written = usage.cache_creation_input_tokens
+    priced = PricedUsage(
+        input=prompt or 0,
+        output=completion or 0,
+        cache_read=cached or 0,
+        cache_write=written or 0,
+        reasoning=reasoning or 0,
+        input_audio=inside.audio_tokens or 0,
+        output_audio=outside.audio_tokens or 0,
+        input_image=inside.image_tokens or 0,
+        output_image=outside.image_tokens or 0,
+    )
+    return counted(
+        prompt=prompt,
+        completion=completion,
+        total=usage.total_tokens,
+        cached=cached,
+        cache_write=written,
+        reasoning=reasoning,
+        priced=[priced],
+        is_whole=is_whole,
+        has_parts=usage.prompt_tokens is not None or usage.completion_tokens is not None,
+    )
+
+
+def _both(usage: ChatUsage, audio: int | None, reasoning: int | None) -> tuple[int | None, int | None]:
+    """Return prompt and completion, with what the total says to stand beside them.
+
+    - Only a total (Voyage): all of it is input.
+    - total = prompt + completion + reasoning (xAI): reasoning stands beside the completion.
+    - total = prompt + completion + audio (Mistral): audio stands beside the prompt.
+    """
+    prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    if prompt is None and completion is None:
+        return total, None
+    beside = (total or 0) - (prompt or 0) - (completion or 0)
+    if beside <= 0:
+        return prompt, completion
+    if beside == reasoning:
+        completion = plus(completion, beside)
+    elif beside == audio:
+        prompt = plus(prompt, beside)
+    return prompt, completion
+
+
+def _cached_beside(usage: ChatUsage) -> int | None:
+    """Return the cached tokens that stand beside the counts, under the first name that has them.
+
+    DeepSeek: hits; Together and Novita: ``cached_tokens``; older Mistral: ``num_cached_tokens``;
+    proxies to Anthropic: its name.
+    """
+    return first(
+        usage.prompt_cache_hit_tokens,
+        usage.cached_tokens,
+        usage.num_cached_tokens,
+        usage.cache_read_input_tokens,
+    )

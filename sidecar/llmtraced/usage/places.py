@@ -1,0 +1,162 @@
+"""What a URL tells: the provider by its host, the model and the kind of call by its path.
+
+Invariant: a URL that tells nothing gives empty texts, never a guess. Answers are remembered, because
+a service calls few URLs many times.
+
+Sources: the providers' API references, section "Base URL" or "Authentication" of each.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+REMEMBERED_URLS = 4096
+"""Enough for a fleet's deployments; an entry costs some 500 bytes."""
+
+
+class Place(NamedTuple):
+    """What one URL tells. ``model`` is the request's own, which then names none in its body."""
+
+    provider: str = ""
+    model: str = ""
+    deployment: str = ""
+    call_type: str = ""
+    is_batch: bool = False
+
+
+PROVIDERS = (
+    (".openai.azure.com", "azure"),
+    (".services.ai.azure.com", "azure"),
+    (".cognitiveservices.azure.com", "azure"),
+    (".inference.ai.azure.com", "azure"),
+    ("models.inference.ai.azure.com", "azure"),
+    ("api.openai.com", "openai"),
+    (".api.openai.com", "openai"),
+    ("api.anthropic.com", "anthropic"),
+    ("generativelanguage.googleapis.com", "google"),
+    ("aiplatform.googleapis.com", "vertex"),
+    (".amazonaws.com", "aws"),
+    (".api.aws", "aws"),
+    ("api.mistral.ai", "mistral"),
+    ("codestral.mistral.ai", "mistral"),
+    ("api.groq.com", "groq"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.x.ai", "xai"),
+    (".api.x.ai", "xai"),
+    ("openrouter.ai", "openrouter"),
+    ("api.together.xyz", "together"),
+    ("api.together.ai", "together"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.cohere.com", "cohere"),
+    ("api.cohere.ai", "cohere"),
+    ("ollama.com", "ollama"),
+    ("api.voyageai.com", "voyage"),
+    (".ml.cloud.ibm.com", "watsonx"),
+    ("api.replicate.com", "replicate"),
+    ("api.perplexity.ai", "perplexity"),
+    ("api.cerebras.ai", "cerebras"),
+    ("huggingface.co", "huggingface"),
+    (".huggingface.co", "huggingface"),
+    (".huggingface.cloud", "huggingface"),
+    ("api.aleph-alpha.com", "alephalpha"),
+    (".aliyuncs.com", "alibaba"),
+    ("api.writer.com", "writer"),
+    ("api.ai21.com", "ai21"),
+    ("api.deepinfra.com", "deepinfra"),
+    ("api.moonshot.ai", "moonshot"),
+    ("api.moonshot.cn", "moonshot"),
+    ("open.bigmodel.cn", "zhipu"),
+    ("api.z.ai", "zhipu"),
+    ("api.minimax.io", "minimax"),
+    ("api.minimaxi.com", "minimax"),
+    ("integrate.api.nvidia.com", "nvidia"),
+    ("api.sambanova.ai", "sambanova"),
+    ("api.studio.nebius.ai", "nebius"),
+    ("api.studio.nebius.com", "nebius"),
+    ("api.tokenfactory.nebius.com", "nebius"),
+    ("api.hyperbolic.xyz", "hyperbolic"),
+    ("api.novita.ai", "novita"),
+    ("api.jina.ai", "jina"),
+    ("models.github.ai", "github"),
+    ("ai-gateway.vercel.sh", "vercel"),
+    ("api.cloudflare.com", "cloudflare"),
+    ("gateway.ai.cloudflare.com", "cloudflare"),
+    (".databricks.com", "databricks"),
+    (".cloud.databricks.com", "databricks"),
+    (".azuredatabricks.net", "databricks"),
+    (".snowflakecomputing.com", "snowflake"),
+    ("api.upstage.ai", "upstage"),
+    ("api.reka.ai", "reka"),
+    ("api.inceptionlabs.ai", "inception"),
+    ("api.lambda.ai", "lambda"),
+    ("api.friendli.ai", "friendli"),
+    ("inference.baseten.co", "baseten"),
+    (".volces.com", "volcengine"),
+    (".hunyuan.cloud.tencent.com", "tencent"),
+    ("qianfan.baidubce.com", "baidu"),
+    ("api.siliconflow.cn", "siliconflow"),
+    ("api.siliconflow.com", "siliconflow"),
+)
+"""Hosts and suffixes (those with a leading dot), the specific before the general."""
+
+OLLAMA_PORT = 11434
+
+MODEL_IN_PATH = (
+    re.compile(r"/models/(?P<model>[^/:]+):\w+$"),
+    re.compile(r"/model/(?P<model>[^/]+)/(?:converse|invoke)"),
+    re.compile(r"/endpoints/(?P<model>[^/]+)/invocations"),
+    re.compile(r"/serving-endpoints/(?P<model>[^/]+)/invocations$"),
+)
+"""Gemini and Vertex, Bedrock, SageMaker, Databricks: their requests name no model in the body."""
+
+DEPLOYMENT = re.compile(r"/deployments/(?P<model>[^/]+)/")
+"""Azure's, which may stand for any model; the body's name says more."""
+
+CALL_TYPES = (
+    (re.compile(r"embed", re.IGNORECASE), "embedding"),
+    (re.compile(r"/v?\d*/?rerank"), "rerank"),
+    (re.compile(r"rerank", re.IGNORECASE), "rerank"),
+    (re.compile(r"/images?(?:/|$)"), "image"),
+    (re.compile(r"/audio/(?:transcriptions|translations)"), "transcription"),
+    (re.compile(r"/audio/speech"), "speech"),
+    (re.compile(r"/moderations$"), "moderation"),
+)
+
+BATCH = re.compile(r"/batch(?:es|Predictions?)?(?:/|$)|:batchGenerateContent$")
+"""Batch endpoints; Gemini's ``batchEmbedContents`` is a synchronous call and no batch."""
+
+
+@lru_cache(maxsize=REMEMBERED_URLS)
+def place(url: str) -> Place:
+    """Return what the URL tells."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or ""), parts.port
+    except ValueError:
+        return Place()
+    path = parts.path
+    return Place(
+        provider=_provider(host, port),
+        model=_model(path),
+        deployment=unquote(found["model"]) if (found := DEPLOYMENT.search(path)) else "",
+        call_type=next((kind for pattern, kind in CALL_TYPES if pattern.search(path)), ""),
+        is_batch=BATCH.search(path) is not None,
+    )
+
+
+def _provider(host: str, port: int | None) -> str:
+    for suffix, name in PROVIDERS:
+        if host == suffix or (host.endswith(suffix) and (suffix[0] == "." or host[-len(suffix) - 1] in ".-")):
+            return name
+    return "ollama" if port == OLLAMA_PORT else ""
+
+
+def _model(path: str) -> str:
+    for pattern in MODEL_IN_PATH:
+        match = pattern.search(path)
+        if match:
+            return unquote(match["model"])
+    return ""

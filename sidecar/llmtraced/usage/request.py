@@ -1,0 +1,74 @@
+"""The model that a request asks for.
+
+Invariant: what comes out is what decoding the request whole would give, but where it names a model
+twice, which RFC 8259 leaves open. Requests are the largest part of most records, so the usual places
+are looked at first: the first member, as most write it by hand, and the last few kilobytes, where
+OpenAI's and Anthropic's SDKs put it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from llmtraced.usage.decode import REFUSED, members, text
+
+FIRST_MEMBER = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]*)"\s*[,}]')
+KEY = b'"model"'
+NEAR_THE_START = 16
+"""Bytes in which the first member's name stands, white space included."""
+
+TAIL_BYTES = 4096
+"""How far from the end the model is looked for; tools, when there are some, come after it."""
+
+OTHER_NAMES = ("model", "model_id", "modelId", "agent")
+"""watsonx, Bedrock's batches, Interactions."""
+
+
+class RequestHead(msgspec.Struct):
+    """All that is read of a request."""
+
+    model: str | None = None
+    model_id: str | None = None
+    bedrock_model_id: str | None = msgspec.field(default=None, name="modelId")
+    agent: str | None = None
+
+
+_decode = msgspec.json.Decoder(RequestHead).decode
+
+
+def model_of(request: bytes) -> str:
+    """Return the model's name, or "" where the request names none."""
+    if not request:
+        return ""
+    if KEY in request[:NEAR_THE_START]:
+        found = FIRST_MEMBER.match(request)
+        if found and found[1].isascii():
+            return found[1].decode()
+    return _in_tail(request) or _in_all(request)
+
+
+def _in_tail(request: bytes) -> str:
+    """Return the last ``model`` of the root where it stands near the end; "" otherwise.
+
+    Sound because the request is known to be JSON: a quote that no backslash precedes and that a
+    name follows opens a string, so what follows is tokens; and if these, with a brace put before
+    them, are one whole object, then they close the root and nothing else.
+    """
+    start = request.rfind(KEY, max(0, len(request) - TAIL_BYTES))
+    if start <= 0 or request[start - 1 : start] == b"\\":
+        return ""
+    try:
+        return _decode(b"{" + request[start:]).model or ""
+    except REFUSED:
+        return ""
+
+
+def _in_all(request: bytes) -> str:
+    try:
+        head = _decode(request)
+    except REFUSED:
+        found = members(request)
+        return next((name for key in OTHER_NAMES if (name := text(found.get(key)))), "")
+    return head.model or head.model_id or head.bedrock_model_id or head.agent or ""
