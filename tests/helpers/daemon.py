@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import msgspec
 
+ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60.0  # the embedded engine takes about one; a busy machine, many
 
 
@@ -26,8 +27,17 @@ class DaemonDied(AssertionError):
 class RunningDaemon:
     """``llmtraced serve`` over one folder, which outlives the process."""
 
-    def __init__(self, folder: Path, *, url: str = "", settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        url: str = "",
+        settings: Mapping[str, object] | None = None,
+        mutant: str = "",
+    ) -> None:
+        """``mutant`` names a way of ``tests.chaos.mutants`` in which the daemon is broken."""
         self.folder = folder
+        self._mutant = mutant
         self.url = url or f"chdb://{folder}/clickhouse"
         self.socket = folder / "s"  # short, since a Unix socket's path has 107 bytes
         self.spool = folder / "spool"
@@ -53,12 +63,13 @@ class RunningDaemon:
     def start(self, *, wait: bool = True) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
-        command = [sys.executable, "-m", "llmtraced.cli", "serve"]
+        module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmtraced.cli"]
+        command = [sys.executable, "-m", *module, "serve"]
         for name, value in self._all_settings().items():
             command += ["--set", f"{name}={value}"]
         with self.log_path.open("ab") as log:
             mark = log.tell()
-            self._process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
+            self._process = subprocess.Popen(command, stderr=log, stdout=log, env=environment, cwd=ROOT)
         if wait:
             self._wait_ready(mark)
 
@@ -89,7 +100,9 @@ class RunningDaemon:
 
     def log(self, mark: int = 0) -> list[dict[str, Any]]:
         """What the daemon has logged, beyond a byte of its log."""
-        lines = self.log_path.read_bytes()[mark:].split(b"\n")
+        with self.log_path.open("rb") as log:
+            log.seek(mark)
+            lines = log.read().split(b"\n")
         return [msgspec.json.decode(line) for line in lines if line.startswith(b"{")]
 
     def signal(self, number: int) -> None:

@@ -124,7 +124,7 @@ class Server:
             return web.Response(
                 status=refused.status, body=refused.text.encode(), headers=headers if refused.code else None
             )
-        except Cut:
+        except (Cut, ConnectionResetError):  # by a fault, or by whom was sending the statement
             return web.Response()
         return web.Response(body=body, headers=headers | more)
 

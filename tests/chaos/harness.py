@@ -1,0 +1,295 @@
+"""A running scene to do harm to: senders, wire, daemon, engine, disk, and the ledger of it all.
+
+Invariant: nothing here mends what the product should mend. Every harm is undone in ``heal`` alone,
+and what was promised before it is judged at the very end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from llmtraced import dead_letters, migrations
+from llmtraced.store import Store
+from tests.chaos.ledger import READ_SECONDS, Death, Landed, Ledger
+from tests.helpers import admin
+from tests.helpers.daemon import ROOT, DaemonDied, RunningDaemon
+from tests.helpers.engine import Engine
+from tests.helpers.waiting import until
+from tests.helpers.wire_proxy import WireProxy
+
+CROWD = ("client", "client", "by-hand", "by-hand", "one-way")
+"""The senders that are alive at any time."""
+
+ORPHAN_GRACE_SECONDS = 8.0
+"""Longer than any sender is kept from its daemon here: else its death would be declared while it lives."""
+
+SETTINGS = {
+    "insert_timeout_seconds": 1,
+    "batch_max_age_seconds": 0.1,
+    "retry_first_seconds": 0.05,
+    "orphan_grace_seconds": ORPHAN_GRACE_SECONDS,
+    "spool_reserve_bytes": 8 << 20,
+    "drain_timeout_seconds": 5,
+}
+DISK_BYTES = 384 << 20
+HEAL_SECONDS = 60.0
+
+
+class SmallDisk:
+    """A file system of its own for the spool, where root may mount one; else the folder as it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.is_mounted = False
+        self._filler = folder / "filler"
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True)
+        if os.geteuid() == 0 and sys.platform == "linux":
+            command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(self.folder)]
+            self.is_mounted = subprocess.run(command, check=False, capture_output=True).returncode == 0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.is_mounted:
+            subprocess.run(["umount", "-l", str(self.folder)], check=True)
+
+    def fill(self) -> int:
+        """Take all that is free; return how much that was."""
+        free = os.statvfs(self.folder)
+        size = free.f_bavail * free.f_frsize
+        with self._filler.open("ab") as stream, contextlib.suppress(OSError):
+            os.posix_fallocate(stream.fileno(), 0, size)
+        return size
+
+    def empty(self) -> None:
+        self._filler.unlink(missing_ok=True)
+
+
+class Crowd:
+    """The sender processes."""
+
+    def __init__(self, folder: Path, paths: dict[str, Path], dice: random.Random) -> None:
+        self._folder = folder
+        self._paths = paths
+        self._dice = dice
+        self._made = 0
+        self._living: dict[str, subprocess.Popen[bytes]] = {}
+        self.killed: set[str] = set()
+
+    def add(self, kind: str) -> None:
+        self._made += 1
+        name = f"{kind}{self._made}"
+        arguments = [kind, name, str(self._paths[kind]), str(self._folder), str(self._dice.random())]
+        command = [sys.executable, "-m", "tests.chaos.senders", *arguments]
+        with (self._folder / "senders.log").open("ab") as log:
+            self._living[name] = subprocess.Popen(command, cwd=ROOT, stderr=log)
+
+    def pick(self) -> str:
+        """Return one that holds a session, by chance."""
+        return self._dice.choice([name for name in self._living if not name.startswith("one-way")])
+
+    def signal(self, name: str, number: int) -> None:
+        self._living[name].send_signal(number)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; another of its kind takes its place."""
+        process = self._living.pop(name)
+        process.kill()
+        process.wait()
+        self.killed.add(name)
+        self.add(name.rstrip("0123456789"))
+
+    def finish(self) -> list[str]:
+        """Ask all to end in the ordinary way; return those that failed."""
+        for process in self._living.values():
+            process.terminate()
+        codes = {name: process.wait(timeout=120) for name, process in self._living.items()}
+        self._living.clear()
+        return [f"{name} ended with {code}" for name, code in codes.items() if code]
+
+    def close(self) -> None:
+        for process in self._living.values():
+            process.kill()
+            process.wait()
+
+
+class Chaos:
+    """The scene. ``bit`` counts what harm was done where it hurt."""
+
+    def __init__(
+        self, engine: Engine, daemon: RunningDaemon, proxy: WireProxy, disk: SmallDisk, seed: int
+    ) -> None:
+        self.engine = engine
+        self.daemon = daemon
+        self.proxy = proxy
+        self.disk = disk
+        self.dice = random.Random(seed)
+        self.bit: Counter[str] = Counter()
+        self.skipped: set[str] = set()
+        folder = daemon.folder / "ledger"
+        folder.mkdir()
+        self.ledger = Ledger(folder)
+        paths = {"client": proxy.path, "by-hand": proxy.path, "one-way": daemon.socket}
+        self.crowd = Crowd(folder, paths, self.dice)
+        self.deaths: list[Death] = []
+        self._bitten_before: Counter[str] = Counter()
+
+    def status(self) -> dict[str, Any]:
+        """Return the daemon's counters; their identity is checked on the way."""
+        return admin.status(self.daemon.folder / "admin.sock")
+
+    def pause(self, most_seconds: float) -> None:
+        """Let things run for a while; harm is done at a random moment, so this is no condition."""
+        time.sleep(self.dice.random() * most_seconds)
+
+    def until(self, condition: Callable[[], object], what: str, limit: float = 20.0) -> None:
+        until(condition, limit=limit, what=what)
+
+    # -- the daemon's life -------------------------------------------------------------------------
+
+    def daemon_dies(self, since: float | None = None) -> None:
+        """SIGKILL. ``since`` is when it was stopped, where that was done before."""
+        if since is None:
+            self._note_where_it_hurts()
+        self.bit["daemon killed"] += 1
+        self.deaths.append(Death(since or time.monotonic()))
+        self.daemon.kill()
+
+    def lasting_death(self) -> None:
+        """It is told to go: what is written from now on may find nobody."""
+        self.deaths.append(Death(time.monotonic() + READ_SECONDS))
+
+    def daemon_lives(self, *, wait: bool = True) -> None:
+        self.daemon.start(wait=wait)
+        if wait:
+            for death in self.deaths:
+                death.end = min(death.end, time.monotonic())
+
+    def _note_where_it_hurts(self) -> None:
+        self.bit["  with answers held back"] += self.proxy.held_answers > 0
+        with contextlib.suppress(OSError, AssertionError):  # it may be too young to say
+            status = self.status()
+            self.bit["  with an insert under way"] += status["inserts_in_flight"] > 0
+            self.bit["  with lines in the spool"] += status["in_spool"] > 0
+
+    # -- the engine ---------------------------------------------------------------------------------
+
+    def bitten(self) -> Counter[str]:
+        """How often each fault of the engine has happened in this run."""
+        return self._bitten_before + self.engine.bitten()
+
+    def engine_dies(self) -> None:
+        self._bitten_before = self.bitten()
+        self.engine.kill()
+
+    def engine_fault(self, kind: str, *, code: int = 0, status: int = 500, times: int = 1) -> None:
+        """Order a fault for the next insert, and wait until it has happened."""
+        before = self.bitten()[kind]
+        self.engine.fault(kind, times=times, only="INSERT INTO llm_traces ", code=code, status=status)
+        self.until(lambda: self.bitten()[kind] > before, f"the engine's fault {kind}")
+
+    # -- between the rounds ---------------------------------------------------------------------------
+
+    def heal(self, more: int) -> None:
+        """Undo every harm; return once the senders have handed over so many more records, and heard."""
+        self.proxy.release()
+        self.disk.empty()
+        self.engine.release()
+        if not self.daemon.alive:
+            self.daemon_lives()
+        self.ledger.poll()
+        handed_over, durable = self.ledger.handed_over, self.ledger.durable
+
+        def went_on() -> bool:
+            if not self.daemon.alive:
+                raise DaemonDied(f"by itself: {self.daemon.log()[-3:]}")
+            self.ledger.poll()
+            return self.ledger.handed_over >= handed_over + more and self.ledger.durable > durable
+
+        self.until(went_on, "the senders to go on", HEAL_SECONDS)
+
+    def finish(self) -> list[str]:
+        """End all senders and wait until everything is settled; return what went wrong in that."""
+        wrong = self.crowd.finish()
+        self.ledger.poll()
+        self.until(lambda: not self.status()["in_spool"], "the spool to drain", HEAL_SECONDS)
+        limit = ORPHAN_GRACE_SECONDS + HEAL_SECONDS
+        self.until(lambda: not self.status()["begun_calls"], "begun calls to be settled", limit)
+        with contextlib.suppress(AssertionError):  # the verdict names who is missing
+            self.until(self._all_dead_are_known, "the dead senders to be declared", limit)
+        self.until(lambda: not self.status()["in_spool"], "the spool to drain", HEAL_SECONDS)
+        return wrong
+
+    def _all_dead_are_known(self) -> bool:
+        dead = {
+            life.session
+            for life in self.ledger.lives.values()
+            if life.durable and not life.ended and life.session
+        }
+        return dead <= self.landed_deaths().keys()
+
+    def landed_deaths(self) -> Counter[str]:
+        with contextlib.closing(Store(self.engine.url)) as table:
+            rows = table.query(
+                "SELECT session, count() AS n FROM llm_trace_losses WHERE reason = 'sender_died' GROUP BY session"
+            )
+        return Counter({row["session"]: row["n"] for row in rows})
+
+    def landed(self) -> Landed:
+        """Read back what there is."""
+        with contextlib.closing(Store(self.engine.url)) as table:
+            rows = table.query("SELECT id, count() AS n FROM llm_traces GROUP BY id")
+            (damaged,) = table.query(
+                "SELECT countIf(outcome != 'abandoned' AND (request_size_bytes != latency_ms OR length(request_json)"
+                " != latency_ms OR toString(prompt_tokens) != splitByChar('-', id)[-1])) AS n FROM llm_traces"
+            )
+        return Landed(
+            rows={row["id"]: row["n"] for row in rows},
+            letters=Counter(_id_of(letter) for letter in dead_letters.read(self.daemon.spool)),
+            sender_died=self.landed_deaths(),
+            damaged=damaged["n"],
+        )
+
+
+def _id_of(letter: dead_letters.DeadLetter) -> str:
+    if letter.line is None:
+        return f"{letter.id}: {letter.reason}"
+    return str(msgspec.json.decode(letter.line)["provider_trace_id"])
+
+
+@contextlib.contextmanager
+def running_chaos(folder: Path, seed: int, *, mutant: str = "") -> Iterator[Chaos]:
+    """Run a scene with its crowd, until the block ends."""
+    engine = Engine(folder / "engine")
+    daemon = RunningDaemon(folder / "d", url="", settings=SETTINGS, mutant=mutant)
+    with SmallDisk(daemon.spool) as disk, WireProxy(folder / "w", daemon.socket) as proxy:
+        engine.start()
+        try:
+            daemon.url = engine.url
+            with contextlib.closing(Store(engine.url)) as table:
+                migrations.apply(table, migrations.Layout())
+            with daemon:
+                chaos = Chaos(engine, daemon, proxy, disk, seed)
+                try:
+                    for kind in CROWD:
+                        chaos.crowd.add(kind)
+                    yield chaos
+                finally:
+                    chaos.crowd.close()
+        finally:
+            engine.kill()

@@ -1,0 +1,255 @@
+"""A daemon that is broken on purpose, in one named way: what the suite has to catch.
+
+Invariant: the product knows nothing of this. Each mutant replaces one decision of the daemon from
+outside and asserts that what it replaces is there, so that a mutant cannot become the daemon itself
+when the code moves on.
+
+Run as ``python -m tests.chaos.mutants NAME serve …``; the rest is ``llmtraced``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from llmtraced import batch, cli, committer, listener, retry, rows, shipper, store
+from llmtraced.errors import BatchRejected
+from llmtraced.spool import Spool
+from llmtraced.spool import log as spool_log
+from llmtraced.spool.state import Snapshot, State
+
+MUTANTS: dict[str, Callable[[], None]] = {}
+
+
+def mutant(apply: Callable[[], None]) -> Callable[[], None]:
+    MUTANTS[apply.__name__] = apply
+    return apply
+
+
+def replace(owner: Any, name: str, replacement: Any) -> Any:
+    """Put something in the place of an attribute that exists; return what it was."""
+    before = getattr(owner, name)
+    setattr(owner, name, replacement)
+    return before
+
+
+# -- sessions -------------------------------------------------------------------------------------
+
+
+@mutant
+def sessions_not_recovered() -> None:
+    """What each session was told is forgotten at the start."""
+
+    def recover(self: Spool) -> list[Any]:
+        damage: list[Any] = before(self)
+        self.state.snapshot.sessions.clear()
+        return damage
+
+    before = replace(Spool, "recover", recover)
+
+
+@mutant
+def header_without_counts() -> None:
+    """A header names the sessions and not how far they are; groups in the log still say it."""
+
+    def encode(value: Any) -> bytes:
+        if isinstance(value, Snapshot):
+            sessions = {
+                key: msgspec.structs.replace(state, durable=0) for key, state in value.sessions.items()
+            }
+            value = msgspec.structs.replace(value, sessions=sessions)
+        return bytes(before(value))
+
+    before = replace(spool_log, "_encode", encode)
+
+
+@mutant
+def header_without_begun_calls() -> None:
+    """Begun calls are forgotten with the segment that announced them."""
+
+    def encode(value: Any) -> bytes:
+        return bytes(
+            before(msgspec.structs.replace(value, begun={}) if isinstance(value, Snapshot) else value)
+        )
+
+    before = replace(spool_log, "_encode", encode)
+
+
+@mutant
+def received_instead_of_durable() -> None:
+    """A hello is answered with the lines that were read, synced or not."""
+    read: dict[bytes, int] = {}
+
+    async def open_(self: listener.Listener, peer: listener.Peer, hello: Any) -> None:
+        flush = replace(self.committer, "flush", _at_once)
+        session = uuid.UUID(hello.session).bytes
+        older = self._sessions.get(session)
+        if older is not None:
+            read[session] = older.next_line - 1
+        try:
+            hello.first = max(hello.first, read.get(session, 0) + 1)
+            await before(self, peer, hello)
+        finally:
+            self.committer.flush = flush  # type: ignore[method-assign]  # put back what was replaced
+
+    def lost(self: listener.Listener, peer: listener.Peer) -> None:
+        if peer.session:
+            read[peer.session] = peer.next_line - 1
+        before_lost(self, peer)
+
+    before = replace(listener.Listener, "_open", open_)
+    before_lost = replace(listener.Listener, "lost", lost)
+
+
+@mutant
+def forgotten_sessions_not_asked_about() -> None:
+    """Lines of a session that the daemon has forgotten are taken for new."""
+
+    async def leave_out(self: shipper.Shipper, made: batch.Batch) -> None:
+        made.repeats = {}
+        await before(self, made)
+
+    before = replace(shipper.Shipper, "_leave_out_repeats", leave_out)
+
+
+# -- durable -----------------------------------------------------------------------------------------
+
+
+@mutant
+def answer_before_the_write() -> None:
+    """Lines are called durable when they are queued."""
+
+    def add(self: committer.Committer, run: committer.Run) -> None:
+        before(self, run)
+        self._on_durable([run.entry])
+
+    before = replace(committer.Committer, "add", add)
+
+
+@mutant
+def segment_gone_before_the_insert() -> None:
+    """A segment is written off and deleted first, and inserted then."""
+
+    async def ship(self: shipper.Shipper, segment: Any, earlier: Any) -> None:
+        made = await self._prepared(segment)
+        await self._settle(made)
+        await self._deliver_rows(made)
+
+    replace(shipper.Shipper, "_ship", ship)
+
+
+# -- inserts -------------------------------------------------------------------------------------------
+
+
+@mutant
+def no_asking() -> None:
+    """After an unknown outcome the same rows are simply offered again."""
+
+    def busy(self: retry.Delivery, error: Exception) -> None:
+        self._uncertain = False
+
+    def init(self: retry.Delivery, batch_id: str, numbers: Any, *, uncertain: bool) -> None:
+        before(self, batch_id, numbers, uncertain=False)
+
+    replace(retry.Delivery, "busy", busy)
+    before = replace(retry.Delivery, "__init__", init)
+
+
+@mutant
+def halves_not_asked_about() -> None:
+    """A refused block is halved on the assumption that none of it was ever stored."""
+
+    def rejected(self: retry.Delivery, error: BatchRejected) -> None:
+        before(self, error)
+        self._uncertain = False
+
+    no_asking()
+    before = replace(retry.Delivery, "rejected", rejected)
+
+
+def _rows_differ_per_try() -> None:
+    """Give every encoding of a row a ``source`` of its own, so that the server sees other content."""
+    tries = itertools.count(1)
+    source = rows.COLUMNS.index("source")
+
+    def encode(
+        self: store.Store, table: str, columns: Sequence[str], given: Sequence[Sequence[Any]]
+    ) -> bytes | bytearray:
+        if table == shipper.TRACES:
+            attempt = f"try {next(tries)}"
+            given = [(*row[:source], attempt, *row[source + 1 :]) for row in given]
+        encoded: bytes | bytearray = before(self, table, columns, given)
+        return encoded
+
+    before = replace(store.Store, "encode", encode)
+
+
+@mutant
+def rows_that_differ_per_try() -> None:
+    """Not broken: the control for ``token_left_out``, which tells that the token is what saves."""
+    _rows_differ_per_try()
+
+
+@mutant
+def token_left_out() -> None:
+    """Without a token the server knows a repeat by equal content alone."""
+    _rows_differ_per_try()
+
+    def insert_blocks(self: store.Store, table: str, columns: Sequence[str], blocks: Any, token: str) -> None:
+        before(self, table, columns, blocks, "")
+
+    before = replace(store.Store, "insert_blocks", insert_blocks)
+
+
+# -- order ---------------------------------------------------------------------------------------------
+
+
+@mutant
+def settled_out_of_order() -> None:
+    """A segment does not wait for the one before it."""
+
+    async def ship(self: shipper.Shipper, segment: Any, earlier: Any) -> None:
+        await before(self, segment, None)
+
+    before = replace(shipper.Shipper, "_ship", ship)
+
+
+@mutant
+def abandoned_rows_stay() -> None:
+    """A record that comes late does not replace the row that stands for it."""
+
+    async def delete(self: shipper.Shipper, made: batch.Batch) -> None:
+        return
+
+    replace(shipper.Shipper, "_delete_replaced", delete)
+
+
+@mutant
+def dead_senders_not_remembered() -> None:
+    """That a session was given up is not written down, so that every start counts it again."""
+
+    def received_group(self: State, group: Any) -> None:
+        group.over = []
+        before(self, group)
+
+    before = replace(State, "received_group", received_group)
+
+
+async def _at_once() -> None:
+    await asyncio.sleep(0)
+
+
+def main() -> None:
+    name = sys.argv.pop(1)
+    MUTANTS[name]()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
