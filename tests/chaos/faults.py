@@ -212,8 +212,13 @@ def disk_filled(chaos: Chaos) -> None:
     if not chaos.disk.is_mounted:
         chaos.skipped.add("disk full: no small file system could be mounted, which takes root")
         return
-    chaos.disk.fill()
-    chaos.until(lambda: chaos.status()["spool"] or not chaos.status()["ready"], "the full disk to be felt")
+
+    def felt() -> bool:
+        chaos.disk.fill()  # again, since segments that are stored meanwhile make room
+        status = chaos.status()
+        return bool(status["spool"]) or not status["ready"]
+
+    chaos.until(felt, "the full disk to be felt")
     chaos.pause(0.3)
     chaos.bit["disk full"] += 1
     if chaos.dice.random() < 0.5:

@@ -73,7 +73,7 @@ class SmallDisk:
         free = os.statvfs(self.folder)
         size = free.f_bavail * free.f_frsize
         with self._filler.open("ab") as stream, contextlib.suppress(OSError):
-            os.posix_fallocate(stream.fileno(), 0, size)
+            os.posix_fallocate(stream.fileno(), os.fstat(stream.fileno()).st_size, size)
         return size
 
     def empty(self) -> None:
