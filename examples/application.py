@@ -9,15 +9,16 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import llmtrace
 
-WHO = {
-    "org_id": "acme",
-    "agent_id": "support-agent",
-    "run_id": "run-1",
-    "billing": {"plan_type": "standard", "cost_source": "quota", "customer_id": "cus-7"},
-}
+WHO = llmtrace.context(
+    org_id="acme",
+    agent_id="support-agent",
+    run_id="run-1",
+    billing=llmtrace.BillingContext(plan_type="standard", cost_source="quota", customer_id="cus-7"),
+)
 
 
 def openai_chat() -> bool:
@@ -39,7 +40,6 @@ def openai_chat() -> bool:
         },
     }
     return llmtrace.record(
-        **WHO,
         provider="openai",
         url="https://api.openai.com/v1/chat/completions",
         status_code=200,
@@ -51,7 +51,7 @@ def openai_chat() -> bool:
 
 def anthropic_stream() -> bool:
     """A streamed call: the events are recorded as they came, and the daemon makes them whole."""
-    events = [
+    events: list[dict[str, Any]] = [
         {
             "type": "message_start",
             "message": {
@@ -78,7 +78,6 @@ def anthropic_stream() -> bool:
     ]
     stream = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
     return llmtrace.record(
-        **WHO,
         provider="anthropic",
         url="https://api.anthropic.com/v1/messages",
         status_code=200,
@@ -107,7 +106,6 @@ def gemini() -> bool:
         "modelVersion": "gemini-2.5-flash",
     }
     return llmtrace.record(
-        **WHO,
         provider="google",
         url="https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent",
         status_code=200,
@@ -121,7 +119,6 @@ def failing() -> bool:
     """A refusal by the provider is a row too, with its type and message."""
     response = {"error": {"message": "Rate limit reached for gpt-4o", "type": "rate_limit_error"}}
     return llmtrace.record(
-        **WHO,
         provider="openai",
         url="https://api.openai.com/v1/chat/completions",
         status_code=429,
@@ -135,7 +132,7 @@ def failing() -> bool:
 def cancelled() -> bool:
     """A stream that the user stopped half-way: announced first, so that a crash would not hide it."""
     call = f"provider_trace-{uuid.uuid4()}"
-    llmtrace.begin(provider_trace_id=call, provider="openai", model="gpt-4o", **WHO)
+    llmtrace.begin(provider_trace_id=call, provider="openai", model="gpt-4o")
     chunk = {
         "id": "chatcmpl-demo-2",
         "object": "chat.completion.chunk",
@@ -143,7 +140,6 @@ def cancelled() -> bool:
         "choices": [{"index": 0, "delta": {"content": "Once upon"}}],
     }
     return llmtrace.record(
-        **WHO,
         provider_trace_id=call,
         provider="openai",
         url="https://api.openai.com/v1/chat/completions",
@@ -172,8 +168,9 @@ def timed() -> Iterator[tuple[str, bool, float]]:
 
 
 def main() -> None:
-    for name, taken, microseconds in timed():
-        print(f"  {name:17} {'taken' if taken else 'NOT TAKEN'} in {microseconds:4.0f} µs")
+    with WHO:  # whose calls these are, for all that is recorded inside
+        for name, taken, microseconds in timed():
+            print(f"  {name:17} {'taken' if taken else 'NOT TAKEN'} in {microseconds:4.0f} µs")
     durable = llmtrace.flush(10)
     print(f"  on the daemon's disk: {'all' if durable else 'NOT ALL'}")
     llmtrace.close()

@@ -26,7 +26,7 @@ def say(text: str) -> None:
 
 def start_daemon(run: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start ``llmtraced serve`` and return when it says that it is ready."""
-    command = [BIN / "llmtraced", "serve", "--socket", run / "llmtraced.sock"]
+    command: list[str | Path] = [BIN / "llmtraced", "serve", "--socket", run / "llmtraced.sock"]
     command += ["--clickhouse-url", URL, "--spool-dir", DATA / "spool"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
     with log.open("wb") as stream:
@@ -51,8 +51,14 @@ def main() -> None:
         try:
             print(f"  ready, pid {daemon.pid}, data in {DATA}")
             say("2. An application makes five LLM calls (examples/application.py)")
-            environment = {**os.environ, "LLMTRACE_SOCKET": f"{run}/llmtraced.sock", "LLMTRACE_SERVICE": "demo"}
-            subprocess.run([sys.executable, Path(__file__).with_name("application.py")], env=environment, check=True)
+            environment = {
+                **os.environ,
+                "LLMTRACE_SOCKET": f"{run}/llmtraced.sock",
+                "LLMTRACE_SERVICE": "demo",
+            }
+            subprocess.run(
+                [sys.executable, Path(__file__).with_name("application.py")], env=environment, check=True
+            )
         finally:
             daemon.terminate()
             daemon.wait(60)

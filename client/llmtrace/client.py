@@ -18,9 +18,9 @@ import msgspec
 
 from llmtrace import lifecycle
 from llmtrace.buffer import ENCODE_FAILED, Buffer
-from llmtrace.encoding import freeze
+from llmtrace.context import filled
 from llmtrace.fields import BeginFields, RecordFields
-from llmtrace.line import OVERHEAD_BYTES, Line
+from llmtrace.line import take
 from llmtrace.protocol import DEFAULT_SOCKET, Hello
 from llmtrace.sender import Sender
 
@@ -91,9 +91,9 @@ class TraceClient:
         """Hand over one finished call; return whether it was taken.
 
         False: it was dropped, and counted in ``stats().lost``. An id and a timestamp are made where
-        none is given. What a payload may be is said in ``llmtrace.encoding``.
+        none is given. What a payload may be is said in ``llmtrace.line``.
         """
-        return self.hand_over("record", fields)
+        return self.hand_over("record", filled(fields))
 
     def begin(self, **fields: Unpack[BeginFields]) -> bool:
         """Announce a call that starts; return whether it was taken.
@@ -101,7 +101,7 @@ class TraceClient:
         Give the ``provider_trace_id`` (``llmtrace.new_id()``) that its record will have. Should the
         record never come, because the application died, the daemon stores the call as abandoned.
         """
-        return self.hand_over("begin", fields)
+        return self.hand_over("begin", filled(fields))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all that was taken is durable, for ``timeout`` seconds; return whether it is.
@@ -169,8 +169,7 @@ class TraceClient:
         if self._is_disabled:
             return False
         try:
-            at = time()
-            line = Line(kind, fields, freeze(fields) + OVERHEAD_BYTES, at)
+            line = take(kind, fields, time())
             sender = self._sender or self._start()
             buffer = self._buffer
             is_taken = buffer.offer(line)

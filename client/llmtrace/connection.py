@@ -85,12 +85,14 @@ class Connection:
         except BlockingIOError:
             return 0
 
-    def sleep(self, seconds: float | None, is_blocked: bool = False) -> bool:
-        """Sleep until an answer, an alarm, the time is over, or, when blocked, there is room again.
+    def sleep(self, seconds: float | None, *, hears: bool = True, is_blocked: bool = False) -> bool:
+        """Sleep until an alarm, the time is over, or the connection ends.
 
-        Return whether there is something to receive.
+        Also until an answer comes where it ``hears``, and until there is room where it ``is_blocked``.
+        Return whether there is something to receive, as far as it was looked for.
         """
-        self._poll.modify(self._socket, select.POLLIN | (select.POLLOUT if is_blocked else 0))
+        wanted = (select.POLLIN if hears else 0) | (select.POLLOUT if is_blocked else 0)
+        self._poll.modify(self._socket, wanted)
         ready = dict(self._poll.poll(None if seconds is None else max(0.0, seconds * 1000)))
         if self._alarm.reader in ready:
             self._alarm.heard()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from llmtrace.client import Stats, TraceClient
+from llmtrace.context import filled
 from llmtrace.fields import BeginFields, RecordFields
 
 _clients: dict[str, TraceClient] = {}
@@ -27,12 +28,12 @@ def default_client() -> TraceClient:
 
 def record(**fields: Unpack[RecordFields]) -> bool:
     """Hand over one finished call; see ``TraceClient.record``."""
-    return default_client().hand_over("record", fields)
+    return default_client().hand_over("record", filled(fields))
 
 
 def begin(**fields: Unpack[BeginFields]) -> bool:
     """Announce a call that starts; see ``TraceClient.begin``."""
-    return default_client().hand_over("begin", fields)
+    return default_client().hand_over("begin", filled(fields))
 
 
 def flush(timeout: float = 5.0) -> bool:

@@ -1,15 +1,8 @@
-"""What can change is encoded, at once, on the caller's thread; the rest is left to the sender.
+"""Whatever an application hands over becomes JSON, at once and on its own thread.
 
-Invariant: after ``freeze`` every value is immutable, whatever it was; an object that no encoder
-knows is replaced by the nearest thing that JSON has, and the rest of the payload stays what it was.
-Bytes and text are neither copied nor looked at.
-
-A payload (``request``, ``response``, ``llm_config``, ``compaction_settings``) may be
-
-- ``bytes``: JSON already encoded, referred to and not copied (``bytearray`` and ``memoryview`` are
-  copied, because they can change);
-- ``str``: an object or array of JSON, or any other text, which travels as a JSON string;
-- anything else: encoded here, once.
+Invariant: ``encode`` returns bytes, which nobody can change any more, and never fails for what the
+value is: an object that no encoder knows is replaced by the nearest thing that JSON has, and the
+rest stays what it was.
 """
 
 from __future__ import annotations
@@ -17,53 +10,43 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence, Set, ValuesView
 from datetime import datetime
-from sys import getsizeof
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-
-class Encoded(msgspec.Struct, frozen=True, gc=False):
-    """A value that is JSON already. (``msgspec.Raw`` would do, but ``getsizeof`` of it is garbage.)"""
-
-    data: bytes
-
-
-IMMUTABLE: Final = frozenset({str, bytes, int, float, bool, NoneType, datetime, UUID, Encoded})
+IMMUTABLE: Final = frozenset({str, bytes, int, float, bool, NoneType, datetime, UUID, msgspec.Raw})
 """Exact types: a subclass may have a ``__dict__``."""
 
 DEEPEST: Final = 100
 """Levels that survive where msgspec gave up. Providers' payloads have some twenty."""
 
 
-def freeze(fields: dict[str, Any]) -> int:
-    """Encode what can change, in place; return the bytes that all values take in memory."""
-    encoded_bytes = 0
-    if not IMMUTABLE.issuperset(map(type, fields.values())):
-        for name, value in fields.items():
-            if type(value) not in IMMUTABLE:
-                fields[name] = frozen = _frozen(value)
-                encoded_bytes += getsizeof(frozen.data) if isinstance(frozen, Encoded) else 0
-    return encoded_bytes + sum(map(getsizeof, fields.values()))
+def freeze(fields: dict[str, Any]) -> None:
+    """Encode, in place, the values that can change: for fields that are kept for later records."""
+    for name, value in fields.items():
+        if type(value) not in IMMUTABLE:
+            fields[name] = msgspec.Raw(encode(value))
 
 
-def _frozen(value: Any) -> bytes | Encoded:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    return Encoded(encode(value))
+NOT_QUICKLY: Final = (TypeError, ValueError, RuntimeError, msgspec.MsgspecError)
+"""What msgspec raises for a key that is no text, a lone surrogate, a cycle, a dict that changed meanwhile."""
 
 
 def encode(value: Any) -> bytes:
-    """Return the value as JSON in UTF-8. Never fails for what the value is."""
+    """Return the value as JSON in UTF-8."""
     try:
-        return _encode(value)
-    except (TypeError, ValueError, RuntimeError, msgspec.MsgspecError):
-        # A key that is no text, a lone surrogate, a cycle, or a dict that changed meanwhile.
-        import json  # rare, and not free to import
+        return encode_quickly(value)
+    except NOT_QUICKLY:
+        return encode_slowly(value)
 
-        return json.dumps(_plain(value, ()), separators=(",", ":")).encode()
+
+def encode_slowly(value: Any) -> bytes:
+    """Return the value as JSON, whatever it is, at ten times the cost."""
+    import json  # rare, and not free to import
+
+    return json.dumps(_plain(value, ()), separators=(",", ":")).encode()
 
 
 def _plain(value: object, above: tuple[int, ...]) -> Any:
@@ -130,4 +113,5 @@ def _converted(value: object) -> Any:
     return str(value) if isinstance(value, os.PathLike) else repr(value)
 
 
-_encode = msgspec.json.Encoder(enc_hook=stand_in).encode
+encode_quickly = msgspec.json.Encoder(enc_hook=stand_in).encode
+"""Raises one of ``NOT_QUICKLY`` where the value is not what JSON can hold."""

@@ -52,7 +52,7 @@ class BeginFields(CallFields, total=False):
 
 
 class RecordFields(CallFields, total=False):
-    """One finished exchange. Payloads are described in ``encoding``."""
+    """One finished exchange. Payloads are described in ``line``."""
 
     request: Any
     response: Any

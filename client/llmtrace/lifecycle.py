@@ -10,6 +10,7 @@ import atexit
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 EXIT_SECONDS: Final = 2.0
@@ -28,6 +29,8 @@ class Client(Protocol):
 _open: set[Client] = set()
 _exit: set[str] = set()
 """Empty until the process ends; then what is recorded comes too late."""
+
+_before_closing: list[Callable[[], None]] = []
 
 
 def opened(client: Client) -> None:
@@ -57,8 +60,15 @@ def close_in_child_of_multiprocessing() -> None:
         Finalize(None, close_all, exitpriority=1)
 
 
+def before_closing(function: Callable[[], None]) -> None:
+    """Have this called when the process ends, while its clients still take records."""
+    _before_closing.append(function)
+
+
 def close_all() -> None:
     """Close every client, in ``EXIT_SECONDS`` together."""
+    for function in _before_closing:
+        function()
     _exit.add("now")
     deadline = time.monotonic() + EXIT_SECONDS
     for client in tuple(_open):

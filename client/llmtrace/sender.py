@@ -28,11 +28,11 @@ HELLO_TIMEOUT_SECONDS: Final = 10.0
 BACKOFF_FIRST_SECONDS: Final = 0.05
 BACKOFF_CAP_SECONDS: Final = 3.0
 
-WAKE_NAPPING_BYTES: Final = 1 << 20
-"""With that much waiting, a nap is ended: a burst must not fill the buffer meanwhile."""
+WAKE_NAPPING_SHARE: Final = 4
+"""With that part of the buffer unwritten a nap is ended: a burst must not fill it meanwhile."""
 
 WRITES_PER_TURN: Final = 16
-"""Then answers are read, 2 MiB later at most: they make room in the buffer."""
+"""Then answers are read, 1 MiB later at most: they make room in the buffer."""
 
 _NEVER: Final = sys.maxsize
 
@@ -59,6 +59,11 @@ class Sender:
         self._is_closing = False
         self._is_over = False
         self._rest = Rest()
+        self._lines_rested = 0
+        """The newest line that was written when the thread last rested."""
+        self._awaited = 0
+        """So many threads wait for something to become durable."""
+        self._wake_napping_bytes = buffer.max_bytes // WAKE_NAPPING_SHARE
         self._notices = Notices()
         self._backoff = Backoff(first=BACKOFF_FIRST_SECONDS, cap=BACKOFF_CAP_SECONDS)
 
@@ -79,11 +84,16 @@ class Sender:
         """Wait until the first ``number`` lines are durable; return whether they are."""
         if threading.current_thread() is self._thread:
             return False  # a log handler or destructor on our own thread would wait for itself
-        self._alarm.ring()
         with self._progress:
-            self._progress.wait_for(
-                lambda: self._is_over or self._buffer.first > number, max(0.0, deadline - time.monotonic())
-            )
+            self._awaited += 1
+            self._alarm.ring()
+            try:
+                self._progress.wait_for(
+                    lambda: self._is_over or self._buffer.first > number,
+                    max(0.0, deadline - time.monotonic()),
+                )
+            finally:
+                self._awaited -= 1
         return self._buffer.first > number
 
     def close(self, deadline: float) -> bool:
@@ -155,7 +165,6 @@ class Sender:
             views = outbox.views()
             if not views:
                 return "done"
-            self._rest.disturbed()
             count = connection.send(views)
             if not count:
                 return "blocked"
@@ -163,17 +172,20 @@ class Sender:
         return "more"
 
     def _sleep(self, connection: Connection, state: Literal["done", "more", "blocked"]) -> bool:
-        """Sleep until there is something to do; return whether that is to receive."""
+        """Sleep until there is something to do; return whether that is, maybe, to receive."""
         if state != "done":
             return connection.sleep(None if state == "blocked" else 0, is_blocked=state == "blocked")
-        seconds = self._rest.seconds()
-        self.wake_above = 0 if seconds is None else WAKE_NAPPING_BYTES
+        lines, self._lines_rested = self._buffer.last - self._lines_rested, self._buffer.last
+        seconds = self._rest.seconds(lines)
+        self.wake_above = 0 if seconds is None else self._wake_napping_bytes
         # Announced first, looked at second: a caller that saw the old value has put its line in before.
         if self._buffer.needs_writing(self.wake_above):
             seconds = 0
-        has_answer = connection.sleep(seconds)
+        # Answers are heard after the nap, not each at a turn of its own, unless a flush or room waits for them.
+        hears = seconds is None or self._awaited > 0 or self._buffer.held_bytes > self._wake_napping_bytes
+        has_answer = connection.sleep(seconds, hears=hears)
         self.wake_above = _NEVER
-        return has_answer
+        return has_answer or (not hears and self._buffer.first <= self._buffer.last)
 
     def _hear(self, answers: list[Answer]) -> bool:
         """Heed the answers; return whether one of them said what is durable."""

@@ -9,12 +9,19 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-NAPS_SECONDS: Final = (0.004, 0.008, 0.016, 0.032)
-"""How the sender rests after it had something to write, before it sleeps until it is woken.
+SHORTEST_NAP_SECONDS: Final = 0.002
+LONGEST_NAP_SECONDS: Final = 0.032
+"""How long a record may wait in memory to be written: what a killed process can lose beyond the kernel."""
+
+LINES_PER_NAP: Final = 4
+"""A turn of the sender costs some 50 µs of CPU, whatever it writes: so it waits for more than one line."""
+
+PATIENCE_SECONDS: Final = 0.1
+"""Naps without a line that precede the sleep until woken.
 
 Waking a thread costs the one that wakes it 4 to 5 µs on a virtual machine (measured: futex, pipe
 and eventfd alike), more than the rest of ``record`` together. So an application that records more
-than some 16 times a second never pays it: the sender looks by itself.
+than some ten times a second never pays it: the sender looks by itself.
 """
 
 
@@ -36,19 +43,22 @@ class Backoff:
 
 
 class Rest:
-    """Naps of growing length, then sleep."""
+    """Naps that adapt to the rate of the lines; after a while without any, sleep."""
 
     def __init__(self) -> None:
-        self._taken = 0
+        self._nap = SHORTEST_NAP_SECONDS
+        self._idle = 0.0
 
-    def seconds(self) -> float | None:
-        """Return the length of the next rest; None is until woken."""
-        self._taken += 1
-        return NAPS_SECONDS[self._taken - 1] if self._taken <= len(NAPS_SECONDS) else None
+    def seconds(self, lines: int) -> float | None:
+        """Return the next rest, with so many lines written since the last; None is until woken.
 
-    def disturbed(self) -> None:
-        """There was something to write: begin with the shortest nap again."""
-        self._taken = 0
+        At 2,000 lines a second the naps are the shortest, which bounds the wait of a line; under
+        60 a second they are the longest.
+        """
+        best = self._nap * LINES_PER_NAP / max(1, lines)
+        self._nap = min(max(best, SHORTEST_NAP_SECONDS), 2 * self._nap, LONGEST_NAP_SECONDS)
+        self._idle = 0.0 if lines else self._idle + self._nap
+        return self._nap if self._idle <= PATIENCE_SECONDS else None
 
 
 class Notices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 
@@ -13,7 +14,12 @@ from llmtrace.line import Line
 
 
 def record(size: int = 10, name: str = "") -> Line:
-    return Line("record", {"model": name}, size)
+    return Line("record", size, name.encode())
+
+
+def body(line: Line) -> object:
+    """Return what a control line says; None of another."""
+    return json.loads(line.envelope)[line.kind] if line.kind in ("dropped", "end") else None
 
 
 def written(buffer: Buffer) -> list[Line]:
@@ -116,7 +122,7 @@ def test_losses_are_reported_in_a_line_behind_the_others() -> None:
     buffer = Buffer(10)
     for _ in range(3):
         buffer.offer(record())
-    kinds = [(line.kind, line.fields) for line in written(buffer)]
+    kinds = [(line.kind, body(line)) for line in written(buffer)]
     assert kinds[1] == ("dropped", {BUFFER_FULL: 2})
     assert written(buffer) == []
 
@@ -137,8 +143,8 @@ def test_a_line_that_is_too_long_gives_its_number_to_the_report_of_its_loss() ->
     buffer.offer(record(name="next"))
     buffer.next_line()
     report = buffer.replace_too_long()
-    assert (report.kind, report.fields) == ("dropped", {TOO_LONG: 1})
-    assert [line.fields["model"] for line in written(buffer)] == ["next"]
+    assert body(report) == {TOO_LONG: 1}
+    assert [line.envelope for line in written(buffer)] == [b"next"]
     assert buffer.newest() == 2
     buffer.forget(2)
     assert (buffer.delivered, buffer.lost) == (1, {TOO_LONG: 1})
@@ -149,9 +155,9 @@ def test_the_end_says_how_many_records_were_handed_over() -> None:
     buffer = Buffer(10)
     buffer.offer(record())
     buffer.offer(record())
-    buffer.offer(Line("begin", {}, 1))
+    buffer.offer(Line("begin", 1, b"{}"))
     assert buffer.finish() == 3
-    assert [(line.kind, line.fields) for line in written(buffer)[1:]] == [
+    assert [(line.kind, body(line)) for line in written(buffer)[1:]] == [
         ("dropped", {BUFFER_FULL: 1}),
         ("end", {"taken": 2}),
     ]
@@ -162,7 +168,7 @@ def test_the_end_says_how_many_records_were_handed_over() -> None:
 def test_a_dropped_announcement_is_no_lost_record() -> None:
     buffer = Buffer(10)
     buffer.offer(record())
-    buffer.offer(Line("begin", {}, 5))
+    buffer.offer(Line("begin", 5, b"{}"))
     assert (buffer.begins_lost, buffer.lost.total(), buffer.records) == (1, 0, 1)
 
 
@@ -194,7 +200,7 @@ def test_a_record_from_within_the_buffer_is_put_aside_and_taken_up() -> None:
     buffer.lost = Intruder(buffer)
     buffer.offer(record(name="first"))
     buffer.counts()
-    assert [line.fields["model"] for line in written(buffer)] == ["first", "second"]
+    assert [line.envelope for line in written(buffer)] == [b"first", b"second"]
     assert buffer.records == 2
 
 
@@ -237,7 +243,7 @@ def test_the_identity_holds_after_any_sequence_of_calls(actions: list[tuple[str,
             case "offer":
                 buffer.offer(record(number))
             case "begin":
-                buffer.offer(Line("begin", {}, number))
+                buffer.offer(Line("begin", number, b"{}"))
             case "write":
                 buffer.next_line()
             case "rewind":

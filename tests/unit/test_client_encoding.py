@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import tracemalloc
 import types
 import uuid
 from typing import Any
@@ -23,16 +24,16 @@ from hypothesis import strategies as st
 from llmtrace import fields as names
 from llmtrace import new_id
 from llmtrace.encoding import IMMUTABLE, encode, freeze
-from llmtrace.line import Line, control, most_bytes, pieces
+from llmtrace.line import OVERHEAD_BYTES, control, most_bytes, pieces, take
 from llmtrace.payload import JUDGED_BYTES, SLICE, is_json
 from llmtrace.protocol import Begin, Record
 
 AT = 1_750_000_000.25
+BY_NAME: dict[str, Any] = {"org_id": "acme", "model": "m", "latency_ms": 812.5, "status_code": 200}
 
 
 def line_of(kind: Any = "record", /, **fields: Any) -> bytes:
-    size = freeze(fields)
-    line = Line(kind, fields, size, AT)
+    line = take(kind, fields, AT)
     joined = b"".join(pieces(line))
     assert joined == b"".join(pieces(line)), "not the same the second time"
     assert joined.count(b"\n") == 1
@@ -124,24 +125,55 @@ def test_bytes_of_json_are_passed_through_but_for_newlines(kind: Any) -> None:
 
 def test_what_can_change_is_copied_when_it_is_handed_over() -> None:
     body = bytearray(b'{"a":1}')
-    fields: dict[str, Any] = {"request": body, "tags": ["a"]}
-    freeze(fields)
+    line = take("record", {"request": body, "response": memoryview(body)}, AT)
     body[:] = b'{"a":2}'
-    assert fields["request"] == b'{"a":1}'
-    assert {type(value) for value in fields.values()} <= IMMUTABLE
+    assert b"".join(pieces(line)).startswith(b'{"request":{"a":1},"response":{"a":1},')
 
 
-def test_the_size_of_a_record_is_that_of_its_values() -> None:
-    assert 5_000 < freeze({"request": {"a": "x" * 5_000}, "model": "m", "n": 1}) < 5_500
-    assert 5_000 < freeze({"request": b"x" * 5_000, "tags": ["a"], "error": None}) < 5_500
-    assert 10_000 < freeze({"request": "\u4e00" * 5_000}) < 10_500
+def test_values_that_are_kept_for_later_records_are_frozen() -> None:
+    kept: dict[str, Any] = {"tags": ["a"], "org_id": "o", "billing": {"plan_type": "max"}}
+    tags = kept["tags"]
+    freeze(kept)
+    tags.append("b")
+    assert {type(value) for value in kept.values()} <= IMMUTABLE
+    record = decoded(**kept)
+    assert (record["tags"], record["org_id"], record["billing"]) == (["a"], "o", {"plan_type": "max"})
+
+
+def test_json_that_the_application_encoded_itself_stays_on_one_line() -> None:
+    record = decoded(request={"own": msgspec.Raw(b'{\n"a":\n1}')})
+    assert record["request"] == {"own": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"request": {"a": "x" * 5_000}, "model": "m", "n": 1}, 5_000),
+        ({"request": b"x" * 5_000, "tags": ["a"], "error": None}, 5_000),
+        ({"error": "x" * 5_000}, 5_000),
+        ({"request": "\u4e00" * 5_000}, 10_000),
+        ({"request": {"a": "\u4e00" * 5_000}}, 15_000),
+    ],
+)
+def test_the_size_of_a_record_is_that_of_its_values(fields: dict[str, Any], expected: int) -> None:
+    assert expected < take("record", fields, AT).size - OVERHEAD_BYTES < expected + 200
+
+
+def test_the_size_of_a_waiting_line_is_what_it_takes_in_memory() -> None:
+    texts = [f"{number:0300}" for number in range(500)]
+    tracemalloc.start()
+    lines = [take("record", {**BY_NAME, "error": text, "request": {"a": text}}, AT) for text in texts]
+    for line in lines:
+        b"".join(pieces(line))  # what the sender adds counts too
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < sum(line.size for line in lines)
 
 
 def test_bytes_are_referred_to_and_not_copied() -> None:
     body = b'{"a":1}'
-    fields: dict[str, Any] = {"request": body}
-    freeze(fields)
-    assert fields["request"] is body
+    assert take("record", {"request": body}, AT).payloads == (("request", body),)
+    assert take("record", {"request": body}, AT).payloads[0][1] is body
 
 
 @pytest.mark.parametrize(
@@ -324,10 +356,9 @@ def test_an_exception_may_stand_in_any_field() -> None:
 
 def test_the_application_may_change_its_objects_afterwards() -> None:
     body = {"a": [1]}
-    fields: dict[str, Any] = {"request": body, "billing": {"plan_type": "max"}}
-    freeze(fields)
+    line = take("record", {"request": body, "billing": {"plan_type": "max"}}, AT)
     body["a"].append(2)
-    assert b'"request":{"a":[1]}' in b"".join(pieces(Line("record", fields, 0, AT)))
+    assert b'"request":{"a":[1]}' in b"".join(pieces(line))
 
 
 JSON = st.recursive(

@@ -1,0 +1,78 @@
+"""Which libraries are hooked now.
+
+Invariants:
+- Only what is installed is imported, and only when it is asked for.
+- Each library is hooked at most once, however often ``instrument`` is called; a later call replaces
+  the settings of the earlier one. ``uninstrument`` puts every method back as it was.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Final
+
+from llmtrace.client import TraceClient
+from llmtrace.instrumentation.exchange import Begin
+from llmtrace.instrumentation.hook import Hook
+from llmtrace.instrumentation.patches import Patches
+from llmtrace.instrumentation.recognise import Hosts
+from llmtrace.instrumentation.safety import harmless
+
+LIBRARIES: Final = {
+    "httpx2": "llmtrace.instrumentation.httpx",
+    "httpx": "llmtrace.instrumentation.httpx",
+    "aiohttp": "llmtrace.instrumentation.aiohttp",
+    "urllib3": "llmtrace.instrumentation.urllib3",
+}
+"""What can be hooked, and by which module. ``requests`` and ``botocore`` stand on ``urllib3``."""
+
+_lock = threading.Lock()
+_active: list[Patches] = []
+"""At most one."""
+
+
+def switch_on(
+    hosts: Iterable[str] | Mapping[str, str], begin: Begin, client: TraceClient | None
+) -> list[str]:
+    """Do as ``instrument`` does."""
+    patches = Patches()
+    settings = Hook(hosts=Hosts(hosts), client=client, begin=begin, patches=patches)
+    with _lock:
+        _restore()
+        _active.append(patches)
+        return [name for name in LIBRARIES if _hook(name, settings)]
+
+
+def switch_off() -> None:
+    """Do as ``uninstrument`` does."""
+    with _lock:
+        _restore()
+
+
+def is_on() -> bool:
+    """Return whether exchanges are recorded."""
+    return bool(_active)
+
+
+def _restore() -> None:
+    while _active:
+        _active.pop().restore()
+
+
+@harmless
+def _hook(name: str, settings: Hook) -> bool:
+    library = _imported(name)
+    if library is None:
+        return False
+    hook = importlib.import_module(LIBRARIES[name]).hook
+    return bool(hook(library, settings))
+
+
+def _imported(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

@@ -1,0 +1,161 @@
+"""The SDKs that people use, through the hooks and the daemon, to right rows in the table."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import llmtrace
+from llmtrace.instrumentation.safety import faults
+from llmtraced.store import Store
+from tests.helpers import sdks
+from tests.helpers.captured import Captured
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.providers import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS, Providers
+
+# The SDKs' own warnings, at their import and later, are not ours to fail on.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+CALLS = int(os.environ.get("LLMTRACE_SDK_CALLS", "120"))
+"""1,000 for the full run."""
+
+
+@pytest.fixture(scope="module")
+def providers() -> Iterator[Providers]:
+    with Providers() as running:
+        yield running
+
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def rows(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """Make every call once, and return the rows that came of them, by the call's name."""
+    with RunningDaemon(tmp_path_factory.mktemp("d")) as daemon:
+        sdks.run("hooks", providers.host, daemon.socket, list(sdks.CALLS))
+        assert daemon.terminate() == 0
+    return _read(daemon.url)
+
+
+def _read(url: str) -> Rows:
+    store = Store(url)
+    try:
+        found: Rows = {}
+        for row in store.query("SELECT * FROM llm_traces WHERE organization_id = 'acme'"):
+            found.setdefault(row["step_id"], []).append(row)
+        return found
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("name", sdks.CALLS)
+def test_a_call_lands_one_right_row(rows: Rows, name: str) -> None:
+    (row,) = rows[name]
+    assert row["prompt_tokens"] == PROMPT_TOKENS
+    assert row["completion_tokens"] == (0 if "embeddings" in name else COMPLETION_TOKENS)
+    assert (row["outcome"], row["is_error"], row["status_code"]) == ("ok", 0, 200)
+    assert row["usage_source"] == "reported"
+    assert row["is_stream"] == name.endswith("stream")
+    assert (row["time_to_first_token_ms"] is not None) == name.endswith("stream")
+    assert row["call_type"] == ("embedding" if "embeddings" in name else "agent_step")
+    assert row["agent_tags"] == ["sdk"]
+    assert row["model"] not in ("", "unknown")
+    assert row["request_size_bytes"] > 0
+    assert "embeddings" in name or "".join(WORDS).strip() in str(row["response_json"])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in sdks.CALLS if name.startswith(("openai", "anthropic", "groq"))]
+)
+def test_sdks_that_count_their_attempts_are_believed(rows: Rows, name: str) -> None:
+    assert rows[name][0]["attempt"] == 1
+
+
+def test_an_sdks_retries_are_rows_with_their_attempt(providers: Providers) -> None:
+    client = Captured()
+    llmtrace.instrument(hosts=[providers.host], client=client)
+    openai = sdks.sdk("openai")
+    try:
+        with openai.OpenAI(base_url=f"{providers.url}/v1", api_key="k", max_retries=2) as sdk:
+            sdk._sleep_for_retry = lambda **_: None
+            with pytest.raises(openai.InternalServerError):
+                sdk.chat.completions.create(model="fail-500", messages=sdks.MESSAGES)
+    finally:
+        llmtrace.uninstrument()
+    assert [(one["attempt"], one["status_code"]) for one in client.records()] == [
+        (1, 500),
+        (2, 500),
+        (3, 500),
+    ]
+
+
+_sent: ContextVar[asyncio.Event] = ContextVar("sent")
+
+
+async def _tell_sent(_: object) -> None:
+    _sent.get().set()
+
+
+async def _storm(url: str, dice: random.Random) -> None:
+    """Make many streamed calls, a third cancelled at random moments, half of the rest failing."""
+    openai = sdks.sdk("openai")
+    # Runs in the task of the call, just before the exchange: cancelled earlier, there is none.
+    http = openai.DefaultAsyncHttpxClient(event_hooks={"request": [_tell_sent]})
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0, http_client=http) as sdk:
+
+        async def consume(model: str, step: str, first: asyncio.Event) -> None:
+            with llmtrace.context(org_id="acme", step_id=step):
+                stream = await sdk.chat.completions.create(model=model, messages=sdks.MESSAGES, stream=True)
+                async for _ in stream:
+                    first.set()
+
+        async def call(number: int) -> None:
+            fate = FATES[number % len(FATES)]
+            sent, first = asyncio.Event(), asyncio.Event()
+            _sent.set(sent)
+            task = asyncio.create_task(consume(dice.choice(MODELS[fate]), f"{fate} {number}", first))
+            if fate == "cancelled":
+                await dice.choice([sent, first]).wait()
+                for _ in range(dice.randrange(50)):
+                    await asyncio.sleep(0)
+                task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        for start in range(0, CALLS, 30):
+            await asyncio.gather(*map(call, range(start, min(start + 30, CALLS))))
+
+
+FATES = ("cancelled", "error", "ok")
+MODELS = {"cancelled": ["hang"], "error": ["fail-500", "fail-429", "cut"], "ok": ["gpt-4o"]}
+
+
+def test_a_storm_of_cancelled_and_failing_streams_is_one_right_row_each(
+    providers: Providers, tmp_path: Path
+) -> None:
+    with RunningDaemon(tmp_path / "d") as daemon:
+        client = llmtrace.TraceClient(daemon.socket)
+        llmtrace.instrument(hosts=[providers.host], client=client)
+        try:
+            asyncio.run(_storm(providers.url, random.Random(5)))
+        finally:
+            llmtrace.uninstrument()
+        assert client.close(30)
+        assert daemon.terminate() == 0
+    found = _read(daemon.url)
+    assert not faults
+    assert len(found) == CALLS
+    wrong = {
+        step: rows for step, rows in found.items() if [step.split()[0]] != [row["outcome"] for row in rows]
+    }
+    assert wrong == {}
+    assert {row["completion_tokens"] for step, (row,) in found.items() if step.startswith("ok")} == {
+        COMPLETION_TOKENS
+    }

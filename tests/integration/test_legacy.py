@@ -1,0 +1,113 @@
+"""The drop-in for senders of today: the same methods, and the record on the wire."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtrace.legacy import DEFAULT_SOCKET, SocketProviderTraceBackend
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.fake_daemon import FakeDaemon
+
+
+@dataclass
+class User:
+    organization_id: str = "org-1"
+
+
+@dataclass
+class Trace:
+    """What such applications hand over."""
+
+    id: str = "provider_trace-00000000-0000-4000-8000-000000000001"
+    step_id: str = "step-1"
+    agent_id: str = "agent-1"
+    run_id: str | None = None
+    agent_tags: list[str] | None = None
+    call_type: str | None = None
+    source: str = "tests"
+    org_id: str | None = None
+    user_id: str = "user-1"
+    request_json: dict[str, Any] = field(default_factory=lambda: {"model": "gpt-4o", "messages": []})
+    response_json: dict[str, Any] | None = field(
+        default_factory=lambda: {"model": "gpt-4o", "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    )
+    llm_config: dict[str, Any] | None = field(default_factory=lambda: {"model": "gpt-4o"})
+    compaction_settings: dict[str, Any] | None = None
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    with FakeDaemon(tmp_path / "d.sock") as running:
+        yield running
+
+
+def written(backend: SocketProviderTraceBackend, daemon: FakeDaemon) -> dict[str, Any]:
+    assert backend._client.close(10)
+    (record,) = daemon.records()
+    return record
+
+
+def test_it_connects_where_such_senders_always_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLMTRACE_SOCKET", raising=False)
+    assert SocketProviderTraceBackend().socket_path == DEFAULT_SOCKET
+    monkeypatch.setenv("LLMTRACE_SOCKET", "/elsewhere")
+    assert SocketProviderTraceBackend().socket_path == "/elsewhere"
+    assert SocketProviderTraceBackend("/mine").socket_path == "/mine"
+
+
+async def test_a_trace_is_taken_and_given_back(daemon: FakeDaemon) -> None:
+    backend = SocketProviderTraceBackend(str(daemon.path))
+    trace = Trace()
+    assert await backend.create_async(actor=User(), provider_trace=trace) is trace
+    record = written(backend, daemon)
+    assert record["provider_trace_id"] == trace.id
+    assert (record["request"], record["response"]) == (trace.request_json, trace.response_json)
+    assert (record["org_id"], record["type"], record["error"]) == ("org-1", "agent_step", None)
+
+
+@pytest.mark.parametrize("error", ["overloaded", {"message": "overloaded"}])
+def test_an_error_is_said_beside_the_response(daemon: FakeDaemon, error: Any) -> None:
+    backend = SocketProviderTraceBackend(str(daemon.path))
+    response = {"error": error, "error_type": "OverloadedError"}
+    backend.create_sync(User(), Trace(response_json=response, call_type="summarization"))
+    record = written(backend, daemon)
+    assert (record["error"], record["error_type"]) == ("overloaded", "OverloadedError")
+    assert (record["response"], record["type"]) == (response, "summarization")
+
+
+def test_a_trace_with_fewer_attributes_is_taken_too(daemon: FakeDaemon) -> None:
+    backend = SocketProviderTraceBackend(str(daemon.path))
+    backend.create_sync(None, type("Old", (), {"id": "provider_trace-1", "request_json": {}})())
+    assert written(backend, daemon)["provider_trace_id"] == "provider_trace-1"
+
+
+async def test_a_step_is_read_back(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path / "d") as running:
+        backend = SocketProviderTraceBackend(str(running.socket), clickhouse_url=running.url)
+        await backend.create_async(User(), Trace())
+        assert backend._client.close(30)
+        assert running.terminate() == 0
+    trace = await backend.get_by_step_id_async("step-1", User())
+    assert trace is not None
+    assert (trace.id, trace.agent_id, trace.org_id) == (Trace().id, "agent-1", "org-1")
+    assert (trace.request_json, trace.response_json) == (Trace().request_json, Trace().response_json)
+    assert trace.llm_config == {"model": "gpt-4o"}
+    assert await backend.get_by_step_id_async("step-1", User("org-2")) is None
+    assert await backend.get_by_step_id_async("step-2", User()) is None
+
+
+async def test_reading_without_the_daemons_distribution_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "llmtraced.reader", None)
+    with pytest.raises(RuntimeError, match="pip install llmtraced"):
+        await SocketProviderTraceBackend(clickhouse_url="chdb:///x").get_by_step_id_async("s", User())
+    monkeypatch.delenv("LLMTRACE_CLICKHOUSE_URL", raising=False)
+    with pytest.raises(RuntimeError, match="LLMTRACE_CLICKHOUSE_URL"):
+        await SocketProviderTraceBackend().get_by_step_id_async("s", User())

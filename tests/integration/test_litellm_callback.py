@@ -1,0 +1,59 @@
+"""LiteLLM's callback, for those who cannot have their HTTP libraries hooked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import sdks
+from tests.helpers.fake_daemon import FakeDaemon
+from tests.helpers.providers import COMPLETION_TOKENS, PROMPT_TOKENS, Providers
+
+SYNC = ["litellm_sync", "litellm_stream", "litellm_failure"]
+ASYNC = ["litellm_async", "litellm_async_stream"]
+
+Records = dict[str, list[dict[str, Any]]]
+
+
+def recorded(how: str, names: list[str], folder: Path) -> Records:
+    """Make the calls, and return their records by the calls' names."""
+    with Providers() as providers, FakeDaemon(folder / "d.sock") as daemon:
+        sdks.run(how, providers.host, daemon.path, names)
+        found: Records = {}
+        for record in daemon.records():
+            found.setdefault(record.get("step_id", ""), []).append(record)
+        return found
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
+    return recorded("callback", SYNC, tmp_path_factory.mktemp("d"))
+
+
+@pytest.mark.parametrize("name", SYNC[:2])
+def test_a_call_is_one_record(records: Records, name: str) -> None:
+    (record,) = records[name]
+    assert (record["provider"], record["model"]) == ("hosted_vllm", "qwen")
+    assert record["request"]["messages"] == sdks.MESSAGES
+    usage = record["response"]["usage"]
+    # Of a stream LiteLLM counts the words by itself.
+    is_stream = name.endswith("stream")
+    assert is_stream or usage["completion_tokens"] == COMPLETION_TOKENS
+    assert usage["prompt_tokens"] == PROMPT_TOKENS
+    assert record["latency_ms"] > 0
+    assert ("time_to_first_token_ms" in record) == is_stream
+    assert "api_key" not in record["request"]
+
+
+def test_a_failure_is_recorded_with_its_status(records: Records) -> None:
+    (record,) = records["litellm_failure"]
+    assert (record["outcome"], record["error_type"]) == ("error", "InternalServerError")
+    assert record["status_code"] == 500
+
+
+def test_where_the_exchanges_are_recorded_the_callback_is_silent(tmp_path: Path) -> None:
+    records = recorded("both", SYNC, tmp_path)
+    assert {name: len(found) for name, found in records.items()} == dict.fromkeys(SYNC, 1)
+    assert all("url" in record for found in records.values() for record in found)
