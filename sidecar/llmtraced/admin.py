@@ -1,17 +1,18 @@
-"""The admin address: is it alive, can it take records, what has it counted.
+"""The admin address: is it alive, can it take records, and the addresses of ``/v1``.
 
-Invariant: nothing here waits for the store, and nothing here changes anything.
+Invariant: what tells whether the daemon lives waits for no store, and nothing here changes anything.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
+from llmtraced.api import Api
 from llmtraced.errors import ConfigError
 from llmtraced.sockets import bind
 from llmtraced.status import Status
@@ -22,10 +23,11 @@ UNIX = "unix:"
 class Admin:
     """An HTTP server beside the record socket."""
 
-    def __init__(self, address: str, mode: int, status: Callable[[], Awaitable[Status]]) -> None:
+    def __init__(self, address: str, mode: int, status: Callable[[], Awaitable[Status]], api: Api) -> None:
         self._address = address
         self._mode = mode
         self._status = status
+        self._api = api
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -35,13 +37,14 @@ class Admin:
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/v1/status", self._show)
+        self._api.add_to(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await self._site(self._runner).start()
 
     async def stop(self) -> None:
         if self._runner is not None:
+            await asyncio.to_thread(self._api.close)
             await self._runner.cleanup()
         if self._address.startswith(UNIX):
             with contextlib.suppress(OSError):
@@ -64,6 +67,3 @@ class Admin:
         if status.store:
             said += f"; records wait in the spool, since the store is not taking them: {status.store}"
         return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
-
-    async def _show(self, _: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(await self._status()), content_type="application/json")

@@ -63,6 +63,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     batch_id: UUID
     batch_row: int
+    ingested_at: datetime
     payloads: Payloads | None = None
 
 
@@ -92,6 +93,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     request_bytes: int
     response_bytes: int
     errors: int
+    cancelled: int
+    """Of the errors."""
     unknown_usage: int
     partial_usage: int
     unknown_cost: int
@@ -100,3 +103,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     latency_p99_ms: float | None
+
+
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """Records that somebody had to drop, by where and why."""
+
+    stage: str
+    reason: str
+    service: str
+    records: int
+    of_unknown_count: int
+    """Losses beside those of which nobody knows how many records they were."""
+    last_at: datetime

@@ -341,6 +341,16 @@ def condemned(batch: Batch, groups: Iterable[ReadGroup], row: int, reason: str, 
     return with_line(letter, line)
 
 
+def own_lines(groups: Iterable[ReadGroup]) -> Iterator[bytes]:
+    """Yield the lines of a segment that the daemon wrote itself, each with its newline."""
+    for read in groups:
+        body, start = bytes(read.body or b""), 0
+        for entry in read.group.entries if body else ():
+            if entry.kind == EntryKind.OWN:
+                yield from body[start : start + entry.size].splitlines(keepends=True)
+            start += entry.size
+
+
 def _rows_of(read: ReadGroup) -> range:
     return range(read.group.first_row, read.group.first_row + read.group.lines)
 

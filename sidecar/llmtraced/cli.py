@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from llmtraced import __version__, config, log, migrations
+from llmtraced import __version__, config, log, migrations, rollup, tokens
 from llmtraced.errors import ConfigError, LlmtracedError
 from llmtraced.store import Store
 
@@ -95,12 +95,28 @@ def check(
     _print(chosen)
     store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)
     typer.echo(f"store: ClickHouse {store.version()}")
-    missing = migrations.check(store, {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS})
+    missing = migrations.check(store, {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED})
     if missing and store.is_embedded:
         typer.echo("store: `llmtraced serve` will create its tables")
     elif missing:
         raise LlmtracedError("; ".join(missing))
     store.close()
+
+
+@app.command()
+def token(
+    org: Annotated[
+        list[str] | None, typer.Option(help="An organisation it is for; may be repeated.", show_default=False)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="For every organisation, and for operators.")] = False,
+    name: Annotated[str, typer.Option(help="What is to be remembered of it.")] = "",
+) -> None:
+    """Make a token for the admin address on TCP, on standard error, and its entry for admin_tokens_file."""
+    if bool(org) == every:
+        raise ConfigError("name organisations with --org, or say --all")
+    made, entry = tokens.new(org or [], name)
+    typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
+    typer.echo(entry)
 
 
 @app.command("config")

@@ -24,7 +24,7 @@ DEFAULT_FILE = Path("/etc/llmtraced/llmtraced.toml")
 PREFIX = "LLMTRACE_"
 ALIASES = {"SOCKET": "socket_path"}
 """Names in the environment that are shorter than their setting."""
-CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS"}
+CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "ADMIN_TOKEN"}
 """Names that mean something to the client or to the tests, and nothing to the daemon."""
 
 
@@ -42,6 +42,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str | None,
         _is("`unix:/path`, `host:port`, or empty for none. Unset: `admin.sock` beside the record socket."),
     ] = None
+
+    admin_tokens_file: Annotated[
+        str,
+        _is(
+            "TOML file of those who may ask `/v1` on `host:port` (`llmtraced token` makes entries); else nobody."
+        ),
+    ] = ""
 
     clickhouse_url: Annotated[
         str, _is("`chdb:///path`, embedded, or `http(s)://user:password@host:port/database`, a server.")

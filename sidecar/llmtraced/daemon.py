@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 from collections.abc import Callable
@@ -20,8 +21,9 @@ import structlog
 import uvloop
 
 from llmtraced import __version__, dead_letters, memory, migrations
-from llmtraced.admin import Admin
+from llmtraced.admin import UNIX, Admin
 from llmtraced.admission import Admission
+from llmtraced.api import Api
 from llmtraced.batch import LOSS_COLUMNS, OwnLine, Preparer
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
@@ -32,13 +34,18 @@ from llmtraced.listener import Listener
 from llmtraced.log import Recurring
 from llmtraced.orphans import Orphan, orphans
 from llmtraced.retry import Backoff
+from llmtraced.rollup import NEEDED as ROLLUP_NEEDS
+from llmtraced.rollup import Rollup
 from llmtraced.rows import COLUMNS, RowBuilder
 from llmtraced.shipper import DAY_US, LOSSES, TRACES, Shipper
 from llmtraced.spool import Entry, EntryKind, Files, Spool
-from llmtraced.status import Status, counters
+from llmtraced.status import Rates, Status, counters
 from llmtraced.store import Store
+from llmtraced.tokens import Tokens
 
 HOUSEKEEPING_SECONDS = 1.0
+MENDING_SECONDS = 60.0
+"""How often the rollup is compared with the rows where it is in doubt."""
 ENDED_MEMORY_SECONDS = 300.0
 """A session that has ended is remembered until its sender cannot be repeating the end any more."""
 
@@ -54,6 +61,7 @@ class Daemon:
         self.files = Files(Path(config.spool_dir))
         self.spool = Spool(self.files, fsync=config.fsync)
         self.store = Store(config.clickhouse_url, timeout_seconds=config.insert_timeout_seconds)
+        self.rollup = Rollup(self.store)
         self.builder = RowBuilder(Pricer())
         self.admission = Admission(config.max_inflight_bytes)
         self.committer = Committer(
@@ -61,7 +69,7 @@ class Daemon:
             config,
             self.admission,
             self.clock,
-            on_durable=lambda entries: self.listener.durable(entries),
+            on_durable=self._durable,
             on_sealed=lambda: self.shipper.wake(),
         )
         self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
@@ -70,6 +78,7 @@ class Daemon:
             self.spool,
             self.committer,
             self.store,
+            self.rollup,
             Preparer(
                 self.builder,
                 partial(self.store.encode, TRACES, COLUMNS),
@@ -83,8 +92,11 @@ class Daemon:
             on_settled=self._room,
         )
         mode = int(config.socket_mode, 8)
-        self.admin = Admin(config.admin_address, mode, self.status)
+        tokens = None if config.admin_address.startswith(UNIX) else Tokens(config.admin_tokens_file)
+        self.api = Api(config.clickhouse_url, self.status, tokens)
+        self.admin = Admin(config.admin_address, mode, self.status, self.api)
         self.started_us = self.clock.now_us()
+        self.rates = Rates()
         self.stopping = asyncio.Event()
         self._recurring = Recurring()
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,6 +110,7 @@ class Daemon:
         self.files.lock()
         try:
             self._recover()
+            self._note()
             if self.store.is_embedded:
                 await loop.run_in_executor(None, self._migrate)
             await self.listener.start()
@@ -116,11 +129,17 @@ class Daemon:
     async def status(self) -> Status:
         """Return the counters at one moment, which the writer's thread gives."""
         counted = await self.committer.on_writer(counters, self.spool)
+        received, stored = self.rates.per_second()
+        waiting_since = counted["waiting_since_us"]
         return Status(
             version=__version__,
+            received_per_second=received,
+            stored_per_second=stored,
+            lag_seconds=(self.clock.now_us() - waiting_since) / 1e6 if waiting_since else 0.0,
             ready=not self.committer.broken and not self.admission.spool_full,
             connections=self.listener.connections,
             inserts_in_flight=self.shipper.in_flight,
+            queries_in_flight=self.api.in_flight,
             retries=dict(self.shipper.retries),
             store=self.shipper.trouble,
             spool=self.committer.broken,
@@ -144,7 +163,7 @@ class Daemon:
             log.info(done, store=masked(self.config.clickhouse_url))
 
     def _start_tasks(self) -> None:
-        steps = (self.committer.run(), self._ship(), self._keep_house(), self._keep_small())
+        steps = (self.committer.run(), self._ship(), self._keep_house(), self._keep_small(), self._mend())
         self._tasks = [asyncio.create_task(step) for step in steps]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -162,7 +181,7 @@ class Daemon:
     async def _until_migrated(self) -> None:
         """Leave everything in the spool until the tables are there, and say what is missing."""
         backoff = Backoff(first=self.config.retry_first_seconds, cap=self.config.retry_cap_seconds)
-        needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS}
+        needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **ROLLUP_NEEDS}
         while True:
             try:
                 missing = await asyncio.get_running_loop().run_in_executor(
@@ -182,12 +201,29 @@ class Daemon:
             await self._make_room()
             await self._give_up()
             await self.committer.on_writer(self._keep_reserve)
+            await self.committer.on_writer(self._note)
+
+    def _note(self) -> None:
+        counted = counters(self.spool)
+        self.rates.note(self.clock.monotonic(), counted["received"], counted["stored"])
 
     async def _keep_small(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             await self.shipper.compress_waiting()
             await asyncio.get_running_loop().run_in_executor(None, self._prune_dead_letters)
+
+    async def _mend(self) -> None:
+        """Bring the rollup back into agreement with the rows; readers do without it meanwhile."""
+        while True:
+            await asyncio.sleep(MENDING_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads a fleet, hides nothing
+            try:
+                mended = await asyncio.get_running_loop().run_in_executor(None, self.rollup.mend)
+            except StoreBusy as error:
+                self._recurring.warn("the rollup cannot be compared with the rows yet", error=str(error))
+            else:
+                if mended.agreed or mended.rebuilt:
+                    log.info("rollup", hours_agree=len(mended.agreed), hours_rebuilt=len(mended.rebuilt))
 
     def _keep_reserve(self) -> None:
         if not self.admission.spool_full:
@@ -201,6 +237,10 @@ class Daemon:
         if gone:
             log.warning("dead letters over their bounds were deleted", letters=gone)
 
+    def _durable(self, entries: list[Entry]) -> None:
+        self._room()  # first, so that a spool that is full now reads no more
+        self.listener.durable(entries)
+
     async def _make_room(self) -> None:
         """Keep the spool within its bounds, by making senders wait or by dropping the oldest."""
         self._room()
@@ -208,8 +248,8 @@ class Daemon:
             dropped = await self.shipper.drop_oldest()
             if dropped is None:
                 return
-            log.error("the spool is full; the oldest segment was dropped", lines=dropped.rows)
-            self._own([_loss("spool_full", dropped.rows)])
+            log.error("the spool is full; the oldest segment was dropped", lines=dropped)
+            self._own([_loss("spool_full", dropped)])
             self._room()
 
     def _room(self) -> None:

@@ -40,8 +40,13 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     def fill(self, template: str) -> str:
         """Return the SQL with its placeholders replaced; other braces are left as they are."""
-        values = {"on_cluster": self.on_cluster, "engine": self.engine, "ttl": self._ttl()}
-        return re.sub(r"\{(on_cluster|engine|ttl)\}", lambda found: values[found[1]], template)
+        values = {
+            "on_cluster": self.on_cluster,
+            "engine": self.engine,
+            "aggregating_engine": self.engine.replace("MergeTree", "AggregatingMergeTree", 1),
+            "ttl": self._ttl(),
+        }
+        return re.sub(rf"\{{({'|'.join(values)})\}}", lambda found: values[found[1]], template)
 
     def _ttl(self) -> str:
         return f"TTL {TTL_COLUMN} + toIntervalDay({self.ttl_days})" if self.ttl_days else ""
@@ -134,14 +139,21 @@ def _recorded(store: Store) -> dict[str, set[str]]:
     return found
 
 
-def _set_ttl(store: Store, layout: Layout) -> list[str]:
-    """Bring the TTL of ``llm_traces`` to the setting; an unchanged one is not touched, as it costs a mutation."""
+def ttl_days(store: Store) -> int | None:
+    """Return the days after which rows of ``llm_traces`` expire, 0 for never; None without the table."""
     rows = store.query(
         "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'llm_traces'"
     )
-    found = re.search(r"\sTTL\s.*?toIntervalDay\((\d+)\)", rows[0]["engine_full"]) if rows else None
-    days = int(found[1]) if found else 0
-    if not rows or days == layout.ttl_days:
+    if not rows:
+        return None
+    found = re.search(r"\sTTL\s.*?toIntervalDay\((\d+)\)", rows[0]["engine_full"])
+    return int(found[1]) if found else 0
+
+
+def _set_ttl(store: Store, layout: Layout) -> list[str]:
+    """Bring the TTL of ``llm_traces`` to the setting; an unchanged one is not touched, as it costs a mutation."""
+    days = ttl_days(store)
+    if days is None or days == layout.ttl_days:
         return []
     change = f"MODIFY {layout.fill('{ttl}')}" if layout.ttl_days else "REMOVE TTL"
     store.run(f"ALTER TABLE llm_traces {layout.on_cluster} {change}")

@@ -1,24 +1,32 @@
 """``llmtrace``: the command for people.
 
 Invariant: whatever is wrong is said in one line on standard error, with exit code 2 where the
-question could not be put and 1 where its answer is "there is none".
+question could not be put and 1 where its answer is "there is none". A pipe that closes early ends
+the command without a word.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmtraced import config, dead_letter_commands, rendering
+from llmtraced import changing, config, dead_letter_commands, demo, migrations, rendering
+from llmtraced.answers import Call
 from llmtraced.conversation import read_conversation
 from llmtraced.errors import LlmtracedError
-from llmtraced.reader import ALL_ORGANIZATIONS, GROUPS, LLMTraceReader, Scope
+from llmtraced.finding import daemon_status, open_reader
+from llmtraced.following import follow as follow_calls
+from llmtraced.questions import GROUPS, MAX_LIMIT
+from llmtraced.reader import ALL_ORGANIZATIONS, CallsNarrowing, LLMTraceReader, Scope
+from llmtraced.store import Store
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -31,44 +39,147 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dead_letter_commands.app, name="dead-letters")
+app.command()(changing.reprice)
+
+
+def _option(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, show_default=False, **more)
+
 
 Url = Annotated[
     str | None,
-    typer.Option(
-        help="ClickHouse URL; else LLMTRACE_CLICKHOUSE_URL, else the daemon's own.", show_default=False
-    ),
+    _option("A daemon's address or a ClickHouse URL; else this host's daemon, else LLMTRACE_CLICKHOUSE_URL."),
 ]
-Org = Annotated[str | None, typer.Option(help="One organisation; all without it.", show_default=False)]
-Since = Annotated[str | None, typer.Option(help="30m, 24h, 7d, 2w, or a date.", show_default=False)]
+Org = Annotated[str | None, _option("One organisation; all without it.")]
+Since = Annotated[str | None, _option("30m, 24h, 7d, 2w ago, or a date.")]
+Until = Annotated[str | None, _option("Likewise, exclusive.")]
+Project = Annotated[str | None, _option("One project.")]
+Agent = Annotated[str | None, _option("One agent.")]
+User = Annotated[str | None, _option("One user.")]
+Run = Annotated[str | None, _option("One run.")]
+Provider = Annotated[str | None, _option("One provider.")]
+Model = Annotated[str | None, _option("One model.")]
+CallType = Annotated[str | None, _option("One type of call.", "--type")]
+Outcome = Annotated[str | None, _option("ok, error, cancelled or abandoned.")]
+Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="How many at most.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 @app.command()
 def traces(
     org: Org = None,
-    agent: Annotated[str | None, typer.Option(help="One agent's calls.", show_default=False)] = None,
-    model: Annotated[str | None, typer.Option(help="One model's calls.", show_default=False)] = None,
+    project: Project = None,
+    agent: Agent = None,
+    user: User = None,
+    run: Run = None,
+    provider: Provider = None,
+    model: Model = None,
+    call_type: CallType = None,
+    outcome: Outcome = None,
     errors: Annotated[bool, typer.Option("--errors", help="Failed and cancelled calls only.")] = False,
     since: Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 20,
+    until: Until = None,
+    limit: Limit = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with calls as they arrive.")] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """List calls, newest first."""
-    start = None if since is None else moment(since, datetime.now(UTC))
-    page = _ask(
-        url,
-        lambda reader: reader.list_calls(
-            _scope(org), agent_id=agent, model=model, is_error=errors or None, start_date=start, limit=limit
-        ),
+    """List calls, newest first; with --follow the newest come last, and further ones as they arrive."""
+    narrowed: CallsNarrowing = {
+        "project_id": project,
+        "agent_id": agent,
+        "user_id": user,
+        "run_id": run,
+        "provider": provider,
+        "model": model,
+        "call_type": call_type,
+        "outcome": outcome,
+    }
+    start, end = _times(since, until)
+
+    async def ask(reader: LLMTraceReader) -> None:
+        page = await reader.list_calls(
+            _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
+        )
+        if not follow:
+            _show_calls(page.calls, as_json, rendering.calls_table)
+            return
+        _print_calls(page.calls[::-1], as_json)
+        await _follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
+
+    _ask(url, ask)
+
+
+@app.command()
+def tail(
+    org: Org = None,
+    agent: Agent = None,
+    model: Model = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Failed and cancelled calls only.")] = False,
+    limit: Annotated[
+        int, typer.Option("--lines", "-n", min=1, max=MAX_LIMIT, help="Calls to begin with.")
+    ] = 10,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Show the newest calls, and go on as they arrive."""
+    traces(
+        org=org, agent=agent, model=model, errors=errors, limit=limit, follow=True, as_json=as_json, url=url
     )
-    if as_json:
-        for call in page.calls:
-            typer.echo(rendering.json_line(call))
-    elif page.calls:
-        rendering.console().print(rendering.calls_table(page.calls))
-    else:
-        raise Nothing("no such calls")
+
+
+@app.command("errors")
+def show_errors(
+    org: Org = None,
+    agent: Agent = None,
+    provider: Provider = None,
+    model: Model = None,
+    since: Since = "24h",
+    until: Until = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """List failed and cancelled calls with what was said, newest first; of the last day if nothing else is said."""
+    start, end = _times(since, until)
+
+    async def ask(reader: LLMTraceReader) -> None:
+        page = await reader.list_calls(
+            _scope(org),
+            limit=limit,
+            is_error=True,
+            start_date=start,
+            end_date=end,
+            agent_id=agent,
+            provider=provider,
+            model=model,
+        )
+        _show_calls(page.calls, as_json, rendering.errors_table)
+
+    _ask(url, ask)
+
+
+@app.command()
+def large(
+    org: Org = None,
+    agent: Agent = None,
+    since: Since = None,
+    until: Until = None,
+    min_bytes: Annotated[int, typer.Option(min=0, help="Smaller requests are left out.")] = 1_000_000,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """List the calls with the largest requests, largest first."""
+    start, end = _times(since, until)
+
+    async def ask(reader: LLMTraceReader) -> None:
+        found = await reader.find_large_requests(
+            _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, agent_id=agent
+        )
+        _show_calls(found, as_json, rendering.large_table)
+
+    _ask(url, ask)
 
 
 @app.command()
@@ -97,24 +208,94 @@ def trace(
 def usage(
     by: Annotated[list[str] | None, typer.Option(help=f"Split by any of: {', '.join(GROUPS)}.")] = None,
     org: Org = None,
+    project: Project = None,
+    agent: Agent = None,
+    provider: Provider = None,
+    model: Model = None,
     since: Since = None,
+    until: Until = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Sum calls, tokens, cost and errors, split by model where nothing else is said."""
-    start = None if since is None else moment(since, datetime.now(UTC))
+    start, end = _times(since, until)
     group_by = [name for given in by or ["model"] for name in given.split(",")]
     unknown = [name for name in group_by if name not in GROUPS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(GROUPS)}", param_hint="--by")
-    found = _ask(url, lambda reader: reader.get_usage_stats(_scope(org), group_by=group_by, start_date=start))
+    found = _ask(
+        url,
+        lambda reader: reader.get_usage_stats(
+            _scope(org),
+            group_by=group_by,
+            start_date=start,
+            end_date=end,
+            project_id=project,
+            agent_id=agent,
+            provider=provider,
+            model=model,
+        ),
+    )
     if as_json:
-        for one in found:
-            typer.echo(rendering.json_line(one))
+        _lines(rendering.json_line(one) for one in found)
         return
     console = rendering.console()
     console.print(rendering.usage_table(found, group_by))
     console.print(rendering.usage_note(found))
+
+
+@app.command()
+def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> None:
+    """Show how the daemon is doing: speed, spool, lag, losses, dead letters."""
+    said = asyncio.run(daemon_status(url))
+    if as_json:
+        typer.echo(rendering.json_line(said))
+        return
+    _lines(rendering.status_lines(said))
+    start, _ = _times(since, None)
+    losses = _ask(url, lambda reader: reader.get_losses(start_date=start))
+    if losses:
+        typer.echo(f"\nlost since {start or 'ever'}:")
+        rendering.console().print(rendering.losses_table(losses))
+
+
+@app.command()
+def sql(
+    statement: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Run one SELECT over the store's tables, which can change nothing and reach nothing else."""
+    text = sys.stdin.read() if statement == "-" else statement
+    found = _ask(url, lambda reader: reader.sql(text))
+    if as_json:
+        _lines(rendering.json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
+    else:
+        rendering.console().print(rendering.rows_table(found))
+    if found.more:
+        typer.echo("llmtrace: there are more rows; add a LIMIT, or sum", err=True)
+
+
+@app.command("demo")
+def fill_with_demo(
+    rows: Annotated[int, typer.Option(min=1, help="How many calls.")] = 100_000,
+    days: Annotated[float, typer.Option(min=0.01, help="Over how many days up to now.")] = 30.0,
+    org: Annotated[
+        list[str] | None, _option("Organisations they are of, the first the largest; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other calls.")] = 1,
+    url: Annotated[str | None, _option("The store; else LLMTRACE_CLICKHOUSE_URL.")] = None,
+) -> None:
+    """Fill a store with plausible calls, for trying things out."""
+    address = url or config.load()[0].clickhouse_url
+    traffic = demo.Traffic(
+        rows=rows, days=days, end_us=time.time_ns() // 1000, organizations=tuple(org or ()), seed=seed
+    )
+    with contextlib.closing(Store(address)) as store:
+        if store.is_embedded:
+            migrations.apply(store, migrations.Layout(ttl_days=config.Config().ttl_days))
+        for done in demo.fill(store, traffic):
+            typer.echo(f"{done:,} of {rows:,} calls in {config.masked(address)}")
 
 
 class Nothing(Exception):
@@ -133,16 +314,56 @@ def moment(text: str, now: datetime) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def _times(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    now = datetime.now(UTC)
+    return (None if since is None else moment(since, now), None if until is None else moment(until, now))
+
+
 def _scope(org: str | None) -> Scope:
     return ALL_ORGANIZATIONS if org is None else org
 
 
 def _ask(url: str | None, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
     async def answer() -> T:
-        async with LLMTraceReader(url or config.load()[0].clickhouse_url) as reader:
+        async with await open_reader(url) as reader:
             return await question(reader)
 
     return asyncio.run(answer())
+
+
+async def _follow(
+    reader: LLMTraceReader,
+    scope: Scope,
+    known: list[Call],
+    is_error: bool | None,
+    narrowed: CallsNarrowing,
+    as_json: bool,
+) -> None:
+    async for calls in follow_calls(reader, scope, known, is_error=is_error, narrowed=narrowed):
+        _print_calls(calls, as_json, header=False)
+
+
+def _show_calls(calls: list[Call], as_json: bool, table: Callable[[list[Call]], Any]) -> None:
+    if as_json:
+        _lines(map(rendering.json_line, calls))
+    elif calls:
+        rendering.console().print(table(calls))
+    else:
+        raise Nothing("no such calls")
+
+
+def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:
+    """Print calls that others will follow: each batch at once, so that a pipe has it."""
+    if as_json:
+        _lines(map(rendering.json_line, calls))
+    else:
+        rendering.console().print(rendering.calls_table(calls, header=header))
+    sys.stdout.flush()
+
+
+def _lines(lines: Any) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -151,7 +372,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments, prog_name="llmtrace")
     except Nothing as nothing:
         _end(1, nothing)
-    except LlmtracedError as error:
+    except (LlmtracedError, ValueError) as error:
         _end(2, error)
 
 

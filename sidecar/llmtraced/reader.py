@@ -1,28 +1,29 @@
-"""Reading ``llm_traces``: typed answers, each within one organisation.
+"""Reading ``llm_traces`` from code: typed answers, each within one organisation.
 
 Invariants:
 - Every method takes an organisation and returns no other's rows; only ALL_ORGANIZATIONS, which no
   text can be mistaken for, looks across them.
-- No value of a caller becomes SQL: values are bound by the engine, and what cannot be bound (what
-  to group by) is looked up in a fixed table.
-- Whatever sums over rows also says how many it could not count.
-- Payloads are fetched only where they are asked for.
+- A store and a daemon give the same answers, so that a caller need not know which it reads from.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
-from uuid import UUID
+from typing import Final, Protocol, Self, TypedDict, TypeVar, Unpack, cast
 
-from llmtraced.answers import Call, Page, Payloads, Usage
+import msgspec
+
+from llmtraced.answering import StoreAnswers
+from llmtraced.answers import Call, Loss, Page, Usage
 from llmtraced.errors import ConfigError
+from llmtraced.questions import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
+from llmtraced.readonly_sql import ReadOnlySql, Table
+from llmtraced.remote import DaemonAnswers, is_daemon
 from llmtraced.store import Store
 from llmtraced.store_url import parse_url
 
@@ -37,92 +38,81 @@ ALL_ORGANIZATIONS: Final = AllOrganizations.ALL
 """For operators: rows of every organisation."""
 
 Scope = str | AllOrganizations
-
-GROUPS: Final = {
-    "organization": "organization_id",
-    "project": "project_id",
-    "agent": "agent_id",
-    "user": "user_id",
-    "service": "service",
-    "provider": "provider",
-    "model": "model",
-    "call_type": "call_type",
-    "outcome": "outcome",
-    "plan": "billing_plan_type",
-    "customer": "billing_customer_id",
-    "day": "toString(toDate(created_at))",
-    "hour": "formatDateTime(created_at, '%Y-%m-%d %H:00', 'UTC')",
-}
-"""What usage can be split by, and the expression that does it. Days and hours are UTC's."""
+Q = TypeVar("Q", bound=Question)
 
 
-COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if name != "payloads")
+class Narrowing(TypedDict, total=False):
+    """What questions over many calls can be narrowed to: one value of a column each, None for any."""
 
-SUMS: Final = """
-    count() AS requests,
-    sum(toUInt64(t.prompt_tokens)) AS prompt_tokens,
-    sum(toUInt64(t.completion_tokens)) AS completion_tokens,
-    sum(toUInt64(t.total_tokens)) AS total_tokens,
-    ifNull(sum(toUInt64(t.cached_input_tokens)), 0) AS cached_input_tokens,
-    ifNull(sum(toUInt64(t.cache_write_tokens)), 0) AS cache_write_tokens,
-    ifNull(sum(toUInt64(t.reasoning_tokens)), 0) AS reasoning_tokens,
-    ifNull(sum(t.cost_usd), toDecimal64(0, 9)) AS cost_usd,
-    sum(t.request_size_bytes) AS request_bytes,
-    sum(t.response_size_bytes) AS response_bytes,
-    sum(t.is_error) AS errors,
-    countIf(t.usage_source = 'unknown') AS unknown_usage,
-    countIf(t.usage_source = 'partial') AS partial_usage,
-    countIf(t.cost_usd IS NULL) AS unknown_cost,
-    avgIf(t.latency_ms, t.latency_ms > 0) AS latency_avg_ms,
-    quantilesIf(0.5, 0.95, 0.99)(t.latency_ms, t.latency_ms > 0) AS latencies
-"""
+    project_id: str | None
+    agent_id: str | None
+    user_id: str | None
+    service: str | None
+    provider: str | None
+    model: str | None
+    call_type: str | None
+    outcome: str | None
+    billing_plan_type: str | None
+    billing_customer_id: str | None
 
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+class CallsNarrowing(Narrowing, total=False):
+    """What lists can be narrowed to besides."""
+
+    run_id: str | None
+    trace_id: str | None
+    received_after: datetime | None
+    """When the daemon received the call's record, which is later than the call."""
 
 
-class Where:
-    """The conditions of a query and the values bound in them."""
+class Source(Protocol):
+    """Where answers come from."""
 
-    def __init__(self, organization_id: Scope) -> None:
-        self.conditions: list[str] = []
-        self.values: dict[str, object] = {}
-        if not isinstance(organization_id, AllOrganizations):
-            self.add("t.organization_id = {organization:String}", organization=organization_id)
+    async def answer(self, organization_id: str | None, question: Question) -> object: ...
+    async def sql(self, text: str) -> Table: ...
+    async def close(self) -> None: ...
 
-    def add(self, condition: str, **values: object) -> None:
-        """Add one condition whose placeholders are the names of ``values``; None leaves it out."""
-        if all(value is not None for value in values.values()):
-            self.conditions.append(condition)
-            self.values.update(values)
 
-    def between(self, start: datetime | None, end: datetime | None) -> None:
-        """Keep calls that started at ``start`` or later and before ``end``."""
-        self.add("t.created_at >= fromUnixTimestamp64Micro({start:Int64})", start=_microseconds(start))
-        self.add("t.created_at < fromUnixTimestamp64Micro({end:Int64})", end=_microseconds(end))
+class _Threaded:
+    """A store whose queries run in threads, so that the loop never waits."""
 
-    def __str__(self) -> str:
-        return " AND ".join(self.conditions) or "1"
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._store = Store(url, timeout_seconds=timeout_seconds)
+        self._answers = StoreAnswers(self._store)
+        self._sql = ReadOnlySql(url)
+
+    async def answer(self, organization_id: str | None, question: Question) -> object:
+        return await asyncio.to_thread(self._answers.answer, organization_id, question)
+
+    async def sql(self, text: str) -> Table:
+        return await asyncio.to_thread(self._sql.run, text)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._sql.close)
+        await asyncio.to_thread(self._store.close)
 
 
 class LLMTraceReader:
-    """Reads one store. Asynchronous; queries run in threads, so that the loop never waits.
+    """Reads a ClickHouse store, or asks a running daemon.
 
     ::
 
         async with LLMTraceReader("http://reader:secret@clickhouse:8123/llm") as reader:
             page = await reader.list_by_agent("org-1", "agent-7", is_error=True)
 
-    Every method raises StoreBusy where the store is away or refuses, and ConfigError where an
-    embedded store is open in another process.
+    Methods raise ValueError for an argument that makes no sense (a cursor of something else, a
+    limit of 0), StoreBusy where the store or the daemon is away or refuses, and ConfigError where
+    an embedded store is open in another process, or a token does not allow what is asked.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 60.0) -> None:
-        """Raises ConfigError for a URL that names no store; an embedded one has to exist."""
-        path = parse_url(url).path
-        if path is not None and not Path(path).is_dir():
-            raise ConfigError(f"there is no store at {path}")
-        self._store = Store(url, timeout_seconds=timeout_seconds)
+    def __init__(self, url: str, *, token: str = "", timeout_seconds: float = 60.0) -> None:
+        """``url`` is a store's, as in the daemon's setting ``clickhouse_url``, or a daemon's admin address.
+
+        Those are ``unix:/path/admin.sock``, ``host:port``, and ``http://host:port`` with a
+        ``token``, which a daemon asks for on TCP. Raises ConfigError for a URL that is neither; an
+        embedded store has to exist.
+        """
+        self._source = _source(url, token, timeout_seconds)
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,22 +124,19 @@ class LLMTraceReader:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await asyncio.to_thread(self._store.close)
+        await self._source.close()
 
     async def get_by_id(self, organization_id: Scope, id: str, *, payloads: bool = False) -> Call | None:  # noqa: A002 - the column's name
         """Return the call with the id, the one received last where lines share it, or None."""
-        where = Where(organization_id)
-        where.add("t.id = {id:String}", id=id.removeprefix("provider_trace-"))
-        calls = await self._calls(where, "t.ingested_at DESC", 1, payloads)
-        return calls[0] if calls else None
+        question = _question(GetCall, id=id, payloads=payloads)
+        return cast("Call | None", await self._ask(organization_id, question))
 
     async def get_by_step_id(
         self, organization_id: Scope, step_id: str, *, payloads: bool = False
     ) -> list[Call]:
         """Return the calls of one step, oldest first: one, and a further one for each retry."""
-        where = Where(organization_id)
-        where.add("t.step_id = {step:String}", step=step_id)
-        return await self._calls(where, "t.created_at, t.batch_id, t.batch_row", 1000, payloads)
+        question = _question(GetStep, step_id=step_id, payloads=payloads)
+        return cast("list[Call]", await self._ask(organization_id, question))
 
     async def list_by_agent(
         self,
@@ -163,7 +150,7 @@ class LLMTraceReader:
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> Page:
-        """Return one agent's calls, newest first. Raises ValueError for a cursor that is none of ours."""
+        """Return one agent's calls, newest first; see ``list_calls``."""
         return await self.list_calls(
             organization_id,
             agent_id=agent_id,
@@ -179,31 +166,28 @@ class LLMTraceReader:
         self,
         organization_id: Scope,
         *,
-        agent_id: str | None = None,
-        model: str | None = None,
-        call_type: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
         is_error: bool | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
+        **narrowed: Unpack[CallsNarrowing],
     ) -> Page:
-        """Return calls, newest first; what is None does not narrow them. Raises ValueError as above.
+        """Return calls, newest first; what is None does not narrow them.
 
         Pages neither repeat nor skip a call while rows arrive: a cursor is a place in the order of
         start, segment and line, which no later row moves.
         """
-        where = Where(organization_id)
-        where.add("t.agent_id = {agent:String}", agent=agent_id)
-        where.add("t.model = {model:String}", model=model)
-        where.add("t.call_type = {call_type:String}", call_type=call_type)
-        where.add("t.is_error = {is_error:UInt8}", is_error=None if is_error is None else int(is_error))
-        where.between(start_date, end_date)
-        if cursor is not None:
-            _continue_after(where, cursor)
-        order = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
-        calls = await self._calls(where, order, limit + 1, payloads=False)
-        return Page(calls[:limit], _cursor(calls[limit - 1]) if len(calls) > limit else None)
+        question = _question(
+            ListCalls,
+            limit=limit,
+            cursor=cursor,
+            is_error=is_error,
+            start_date=start_date,
+            end_date=end_date,
+            **narrowed,
+        )
+        return cast("Page", await self._ask(organization_id, question))
 
     async def get_usage_stats(
         self,
@@ -212,81 +196,72 @@ class LLMTraceReader:
         group_by: Sequence[str] = ("model",),
         start_date: datetime | None = None,
         end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
     ) -> list[Usage]:
         """Return what was used, a group each, the most expensive first.
 
-        ``group_by`` names any of GROUPS; none makes one group of all. Raises ValueError for another.
+        ``group_by`` names any of ``questions.GROUPS``; none makes one group of all. Rows that have
+        expired are still summed where the hourly rollup can answer: in whole hours, and split and
+        narrowed by what it keeps apart.
         """
-        unknown = [name for name in group_by if name not in GROUPS]
-        if unknown:
-            raise ValueError(f"cannot group by {', '.join(unknown)}; there are {', '.join(GROUPS)}")
-        where = Where(organization_id)
-        where.between(start_date, end_date)
-        keys = [f"{GROUPS[name]} AS group_{name}" for name in group_by]
-        grouping = f" GROUP BY {', '.join(f'group_{name}' for name in group_by)}" if group_by else ""
-        rows = await self._query(
-            f"SELECT {', '.join([*keys, SUMS])} FROM llm_traces AS t WHERE {where}{grouping}"  # noqa: S608 - fixed fragments
-            " HAVING requests > 0 ORDER BY cost_usd DESC, total_tokens DESC",
-            where,
+        question = _question(
+            GetUsage, group_by=tuple(group_by), start_date=start_date, end_date=end_date, **narrowed
         )
-        return [_usage(row, group_by) for row in rows]
+        return cast("list[Usage]", await self._ask(organization_id, question))
 
-    async def _calls(self, where: Where, order: str, limit: int, payloads: bool) -> list[Call]:
-        names = Payloads.__struct_fields__ if payloads else ()
-        columns = ", ".join(f"t.{name} AS {name}" for name in (*COLUMNS, *names))
-        where.values["limit"] = limit
-        rows = await self._query(
-            f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments
-            where,
-            names,
+    async def find_large_requests(
+        self,
+        organization_id: Scope,
+        *,
+        min_size_bytes: int = 1_000_000,
+        limit: int = 100,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> list[Call]:
+        """Return the calls with the largest requests, largest first."""
+        question = _question(
+            FindLarge,
+            min_size_bytes=min_size_bytes,
+            limit=limit,
+            start_date=start_date,
+            end_date=end_date,
+            **narrowed,
         )
-        return [_call(row) for row in rows]
+        return cast("list[Call]", await self._ask(organization_id, question))
 
-    async def _query(self, sql: str, where: Where, raw: Sequence[str] = ()) -> list[dict[str, Any]]:
-        return await asyncio.to_thread(self._store.query, sql, where.values, raw=raw)
+    async def get_losses(self, *, start_date: datetime | None = None) -> list[Loss]:
+        """Return what was dropped, by stage and reason, the latest first. For operators."""
+        question = _question(GetLosses, start_date=start_date)
+        return cast("list[Loss]", await self._ask(ALL_ORGANIZATIONS, question))
 
+    async def sql(self, text: str) -> Table:
+        """Return what one SELECT finds, at most ``readonly_sql.MAX_ROWS`` rows. For operators.
 
-def _call(row: dict[str, Any]) -> Call:
-    payloads = None
-    if "request_json" in row:
-        payloads = Payloads(*(row.pop(name) for name in Payloads.__struct_fields__))
-    for name in ("is_byok", "is_stream", "is_error"):
-        row[name] = bool(row[name])
-    return Call(**row, payloads=payloads)
+        Raises ValueError for anything but a SELECT over this store.
+        """
+        return await self._source.sql(text)
 
-
-def _usage(row: dict[str, Any], group_by: Sequence[str]) -> Usage:
-    group = {name: str(row.pop(f"group_{name}")) for name in group_by}
-    p50, p95, p99 = (_finite(value) for value in row.pop("latencies"))
-    row["latency_avg_ms"] = _finite(row["latency_avg_ms"])
-    return Usage(group=group, latency_p50_ms=p50, latency_p95_ms=p95, latency_p99_ms=p99, **row)
-
-
-def _finite(value: float) -> float | None:
-    """Return None for the engine's "of no values"."""
-    return None if math.isnan(value) else value
+    async def _ask(self, organization_id: Scope, question: Question) -> object:
+        if isinstance(organization_id, AllOrganizations):
+            return await self._source.answer(None, question)
+        if not isinstance(organization_id, str):  # None must not come to mean every organisation
+            raise TypeError("organization_id is a text, or ALL_ORGANIZATIONS")
+        return await self._source.answer(organization_id, question)
 
 
-def _microseconds(moment: datetime | None) -> int | None:
-    """Return microseconds since 1970; a moment without a zone is taken as UTC's."""
-    if moment is None:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - EPOCH) // timedelta(microseconds=1)
+def _source(url: str, token: str, timeout_seconds: float) -> Source:
+    if token or is_daemon(url):
+        return DaemonAnswers(url, token, timeout_seconds)
+    path = parse_url(url).path
+    if path is not None and not Path(path).is_dir():
+        raise ConfigError(f"there is no store at {path}")
+    return _Threaded(url, timeout_seconds)
 
 
-def _cursor(call: Call) -> str:
-    return f"{_microseconds(call.created_at)}.{call.batch_id}.{call.batch_row}"
-
-
-def _continue_after(where: Where, cursor: str) -> None:
+def _question(kind: type[Q], **values: object) -> Q:
+    """Return a question whose values are of the right types and within their bounds."""
     try:
-        moment, batch, row = cursor.split(".")
-        values = {"after": int(moment), "after_batch": str(UUID(batch)), "after_row": int(row)}
-    except ValueError:
-        raise ValueError("the cursor is none of an earlier page") from None
-    where.add(
-        "(t.created_at, t.batch_id, t.batch_row) <"
-        " (fromUnixTimestamp64Micro({after:Int64}), {after_batch:UUID}, {after_row:UInt32})",
-        **values,
-    )
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None

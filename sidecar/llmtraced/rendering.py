@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmtraced.answers import Call, Usage
+from llmtraced.answers import Call, Loss, Usage
 from llmtraced.conversation import Turn
+from llmtraced.readonly_sql import Table as Rows
+from llmtraced.status import Status
 
 PIPE_WIDTH = 100_000
 """Wider than any row: rich cuts at the width it is given."""
@@ -36,16 +38,23 @@ def console() -> Console:
     return Console(highlight=False, no_color=True, width=PIPE_WIDTH, soft_wrap=True)
 
 
-def json_line(answer: msgspec.Struct) -> str:
+def json_line(answer: object) -> str:
     """Return an answer as one line of JSON. Money is text, so that no reader rounds it."""
-    return msgspec.json.encode(answer).decode()
+    return msgspec.json.encode(answer, enc_hook=str).decode()
 
 
-def calls_table(calls: Iterable[Call]) -> Table:
+def json_text(value: object) -> str:
+    """Return a value of SQL for a cell: what is text without its quotes, null as nothing known."""
+    text = "-" if value is None else json_line(value)
+    return text.strip('"') if not isinstance(value, list | dict) else text
+
+
+def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
     """Return a line for each call."""
     table = _table(
         ("TIME", "ID", "ORG", "AGENT", "PROVIDER", "MODEL"), ("IN", "OUT", "COST $", "MS"), ("OUTCOME",)
     )
+    table.show_header = header
     for call in calls:
         known = call.usage_source != "unknown"
         outcome = call.outcome if not call.is_error else call.error_type or call.outcome
@@ -65,6 +74,72 @@ def calls_table(calls: Iterable[Call]) -> Table:
             Text(_clean(outcome), style="red" if call.is_error else ""),
         )
     return table
+
+
+def errors_table(calls: Iterable[Call]) -> Table:
+    """Return a line for each failed call, with what was said."""
+    table = _table(("TIME", "ID", "ORG", "AGENT", "PROVIDER", "MODEL"), ("STATUS",), ("TYPE", "MESSAGE"))
+    for call in calls:
+        table.add_row(
+            *_texts(_time(call.created_at), call.id, call.organization_id, call.agent_id),
+            *_texts(call.provider, call.model, str(call.status_code or ""), call.error_type or call.outcome),
+            Text(" ".join(_clean(call.error_message).split()) or "-"),
+        )
+    return table
+
+
+def large_table(calls: Iterable[Call]) -> Table:
+    """Return a line for each call, with its sizes."""
+    table = _table(
+        ("TIME", "ID", "ORG", "AGENT", "MODEL"), ("REQUEST BYTES", "RESPONSE BYTES", "IN", "COST $"), ()
+    )
+    for call in calls:
+        table.add_row(
+            *_texts(_time(call.created_at), call.id, call.organization_id, call.agent_id, call.model),
+            _number(call.request_size_bytes),
+            _number(call.response_size_bytes),
+            _number(call.prompt_tokens if call.usage_source != "unknown" else None),
+            _money(call.cost_usd),
+        )
+    return table
+
+
+def losses_table(losses: Iterable[Loss]) -> Table:
+    """Return a line for each stage, reason and service."""
+    table = _table(("LAST", "STAGE", "REASON", "SERVICE"), ("RECORDS", "OF UNKNOWN COUNT"), ())
+    for loss in losses:
+        table.add_row(
+            *_texts(_time(loss.last_at), loss.stage, loss.reason, loss.service),
+            _number(loss.records),
+            _number(loss.of_unknown_count),
+        )
+    return table
+
+
+def rows_table(found: Rows) -> Table:
+    """Return what SQL found."""
+    table = _table(found.columns, (), ())
+    for row in found.rows:
+        table.add_row(*(Text(_clean(value if isinstance(value, str) else json_text(value))) for value in row))
+    return table
+
+
+def status_lines(status: Status) -> list[str]:
+    """Return what a daemon says of itself, a line for each matter."""
+    state = "ready" if status.ready else "not taking records"
+    return [
+        f"daemon    {status.version}, {state}",
+        f"records   {status.received:,} received = {status.stored:,} stored + {status.dead_letters:,} dead letters"
+        f" + {status.lost:,} lost + {status.in_spool:,} in the spool",
+        f"speed     {status.received_per_second:,.1f} received and {status.stored_per_second:,.1f} stored a second,"
+        " over the last minute",
+        f"lag       {status.lag_seconds:,.1f} s since the oldest record that waits was received",
+        f"spool     {status.spool_bytes:,} bytes in {status.spool_segments:,} segments",
+        f"senders   {status.connections:,} connections, {status.sessions:,} sessions,"
+        f" {status.begun_calls:,} calls under way",
+        f"store     {_clean(status.store) or 'takes records'}; {status.inserts_in_flight:,} inserts under way",
+        *([f"trouble   {_clean(status.spool)}"] if status.spool else []),
+    ]
 
 
 def usage_table(usages: Sequence[Usage], group_by: Sequence[str]) -> Table:

@@ -19,16 +19,16 @@ import structlog
 
 from llmtraced import dead_letters
 from llmtraced.admission import Admission
-from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemned
+from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemned, own_lines
 from llmtraced.clock import Clock
-from llmtraced.committer import Committer
+from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.dead_letters import DeadLetter
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
 from llmtraced.rows import COLUMNS
-from llmtraced.spool import Condemned, Segment, Settled, Spool
+from llmtraced.spool import Condemned, Entry, EntryKind, Segment, Settled, Spool
 
 TRACES = "llm_traces"
 LOSSES = "llm_trace_losses"
@@ -53,6 +53,13 @@ class Destination(Protocol):
     def delete_abandoned(self, ids: Sequence[str]) -> None: ...
 
 
+class Doubts(Protocol):
+    """What has to hear of it where the rollup may not have what the table has; blocks as above."""
+
+    def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None: ...
+    def doubt_abandoned(self, ids: Sequence[str]) -> None: ...
+
+
 class Shipper:
     """Takes sealed segments from the spool, some at a time."""
 
@@ -61,6 +68,7 @@ class Shipper:
         spool: Spool,
         committer: Committer,
         store: Destination,
+        rollup: Doubts,
         preparer: Preparer,
         config: Config,
         admission: Admission,
@@ -72,6 +80,7 @@ class Shipper:
         self._spool = spool
         self._committer = committer
         self._store = store
+        self._rollup = rollup
         self._preparer = preparer
         self._config = config
         self._admission = admission
@@ -120,18 +129,30 @@ class Shipper:
                 return segment
         return None
 
-    async def drop_oldest(self) -> Segment | None:
-        """Give up the oldest segment that is not on its way, as a counted loss; return it."""
+    async def drop_oldest(self) -> int | None:
+        """Give up the oldest segment that is not on its way; return how many lines were lost.
+
+        The daemon's own lines in it, such as the report of what was dropped before, go on to the
+        newest segment first. None where there is no such segment.
+        """
         segment = self._next_waiting()
         if segment is None:
             return None
         self._held.add(segment.number)
         try:
-            lost = Settled(segment=segment.number, lost=segment.rows)
-            await self._until_written(lambda: self._spool.settle(lost, self._clock.now_us()))
+            own = await self._in(self._preparing, lambda: list(own_lines(self._spool.read(segment))))
+            for line in own:
+                self._committer.add(Run(Entry(EntryKind.OWN, b"", 0, 1, len(line)), [line]))
+            await self._committer.flush()
+            lost = segment.rows - len(own)
+            given_up = Settled(segment=segment.number, lost=lost, control=len(own))
+            await self._until_written(lambda: self._spool.settle(given_up, self._clock.now_us()))
+        except SpoolBroken as error:
+            self._recurring.warn("the oldest segment cannot be dropped", error=str(error))
+            return None
         finally:
             self._held.discard(segment.number)
-        return segment
+        return lost
 
     async def compress_waiting(self) -> None:
         """While the store is away, make the segments that wait for it smaller, one after the other."""
@@ -219,6 +240,11 @@ class Shipper:
             return await self._patiently(self._preparing, partial(self._encoded_again, batch, rows))
 
         await self._deliver(delivery, TRACES, COLUMNS, blocks, batch)
+        if delivery.found:  # a view behind the table may have failed after the table's commit
+            await self._patiently(
+                self._storing,
+                lambda: self._rollup.doubt_batch(batch.segment.batch, batch.from_us, batch.to_us),
+            )
 
     def _encoded_again(self, batch: Batch, rows: list[int]) -> Sequence[bytes | bytearray]:
         groups = self._spool.read(batch.segment)
@@ -327,6 +353,7 @@ class Shipper:
         """Delete the abandoned rows of calls whose record has come, whichever came first."""
         replaced = await self._committer.on_writer(self._replaced, batch)
         if replaced:
+            await self._patiently(self._storing, lambda: self._rollup.doubt_abandoned(replaced))
             await self._patiently(self._storing, lambda: self._store.delete_abandoned(replaced))
 
     async def _write_letters(self, batch: Batch) -> None:

@@ -6,6 +6,8 @@ restarts, in records and other lines that may still turn out to be records.
 
 from __future__ import annotations
 
+from collections import deque
+
 import msgspec
 
 from llmtraced.spool import Spool
@@ -26,15 +28,45 @@ class Status(msgspec.Struct, kw_only=True):
     """begin, dropped and end lines, the daemon's own, and repeats that were left out."""
     spool_bytes: int
     spool_segments: int
+    waiting_since_us: int
+    """When the oldest line that waits was received, in microseconds since 1970; 0 while none waits."""
     sessions: int
     begun_calls: int
+    received_per_second: float = 0.0
+    stored_per_second: float = 0.0
+    """Over the last minute, or since the start."""
+    lag_seconds: float = 0.0
+    """The age of the oldest line that waits."""
     connections: int
     inserts_in_flight: int
+    queries_in_flight: int = 0
+    """Of readers, under ``/v1``."""
     retries: dict[str, int]
     store: str
     """Empty while the store takes batches; else what is wrong."""
     spool: str
     """Empty while lines can be made durable; else what is wrong."""
+
+
+class Rates:
+    """How fast counters grow. Pure: the caller brings the clock and calls ``note`` about once a second."""
+
+    def __init__(self, span_seconds: float = 60.0) -> None:
+        self._span = span_seconds
+        self._seen: deque[tuple[float, int, int]] = deque()
+
+    def note(self, now: float, received: int, stored: int) -> None:
+        self._seen.append((now, received, stored))
+        while self._seen[0][0] < now - self._span:
+            self._seen.popleft()
+
+    def per_second(self) -> tuple[float, float]:
+        """Return records received and stored each second; 0 before two notes."""
+        if len(self._seen) < 2:
+            return 0.0, 0.0
+        (began, *before), (now, *after) = self._seen[0], self._seen[-1]
+        received, stored = ((b - a) / (now - began) for a, b in zip(before, after, strict=True))
+        return received, stored
 
 
 def counters(spool: Spool) -> dict[str, int]:
@@ -49,6 +81,7 @@ def counters(spool: Spool) -> dict[str, int]:
         "control_lines": snap.control,
         "spool_bytes": spool.size(),
         "spool_segments": len(spool.segments),
+        "waiting_since_us": min((s.first_us for s in spool.segments.values() if s.rows), default=0),
         "sessions": len(snap.sessions),
         "begun_calls": len(snap.begun),
     }

@@ -34,7 +34,7 @@ from urllib3 import exceptions as transport
 
 from llmtraced.errors import BatchRejected, ConfigError, LlmtracedError, OutcomeUnknown, StoreBusy
 from llmtraced.store_errors import meaning
-from llmtraced.store_url import Target, locked_by, parse_url
+from llmtraced.store_url import Target, locked_by, parse_url, with_settings
 
 # The driver warns of every failed request, in its own words, besides raising; one report is enough.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -56,6 +56,8 @@ INSERT_SETTINGS: Mapping[str, Any] = {
     "insert_deduplicate": 1,
     # A view's target then drops the repeat of a block that its source drops.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # A view's part may come after the table's by no more than that; rebuilding waits for longer.
+    "max_execution_time": 600,
     # One insert stays one block, and so one part in each partition and one commit.
     "max_insert_block_size": 1 << 30,
     "min_insert_block_size_rows": 1 << 30,
@@ -73,13 +75,16 @@ TRANSPORT_SETTINGS = {"wait_end_of_query"}
 class Store:
     """One ClickHouse database. Safe to share between threads."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = 60.0) -> None:
+    def __init__(
+        self, url: str, *, timeout_seconds: float = 60.0, settings: Mapping[str, Any] | None = None
+    ) -> None:
         """Remember where the store is; nothing is opened before the first call.
 
-        ``timeout_seconds`` is how long a server may keep a call waiting between two bytes. Raises
-        ConfigError for a URL that no store can have.
+        ``timeout_seconds`` is how long a server may keep a call waiting between two bytes;
+        ``settings`` of ClickHouse go with every statement, beside those of the URL, which they
+        override. Raises ConfigError for a URL that no store can have.
         """
-        self._target = parse_url(url)
+        self._target = with_settings(parse_url(url), settings or {})
         self._timeout = max(1, math.ceil(timeout_seconds))
         self._idle: deque[Client] = deque()
         self._types: dict[str, dict[str, str]] = {}
@@ -114,10 +119,19 @@ class Store:
             ):
                 client.command(statement, use_database=False)
 
-    def run(self, statement: str) -> None:
-        """Run a statement that returns nothing: DDL."""
+    def run(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Run a statement that returns nothing: DDL, or one that moves rows within the store.
+
+        Settings that the server does not know are left out.
+        """
         with self._client() as client:
-            client.command(statement)
+            known = {k: v for k, v in (settings or {}).items() if k in client.server_settings}
+            client.command(statement, parameters=dict(parameters or {}), settings=known)
         self._types.clear()
 
     def query(
@@ -136,6 +150,17 @@ class Store:
                 tz_mode="aware",
             )
             return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+    def table(self, sql: str) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        """Return names and rows of a query whose columns may share a name."""
+        with self._client() as client:
+            result = client.query(sql, tz_mode="aware")
+            return result.column_names, result.result_rows
+
+    def explain(self, sql: str) -> list[str]:
+        """Return the lines of an EXPLAIN, whose FORMAT clause would be the explained statement's."""
+        with self._client() as client:
+            return client.raw_query(f"EXPLAIN {sql}", fmt="TabSeparated").decode().splitlines()
 
     def columns(self, table: str) -> dict[str, str]:
         """Return the table's columns and their types, in order; empty where there is no table."""
@@ -313,7 +338,9 @@ def _translate(address: str, error: Exception) -> LlmtracedError:
     """Return what an exception of the driver means for the batch that was under way."""
     chain = list(_causes(error))
     kinds = tuple(type(cause) for cause in chain)
-    text = f"{address}: {chain[-1]}"
+    # The driver's libraries also handle errors of their own in passing, which are in the chain too.
+    said = [cause for cause in chain if isinstance(cause, ClickHouseError | transport.HTTPError | OSError)]
+    text = f"{address}: {said[-1]}"
     if any(issubclass(kind, NEVER_SENT) for kind in kinds):
         return StoreBusy("unreachable", text)
     if any(issubclass(kind, transport.TimeoutError) for kind in kinds):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -75,6 +76,13 @@ def parse_url(url: str) -> Target:
         options=options,
         settings=settings,
     )
+
+
+def with_settings(target: Target, settings: Mapping[str, object]) -> Target:
+    """Return the target with further settings for every statement, which come after the URL's."""
+    kept = {name: value for name, value in target.settings.items() if name not in settings}
+    added = {name: str(value) for name, value in settings.items()}
+    return msgspec.structs.replace(target, settings={**kept, **added})
 
 
 def _embedded(host: str, path: str, settings: dict[str, str]) -> Target:

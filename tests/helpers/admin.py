@@ -21,9 +21,18 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def get(path: Path, target: str) -> tuple[int, str]:
     """Return status and text of one GET."""
+    return _request(path, "GET", target)
+
+
+def post(path: Path, target: str, body: str) -> tuple[int, str]:
+    """Return status and text of one POST."""
+    return _request(path, "POST", target, body)
+
+
+def _request(path: Path, method: str, target: str, body: str | None = None) -> tuple[int, str]:
     connection = _UnixConnection(path)
     try:
-        connection.request("GET", target)
+        connection.request(method, target, body)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:

@@ -42,6 +42,14 @@ def read_exchange(exchange: Exchange) -> Facts:
         return Facts()
 
 
+def read_usage(usage_json: bytes) -> Facts:
+    """Return what a stored ``usage_json`` says, without the exchange that it came from. Never raises."""
+    try:
+        return _usage_facts(usage_json)
+    except Exception:  # noqa: BLE001 - as above: what cannot be read is unknown
+        return Facts()
+
+
 def read_unguarded(exchange: Exchange) -> Facts:
     """Return the same without the guard, so that a test sees what it would hide."""
     response = exchange.response

@@ -36,7 +36,7 @@ TEXT = "".join(WORDS)
 @pytest.mark.parametrize("kind", STREAMS)
 def test_every_kind_says_all_its_words_and_its_usage(kind: str) -> None:
     facts = stream(STREAMS[kind])
-    assert TEXT in facts.response.decode()
+    assert TEXT in json.dumps(json.loads(facts.response), ensure_ascii=False)
     assert (facts.prompt_tokens or 0) >= 10
     assert (facts.usage_source, facts.is_stream, facts.stream_complete) == ("reported", True, True)
     assert facts.finish_reason in ("stop", "STOP", "end_turn", "completed", "COMPLETE", "tool_calls")

@@ -1,0 +1,104 @@
+"""How long people wait for answers, and how that grows with the table.
+
+Fills an embedded store with generated calls, to 1 and then to 10 million, and prints for each question
+the median of seven warm runs by way of the reader, rows and types included, and how much it grew.
+Usage is asked twice: as it is answered, and from the rows alone, which is what the rollup saves.
+
+``python bench/read.py [millions ...]``; 1 and 10 take some minutes and 2 GB under the temporary
+folder, which are removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from llmtraced import demo, migrations
+from llmtraced.reader import LLMTraceReader
+from llmtraced.store import Store
+
+ORG = "org-00"
+RUNS = 7
+TARGET_MS = 200.0
+
+Question = Callable[[], Awaitable[object]]
+
+
+def grow(url: str, rows: int, seed: int) -> None:
+    """Add rows to the store, over the last thirty days."""
+    store = Store(url, timeout_seconds=600)
+    migrations.apply(store, migrations.Layout(ttl_days=90))
+    began = time.perf_counter()
+    traffic = demo.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
+    for _ in demo.fill(store, traffic):
+        pass
+    seconds = time.perf_counter() - began
+    size = store.query("SELECT sum(bytes_on_disk) / 1e6 AS mb FROM system.parts WHERE active")[0]["mb"]
+    print(f"{rows:,} rows more in {seconds:.0f} s ({rows / seconds:,.0f} a second); {size:,.0f} MB in all")
+    store.close()
+
+
+async def questions(reader: LLMTraceReader) -> dict[str, Question]:
+    """Return what is asked, with identifiers that are somewhere in the middle of the table."""
+    now = datetime.now(UTC)
+    month, middle = now - timedelta(days=30), now - timedelta(days=15)
+    page = await reader.list_calls(ORG, end_date=middle, limit=1)
+    call = page.calls[0]
+    return {
+        "usage by model, 30 days": lambda: reader.get_usage_stats(ORG, group_by=["model"], start_date=month),
+        "  from the rows alone": lambda: reader.get_usage_stats(
+            ORG, group_by=["model", "outcome"], start_date=month
+        ),
+        "usage by day and model, all": lambda: reader.get_usage_stats(ORG, group_by=["day", "model"]),
+        "one agent's last 100 calls": lambda: reader.list_by_agent(ORG, call.agent_id, limit=100),
+        "the same, of a rare agent": lambda: reader.list_by_agent("org-49", "org-49-agent-19", limit=100),
+        "one organisation's last 100": lambda: reader.list_calls(ORG, limit=100),
+        "the last 100 errors": lambda: reader.list_calls(ORG, limit=100, is_error=True),
+        "one call by id": lambda: reader.get_by_id(ORG, call.id),
+        "  with its payloads": lambda: reader.get_by_id(ORG, call.id, payloads=True),
+        "one call by step": lambda: reader.get_by_step_id(ORG, call.step_id),
+        "the 100 largest": lambda: reader.find_large_requests(ORG),
+    }
+
+
+async def measured(url: str) -> dict[str, float]:
+    """Return the median of each question's warm runs, in milliseconds."""
+    found = {}
+    async with LLMTraceReader(url) as reader:
+        for name, ask in (await questions(reader)).items():
+            await ask()
+            times = []
+            for _ in range(RUNS):
+                began = time.perf_counter()
+                await ask()
+                times.append((time.perf_counter() - began) * 1000)
+            found[name] = statistics.median(times)
+    return found
+
+
+def main() -> None:
+    millions = [float(text) for text in sys.argv[1:]] or [1.0, 10.0]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="llmtrace-bench-") as folder:
+        url = f"chdb://{folder}/clickhouse"
+        there = 0
+        for number, size in enumerate(millions):
+            rows = int(size * 1e6)
+            grow(url, rows - there, seed=number)
+            there = rows
+            results.append(asyncio.run(measured(url)))
+    heads = "".join(f"{size:>10g} M" for size in millions)
+    print(f"{'median ms, warm':32}{heads}{'growth':>10}")
+    for name in results[0]:
+        row = [result[name] for result in results]
+        mark = "" if row[-1] <= TARGET_MS else f"  over {TARGET_MS:g}"
+        print(f"{name:32}{''.join(f'{ms:12.1f}' for ms in row)}{row[-1] / row[0]:9.1f}x{mark}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Questions put to a store. Blocking; for threads.
+
+Invariants:
+- Every statement begins with the organisation's condition; None alone leaves it out.
+- Payloads are fetched only where they are asked for.
+- Usage is right whatever state the rollup is in: hours in doubt, and stores without a rollup, are
+  answered from the rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, cast
+from uuid import UUID
+
+from llmtraced.answers import Call, Loss, Page, Payloads, Usage
+from llmtraced.errors import StoreBusy
+from llmtraced.questions import (
+    FindLarge,
+    GetCall,
+    GetLosses,
+    GetStep,
+    GetUsage,
+    ListCalls,
+    Question,
+)
+from llmtraced.store import Store
+from llmtraced.summing import Plan, plan, usage_sql
+from llmtraced.where import Where, microseconds
+
+COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if name != "payloads")
+NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
+STEP_CALLS: Final = 1000
+"""Calls of one step that are returned: a step is one call and its retries."""
+
+
+class StoreAnswers:
+    """Answers from one store. Raises StoreBusy where it is away or refuses."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._answers: Mapping[type[Question], Callable[[str | None, Any], object]] = {
+            GetCall: self._call,
+            GetStep: self._step,
+            ListCalls: self._list,
+            FindLarge: self._large,
+            GetUsage: self._usage,
+            GetLosses: self._losses,
+        }
+
+    def answer(self, organization_id: str | None, question: Question) -> object:
+        """Return the answer within one organisation; None is every one. Raises ValueError for a wrong cursor."""
+        return self._answers[type(question)](organization_id, question)
+
+    def _call(self, organization_id: str | None, question: GetCall) -> Call | None:
+        where = Where(organization_id)
+        where.equal("id", question.id.removeprefix("provider_trace-"))
+        calls = self._calls(where, "t.ingested_at DESC", 1, payloads=question.payloads)
+        return calls[0] if calls else None
+
+    def _step(self, organization_id: str | None, question: GetStep) -> list[Call]:
+        where = Where(organization_id)
+        where.equal("step_id", question.step_id)
+        order = "t.created_at, t.batch_id, t.batch_row"
+        return self._calls(where, order, STEP_CALLS, payloads=question.payloads)
+
+    def _list(self, organization_id: str | None, question: ListCalls) -> Page:
+        where = Where(organization_id)
+        where.narrow(question)
+        where.between(question.start_date, question.end_date)
+        where.equal("run_id", question.run_id)
+        where.equal("trace_id", question.trace_id)
+        where.add("t.is_error = {is_error:UInt8}", is_error=_flag(question.is_error))
+        where.add(
+            "t.ingested_at > fromUnixTimestamp64Micro({received:Int64})",
+            received=microseconds(question.received_after),
+        )
+        if question.cursor is not None:
+            _continue_after(where, question.cursor)
+        limit = question.limit
+        # Sorted by time alone, the engine reads backwards and stops early; the ties are put in order after.
+        where.conditions.append(
+            "t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
+            f" WHERE {where} ORDER BY t.created_at DESC LIMIT {{limit:UInt32}}))"
+        )
+        calls = self._calls(where, NEWEST_FIRST, limit + 1)
+        return Page(calls[:limit], _cursor(calls[limit - 1]) if len(calls) > limit else None)
+
+    def _large(self, organization_id: str | None, question: FindLarge) -> list[Call]:
+        where = Where(organization_id)
+        where.narrow(question)
+        where.between(question.start_date, question.end_date)
+        where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
+        return self._calls(where, f"t.request_size_bytes DESC, {NEWEST_FIRST}", question.limit)
+
+    def _usage(self, organization_id: str | None, question: GetUsage) -> list[Usage]:
+        try:
+            rows = self._usage_rows(organization_id, question, plan(question, self._doubted()))
+        except StoreBusy as error:
+            if error.kind != "missing_table":
+                raise
+            rows = self._usage_rows(organization_id, question, plan_without_rollup(question))
+        return [_usage(row, question.group_by) for row in rows]
+
+    def _usage_rows(
+        self, organization_id: str | None, question: GetUsage, chosen: Plan
+    ) -> list[dict[str, Any]]:
+        where = Where(organization_id)
+        where.narrow(question)
+        return self._store.query(usage_sql(question, where, chosen), where.values)
+
+    def _doubted(self) -> list[int]:
+        rows = self._store.query("SELECT DISTINCT toUnixTimestamp(hour) AS first FROM llm_usage_doubts")
+        return [row["first"] for row in rows]
+
+    def _losses(self, organization_id: str | None, question: GetLosses) -> list[Loss]:
+        if organization_id is not None:
+            raise ValueError("losses belong to no organisation; they are for operators")
+        where = Where(None)
+        where.add("t.at >= fromUnixTimestamp64Micro({start:Int64})", start=microseconds(question.start_date))
+        rows = self._store.query(
+            "SELECT t.stage AS stage, t.reason AS reason, t.service AS service, ifNull(sum(t.count), 0) AS records,"  # noqa: S608 - fixed fragments, values are bound
+            " countIf(t.count IS NULL) AS of_unknown_count, max(t.at) AS last_at"
+            f" FROM llm_trace_losses AS t WHERE {where} GROUP BY stage, reason, service ORDER BY last_at DESC",
+            where.values,
+        )
+        return [Loss(**row) for row in rows]
+
+    def _calls(self, where: Where, order: str, limit: int, *, payloads: bool = False) -> list[Call]:
+        names = Payloads.__struct_fields__ if payloads else ()
+        columns = ", ".join(f"t.{name} AS {name}" for name in (*COLUMNS, *names))
+        rows = self._store.query(
+            f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments, values are bound
+            {**where.values, "limit": limit},
+            raw=names,
+        )
+        return [_call(row) for row in rows]
+
+
+def plan_without_rollup(question: GetUsage) -> Plan:
+    """Return the plan for a store that has no rollup."""
+    whole = plan(question, ())
+    spans = [*whole.rollup, *whole.rows]
+    return Plan([], [(min(start for start, _ in spans), max(end for _, end in spans))] if spans else [])
+
+
+def _call(row: dict[str, Any]) -> Call:
+    payloads = None
+    if "request_json" in row:
+        payloads = Payloads(*(row.pop(name) for name in Payloads.__struct_fields__))
+    for name in ("is_byok", "is_stream", "is_error"):
+        row[name] = bool(row[name])
+    return Call(**row, payloads=payloads)
+
+
+def _usage(row: dict[str, Any], group_by: Sequence[str]) -> Usage:
+    group = {name: str(row.pop(f"group_{name}")) for name in group_by}
+    p50, p95, p99 = (_finite(value) for value in row.pop("latencies"))
+    known, total = row.pop("latency_known"), row.pop("latency_ms_sum")
+    average = total / known if known else None
+    row["cost_usd"] = row["cost_usd"] or Decimal(0)  # the engine's zero would be written 0E-9
+    return Usage(
+        group=group,
+        latency_avg_ms=average,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        latency_p99_ms=p99,
+        **row,
+    )
+
+
+def _finite(value: float) -> float | None:
+    """Return None for the engine's "of no values"."""
+    return None if math.isnan(value) else value
+
+
+def _flag(value: bool | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _cursor(call: Call) -> str:
+    return f"{cast('int', microseconds(call.created_at))}.{call.batch_id}.{call.batch_row}"
+
+
+def _continue_after(where: Where, cursor: str) -> None:
+    try:
+        moment, batch, row = cursor.split(".")
+        after, after_batch, after_row = int(moment), str(UUID(batch)), int(row)
+    except ValueError:
+        raise ValueError("the cursor is none of an earlier page") from None
+    if abs(after) >= 1 << 63 or not 0 <= after_row < 1 << 32:
+        raise ValueError("the cursor is none of an earlier page")
+    where.add("t.created_at <= fromUnixTimestamp64Micro({after:Int64})", after=after)  # which the index knows
+    where.add(
+        "(t.created_at, t.batch_id, t.batch_row) <"
+        " (fromUnixTimestamp64Micro({after:Int64}), {after_batch:UUID}, {after_row:UInt32})",
+        after=after,
+        after_batch=after_batch,
+        after_row=after_row,
+    )

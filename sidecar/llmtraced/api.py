@@ -1,0 +1,186 @@
+"""``/v1``: the reader's answers as JSON, on the daemon's admin address.
+
+Invariants:
+- A query never touches the record path: it runs in a thread of its own, on a connection of its
+  own, and what is more than QUERIES at a time waits, or is turned away.
+- On a Unix socket, whoever may open it is an operator; on TCP nobody is anybody without a token.
+- What goes wrong is a problem object (RFC 9457), and says nothing of the store's address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from llmtraced.answering import StoreAnswers
+from llmtraced.endpoints import ENDPOINTS, Endpoint, Problem
+from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
+from llmtraced.openapi import description
+from llmtraced.questions import from_text
+from llmtraced.readonly_sql import ReadOnlySql
+from llmtraced.status import Status
+from llmtraced.store import Store
+from llmtraced.tokens import OPERATOR, Access, Forbidden, Tokens, whose
+
+QUERIES: Final = 4
+"""Queries at a time."""
+
+WAITING: Final = 32
+"""Queries that may wait for their turn; further ones are told to come again."""
+
+SQL_BYTES: Final = 1 << 18
+LIMITS: Final = {"max_execution_time": 60, "max_threads": 2}
+
+log = structlog.get_logger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Unknown(Exception):
+    """Nobody is known by the token that was given, or none was."""
+
+
+class Overloaded(Exception):
+    """Too many queries wait already."""
+
+
+class Api:
+    """The addresses under ``/v1``, over one store."""
+
+    def __init__(self, url: str, status: Callable[[], Awaitable[Status]], tokens: Tokens | None) -> None:
+        """``tokens`` None lets everybody in who can connect. Nothing is opened before the first query."""
+        self._mark = f"llmtraced-{uuid.uuid4()}"
+        self._store = Store(url, settings={**LIMITS, "log_comment": self._mark})
+        self._answers = StoreAnswers(self._store)
+        self._sql = ReadOnlySql(url, self._mark)
+        self._status = status
+        self._tokens = tokens
+        self._threads = ThreadPoolExecutor(QUERIES, thread_name_prefix="query")
+        self.in_flight = 0
+        """Queries that run or wait."""
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the addresses, and what makes problem objects of their errors."""
+        app.middlewares.append(_problems)
+        for endpoint in ENDPOINTS:
+            app.router.add_get(endpoint.path, partial(self._answer, endpoint))
+        app.router.add_post("/v1/sql", self._run_sql)
+        app.router.add_get("/v1/status", self._show_status)
+        app.router.add_get("/v1/openapi.json", self._describe)
+
+    def close(self) -> None:
+        """End the queries that are under way, and let go of threads and connections. Blocking."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self.in_flight:
+            with contextlib.suppress(LlmtracedError):  # the process would have waited for them to end
+                self._store.run(
+                    "KILL QUERY WHERE Settings['log_comment'] = {mark:String}", {"mark": self._mark}
+                )
+        self._store.close()
+        self._sql.close()
+
+    async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.Response:
+        access = self._access(request)
+        given = _parameters(request)
+        every = given.pop("all_organizations", "false")
+        if every not in ("true", "false"):
+            raise ValueError("all_organizations is true or false")
+        organization = whose(access, given.pop("organization_id", None), every == "true")
+        question = from_text(endpoint.question, given)
+        body = await self._in_thread(lambda: _encoded(self._answers.answer(organization, question)))
+        if body == b"null":
+            raise web.HTTPNotFound(text="there is none")
+        return _json(body)
+
+    async def _run_sql(self, request: web.Request) -> web.Response:
+        self._operator(request)
+        text = await request.content.read(SQL_BYTES + 1)
+        if len(text) > SQL_BYTES:
+            raise ValueError(f"a statement has at most {SQL_BYTES} bytes")
+        return _json(await self._in_thread(lambda: _encoded(self._sql.run(text.decode()))))
+
+    async def _show_status(self, request: web.Request) -> web.Response:
+        self._operator(request)
+        return _json(_encoded(await self._status()))
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        self._access(request)
+        return _json(msgspec.json.encode(description()))
+
+    def _access(self, request: web.Request) -> Access:
+        if self._tokens is None:
+            return OPERATOR
+        found = self._tokens.access(request.headers.get("Authorization", ""))
+        if found is None:
+            raise Unknown("a bearer token is needed here, and known ones are in admin_tokens_file")
+        return found
+
+    def _operator(self, request: web.Request) -> None:
+        if not self._access(request).operator:
+            raise Forbidden("this is for operators")
+
+    async def _in_thread(self, action: Callable[[], bytes]) -> bytes:
+        if self.in_flight >= QUERIES + WAITING:
+            raise Overloaded("too many queries are waiting")
+        self.in_flight += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, action)
+        finally:
+            self.in_flight -= 1
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what goes wrong under ``/v1`` with a problem object."""
+    if not request.path.startswith("/v1"):
+        return await handler(request)
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _problem(error.status, error.text or error.reason)
+    except Unknown as error:
+        return _problem(401, str(error), {"WWW-Authenticate": "Bearer"})
+    except Forbidden as error:
+        return _problem(403, str(error))
+    except ValueError as error:
+        return _problem(400, str(error))
+    except Overloaded as error:
+        return _problem(503, str(error), {"Retry-After": "1"})
+    except StoreBusy as error:
+        return _problem(503, f"the store is away or refuses: {error.kind}")
+    except ConfigError as error:
+        log.error("a question could not be put", error=str(error))
+        return _problem(500, "the daemon's log says more")
+    except Exception as error:  # the outer edge: a fault in one answer is not to close the connection
+        log.error("a question failed", path=request.path, exc_info=error)
+        return _problem(500, "the daemon's log says more")
+
+
+def _parameters(request: web.Request) -> dict[str, str]:
+    """Return the parameters; one that is given twice is refused, since each end might take another."""
+    given = dict(request.query)
+    if len(given) != len(request.query):
+        raise ValueError("a parameter is given twice")
+    return given
+
+
+def _encoded(answer: Any) -> bytes:
+    return msgspec.json.encode(answer, enc_hook=str)
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = msgspec.json.encode(Problem(HTTPStatus(status).phrase, status, detail))
+    return web.Response(status=status, body=body, content_type="application/problem+json", headers=headers)

@@ -1,0 +1,168 @@
+"""What can be asked of the rows: one type for a method of the reader, an address of ``/v1``, a client.
+
+Invariants:
+- The fields are an endpoint's parameters, by name and meaning, so that code, HTTP and the OpenAPI
+  description cannot differ.
+- A question says nothing of whose rows are meant. The organisation comes beside it, from a caller's
+  argument or a token's scope, and None (every organisation) is never read from text.
+- Text is taken as it is: no word of a caller, such as ``null``, stands for "not narrowed".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+MAX_LIMIT: Final = 10_000
+"""Calls in one answer; more come by cursor."""
+
+GROUPS: Final = {
+    "organization": "t.organization_id",
+    "project": "t.project_id",
+    "agent": "t.agent_id",
+    "user": "t.user_id",
+    "service": "t.service",
+    "provider": "t.provider",
+    "model": "t.model",
+    "call_type": "t.call_type",
+    "outcome": "t.outcome",
+    "plan": "t.billing_plan_type",
+    "customer": "t.billing_customer_id",
+    "day": "toString(toDate(MOMENT))",
+    "hour": "formatDateTime(MOMENT, '%Y-%m-%d %H:00', 'UTC')",
+}
+"""What usage can be split by, and the expression that does it; MOMENT is the table's column of time, in UTC."""
+
+
+def _is(description: str, **bounds: Any) -> Meta:
+    return Meta(description=description, **bounds)
+
+
+Limit = Annotated[int, _is("How many at most.", ge=1, le=MAX_LIMIT)]
+Q = TypeVar("Q", bound="Question")
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base. What is None does not narrow."""
+
+
+class Narrowed(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Questions over many calls. Times are UTC where they have no zone."""
+
+    start_date: Annotated[datetime | None, _is("Calls that started then or later.")] = None
+    end_date: Annotated[datetime | None, _is("Calls that started before.")] = None
+    project_id: Annotated[str | None, _is("One project's.")] = None
+    agent_id: Annotated[str | None, _is("One agent's.")] = None
+    user_id: Annotated[str | None, _is("One user's.")] = None
+    service: Annotated[str | None, _is("Those that one service sent.")] = None
+    provider: Annotated[str | None, _is("To one provider.")] = None
+    model: Annotated[str | None, _is("To one model.")] = None
+    call_type: Annotated[str | None, _is("Of one type, such as `agent_step`.")] = None
+    outcome: Annotated[str | None, _is("`ok`, `error`, `cancelled` or `abandoned`.")] = None
+    billing_plan_type: Annotated[str | None, _is("On one billing plan.")] = None
+    billing_customer_id: Annotated[str | None, _is("Billed to one customer.")] = None
+
+
+NARROWING: Final = tuple(name for name in Narrowed.__struct_fields__ if not name.endswith("_date"))
+"""Columns that a question can narrow to one value."""
+
+
+class GetCall(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The call with an id, the one received last where lines share it."""
+
+    id: Annotated[str, _is("With or without the prefix `provider_trace-`.")]
+    payloads: Annotated[bool, _is("With request, response and configuration, in base64.")] = False
+
+
+class GetStep(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The calls of one step, oldest first: one, and a further one for each retry."""
+
+    step_id: Annotated[str, _is("As it was recorded.")]
+    payloads: Annotated[bool, _is("As above.")] = False
+
+
+class ListCalls(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Calls, newest first, a page at a time."""
+
+    run_id: Annotated[str | None, _is("Of one run.")] = None
+    trace_id: Annotated[str | None, _is("Of one trace.")] = None
+    is_error: Annotated[bool | None, _is("Only those that failed, or only those that did not.")] = None
+    received_after: Annotated[datetime | None, _is("Only those that the daemon received later.")] = None
+    limit: Limit = 100
+    cursor: Annotated[str | None, _is("Where an earlier page ended.")] = None
+
+
+class FindLarge(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The calls with the largest requests, largest first."""
+
+    min_size_bytes: Annotated[int, _is("Smaller requests are left out.", ge=0, le=2**63 - 1)] = 1_000_000
+    limit: Limit = 100
+
+
+class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was used, a group each, the most expensive first."""
+
+    group_by: Annotated[tuple[str, ...], _is(f"Any of {', '.join(GROUPS)}; none makes one group of all.")] = (
+        "model",
+    )
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.group_by if name not in GROUPS]
+        if unknown:
+            raise ValueError(f"cannot group by {', '.join(unknown)}; there are {', '.join(GROUPS)}")
+
+
+class GetLosses(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was dropped, by stage and reason. For operators: a loss belongs to no organisation."""
+
+    start_date: Annotated[datetime | None, _is("Losses from then on.")] = None
+
+
+def from_text(kind: type[Q], given: Mapping[str, str]) -> Q:
+    """Return the question that parameters of an address make. Raises ValueError, naming the parameter."""
+    types = fields(kind)
+    unknown = [name for name in given if name not in types]
+    if unknown:
+        raise ValueError(f"there is no parameter `{unknown[0]}`; there are {', '.join(types)}")
+    try:
+        return msgspec.convert({name: _value(name, text, types[name]) for name, text in given.items()}, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+def to_text(question: Question) -> dict[str, str]:
+    """Return the parameters that ``from_text`` makes the question of."""
+    found = {}
+    for name in question.__struct_fields__:
+        value = getattr(question, name)
+        if isinstance(value, tuple):
+            found[name] = ",".join(value)
+        elif isinstance(value, datetime):
+            found[name] = value.isoformat()
+        elif isinstance(value, bool):
+            found[name] = str(value).lower()
+        elif value is not None:
+            found[name] = str(value)
+    return found
+
+
+@cache
+def fields(kind: type[Question]) -> dict[str, Any]:
+    """Return the names and types of a question's fields, without their descriptions."""
+    return get_type_hints(kind)
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    if kind in (str, str | None):
+        return text
+    if kind == tuple[str, ...]:
+        return [part for part in text.split(",") if part]
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"`{name}`: {error}") from None

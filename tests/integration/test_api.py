@@ -1,0 +1,343 @@
+"""``/v1``: who is let in, what is refused, and that it holds up nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtrace import TraceClient
+from llmtraced import migrations
+from llmtraced.readonly_sql import ReadOnlySql
+from llmtraced.store import Store
+from tests.helpers import admin
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.engine import Engine, external_server, fresh_database
+from tests.helpers.exchanges import line, openai_chat
+from tests.helpers.places import Places, http, places
+from tests.helpers.store_rows import add_traces
+from tests.helpers.waiting import until
+
+SECRET = "a secret that lies in a file of the host"
+SLOW = "SELECT max(cityHash64(number)) FROM numbers(1000000000000)"
+"""Some hours of computing: it ends when somebody ends it."""
+
+
+@pytest.fixture(scope="module")
+def there(_shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    rows = [{"id": f"{org}-1", "organization_id": org} for org in ("a", "b")]
+    address = external_server() or _shared_engine.address
+    with fresh_database(address) as url, places(url, tmp_path_factory.mktemp("p"), rows) as found:
+        yield found
+
+
+# Who is let in.
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_health_is_open_to_everybody(there: Places, path: str) -> None:
+    assert (await http(there.tcp, path))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/calls?organization_id=a", "/v1/status", "/v1/openapi.json", "/v1/call?id=a-1", "/v1/losses"]
+)
+async def test_on_tcp_nobody_is_let_in_without_a_token(there: Places, path: str) -> None:
+    for token in ("", "wrong", there.only_a[:-1], "Bearer"):
+        status, kind, said = await http(there.tcp, path, token=token)
+        assert (status, kind, said["status"]) == (401, "application/problem+json", 401)
+
+
+async def test_a_token_for_an_organisation_sees_that_one_and_nothing_of_the_daemon(there: Places) -> None:
+    async def status(path: str, **more: Any) -> int:
+        return (await http(there.tcp, path, token=there.only_a, **more))[0]
+
+    code, _, page = await http(there.tcp, "/v1/calls", token=there.only_a)
+    assert (code, [call["id"] for call in page["calls"]]) == (200, ["a-1"])
+    assert await status("/v1/call?id=a-1&organization_id=a") == 200
+    assert await status("/v1/call?id=b-1") == 404
+    assert await status("/v1/call?id=b-1&organization_id=b") == 403
+    assert await status("/v1/calls?organization_id=") == 403
+    assert await status("/v1/calls?all_organizations=true") == 403
+    assert await status("/v1/calls?all_organizations=TRUE") == 400
+    assert await status("/v1/calls?organization_id=a&organization_id=b") == 400
+    assert await status("/v1/losses") == 400
+    assert await status("/v1/status") == 403
+    assert await status("/v1/sql", method="POST", data="SELECT 1") == 403
+    assert await status("/v1/openapi.json") == 200
+
+
+async def test_an_operator_says_whose_rows_are_meant(there: Places) -> None:
+    code, _, said = await http(there.tcp, "/v1/calls", token=there.operator)
+    assert (code, said["detail"][:26]) == (400, "organization_id is missing")
+    code, _, page = await http(there.tcp, "/v1/calls?all_organizations=true", token=there.operator)
+    assert (code, len(page["calls"])) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/nothing", 404),
+        ("/v1/calls?organization_id=a&limit=0", 400),
+        ("/v1/calls?organization_id=a&colour=red", 400),
+        ("/v1/calls?organization_id=a&cursor=1", 400),
+        ("/v1/usage?organization_id=a&group_by=colour", 400),
+        ("/v1/call?organization_id=a", 400),
+        ("/v1/call?organization_id=a&id=nobody", 404),
+    ],
+)
+async def test_what_goes_wrong_is_a_problem_object(there: Places, path: str, code: int) -> None:
+    status, kind, said = await http(there.tcp, path, token=there.operator)
+
+    assert (status, kind, said["status"]) == (code, "application/problem+json", code)
+    assert said["title"]
+    assert said["detail"]
+
+
+async def test_money_is_text_and_times_are_utc(there: Places) -> None:
+    _, _, usage = await http(there.tcp, "/v1/usage?organization_id=a", token=there.operator)
+    _, _, page = await http(there.tcp, "/v1/calls?organization_id=a", token=there.operator)
+
+    assert usage[0]["cost_usd"] == "0"
+    assert page["calls"][0]["created_at"].endswith("Z")
+
+
+def test_status_tells_speed_and_lag(tmp_path: Path, engine: Engine, server_url: str) -> None:
+    store = Store(server_url)
+    migrations.apply(store, migrations.Layout())
+    store.close()
+    with RunningDaemon(tmp_path, url=server_url) as daemon:
+        engine.fault("stall", only="INSERT INTO llm_traces ")
+        daemon.send_one_way(b"".join(line(f"c-{n}", n) for n in range(50)))
+        socket = daemon.folder / "admin.sock"
+        until(lambda: admin.status(socket)["lag_seconds"] > 0)
+        until(lambda: admin.status(socket)["received_per_second"] > 0)
+        engine.release()
+        until(lambda: not admin.status(socket)["in_spool"])
+        assert admin.status(socket)["lag_seconds"] == 0
+        until(lambda: admin.status(socket)["stored_per_second"] > 0)
+
+
+# SQL of operators.
+
+HARMLESS = [
+    "SELECT 1",
+    "select id from llm_traces order by created_at desc limit 3;",
+    "SELECT model, count(), quantile(0.5)(latency_ms), sumIf(total_tokens, is_error = 1) FROM llm_traces"
+    " WHERE created_at > now() - INTERVAL 1 DAY GROUP BY model ORDER BY 2 DESC",
+    "WITH x AS (SELECT 1 AS a) SELECT a, toStartOfHour(now()), JSONExtractString('{\"a\":\"b\"}', 'a'),"
+    " arrayMap(v -> v * 2, [1, 2]), CASE WHEN a = 1 THEN 'x' ELSE 'y' END, a::String, sum(a) OVER (PARTITION BY a) FROM x",
+    "SELECT * EXCEPT request_json FROM llm_traces",
+    "SELECT l.reason FROM llm_traces AS t LEFT JOIN llm_trace_losses AS l ON l.batch_id = t.batch_id",
+    "SELECT 'a;b', ')', '-- x', '/*' /* ; ) */ -- ; DROP TABLE llm_traces",
+    "(SELECT 1) UNION ALL (SELECT 2)",
+    "SELECT name FROM system.tables UNION ALL SELECT name FROM system.columns",
+    "SELECT number FROM numbers(3)",
+    "SELECT uniqExact(id), quantilesBFloat16Merge(0.5, 0.95, 0.99)(latency_quantiles) FROM llm_traces, llm_usage_hourly",
+]
+
+HOSTILE = [
+    "SELECT * FROM file('{file}', 'LineAsString')",
+    "SELECT file('{file}')",
+    "SELECT FILE('{file}')",
+    "SELECT `file`('{file}')",
+    "SELECT (SELECT file('{file}'))",
+    "SELECT arrayMap(x -> file('{file}'), [1])",
+    "WITH file('{file}') AS x SELECT x",
+    "SELECT 1 FROM llm_traces WHERE file('{file}') != ''",
+    "SELECT 1 ORDER BY file('{file}')",
+    "SELECT * FROM '{file}'",
+    "SELECT * FROM `{file}`",
+    "SELECT 1 IN `{file}`",
+    "SELECT * FROM fileCluster('default', '{file}', 'LineAsString')",
+    "SELECT * FROM view(SELECT * FROM file('{file}', 'LineAsString'))",
+    "SELECT * FROM loop(file('{file}', 'LineAsString'))",
+    "DESCRIBE file('{file}', 'LineAsString')",
+    "DESCRIBE TABLE url('http://127.0.0.1:1/')",
+    "SELECT * FROM (DESCRIBE file('{file}', 'LineAsString'))",
+    "EXPLAIN SELECT * FROM file('{file}', 'LineAsString')",
+    "SELECT * FROM (EXPLAIN AST SELECT 1)",
+    "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+    "SELECT * FROM remote('127.0.0.1', 'system.one')",
+    "SELECT * FROM remoteSecure('127.0.0.1', 'system.one')",
+    "SELECT * FROM cluster('default', 'system.one')",
+    "SELECT hasColumnInTable('127.0.0.1', 'u', 'p', 'd', 't', 'c')",
+    "SELECT * FROM s3('http://127.0.0.1:1/bucket/key', 'CSV')",
+    "SELECT * FROM mysql('127.0.0.1:1', 'd', 't', 'u', 'p')",
+    "SELECT * FROM postgresql('127.0.0.1:1', 'd', 't', 'u', 'p')",
+    "SELECT * FROM executable('ls', 'CSV', 'a String')",
+    "SELECT * FROM Python(os)",
+    "SELECT * FROM input('a String')",
+    "SELECT * FROM merge('', '.*')",
+    "SELECT * FROM sqlite('{file}', 't')",
+    "SELECT * FROM icebergLocal('{file}')",
+    "SELECT * FROM deltaLakeLocal('{file}')",
+    "SELECT catboostEvaluate('{file}', 1)",
+    "SELECT aiGenerate('x', 'y')",
+    "SELECT dictGet('d', 'a', 1)",
+    "SELECT joinGet('j', 'a', 1)",
+    "SELECT getServerSetting('path')",
+    "SELECT getSetting('readonly')",
+    "SELECT sleep(3)",
+    "SELECT sleepEachRow(1) FROM numbers(3)",
+    "SELECT addressToLine(1::UInt64)",
+    "SELECT * FROM system.users",
+    "SELECT * FROM system.settings",
+    "SELECT * FROM system.query_log",
+    "SELECT * FROM system.processes",
+    "SELECT * FROM system.named_collections",
+    "SELECT 1 IN system.users",
+    "SELECT * FROM information_schema.tables",
+    "SELECT 1 INTO OUTFILE '{out}'",
+    "SELECT 1 INTO OUTFILE '{out}' FORMAT CSV",
+    "SELECT 1) INTO OUTFILE '{out}' --",
+    "SELECT 1) LIMIT 1 INTO OUTFILE '{out}' FORMAT CSV /*",
+    "SELECT 1 FORMAT CSV",
+    "SELECT 1; SELECT 1 INTO OUTFILE '{out}'",
+    "SELECT 1 UNION ALL SELECT 1 INTO OUTFILE '{out}'",
+    "SELECT 1 SETTINGS readonly = 0",
+    "SELECT 1 SETTINGS max_execution_time = 0",
+    "SELECT * FROM (SELECT 1 SETTINGS allow_introspection_functions = 1)",
+    "SET readonly = 0",
+    "INSERT INTO llm_traces (id) VALUES ('x')",
+    "INSERT INTO FUNCTION file('{out}', 'CSV', 'a Int') SELECT 1",
+    "CREATE TABLE t (a Int) ENGINE = File(CSV, '{file}')",
+    "CREATE TEMPORARY TABLE t (a Int)",
+    "CREATE FUNCTION f AS x -> file(x)",
+    "DROP TABLE llm_traces",
+    "SELECT 1; DROP TABLE llm_traces",
+    "SELECT 1 PARALLEL WITH DROP TABLE llm_traces",
+    "TRUNCATE TABLE llm_traces",
+    "ALTER TABLE llm_traces DELETE WHERE 1",
+    "DELETE FROM llm_traces WHERE 1",
+    "OPTIMIZE TABLE llm_traces",
+    "SYSTEM SHUTDOWN",
+    "KILL QUERY WHERE 1",
+    "BACKUP TABLE llm_traces TO File('{out}')",
+    "ATTACH TABLE t FROM '{file}' (a Int) ENGINE = MergeTree ORDER BY a",
+    "GRANT ALL ON *.* TO default",
+    "SHOW CREATE USER default",
+    "USE system",
+    "EXECUTE AS default SELECT 1",
+    "",
+    ";",
+    "--",
+    "\x00",
+    "SELECT 1\x00; DROP TABLE llm_traces",
+]
+
+
+@pytest.fixture(scope="module", params=["embedded", "server"])
+def guarded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Store]]:
+    """Return the URL of a store with a row, and a way past all guards."""
+    if request.param == "embedded":
+        opened = _filled(f"chdb://{tmp_path_factory.mktemp('s')}/data")
+        yield opened
+        opened[1].close()
+        return
+    address = external_server() or request.getfixturevalue("_shared_engine").address
+    with fresh_database(address) as url:
+        opened = _filled(url)
+        yield opened
+        opened[1].close()
+
+
+def _filled(url: str) -> tuple[str, Store]:
+    store = Store(url)
+    migrations.apply(store, migrations.Layout())
+    add_traces(store, [{"id": "kept"}])
+    return url, store
+
+
+@pytest.mark.parametrize("statement", HARMLESS)
+def test_what_only_reads_the_store_is_run(guarded: tuple[str, Store], statement: str) -> None:
+    sql = ReadOnlySql(guarded[0])
+    try:
+        assert sql.run(statement).columns
+    finally:
+        sql.close()
+
+
+def test_nothing_that_writes_or_reaches_elsewhere_is_run(guarded: tuple[str, Store], tmp_path: Path) -> None:
+    """In one test, as each statement may only be refused, and the next one must find the guard unharmed."""
+    url, store = guarded
+    file, out = tmp_path / "secret", tmp_path / "written"
+    file.write_text(SECRET)
+    sql = ReadOnlySql(url)
+    for template in HOSTILE:
+        statement = template.replace("{file}", str(file)).replace("{out}", str(out))
+        with pytest.raises(ValueError) as refused:  # noqa: PT012 -- what ran instead has to be named
+            sql.run(statement)
+            pytest.fail(f"was run: {statement}")
+        assert SECRET not in str(refused.value), statement
+        assert not out.exists(), statement
+    sql.close()
+    assert [row["id"] for row in store.query("SELECT id FROM llm_traces")] == ["kept"]
+
+
+def test_an_answer_has_a_largest_size(guarded: tuple[str, Store]) -> None:
+    sql = ReadOnlySql(guarded[0])
+    found = sql.run("SELECT number FROM numbers(1000000)")
+    sql.close()
+
+    assert (len(found.rows), found.more) == (10_000, True)
+
+
+# Off the record path.
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[RunningDaemon]:
+    """Return a daemon whose engine runs in its own process, where a query is closest to the records."""
+    with RunningDaemon(tmp_path) as daemon:
+        yield daemon
+
+
+async def start_slow_queries(daemon: RunningDaemon, count: int) -> list[asyncio.Task[Any]]:
+    """Ask what takes for ever, and return once the engine is at it."""
+    path = daemon.folder / "admin.sock"
+    tasks = [asyncio.create_task(asyncio.to_thread(admin.post, path, "/v1/sql", SLOW)) for _ in range(count)]
+    while len(await asyncio.to_thread(running, path)) < min(count, 3):
+        await asyncio.sleep(0.01)
+    return tasks
+
+
+def running(path: Path) -> list[str]:
+    """Return the queries under way in the daemon's engine."""
+    code, text = admin.get(path, "/v1/status")
+    assert code == 200
+    return [SLOW] * int(json.loads(text)["queries_in_flight"])
+
+
+async def test_heavy_queries_delay_no_record(embedded: RunningDaemon) -> None:
+    tasks = await start_slow_queries(embedded, 3)
+    client = TraceClient(embedded.socket)
+    for number in range(200):
+        client.record(provider_trace_id=f"c-{number}", **openai_chat(number))
+        if number % 20 == 0:
+            assert await asyncio.to_thread(client.flush, 30)
+    assert await asyncio.to_thread(client.flush, 30)
+    client.close()
+    path = embedded.folder / "admin.sock"
+    await asyncio.to_thread(until, lambda: admin.status(path)["stored"] == 200)
+
+    assert not any(task.done() for task in tasks), "the queries ended before the records were stored"
+    code, text = await asyncio.to_thread(admin.get, path, "/v1/call?all_organizations=true&id=c-7")
+    assert (code, json.loads(text)["id"]) == (200, "c-7")
+    embedded.kill()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_heavy_query_does_not_hold_up_the_end(embedded: RunningDaemon) -> None:
+    (task,) = await start_slow_queries(embedded, 1)
+
+    assert await asyncio.to_thread(embedded.terminate) == 0
+
+    answers = await asyncio.gather(task, return_exceptions=True)
+    assert "TIMEOUT_EXCEEDED" not in str(answers), "it waited for the query's own limit"

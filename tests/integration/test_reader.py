@@ -1,0 +1,402 @@
+"""What code sees of a store: the same from everywhere, of one organisation, and nothing besides."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from llmtraced.answers import Usage
+from llmtraced.errors import ConfigError, StoreBusy
+from llmtraced.questions import GROUPS, NARROWING
+from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader
+from llmtraced.rollup import Rollup
+from llmtraced.store import Store
+from tests.helpers.engine import Engine, external_server, fresh_database
+from tests.helpers.places import PLACES, Places, places
+from tests.helpers.store_rows import add_traces
+
+NOW_US = time.time_ns() // 1000
+HOUR_US = 3_600_000_000
+NOW = datetime.fromtimestamp(NOW_US / 1e6, UTC)
+OUR_31 = (
+    "id, organization_id, project_id, agent_id, run_id, step_id, trace_id, agent_tags, call_type, provider, model,"
+    " is_byok, request_size_bytes, response_size_bytes, prompt_tokens, completion_tokens, total_tokens,"
+    " cached_input_tokens, cache_write_tokens, reasoning_tokens, latency_ms, is_error, error_type, error_message,"
+    " request_json, response_json, llm_config_json, billing_plan_type, billing_cost_source, billing_customer_id,"
+    " created_at"
+)
+
+
+def calls(count: int) -> list[dict[str, object]]:
+    """Return calls of two organisations over two days, with equal ids of agents, steps and runs."""
+    dice = random.Random(5)
+    return [
+        {
+            "id": f"call-{number}",
+            "organization_id": dice.choice(["a", "b"]),
+            "project_id": dice.choice(["p1", "p2"]),
+            "agent_id": dice.choice(["smith", "jones"]),
+            "user_id": dice.choice(["u1", "u2"]),
+            "service": dice.choice(["api", "worker"]),
+            "run_id": f"run-{number % 9}",
+            "step_id": f"step-{number % 40}",
+            "provider": dice.choice(["openai", "anthropic"]),
+            "model": dice.choice(["m1", "m2", "m3"]),
+            "call_type": dice.choice(["agent_step", "summarization"]),
+            "outcome": dice.choice(["ok", "cancelled"]),
+            "is_error": number % 5 == 0,
+            "billing_plan_type": dice.choice(["basic", "max"]),
+            "billing_customer_id": dice.choice(["c1", "c2"]),
+            "prompt_tokens": dice.randrange(1000),
+            "completion_tokens": dice.randrange(100),
+            "total_tokens": dice.randrange(1100),
+            "cached_input_tokens": dice.choice([None, 5]),
+            "cost_usd": dice.choice([None, Decimal("0.001"), Decimal("1.5")]),
+            "usage_source": dice.choice(["reported", "partial", "unknown"]),
+            "latency_ms": dice.choice([0, dice.randrange(1, 100_000)]),
+            "request_size_bytes": 10 ** dice.randrange(2, 8),
+            "request_json": f'{{"n":{number}}}'.encode(),
+            "response_json": b'"\xff not UTF-8"',
+            "created_at": NOW_US - dice.randrange(48 * HOUR_US),
+        }
+        for number in range(count)
+    ]
+
+
+CALLS = calls(600)
+
+
+@pytest.fixture(scope="module")
+def everywhere(_shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    address = external_server() or _shared_engine.address
+    with (
+        fresh_database(address) as url,
+        places(url, tmp_path_factory.mktemp("p"), CALLS) as found,
+    ):
+        yield found
+
+
+@pytest_asyncio.fixture(params=PLACES)
+async def reader(request: pytest.FixtureRequest, everywhere: Places) -> AsyncIterator[LLMTraceReader]:
+    """Return a reader of the same rows, from each place in turn."""
+    async with everywhere.reader(request.param) as opened:
+        yield opened
+
+
+async def test_a_call_comes_with_its_payloads_byte_for_byte_where_asked_for(reader: LLMTraceReader) -> None:
+    number = next(n for n, call in enumerate(CALLS) if call["organization_id"] == "a")
+    call = await reader.get_by_id("a", f"provider_trace-call-{number}", payloads=True)
+
+    assert call is not None
+    assert call.payloads is not None
+    assert call.payloads.request_json == CALLS[number]["request_json"]
+    assert call.payloads.response_json == CALLS[number]["response_json"]
+    assert call.cost_usd == CALLS[number]["cost_usd"]
+    plain = await reader.get_by_id("a", f"call-{number}")
+    assert plain is not None
+    assert plain.payloads is None
+    assert await reader.get_by_id("a", "nobody") is None
+
+
+async def test_pages_are_the_whole_list_newest_first(reader: LLMTraceReader) -> None:
+    found = []
+    cursor = None
+    while True:
+        page = await reader.list_by_agent("a", "smith", limit=37, cursor=cursor)
+        found += page.calls
+        cursor = page.cursor
+        if cursor is None:
+            break
+
+    own = [c for c in CALLS if (c["organization_id"], c["agent_id"]) == ("a", "smith")]
+    assert sorted(c.id for c in found) == sorted(str(c["id"]) for c in own)
+    assert found == sorted(found, key=lambda c: c.created_at, reverse=True)
+
+
+async def test_lists_are_narrowed_by_every_column_that_is_promised(reader: LLMTraceReader) -> None:
+    for name in NARROWING:
+        value = str(CALLS[0][name])
+        page = await reader.list_calls(ALL_ORGANIZATIONS, limit=1000, **{name: value})  # type: ignore[arg-type]  # each by its name
+        assert sorted(c.id for c in page.calls) == sorted(str(c["id"]) for c in CALLS if c[name] == value)
+        assert not (await reader.list_calls(ALL_ORGANIZATIONS, **{name: "null"})).calls  # type: ignore[arg-type]  # as above
+
+
+async def test_large_requests_come_largest_first(reader: LLMTraceReader) -> None:
+    found = await reader.find_large_requests("a", limit=1000)
+    few = await reader.find_large_requests("a", min_size_bytes=0, limit=3)
+
+    expected = [
+        c for c in CALLS if c["organization_id"] == "a" and int(str(c["request_size_bytes"])) >= 10**6
+    ]
+    assert {c.id for c in found} == {c["id"] for c in expected}
+    sizes = [c.request_size_bytes for c in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(few) == 3
+
+
+async def test_losses_are_told_to_operators(reader: LLMTraceReader) -> None:
+    assert await reader.get_losses(start_date=NOW - timedelta(days=1)) == []
+
+
+# Usage, from the rollup and from the rows.
+
+
+def summed(
+    group_by: tuple[str, ...], keep: Callable[[dict[str, Any]], bool]
+) -> dict[tuple[str, ...], tuple[Any, ...]]:
+    """Sum CALLS in Python."""
+    columns = {name: column.removeprefix("t.") for name, column in GROUPS.items()}
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for call in filter(keep, CALLS):
+        moment = datetime.fromtimestamp(int(str(call["created_at"])) / 1e6, UTC)
+        own = {**call, "day": moment.strftime("%Y-%m-%d"), "hour": moment.strftime("%Y-%m-%d %H:00")}
+        key = tuple(str(own[name] if name in own else own[columns[name]]) for name in group_by)
+        found.setdefault(key, []).append(own)
+    return {key: _sums(rows) for key, rows in found.items()}
+
+
+def _sums(rows: list[dict[str, Any]]) -> tuple[Any, ...]:
+    latencies = [row["latency_ms"] for row in rows if row["latency_ms"]]
+    return (
+        len(rows),
+        sum(row["prompt_tokens"] for row in rows),
+        sum(row["completion_tokens"] for row in rows),
+        sum(row["total_tokens"] for row in rows),
+        sum(row["cached_input_tokens"] or 0 for row in rows),
+        sum(row["cost_usd"] or 0 for row in rows),
+        sum(row["is_error"] for row in rows),
+        sum(row["outcome"] == "cancelled" for row in rows),
+        sum(row["usage_source"] == "unknown" for row in rows),
+        sum(row["cost_usd"] is None for row in rows),
+        round(sum(latencies) / len(latencies), 6) if latencies else None,
+    )
+
+
+def said(usage: Usage) -> tuple[Any, ...]:
+    average = usage.latency_avg_ms
+    return (
+        usage.requests,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        usage.cached_input_tokens,
+        usage.cost_usd,
+        usage.errors,
+        usage.cancelled,
+        usage.unknown_usage,
+        usage.unknown_cost,
+        None if average is None else round(average, 6),
+    )
+
+
+@pytest.mark.parametrize(
+    "group_by", [(name,) for name in GROUPS] + [(), ("model", "day"), ("agent", "user", "hour")]
+)
+async def test_usage_is_exact_by_every_group(everywhere: Places, group_by: tuple[str, ...]) -> None:
+    async with everywhere.reader("unix") as reader:
+        found = await reader.get_usage_stats("a", group_by=group_by)
+
+    assert {tuple(u.group[name] for name in group_by): said(u) for u in found} == summed(
+        group_by, lambda call: call["organization_id"] == "a"
+    )
+    assert found == sorted(found, key=lambda usage: usage.cost_usd, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "until"), [(40.3, 3.7), (30, 29.5), (24.0, None), (None, 12.34), (0.01, None)]
+)
+async def test_usage_is_exact_within_any_range(
+    everywhere: Places, hours_ago: float | None, until: float | None
+) -> None:
+    start = None if hours_ago is None else NOW - timedelta(hours=hours_ago)
+    end = None if until is None else NOW - timedelta(hours=until)
+
+    def within(call: dict[str, Any]) -> bool:
+        moment = datetime.fromtimestamp(call["created_at"] / 1e6, UTC)
+        return (start is None or moment >= start) and (end is None or moment < end)
+
+    async with everywhere.reader("tcp") as reader:
+        found = await reader.get_usage_stats(
+            ALL_ORGANIZATIONS, group_by=["model"], start_date=start, end_date=end
+        )
+
+    assert {(u.group["model"],): said(u) for u in found} == summed(("model",), within)
+
+
+@pytest.mark.parametrize("name", NARROWING)
+async def test_usage_is_exact_narrowed_by_every_column(everywhere: Places, name: str) -> None:
+    value = str(CALLS[1][name])
+    async with everywhere.reader("store") as reader:
+        found = await reader.get_usage_stats(ALL_ORGANIZATIONS, group_by=["organization"], **{name: value})  # type: ignore[arg-type]  # each by its name
+
+    assert {(u.group["organization"],): said(u) for u in found} == summed(
+        ("organization",), lambda call: call[name] == value
+    )
+
+
+async def test_quantiles_are_within_one_percent_of_the_nearest_rank(everywhere: Places) -> None:
+    async with everywhere.reader("store") as reader:
+        (found,) = await reader.get_usage_stats(ALL_ORGANIZATIONS, group_by=[])
+
+    latencies = sorted(int(str(c["latency_ms"])) for c in CALLS if c["latency_ms"])
+    for level, got in ((50, found.latency_p50_ms), (95, found.latency_p95_ms), (99, found.latency_p99_ms)):
+        exact = latencies[-(-len(latencies) * level // 100) - 1]
+        assert got == pytest.approx(exact, rel=0.01)
+
+
+async def test_hours_in_doubt_are_answered_from_the_rows(store: Store, store_url: str) -> None:
+    add_traces(store, [{"id": f"c{n}", "model": "m", "created_at": NOW_US - n * HOUR_US} for n in range(10)])
+    store.run("TRUNCATE TABLE llm_usage_hourly")
+    rollup = Rollup(store)
+    rollup.doubt_rows("a_test", "id != 'c3'", {})
+    store.close()
+
+    async with LLMTraceReader(store_url) as reader:
+        (found,) = await reader.get_usage_stats("", group_by=["model"])
+
+    assert found.requests == 9, "c3's hour is in no doubt, and the rollup has lost it"
+
+
+async def test_a_store_without_a_rollup_is_read_all_the_same(server: Store, server_url: str) -> None:
+    add_traces(server, [{"id": "c", "model": "m"}])
+    for table in ("llm_usage_hourly_view", "llm_usage_hourly", "llm_usage_doubts"):
+        server.run(f"DROP TABLE {table} SYNC")
+
+    async with LLMTraceReader(server_url) as reader:
+        assert [usage.requests for usage in await reader.get_usage_stats("")] == [1]
+
+
+# Breaking out of an organisation.
+
+HOSTILE = [
+    "", "%", "*", "_", "b", "A", "a ", " a", "a\x00", "a\x00b", "null", "None", "all", "true", "AllOrganizations.ALL",
+    "a' OR '1'='1", "a' OR 1=1 --", "a\\", "a\\' OR 1=1 --", 'a" OR 1=1 --', "a') OR (1=1", "a' UNION ALL SELECT * --",
+    "{organization_id:String}", "{id:String}", "a;DROP TABLE llm_traces", "$$", "a\n", "a&all_organizations=true",
+    "a&organization_id=b", "a,b", "['a','b']", "%27", "../b", "\u202ea",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_no_text_reaches_into_another_organisation(reader: LLMTraceReader, text: str) -> None:
+    own = {str(call["id"]) for call in CALLS if call["organization_id"] == text}
+
+    assert {c.id for c in (await reader.list_calls(text, limit=1000)).calls} == own
+    assert sum(u.requests for u in await reader.get_usage_stats(text, group_by=["agent"])) == len(own)
+    assert sum(u.requests for u in await reader.get_usage_stats(text, group_by=["user"])) == len(own)
+    assert {c.id for c in await reader.find_large_requests(text, min_size_bytes=0, limit=1000)} == own
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if text])
+async def test_no_parameter_widens_what_is_returned(reader: LLMTraceReader, text: str) -> None:
+    narrowing: list[dict[str, Any]] = [{name: text} for name in NARROWING]
+    assert await reader.get_by_id("a", text) is None
+    assert await reader.get_by_step_id("a", text) == []
+    for named in [*narrowing, {"run_id": text}, {"trace_id": text}]:
+        assert (await reader.list_calls("a", **named)).calls == []
+    for named in narrowing:
+        assert await reader.get_usage_stats("a", **named) == []
+        assert await reader.find_large_requests("a", min_size_bytes=0, **named) == []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_what_cannot_be_bound_is_refused(reader: LLMTraceReader, text: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        await reader.list_calls("a", cursor=text)
+    if text:
+        with pytest.raises(ValueError, match="cannot group by"):
+            await reader.get_usage_stats("a", group_by=[text])
+
+
+async def test_ids_of_another_organisation_s_calls_find_nothing(reader: LLMTraceReader) -> None:
+    for call in [call for call in CALLS if call["organization_id"] == "b"][:5]:
+        assert await reader.get_by_id("a", str(call["id"]), payloads=True) is None
+        assert call["id"] not in {c.id for c in await reader.get_by_step_id("a", str(call["step_id"]))}
+
+
+async def test_a_cursor_of_another_organisation_s_page_stays_within_one_s_own(reader: LLMTraceReader) -> None:
+    theirs = await reader.list_calls("b", limit=5)
+
+    page = await reader.list_calls("a", limit=1000, cursor=theirs.cursor)
+
+    assert {c.organization_id for c in page.calls} == {"a"}
+
+
+async def test_no_organisation_is_not_every_organisation(reader: LLMTraceReader) -> None:
+    with pytest.raises(TypeError):
+        await reader.list_calls(None)  # type: ignore[arg-type]  # what a caller without types may pass
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"limit": 0}, {"limit": -1}, {"limit": 10_001}, {"limit": "5"}, {"agent_id": 5}, {"colour": "red"}],
+)
+async def test_a_wrong_argument_is_a_value_error(reader: LLMTraceReader, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        await reader.list_calls("a", **wrong)
+
+
+# Others.
+
+
+async def test_sql_reads_the_store_from_everywhere(reader: LLMTraceReader) -> None:
+    found = await reader.sql("SELECT organization_id, count() AS n FROM llm_traces GROUP BY 1 ORDER BY 1")
+
+    assert found.columns == ["organization_id", "n"]
+    assert sum(row[1] for row in found.rows) == len(CALLS)
+    with pytest.raises(ValueError, match="only SELECT"):
+        await reader.sql("DROP TABLE llm_traces")
+
+
+def test_readers_that_select_the_31_columns_by_name_go_on_working(store: Store) -> None:
+    known = str(uuid.uuid4())
+    add_traces(
+        store,
+        [{"id": known, "organization_id": "a", "agent_id": "smith", "step_id": "s", "created_at": NOW_US}],
+    )
+
+    rows = store.query(
+        f"SELECT {OUR_31} FROM llm_traces WHERE step_id = {{step:String}} AND agent_id = 'smith'"
+        " AND organization_id = {org:String} AND created_at >= {since:DateTime64(6)} ORDER BY created_at DESC LIMIT 10",
+        {"step": "s", "org": "a", "since": (NOW - timedelta(hours=1)).replace(tzinfo=None)},
+    )
+
+    assert len(rows) == 1
+    assert len(rows[0]) == 31
+    assert rows[0]["id"] == known
+    assert isinstance(rows[0]["id"], str)
+    assert abs(rows[0]["created_at"] - NOW) < timedelta(milliseconds=1)
+
+
+async def test_a_daemon_that_is_away_is_said_so(tmp_path: Path) -> None:
+    async with LLMTraceReader(f"unix:{tmp_path}/nobody.sock") as reader:
+        with pytest.raises(StoreBusy, match=r"nobody\.sock"):
+            await reader.list_calls("a")
+
+
+async def test_something_else_at_the_address_is_said_so(engine: Engine) -> None:
+    async with LLMTraceReader(engine.address.removeprefix("http://")) as reader:
+        with pytest.raises((StoreBusy, ValueError), match="no daemon"):
+            await reader.list_calls("a")
+
+
+async def test_a_token_for_one_organisation_reads_that_one(everywhere: Places) -> None:
+    async with LLMTraceReader(everywhere.tcp, token=everywhere.only_a) as reader:
+        assert (await reader.list_calls("a")).calls
+        for ask in (
+            lambda: reader.list_calls("b"),
+            lambda: reader.list_calls(""),
+            lambda: reader.list_calls(ALL_ORGANIZATIONS),
+            lambda: reader.get_losses(),
+            lambda: reader.sql("SELECT 1"),
+        ):
+            with pytest.raises(ConfigError, match=r"token|operators"):
+                await ask()
