@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS llm_usage_hourly {on_cluster}
 
     -- Of the calls whose latency is known. BFloat16 keeps counts of values cut to eight significant
     -- bits: quantiles by nearest rank are at most 0.8 % low whatever the sizes of groups, where a
-    -- t-digest was seen 1.9 % off; and its states merge in a sixth of the time of quantilesDD(0.01).
+    -- t-digest was seen 1.9 % off; and small states merge in a sixth of the time of quantilesDD(0.01).
     latency_known        SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     latency_ms_sum       SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     latency_quantiles    AggregateFunction(quantilesBFloat16(0.5, 0.95, 0.99), UInt32) CODEC(ZSTD(1)),

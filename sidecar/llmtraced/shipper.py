@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -24,6 +24,7 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.dead_letters import DeadLetter
+from llmtraced.destination import Destination, Doubts
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
@@ -37,27 +38,6 @@ DAY_US = 86_400_000_000
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Blocks = Callable[[list[int]], Awaitable[Sequence[bytes | bytearray]]]
-
-
-class Destination(Protocol):
-    """What the shipper needs of a store; its methods block, and raise StoreBusy or BatchRejected."""
-
-    def encode(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
-    ) -> bytes | bytearray: ...
-    def insert_blocks(
-        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
-    ) -> None: ...
-    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]: ...
-    def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]: ...
-    def delete_abandoned(self, ids: Sequence[str]) -> None: ...
-
-
-class Doubts(Protocol):
-    """What has to hear of it where the rollup may not have what the table has; blocks as above."""
-
-    def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None: ...
-    def doubt_abandoned(self, ids: Sequence[str]) -> None: ...
 
 
 class Shipper:
