@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -m "not chaos"
+	$(BIN)/python -m pytest -q -n 2 -m "not chaos"
 
 # Kills and cuts at random, then counts what is lost and repeated: 500 rounds, some 8 minutes.
 # `make chaos ROUNDS=15`, `make chaos SECONDS=60`, and `SEED=7` for the same order of faults again.

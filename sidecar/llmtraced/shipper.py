@@ -92,12 +92,14 @@ class Shipper:
     async def run(self) -> None:
         """Ship until cancelled."""
         while True:
+            await self._slots.acquire()
+            # Chosen and marked in one step, or somebody drops it while a slot is waited for.
             segment = self._next_waiting()
             if segment is None:
+                self._slots.release()
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._slots.acquire()
             before = list(self._tasks.values())
             task = asyncio.create_task(self._ship(segment, before[-1] if before else None))
             self._tasks[segment.number] = task
@@ -132,6 +134,7 @@ class Shipper:
             return None
         finally:
             self._held.discard(segment.number)
+            self._wake.set()
         return lost
 
     async def compress_waiting(self) -> None:
