@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any, Final, cast
 from uuid import UUID
 
-from llmtraced.answers import Call, Loss, Page, Payloads, Usage
+from llmtraced.answers import Call, LargeCall, Loss, Page, Payloads, Usage
 from llmtraced.errors import StoreBusy
 from llmtraced.questions import (
     FindLarge,
@@ -88,12 +88,14 @@ class StoreAnswers:
         calls = self._calls(where, NEWEST_FIRST, limit + 1)
         return Page(calls[:limit], _cursor(calls[limit - 1]) if len(calls) > limit else None)
 
-    def _large(self, organization_id: str | None, question: FindLarge) -> list[Call]:
+    def _large(self, organization_id: str | None, question: FindLarge) -> list[LargeCall]:
         where = Where(organization_id)
         where.narrow(question)
         where.between(question.start_date, question.end_date)
         where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
-        return self._calls(where, f"t.request_size_bytes DESC, {NEWEST_FIRST}", question.limit)
+        order = f"t.request_size_bytes DESC, {NEWEST_FIRST}"
+        rows = self._rows(LargeCall.__struct_fields__, where, order, question.limit)
+        return [LargeCall(**row) for row in rows]
 
     def _usage(self, organization_id: str | None, question: GetUsage) -> list[Usage]:
         try:
@@ -130,13 +132,17 @@ class StoreAnswers:
 
     def _calls(self, where: Where, order: str, limit: int, *, payloads: bool = False) -> list[Call]:
         names = Payloads.__struct_fields__ if payloads else ()
-        columns = ", ".join(f"t.{name} AS {name}" for name in (*COLUMNS, *names))
-        rows = self._store.query(
+        return [_call(row) for row in self._rows((*COLUMNS, *names), where, order, limit, raw=names)]
+
+    def _rows(
+        self, names: Sequence[str], where: Where, order: str, limit: int, raw: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        columns = ", ".join(f"t.{name} AS {name}" for name in names)
+        return self._store.query(
             f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments, values are bound
             {**where.values, "limit": limit},
-            raw=names,
+            raw=raw,
         )
-        return [_call(row) for row in rows]
 
 
 def plan_without_rollup(question: GetUsage) -> Plan:

@@ -67,6 +67,29 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     payloads: Payloads | None = None
 
 
+class LargeCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One call by its size. Few columns, since each costs a read of its own for every call of a list
+    that is scattered over the whole table; ``id`` finds the rest.
+    """
+
+    id: str
+    organization_id: str
+    project_id: str
+    agent_id: str
+    run_id: str
+    step_id: str
+    provider: str
+    model: str
+    call_type: str
+    outcome: str
+    request_size_bytes: int
+    response_size_bytes: int
+    prompt_tokens: int
+    usage_source: str
+    cost_usd: Decimal | None
+    created_at: datetime
+
+
 class Page(msgspec.Struct, frozen=True):
     """Some calls, newest first. ``cursor`` continues after the last; None: there are no more."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from llmtraced.answers import Call, Loss, Page, Usage
+from llmtraced.answers import Call, LargeCall, Loss, Page, Usage
 from llmtraced.questions import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
 
 
@@ -28,7 +28,7 @@ ENDPOINTS: Final = (
     Endpoint("/v1/call", GetCall, Call, may_be_none=True),
     Endpoint("/v1/step", GetStep, list[Call]),
     Endpoint("/v1/calls", ListCalls, Page),
-    Endpoint("/v1/large", FindLarge, list[Call]),
+    Endpoint("/v1/large", FindLarge, list[LargeCall]),
     Endpoint("/v1/usage", GetUsage, list[Usage]),
     Endpoint("/v1/losses", GetLosses, list[Loss]),
 )

@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from llmtraced import changing, config, dead_letter_commands, demo, migrations, rendering
-from llmtraced.answers import Call
+from llmtraced.answers import Call, LargeCall
 from llmtraced.conversation import read_conversation
 from llmtraced.errors import LlmtracedError
 from llmtraced.finding import daemon_status, open_reader
@@ -31,6 +31,7 @@ from llmtraced.store import Store
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 T = TypeVar("T")
+C = TypeVar("C", Call, LargeCall)
 
 app = typer.Typer(
     help="Look at what llmtrace has recorded.",
@@ -343,7 +344,7 @@ async def _follow(
         _print_calls(calls, as_json, header=False)
 
 
-def _show_calls(calls: list[Call], as_json: bool, table: Callable[[list[Call]], Any]) -> None:
+def _show_calls(calls: list[C], as_json: bool, table: Callable[[list[C]], Any]) -> None:
     if as_json:
         _lines(map(rendering.json_line, calls))
     elif calls:

@@ -19,7 +19,7 @@ from typing import Final, Protocol, Self, TypedDict, TypeVar, Unpack, cast
 import msgspec
 
 from llmtraced.answering import StoreAnswers
-from llmtraced.answers import Call, Loss, Page, Usage
+from llmtraced.answers import Call, LargeCall, Loss, Page, Usage
 from llmtraced.errors import ConfigError
 from llmtraced.questions import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
 from llmtraced.readonly_sql import ReadOnlySql, Table
@@ -218,7 +218,7 @@ class LLMTraceReader:
         start_date: datetime | None = None,
         end_date: datetime | None = None,
         **narrowed: Unpack[Narrowing],
-    ) -> list[Call]:
+    ) -> list[LargeCall]:
         """Return the calls with the largest requests, largest first."""
         question = _question(
             FindLarge,
@@ -228,7 +228,7 @@ class LLMTraceReader:
             end_date=end_date,
             **narrowed,
         )
-        return cast("list[Call]", await self._ask(organization_id, question))
+        return cast("list[LargeCall]", await self._ask(organization_id, question))
 
     async def get_losses(self, *, start_date: datetime | None = None) -> list[Loss]:
         """Return what was dropped, by stage and reason, the latest first. For operators."""

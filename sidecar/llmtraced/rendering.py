@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmtraced.answers import Call, Loss, Usage
+from llmtraced.answers import Call, LargeCall, Loss, Usage
 from llmtraced.conversation import Turn
 from llmtraced.readonly_sql import Table as Rows
 from llmtraced.status import Status
@@ -88,7 +88,7 @@ def errors_table(calls: Iterable[Call]) -> Table:
     return table
 
 
-def large_table(calls: Iterable[Call]) -> Table:
+def large_table(calls: Iterable[LargeCall]) -> Table:
     """Return a line for each call, with its sizes."""
     table = _table(
         ("TIME", "ID", "ORG", "AGENT", "MODEL"), ("REQUEST BYTES", "RESPONSE BYTES", "IN", "COST $"), ()

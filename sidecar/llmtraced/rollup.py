@@ -19,8 +19,8 @@ fingerprint equals that of the rows. Why that is enough while others go on inser
   QUIET_SECONDS, since the rebuild put the hour in doubt anew. Servers end inserts before that
   (``max_execution_time`` of ``store.INSERT_SETTINGS``).
 - Two daemons that rebuild one hour at once could double it. Each says so first, with a doubt of its
-  own, and the one that came second steps back; if both went on all the same, the fingerprints
-  differ, and it is done again.
+  own, and steps back where it sees another's; whichever says so second sees the first. Should both
+  go on all the same, as on replicas that lag, the fingerprints differ, and it is done again.
 
 Rebuilding (delete the hour, insert it anew) is therefore free to be interrupted, repeated, or
 overtaken by inserts: the hour is in doubt all the while. The hour under way is compared but not
@@ -189,7 +189,7 @@ class Rollup:
         )
 
     def _claim(self, hours: list[Hour], cutoff_us: int) -> list[Hour]:
-        """Say that the hours are being rebuilt; return those that nobody else had begun."""
+        """Say that the hours are being rebuilt; return those of which nobody else says so."""
         self._store.run(
             "INSERT INTO llm_usage_doubts (hour, reason, owner)"
             " SELECT arrayJoin({hours:Array(UInt32)}), 'rebuilding', {owner:UUID}",
@@ -198,8 +198,8 @@ class Rollup:
         rows = self._store.query(
             "SELECT toUnixTimestamp(hour) AS first FROM llm_usage_doubts WHERE hour IN {hours:Array(UInt32)}"
             " AND reason = 'rebuilding' AND at > fromUnixTimestamp64Micro({cutoff:Int64})"
-            " GROUP BY hour HAVING argMin(owner, (at, owner)) = {owner:UUID} ORDER BY hour",
-            {"hours": hours, "cutoff": cutoff_us, "owner": self._owner},
+            " GROUP BY hour HAVING uniqExact(owner) = 1 ORDER BY hour",
+            {"hours": hours, "cutoff": cutoff_us},
         )
         return [row["first"] for row in rows]
 
