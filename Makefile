@@ -1,10 +1,10 @@
-# demo, test, check, chaos, bench; nothing else to remember.
+# demo, test, check, chaos; nothing else to remember.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos bench clean constraints
+.PHONY: demo test check chaos clean constraints
 
 $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -16,9 +16,8 @@ def use_one_arena() -> None:
     """Keep threads from growing heaps of their own. To be called before there are any.
 
     Segments pass from thread to thread in pieces of every size. With an arena for each thread what
-    one has freed is of no use to the next: at 20 KB a record that cost a quarter of the CPU time, in
-    page faults (`bench/`), and a tenth of the memory. The interpreter's lock makes waiting for the
-    one arena's rare.
+    one has freed is of no use to the next, and is paid for in page faults and in memory. The
+    interpreter's lock makes waiting for the one arena's rare.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
