@@ -34,6 +34,6 @@ clean:
 
 # Resolves the ranges of both pyprojects anew; needs uv on the PATH.
 constraints:
-	uv pip compile pyproject.toml client/pyproject.toml --extra embedded --group dev --generate-hashes \
+	uv pip compile pyproject.toml client/pyproject.toml --all-extras --group dev --generate-hashes \
 		--universal --python-version 3.11 --no-emit-index-url --no-emit-package llmtrace --no-header \
 		--output-file constraints.txt
