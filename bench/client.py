@@ -10,8 +10,9 @@ opentelemetry (BatchSpanProcessor, payloads as attributes) and langfuse:
 threads come again with nobody at the socket, and with a reader that stops after the hello.
 
 Each is measured in a process of its own, in turns, and each figure is the median of the rounds: p50,
-p99 and max in the calling thread, CPU of the whole process per record, and by how much a record
-makes another thread's tick late, over an idle process (see ``bench/client_subject.py``).
+p99 and max in the calling thread while it is at work, and p50 where it has just been asleep; CPU of
+the whole process per record, without what the pacing takes; and by how much a record makes another
+thread's tick late, over an idle process (see ``bench/client_subject.py``).
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def medians(rounds: list[Figures]) -> Figures:
     return result
 
 
-HEAD = f"{'':34}{'p50 µs':>9}{'p99 µs':>9}{'max µs':>10}{'CPU µs':>9}{'stall ms':>10}{'lost':>12}"
+HEAD = (
+    f"{'':34}{'p50 µs':>9}{'p99 µs':>9}{'max µs':>10}{'asleep':>9}{'CPU µs':>9}{'stall ms':>10}{'lost':>12}"
+)
 
 
 def row(name: str, mode: str, figures: Figures) -> str:
@@ -109,7 +112,7 @@ def row(name: str, mode: str, figures: Figures) -> str:
     )
     return (
         f"  {title:32}{figures['p50_us']:9.1f}{figures['p99_us']:9.0f}{figures['max_us']:10.0f}"
-        f"{figures['cpu_us']:9.0f}{figures['stall_ms']:10.2f}{figures['lost']:6.0f} of {figures['of']:.0f}{memory}"
+        f"{figures['asleep_p50_us']:9.1f}{figures['cpu_us']:9.0f}{figures['stall_ms']:10.2f}{figures['lost']:6.0f} of {figures['of']:.0f}{memory}"
     )
 
 

@@ -2,7 +2,7 @@
 
 Invariant: what one figure is about happens alone. First records are paced, and each call is timed;
 their CPU is that of all threads of the process from the first call until the last record is handed
-on. Then they come one by one, far apart, while another thread ticks: how late its ticks are after a
+on, less what the pacing takes. Then they come one by one, far apart, while another thread ticks: how late its ticks are after a
 record, beside how late they are when nothing happens, is what a record costs the application's other
 threads. Last, with nobody to take them, records are made until the buffer is full.
 """
@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,7 @@ TICK_SECONDS = 0.0005
 APART_SECONDS = 0.15
 STALL_RECORDS = 16
 WARM_UP = 20
+AWAKE_SECONDS = 0.001
 
 Fields = dict[str, Any]
 
@@ -47,6 +48,8 @@ ENVELOPE: Fields = {
     "outcome": "ok",
 }
 MESSAGE = {"role": "user", "content": 'The quick brown fox said: "jump over the lazy dog."\n' * 5}
+
+ANSWER = msgspec.json.encode({"choices": [{"message": MESSAGE}], "usage": {"total": 9}})
 
 
 class Subject:
@@ -197,17 +200,33 @@ def fields(size: int, *, as_bytes: bool) -> Fields:
     return {**ENVELOPE, **own, **payloads}
 
 
-def pace(subject: Subject, given: Fields, rate: float, count: int) -> list[float]:
-    """Return what each call took of the calling thread, in microseconds."""
-    took = []
+class Pace(NamedTuple):
+    """What each call took of the calling thread, in microseconds, and what the waiting between them took of a core."""
+
+    took: list[float]
+    waiting_cpu: float
+
+
+def pace(subject: Subject, given: Fields, rate: float, count: int, *, is_awake: bool = True) -> Pace:
+    """Record at that rate, out of a sleep or, awake, out of reading an answer, as an application does.
+
+    A thread that comes out of some milliseconds of sleep finds a halted core and cold caches: there
+    an empty function takes up to 40 microseconds, and what is called hardly matters.
+    """
+    took, waiting_cpu = [], 0.0
+    lead = AWAKE_SECONDS if is_awake else 0.0
     due = time.perf_counter()
     for _ in range(count):
         due += 1 / rate
-        time.sleep(max(0.0, due - time.perf_counter()))
+        cpu = time.thread_time()
+        time.sleep(max(0.0, due - lead - time.perf_counter()))
+        while is_awake and time.perf_counter() < due:
+            msgspec.json.decode(ANSWER)
+        waiting_cpu += time.thread_time() - cpu
         before = time.perf_counter_ns()
         subject.record(**given)
         took.append((time.perf_counter_ns() - before) / 1000)
-    return took
+    return Pace(sorted(took), waiting_cpu)
 
 
 class Ticker(threading.Thread):
@@ -278,13 +297,16 @@ def main() -> None:
     subject = kind(path, int(port))
     given = fields(int(size), as_bytes=as_bytes)
     pace(subject, given, float(rate), WARM_UP if int(size) < 1_000_000 else 3)
+    subject.finish()
+    asleep = pace(subject, given, float(rate), int(count), is_awake=False).took
     lost = subject.finish()
     cpu = time.process_time()
-    took = sorted(pace(subject, given, float(rate), int(count)))
+    took, waiting_cpu = pace(subject, given, float(rate), int(count))
     lost = subject.finish() - lost
-    cpu = time.process_time() - cpu
+    cpu = time.process_time() - cpu - waiting_cpu
     busy, idle = stall(subject, given)
     result: dict[str, object] = {
+        "asleep_p50_us": asleep[len(asleep) // 2],
         "p50_us": took[len(took) // 2],
         "p99_us": took[int(len(took) * 0.99)],
         "max_us": took[-1],

@@ -143,11 +143,11 @@ class Buffer:
         return line
 
     @_alone
-    def replace_too_long(self) -> Line:
+    def replace(self, reason: str) -> Line:
         """Drop the line that ``next_line`` gave last; return the report that takes its number."""
         line = self._written.pop()
         self.held_bytes -= line.size
-        self._count_lost(TOO_LONG, line, is_handed_over=True)
+        self._count_lost(reason, line, is_handed_over=True)
         report = control("dropped", dict(self._unreported))
         self._unreported.clear()
         self._written.append(report)

@@ -31,6 +31,8 @@ class Alarm:
     been given since, so only ``__del__``, and ``close`` in a forked child, do.
     """
 
+    reader = _writer = -1  # what ``__del__`` finds where there was no pipe to be had, or no stack left
+
     def __init__(self) -> None:
         self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)

@@ -16,8 +16,13 @@ from uuid import UUID
 
 import msgspec
 
-IMMUTABLE: Final = frozenset({str, bytes, int, float, bool, NoneType, datetime, UUID, msgspec.Raw})
-"""Exact types: a subclass may have a ``__dict__``."""
+SCALARS: Final = frozenset({int, float, bool, NoneType, datetime, UUID})
+"""Exact types, of values that nobody can change: a subclass may have a ``__dict__``."""
+
+IMMUTABLE: Final = SCALARS | {str, bytes, msgspec.Raw}
+
+LONGEST_INT_BITS: Final = 14_000
+"""Python writes no integer of more than 4,300 digits: ``sys.set_int_max_str_digits``."""
 
 DEEPEST: Final = 100
 """Levels that survive where msgspec gave up. Providers' payloads have some twenty."""
@@ -30,23 +35,18 @@ def freeze(fields: dict[str, Any]) -> None:
             fields[name] = msgspec.Raw(encode(value))
 
 
-NOT_QUICKLY: Final = (TypeError, ValueError, RuntimeError, msgspec.MsgspecError)
+_NOT_QUICKLY: Final = (TypeError, ValueError, RuntimeError, msgspec.MsgspecError)
 """What msgspec raises for a key that is no text, a lone surrogate, a cycle, a dict that changed meanwhile."""
 
 
 def encode(value: Any) -> bytes:
     """Return the value as JSON in UTF-8."""
     try:
-        return encode_quickly(value)
-    except NOT_QUICKLY:
-        return encode_slowly(value)
+        return _encode_quickly(value)
+    except _NOT_QUICKLY:
+        import json  # rare, and not free to import
 
-
-def encode_slowly(value: Any) -> bytes:
-    """Return the value as JSON, whatever it is, at ten times the cost."""
-    import json  # rare, and not free to import
-
-    return json.dumps(_plain(value, ()), separators=(",", ":")).encode()
+        return json.dumps(_plain(value, ()), separators=(",", ":")).encode()
 
 
 def _plain(value: object, above: tuple[int, ...]) -> Any:
@@ -72,12 +72,14 @@ def _key(key: object) -> str:
 
 
 def _builtin(value: object) -> Any:
-    if isinstance(value, msgspec.Raw):
-        return msgspec.json.decode(value)
     try:
+        if isinstance(value, msgspec.Raw):
+            return msgspec.json.decode(value)
         leaf = msgspec.to_builtins(value, enc_hook=stand_in)
-    except (TypeError, ValueError, RuntimeError, msgspec.MsgspecError):
+    except _NOT_QUICKLY:
         return f"<{type(value).__name__}>"
+    if isinstance(leaf, int) and leaf.bit_length() > LONGEST_INT_BITS:
+        return f"<int: {leaf.bit_length()} bits>"
     is_finite = not isinstance(leaf, float) or abs(leaf) < float("inf")
     return leaf if is_finite else None
 
@@ -113,5 +115,5 @@ def _converted(value: object) -> Any:
     return str(value) if isinstance(value, os.PathLike) else repr(value)
 
 
-encode_quickly = msgspec.json.Encoder(enc_hook=stand_in).encode
-"""Raises one of ``NOT_QUICKLY`` where the value is not what JSON can hold."""
+_encode_quickly = msgspec.json.Encoder(enc_hook=stand_in).encode
+"""Raises one of ``_NOT_QUICKLY`` where the value is not what JSON can hold."""

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from llmtrace.buffer import Buffer
-from llmtrace.line import Line, most_bytes, pieces
+from llmtrace.buffer import ENCODE_FAILED, TOO_LONG, Buffer
+from llmtrace.line import Line, complete, most_bytes, pieces
 
 GATHERED_BYTES: Final = 64 << 10
 """A third of Linux' default socket buffer; the escaping of it takes some 0.1 ms."""
@@ -27,7 +27,7 @@ class Outbox:
 
     def __init__(self, buffer: Buffer) -> None:
         self._buffer = buffer
-        self._pieces: Iterator[bytes | memoryview] = iter(())
+        self._pieces: Iterator[bytes] = iter(())
         self._views: deque[memoryview] = deque()
         self._bytes = 0
 
@@ -42,7 +42,7 @@ class Outbox:
             line = self._buffer.next_line()
             if line is None:
                 break
-            self._pieces = pieces(self._fitting(line))
+            self._pieces = pieces(self._writable(line))
         return list(self._views)
 
     def written(self, count: int) -> None:
@@ -53,11 +53,15 @@ class Outbox:
         if count:
             self._views[0] = self._views[0][count:]
 
-    def _fitting(self, line: Line) -> Line:
+    def _writable(self, line: Line) -> Line:
+        try:
+            complete(line)
+        except Exception:  # noqa: BLE001 - encoding does not fail; if it does, the lines behind shall not wait for ever
+            return self._buffer.replace(ENCODE_FAILED)
         limit = self._buffer.max_line_bytes
         # One more for the newline, which the limit does not count.
         if most_bytes(line) > limit + 1 and _exact_bytes(line) > limit + 1:
-            return self._buffer.replace_too_long()
+            return self._buffer.replace(TOO_LONG)
         return line
 
 

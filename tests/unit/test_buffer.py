@@ -14,7 +14,7 @@ from llmtrace.line import Line
 
 
 def record(size: int = 10, name: str = "") -> Line:
-    return Line("record", size, name.encode())
+    return Line("record", size, envelope=name.encode())
 
 
 def body(line: Line) -> object:
@@ -142,7 +142,7 @@ def test_a_line_that_is_too_long_gives_its_number_to_the_report_of_its_loss() ->
     buffer.offer(record(name="long"))
     buffer.offer(record(name="next"))
     buffer.next_line()
-    report = buffer.replace_too_long()
+    report = buffer.replace(TOO_LONG)
     assert body(report) == {TOO_LONG: 1}
     assert [line.envelope for line in written(buffer)] == [b"next"]
     assert buffer.newest() == 2
@@ -155,7 +155,7 @@ def test_the_end_says_how_many_records_were_handed_over() -> None:
     buffer = Buffer(10)
     buffer.offer(record())
     buffer.offer(record())
-    buffer.offer(Line("begin", 1, b"{}"))
+    buffer.offer(Line("begin", 1, envelope=b"{}"))
     assert buffer.finish() == 3
     assert [(line.kind, body(line)) for line in written(buffer)[1:]] == [
         ("dropped", {BUFFER_FULL: 1}),
@@ -168,7 +168,7 @@ def test_the_end_says_how_many_records_were_handed_over() -> None:
 def test_a_dropped_announcement_is_no_lost_record() -> None:
     buffer = Buffer(10)
     buffer.offer(record())
-    buffer.offer(Line("begin", 5, b"{}"))
+    buffer.offer(Line("begin", 5, envelope=b"{}"))
     assert (buffer.begins_lost, buffer.lost.total(), buffer.records) == (1, 0, 1)
 
 
@@ -243,14 +243,14 @@ def test_the_identity_holds_after_any_sequence_of_calls(actions: list[tuple[str,
             case "offer":
                 buffer.offer(record(number))
             case "begin":
-                buffer.offer(Line("begin", number, b"{}"))
+                buffer.offer(Line("begin", number, envelope=b"{}"))
             case "write":
                 buffer.next_line()
             case "rewind":
                 buffer.rewind()
             case "too_long":
                 if buffer.next_line() is not None:
-                    buffer.replace_too_long()
+                    buffer.replace(TOO_LONG)
             case "forget":
                 buffer.forget(number)
         assert_identity(buffer)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmtrace import outbox
 from llmtrace.buffer import TOO_LONG, Buffer
-from llmtrace.line import take
+from llmtrace.line import Line, complete, take
 from llmtrace.outbox import GATHERED_BYTES, MOST_VIEWS, Outbox
 
 
@@ -73,3 +74,17 @@ def test_a_line_that_only_might_have_been_too_long_is_sent() -> None:
     buffer = filled(b"plain text " * 300)
     buffer.max_line_bytes = 4_000
     assert json.loads(drained(Outbox(buffer), [1 << 20]))["model"] == "0"
+
+
+def test_a_line_that_cannot_be_made_is_lost_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No value is known that encoding fails for; memory may still be short."""
+
+    def fails_for_one(line: Line) -> None:
+        if line.fields is not None and line.fields.get("model") == "1":
+            raise MemoryError
+        complete(line)
+
+    monkeypatch.setattr(outbox, "complete", fails_for_one)
+    buffer = filled(b"{}", b"{}", b"{}")
+    lines = [json.loads(line) for line in drained(Outbox(buffer), [1 << 20]).splitlines()]
+    assert [line.get("model", line.get("dropped")) for line in lines] == ["0", {"encode_failed": 1}, "2"]
