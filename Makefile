@@ -1,10 +1,10 @@
-# demo, test, check, chaos; nothing else to remember.
+# demo, test, check, chaos, bench; nothing else to remember.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos clean constraints
+.PHONY: demo test check chaos bench bench-quick clean constraints
 
 $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,13 @@ test: $(READY)
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),$(if $(SECONDS),0,500)) \
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
+
+# From the socket to the table, beside its baselines: some half an hour, on a machine that does nothing else.
+bench: $(READY)
+	$(BIN)/python -m bench.pipeline $(SCENES)
+
+bench-quick: $(READY)
+	$(BIN)/python -m bench.pipeline throughput latency senders large --quick --out $(or $(OUT),bench/results/quick)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""From the socket to the stored row, beside what else could stand there: ``python -m bench.pipeline``."""
