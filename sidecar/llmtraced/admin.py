@@ -1,6 +1,6 @@
-"""The admin address: is it alive, can it take records, and the addresses of ``/v1``.
+"""The admin address: is it alive, can it take records, its metrics, and the addresses of ``/v1``.
 
-Invariant: what tells whether the daemon lives waits for no store, and nothing here changes anything.
+Invariant: what tells how the daemon is doing waits for no store, and nothing here changes anything.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from aiohttp import web
 
 from llmtraced.api import Api
 from llmtraced.errors import ConfigError
+from llmtraced.metrics import Metrics
 from llmtraced.sockets import bind
 from llmtraced.status import Status
 
@@ -23,11 +24,19 @@ UNIX = "unix:"
 class Admin:
     """An HTTP server beside the record socket."""
 
-    def __init__(self, address: str, mode: int, status: Callable[[], Awaitable[Status]], api: Api) -> None:
+    def __init__(
+        self,
+        address: str,
+        mode: int,
+        status: Callable[[], Awaitable[Status]],
+        api: Api,
+        metrics: Metrics,
+    ) -> None:
         self._address = address
         self._mode = mode
         self._status = status
         self._api = api
+        self._metrics = metrics
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -37,6 +46,7 @@ class Admin:
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._show_metrics)
         self._api.add_to(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -67,3 +77,7 @@ class Admin:
         if status.store:
             said += f"; records wait in the spool, since the store is not taking them: {status.store}"
         return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
+
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics.exposition(await self._status(), request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +20,13 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from llmtraced.answering import StoreAnswers
 from llmtraced.endpoints import ENDPOINTS, Endpoint, Problem
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
+from llmtraced.log import Recurring
+from llmtraced.metrics import OTHER, Metrics
 from llmtraced.openapi import description
 from llmtraced.questions import from_text
 from llmtraced.readonly_sql import ReadOnlySql
@@ -41,7 +43,6 @@ WAITING: Final = 32
 SQL_BYTES: Final = 1 << 18
 LIMITS: Final = {"max_execution_time": 60, "max_threads": 2}
 
-log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -56,7 +57,9 @@ class Overloaded(Exception):
 class Api:
     """The addresses under ``/v1``, over one store."""
 
-    def __init__(self, url: str, status: Callable[[], Awaitable[Status]], tokens: Tokens | None) -> None:
+    def __init__(
+        self, url: str, status: Callable[[], Awaitable[Status]], tokens: Tokens | None, metrics: Metrics
+    ) -> None:
         """``tokens`` None lets everybody in who can connect. Nothing is opened before the first query."""
         self._mark = f"llmtraced-{uuid.uuid4()}"
         self._store = Store(url, settings={**LIMITS, "log_comment": self._mark})
@@ -64,13 +67,15 @@ class Api:
         self._sql = ReadOnlySql(url, self._mark)
         self._status = status
         self._tokens = tokens
+        self._metrics = metrics
+        self.recurring = Recurring()
         self._threads = ThreadPoolExecutor(QUERIES, thread_name_prefix="query")
         self.in_flight = 0
         """Queries that run or wait."""
 
     def add_to(self, app: web.Application) -> None:
         """Add the addresses, and what makes problem objects of their errors."""
-        app.middlewares.append(_problems)
+        app.middlewares.extend((self._measured, self._problems))
         for endpoint in ENDPOINTS:
             app.router.add_get(endpoint.path, partial(self._answer, endpoint))
         app.router.add_post("/v1/sql", self._run_sql)
@@ -137,32 +142,42 @@ class Api:
         finally:
             self.in_flight -= 1
 
+    @web.middleware
+    async def _measured(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/v1"):
+            return await handler(request)
+        began = time.monotonic()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        path = resource.canonical if resource is not None else OTHER
+        self._metrics.queried(path, response.status, time.monotonic() - began)
+        return response
 
-@web.middleware
-async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what goes wrong under ``/v1`` with a problem object."""
-    if not request.path.startswith("/v1"):
-        return await handler(request)
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return _problem(error.status, error.text or error.reason)
-    except Unknown as error:
-        return _problem(401, str(error), {"WWW-Authenticate": "Bearer"})
-    except Forbidden as error:
-        return _problem(403, str(error))
-    except ValueError as error:
-        return _problem(400, str(error))
-    except Overloaded as error:
-        return _problem(503, str(error), {"Retry-After": "1"})
-    except StoreBusy as error:
-        return _problem(503, f"the store is away or refuses: {error.kind}")
-    except ConfigError as error:
-        log.error("a question could not be put", error=str(error))
-        return _problem(500, "the daemon's log says more")
-    except Exception as error:  # the outer edge: a fault in one answer is not to close the connection
-        log.error("a question failed", path=request.path, exc_info=error)
-        return _problem(500, "the daemon's log says more")
+    @web.middleware
+    async def _problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer what goes wrong under ``/v1`` with a problem object."""
+        if not request.path.startswith("/v1"):
+            return await handler(request)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _problem(error.status, error.text or error.reason)
+        except Unknown as error:
+            return _problem(401, str(error), {"WWW-Authenticate": "Bearer"})
+        except Forbidden as error:
+            return _problem(403, str(error))
+        except ValueError as error:
+            return _problem(400, str(error))
+        except Overloaded as error:
+            return _problem(503, str(error), {"Retry-After": "1"})
+        except StoreBusy as error:
+            return _problem(503, f"the store is away or refuses: {error.kind}")
+        except ConfigError as error:
+            self.recurring.error("a question could not be put", error=str(error))
+            return _problem(500, "the daemon's log says more")
+        except Exception as error:  # noqa: BLE001 - the outer edge: a fault in one answer is not to close the connection
+            self.recurring.error("a question failed", path=request.path, exc_info=error)
+            return _problem(500, "the daemon's log says more")
 
 
 def _parameters(request: web.Request) -> dict[str, str]:

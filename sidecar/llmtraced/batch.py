@@ -7,7 +7,9 @@ lost lines, and the same segment gives the same batch however often it is prepar
 from __future__ import annotations
 
 import uuid
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 import msgspec
 
@@ -65,6 +67,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """Which lines are rows of ``llm_traces``, by their index in the segment."""
     blocks: list[bytes | bytearray] | None = None
     """All of the rows, encoded; None where they have to be encoded again."""
+    started_us: Sequence[int] = ()
+    """When the calls of all these rows started, in order."""
     ids: set[str] = set()
     """Of the records."""
     letters: dict[int, DeadLetter] = {}
@@ -102,6 +106,7 @@ class Rows:
         self._waiting: list[tuple[object, ...]] = []
         self._size = 0
         self.blocks: list[bytes | bytearray] = []
+        self.started_us = array("q")
         self.refused: dict[int, str] = {}
         """Rows that their columns cannot hold, and why."""
 
@@ -113,6 +118,7 @@ class Rows:
 
     def close(self) -> None:
         waiting, self._waiting, self._size = self._waiting, [], 0
+        self.started_us.extend(cast("Iterable[int]", (row[CREATED_AT] for row in waiting)))
         try:
             if waiting:
                 self.blocks.append(self._encode(waiting))
@@ -164,6 +170,7 @@ class Preparer:
             batch.letters[row] = condemned(batch, read(segment), row, "not_encodable", why)
         batch.rows = sorted(row for row in batch.rows if row not in rows.refused)
         batch.blocks = rows.blocks
+        batch.started_us = array("q", sorted(rows.started_us))
         return batch
 
     def encode_some(self, groups: Iterable[ReadGroup], segment: Segment, wanted: Collection[int]) -> Rows:

@@ -14,18 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
-import structlog
 
 from llmtraced.admission import Admission
 from llmtraced.clock import Clock
 from llmtraced.config import Config
 from llmtraced.errors import SpoolBroken
+from llmtraced.log import Recurring
 from llmtraced.retry import Backoff
 from llmtraced.spool import Entry, Group, Segment, SessionState, Spool
 
 GROUP_BYTES = 4 << 20
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
@@ -50,13 +49,16 @@ class Committer:
         *,
         on_durable: Callable[[list[Entry]], None],
         on_sealed: Callable[[], None],
+        on_committed: Callable[[float, int], None] = lambda seconds, size: None,
     ) -> None:
+        """``on_committed`` hears how long a group took and how many bytes of lines it had."""
         self._spool = spool
         self._config = config
         self._admission = admission
         self._clock = clock
         self._on_durable = on_durable
         self._on_sealed = on_sealed
+        self._on_committed = on_committed
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._runs: deque[Run] = deque()
         self._hellos: dict[bytes, SessionState] = {}
@@ -67,6 +69,7 @@ class Committer:
         self._timer: asyncio.TimerHandle | None = None
         self._last_start = 0.0
         self._backoff = Backoff(first=0.05, cap=5.0)
+        self.recurring = Recurring()
         self.broken = ""
         """Why nothing can be made durable at the moment; empty while all is well."""
 
@@ -148,6 +151,7 @@ class Committer:
         )
         self._hellos = {}
         pieces = [piece for run in runs for piece in run.pieces]
+        began = self._clock.monotonic()
         while True:
             try:
                 await self.on_writer(self._spool.append, group, pieces, self._clock.now_us())
@@ -158,7 +162,9 @@ class Committer:
                 await asyncio.sleep(self._backoff.failed())
         self._succeeds()
         self._committed += len(runs)
-        self._admission.pending -= sum(run.entry.size for run in runs)
+        size = sum(run.entry.size for run in runs)
+        self._admission.pending -= size
+        self._on_committed(self._clock.monotonic() - began, size)
         self._progress.set()
         self._on_durable([run.entry for run in runs])
         await self.seal_if_due()
@@ -188,14 +194,14 @@ class Committer:
 
     def _fails(self, error: SpoolBroken) -> None:
         if not self.broken:
-            log.error(
+            self.recurring.error(
                 "the spool cannot be written to; nothing is acknowledged until it can", error=str(error)
             )
         self.broken = str(error)
 
     def _succeeds(self) -> None:
         if self.broken:
-            log.info("the spool can be written to again")
+            self.recurring.info("the spool can be written to again")
         self.broken = ""
         self._backoff.succeeded()
 

@@ -32,14 +32,17 @@ from llmtraced.cost import Pricer
 from llmtraced.errors import SpoolBroken, StoreBusy
 from llmtraced.listener import Listener
 from llmtraced.log import Recurring
+from llmtraced.metrics import CLICKHOUSE, Metrics, watch_loop
 from llmtraced.orphans import Orphan, orphans
+from llmtraced.reporting import FULL, Report
 from llmtraced.retry import Backoff
 from llmtraced.rollup import NEEDED as ROLLUP_NEEDS
-from llmtraced.rollup import Rollup
+from llmtraced.rollup import Mended, Rollup
 from llmtraced.rows import COLUMNS, RowBuilder
 from llmtraced.shipper import DAY_US, LOSSES, TRACES, Shipper
 from llmtraced.spool import Entry, EntryKind, Files, Spool
-from llmtraced.status import Rates, Status, counters
+from llmtraced.spool.recovery import QUARANTINE
+from llmtraced.status import Status
 from llmtraced.store import Store
 from llmtraced.tokens import Tokens
 
@@ -63,6 +66,7 @@ class Daemon:
         self.store = Store(config.clickhouse_url, timeout_seconds=config.insert_timeout_seconds)
         self.rollup = Rollup(self.store)
         self.builder = RowBuilder(Pricer())
+        self.metrics = Metrics(self.builder.counts)
         self.admission = Admission(config.max_inflight_bytes)
         self.committer = Committer(
             self.spool,
@@ -71,6 +75,7 @@ class Daemon:
             self.clock,
             on_durable=self._durable,
             on_sealed=lambda: self.shipper.wake(),
+            on_committed=self.metrics.committed,
         )
         self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
         host = socket.gethostname()
@@ -90,15 +95,26 @@ class Daemon:
             self.clock,
             on_refused=self.listener.refused,
             on_settled=self._room,
+            metrics=self.metrics.store(CLICKHOUSE),
         )
         mode = int(config.socket_mode, 8)
         tokens = None if config.admin_address.startswith(UNIX) else Tokens(config.admin_tokens_file)
-        self.api = Api(config.clickhouse_url, self.status, tokens)
-        self.admin = Admin(config.admin_address, mode, self.status, self.api)
+        self.api = Api(config.clickhouse_url, self.status, tokens, self.metrics)
+        self.admin = Admin(config.admin_address, mode, self.status, self.api, self.metrics)
         self.started_us = self.clock.now_us()
-        self.rates = Rates()
+        self.report = Report(
+            self.spool,
+            self.files,
+            self.committer,
+            self.listener,
+            self.shipper,
+            self.admission,
+            config,
+            self.clock,
+        )
         self.stopping = asyncio.Event()
         self._recurring = Recurring()
+        self._doubted_hours: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> int:
@@ -110,7 +126,7 @@ class Daemon:
         self.files.lock()
         try:
             self._recover()
-            self._note()
+            self.report.note()
             if self.store.is_embedded:
                 await loop.run_in_executor(None, self._migrate)
             await self.listener.start()
@@ -127,23 +143,9 @@ class Daemon:
         return 0
 
     async def status(self) -> Status:
-        """Return the counters at one moment, which the writer's thread gives."""
-        counted = await self.committer.on_writer(counters, self.spool)
-        received, stored = self.rates.per_second()
-        waiting_since = counted["waiting_since_us"]
-        return Status(
-            version=__version__,
-            received_per_second=received,
-            stored_per_second=stored,
-            lag_seconds=(self.clock.now_us() - waiting_since) / 1e6 if waiting_since else 0.0,
-            ready=not self.committer.broken and not self.admission.spool_full,
-            connections=self.listener.connections,
-            inserts_in_flight=self.shipper.in_flight,
-            queries_in_flight=self.api.in_flight,
-            retries=dict(self.shipper.retries),
-            store=self.shipper.trouble,
-            spool=self.committer.broken,
-            **counted,
+        """Return how the daemon is doing."""
+        return await self.report.status(
+            stopping=self.stopping.is_set(), queries=self.api.in_flight, doubted_hours=self._doubted_hours
         )
 
     def _recover(self) -> None:
@@ -163,7 +165,15 @@ class Daemon:
             log.info(done, store=masked(self.config.clickhouse_url))
 
     def _start_tasks(self) -> None:
-        steps = (self.committer.run(), self._ship(), self._keep_house(), self._keep_small(), self._mend())
+        lag = watch_loop(self.metrics.loop_lag, self.clock.monotonic)
+        steps = (
+            self.committer.run(),
+            self._ship(),
+            self._keep_house(),
+            self._keep_small(),
+            self._mend(),
+            lag,
+        )
         self._tasks = [asyncio.create_task(step) for step in steps]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -201,24 +211,30 @@ class Daemon:
             await self._make_room()
             await self._give_up()
             await self.committer.on_writer(self._keep_reserve)
-            await self.committer.on_writer(self._note)
+            await self.committer.on_writer(self.report.note)
+            self._catch_up()
 
-    def _note(self) -> None:
-        counted = counters(self.spool)
-        self.rates.note(self.clock.monotonic(), counted["received"], counted["stored"])
+    def _catch_up(self, *, now: bool = False) -> None:
+        """Say what has recurred and was not said."""
+        for room in (self.committer, self.listener, self.shipper, self.api):
+            room.recurring.catch_up(now=now)
+        self._recurring.catch_up(now=now)
 
     async def _keep_small(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             await self.shipper.compress_waiting()
-            await asyncio.get_running_loop().run_in_executor(None, self._prune_dead_letters)
+            gone = await asyncio.get_running_loop().run_in_executor(None, self._look_aside)
+            self.metrics.letters_pruned += gone
+            if gone:
+                self._recurring.warn("dead letters over their bounds were deleted", times=gone)
 
     async def _mend(self) -> None:
         """Bring the rollup back into agreement with the rows; readers do without it meanwhile."""
         while True:
             await asyncio.sleep(MENDING_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads a fleet, hides nothing
             try:
-                mended = await asyncio.get_running_loop().run_in_executor(None, self.rollup.mend)
+                mended = await asyncio.get_running_loop().run_in_executor(None, self._mend_once)
             except StoreBusy as error:
                 self._recurring.warn("the rollup cannot be compared with the rows yet", error=str(error))
             else:
@@ -230,12 +246,18 @@ class Daemon:
             with contextlib.suppress(SpoolBroken):
                 self.spool.reserve()
 
-    def _prune_dead_letters(self) -> None:
+    def _mend_once(self) -> Mended:
+        mended = self.rollup.mend()
+        self._doubted_hours = self.rollup.doubted_hours()
+        return mended
+
+    def _look_aside(self) -> int:
+        """Keep dead letters within their bounds; return how many had to go."""
         config = self.config
         oldest_us = self.clock.now_us() - config.dead_letters_max_age_days * DAY_US
-        gone = dead_letters.prune(Path(config.spool_dir), config.dead_letters_max_bytes, oldest_us)
-        if gone:
-            log.warning("dead letters over their bounds were deleted", letters=gone)
+        pruned = dead_letters.prune(Path(config.spool_dir), config.dead_letters_max_bytes, oldest_us)
+        self.report.aside(pruned, len(self.files.names(QUARANTINE)))
+        return pruned.gone
 
     def _durable(self, entries: list[Entry]) -> None:
         self._room()  # first, so that a spool that is full now reads no more
@@ -248,7 +270,7 @@ class Daemon:
             dropped = await self.shipper.drop_oldest()
             if dropped is None:
                 return
-            log.error("the spool is full; the oldest segment was dropped", lines=dropped)
+            self._recurring.error("the spool is full; the oldest segment was dropped", lines=dropped)
             self._own([_loss("spool_full", dropped)])
             self._room()
 
@@ -256,7 +278,7 @@ class Daemon:
         """Stop reading while the spool has no room, and go on when it has."""
         full = self.spool.size() >= self.config.spool_max_bytes or self._disk_is_full()
         if full and self.config.on_full == "block":
-            self._recurring.warn("the spool is full; senders wait until the store has taken some")
+            self._recurring.warn(FULL)
         self.admission.spool_full = full
         if not full:
             self.listener.resume()
@@ -298,6 +320,7 @@ class Daemon:
     def _own(self, found: list[Orphan]) -> None:
         """Write the daemon's own lines into the spool, where everything that is stored comes from."""
         for orphan in found:
+            self.metrics.abandoned_calls += bool(orphan.call)
             line = msgspec.json.encode(orphan.line) + b"\n"
             entry = Entry(EntryKind.OWN, b"", 0, 1, len(line))
             self.committer.add(Run(entry, [line], orphan.call, orphan.session))
@@ -320,6 +343,7 @@ class Daemon:
                 await self.committer.seal_if_due(now=True)
                 self.shipper.wake()
                 await self.shipper.idle()
+        self._catch_up(now=True)
         waiting = self.spool.waiting()
         log.info("stopped", lines_left_in_spool=waiting, bytes=self.spool.size() if waiting else 0)
 

@@ -35,6 +35,14 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
     line_base64: str | None = None
 
 
+class Pruned(msgspec.Struct, kw_only=True):
+    """How many letters were deleted, and what is left."""
+
+    gone: int = 0
+    files: int
+    size: int
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -87,19 +95,19 @@ def remove(spool_dir: Path, ids: Collection[str]) -> int:
     return removed
 
 
-def prune(spool_dir: Path, max_bytes: int, oldest_us: int) -> int:
-    """Delete whole files, oldest first, until the rest is young and small enough; return the letters gone."""
+def prune(spool_dir: Path, max_bytes: int, oldest_us: int) -> Pruned:
+    """Delete whole files, oldest first, until the rest is young and small enough."""
     found = [(path.stat(), path) for path in files(spool_dir)]
     found.sort(key=lambda item: item[0].st_mtime_ns)
-    total = sum(status.st_size for status, _ in found)
-    gone = 0
+    left = Pruned(files=len(found), size=sum(status.st_size for status, _ in found))
     for status, path in found:
-        if total <= max_bytes and status.st_mtime_ns // 1000 >= oldest_us:
+        if left.size <= max_bytes and status.st_mtime_ns // 1000 >= oldest_us:
             break
-        gone += path.read_bytes().count(b"\n")
+        left.gone += path.read_bytes().count(b"\n")
         path.unlink(missing_ok=True)
-        total -= status.st_size
-    return gone
+        left.files -= 1
+        left.size -= status.st_size
+    return left
 
 
 def files(spool_dir: Path) -> list[Path]:

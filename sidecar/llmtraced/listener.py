@@ -32,6 +32,7 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.framing import NEWLINE, Block, Framer, Oversize, split
+from llmtraced.log import Recurring
 from llmtraced.sessions import HelloLine, is_json, read_hello, remembered
 from llmtraced.sockets import bind
 from llmtraced.spool import Entry, EntryKind, Spool
@@ -222,6 +223,9 @@ class Listener:
         self.admission = admission
         self.buffer = bytearray(READ_BYTES)
         self.counts: Counter[str] = Counter()
+        self.turned_away: Counter[str] = Counter()
+        """Connections that were closed at once, by reason."""
+        self.recurring = Recurring()
         self._spool = spool
         self._clock = clock
         self._peers: set[Peer] = set()
@@ -292,7 +296,7 @@ class Listener:
 
     def connected(self, peer: Peer) -> None:
         if len(self._peers) >= self.config.max_connections:
-            self.counts["refused_connections"] += 1
+            self._refuse("max_connections")
             peer.abort()
             return
         self.counts["connections"] += 1
@@ -309,7 +313,7 @@ class Listener:
 
     def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
         if isinstance(hello, Unsupported):
-            self.counts[hello.error] += 1
+            self._refuse(hello.error)
             peer.say(answer(hello))
             peer.phase = Phase.CLOSED
             peer.close()
@@ -317,6 +321,10 @@ class Listener:
         task = asyncio.get_running_loop().create_task(self._open(peer, hello.hello))
         self._greetings.add(task)
         task.add_done_callback(self._greetings.discard)
+
+    def _refuse(self, reason: str) -> None:
+        self.turned_away[reason] += 1
+        self.recurring.warn("a connection was refused", reason=reason, connections=len(self._peers))
 
     async def _open(self, peer: Peer, hello: Hello) -> None:
         """Answer a hello: after the session's older connection is closed and its lines are durable."""

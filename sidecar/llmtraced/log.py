@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 MINUTE = 60.0
@@ -39,19 +40,52 @@ def configure(form: str, level: str) -> None:
     )
 
 
+class Unsaid(msgspec.Struct):
+    """What has come and was not said yet; the details are those of the last time."""
+
+    level: str
+    times: int
+    details: dict[str, object]
+
+
 class Recurring:
-    """Says a thing at once, and again at most once a minute, with how often it came meanwhile."""
+    """Says a thing at once, and while it goes on coming once a minute, with how often it came.
+
+    For one thread. Somebody calls ``catch_up`` every second or so, lest the end of it stays unsaid.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._said: dict[str, float] = {}
-        self._unsaid: dict[str, int] = {}
+        self._unsaid: dict[str, Unsaid] = {}
 
-    def warn(self, event: str, **details: object) -> None:
-        now = self._monotonic()
-        if now - self._said.get(event, -MINUTE) < MINUTE:
-            self._unsaid[event] = self._unsaid.get(event, 0) + 1
-            return
-        self._said[event] = now
-        times = self._unsaid.pop(event, 0)
-        log.warning(event, **details, **({"times_since": times} if times else {}))
+    def info(self, event: str, **details: object) -> None:
+        self._came("info", event, 1, details)
+
+    def warn(self, event: str, *, times: int = 1, **details: object) -> None:
+        """``times``: how many of it come at once."""
+        self._came("warning", event, times, details)
+
+    def error(self, event: str, **details: object) -> None:
+        self._came("error", event, 1, details)
+
+    def catch_up(self, *, now: bool = False) -> None:
+        """Say what was not said, where the last word of it is a minute old; or all of it at once."""
+        for event in list(self._unsaid):
+            if now or self._is_due(event):
+                self._say(event)
+
+    def _came(self, level: str, event: str, times: int, details: dict[str, object]) -> None:
+        before = self._unsaid.get(event)
+        self._unsaid[event] = Unsaid(level, times + (before.times if before else 0), details)
+        if self._is_due(event):
+            self._say(event)
+
+    def _is_due(self, event: str) -> bool:
+        return event not in self._said or self._monotonic() - self._said[event] >= MINUTE
+
+    def _say(self, event: str) -> None:
+        unsaid = self._unsaid.pop(event)
+        self._said[event] = self._monotonic()
+        times = {"times": unsaid.times} if unsaid.times > 1 else {}
+        getattr(log, unsaid.level)(event, **unsaid.details, **times)

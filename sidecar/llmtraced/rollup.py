@@ -135,6 +135,10 @@ class Rollup:
             self._rebuild(mine)
         return Mended(agreed, mine)
 
+    def doubted_hours(self) -> int:
+        """Return how many hours readers do without the rollup for."""
+        return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
+
     def _server_us(self) -> int:
         return int(self._store.query("SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS us")[0]["us"])
 

@@ -27,6 +27,7 @@ from llmtraced.dead_letters import DeadLetter
 from llmtraced.destination import Destination, Doubts
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
 from llmtraced.log import Recurring
+from llmtraced.metrics import StoreMetrics
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
 from llmtraced.rows import COLUMNS
 from llmtraced.spool import Condemned, Entry, EntryKind, Segment, Settled, Spool
@@ -56,6 +57,7 @@ class Shipper:
         *,
         on_refused: Callable[[RefusedLine], None],
         on_settled: Callable[[], None],
+        metrics: StoreMetrics,
     ) -> None:
         self._spool = spool
         self._committer = committer
@@ -67,6 +69,7 @@ class Shipper:
         self._clock = clock
         self._on_refused = on_refused
         self._on_settled = on_settled
+        self._metrics = metrics
         # One thread prepares, so that the others keep the store busy while the GIL is taken.
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._storing = ThreadPoolExecutor(config.inserts_in_flight, thread_name_prefix="store")
@@ -76,7 +79,7 @@ class Shipper:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._held: set[int] = set()  # segments that something else is being done to
         self._backoff = Backoff(first=config.retry_first_seconds, cap=config.retry_cap_seconds)
-        self._recurring = Recurring()
+        self.recurring = Recurring()
         self.retries: Counter[str] = Counter()
         self.trouble = ""
         """What the store's last answer was, while it is not taking batches; empty while it is."""
@@ -130,7 +133,7 @@ class Shipper:
             given_up = Settled(segment=segment.number, lost=lost, control=len(own))
             await self._until_written(lambda: self._spool.settle(given_up, self._clock.now_us()))
         except SpoolBroken as error:
-            self._recurring.warn("the oldest segment cannot be dropped", error=str(error))
+            self.recurring.warn("the oldest segment cannot be dropped", error=str(error))
             return None
         finally:
             self._held.discard(segment.number)
@@ -144,7 +147,7 @@ class Shipper:
             try:
                 await self._in(self._preparing, partial(self._spool.compress, segment))
             except SpoolBroken as error:
-                self._recurring.warn("a waiting segment cannot be compressed", error=str(error))
+                self.recurring.warn("a waiting segment cannot be compressed", error=str(error))
                 segment.compressed = True  # it stays as it is
             finally:
                 self._held.discard(segment.number)
@@ -175,6 +178,7 @@ class Shipper:
         self._wake.set()
         self._progress.set()
         if not task.cancelled() and (error := task.exception()):
+            self._held.add(number)  # else it would be taken up again at once, and fail again
             log.error("a segment stays in the spool until the next start", segment=number, exc_info=error)
 
     async def _ship(self, segment: Segment, before: asyncio.Task[None] | None) -> None:
@@ -183,6 +187,7 @@ class Shipper:
             batch = await self._prepared(segment)
             await self._leave_out_repeats(batch)
             await self._deliver_rows(batch)
+            self._metrics.landed(batch.started_us, self._clock.now_us())
             await self._deliver_losses(batch)
             # In order, because a begun call and its record may lie in neighbouring segments.
             if before is not None:
@@ -255,10 +260,14 @@ class Shipper:
                     delivery.condemned()
                 case Insert():
                     body = await blocks(step.rows)
+                    size = sum(map(len, body))
                     insert = partial(self._store.insert_blocks, table, columns, body, step.token)
                     del body
+                    began = self._clock.monotonic()
                     if not await self._attempt(delivery, insert):
                         batch.blocks = None  # waiting costs no memory: the spool has the lines
+                    elif table == TRACES:
+                        self._metrics.inserted(self._clock.monotonic() - began, len(step.rows), size)
 
     async def _attempt(self, delivery: Delivery, insert: Callable[[], None]) -> bool:
         try:
@@ -284,7 +293,7 @@ class Shipper:
 
     async def _condemn(self, step: Condemn, table: str, batch: Batch) -> None:
         if table != TRACES:  # a loss is ours: it has no sender's bytes to keep
-            log.error("the store refuses a row of the losses", code=step.code, error=step.message)
+            self.recurring.error("the store refuses a row of the losses", code=step.code, error=step.message)
             return
         reason, detail = "refused_by_store", f"{step.code}: {step.message[:500]}"
         row = Condemned(batch.segment.number, step.row, reason, detail)
@@ -308,6 +317,7 @@ class Shipper:
         await self._delete_replaced(batch)
         await self._write_letters(batch)
         await self._until_written(lambda: self._write_off(batch))
+        self._metrics.settled(batch.losses, [letter.reason for letter in batch.letters.values()])
         for line in batch.refused:
             self._on_refused(line)
         self._on_settled()
@@ -343,6 +353,8 @@ class Shipper:
         if not batch.letters:
             return
         letters = [batch.letters[row] for row in sorted(batch.letters)]
+        reasons = sorted({letter.reason for letter in letters})
+        self.recurring.warn("lines became dead letters", times=len(letters), reasons=reasons)
 
         def write() -> None:
             try:
@@ -359,7 +371,7 @@ class Shipper:
             try:
                 await self._committer.on_writer(action)
             except SpoolBroken as error:
-                self._recurring.warn("a finished segment cannot be written off yet", error=str(error))
+                self.recurring.warn("a finished segment cannot be written off yet", error=str(error))
                 await self._committer.on_writer(self._spool.give_up_reserve)
                 await asyncio.sleep(backoff.failed())
             else:
@@ -387,11 +399,11 @@ class Shipper:
         self.trouble = f"{kind}: {error}"
         delay = self._backoff.failed()
         waiting = len(self._spool.segments)
-        self._recurring.warn("not stored yet, trying again", kind=kind, error=str(error), segments=waiting)
+        self.recurring.warn("not stored yet, trying again", kind=kind, error=str(error), segments=waiting)
         await asyncio.sleep(delay)
 
     def _works(self) -> None:
         if self.trouble:
-            log.info("the store takes batches again")
+            self.recurring.info("the store takes batches again")
         self.trouble = ""
         self._backoff.succeeded()

@@ -38,6 +38,11 @@ class Status(msgspec.Struct, kw_only=True):
     lag_seconds: float = 0.0
     """The age of the oldest line that waits."""
     connections: int
+    connections_accepted: int = 0
+    connections_refused: dict[str, int] = {}
+    """By reason, since the start, as is what was accepted."""
+    torn_lines: int = 0
+    """Last lines of one-way senders that were cut off."""
     inserts_in_flight: int
     queries_in_flight: int = 0
     """Of readers, under ``/v1``."""
@@ -46,6 +51,16 @@ class Status(msgspec.Struct, kw_only=True):
     """Empty while the store takes batches; else what is wrong."""
     spool: str
     """Empty while lines can be made durable; else what is wrong."""
+    spool_max_bytes: int = 0
+    disk_free_bytes: int = 0
+    inflight_bytes: int = 0
+    """Of records in memory, in all stages."""
+    inflight_max_bytes: int = 0
+    dead_letter_files: int = 0
+    dead_letter_bytes: int = 0
+    quarantined_files: int = 0
+    doubted_hours: int | None = None
+    """Hours that the rollup may have wrong; None before the store was asked."""
 
 
 class Rates:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from llmtraced import dead_letters, migrations
 from llmtraced.dead_letter_commands import app
+from llmtraced.dead_letters import Pruned
 from llmtraced.errors import LlmtracedError
 from llmtraced.store import Store
 from tests.helpers import admin
@@ -83,7 +84,7 @@ def test_old_and_many_letters_are_pruned_whole_files_at_a_time(tmp_path: Path) -
         letter = dead_letters.DeadLetter(id=f"{batch}:0", reason="not_json", received_us=0, size=1, line="x")
         dead_letters.write(tmp_path, batch, [letter])
     size = dead_letters.files(tmp_path)[0].stat().st_size
-    assert dead_letters.prune(tmp_path, 2 * size, oldest_us=0) == 1
+    assert dead_letters.prune(tmp_path, 2 * size, oldest_us=0) == Pruned(gone=1, files=2, size=2 * size)
     assert [letter.id for letter in dead_letters.read(tmp_path)] == ["b:0", "c:0"]
     far_future_us = 1 << 60
-    assert dead_letters.prune(tmp_path, 2 * size, far_future_us) == 2
+    assert dead_letters.prune(tmp_path, 2 * size, far_future_us) == Pruned(gone=2, files=0, size=0)

@@ -13,6 +13,7 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
 from llmtraced.cost import Pricer
+from llmtraced.metrics import Metrics
 from llmtraced.rows import RowBuilder
 from llmtraced.shipper import Shipper
 from llmtraced.spool import Entry, EntryKind, Files, Group, Spool
@@ -70,6 +71,7 @@ async def test_the_segment_next_in_turn_is_dropped_while_all_slots_are_taken(tmp
         clock,
         on_refused=lambda _: None,
         on_settled=lambda: None,
+        metrics=Metrics({}).store("clickhouse"),
     )
     running = asyncio.create_task(shipper.run())
     async with asyncio.timeout(LIMIT_SECONDS):
