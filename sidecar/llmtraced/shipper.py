@@ -189,6 +189,8 @@ class Shipper:
             await self._deliver_rows(batch)
             self._metrics.landed(batch.started_us, self._clock.now_us())
             await self._deliver_losses(batch)
+            if batch.rows or batch.losses:
+                self._works()
             # In order, because a begun call and its record may lie in neighbouring segments.
             if before is not None:
                 await asyncio.wait([before])
@@ -387,7 +389,6 @@ class Shipper:
             except BatchRejected as error:  # a query that no server ought to refuse
                 await self._wait(StoreBusy("other", str(error)))
             else:
-                self._works()
                 return result
 
     async def _in(self, pool: ThreadPoolExecutor, action: Callable[[], T]) -> T:
@@ -403,6 +404,7 @@ class Shipper:
         await asyncio.sleep(delay)
 
     def _works(self) -> None:
+        """The store took rows. That it answers a question is no sign of it: a full one does so too."""
         if self.trouble:
             self.recurring.info("the store takes batches again")
         self.trouble = ""

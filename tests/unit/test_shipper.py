@@ -1,11 +1,13 @@
-"""A segment that is given up is not shipped as well, however the two meet."""
+"""What becomes of a segment when its store refuses it, when it is given up, and when we fail."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from llmtraced.admission import Admission
 from llmtraced.batch import Preparer
@@ -13,10 +15,11 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
 from llmtraced.cost import Pricer
+from llmtraced.errors import StoreBusy
 from llmtraced.metrics import Metrics
 from llmtraced.rows import RowBuilder
 from llmtraced.shipper import Shipper
-from llmtraced.spool import Entry, EntryKind, Files, Group, Spool
+from llmtraced.spool import Entry, EntryKind, Files, Group, ReadGroup, Segment, Spool
 from tests.helpers.exchanges import line
 
 LIMIT_SECONDS = 20.0
@@ -50,38 +53,105 @@ class SlowStore:
     def doubt_abandoned(self, ids: Sequence[str]) -> None: ...
 
 
+class Room:
+    """A shipper over a spool with so many sealed segments of one line each."""
+
+    def __init__(self, folder: Path, store: SlowStore, *, segments: int, **settings: object) -> None:
+        config = Config(spool_dir=str(folder), **settings)  # type: ignore[arg-type]  # Config checks nothing here
+        clock, admission = Clock(), Admission(1 << 20)
+        self.spool = Spool(Files(folder))
+        for number in range(segments):
+            body = line(f"call-{number}", number)
+            entry = Entry(EntryKind.LINES, b"", 0, 1, len(body))
+            self.spool.append(Group(clock.now_us(), 0, [entry]), [body], clock.now_us())
+            self.spool.seal(clock.now_us())
+        self.committer = Committer(
+            self.spool, config, admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
+        )
+        self.shipper = Shipper(
+            self.spool,
+            self.committer,
+            store,
+            store,
+            Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here"),
+            config,
+            admission,
+            clock,
+            on_refused=lambda _: None,
+            on_settled=lambda: None,
+            metrics=Metrics({}).store("clickhouse"),
+        )
+
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.create_task(self.shipper.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        self.shipper.close()
+        self.committer.close()
+        self.spool.close()
+
+
+class FullStore(SlowStore):
+    """Answers questions, and refuses the first inserts."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.refusals = refusals
+        self.trouble: Callable[[], str] = str
+        self.seen: list[str] = []
+        """What was known of it at each insert."""
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+    ) -> None:
+        self.seen.append(self.trouble())
+        if len(self.seen) <= self.refusals:
+            raise StoreBusy("too_many_parts", "merges are behind")
+
+
+async def test_a_store_that_answers_questions_is_not_taken_for_one_that_takes_rows(tmp_path: Path) -> None:
+    store = FullStore(refusals=4)
+    room = Room(tmp_path, store, segments=1, retry_first_seconds=0.001)
+    store.trouble = lambda: room.shipper.trouble
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        await room.shipper.idle()
+    assert store.seen == ["", *["too_many_parts: merges are behind"] * 4]
+    assert room.shipper.trouble == ""
+    assert room.shipper.retries == {"too_many_parts": 4}
+    assert room.spool.state.snapshot.stored == 1
+
+
+async def test_a_segment_that_cannot_be_handled_is_left_alone_until_the_next_start(tmp_path: Path) -> None:
+    store = SlowStore()
+    room = Room(tmp_path, store, segments=2)
+    tried: list[int] = []
+    store.allowed.set()
+
+    def read(segment: Segment) -> Iterator[ReadGroup]:
+        tried.append(segment.number)
+        if segment.number == 1:
+            raise ZeroDivisionError("a fault of ours")
+        return Spool.read(room.spool, segment)
+
+    room.spool.read = read  # type: ignore[method-assign]  # a fault that no input is known to cause
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        while 2 in room.spool.segments:
+            await asyncio.sleep(0)
+    assert tried.count(1) == 1
+    assert list(room.spool.segments) == [1]
+
+
 async def test_the_segment_next_in_turn_is_dropped_while_all_slots_are_taken(tmp_path: Path) -> None:
-    config = Config(spool_dir=str(tmp_path), inserts_in_flight=1)
-    spool, store, clock, admission = Spool(Files(tmp_path)), SlowStore(), Clock(), Admission(1 << 20)
-    for number in range(3):
-        body = line(f"call-{number}", number)
-        entry = Entry(EntryKind.LINES, b"", 0, 1, len(body))
-        spool.append(Group(clock.now_us(), 0, [entry]), [body], clock.now_us())
-        spool.seal(clock.now_us())
-    committer = Committer(spool, config, admission, clock, on_durable=lambda _: None, on_sealed=lambda: None)
-    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here")
-    shipper = Shipper(
-        spool,
-        committer,
-        store,
-        store,
-        preparer,
-        config,
-        admission,
-        clock,
-        on_refused=lambda _: None,
-        on_settled=lambda: None,
-        metrics=Metrics({}).store("clickhouse"),
-    )
-    running = asyncio.create_task(shipper.run())
-    async with asyncio.timeout(LIMIT_SECONDS):
+    store = SlowStore()
+    room = Room(tmp_path, store, segments=3, inserts_in_flight=1)
+    async with asyncio.timeout(LIMIT_SECONDS), room:
         assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
-        assert await shipper.drop_oldest() == 1
+        assert await room.shipper.drop_oldest() == 1
         store.allowed.set()
-        await shipper.idle()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    shipper.close()
-    committer.close()
-    spool.close()
-    assert (spool.state.snapshot.stored, spool.state.snapshot.lost) == (2, 1)
+        await room.shipper.idle()
+    assert (room.spool.state.snapshot.stored, room.spool.state.snapshot.lost) == (2, 1)
