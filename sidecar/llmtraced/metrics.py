@@ -49,7 +49,7 @@ UNPRICED: Final = "model_without_price:"
 _SERVICE, _STAGE, _REASON, _COUNT = map(LOSS_COLUMNS.index, ("service", "stage", "reason", "count"))
 
 # Else each histogram and counter has a second series that says when it was made.
-prometheus_client.disable_created_metrics()
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
 
 
 class Capped:

@@ -18,7 +18,7 @@ from llmtraced.config import Config
 from llmtraced.dead_letters import Pruned
 from llmtraced.listener import Listener
 from llmtraced.shipper import Shipper
-from llmtraced.spool import FileSystem, Spool
+from llmtraced.spool import Files, Spool
 from llmtraced.status import Rates, Status, counters
 
 WRITER_SECONDS: Final = 2.0
@@ -33,7 +33,7 @@ class Report:
     def __init__(
         self,
         spool: Spool,
-        files: FileSystem,
+        files: Files,
         committer: Committer,
         listener: Listener,
         shipper: Shipper,

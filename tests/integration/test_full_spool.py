@@ -67,6 +67,8 @@ def test_senders_wait_for_a_full_spool_and_nothing_is_lost(tmp_path: Path) -> No
             taken = fill(client, lambda: client.stats().lost.get("buffer_full", 0) > 0, noise=True)
             full = status(daemon)
             assert not full["ready"]
+            code, why = admin.get(daemon.folder / "admin.sock", "/readyz")
+            assert (code, "the spool is full" in why) == (503, True)
             assert full["spool_bytes"] < SMALL["spool_max_bytes"] + PENDING_BYTES + 2 * GROUP_BYTES
             engine.start()
             assert client.flush(60)
