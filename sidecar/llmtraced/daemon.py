@@ -270,7 +270,7 @@ class Daemon:
             dropped = await self.shipper.drop_oldest()
             if dropped is None:
                 return
-            self._recurring.error("the spool is full; the oldest segment was dropped", lines=dropped)
+            self._recurring.error("the spool is full; its oldest lines were dropped", times=dropped)
             self._own([_loss("spool_full", dropped)])
             self._room()
 

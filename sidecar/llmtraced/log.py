@@ -59,15 +59,16 @@ class Recurring:
         self._said: dict[str, float] = {}
         self._unsaid: dict[str, Unsaid] = {}
 
-    def info(self, event: str, **details: object) -> None:
-        self._came("info", event, 1, details)
+    # ``times``: how many of it come at once.
+
+    def info(self, event: str, *, times: int = 1, **details: object) -> None:
+        self._came("info", event, times, details)
 
     def warn(self, event: str, *, times: int = 1, **details: object) -> None:
-        """``times``: how many of it come at once."""
         self._came("warning", event, times, details)
 
-    def error(self, event: str, **details: object) -> None:
-        self._came("error", event, 1, details)
+    def error(self, event: str, *, times: int = 1, **details: object) -> None:
+        self._came("error", event, times, details)
 
     def catch_up(self, *, now: bool = False) -> None:
         """Say what was not said, where the last word of it is a minute old; or all of it at once."""

@@ -319,6 +319,8 @@ class Shipper:
         await self._delete_replaced(batch)
         await self._write_letters(batch)
         await self._until_written(lambda: self._write_off(batch))
+        if batch.lost:
+            self.recurring.error("lines were lost with a damaged part of the spool", times=batch.lost)
         self._metrics.settled(batch.losses, [letter.reason for letter in batch.letters.values()])
         for line in batch.refused:
             self._on_refused(line)

@@ -48,6 +48,15 @@ def test_what_an_alert_shows_is_in_its_answer(alert: dict[str, Any]) -> None:
 
 
 @by_name
+def test_a_summary_is_a_template_that_prometheus_knows(alert: dict[str, Any]) -> None:
+    for part in re.findall(r"\{\{(.*?)\}\}", alert["annotations"]["summary"]):
+        assert re.fullmatch(r" (\$labels\.\w+|\$value( \| humanize\w*)?|with \$labels\.\w+|\.|end) ", part), (
+            part
+        )
+    assert "{{" not in alert["annotations"]["description"]
+
+
+@by_name
 def test_settings_and_metrics_that_an_alert_speaks_of_exist(alert: dict[str, Any]) -> None:
     text = alert["annotations"]["description"]
     named = set(re.findall(r"\b(?:max|spool|batch|dead_letters|socket|on_full)_\w+", text))
