@@ -151,6 +151,25 @@ def test_refused_connections_and_bad_lines_are_counted_and_said_once(url: str, t
         assert times == {"a connection was refused": 5, "lines became dead letters": 50}
 
 
+def test_lines_that_a_damaged_disk_lost_are_counted_and_said(url: str, tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path / "d", url="http://127.0.0.1:1/default") as daemon:
+        daemon.send_one_way(b"".join(line(f"call-{number}", number) for number in range(30)))
+        until_scraped(daemon, lambda s: s("spool_segments") == 1)
+        daemon.kill()
+        sealed = daemon.segments()[0]
+        data = bytearray(sealed.read_bytes())
+        data[len(data) // 2] ^= 1  # nearly all of it is the body of the one group
+        sealed.write_bytes(data)
+        daemon.url = url
+        daemon.start()
+        seen = until_scraped(daemon, lambda s: s.of_store("waiting_lines") == 0)
+        assert seen.of_store("lost_lines_total") == 30
+        assert seen("losses_total", stage="spool", service="", reason="damaged") == 30
+        until(lambda: scraped(daemon)("quarantined_files") == 1)
+        (said,) = (entry for entry in daemon.log() if "damaged part of the spool" in entry["event"])
+        assert (said["level"], said["times"]) == ("error", 30)
+
+
 def test_on_tcp_metrics_and_health_are_open_and_questions_are_not(url: str, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
