@@ -101,10 +101,11 @@ def test_what_was_sent_is_what_is_counted_also_after_a_restart(url: str, tmp_pat
 
 def test_a_store_that_hangs_delays_no_scrape(url: str, engine: Engine, tmp_path: Path) -> None:
     without_faults()
+    stalled = engine.bitten()["stall"]
     engine.fault("stall", times=99, only="INSERT INTO llm_traces ")
     with RunningDaemon(tmp_path / "d", url=url) as daemon:
         daemon.send_one_way(line("waits", 1))
-        until(lambda: engine.bitten()["stall"] > 0)
+        until(lambda: engine.bitten()["stall"] > stalled)
         seen = scraped(daemon)
         assert (seen("accepting"), seen.of_store("waiting_lines")) == (1, 1)
         assert seen.of_store("store_inserts_in_flight") == 1
@@ -186,11 +187,12 @@ def test_on_tcp_metrics_and_health_are_open_and_questions_are_not(url: str, tmp_
 
 def test_a_daemon_that_stops_is_alive_and_not_ready(url: str, engine: Engine, tmp_path: Path) -> None:
     without_faults()
+    stalled = engine.bitten()["stall"]
     engine.fault("stall", times=99, only="INSERT INTO llm_traces ")
     with RunningDaemon(tmp_path / "d", url=url) as daemon:
         path = daemon.folder / "admin.sock"
         daemon.send_one_way(line("waits", 1))
-        until(lambda: engine.bitten()["stall"] > 0)
+        until(lambda: engine.bitten()["stall"] > stalled)
         daemon.signal(signal.SIGTERM)
         until(lambda: admin.get(path, "/readyz") == (503, "stopping\n"))
         assert admin.get(path, "/healthz")[0] == 200
