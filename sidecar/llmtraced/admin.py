@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -38,11 +39,18 @@ class Admin:
         self._api = api
         self._metrics = metrics
         self._runner: web.AppRunner | None = None
+        self._passed: socket.socket | None = None
 
-    async def start(self) -> None:
-        """Listen, unless the address is empty. Raises ConfigError."""
+    async def start(self, passed: socket.socket | None = None) -> None:
+        """Listen, unless the address is empty; on the service manager's socket if it has passed one.
+
+        Raises ConfigError.
+        """
+        if passed is not None and not self._address.startswith(UNIX):
+            raise ConfigError(f"admin: `{self._address}`, and a Unix socket was passed for it")
         if not self._address:
             return
+        self._passed = passed
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -56,13 +64,14 @@ class Admin:
         if self._runner is not None:
             await asyncio.to_thread(self._api.close)
             await self._runner.cleanup()
-        if self._address.startswith(UNIX):
+        if self._address.startswith(UNIX) and self._passed is None:
             with contextlib.suppress(OSError):
                 Path(self._address.removeprefix(UNIX)).unlink(missing_ok=True)  # noqa: ASYNC240 -- one unlink, at the end
 
     def _site(self, runner: web.AppRunner) -> web.BaseSite:
         if self._address.startswith(UNIX):
-            return web.SockSite(runner, bind(Path(self._address.removeprefix(UNIX)), self._mode, ""))
+            own = self._passed or bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
+            return web.SockSite(runner, own)
         host, colon, port = self._address.rpartition(":")
         if not colon or not port.isdigit():
             raise ConfigError(f"admin: `{self._address}` is neither unix:/path nor host:port")

@@ -82,6 +82,16 @@ class Api:
         app.router.add_get("/v1/status", self._show_status)
         app.router.add_get("/v1/openapi.json", self._describe)
 
+    def log_in_as(self, url: str) -> None:
+        """Use the user and the password of the URL from now on."""
+        self._store.log_in_as(url)
+        self._sql.log_in_as(url)
+
+    def read_tokens(self) -> None:
+        """Read the tokens again, whether their file looks changed or not. Raises ConfigError."""
+        if self._tokens is not None:
+            self._tokens.reread()
+
     def close(self) -> None:
         """End the queries that are under way, and let go of threads and connections. Blocking."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from llmtraced import __version__, config, log, migrations, rollup, tokens
+from llmtraced import __version__, config, credentials, log, migrations, rollup, tokens
 from llmtraced.errors import ConfigError, LlmtracedError
 from llmtraced.store import Store
+from llmtraced.store_url import parse_url
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +44,7 @@ def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) ->
     for assignment in assignments or []:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"--set {assignment}: NAME=VALUE is wanted")
+            raise ConfigError(f"--set {credentials.masked(assignment)}: NAME=VALUE is wanted")
         values[name.strip().replace("-", "_")] = value
     settings, warnings = config.load(file, flags=values)
     log.configure(settings.log_format, settings.log_level)
@@ -63,8 +64,12 @@ def serve(
     """Take records from the socket and land them in the store, until SIGTERM."""
     from llmtraced.daemon import serve as run
 
-    chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
-    raise typer.Exit(run(chosen))
+    def read() -> config.Config:
+        return _settings(
+            file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir
+        )
+
+    raise typer.Exit(run(read(), read))
 
 
 @app.command()
@@ -85,6 +90,12 @@ def check(
     clickhouse_url: ClickHouse = None,
     spool_dir: SpoolDir = None,
     settings: Setting = None,
+    without_store: Annotated[
+        bool,
+        typer.Option(
+            "--without-store", help="Settings alone; a store that is away is no reason not to start."
+        ),
+    ] = False,
 ) -> None:
     """Print the settings in force, secrets masked, and test the store."""
     from llmtraced.batch import LOSS_COLUMNS
@@ -93,6 +104,9 @@ def check(
 
     chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
     _print(chosen)
+    parse_url(chosen.clickhouse_url)
+    if without_store:
+        return
     store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)
     typer.echo(f"store: ClickHouse {store.version()}")
     missing = migrations.check(store, {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED})
@@ -135,7 +149,7 @@ def show_config(
 def _print(chosen: config.Config) -> None:
     for name in config.Config.__struct_fields__:
         value = getattr(chosen, name)
-        typer.echo(f"{name} = {config.masked(value) if name.endswith('_url') else value}")
+        typer.echo(f"{name} = {credentials.masked(str(value))}")
 
 
 def _version(wanted: bool) -> None:

@@ -73,6 +73,10 @@ class Committer:
         self.broken = ""
         """Why nothing can be made durable at the moment; empty while all is well."""
 
+    def reconfigure(self, config: Config) -> None:
+        """Go on by settings that were read again; the open segment too."""
+        self._config = config
+
     def add(self, run: Run) -> None:
         """Take a run of lines; the caller gave the pieces away."""
         self._runs.append(run)

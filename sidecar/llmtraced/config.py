@@ -18,18 +18,21 @@ import msgspec
 from msgspec import Meta
 
 from llmtrace.protocol import DEFAULT_SOCKET, MAX_LINE_BYTES
+from llmtraced import credentials
 from llmtraced.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/llmtraced/llmtraced.toml")
 PREFIX = "LLMTRACE_"
 ALIASES = {"SOCKET": "socket_path"}
 """Names in the environment that are shorter than their setting."""
+YES, LOGIN = "yes", "user, password"
 CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "ADMIN_TOKEN"}
 """Names that mean something to the client or to the tests, and nothing to the daemon."""
 
 
-def _is(description: str, **bounds: Any) -> Meta:
-    return Meta(description=description, **bounds)
+def _is(description: str, reload: str = "", **bounds: Any) -> Meta:
+    """``reload`` says what of a setting SIGHUP changes; empty where that takes a restart."""
+    return Meta(description=description, extra={"reload": reload}, **bounds)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,8 +54,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ""
 
     clickhouse_url: Annotated[
-        str, _is("`chdb:///path`, embedded, or `http(s)://user:password@host:port/database`, a server.")
+        str,
+        _is("`chdb:///path`, embedded, or `http(s)://user:password@host:port/database`, a server.", LOGIN),
     ] = "chdb:///var/lib/llmtraced/clickhouse"
+    clickhouse_password_file: Annotated[
+        str,
+        _is(
+            "File that holds the password of `clickhouse_url`, whose URL has none then. Unset: the systemd"
+            " credential `llmtraced.clickhouse-password`, where there is one.",
+            YES,
+        ),
+    ] = ""
     ttl_days: Annotated[int, _is("How long rows are kept; 0 for ever. Changed by `migrate` alone.", ge=0)] = (
         90
     )
@@ -66,27 +78,37 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     spool_dir: Annotated[str, _is("Where records wait; dead letters lie under it.")] = (
         "/var/lib/llmtraced/spool"
     )
-    spool_max_bytes: Annotated[int, _is("How large the spool may grow.", ge=1)] = 10 << 30
-    spool_reserve_bytes: Annotated[int, _is("Free bytes that are left to the disk's other users.", ge=0)] = (
-        256 << 20
-    )
+    spool_max_bytes: Annotated[int, _is("How large the spool may grow.", YES, ge=1)] = 10 << 30
+    spool_reserve_bytes: Annotated[
+        int, _is("Free bytes that are left to the disk's other users.", YES, ge=0)
+    ] = 256 << 20
     spool_ephemeral: Annotated[
-        bool, _is("The folder dies with the process, as in a pod: drain until killed.")
+        bool, _is("The folder dies with the process, as in a pod: drain until killed.", YES)
     ] = False
     on_full: Annotated[
         Literal["block", "drop_oldest"],
-        _is("What a full spool does: make senders wait, or drop its oldest segment and count it."),
+        _is("What a full spool does: make senders wait, or drop its oldest segment and count it.", YES),
     ] = "block"
     fsync: Annotated[
         bool, _is("Sync each group before it is acknowledged; without it a power cut may lose.")
     ] = True
-    group_interval_ms: Annotated[float, _is("Groups are synced at most this often.", ge=0, le=1000)] = 2.0
-    batch_max_rows: Annotated[int, _is("A segment is sealed at so many lines,", ge=1)] = 10_000
-    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", ge=1)] = 16 << 20
-    batch_max_age_seconds: Annotated[float, _is("or so long after its first.", gt=0)] = 1.0
+    group_interval_ms: Annotated[float, _is("Groups are synced at most this often.", YES, ge=0, le=1000)] = (
+        2.0
+    )
+    batch_max_rows: Annotated[int, _is("A segment is sealed at so many lines,", YES, ge=1)] = 10_000
+    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", YES, ge=1)] = 16 << 20
+    batch_max_age_seconds: Annotated[float, _is("or so long after its first.", YES, gt=0)] = 1.0
     drain_timeout_seconds: Annotated[
-        float, _is("After SIGTERM, how long to go on inserting what is left.", ge=0)
+        float, _is("After SIGTERM, how long to go on inserting what is left.", YES, ge=0)
     ] = 20.0
+
+    hung_after_seconds: Annotated[
+        float,
+        _is(
+            "The watchdog is not fed any more when a step of the shipper has taken longer than any should.",
+            gt=0,
+        ),
+    ] = 300.0
 
     max_line_bytes: Annotated[int, _is("Longer lines are refused; their first 4 KiB are kept.", ge=1024)] = (
         MAX_LINE_BYTES
@@ -95,29 +117,38 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         _is("Bytes of records in memory, over all connections and stages, beside one largest line.", ge=1),
     ] = 256 << 20
-    max_connections: Annotated[int, _is("Further ones are closed at once.", ge=1)] = 4096
+    max_connections: Annotated[int, _is("Further ones are closed at once.", YES, ge=1)] = 4096
 
     orphan_grace_seconds: Annotated[
-        float, _is("How long a lost sender may take to come back before its open calls are given up.", ge=0)
+        float,
+        _is("How long a lost sender may take to come back before its open calls are given up.", YES, ge=0),
     ] = 60.0
     session_memory_seconds: Annotated[
-        float, _is("How long a session that did not end is remembered.", ge=0)
+        float, _is("How long a session that did not end is remembered.", YES, ge=0)
     ] = 24 * 3600.0
-    dead_letters_max_bytes: Annotated[int, _is("Dead letters beyond it are deleted, oldest first.", ge=1)] = (
-        1 << 30
-    )
-    dead_letters_max_age_days: Annotated[int, _is("Older dead letters are deleted.", ge=1)] = 30
+    dead_letters_max_bytes: Annotated[
+        int, _is("Dead letters beyond it are deleted, oldest first.", YES, ge=1)
+    ] = 1 << 30
+    dead_letters_max_age_days: Annotated[int, _is("Older dead letters are deleted.", YES, ge=1)] = 30
 
-    log_format: Annotated[Literal["json", "console"], _is("One JSON object a line, or for people.")] = "json"
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], _is("The least that is logged.")] = (
-        "info"
+    log_format: Annotated[Literal["json", "console"], _is("One JSON object a line, or for people.", YES)] = (
+        "json"
     )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _is("The least that is logged.", YES)
+    ] = "info"
 
     @property
     def admin_address(self) -> str:
         if self.admin is None:
             return f"unix:{Path(self.socket_path).with_name('admin.sock')}"
         return self.admin
+
+
+RELOAD: Mapping[str, str] = {
+    field.name: (get_args(field.type)[1].extra or {})["reload"] for field in msgspec.structs.fields(Config)
+}
+"""What of each setting SIGHUP changes."""
 
 
 def load(
@@ -154,18 +185,21 @@ def load(
     for name, value in (flags or {}).items():
         if value is not None:
             values[name], sources[name] = value, f"--{name.replace('_', '-')}"
-    return _convert(values, sources), warnings
+    if credentials.shown([str(value) for value in (flags or {}).values()]):
+        warnings.append(credentials.ON_COMMAND_LINE)
+    return _with_password(_convert(values, sources), environment), warnings
 
 
 def reference() -> str:
     """Return every setting as a Markdown table: name, default, environment variable, meaning."""
     short = {name: alias for alias, name in ALIASES.items()}
-    lines = ["| setting | default | environment | meaning |", "|---|---|---|---|"]
+    lines = ["| setting | default | environment | reload | meaning |", "|---|---|---|---|---|"]
     for field in msgspec.structs.fields(Config):
         meaning = get_args(field.type)[1].description
         default = json.dumps(field.default) if field.default is not None else "unset"
         variable = PREFIX + short.get(field.name, field.name.upper())
-        lines.append(f"| `{field.name}` | `{default}` | `{variable}` | {meaning} |")
+        reload = RELOAD[field.name]
+        lines.append(f"| `{field.name}` | `{default}` | `{variable}` | {reload} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
@@ -194,6 +228,14 @@ def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
     return Config(**converted)
 
 
+def _with_password(config: Config, environment: Mapping[str, str]) -> Config:
+    password = credentials.from_file(config.clickhouse_password_file, environment)
+    if not password:
+        return config
+    url = credentials.with_password(config.clickhouse_url, password)
+    return msgspec.structs.replace(config, clickhouse_url=url)
+
+
 def _deployed_clickhouse(environment: Mapping[str, str]) -> str:
     """Return the URL that the variables of existing deployments make up; empty without them.
 
@@ -202,23 +244,14 @@ def _deployed_clickhouse(environment: Mapping[str, str]) -> str:
     endpoint = environment.get("CLICKHOUSE_ENDPOINT", "").strip()
     if not endpoint:
         return ""
-    parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
     try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
         port = parts.port or (8443 if parts.scheme == "https" else 8123)
-    except ValueError:
-        raise ConfigError(f"CLICKHOUSE_ENDPOINT: the port of `{parts.hostname}` is no number") from None
+    except ValueError:  # whose text quotes what may be half a password
+        raise ConfigError("CLICKHOUSE_ENDPOINT: neither a URL nor host:port") from None
     user = environment.get("CLICKHOUSE_USERNAME") or parts.username or ""
     password = environment.get("CLICKHOUSE_PASSWORD") or parts.password or ""
     database = environment.get("CLICKHOUSE_DATABASE") or parts.path.strip("/")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
     return urlunsplit((parts.scheme, f"{credentials}{host}:{port}", f"/{database}", parts.query, ""))
-
-
-def masked(url: str) -> str:
-    """Return the URL with its password replaced, for logs and `check`."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import os
 import random
 import signal
@@ -20,16 +21,17 @@ import msgspec
 import structlog
 import uvloop
 
-from llmtraced import __version__, dead_letters, memory, migrations
+from llmtraced import __version__, activation, dead_letters, memory, migrations, reload
 from llmtraced.admin import UNIX, Admin
 from llmtraced.admission import Admission
 from llmtraced.api import Api
 from llmtraced.batch import LOSS_COLUMNS, OwnLine, Preparer
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
-from llmtraced.config import Config, masked
+from llmtraced.config import Config
 from llmtraced.cost import Pricer
-from llmtraced.errors import SpoolBroken, StoreBusy
+from llmtraced.credentials import masked
+from llmtraced.errors import ConfigError, SpoolBroken, StoreBusy
 from llmtraced.listener import Listener
 from llmtraced.log import Recurring
 from llmtraced.metrics import CLICKHOUSE, Metrics, watch_loop
@@ -39,12 +41,14 @@ from llmtraced.retry import Backoff
 from llmtraced.rollup import NEEDED as ROLLUP_NEEDS
 from llmtraced.rollup import Mended, Rollup
 from llmtraced.rows import COLUMNS, RowBuilder
+from llmtraced.service import Service
 from llmtraced.shipper import DAY_US, LOSSES, TRACES, Shipper
 from llmtraced.spool import Entry, EntryKind, Files, Spool
 from llmtraced.spool.recovery import QUARANTINE
 from llmtraced.status import Status
 from llmtraced.store import Store
 from llmtraced.tokens import Tokens
+from llmtraced.watchdog import Watchdog
 
 HOUSEKEEPING_SECONDS = 1.0
 MENDING_SECONDS = 60.0
@@ -58,9 +62,15 @@ log = structlog.get_logger(__name__)
 class Daemon:
     """One daemon over one spool folder."""
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: Config, reread: Callable[[], Config] | None = None, clock: Clock | None = None
+    ) -> None:
+        """``reread`` returns the settings as they are at SIGHUP; without it they stay."""
         self.config = config
+        self.reread = reread or (lambda: config)
         self.clock = clock or Clock()
+        self.watchdog = Watchdog()
+        self.service = Service(self.watchdog, self.clock)
         self.files = Files(Path(config.spool_dir))
         self.spool = Spool(self.files, fsync=config.fsync)
         self.store = Store(config.clickhouse_url, timeout_seconds=config.insert_timeout_seconds)
@@ -93,6 +103,7 @@ class Daemon:
             config,
             self.admission,
             self.clock,
+            self.watchdog,
             on_refused=self.listener.refused,
             on_settled=self._room,
             metrics=self.metrics.store(CLICKHOUSE),
@@ -123,18 +134,22 @@ class Daemon:
         Raises ConfigError where the start is impossible.
         """
         loop = asyncio.get_running_loop()
+        admin_path = self.config.admin_address.removeprefix(UNIX)
+        passed = activation.take(os.environ, self.config.socket_path, admin_path)
         self.files.lock()
         try:
             self._recover()
             self.report.note()
             if self.store.is_embedded:
                 await loop.run_in_executor(None, self._migrate)
-            await self.listener.start()
-            await self.admin.start()
+            await self.listener.start(passed.record)
+            await self.admin.start(passed.admin)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stopping.set)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
             self._start_tasks()
             log.info("ready", version=__version__, socket=self.config.socket_path, pid=os.getpid())
+            self.service.ready()
             ready()
             await self.stopping.wait()
             await self._drain()
@@ -173,6 +188,8 @@ class Daemon:
             self._keep_small(),
             self._mend(),
             lag,
+            self.service.feed(),
+            self.service.tell(self.status),
         )
         self._tasks = [asyncio.create_task(step) for step in steps]
         for task in self._tasks:
@@ -183,6 +200,30 @@ class Daemon:
         if not task.cancelled() and (error := task.exception()):
             log.error("a part of the daemon ended", exc_info=error)
             self.stopping.set()
+
+    def _reload(self) -> None:
+        """Go by the settings as they are now, as far as that needs no restart."""
+        self.service.reloading()
+        try:
+            found = reload.changes(self.config, self.reread())
+            self.api.read_tokens()
+        except ConfigError as error:
+            log.error("the settings stay as they are", error=str(error))
+        else:
+            self._reconfigure(found)
+        self.service.ready()
+
+    def _reconfigure(self, found: reload.Changes) -> None:
+        self.config = found.config
+        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.shipper)
+        for room in rooms:
+            room.reconfigure(found.config)
+        if "clickhouse_url" in found.made:
+            self.store.log_in_as(found.config.clickhouse_url)
+            self.api.log_in_as(found.config.clickhouse_url)
+        log.info("reloaded", changed=found.made)
+        if found.for_restart:
+            log.warning("these settings change at the next start", settings=found.for_restart)
 
     async def _ship(self) -> None:
         await self._until_migrated()
@@ -330,11 +371,12 @@ class Daemon:
         loop = asyncio.get_running_loop()
         log.info("stopping: taking what has arrived")
         seconds = self.config.drain_timeout_seconds
+        self.service.stopping(None if self.config.spool_ephemeral else seconds)
         deadline = loop.time() + seconds
         self.listener.close_door()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.listener.stop(deadline)
+                await self.listener.stop(loop.time() + seconds / 2)  # the rest is for the disk and the store
                 await self.committer.flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(
@@ -355,6 +397,7 @@ class Daemon:
         self.shipper.close()
         self.committer.close()
         self.store.close()
+        self.service.close()
         self.files.unlock()
 
 
@@ -362,12 +405,13 @@ def _loss(reason: str, lines: int | None) -> Orphan:
     return Orphan(OwnLine(stage="spool", reason=reason, count=lines, host=socket.gethostname()))
 
 
-def serve(config: Config) -> int:
+def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:
     """Run a daemon until it is told to stop; return the exit code."""
     memory.use_one_arena()
+    faulthandler.enable()  # a watchdog's SIGABRT then says what each thread was doing
 
     async def main() -> int:
-        return await Daemon(config).run()
+        return await Daemon(config, reread).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())

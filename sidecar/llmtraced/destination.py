@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+STATEMENT_SECONDS = 600
+"""How long one statement may take at all; the store ends it then."""
+
 
 class Destination(Protocol):
     """Takes rows, and says which of them it has."""

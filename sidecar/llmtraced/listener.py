@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Collection
 from enum import Enum
 from pathlib import Path
-from typing import cast
+from typing import Any, Final, cast
 
 import structlog
 
@@ -40,6 +43,12 @@ from llmtraced.spool import Entry, EntryKind, Spool
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
 QUIET_SECONDS = 0.05
 """At the end, how long no peer may have sent anything. One read takes microseconds."""
+HESITATION_SECONDS = 1.0
+"""At the end, how long a one-way sender may be silent before it writes on. Its two calls follow each
+other at once; on a machine with no time to spare another process may come between."""
+
+# Since Python 3.13 a server that closes deletes its path, also one that the service manager bound.
+LEAVE_PATH: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +77,8 @@ class Peer(asyncio.BufferedProtocol):
         self.durable = 0
         self.suspect_until = 0
         self.paused = False
+        self.heard_at = 0.0
+        """When it connected or sent something, in the loop's time."""
 
     # -- asyncio's side ------------------------------------------------------------------------
 
@@ -75,6 +86,7 @@ class Peer(asyncio.BufferedProtocol):
         # uvloop's transport is one in all but inheritance, so nothing could be checked here.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
+        self.heard_at = asyncio.get_running_loop().time()
         self._listener.connected(self)
 
     def get_buffer(self, sizehint: int) -> bytearray:
@@ -82,6 +94,7 @@ class Peer(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._listener.counts["reads"] += 1
+        self.heard_at = asyncio.get_running_loop().time()
         for item in self._framer.feed(self._listener.buffer, nbytes):
             self._take(item)
         self._listener.admission.holds(self, self._framer.held)
@@ -133,6 +146,18 @@ class Peer(asyncio.BufferedProtocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+    def hang_up(self) -> None:
+        """Let the peer write no more, and close once what it has written is read.
+
+        Closing alone would take along what was written since the last read, and its sender, whose
+        call succeeded, would not know. Now a write either is read or fails.
+        """
+        if self._transport is None or self._transport.is_closing():
+            return
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
+            own.shutdown(socket.SHUT_RD)
 
     def abort(self) -> None:
         """Close at once; what was read of whole lines stays with the committer."""
@@ -232,17 +257,38 @@ class Listener:
         self._sessions: dict[bytes, Peer] = {}
         self._greetings: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._is_passed = False
+        self._emptied = asyncio.Event()
         self.closed_at: dict[bytes, int] = {}
         """Sessions that had a connection in this process and lost it, and when."""
 
-    async def start(self) -> None:
-        """Listen. Raises ConfigError where the socket cannot be had."""
-        loop = asyncio.get_running_loop()
-        sock = bind(Path(self.config.socket_path), int(self.config.socket_mode, 8), self.config.socket_group)
-        self._server = await loop.create_unix_server(lambda: Peer(self), sock=sock, backlog=1024)
+    async def start(self, passed: socket.socket | None = None) -> None:
+        """Listen, on the service manager's socket if it has passed one.
+
+        Raises ConfigError where the socket cannot be had.
+        """
+        self._is_passed = passed is not None
+        sock = passed or bind(
+            Path(self.config.socket_path), int(self.config.socket_mode, 8), self.config.socket_group
+        )
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: Peer(self), sock=sock, backlog=1024, **LEAVE_PATH
+        )
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on by settings that were read again."""
+        self.config = config
 
     def close_door(self) -> None:
-        """Let nobody new find the socket; who has connected already is still taken."""
+        """Take nobody new.
+
+        Who finds our own socket gone has to come back; who has connected already is still taken. The
+        service manager's stays open: who connects, or has connected and was not taken yet, waits in
+        its queue for the next daemon, with what it writes.
+        """
+        if self._is_passed:
+            self._stop_listening()
+            return
         with contextlib.suppress(OSError):
             Path(self.config.socket_path).unlink(missing_ok=True)
 
@@ -253,17 +299,32 @@ class Listener:
         sender does not, so what it left in its socket or in the queue of connections is read.
         """
         loop = asyncio.get_running_loop()
-        for peer in self._sessions.values():
+        for peer in list(self._sessions.values()):
             peer.abort()
         seen = -1
-        while seen != self.counts.total() and loop.time() < deadline:
+        while loop.time() < deadline and (seen != self.counts.total() or self._hesitate(loop.time())):
             seen = self.counts.total()
             await asyncio.sleep(QUIET_SECONDS)
-        if self._server is not None:
-            self._server.close()
+        self._stop_listening()
+        self._emptied.clear()
+        for peer in self._peers:
+            peer.hang_up()
+        if not self._peers:
+            self._emptied.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._emptied.wait()
         await self.committer.flush()
         for peer in list(self._peers):
             peer.close()
+
+    def _hesitate(self, now: float) -> bool:
+        """Whether a sender that hears nothing back may be about to write."""
+        return any(now - peer.heard_at < HESITATION_SECONDS for peer in self._peers)
+
+    def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
 
     @property
     def connections(self) -> int:
@@ -305,6 +366,8 @@ class Listener:
 
     def lost(self, peer: Peer) -> None:
         self._peers.discard(peer)
+        if not self._peers:
+            self._emptied.set()
         self.admission.holds(peer, 0)
         if self._sessions.get(peer.session) is peer:
             del self._sessions[peer.session]

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmtraced import changing, config, dead_letter_commands, demo, migrations, rendering
+from llmtraced import changing, config, credentials, dead_letter_commands, demo, migrations, rendering
 from llmtraced.answers import Call, LargeCall
 from llmtraced.conversation import read_conversation
 from llmtraced.errors import LlmtracedError
@@ -296,7 +296,7 @@ def fill_with_demo(
         if store.is_embedded:
             migrations.apply(store, migrations.Layout(ttl_days=config.Config().ttl_days))
         for done in demo.fill(store, traffic):
-            typer.echo(f"{done:,} of {rows:,} calls in {config.masked(address)}")
+            typer.echo(f"{done:,} of {rows:,} calls in {credentials.masked(address)}")
 
 
 class Nothing(Exception):
@@ -369,6 +369,8 @@ def _lines(lines: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command, and turn what goes wrong into a line and an exit code."""
+    if credentials.shown(sys.argv[1:] if arguments is None else arguments):
+        typer.echo(f"llmtrace: {credentials.ON_COMMAND_LINE}", err=True)
     try:
         app(arguments, prog_name="llmtrace")
     except Nothing as nothing:

@@ -105,6 +105,9 @@ class ReadOnlySql:
                 raise ValueError(str(error)) from None
             raise
 
+    def log_in_as(self, url: str) -> None:
+        self._store.log_in_as(url)
+
     def close(self) -> None:
         self._store.close()
 

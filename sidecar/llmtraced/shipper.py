@@ -24,13 +24,14 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.dead_letters import DeadLetter
-from llmtraced.destination import Destination, Doubts
+from llmtraced.destination import STATEMENT_SECONDS, Destination, Doubts
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.metrics import StoreMetrics
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
 from llmtraced.rows import COLUMNS
 from llmtraced.spool import Condemned, Entry, EntryKind, Segment, Settled, Spool
+from llmtraced.watchdog import Watchdog, WatchedThreads
 
 TRACES = "llm_traces"
 LOSSES = "llm_trace_losses"
@@ -54,6 +55,7 @@ class Shipper:
         config: Config,
         admission: Admission,
         clock: Clock,
+        watchdog: Watchdog,
         *,
         on_refused: Callable[[RefusedLine], None],
         on_settled: Callable[[], None],
@@ -71,8 +73,10 @@ class Shipper:
         self._on_settled = on_settled
         self._metrics = metrics
         # One thread prepares, so that the others keep the store busy while the GIL is taken.
-        self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
-        self._storing = ThreadPoolExecutor(config.inserts_in_flight, thread_name_prefix="store")
+        limit = config.hung_after_seconds
+        self._preparing = WatchedThreads(1, "prepare", watchdog, limit)
+        limit += config.insert_timeout_seconds + STATEMENT_SECONDS
+        self._storing = WatchedThreads(config.inserts_in_flight, "store", watchdog, limit)
         self._slots = asyncio.Semaphore(config.inserts_in_flight)
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
@@ -83,6 +87,10 @@ class Shipper:
         self.retries: Counter[str] = Counter()
         self.trouble = ""
         """What the store's last answer was, while it is not taking batches; empty while it is."""
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on by settings that were read again."""
+        self._config = config
 
     def wake(self) -> None:
         """There may be a newly sealed segment."""

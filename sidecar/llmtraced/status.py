@@ -100,3 +100,13 @@ def counters(spool: Spool) -> dict[str, int]:
         "sessions": len(snap.sessions),
         "begun_calls": len(snap.begun),
     }
+
+
+def in_one_line(status: Status) -> str:
+    """Return what `systemctl status` shows."""
+    said = (
+        f"{status.stored:,} stored ({status.stored_per_second:,.0f}/s), {status.in_spool:,} in the spool,"
+        f" {status.dead_letters:,} dead letters, {status.lost:,} lost"
+    )
+    trouble = [text for text in (status.spool, status.store) if text]
+    return " ".join("; ".join([said, *trouble]).split())

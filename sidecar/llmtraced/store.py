@@ -25,6 +25,7 @@ from functools import cache
 from typing import Any, cast
 
 import clickhouse_connect
+import msgspec
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.client import Client
@@ -32,6 +33,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.insert import InsertContext
 from urllib3 import exceptions as transport
 
+from llmtraced.destination import STATEMENT_SECONDS
 from llmtraced.errors import BatchRejected, ConfigError, LlmtracedError, OutcomeUnknown, StoreBusy
 from llmtraced.store_errors import meaning
 from llmtraced.store_url import Target, locked_by, parse_url, with_settings
@@ -57,7 +59,7 @@ INSERT_SETTINGS: Mapping[str, Any] = {
     # A view's target then drops the repeat of a block that its source drops.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     # A view's part may come after the table's by no more than that; rebuilding waits for longer.
-    "max_execution_time": 600,
+    "max_execution_time": STATEMENT_SECONDS,
     # One insert stays one block, and so one part in each partition and one commit.
     "max_insert_block_size": 1 << 30,
     "min_insert_block_size_rows": 1 << 30,
@@ -95,11 +97,21 @@ class Store:
         """Whether the engine runs in this process, and is ours to migrate."""
         return self._target.path is not None
 
+    def log_in_as(self, url: str) -> None:
+        """Use the user and the password of the URL from now on; calls that are under way end as they are."""
+        given = parse_url(url)
+        self._target = msgspec.structs.replace(self._target, user=given.user, password=given.password)
+        self._let_go()
+
     def close(self) -> None:
         """Let go of every connection; the embedded engine ends with its last one."""
         self._closed = True
-        while self._idle:
-            self._idle.popleft().close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(IndexError):  # empty, also where another thread took the last one
+            while True:
+                self._idle.popleft().close()
 
     def version(self) -> str:
         """Return the version of the server, by asking it."""
@@ -257,14 +269,15 @@ class Store:
     @contextlib.contextmanager
     def _client(self, *, writes: bool = False) -> Iterator[Client]:
         """Lend a client to one call, and drop it where the call failed: its server may be another now."""
-        client = self._pooled() or self._connect(self._target.database)
+        target = self._target
+        client = self._pooled() or self._connect(target.database)
         try:
-            with _translated(self._target.address, writes=writes):
+            with _translated(target.address, writes=writes):
                 yield client
         except LlmtracedError:
             client.close()
             raise
-        if self._closed:
+        if self._closed or target is not self._target:
             client.close()
         else:
             self._idle.append(client)

@@ -55,9 +55,13 @@ def parse_url(url: str) -> Target:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"clickhouse_url: {error}") from None
+    except ValueError:  # whose text quotes what may be half a password
+        raise ConfigError(
+            "clickhouse_url: host and port cannot be told; odd characters in a password are percent-encoded"
+        ) from None
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "password" in given:
+        raise ConfigError("clickhouse_url: the password belongs before the host, since queries are logged")
     options = {name: value for name, value in given.items() if name in DRIVER_OPTIONS}
     settings = {name: value for name, value in given.items() if name not in DRIVER_OPTIONS}
     if parts.scheme == "chdb":
@@ -76,6 +80,12 @@ def parse_url(url: str) -> Target:
         options=options,
         settings=settings,
     )
+
+
+def is_same_store(one: str, other: str) -> bool:
+    """Whether two URLs differ in nothing but user and password. Raises ConfigError."""
+    first, second = (msgspec.structs.replace(parse_url(url), user="", password="") for url in (one, other))
+    return first == second
 
 
 def with_settings(target: Target, settings: Mapping[str, object]) -> Target:

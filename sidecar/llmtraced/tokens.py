@@ -72,6 +72,11 @@ class Tokens:
         found = [one for one in self._tokens if hmac.compare_digest(one.sha256, digest)]
         return Access(found[0].all_organizations, frozenset(found[0].organizations)) if found else None
 
+    def reread(self) -> None:
+        """Read the file, also where its time is that of the last reading. Raises ConfigError."""
+        self._changed = 0
+        self._reload()
+
     def _reload(self) -> None:
         if self._path is None:
             return

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.config import Config, load, masked
+from llmtraced.config import Config, load
+from llmtraced.credentials import masked
 from llmtraced.errors import ConfigError
 
 

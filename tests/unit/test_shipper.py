@@ -20,6 +20,7 @@ from llmtraced.metrics import Metrics
 from llmtraced.rows import RowBuilder
 from llmtraced.shipper import Shipper
 from llmtraced.spool import Entry, EntryKind, Files, Group, ReadGroup, Segment, Spool
+from llmtraced.watchdog import Watchdog
 from tests.helpers.exchanges import line
 
 LIMIT_SECONDS = 20.0
@@ -77,6 +78,7 @@ class Room:
             config,
             admission,
             clock,
+            Watchdog(),
             on_refused=lambda _: None,
             on_settled=lambda: None,
             metrics=Metrics({}).store("clickhouse"),

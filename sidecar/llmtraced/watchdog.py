@@ -1,0 +1,82 @@
+"""Whether the service manager may be told that the daemon lives.
+
+Invariant: it may, unless a step of the shipper has been under way for longer than any that works. A
+store that is away makes steps fail or wait within their bounds, and so never hangs anything. The
+event loop needs no word here: it feeds the watchdog itself, and cannot while it is blocked. Nor has
+the spool's writer one: a disk that does not answer is not mended by another process, which would wait
+for the same disk and have lost what it held.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+import msgspec
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FEEDS_PER_PERIOD = 3
+"""So that one feed may come late and none is missed."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """Something that a thread is doing."""
+
+    what: str
+    overdue_at: float
+
+
+class Watchdog:
+    """The shipper's steps that are under way, each in a thread. Pure: the caller brings the clock."""
+
+    def __init__(self) -> None:
+        self._tickets = itertools.count()
+        self._steps: dict[int, Step] = {}
+
+    def begins(self, what: str, limit_seconds: float, now: float) -> int:
+        """Return a ticket for ``ends``, which may come from another thread."""
+        ticket = next(self._tickets)
+        self._steps[ticket] = Step(what, now + limit_seconds)
+        return ticket
+
+    def ends(self, ticket: int) -> None:
+        del self._steps[ticket]
+
+    def hung(self, now: float) -> list[str]:
+        """Return what has been under way for too long."""
+        return [step.what for step in self._steps.copy().values() if now >= step.overdue_at]
+
+    def may_feed(self, now: float) -> bool:
+        return not self.hung(now)
+
+
+class WatchedThreads(ThreadPoolExecutor):
+    """Threads whose every step works within so many seconds, if it works at all."""
+
+    def __init__(self, threads: int, what: str, watchdog: Watchdog, limit_seconds: float) -> None:
+        super().__init__(threads, thread_name_prefix=what)
+        self._what = what
+        self._watchdog = watchdog
+        self._limit_seconds = limit_seconds
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        def step() -> T:  # counted from its turn, not from when it was asked for
+            ticket = self._watchdog.begins(self._what, self._limit_seconds, time.monotonic())
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                self._watchdog.ends(ticket)
+
+        return super().submit(step)
+
+
+def period_seconds(environment: Mapping[str, str], pid: int) -> float:
+    """Return how long the service manager waits for a word; 0 where it does not."""
+    meant = environment.get("WATCHDOG_PID", str(pid)) == str(pid)
+    text = environment.get("WATCHDOG_USEC", "")
+    return int(text) / 1e6 if meant and text.isdecimal() else 0.0
