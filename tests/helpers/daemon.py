@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import msgspec
 
@@ -64,14 +64,23 @@ class RunningDaemon:
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
         module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmtraced.cli"]
-        command = [sys.executable, "-m", *module, "serve"]
-        for name, value in self._all_settings().items():
-            command += ["--set", f"{name}={value}"]
+        command = [sys.executable, "-m", *module, "serve", *self._options()]
         with self.log_path.open("ab") as log:
             mark = log.tell()
-            self._process = subprocess.Popen(command, stderr=log, stdout=log, env=environment, cwd=ROOT)
+            self._process = self._launch(command, environment, log)
         if wait:
             self._wait_ready(mark)
+
+    def _launch(
+        self, command: list[str], environment: dict[str, str], log: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, stderr=log, stdout=log, env=environment, cwd=ROOT)
+
+    def _options(self) -> list[str]:
+        options = []
+        for name, value in self._all_settings().items():
+            options += ["--set", f"{name}={value}"]
+        return options
 
     def _all_settings(self) -> dict[str, object]:
         return {
