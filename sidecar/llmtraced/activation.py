@@ -79,6 +79,7 @@ def _listening(descriptor: int) -> socket.socket:
         raise ConfigError(f"socket activation: descriptor {descriptor}: {error.strerror or error}") from error
     # Whoever may open a Unix socket is known by its permissions; on TCP nobody would be asked for a token.
     if found.family != socket.AF_UNIX or found.type != socket.SOCK_STREAM or not is_listening:
+        found.close()
         raise ConfigError(
             f"socket activation: descriptor {descriptor} is no listening Unix stream socket (Accept=no)"
         )

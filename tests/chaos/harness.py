@@ -244,26 +244,35 @@ class Chaos:
         return dead <= self.landed_deaths().keys()
 
     def landed_deaths(self) -> Counter[str]:
-        with contextlib.closing(Store(self.engine.url)) as table:
-            rows = table.query(
-                "SELECT session, count() AS n FROM llm_trace_losses WHERE reason = 'sender_died' GROUP BY session"
-            )
-        return Counter({row["session"]: row["n"] for row in rows})
+        return landed_deaths(self.engine.url)
 
     def landed(self) -> Landed:
-        """Read back what there is."""
-        with contextlib.closing(Store(self.engine.url)) as table:
-            rows = table.query("SELECT id, count() AS n FROM llm_traces GROUP BY id")
-            (damaged,) = table.query(
-                "SELECT countIf(outcome != 'abandoned' AND (request_size_bytes != latency_ms OR length(request_json)"
-                " != latency_ms OR toString(prompt_tokens) != splitByChar('-', id)[-1])) AS n FROM llm_traces"
-            )
-        return Landed(
-            rows={row["id"]: row["n"] for row in rows},
-            letters=Counter(_id_of(letter) for letter in dead_letters.read(self.daemon.spool)),
-            sender_died=self.landed_deaths(),
-            damaged=damaged["n"],
+        return landed(self.engine.url, self.daemon.spool)
+
+
+def landed_deaths(url: str) -> Counter[str]:
+    """Return how often each session is in the ledger of losses as one whose sender died."""
+    with contextlib.closing(Store(url)) as table:
+        rows = table.query(
+            "SELECT session, count() AS n FROM llm_trace_losses WHERE reason = 'sender_died' GROUP BY session"
         )
+    return Counter({row["session"]: row["n"] for row in rows})
+
+
+def landed(url: str, spool: Path) -> Landed:
+    """Read back what there is."""
+    with contextlib.closing(Store(url)) as table:
+        rows = table.query("SELECT id, count() AS n FROM llm_traces GROUP BY id")
+        (damaged,) = table.query(
+            "SELECT countIf(outcome != 'abandoned' AND (request_size_bytes != latency_ms OR length(request_json)"
+            " != latency_ms OR toString(prompt_tokens) != splitByChar('-', id)[-1])) AS n FROM llm_traces"
+        )
+    return Landed(
+        rows={row["id"]: row["n"] for row in rows},
+        letters=Counter(_id_of(letter) for letter in dead_letters.read(spool)),
+        sender_died=landed_deaths(url),
+        damaged=damaged["n"],
+    )
 
 
 def _id_of(letter: dead_letters.DeadLetter) -> str:

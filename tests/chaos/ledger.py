@@ -16,6 +16,7 @@ nobody can have sent is found as well. One entry a line:
     flushed               all of them are, and all that was ``begun``
     oneway FROM TO HEARD FIRST LAST   lines that were written between two moments and closed;
                           HEARD: the daemon has read them, since it closed too
+    refused TEXT          a connection was not taken, or cut off before all was written
     ended                 the session was closed in the ordinary way
     violation TEXT        the sender itself saw a broken promise
 """
@@ -87,6 +88,7 @@ class Life:
         self.begun_durable = 0
         self.oneway: list[OneWay] = []
         self.ended = False
+        self.refused: list[str] = []
         self.violations: list[str] = []
 
     def read(self, line: str) -> None:
@@ -110,6 +112,8 @@ class Life:
                 self.durable, self.begun_durable = len(self.taken), len(self.begun)
             case "session":
                 self.session = rest
+            case "refused":
+                self.refused.append(rest)
             case "ended":
                 self.ended = True
             case "violation":

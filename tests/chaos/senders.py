@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +176,9 @@ class ByHand:
             self._forget()
             again = [line for line, _ in self._held[: self._session.written - self._forgotten]]
             self._session.send(again, self._forgotten + 1)
-        except OSError:
+        except OSError as error:
+            if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+                self._pen.write("refused", error)
             self._session.hang_up()
             time.sleep(self._dice.random() * RECONNECT_SECONDS)
 
@@ -215,16 +216,25 @@ def run_one_way(path: str, folder: Path, name: str, dice: random.Random, stop: S
         lines = [_old_line(f"{name}-{number}", number, dice) for number in range(first, last + 1)]
         hears = dice.random() < 0.5
         start = time.monotonic()
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(10)
-            sock.connect(path)
-            sock.sendall(b"".join(lines))
-            if hears:
-                sock.shutdown(socket.SHUT_WR)
-                hears = sock.recv(1) == b""  # the daemon closes once it has read all
-            sock.close()
+        try:
+            hears = _write_one_way(path, b"".join(lines), hears)
+        except OSError as error:
+            pen.write("refused", error)
+        else:
             pen.write("oneway", start, time.monotonic(), hears, first, last)
         pause(dice)
+
+
+def _write_one_way(path: str, data: bytes, hears: bool) -> bool:
+    """Return whether the daemon is known to have read all. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(10)
+        sock.connect(path)
+        sock.sendall(data)
+        if not hears:
+            return False
+        sock.shutdown(socket.SHUT_WR)
+        return sock.recv(1) == b""  # it closes then
 
 
 def _old_line(call: str, number: int, dice: random.Random) -> bytes:
