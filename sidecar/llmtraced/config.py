@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from llmtrace.protocol import DEFAULT_SOCKET, MAX_LINE_BYTES
 from llmtraced import credentials
+from llmtraced.destination import STATEMENT_SECONDS
 from llmtraced.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/llmtraced/llmtraced.toml")
@@ -139,6 +140,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = "info"
 
     @property
+    def call_seconds(self) -> float:
+        """How long a call of the store may take; longer than its own bounds let it."""
+        return self.hung_after_seconds + self.insert_timeout_seconds + STATEMENT_SECONDS
+
+    @property
     def admin_address(self) -> str:
         if self.admin is None:
             return f"unix:{Path(self.socket_path).with_name('admin.sock')}"
@@ -155,10 +161,13 @@ def load(
     file: Path | None = None,
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
+    *,
+    with_password: bool = True,
 ) -> tuple[Config, list[str]]:
     """Return the settings in force, and warnings about names in the environment.
 
-    ``file`` must exist when given; the default file may be absent. Raises ConfigError with one
+    ``file`` must exist when given; the default file may be absent. ``with_password`` puts the password
+    that lies in a file into ``clickhouse_url``; not everybody may read it. Raises ConfigError with one
     line that names the source, the setting and what is wrong with it.
     """
     environment = os.environ if environment is None else environment
@@ -187,7 +196,8 @@ def load(
             values[name], sources[name] = value, f"--{name.replace('_', '-')}"
     if credentials.shown([str(value) for value in (flags or {}).values()]):
         warnings.append(credentials.ON_COMMAND_LINE)
-    return _with_password(_convert(values, sources), environment), warnings
+    config = _convert(values, sources)
+    return _with_password(config, environment) if with_password else config, warnings
 
 
 def reference() -> str:

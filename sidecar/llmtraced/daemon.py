@@ -215,7 +215,7 @@ class Daemon:
 
     def _reconfigure(self, found: reload.Changes) -> None:
         self.config = found.config
-        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.shipper)
+        rooms: tuple[reload.Room, ...] = (self.committer, self.listener)
         for room in rooms:
             room.reconfigure(found.config)
         if "clickhouse_url" in found.made:

@@ -25,15 +25,15 @@ async def open_reader(url: str | None) -> LLMTraceReader:
     """Return a reader for the URL, else for what the settings of this host name. Raises ConfigError."""
     if url is not None:
         return LLMTraceReader(url, token=_token(url))
-    settings = config.load()[0]
+    settings = config.load(with_password=False)[0]
     if await _answers(settings.admin_address):
         return LLMTraceReader(settings.admin_address, token=_token(settings.admin_address))
-    return LLMTraceReader(settings.clickhouse_url)
+    return LLMTraceReader(config.load()[0].clickhouse_url)
 
 
 async def daemon_status(url: str | None) -> Status:
     """Return what the daemon says of itself. Raises LlmtracedError where none answers."""
-    address = url or config.load()[0].admin_address
+    address = url or config.load(with_password=False)[0].admin_address
     if not await _answers(address):
         raise LlmtracedError(
             f"no daemon answers at {address or 'an empty address'}; LLMTRACE_ADMIN says where one is"

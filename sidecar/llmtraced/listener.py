@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import sys
 import uuid
@@ -37,7 +36,7 @@ from llmtraced.config import Config
 from llmtraced.framing import NEWLINE, Block, Framer, Oversize, split
 from llmtraced.log import Recurring
 from llmtraced.sessions import HelloLine, is_json, read_hello, remembered
-from llmtraced.sockets import bind
+from llmtraced.sockets import bind, end_writes
 from llmtraced.spool import Entry, EntryKind, Spool
 
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
@@ -148,16 +147,13 @@ class Peer(asyncio.BufferedProtocol):
             self._transport.close()
 
     def hang_up(self) -> None:
-        """Let the peer write no more, and close once what it has written is read.
+        """Let the peer write no more; the connection ends when what it has written is read.
 
-        Closing alone would take along what was written since the last read, and its sender, whose
-        call succeeded, would not know. Now a write either is read or fails.
+        Closing would take along what was written since the last read, and its sender would not know.
         """
         if self._transport is None or self._transport.is_closing():
             return
-        descriptor = self._transport.get_extra_info("socket").fileno()
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
-            own.shutdown(socket.SHUT_RD)
+        end_writes(self._transport.get_extra_info("socket").fileno())
 
     def abort(self) -> None:
         """Close at once; what was read of whole lines stays with the committer."""

@@ -24,7 +24,7 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.dead_letters import DeadLetter
-from llmtraced.destination import STATEMENT_SECONDS, Destination, Doubts
+from llmtraced.destination import Destination, Doubts
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.metrics import StoreMetrics
@@ -73,10 +73,8 @@ class Shipper:
         self._on_settled = on_settled
         self._metrics = metrics
         # One thread prepares, so that the others keep the store busy while the GIL is taken.
-        limit = config.hung_after_seconds
-        self._preparing = WatchedThreads(1, "prepare", watchdog, limit)
-        limit += config.insert_timeout_seconds + STATEMENT_SECONDS
-        self._storing = WatchedThreads(config.inserts_in_flight, "store", watchdog, limit)
+        self._preparing = WatchedThreads(1, "prepare", watchdog, config.hung_after_seconds)
+        self._storing = WatchedThreads(config.inserts_in_flight, "store", watchdog, config.call_seconds)
         self._slots = asyncio.Semaphore(config.inserts_in_flight)
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
@@ -87,10 +85,6 @@ class Shipper:
         self.retries: Counter[str] = Counter()
         self.trouble = ""
         """What the store's last answer was, while it is not taking batches; empty while it is."""
-
-    def reconfigure(self, config: Config) -> None:
-        """Go on by settings that were read again."""
-        self._config = config
 
     def wake(self) -> None:
         """There may be a newly sealed segment."""

@@ -6,6 +6,7 @@ no obstacle.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import grp
 import os
@@ -31,6 +32,12 @@ def bind(path: Path, mode: int, group: str) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"{path}: cannot listen: {error.strerror or error}") from error
     return sock
+
+
+def end_writes(descriptor: int) -> None:
+    """Make the other end's next write fail; what it has written before can still be read."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
+        own.shutdown(socket.SHUT_RD)
 
 
 def _remove_stale(path: Path) -> None:

@@ -35,7 +35,7 @@ def hang_the_shipper(number: int, frame: object) -> None:
         FOR_EVER.wait()
         raise AssertionError("for ever is over")
 
-    batch.Preparer.prepare = prepare  # type: ignore[method-assign] -- this is the harm
+    batch.Preparer.prepare = prepare  # type: ignore[method-assign,assignment]  # this is the harm
 
 
 def main() -> None:

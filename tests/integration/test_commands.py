@@ -166,6 +166,13 @@ def test_status_says_how_the_daemon_is_doing(daemon: RunningDaemon) -> None:
     assert json.loads(run(daemon, "status", "--json").stdout)["ready"] is True
 
 
+def test_who_may_ask_the_daemon_need_not_know_the_password_of_its_store(daemon: RunningDaemon) -> None:
+    unreadable = str(daemon.folder / "not-for-you")
+    done = run(daemon, "status", LLMTRACE_CLICKHOUSE_PASSWORD_FILE=unreadable)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_status_without_a_daemon_says_so_in_one_line(tmp_path: Path) -> None:
     env = environment(LLMTRACE_ADMIN=f"unix:{tmp_path}/nobody")
     done = subprocess.run(

@@ -183,27 +183,36 @@ COMMANDS = {
 
 @pytest.mark.parametrize(
     ("command", "url"),
-    [
-        *(("check", url) for url in URLS),
-        *((command, "not escaped") for command in COMMANDS),
-        ("migrate", "refused"),
-    ],
+    [*(("check", url) for url in URLS), *((other, "not escaped") for other in COMMANDS if other != "check")],
 )
 def test_no_command_shows_the_password_whatever_is_wrong(
     guard: Guard, tmp_path: Path, command: str, url: str
 ) -> None:
     store = URLS[url].format(secret=quote(SECRET, safe=""), odd=SECRET, host=guard.host)
-    others = {name: value for name, value in os.environ.items() if not name.startswith(("LLMTRACE", "CLICK"))}
-    own = {"LLMTRACE_SPOOL_DIR": str(tmp_path), "LLMTRACE_ADMIN": "", "LLMTRACE_CLICKHOUSE_URL": store}
-    module, *arguments = COMMANDS[command]
+    done = run(*COMMANDS[command], SPOOL_DIR=str(tmp_path), ADMIN="", CLICKHOUSE_URL=store)
+    assert done.returncode or command == "config"
+    assert not seen(done.stdout + done.stderr), done.stdout + done.stderr
+
+
+def test_settings_are_checked_where_the_store_is_away_and_its_url_is_tested_too() -> None:
+    away = "http://user@127.0.0.1:1/db"
+    assert run("llmtraced.cli", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
+    assert run("llmtraced.cli", "check", CLICKHOUSE_URL=away).returncode == 1
+    wrong = run("llmtraced.cli", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
+    assert wrong.returncode == 2
+    assert "gopher" in wrong.stderr
+
+
+def run(module: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with these settings and no others."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
+    environment |= {f"LLMTRACE_{name}": value for name, value in settings.items()}
     code = f"from {module} import main; main()"
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env=others | own,
+        env=environment,
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode or command == "config"
-    assert not seen(done.stdout + done.stderr), done.stdout + done.stderr

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from llmtrace import TraceClient
 from llmtraced import migrations
+from llmtraced.listener import QUIET_SECONDS
 from llmtraced.notify import Notifier
 from llmtraced.store import Store
 from tests.helpers import admin
@@ -100,6 +102,7 @@ def test_a_one_way_sender_in_the_middle_of_its_line_is_waited_for(
             until(lambda: status(daemon)["connections"] == 1)
             daemon.signal(signal.SIGTERM)
             daemon.hear("STOPPING")
+            time.sleep(4 * QUIET_SECONDS)  # the daemon looks that often whether anything comes
             sock.sendall(text[50:])
         assert daemon.wait() == 0
     assert count(table) == 1

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
@@ -30,13 +29,10 @@ def run(*command: str | Path) -> str:
     return done.stdout + done.stderr
 
 
-class Unit(RawConfigParser):
-    """One unit file; of a setting that comes more than once, the last."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(strict=False, delimiters=("=",), comment_prefixes=("#",))
-        self.optionxform = str  # type: ignore[assignment,method-assign] -- names are told by their case
-        self.read(UNITS / name)
+def settings_of(name: str) -> dict[str, str]:
+    """Return the settings of a unit file; of one that comes more than once, the last."""
+    lines = [text for text in (UNITS / name).read_text().splitlines() if "=" in text and text[0] != "#"]
+    return {key: value for key, _, value in (text.partition("=") for text in lines)}
 
 
 @pytest.fixture
@@ -65,7 +61,7 @@ def test_users_and_folders_are_made_as_the_units_want_them(tmp_path: Path) -> No
     (tmp_path / "etc").mkdir()
     run(needs("systemd-sysusers"), f"--root={tmp_path}", UNITS / "llmtraced.sysusers.conf")
     groups = (tmp_path / "etc/group").read_text()
-    socket, service = Unit("llmtraced.socket")["Socket"], Unit("llmtraced.service")["Service"]
+    socket, service = settings_of("llmtraced.socket"), settings_of("llmtraced.service")
     for group in (socket["SocketGroup"], service["Group"]):
         assert re.search(f"^{group}:", groups, re.MULTILINE)
     assert socket["SocketGroup"] != service["Group"], "who may send is not who may ask"
@@ -82,7 +78,7 @@ def test_users_and_folders_are_made_as_the_units_want_them(tmp_path: Path) -> No
 
 
 def test_the_units_agree_with_the_settings() -> None:
-    socket, service = Unit("llmtraced.socket")["Socket"], Unit("llmtraced.service")["Service"]
+    socket, service = settings_of("llmtraced.socket"), settings_of("llmtraced.service")
     settings = Config()
     assert socket["ListenStream"] == settings.socket_path
     assert socket["SocketMode"] == settings.socket_mode
