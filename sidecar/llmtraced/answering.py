@@ -73,6 +73,7 @@ class StoreAnswers:
         where.equal("run_id", question.run_id)
         where.equal("trace_id", question.trace_id)
         where.add("t.is_error = {is_error:UInt8}", is_error=_flag(question.is_error))
+        where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
         where.add(
             "t.ingested_at > fromUnixTimestamp64Micro({received:Int64})",
             received=microseconds(question.received_after),

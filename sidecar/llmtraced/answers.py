@@ -14,11 +14,12 @@ import msgspec
 
 
 class Payloads(msgspec.Struct, frozen=True):
-    """What was sent and received, byte for byte; empty where there was none."""
+    """What was sent and received, byte for byte, and the usage object of it; empty where there was none."""
 
     request_json: bytes
     response_json: bytes
     llm_config_json: bytes
+    usage_json: bytes = b""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

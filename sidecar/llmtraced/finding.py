@@ -36,7 +36,7 @@ async def daemon_status(url: str | None) -> Status:
     address = url or config.load(with_password=False)[0].admin_address
     if not await _answers(address):
         raise LlmtracedError(
-            f"no daemon answers at {address or 'an empty address'}; LLMTRACE_ADMIN says where one is"
+            f"no daemon answers at {config.masked(address) or 'an empty address'}; LLMTRACE_ADMIN says where one is"
         )
     daemon = DaemonAnswers(address, _token(address))
     try:

@@ -27,6 +27,7 @@ from llmtraced.following import follow as follow_calls
 from llmtraced.questions import GROUPS, MAX_LIMIT
 from llmtraced.reader import ALL_ORGANIZATIONS, CallsNarrowing, LLMTraceReader, Scope
 from llmtraced.store import Store
+from llmtraced.ui import command as ui_command
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 app.command()(changing.reprice)
+app.command("ui")(ui_command.show_page)
 
 
 def _option(text: str, *names: str, **more: Any) -> Any:

@@ -35,6 +35,7 @@ GROUPS: Final = {
     "customer": "t.billing_customer_id",
     "day": "toString(toDate(MOMENT))",
     "hour": "formatDateTime(MOMENT, '%Y-%m-%d %H:00', 'UTC')",
+    "minute": "formatDateTime(MOMENT, '%Y-%m-%d %H:%i', 'UTC')",
 }
 """What usage can be split by, and the expression that does it; MOMENT is the table's column of time, in UTC."""
 
@@ -44,6 +45,7 @@ def _is(description: str, **bounds: Any) -> Meta:
 
 
 Limit = Annotated[int, _is("How many at most.", ge=1, le=MAX_LIMIT)]
+Size = Annotated[int, _is("Bytes.", ge=0, le=2**63 - 1)]
 Q = TypeVar("Q", bound="Question")
 
 
@@ -92,6 +94,7 @@ class ListCalls(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True)
     run_id: Annotated[str | None, _is("Of one run.")] = None
     trace_id: Annotated[str | None, _is("Of one trace.")] = None
     is_error: Annotated[bool | None, _is("Only those that failed, or only those that did not.")] = None
+    min_size_bytes: Annotated[Size | None, _is("With a request of that size or larger.")] = None
     received_after: Annotated[datetime | None, _is("Only those that the daemon received later.")] = None
     limit: Limit = 100
     cursor: Annotated[str | None, _is("Where an earlier page ended.")] = None
@@ -100,7 +103,7 @@ class ListCalls(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class FindLarge(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The calls with the largest requests, largest first."""
 
-    min_size_bytes: Annotated[int, _is("Smaller requests are left out.", ge=0, le=2**63 - 1)] = 1_000_000
+    min_size_bytes: Annotated[Size, _is("Smaller requests are left out.")] = 1_000_000
     limit: Limit = 100
 
 
@@ -110,6 +113,7 @@ class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     group_by: Annotated[tuple[str, ...], _is(f"Any of {', '.join(GROUPS)}; none makes one group of all.")] = (
         "model",
     )
+    limit: Annotated[Limit | None, _is("Only so many groups.")] = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.group_by if name not in GROUPS]

@@ -169,11 +169,12 @@ class LLMTraceReader:
         limit: int = 100,
         cursor: str | None = None,
         is_error: bool | None = None,
+        min_size_bytes: int | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
         **narrowed: Unpack[CallsNarrowing],
     ) -> Page:
-        """Return calls, newest first; what is None does not narrow them.
+        """Return calls, newest first; what is None does not narrow them. Sizes are those of requests.
 
         Pages neither repeat nor skip a call while rows arrive: a cursor is a place in the order of
         start, segment and line, which no later row moves.
@@ -183,6 +184,7 @@ class LLMTraceReader:
             limit=limit,
             cursor=cursor,
             is_error=is_error,
+            min_size_bytes=min_size_bytes,
             start_date=start_date,
             end_date=end_date,
             **narrowed,
@@ -194,18 +196,25 @@ class LLMTraceReader:
         organization_id: Scope,
         *,
         group_by: Sequence[str] = ("model",),
+        limit: int | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
         **narrowed: Unpack[Narrowing],
     ) -> list[Usage]:
         """Return what was used, a group each, the most expensive first.
 
-        ``group_by`` names any of ``questions.GROUPS``; none makes one group of all. Rows that have
+        ``group_by`` names any of ``questions.GROUPS``; none makes one group of all. ``limit`` leaves
+        the cheaper groups out. Rows that have
         expired are still summed where the hourly rollup can answer: in whole hours, and split and
         narrowed by what it keeps apart.
         """
         question = _question(
-            GetUsage, group_by=tuple(group_by), start_date=start_date, end_date=end_date, **narrowed
+            GetUsage,
+            group_by=tuple(group_by),
+            limit=limit,
+            start_date=start_date,
+            end_date=end_date,
+            **narrowed,
         )
         return cast("list[Usage]", await self._ask(organization_id, question))
 

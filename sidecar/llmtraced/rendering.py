@@ -173,24 +173,14 @@ def call_numbers(call: Call) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in _facts(call):
+    for name, value in facts(call):
         if value not in ("", "-"):
             table.add_row(name, Text(_clean(value)))
     return table
 
 
-def conversation(turns: Iterable[Turn]) -> Text:
-    """Return what was said, speaker by speaker."""
-    text = Text()
-    for turn in turns:
-        text.append(f"\n[{_clean(turn.role)}]\n", style="bold")
-        for part in turn.parts:
-            label = "" if part.kind in ("text", "other") else f"({part.kind}) "
-            text.append(f"{label}{_clean(part.text)}\n", style=STYLES.get(part.kind, ""))
-    return text
-
-
-def _facts(call: Call) -> list[tuple[str, str]]:
+def facts(call: Call) -> list[tuple[str, str]]:
+    """Return what is known of one call but its payloads, by name; empty or a dash where it is unknown."""
     tokens = f"{_number(call.prompt_tokens)} in, {_number(call.completion_tokens)} out, {_number(call.total_tokens)} in all"
     parts = [
         ("cached", call.cached_input_tokens),
@@ -226,6 +216,17 @@ def _facts(call: Call) -> list[tuple[str, str]]:
         ("payloads", f"{call.request_size_bytes:,} bytes sent, {call.response_size_bytes:,} received"),
         ("billing", f"{call.billing_plan_type} {call.billing_customer_id}".strip()),
     ]
+
+
+def conversation(turns: Iterable[Turn]) -> Text:
+    """Return what was said, speaker by speaker."""
+    text = Text()
+    for turn in turns:
+        text.append(f"\n[{_clean(turn.role)}]\n", style="bold")
+        for part in turn.parts:
+            label = "" if part.kind in ("text", "other") else f"({part.kind}) "
+            text.append(f"{label}{_clean(part.text)}\n", style=STYLES.get(part.kind, ""))
+    return text
 
 
 def _usage_cells(usage: Usage) -> list[str]:

@@ -114,6 +114,7 @@ def usage_sql(question: GetUsage, where: Where, chosen: Plan) -> str:
         f"SELECT {', '.join([*groups, *totals, quantiles])} FROM ({' UNION ALL '.join(sources)})"  # noqa: S608 - fixed fragments, values are bound
         f"{_grouping(groups)} HAVING requests > 0"
         f" ORDER BY {', '.join(['cost_usd DESC', 'total_tokens DESC', *groups])}"
+        f"{'' if question.limit is None else f' LIMIT {question.limit}'}"
     )
 
 

@@ -26,13 +26,14 @@ from tests.helpers.store_rows import add_traces
 NOW = time.time_ns() // 1000
 MINUTE = 60_000_000
 REQUEST = b'{"messages":[{"role":"user","content":"Hello\x1b[2Jthere"}]}'
+USAGE = b'{"prompt_tokens":10}'
 RESPONSE = b'{"choices":[{"message":{"role":"assistant","content":"Hi."}}]}'
 
 CALLS: list[dict[str, object]] = [
     {"id": "a-1", "organization_id": "a", "agent_id": "smith", "step_id": "s1", "model": "m1", "provider": "openai",
      "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "cost_usd": Decimal("0.25"), "outcome": "ok",
      "usage_source": "reported", "latency_ms": 100, "created_at": NOW - 30 * MINUTE,
-     "request_json": REQUEST, "response_json": RESPONSE},
+     "request_size_bytes": len(REQUEST), "usage_json": USAGE, "request_json": REQUEST, "response_json": RESPONSE},
     {"id": "a-2", "organization_id": "a", "agent_id": "smith", "step_id": "s1", "attempt": 2, "model": "m1",
      "prompt_tokens": 1, "total_tokens": 1, "usage_source": "partial", "is_error": 1, "outcome": "cancelled",
      "error_type": "cancelled", "latency_ms": 300, "created_at": NOW - 20 * MINUTE},
@@ -67,6 +68,7 @@ async def test_a_call_is_found_by_id_with_its_payloads_where_asked_for(reader: L
     assert call.payloads is None
     assert whole.payloads is not None
     assert (whole.payloads.request_json, whole.payloads.response_json) == (REQUEST, RESPONSE)
+    assert whole.payloads.usage_json == USAGE
     assert (call.cost_usd, call.cached_input_tokens, call.total_tokens) == (Decimal("0.25"), None, 15)
     assert await reader.get_by_id("a", "nobody") is None
 
@@ -127,6 +129,8 @@ async def test_lists_are_newest_first_and_narrowed(reader: LLMTraceReader) -> No
     assert await ids(end_date=middle) == ["a-1"]
     assert await ids(end_date=middle.replace(tzinfo=None)) == ["a-1"]
     assert await ids(call_type="embedding") == []
+    assert [call.id for call in (await reader.list_calls("a", min_size_bytes=len(REQUEST))).calls] == ["a-1"]
+    assert (await reader.list_calls("a", min_size_bytes=len(REQUEST) + 1)).calls == []
 
 
 async def test_pages_neither_repeat_nor_skip_while_rows_arrive(store: Store, store_url: str) -> None:
@@ -178,6 +182,12 @@ async def test_usage_is_grouped_by_everything_that_is_promised(reader: LLMTraceR
     assert (one.group, one.requests, one.cost_usd, one.cached_input_tokens) == ({}, 4, Decimal("1.75"), 4)
     both = await reader.get_usage_stats(ALL_ORGANIZATIONS, group_by=["organization", "model"])
     assert [usage.group for usage in both][:1] == [{"organization": "b", "model": "m1"}]
+
+
+async def test_the_most_expensive_groups_are_had_alone(reader: LLMTraceReader) -> None:
+    whole = await reader.get_usage_stats(ALL_ORGANIZATIONS, group_by=["agent"])
+    assert len(whole) > 1
+    assert await reader.get_usage_stats(ALL_ORGANIZATIONS, group_by=["agent"], limit=1) == whole[:1]
 
 
 # The command, as a person or a script runs it: in a process of its own, into a pipe.

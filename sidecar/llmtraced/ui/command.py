@@ -1,0 +1,50 @@
+"""``llmtrace ui``: the page, for whoever has the link that it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Annotated
+
+import typer
+
+from llmtraced.errors import ConfigError
+from llmtraced.finding import daemon_status, open_reader
+from llmtraced.reader import ALL_ORGANIZATIONS, Scope
+
+
+def show_page(
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 9465,
+    org: Annotated[
+        str | None, typer.Option(help="One organisation; all without it.", show_default=False)
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="A daemon's address or a ClickHouse URL; else this host's daemon, else LLMTRACE_CLICKHOUSE_URL.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show it all on a page, in the browser: the link that is printed lets in whoever has it."""
+    asyncio.run(_serve(host, port, ALL_ORGANIZATIONS if org is None else org, url))
+
+
+async def _serve(host: str, port: int, only: Scope, url: str | None) -> None:
+    try:
+        from llmtraced.ui import serving  # noqa: PLC0415 - an extra, and a second to import
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the page needs its extra: pip install 'llmtraced[ui]' ({error.name} is missing)") from None
+    from llmtraced.ui.asking import Asking  # noqa: PLC0415 - as above
+
+    token = secrets.token_urlsafe(24)
+    async with await open_reader(url) as reader:
+        opened = serving.bound(host, port)
+        await serving.serve(
+            opened,
+            token,
+            Asking(reader, only),
+            lambda: daemon_status(url),
+            lambda: typer.echo(f"llmtrace: open {serving.link(opened, token)}"),
+        )

@@ -1,0 +1,86 @@
+"""How delivery is doing: what the daemon says of itself, and what was lost. For operators."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+from nicegui import ui
+
+from llmtraced.errors import LlmtracedError
+from llmtraced.status import Status
+from llmtraced.ui import formatting
+from llmtraced.ui.asking import Asking
+from llmtraced.ui.figures import Tile
+from llmtraced.ui.markup import render
+from llmtraced.ui.shell import Asked, Frame, Slot
+from llmtraced.ui.view import View
+
+SECONDS: Final = 2.0
+
+AskStatus = Callable[[], Awaitable[Status]]
+
+
+class HealthPage:
+    """Built for one browser."""
+
+    def __init__(self, asking: Asking, ask_status: AskStatus) -> None:
+        self._asking, self._ask_status = asking, ask_status
+        Frame("/health", View(), asking.only, controls=False)
+        with ui.element("main").props("id=main tabindex=-1"):
+            self._asked = Asked(self._ask, live=True, seconds=SECONDS)
+            self._shown = Slot(render("waiting.html"))
+
+    async def _ask(self, now: datetime) -> None:
+        status, trouble = None, ""
+        try:
+            status = await self._ask_status()
+        except LlmtracedError as error:
+            trouble = f"{error}."
+        self._shown.show(
+            "health.html",
+            status=status,
+            trouble=trouble,
+            tiles=tiles(status) if status else [],
+            places=places(status) if status else [],
+            facts=facts(status) if status else [],
+            losses=await self._asking.losses(now),
+        )
+
+
+def tiles(status: Status) -> list[Tile]:
+    """Return the figures of a daemon. Pure."""
+    rates = (status.received_per_second, status.stored_per_second)
+    return [
+        Tile("ready", "Daemon", "ready" if status.ready else "not ready", "", f"version {status.version}"),
+        Tile("speed", "Received a second", f"{rates[0]:,.1f}", "", f"{rates[1]:,.1f} stored; over the last minute"),
+        Tile("lag", "Lag", formatting.milliseconds(status.lag_seconds * 1000), "", "age of the oldest that waits"),
+        Tile("spool", "Spool", formatting.size(status.spool_bytes), str(status.spool_bytes), f"{status.spool_segments:,} segments"),
+        Tile("lost", "Lost", f"{status.lost:,}", str(status.lost), "since the spool was made"),
+        Tile("dead_letters", "Dead letters", f"{status.dead_letters:,}", str(status.dead_letters), "lines that could not become rows"),
+    ]
+
+
+def places(status: Status) -> list[tuple[str, int]]:
+    """Return the identity: the first is the sum of the others. Pure."""
+    return [
+        ("received", status.received),
+        ("stored", status.stored),
+        ("dead letters", status.dead_letters),
+        ("lost", status.lost),
+        ("in the spool", status.in_spool),
+    ]
+
+
+def facts(status: Status) -> list[tuple[str, str]]:
+    """Return the rest of what a daemon says. Pure."""
+    retries = ", ".join(f"{count:,} {kind}" for kind, count in status.retries.items())
+    return [
+        ("store", status.store or "takes records"),
+        ("disk", status.spool or "lines are made durable"),
+        ("senders", f"{status.connections:,} connections, {status.sessions:,} sessions, {status.begun_calls:,} calls under way"),
+        ("inserts", f"{status.inserts_in_flight:,} under way"),
+        ("queries", f"{status.queries_in_flight:,} under way"),
+        ("retries", retries or "none"),
+    ]

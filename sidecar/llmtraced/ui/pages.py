@@ -1,0 +1,57 @@
+"""The addresses of the page.
+
+Invariant: whoever may see one organisation alone finds no address that shows more.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from nicegui import ui
+
+from llmtraced.errors import LlmtracedError
+from llmtraced.ui import details
+from llmtraced.ui.asking import Asking
+from llmtraced.ui.call import CallPage
+from llmtraced.ui.calls import CallsPage
+from llmtraced.ui.health import AskStatus, HealthPage
+from llmtraced.ui.overview import OverviewPage
+from llmtraced.ui.view import read
+
+
+def add_pages(asking: Asking, ask_status: AskStatus) -> None:
+    """Add the pages that a browser shows. NiceGUI keeps them for the process."""
+
+    @ui.page("/", title="llmtrace")
+    def overview(request: Request) -> None:
+        OverviewPage(read(request.query_params.multi_items()), asking)
+
+    @ui.page("/calls", title="Calls - llmtrace")
+    def calls(request: Request) -> None:
+        CallsPage(read(request.query_params.multi_items()), asking)
+
+    @ui.page("/call", title="Call - llmtrace")
+    def call(id: str = "") -> None:  # noqa: A002 - the parameter's name in addresses
+        CallPage(id, asking)
+
+    if asking.only is None:
+
+        @ui.page("/health", title="Health - llmtrace")
+        def health() -> None:
+            HealthPage(asking, ask_status)
+
+
+def add_downloads(app: FastAPI, asking: Asking) -> None:
+    """Add the payloads, byte for byte."""
+
+    @app.get("/payload/{name}")
+    async def payload(name: str, id: str = "") -> Response:  # noqa: A002 - the parameter's name in addresses
+        try:
+            call = await asking.call(id)
+        except (LlmtracedError, ValueError) as error:
+            return Response(f"{error}\n", 503, media_type="text/plain")
+        if call is None or call.payloads is None or name not in details.PAYLOADS:
+            return Response("There is none.\n", 404, media_type="text/plain")
+        # Not shown by the browser, whatever it holds: it may be somebody's HTML.
+        headers = {"Content-Disposition": f'attachment; filename="{name}.json"'}
+        body = details.payload(call.payloads, name)
+        return Response(body, media_type="application/octet-stream", headers=headers)
