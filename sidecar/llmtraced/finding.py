@@ -33,10 +33,14 @@ async def open_reader(url: str | None) -> LLMTraceReader:
 
 async def daemon_status(url: str | None) -> Status:
     """Return what the daemon says of itself. Raises LlmtracedError where none answers."""
+    if url is not None and not is_daemon(url) and not _token(url):
+        raise LlmtracedError(
+            f"{masked(url)} is a store; how delivery is doing, a daemon alone can say"
+        )
     address = url or config.load(with_password=False)[0].admin_address
     if not await _answers(address):
         raise LlmtracedError(
-            f"no daemon answers at {config.masked(address) or 'an empty address'}; LLMTRACE_ADMIN says where one is"
+            f"no daemon answers at {address or 'an empty address'}; LLMTRACE_ADMIN says where one is"
         )
     daemon = DaemonAnswers(address, _token(address))
     try:

@@ -204,7 +204,7 @@ def facts(call: Call) -> list[tuple[str, str]]:
         ("model", f"{call.provider} {call.model}{' (own key)' if call.is_byok else ''}"),
         ("outcome", f"{call.outcome} {call.status_code or ''}".strip()),
         ("finish", call.finish_reason),
-        ("error", f"{call.error_type}: {call.error_message}" if call.is_error else ""),
+        ("error", ": ".join(filter(None, (call.error_type, call.error_message))) if call.is_error else ""),
         ("tokens", "unknown" if call.usage_source == "unknown" else f"{tokens} ({call.usage_source})"),
         ("of these", within),
         ("cost", f"${call.cost_usd}" if call.cost_usd is not None else "unknown"),

@@ -103,9 +103,7 @@ class Asking:
     async def suggestions(self, view: View, names: Sequence[str], now: datetime) -> dict[str, list[str]]:
         """Return the usual values of each filter, those on which most was spent first."""
         free = msgspec.structs.replace(view, narrowed={})
-        found = await asyncio.gather(
-            *(self._usage(free, now, (name,), limit=GROUPS_SHOWN) for name in names)
-        )
+        found = await asyncio.gather(*(self._usage(free, now, (name,), limit=GROUPS_SHOWN) for name in names))
         return {
             name: [usage.group[name] for usage in usages if usage.group[name]]
             for name, usages in zip(names, found, strict=True)
@@ -130,9 +128,7 @@ class Asking:
         """Return what was dropped lately. For operators."""
         return await self._reader.get_losses(start_date=now - LOSSES_SPAN)
 
-    async def _parts(
-        self, view: View, now: datetime, values: list[str], step: str
-    ) -> dict[str, list[Usage]]:
+    async def _parts(self, view: View, now: datetime, values: list[str], step: str) -> dict[str, list[Usage]]:
         """Return the groups over time where the rollup keeps them apart; reading the rows for each takes long."""
         if step != "minute" and not {view.split, *view.narrowed} <= ROLLED_UP:
             return {}

@@ -55,7 +55,11 @@ class CallPage:
 
     def _show_run(self, call: Call, run: Run) -> None:
         place, steps = run.place(call), details.steps(run.calls)
-        beside = {} if place is None else {at: steps[at].call.id for at in (place - 1, place + 1) if 0 <= at < len(steps)}
+        beside = (
+            {}
+            if place is None
+            else {at: steps[at].call.id for at in (place - 1, place + 1) if 0 <= at < len(steps)}
+        )
         here = -1 if place is None else place
         self._run.show(
             "run.html",

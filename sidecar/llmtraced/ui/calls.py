@@ -40,9 +40,15 @@ class CallsPage:
                 call_address=details.address,
             )
         else:
-            text = "None in this range that matches." if self._view.narrows else "Nothing was recorded in this range."
+            text = (
+                "None in this range that matches."
+                if self._view.narrows
+                else "Nothing was recorded in this range."
+            )
             wider = views.write("/calls", views.change(self._view, span="1y", start=None, end=None))
             self._list.show("nothing.html", title="No calls", text=text, links=[(wider, "Look at 1 year")])
         if not self._suggested:
-            self._suggestions.show("suggestions.html", suggestions=await self._asking.suggestions(self._view, FIELDS, now))
+            self._suggestions.show(
+                "suggestions.html", suggestions=await self._asking.suggestions(self._view, FIELDS, now)
+            )
             self._suggested = True

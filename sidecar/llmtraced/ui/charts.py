@@ -43,7 +43,10 @@ DAYS: Final = 48
 FEW: Final = 3
 """Points of a curve that are drawn as such, since so few make no curve."""
 
-SHADES: Final = {"errors": ("var(--bad)", "var(--c-rest)"), "latency": ("var(--c1)", "var(--c3)", "var(--c6)")}
+SHADES: Final = {
+    "errors": ("var(--bad)", "var(--c-rest)"),
+    "latency": ("var(--c1)", "var(--c3)", "var(--c6)"),
+}
 
 
 def options(name: str, lines: Sequence[Line], steps: Sequence[datetime], step: str) -> dict[str, Any]:

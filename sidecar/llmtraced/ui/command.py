@@ -14,7 +14,9 @@ from llmtraced.reader import ALL_ORGANIZATIONS, Scope
 
 
 def show_page(
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 for every network.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 9465,
     org: Annotated[
         str | None, typer.Option(help="One organisation; all without it.", show_default=False)
@@ -33,10 +35,12 @@ def show_page(
 
 async def _serve(host: str, port: int, only: Scope, url: str | None) -> None:
     try:
-        from llmtraced.ui import serving  # noqa: PLC0415 - an extra, and a second to import
+        from llmtraced.ui import serving
     except ModuleNotFoundError as error:
-        raise ConfigError(f"the page needs its extra: pip install 'llmtraced[ui]' ({error.name} is missing)") from None
-    from llmtraced.ui.asking import Asking  # noqa: PLC0415 - as above
+        raise ConfigError(
+            f"the page needs its extra: pip install 'llmtraced[ui]' ({error.name} is missing)"
+        ) from None
+    from llmtraced.ui.asking import Asking
 
     token = secrets.token_urlsafe(24)
     async with await open_reader(url) as reader:

@@ -70,7 +70,9 @@ def tiles(call: Call) -> list[Tile]:
     )
     first = call.time_to_first_token_ms
     return [
-        Tile("cost", "Cost", formatting.usd(call.cost_usd), "" if call.cost_usd is None else str(call.cost_usd)),
+        Tile(
+            "cost", "Cost", formatting.usd(call.cost_usd), "" if call.cost_usd is None else str(call.cost_usd)
+        ),
         Tile(
             "input",
             "Input tokens",

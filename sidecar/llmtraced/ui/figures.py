@@ -99,9 +99,7 @@ def tiles(usage: Usage) -> list[Tile]:
     ]
 
 
-def over_time(
-    usages: Sequence[Usage], steps: Sequence[datetime], step: str
-) -> dict[str, list[Line]]:
+def over_time(usages: Sequence[Usage], steps: Sequence[datetime], step: str) -> dict[str, list[Line]]:
     """Return the lines of each chart but the split ones."""
     found = by_step(usages, steps, step)
     kinds = [token_kinds(usage) if usage else (0,) * len(TOKEN_KINDS) for usage in found]
@@ -112,11 +110,11 @@ def over_time(
             Line("Cancelled", [usage.cancelled if usage else 0 for usage in found]),
         ],
         "latency": [
-            Line("p50", [usage and usage.latency_p50_ms for usage in found]),
-            Line("p95", [usage and usage.latency_p95_ms for usage in found]),
-            Line("p99", [usage and usage.latency_p99_ms for usage in found]),
+            Line("p50", [usage.latency_p50_ms if usage else None for usage in found]),
+            Line("p95", [usage.latency_p95_ms if usage else None for usage in found]),
+            Line("p99", [usage.latency_p99_ms if usage else None for usage in found]),
         ],
-        "cache": [Line("From cache", [usage and cache_share(usage) for usage in found])],
+        "cache": [Line("From cache", [cache_share(usage) if usage else None for usage in found])],
     }
 
 
@@ -161,7 +159,9 @@ def _tokens(name: str, title: str, count: int, counted: bool, note: str) -> Tile
 
 
 def _input_note(usage: Usage) -> str:
-    return _without(usage.unknown_usage, "of unknown usage") or f"{formatting.short(usage.total_tokens)} in all"
+    return (
+        _without(usage.unknown_usage, "of unknown usage") or f"{formatting.short(usage.total_tokens)} in all"
+    )
 
 
 def _without(count: int, what: str) -> str:
@@ -169,4 +169,4 @@ def _without(count: int, what: str) -> str:
 
 
 def _exact(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
+    return "" if value is None else f"{value:.0f}"

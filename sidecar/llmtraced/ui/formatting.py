@@ -36,7 +36,13 @@ def usd(value: Decimal | None) -> str:
         return UNKNOWN
     if value == 0:
         return "$0"
-    return f"${value:,.2f}" if abs(value) >= 1 else f"${value:,.4f}" if abs(value) >= Decimal("0.01") else f"${value:,.6f}"
+    return (
+        f"${value:,.2f}"
+        if abs(value) >= 1
+        else f"${value:,.4f}"
+        if abs(value) >= Decimal("0.01")
+        else f"${value:,.6f}"
+    )
 
 
 def exact_usd(value: Decimal | None) -> str:

@@ -33,7 +33,9 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
-AGAIN: Final = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0"><title>llmtrace</title>'
+AGAIN: Final = (
+    '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0"><title>llmtrace</title>'
+)
 """A page that asks for itself again."""
 
 

@@ -54,11 +54,35 @@ def tiles(status: Status) -> list[Tile]:
     rates = (status.received_per_second, status.stored_per_second)
     return [
         Tile("ready", "Daemon", "ready" if status.ready else "not ready", "", f"version {status.version}"),
-        Tile("speed", "Received a second", f"{rates[0]:,.1f}", "", f"{rates[1]:,.1f} stored; over the last minute"),
-        Tile("lag", "Lag", formatting.milliseconds(status.lag_seconds * 1000), "", "age of the oldest that waits"),
-        Tile("spool", "Spool", formatting.size(status.spool_bytes), str(status.spool_bytes), f"{status.spool_segments:,} segments"),
+        Tile(
+            "speed",
+            "Received a second",
+            f"{rates[0]:,.1f}",
+            "",
+            f"{rates[1]:,.1f} stored; over the last minute",
+        ),
+        Tile(
+            "lag",
+            "Lag",
+            formatting.milliseconds(status.lag_seconds * 1000),
+            "",
+            "age of the oldest that waits",
+        ),
+        Tile(
+            "spool",
+            "Spool",
+            formatting.size(status.spool_bytes),
+            str(status.spool_bytes),
+            f"{status.spool_segments:,} segments",
+        ),
         Tile("lost", "Lost", f"{status.lost:,}", str(status.lost), "since the spool was made"),
-        Tile("dead_letters", "Dead letters", f"{status.dead_letters:,}", str(status.dead_letters), "lines that could not become rows"),
+        Tile(
+            "dead_letters",
+            "Dead letters",
+            f"{status.dead_letters:,}",
+            str(status.dead_letters),
+            "lines that could not become rows",
+        ),
     ]
 
 
@@ -79,7 +103,10 @@ def facts(status: Status) -> list[tuple[str, str]]:
     return [
         ("store", status.store or "takes records"),
         ("disk", status.spool or "lines are made durable"),
-        ("senders", f"{status.connections:,} connections, {status.sessions:,} sessions, {status.begun_calls:,} calls under way"),
+        (
+            "senders",
+            f"{status.connections:,} connections, {status.sessions:,} sessions, {status.begun_calls:,} calls under way",
+        ),
         ("inserts", f"{status.inserts_in_flight:,} under way"),
         ("queries", f"{status.queries_in_flight:,} under way"),
         ("retries", retries or "none"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
+
 from nicegui import ui
 from nicegui.events import EChartPointClickEventArguments
 
@@ -47,7 +48,10 @@ class OverviewPage:
 
     def _show_nothing(self) -> None:
         wider = [
-            (views.write("/", views.change(self._view, span=span, start=None, end=None)), spans.SPANS[span].title)
+            (
+                views.write("/", views.change(self._view, span=span, start=None, end=None)),
+                spans.SPANS[span].title,
+            )
             for span in ("30d", "1y")
         ]
         text = "Nothing was recorded in this range" + (" that matches." if self._view.narrowed else ".")

@@ -60,7 +60,7 @@ class Frame:
                 view=view,
                 only=only,
                 home=views.change(view, run=None, min_size=None) if controls else View(),
-                live=controls and view.is_live or active == "/health",
+                live=(controls and view.is_live) or active == "/health",
                 controls=controls,
                 pages=self._pages(),
                 spans=SPANS,

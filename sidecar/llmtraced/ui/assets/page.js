@@ -72,7 +72,18 @@
     const link = event.target.closest("main a[href]");
     last = link && { href: link.getAttribute("href"), link };
   });
+  // The step that is looked at is in sight among the others of its run.
+  const placed = new WeakSet();
+  function place() {
+    const here = document.querySelector(".tall .here");
+    if (!here || placed.has(here)) return;
+    placed.add(here);
+    const frame = here.closest(".tall");
+    frame.scrollTop = here.offsetTop - frame.clientHeight / 2;
+  }
+
   new MutationObserver(() => {
+    place();
     if (!last || last.link.isConnected || document.activeElement !== document.body) return;
     const same = document.querySelector(`main a[href="${CSS.escape(last.href)}"]`);
     if (same) same.focus({ preventScroll: true });
