@@ -41,7 +41,10 @@ questions = st.one_of(
     ),
     st.builds(FindLarge, provider=texts, end_date=times, min_size_bytes=st.integers(0, 2**63 - 1)),
     st.builds(
-        GetUsage, group_by=st.lists(st.sampled_from(sorted(GROUPS)), unique=True).map(tuple), outcome=texts
+        GetUsage,
+        group_by=st.lists(st.sampled_from(sorted(GROUPS)), unique=True).map(tuple),
+        limit=st.none() | st.integers(1, 10_000),
+        outcome=texts,
     ),
 )
 
@@ -68,6 +71,8 @@ def test_no_word_stands_for_not_narrowed(word: str) -> None:
         (GetCall, {}, "id"),
         (GetUsage, {"group_by": "model,colour"}, "colour"),
         (FindLarge, {"min_size_bytes": "-1"}, "min_size_bytes"),
+        (ListCalls, {"min_size_bytes": "-1"}, "min_size_bytes"),
+        (GetUsage, {"limit": "0"}, "limit"),
     ],
 )
 def test_a_wrong_parameter_is_named(kind: type[Question], given_text: dict[str, str], said: str) -> None:

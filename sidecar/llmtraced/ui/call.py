@@ -11,11 +11,11 @@ from llmtraced.answers import Call
 from llmtraced.conversation import Turn, read_conversation
 from llmtraced.ui import details
 from llmtraced.ui import view as views
-from llmtraced.ui.asking import Asking, Run
+from llmtraced.ui.asking import Run
 from llmtraced.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS
 from llmtraced.ui.formatting import UNKNOWN
 from llmtraced.ui.markup import render
-from llmtraced.ui.shell import Asked, Frame, Slot
+from llmtraced.ui.shell import Asked, Frame, Site, Slot
 from llmtraced.ui.view import View
 
 ROLES = {name: name for name in ("system", "user", "assistant", "tool", "error")}
@@ -25,11 +25,11 @@ KINDS = {"thinking": "Thinking", "call": "Tool call", "result": "Tool result"}
 class CallPage:
     """Built for one browser, and asked once: a row that is stored does not change."""
 
-    def __init__(self, id: str, asking: Asking) -> None:  # noqa: A002 - the column's name
-        self._id, self._asking = id, asking
-        Frame("/call", View(), asking.only, controls=False)
+    def __init__(self, id: str, site: Site) -> None:  # noqa: A002 - the column's name
+        self._id, self._asking = id, site.asking
+        Frame("/call", View(), site.asking.only, controls=False)
         with ui.element("main").props("id=main tabindex=-1"):
-            self._asked = Asked(self._ask, live=False)
+            self._asked = Asked(self._ask, site.refresh_seconds, live=False)
             self._head = Slot(render("waiting.html"))
             self._run, self._conversation, self._payloads = Slot(), Slot(), Slot()
 

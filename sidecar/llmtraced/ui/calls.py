@@ -8,21 +8,20 @@ from nicegui import ui
 
 from llmtraced.ui import details
 from llmtraced.ui import view as views
-from llmtraced.ui.asking import Asking
 from llmtraced.ui.markup import render
-from llmtraced.ui.shell import FIELDS, Asked, Frame, Slot
+from llmtraced.ui.shell import FIELDS, Asked, Frame, Site, Slot
 from llmtraced.ui.view import View
 
 
 class CallsPage:
     """Built for one browser. Its first page is live; an older one stands still."""
 
-    def __init__(self, view: View, asking: Asking) -> None:
-        self._view, self._asking = view, asking
+    def __init__(self, view: View, site: Site) -> None:
+        self._view, self._asking = view, site.asking
         self._suggested = False
-        Frame("/calls", view, asking.only)
+        Frame("/calls", view, site.asking.only)
         with ui.element("main").props("id=main tabindex=-1"):
-            self._asked = Asked(self._ask, live=view.is_live and view.cursor is None)
+            self._asked = Asked(self._ask, site.refresh_seconds, live=view.is_live and view.cursor is None)
             self._list = Slot(render("waiting.html"))
             self._suggestions = Slot()
 

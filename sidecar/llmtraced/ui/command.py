@@ -21,6 +21,9 @@ def show_page(
     org: Annotated[
         str | None, typer.Option(help="One organisation; all without it.", show_default=False)
     ] = None,
+    refresh: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which a page that is looked at asks again.")
+    ] = 5.0,
     url: Annotated[
         str | None,
         typer.Option(
@@ -30,10 +33,10 @@ def show_page(
     ] = None,
 ) -> None:
     """Show it all on a page, in the browser: the link that is printed lets in whoever has it."""
-    asyncio.run(_serve(host, port, ALL_ORGANIZATIONS if org is None else org, url))
+    asyncio.run(_serve(host, port, ALL_ORGANIZATIONS if org is None else org, refresh, url))
 
 
-async def _serve(host: str, port: int, only: Scope, url: str | None) -> None:
+async def _serve(host: str, port: int, only: Scope, refresh: float, url: str | None) -> None:
     try:
         from llmtraced.ui import serving
     except ModuleNotFoundError as error:
@@ -41,6 +44,7 @@ async def _serve(host: str, port: int, only: Scope, url: str | None) -> None:
             f"the page needs its extra: pip install 'llmtraced[ui]' ({error.name} is missing)"
         ) from None
     from llmtraced.ui.asking import Asking
+    from llmtraced.ui.shell import Site
 
     token = secrets.token_urlsafe(24)
     async with await open_reader(url) as reader:
@@ -48,7 +52,6 @@ async def _serve(host: str, port: int, only: Scope, url: str | None) -> None:
         await serving.serve(
             opened,
             token,
-            Asking(reader, only),
-            lambda: daemon_status(url),
+            Site(Asking(reader, only), lambda: daemon_status(url), refresh),
             lambda: typer.echo(f"llmtrace: open {serving.link(opened, token)}"),
         )

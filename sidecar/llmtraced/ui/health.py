@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final
 
 from nicegui import ui
 
 from llmtraced.errors import LlmtracedError
 from llmtraced.status import Status
 from llmtraced.ui import formatting
-from llmtraced.ui.asking import Asking
 from llmtraced.ui.figures import Tile
 from llmtraced.ui.markup import render
-from llmtraced.ui.shell import Asked, Frame, Slot
+from llmtraced.ui.shell import Asked, Frame, Site, Slot
 from llmtraced.ui.view import View
-
-SECONDS: Final = 2.0
-
-AskStatus = Callable[[], Awaitable[Status]]
 
 
 class HealthPage:
     """Built for one browser."""
 
-    def __init__(self, asking: Asking, ask_status: AskStatus) -> None:
-        self._asking, self._ask_status = asking, ask_status
-        Frame("/health", View(), asking.only, controls=False)
+    def __init__(self, site: Site) -> None:
+        self._asking, self._ask_status = site.asking, site.ask_status
+        Frame("/health", View(), site.asking.only, controls=False)
         with ui.element("main").props("id=main tabindex=-1"):
-            self._asked = Asked(self._ask, live=True, seconds=SECONDS)
+            self._asked = Asked(self._ask, site.refresh_seconds, live=True)
             self._shown = Slot(render("waiting.html"))
 
     async def _ask(self, now: datetime) -> None:

@@ -12,25 +12,25 @@ from nicegui.events import EChartPointClickEventArguments
 from llmtraced.answers import Usage
 from llmtraced.ui import charts, figures, formatting, spans
 from llmtraced.ui import view as views
-from llmtraced.ui.asking import GROUPS_SHOWN, Asking, Overview
+from llmtraced.ui.asking import GROUPS_SHOWN, Overview
 from llmtraced.ui.figures import Line
 from llmtraced.ui.markup import render
-from llmtraced.ui.shell import Asked, Frame, Slot
+from llmtraced.ui.shell import Asked, Frame, Site, Slot
 from llmtraced.ui.view import FAILED, View
 
 
 class OverviewPage:
     """Built for one browser; lives as long as it looks."""
 
-    def __init__(self, view: View, asking: Asking) -> None:
+    def __init__(self, view: View, site: Site) -> None:
         if view.narrowed.get("outcome") == FAILED:  # a word of lists; sums have it beside the others
             view = views.widen(view, "outcome")
-        self._view, self._asking = view, asking
+        self._view, self._asking = view, site.asking
         self._steps: list[datetime] = []
         self._step = "day"
-        Frame("/", view, asking.only)
+        Frame("/", view, site.asking.only)
         with ui.element("main").props("id=main tabindex=-1"):
-            self._asked = Asked(self._ask, live=view.is_live)
+            self._asked = Asked(self._ask, site.refresh_seconds, live=view.is_live)
             self._tiles = Slot(render("waiting.html"))
             with ui.element("div").classes("charts") as self._charts:
                 self._drawn = {name: _Chart(name, self._zoom) for name in charts.TITLES}

@@ -13,31 +13,32 @@ from llmtraced.ui import details
 from llmtraced.ui.asking import Asking
 from llmtraced.ui.call import CallPage
 from llmtraced.ui.calls import CallsPage
-from llmtraced.ui.health import AskStatus, HealthPage
+from llmtraced.ui.health import HealthPage
 from llmtraced.ui.overview import OverviewPage
+from llmtraced.ui.shell import Site
 from llmtraced.ui.view import read
 
 
-def add_pages(asking: Asking, ask_status: AskStatus) -> None:
+def add_pages(site: Site) -> None:
     """Add the pages that a browser shows. NiceGUI keeps them for the process."""
 
     @ui.page("/", title="llmtrace")
     def overview(request: Request) -> None:
-        OverviewPage(read(request.query_params.multi_items()), asking)
+        OverviewPage(read(request.query_params.multi_items()), site)
 
     @ui.page("/calls", title="Calls - llmtrace")
     def calls(request: Request) -> None:
-        CallsPage(read(request.query_params.multi_items()), asking)
+        CallsPage(read(request.query_params.multi_items()), site)
 
     @ui.page("/call", title="Call - llmtrace")
     def call(id: str = "") -> None:  # noqa: A002 - the parameter's name in addresses
-        CallPage(id, asking)
+        CallPage(id, site)
 
-    if asking.only is None:
+    if site.asking.only is None:
 
         @ui.page("/health", title="Health - llmtrace")
         def health() -> None:
-            HealthPage(asking, ask_status)
+            HealthPage(site)
 
 
 def add_downloads(app: FastAPI, asking: Asking) -> None:

@@ -19,11 +19,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmtraced.errors import ConfigError
-from llmtraced.ui import shell
-from llmtraced.ui.asking import Asking
 from llmtraced.ui.gate import Gate
-from llmtraced.ui.health import AskStatus
 from llmtraced.ui.pages import add_downloads, add_pages
+from llmtraced.ui.shell import ASSETS, Site
 
 CLOSING_SECONDS: Final = 1
 """How long browsers have to go when the server ends; they come back by themselves."""
@@ -51,14 +49,12 @@ def link(opened: socket.socket, token: str) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={token}"
 
 
-async def serve(
-    opened: socket.socket, token: str, asking: Asking, ask_status: AskStatus, ready: Callable[[], None]
-) -> None:
+async def serve(opened: socket.socket, token: str, site: Site, ready: Callable[[], None]) -> None:
     """Serve the page on a bound socket until a signal comes."""
     app = FastAPI(openapi_url=None)
-    app.mount(shell.ASSETS, StaticFiles(directory=Path(str(files("llmtraced.ui") / "assets"))))
-    add_downloads(app, asking)
-    add_pages(asking, ask_status)
+    app.mount(ASSETS, StaticFiles(directory=Path(str(files("llmtraced.ui") / "assets"))))
+    add_downloads(app, site.asking)
+    add_pages(site)
     ui.run_with(app, title="llmtrace", tailwind=False, show_welcome_message=False, dark=None)
     settings = uvicorn.Config(
         _Patient(Gate(app, token, opened.getsockname()[1])),

@@ -14,18 +14,18 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from llmtraced import __version__
 from llmtraced.errors import LlmtracedError
+from llmtraced.status import Status
 from llmtraced.ui import view as views
+from llmtraced.ui.asking import Asking
 from llmtraced.ui.markup import render
 from llmtraced.ui.spans import SPANS
 from llmtraced.ui.view import View
-
-LIVE_SECONDS: Final = 5.0
-"""Between two questions of a page that is looked at."""
 
 AT_MOST: Final = 0.1
 """The part of the time that asking may take."""
@@ -44,6 +44,18 @@ OUTCOMES: Final = (
     ("", "any"), (views.FAILED, "not ok"), ("ok", "ok"), ("error", "error"), ("cancelled", "cancelled"),
     ("abandoned", "abandoned"),
 )  # fmt: skip
+
+
+AskStatus = Callable[[], Awaitable[Status]]
+
+
+class Site(msgspec.Struct, frozen=True):
+    """What all pages have in common."""
+
+    asking: Asking
+    ask_status: AskStatus
+    refresh_seconds: float
+    """Between two questions of a page that is looked at."""
 
 
 class Frame:
@@ -128,11 +140,13 @@ class Asked:
     """Asks when the browser is there, and again and again where the page is live."""
 
     def __init__(
-        self, ask: Callable[[datetime], Awaitable[None]], *, live: bool, seconds: float = LIVE_SECONDS
+        self, ask: Callable[[datetime], Awaitable[None]], refresh_seconds: float, *, live: bool
     ) -> None:
-        self._ask, self._seconds = ask, seconds
+        """``refresh_seconds`` says how often, while it is ``live``."""
+        self._ask, self._seconds = ask, refresh_seconds
+        self._live = live
         self._trouble = Slot()
-        self._timer = ui.timer(0.0 if not live else seconds, self._once, once=not live)
+        self._timer = ui.timer(refresh_seconds if live else 0.0, self._once, once=not live)
         ui.on("live", self._switch)
 
     async def _once(self) -> None:
@@ -140,8 +154,7 @@ class Asked:
         try:
             await self._ask(datetime.now(UTC))
         except (LlmtracedError, ValueError) as error:
-            again = f" Asking again every {self._timer.interval:.0f} s." if self._timer.interval else ""
-            self._trouble.show("trouble.html", said=f"{error}.{again}")
+            self._trouble.show("trouble.html", said=f"{error}.{' Asking again.' if self._live else ''}")
         else:
             self._trouble.clear()
         self._timer.interval = pause(time.monotonic() - began, self._seconds)

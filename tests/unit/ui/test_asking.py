@@ -1,0 +1,63 @@
+"""Questions are within one organisation, and bounded."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from llmtraced.answers import Usage
+from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
+from llmtraced.ui.asking import GROUPS_SHOWN, PARTS, Asking
+from llmtraced.ui.shell import pause
+from llmtraced.ui.view import View
+from tests.helpers.answers import NOON, usage
+
+
+class Reader:
+    """Answers every sum with ten groups, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Scope, dict[str, Any]]] = []
+
+    async def get_usage_stats(self, organization_id: Scope, **asked: Any) -> list[Usage]:
+        self.asked.append((organization_id, asked))
+        return [usage(group=dict.fromkeys(asked["group_by"], str(n)), requests=1) for n in range(10)]
+
+
+async def ask(only: Scope, view: View) -> list[tuple[Scope, dict[str, Any]]]:
+    reader = Reader()
+    await Asking(cast("LLMTraceReader", reader), only).overview(view, NOON)
+    return reader.asked
+
+
+@pytest.mark.parametrize("narrowed", [{}, {"organization": "other"}, {"organization": ""}])
+async def test_an_address_names_no_other_organisation(narrowed: dict[str, str]) -> None:
+    for split in ("model", "organization"):
+        asked = await ask("own", View(split=split, narrowed=narrowed))
+        assert {scope for scope, _ in asked} == {"own"}
+
+
+async def test_operators_narrow_to_one_organisation() -> None:
+    whole = await ask(ALL_ORGANIZATIONS, View())
+    one = await ask(ALL_ORGANIZATIONS, View(narrowed={"organization": "acme"}))
+
+    assert {scope for scope, _ in whole} == {ALL_ORGANIZATIONS}
+    assert {scope for scope, _ in one} == {"acme"}
+
+
+async def test_an_overview_is_a_handful_of_questions_each_with_a_bound() -> None:
+    asked = [question for _, question in await ask(ALL_ORGANIZATIONS, View(split="agent"))]
+
+    assert len(asked) == 3 + PARTS
+    assert all(question["limit"] or question["group_by"] in ((), ("hour",)) for question in asked)
+    assert [question["limit"] for question in asked if question["group_by"] == ("agent",)] == [GROUPS_SHOWN]
+
+
+@pytest.mark.parametrize("view", [View(split="user"), View(split="model", narrowed={"user": "u"})])
+async def test_what_the_rollup_does_not_keep_apart_is_not_read_once_for_every_part(view: View) -> None:
+    assert len(await ask(ALL_ORGANIZATIONS, view)) == 3
+
+
+def test_asking_takes_at_most_a_tenth_of_the_time() -> None:
+    assert (pause(0.1, 5.0), pause(3.0, 5.0)) == (5.0, 30.0)
