@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from nicegui import ui
-
 from llmtraced import rendering
 from llmtraced.answers import Call
 from llmtraced.conversation import Turn, read_conversation
@@ -15,7 +13,7 @@ from llmtraced.ui.asking import Run
 from llmtraced.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS
 from llmtraced.ui.formatting import UNKNOWN
 from llmtraced.ui.markup import render
-from llmtraced.ui.shell import Asked, Frame, Site, Slot
+from llmtraced.ui.shell import Asked, Frame, Site, Slot, content
 from llmtraced.ui.view import View
 
 ROLES = {name: name for name in ("system", "user", "assistant", "tool", "error")}
@@ -28,7 +26,7 @@ class CallPage:
     def __init__(self, id: str, site: Site) -> None:  # noqa: A002 - the column's name
         self._id, self._asking = id, site.asking
         Frame("/call", View(), site.asking.only, controls=False)
-        with ui.element("main").props("id=main tabindex=-1"):
+        with content():
             self._asked = Asked(self._ask, site.refresh_seconds, live=False)
             self._head = Slot(render("waiting.html"))
             self._run, self._conversation, self._payloads = Slot(), Slot(), Slot()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from nicegui import ui
-
 from llmtraced.ui import details
 from llmtraced.ui import view as views
 from llmtraced.ui.markup import render
-from llmtraced.ui.shell import FIELDS, Asked, Frame, Site, Slot
+from llmtraced.ui.shell import FIELDS, Asked, Frame, Site, Slot, content
 from llmtraced.ui.view import View
 
 
@@ -20,7 +18,7 @@ class CallsPage:
         self._view, self._asking = view, site.asking
         self._suggested = False
         Frame("/calls", view, site.asking.only)
-        with ui.element("main").props("id=main tabindex=-1"):
+        with content():
             self._asked = Asked(self._ask, site.refresh_seconds, live=view.is_live and view.cursor is None)
             self._list = Slot(render("waiting.html"))
             self._suggestions = Slot()

@@ -54,7 +54,7 @@ def options(name: str, lines: Sequence[Line], steps: Sequence[datetime], step: s
     unit = f"window.llmtrace.{UNITS[name]}"
     return {
         "animation": False,
-        "aria": {"enabled": True},
+        "aria": {"enabled": False},  # it would read out every point; tiles and table say what they amount to
         "grid": {"left": 4, "right": 8, "top": 10, "bottom": 2, "containLabel": True},
         "tooltip": _tooltip(unit),
         "xAxis": _time_axis(steps, step),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from nicegui import ui
-
 from llmtraced.errors import LlmtracedError
 from llmtraced.status import Status
 from llmtraced.ui import formatting
 from llmtraced.ui.figures import Tile
 from llmtraced.ui.markup import render
-from llmtraced.ui.shell import Asked, Frame, Site, Slot
+from llmtraced.ui.shell import Asked, Frame, Site, Slot, content
 from llmtraced.ui.view import View
 
 
@@ -21,7 +19,7 @@ class HealthPage:
     def __init__(self, site: Site) -> None:
         self._asking, self._ask_status = site.asking, site.ask_status
         Frame("/health", View(), site.asking.only, controls=False)
-        with ui.element("main").props("id=main tabindex=-1"):
+        with content():
             self._asked = Asked(self._ask, site.refresh_seconds, live=True)
             self._shown = Slot(render("waiting.html"))
 

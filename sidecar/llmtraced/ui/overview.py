@@ -15,7 +15,7 @@ from llmtraced.ui import view as views
 from llmtraced.ui.asking import GROUPS_SHOWN, Overview
 from llmtraced.ui.figures import Line
 from llmtraced.ui.markup import render
-from llmtraced.ui.shell import Asked, Frame, Site, Slot
+from llmtraced.ui.shell import Asked, Frame, Site, Slot, content
 from llmtraced.ui.view import FAILED, View
 
 
@@ -29,7 +29,7 @@ class OverviewPage:
         self._steps: list[datetime] = []
         self._step = "day"
         Frame("/", view, site.asking.only)
-        with ui.element("main").props("id=main tabindex=-1"):
+        with content():
             self._asked = Asked(self._ask, site.refresh_seconds, live=view.is_live)
             self._tiles = Slot(render("waiting.html"))
             with ui.element("div").classes("charts") as self._charts:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from nicegui import ui
+from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 from llmtraced import __version__
@@ -119,6 +120,11 @@ class Frame:
         """Return what a form has to repeat of the address, since it sends its own fields alone."""
         pairs = parse_qsl(urlsplit(views.write("", self._view)).query)
         return [pair for pair in pairs if pair[0] not in without]
+
+
+def content() -> Element:
+    """Return the element that the page goes into, inside NiceGUI's ``main``."""
+    return ui.element("div").props("id=main tabindex=-1")
 
 
 class Slot:

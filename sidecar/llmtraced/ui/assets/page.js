@@ -69,7 +69,7 @@
   // Fresh HTML replaces what had the focus; whoever goes by keyboard stays where they were.
   let last = null;
   document.addEventListener("focusin", (event) => {
-    const link = event.target.closest("main a[href]");
+    const link = event.target.closest("#main a[href]");
     last = link && { href: link.getAttribute("href"), link };
   });
   // The step that is looked at is in sight among the others of its run.
@@ -85,7 +85,7 @@
   new MutationObserver(() => {
     place();
     if (!last || last.link.isConnected || document.activeElement !== document.body) return;
-    const same = document.querySelector(`main a[href="${CSS.escape(last.href)}"]`);
+    const same = document.querySelector(`#main a[href="${CSS.escape(last.href)}"]`);
     if (same) same.focus({ preventScroll: true });
   }).observe(document, { childList: true, subtree: true });
 })();
