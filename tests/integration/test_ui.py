@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from llmtraced import demo, migrations
 from llmtraced.store import Store
+from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, external_server, fresh_database, without_faults
+from tests.helpers.exchanges import line
 from tests.helpers.page import (
-    COMMAND,
     PHONE,
     RunningPage,
     figure,
@@ -29,7 +29,6 @@ from tests.helpers.page import (
     running_page,
     too_wide,
 )
-from tests.helpers.places import environment
 from tests.helpers.store_rows import add_traces
 
 ROWS = 4_000
@@ -318,6 +317,26 @@ def test_what_was_shown_stays_while_the_store_is_away(
         expect(tab.locator(".trouble")).to_have_count(0)
 
 
+def test_health_is_what_the_daemon_says(browser: Browser, tmp_path: Path) -> None:
+    """And the page reads through the daemon, which has the embedded store open."""
+    with (
+        RunningDaemon(tmp_path / "d") as daemon,
+        running_page(f"unix:{daemon.folder / 'admin.sock'}") as page,
+    ):
+        daemon.send_one_way(b"".join(line(f"call-{n}", n) for n in range(3)))
+        with looking(browser, page, "/health") as tab:
+            for place in ("received", "stored"):
+                expect(tab.locator(".sum span", has_text=place)).to_contain_text("3")
+            assert figure(tab, "dead_letters") == "0"
+            picture(tab, "health")
+            tab.goto(f"{page.base}/?span=1y")
+            assert figure(tab, "calls") == "3"
+            daemon.terminate()
+            expect(tab.locator(".trouble")).to_contain_text("admin.sock")
+            tab.goto(f"{page.base}/health")
+            expect(tab.locator("#main")).to_contain_text("no daemon answers")
+
+
 def test_one_organisation_s_page_shows_no_other(browser: Browser, filled: tuple[Store, str]) -> None:
     sql, url = filled
     (other,) = sql.query("SELECT id FROM llm_traces WHERE organization_id = 'org-01' LIMIT 1")
@@ -348,28 +367,3 @@ def test_a_bar_leads_to_its_day(browser: Browser, page: RunningPage, sql: Store)
         bar.click()
         tab.wait_for_url(re.compile(f"from={day['day']}T00%3A00&to={day['day'] + timedelta(days=1)}"))
         agrees(tab, sums(sql, f"toDate(created_at) = '{day['day']}'"))
-
-
-def test_ctrl_c_ends_it_and_leaves_nothing_behind(filled: tuple[Store, str]) -> None:
-    with running_page(filled[1]) as page:
-        assert page.interrupt() in (0, 130)
-
-
-def test_a_taken_port_is_said_in_one_line(filled: tuple[Store, str]) -> None:
-    with running_page(filled[1]) as page:
-        command = [
-            sys.executable,
-            "-c",
-            COMMAND,
-            "ui",
-            "--url",
-            filled[1],
-            "--port",
-            page.base.rpartition(":")[2],
-        ]
-        done = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, timeout=60, check=False
-        )
-
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "--port" in done.stderr
