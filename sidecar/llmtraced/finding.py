@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from llmtraced import config
+from llmtraced.credentials import masked
 from llmtraced.errors import LlmtracedError, StoreBusy
 from llmtraced.reader import LLMTraceReader
 from llmtraced.remote import DaemonAnswers, is_daemon

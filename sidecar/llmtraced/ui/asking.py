@@ -22,7 +22,7 @@ GROUPS_SHOWN: Final = 25
 """Groups of a split that are listed; what is beyond them is one line."""
 
 PARTS: Final = 5
-"""Groups that are drawn over time, each of which is a question."""
+"""Groups that are drawn over time; where there are many, each is a question."""
 
 CALLS: Final = 50
 """Calls of one page of the list."""
@@ -83,7 +83,7 @@ class Asking:
             whole=whole[0] if whole else None,
             over_time=over_time,
             groups=groups,
-            parts=await self._parts(view, now, [usage.group[view.split] for usage in groups[:PARTS]], step),
+            parts=await self._parts(view, now, groups, step),
         )
 
     async def calls(self, view: View, now: datetime) -> Page:
@@ -128,10 +128,16 @@ class Asking:
         """Return what was dropped lately. For operators."""
         return await self._reader.get_losses(start_date=now - LOSSES_SPAN)
 
-    async def _parts(self, view: View, now: datetime, values: list[str], step: str) -> dict[str, list[Usage]]:
-        """Return the groups over time where the rollup keeps them apart; reading the rows for each takes long."""
+    async def _parts(
+        self, view: View, now: datetime, groups: Sequence[Usage], step: str
+    ) -> dict[str, list[Usage]]:
+        """Return the first groups over time where the rollup keeps them apart; else rows would be read for each."""
         if step != "minute" and not {view.split, *view.narrowed} <= ROLLED_UP:
             return {}
+        values = [usage.group[view.split] for usage in groups[:PARTS]]
+        if len(groups) < GROUPS_SHOWN:  # these are all that there are, so that one question is bounded too
+            every = await self._usage(view, now, (view.split, step))
+            return {value: [one for one in every if one.group[view.split] == value] for value in values}
         views = [narrow(view, view.split, value) for value in values]
         found = await asyncio.gather(*(self._usage(one, now, (step,)) for one in views))
         return dict(zip(values, found, strict=True))

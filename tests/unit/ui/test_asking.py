@@ -15,18 +15,21 @@ from tests.helpers.answers import NOON, usage
 
 
 class Reader:
-    """Answers every sum with ten groups, and remembers what was asked."""
+    """Answers every sum with as many groups as there are, and remembers what was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: int) -> None:
+        self._groups = groups
         self.asked: list[tuple[Scope, dict[str, Any]]] = []
 
     async def get_usage_stats(self, organization_id: Scope, **asked: Any) -> list[Usage]:
         self.asked.append((organization_id, asked))
-        return [usage(group=dict.fromkeys(asked["group_by"], str(n)), requests=1) for n in range(10)]
+        return [
+            usage(group=dict.fromkeys(asked["group_by"], str(n)), requests=1) for n in range(self._groups)
+        ][: asked["limit"]]
 
 
-async def ask(only: Scope, view: View) -> list[tuple[Scope, dict[str, Any]]]:
-    reader = Reader()
+async def ask(only: Scope, view: View, groups: int = 1000) -> list[tuple[Scope, dict[str, Any]]]:
+    reader = Reader(groups)
     await Asking(cast("LLMTraceReader", reader), only).overview(view, NOON)
     return reader.asked
 
@@ -52,6 +55,12 @@ async def test_an_overview_is_a_handful_of_questions_each_with_a_bound() -> None
     assert len(asked) == 3 + PARTS
     assert all(question["limit"] or question["group_by"] in ((), ("hour",)) for question in asked)
     assert [question["limit"] for question in asked if question["group_by"] == ("agent",)] == [GROUPS_SHOWN]
+
+
+async def test_few_groups_are_drawn_from_one_question() -> None:
+    asked = [question for _, question in await ask(ALL_ORGANIZATIONS, View(split="model"), groups=8)]
+
+    assert [question["group_by"] for question in asked] == [(), ("hour",), ("model",), ("model", "hour")]
 
 
 @pytest.mark.parametrize("view", [View(split="user"), View(split="model", narrowed={"user": "u"})])
