@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from llmtraced.questions import GROUPS
 from llmtraced.reader import CallsNarrowing, Narrowing
 from llmtraced.ui import spans
 from llmtraced.ui.spans import Range
@@ -42,8 +41,6 @@ TITLES: Final = {name: name.replace("_", " ").capitalize() for name in COLUMNS} 
 
 FAILED: Final = "failed"
 """An outcome in addresses only: every one but ok."""
-
-assert set(COLUMNS) == set(GROUPS) - {"minute", "hour", "day"}  # noqa: S101 - a new group needs a title here
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):

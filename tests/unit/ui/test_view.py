@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtraced.questions import GROUPS, NARROWING
+from llmtraced.ui import spans
 from llmtraced.ui.spans import SPANS
 from llmtraced.ui.view import COLUMNS, FAILED, View, change, narrow, read, widen, write
 
@@ -36,6 +38,11 @@ def views(draw: st.DrawFn) -> View:
         min_size=draw(st.none() | st.integers(0, 10**18 - 1)),
         cursor=draw(st.none() | texts.filter(bool)),
     )
+
+
+def test_everything_that_usage_is_split_by_can_be_chosen() -> None:
+    assert {*COLUMNS, *spans.STEPS} == set(GROUPS)
+    assert {column for column in COLUMNS.values() if column} == set(NARROWING)
 
 
 def reread(view: View) -> View:
