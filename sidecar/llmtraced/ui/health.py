@@ -21,7 +21,7 @@ class HealthPage:
         Frame("/health", View(), site.asking.only, controls=False)
         with content():
             self._asked = Asked(self._ask, site.refresh_seconds, live=True)
-            self._shown = Slot(render("waiting.html"))
+            self._status, self._losses = Slot(render("waiting.html")), Slot()
 
     async def _ask(self, now: datetime) -> None:
         status, trouble = None, ""
@@ -29,15 +29,15 @@ class HealthPage:
             status = await self._ask_status()
         except LlmtracedError as error:
             trouble = f"{error}."
-        self._shown.show(
+        self._status.show(
             "health.html",
             status=status,
             trouble=trouble,
             tiles=tiles(status) if status else [],
             places=places(status) if status else [],
             facts=facts(status) if status else [],
-            losses=await self._asking.losses(now),
         )
+        self._losses.show("losses.html", losses=await self._asking.losses(now))
 
 
 def tiles(status: Status) -> list[Tile]:
