@@ -35,9 +35,7 @@ async def open_reader(url: str | None) -> LLMTraceReader:
 async def daemon_status(url: str | None) -> Status:
     """Return what the daemon says of itself. Raises LlmtracedError where none answers."""
     if url is not None and not is_daemon(url) and not _token(url):
-        raise LlmtracedError(
-            f"{masked(url)} is a store; how delivery is doing, a daemon alone can say"
-        )
+        raise LlmtracedError(f"{masked(url)} is a store; how delivery is doing, a daemon alone can say")
     address = url or config.load(with_password=False)[0].admin_address
     if not await _answers(address):
         raise LlmtracedError(
