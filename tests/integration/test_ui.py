@@ -173,6 +173,7 @@ def test_a_call_stands_in_its_run(browser: Browser, page: RunningPage, sql: Stor
     with looking(browser, page, f"/call?id={run['ids'][4]}") as tab:
         steps = tab.get_by_role("heading", name=f"Step 5 of {len(run['ids'])}")
         expect(steps).to_be_visible()
+        expect(tab.locator(".tall .here")).to_be_in_viewport()
         picture(tab, "call")
         tab.keyboard.press("]")
         tab.wait_for_url(re.compile(f"id={run['ids'][5]}"))
@@ -200,6 +201,7 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, page: RunningPage, sql:
         path = f"/call?id={sql.query('SELECT id FROM llm_traces LIMIT 1')[0]['id']}"
     with looking(browser, page, path, size=PHONE) as tab:
         tab.locator("#main h2").first.wait_for()
+        tab.locator(".waiting").first.wait_for(state="detached")  # what is wide comes with the figures
         picture(tab, "phone-" + re.sub(r"\W+", "-", path.partition("id=")[0]).strip("-"))
         assert not too_wide(tab)
 

@@ -79,7 +79,8 @@
     if (!here || placed.has(here)) return;
     placed.add(here);
     const frame = here.closest(".tall");
-    frame.scrollTop = here.offsetTop - frame.clientHeight / 2;
+    const above = here.getBoundingClientRect().top - frame.getBoundingClientRect().top;
+    frame.scrollTop += above - frame.clientHeight / 2;
   }
 
   new MutationObserver(() => {
