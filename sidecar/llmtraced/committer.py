@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -33,6 +33,8 @@ class Run(msgspec.Struct):
 
     entry: Entry
     pieces: list[bytes | bytearray]
+    sender: Hashable = None
+    """Whose share of what may wait it uses; None is the daemon itself."""
     orphan: str = ""
     over: bytes = b""
 
@@ -81,7 +83,7 @@ class Committer:
         """Take a run of lines; the caller gave the pieces away."""
         self._runs.append(run)
         self._added += 1
-        self._admission.pending += run.entry.size
+        self._admission.waits(run.sender, run.entry.size)
         self._wake.set()
 
     def hello(self, session: bytes, state: SessionState) -> None:
@@ -166,9 +168,9 @@ class Committer:
                 await asyncio.sleep(self._backoff.failed())
         self._succeeds()
         self._committed += len(runs)
-        size = sum(run.entry.size for run in runs)
-        self._admission.pending -= size
-        self._on_committed(self._clock.monotonic() - began, size)
+        for run in runs:
+            self._admission.written(run.sender, run.entry.size)
+        self._on_committed(self._clock.monotonic() - began, sum(run.entry.size for run in runs))
         self._progress.set()
         self._on_durable([run.entry for run in runs])
         await self.seal_if_due()

@@ -42,6 +42,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     socket_path: Annotated[str, _is("Where senders connect.")] = DEFAULT_SOCKET
     socket_mode: Annotated[str, _is("Its permissions, octal.", pattern="^0?[0-7]{3}$")] = "0660"
     socket_group: Annotated[str, _is("Its group; empty leaves the daemon's own.")] = ""
+    allowed_uids: Annotated[
+        str, _is("Users who may send, names or numbers, commas between; with `allowed_gids`, else everybody.")
+    ] = ""
+    allowed_gids: Annotated[str, _is("Groups whose members may send, likewise.")] = ""
     admin: Annotated[
         str | None,
         _is("`unix:/path`, `host:port`, or empty for none. Unset: `admin.sock` beside the record socket."),
@@ -119,6 +123,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _is("Bytes of records in memory, over all connections and stages, beside one largest line.", ge=1),
     ] = 256 << 20
     max_connections: Annotated[int, _is("Further ones are closed at once.", YES, ge=1)] = 4096
+    max_connections_per_process: Annotated[
+        int,
+        _is(
+            "The same of one sending process, or of one user's where the kernel does not tell it.", YES, ge=1
+        ),
+    ] = 1024
+    stalled_line_seconds: Annotated[
+        float,
+        _is("A sender whose unfinished line has not grown by a 64th for so long is closed.", YES, gt=0),
+    ] = 60.0
 
     orphan_grace_seconds: Annotated[
         float,

@@ -251,6 +251,7 @@ class Daemon:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             await self._make_room()
             await self._give_up()
+            self.listener.close_stalled()
             await self.committer.on_writer(self._keep_reserve)
             await self.committer.on_writer(self.report.note)
             self._catch_up()
@@ -364,7 +365,7 @@ class Daemon:
             self.metrics.abandoned_calls += bool(orphan.call)
             line = msgspec.json.encode(orphan.line) + b"\n"
             entry = Entry(EntryKind.OWN, b"", 0, 1, len(line))
-            self.committer.add(Run(entry, [line], orphan.call, orphan.session))
+            self.committer.add(Run(entry, [line], orphan=orphan.call, over=orphan.session))
 
     async def _drain(self) -> None:
         """Take what has arrived, make it durable, and store what fits in the time given."""

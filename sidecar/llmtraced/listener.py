@@ -1,8 +1,8 @@
 """The record socket: connections in, runs of lines to the committer, ``durable`` back.
 
-Invariant: a session has one connection, its lines are numbered without a hole, and it is told of
-a line only what the committer made true. A one-way sender (versions 1 to 3, or 4 without a
-session) is never written to. Nothing that a peer sends ends another's connection, or the daemon.
+Invariant: a session has one connection, and a hello is answered when what its older connection sent is
+durable. Nothing that a peer sends ends another's connection, or the daemon; and nobody is let in
+whom the settings leave out.
 """
 
 from __future__ import annotations
@@ -14,30 +14,22 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Collection
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import structlog
-
-from llmtrace.protocol import (
-    PROTOCOL_VERSION,
-    Durable,
-    Hello,
-    Refused,
-    Unsupported,
-    answer,
-)
+from llmtrace.protocol import Hello, Unsupported, answer
+from llmtraced import peercred
 from llmtraced.admission import Admission
 from llmtraced.batch import RefusedLine
 from llmtraced.clock import Clock
-from llmtraced.committer import Committer, Run
+from llmtraced.committer import Committer
 from llmtraced.config import Config
-from llmtraced.framing import NEWLINE, Block, Framer, Oversize, split
 from llmtraced.log import Recurring
-from llmtraced.sessions import HelloLine, is_json, read_hello, remembered
-from llmtraced.sockets import bind, end_writes
-from llmtraced.spool import Entry, EntryKind, Spool
+from llmtraced.peer import Peer, Phase
+from llmtraced.peers import Peers
+from llmtraced.sessions import HelloLine, remembered
+from llmtraced.sockets import bind
+from llmtraced.spool import Entry, Spool
 
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
 QUIET_SECONDS = 0.05
@@ -49,188 +41,8 @@ other at once; on a machine with no time to spare another process may come betwe
 # Since Python 3.13 a server that closes deletes its path, also one that the service manager bound.
 LEAVE_PATH: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
-log = structlog.get_logger(__name__)
-
-
-class Phase(Enum):
-    FIRST = "first line"
-    GREETED = "hello not answered"
-    SESSION = "session"
-    ONE_WAY = "one-way"
-    CLOSED = "closed"
-
-
-class Peer(asyncio.BufferedProtocol):
-    """One connection."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._framer = Framer(listener.config.max_line_bytes)
-        self._transport: asyncio.Transport | None = None
-        self._early: list[Block | Oversize] = []
-        self._writable = True
-        self._said = -1
-        self.phase = Phase.FIRST
-        self.session = b""
-        self.next_line = 0
-        self.durable = 0
-        self.suspect_until = 0
-        self.paused = False
-        self.heard_at = 0.0
-        """When it connected or sent something, in the loop's time."""
-
-    # -- asyncio's side ------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transport is one in all but inheritance, so nothing could be checked here.
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=0)
-        self.heard_at = asyncio.get_running_loop().time()
-        self._listener.connected(self)
-
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._listener.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._listener.counts["reads"] += 1
-        self.heard_at = asyncio.get_running_loop().time()
-        for item in self._framer.feed(self._listener.buffer, nbytes):
-            self._take(item)
-        self._listener.admission.holds(self, self._framer.held)
-        self.pause_if_full()
-
-    def eof_received(self) -> None:
-        if self.phase in (Phase.FIRST, Phase.ONE_WAY):
-            self._last_line(self._framer.rest())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.phase is Phase.FIRST:
-            self._last_line(self._framer.rest())
-        self.phase = Phase.CLOSED
-        self._transport = None
-        self._listener.lost(self)
-
-    def pause_writing(self) -> None:
-        self._writable = False
-
-    def resume_writing(self) -> None:
-        self._writable = True
-        self.say_durable(self.durable)
-
-    # -- our side --------------------------------------------------------------------------------
-
-    def say_durable(self, durable: int) -> None:
-        """Tell the sender; what it does not read is merged into the next answer, not queued."""
-        self.durable = durable
-        if self._writable and self.phase is Phase.SESSION and durable > self._said:
-            self._said = durable
-            self.say(answer(Durable(durable)))
-
-    def say_refused(self, line: RefusedLine) -> None:
-        if self._writable and self.phase is Phase.SESSION:
-            self.say(answer(Refused(line.number, line.reason)))
-
-    def answer_hello(self, durable: int) -> None:
-        """Begin the session; lines that came before this answer are its first."""
-        self.phase = Phase.SESSION
-        self.durable = self._said = durable
-        self.next_line = durable + 1
-        limit = self._listener.config.max_line_bytes
-        self.say(answer(Durable(durable, PROTOCOL_VERSION, limit)))
-        early, self._early = self._early, []
-        for item in early:
-            self._take(item)
-        self.resume_if_possible()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def hang_up(self) -> None:
-        """Let the peer write no more; the connection ends when what it has written is read.
-
-        Closing would take along what was written since the last read, and its sender would not know.
-        """
-        if self._transport is None or self._transport.is_closing():
-            return
-        end_writes(self._transport.get_extra_info("socket").fileno())
-
-    def abort(self) -> None:
-        """Close at once; what was read of whole lines stays with the committer."""
-        self.phase = Phase.CLOSED
-        if self._transport is not None:
-            self._transport.abort()
-
-    def pause_if_full(self) -> None:
-        greeted = self.phase is Phase.GREETED
-        if not self.paused and (greeted or not self._listener.admission.may_read(self)):
-            self.paused = True
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.pause_reading()
-
-    def resume_if_possible(self) -> None:
-        if self.paused and self.phase is not Phase.GREETED and self._listener.admission.may_read(self):
-            self.paused = False
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.resume_reading()
-
-    def say(self, line: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(line)
-
-    def _take(self, item: Block | Oversize) -> None:
-        if self.phase is Phase.FIRST:
-            rest = self._first(item)
-            if rest is None:
-                return
-            item = rest
-        if self.phase is Phase.GREETED:
-            self._early.append(item)
-        elif self.phase is not Phase.CLOSED:
-            self._hand_over(item)
-
-    def _first(self, item: Block | Oversize) -> Block | Oversize | None:
-        """Find out what the connection is; return what is left of its first lines."""
-        if isinstance(item, Oversize):
-            self.phase = Phase.ONE_WAY
-            return item
-        body = b"".join(item.pieces) if len(item.pieces) > 1 else bytes(item.pieces[0])
-        end = body.index(NEWLINE) + 1
-        hello = read_hello(body[:end])
-        if hello is None:
-            self.phase = Phase.ONE_WAY
-            return item
-        self.phase = Phase.GREETED
-        self._listener.greeted(self, hello)
-        rest = body[end:]
-        return Block([rest], item.lines - 1, len(rest)) if rest else None
-
-    def _hand_over(self, item: Block | Oversize) -> None:
-        if isinstance(item, Oversize):
-            head = item.head + NEWLINE
-            self._run(EntryKind.OVERSIZE, 1, [head], len(head), item.size)
-            return
-        for block in split(item, self._listener.config.batch_max_rows):
-            self._run(EntryKind.LINES, block.lines, block.pieces, block.size, 0)
-
-    def _run(
-        self, kind: EntryKind, lines: int, pieces: list[bytes | bytearray], size: int, full_size: int
-    ) -> None:
-        first = self.next_line if self.session else 0
-        repeats = bool(self.session) and first <= self.suspect_until
-        entry = Entry(kind, self.session, first, lines, size, full_size, repeats)
-        self.next_line += lines
-        self._listener.committer.add(Run(entry, pieces))
-
-    def _last_line(self, rest: bytes) -> None:
-        """A one-way sender's last line counts without its newline if it is whole JSON."""
-        if not rest.strip():
-            return
-        if is_json(rest):
-            line = rest + NEWLINE
-            self._take(Block([line], 1, len(line)))
-        else:
-            self._listener.counts["torn_lines"] += 1
+LOOK_SECONDS = 5.0
+"""The longest time between two looks that counts: after more, the daemon itself was stopped."""
 
 
 class Listener:
@@ -249,7 +61,9 @@ class Listener:
         self.recurring = Recurring()
         self._spool = spool
         self._clock = clock
-        self._peers: set[Peer] = set()
+        self._peers: Peers[Peer] = Peers()
+        self._allowed = peercred.allowed(config.allowed_uids, config.allowed_gids)
+        self._looked = clock.monotonic()
         self._sessions: dict[bytes, Peer] = {}
         self._greetings: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -311,7 +125,7 @@ class Listener:
             async with asyncio.timeout_at(deadline):
                 await self._emptied.wait()
         await self.committer.flush()
-        for peer in list(self._peers):
+        for peer in self._peers:
             peer.close()
 
     def _hesitate(self, now: float) -> bool:
@@ -348,23 +162,35 @@ class Listener:
             peer.say_refused(line)
 
     def resume(self) -> None:
+        self._peers.resume()
+
+    def close_stalled(self) -> None:
+        """Close whoever holds memory with a line that does not go on. To be called about once a second."""
+        now = self._clock.monotonic()
+        elapsed, self._looked = min(now - self._looked, LOOK_SECONDS), now
         for peer in self._peers:
-            peer.resume_if_possible()
+            if peer.is_stalled(elapsed):
+                self.counts["stalled_connections"] += 1
+                self.recurring.warn("a connection was closed, since its line did not go on", **_known(peer))
+                peer.give_up()
 
     def connected(self, peer: Peer) -> None:
-        if len(self._peers) >= self.config.max_connections:
-            self._refuse("max_connections")
+        reason = self._reason_against(peer)
+        if reason:
+            self._refuse(reason, peer)
             peer.abort()
             return
         self.counts["connections"] += 1
         self._peers.add(peer)
-        peer.pause_if_full()
+
+    def has_read(self, peer: Peer) -> None:
+        self._peers.has_read(peer)
 
     def lost(self, peer: Peer) -> None:
         self._peers.discard(peer)
         if not self._peers:
             self._emptied.set()
-        self.admission.holds(peer, 0)
+        self.admission.holds(peer.sender, peer, 0)
         if self._sessions.get(peer.session) is peer:
             del self._sessions[peer.session]
             self.closed_at[peer.session] = self._clock.now_us()
@@ -372,7 +198,7 @@ class Listener:
 
     def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
         if isinstance(hello, Unsupported):
-            self._refuse(hello.error)
+            self._refuse(hello.error, peer)
             peer.say(answer(hello))
             peer.phase = Phase.CLOSED
             peer.close()
@@ -381,9 +207,11 @@ class Listener:
         self._greetings.add(task)
         task.add_done_callback(self._greetings.discard)
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str, peer: Peer) -> None:
         self.turned_away[reason] += 1
-        self.recurring.warn("a connection was refused", reason=reason, connections=len(self._peers))
+        self.recurring.warn(
+            "a connection was refused", reason=reason, connections=len(self._peers), **_known(peer)
+        )
 
     async def _open(self, peer: Peer, hello: Hello) -> None:
         """Answer a hello: after the session's older connection is closed and its lines are durable."""
@@ -405,3 +233,18 @@ class Listener:
         peer.suspect_until = state.suspect_until
         self.committer.hello(session, state)
         peer.answer_hello(state.durable)
+        self._peers.resume()
+
+    def _reason_against(self, peer: Peer) -> str:
+        """Return why a peer is not let in; empty where it is."""
+        if not self._allowed.admits(peer.credentials):
+            return "not_allowed"
+        mine = self._peers.count(peer.account) if peer.account is not None else 0
+        if mine >= self.config.max_connections_per_process:
+            return "max_connections_per_process"
+        return "max_connections" if len(self._peers) >= self.config.max_connections else ""
+
+
+def _known(peer: Peer) -> dict[str, int]:
+    known = peer.credentials
+    return {"uid": known.uid, "pid": known.pid} if known else {}

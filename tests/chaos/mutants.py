@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from llmtraced import batch, cli, committer, listener, retry, rows, shipper, store
+from llmtraced import batch, cli, committer, listener, peer, retry, rows, shipper, store
 from llmtraced.errors import BatchRejected
 from llmtraced.spool import Spool
 from llmtraced.spool import log as spool_log
@@ -86,7 +86,7 @@ def received_instead_of_durable() -> None:
     """A hello is answered with the lines that were read, synced or not."""
     read: dict[bytes, int] = {}
 
-    async def open_(self: listener.Listener, peer: listener.Peer, hello: Any) -> None:
+    async def open_(self: listener.Listener, peer: peer.Peer, hello: Any) -> None:
         flush = replace(self.committer, "flush", _at_once)
         session = uuid.UUID(hello.session).bytes
         older = self._sessions.get(session)
@@ -98,7 +98,7 @@ def received_instead_of_durable() -> None:
         finally:
             self.committer.flush = flush  # type: ignore[method-assign]  # put back what was replaced
 
-    def lost(self: listener.Listener, peer: listener.Peer) -> None:
+    def lost(self: listener.Listener, peer: peer.Peer) -> None:
         if peer.session:
             read[peer.session] = peer.next_line - 1
         before_lost(self, peer)

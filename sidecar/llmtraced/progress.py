@@ -1,0 +1,40 @@
+"""Whether a line that has begun goes on. Pure.
+
+Invariant: nobody is closed for being slow in all, or for being silent between lines. An unfinished
+line has to grow, within each ``timeout``, by one byte and by a 64th of what is held of it: memory is
+rented, and the rent goes by its size. So a line that somebody types is left alone, a byte a minute
+keeps no more than 128 bytes, and 100 MB cost 1.6 MB in every timeout. Time in which the daemon did
+not read does not count.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SHARE: Final = 64
+"""The part of a line that has to follow. A 6th would end honest senders behind a slow link; with a
+640th, 100 MB would be held for an hour by what fits in one read."""
+
+
+class Progress:
+    """One connection's, looked at from time to time."""
+
+    def __init__(self) -> None:
+        self._received = -1
+        self._silent = 0.0
+
+    def is_stalled(self, elapsed: float, received: int, held: int, timeout: float) -> bool:
+        """Return whether too little has come for too long.
+
+        ``elapsed`` are the seconds since the last look, ``received`` all bytes of the connection,
+        ``held`` those of its unfinished line.
+        """
+        if not held or self._received < 0 or received - self._received >= max(1, held // SHARE):
+            self._received, self._silent = received, 0.0
+            return False
+        self._silent += elapsed
+        return self._silent >= timeout
+
+    def excuse(self) -> None:
+        """Begin anew: the peer was not read from."""
+        self._received = -1
