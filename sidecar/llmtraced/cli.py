@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from llmtraced import __version__, config, credentials, log, migrations, rollup, tokens
+from llmtraced import __version__, config, credentials, log, migrations, peercred, rollup, tokens
 from llmtraced.errors import ConfigError, LlmtracedError
 from llmtraced.store import Store
 from llmtraced.store_url import parse_url
@@ -104,6 +104,7 @@ def check(
 
     chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
     _print(chosen)
+    peercred.allowed(chosen.allowed_uids, chosen.allowed_gids)
     parse_url(chosen.clickhouse_url)
     if without_store:
         return

@@ -25,6 +25,8 @@ from llmtraced.sessions import HELLO_BYTES, HelloLine, is_json, read_hello
 from llmtraced.sockets import end_writes
 from llmtraced.spool import Entry, EntryKind
 
+SIP_BYTES = 1024
+
 
 class Phase(Enum):
     FIRST = "first line"
@@ -93,8 +95,12 @@ class Peer(asyncio.BufferedProtocol):
         self._identify(transport.get_extra_info("socket"))
         self._room.connected(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._room.buffer
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        # uvloop reads as soon as connection_made has returned, and no pause in there could keep it from
+        # doing so. So what comes when its sender has its share already is a sip, and then it is paused.
+        if self._received or self.may_read():
+            return self._room.buffer
+        return memoryview(self._room.buffer)[:SIP_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         self._room.counts["reads"] += 1

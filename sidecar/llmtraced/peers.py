@@ -54,7 +54,6 @@ class Peers(Generic[C]):
     def add(self, peer: C) -> None:
         self._senders.setdefault(peer.sender, {})[peer] = None
         self._accounts[peer.account] += 1
-        self.pause_if_full(peer)
 
     def discard(self, peer: C) -> None:
         mine = self._senders.get(peer.sender, {})
@@ -77,15 +76,15 @@ class Peers(Generic[C]):
         mine[peer] = None
         if not peer.may_read():
             for each in mine:
-                self.pause_if_full(each)
-
-    def pause_if_full(self, peer: C) -> None:
-        if peer not in self._paused and not peer.may_read():
-            self._paused[peer] = None
-            peer.pause()
+                self._pause_if_full(each)
 
     def resume(self) -> None:
         """Let everybody go on who may."""
         for peer in [peer for peer in self._paused if peer.may_read()]:
             del self._paused[peer]
             peer.resume()
+
+    def _pause_if_full(self, peer: C) -> None:
+        if peer not in self._paused and not peer.may_read():
+            self._paused[peer] = None
+            peer.pause()

@@ -85,9 +85,19 @@ def test_those_that_waited_longest_go_on_first(scene: Scene) -> None:
 def test_who_comes_while_a_sender_floods_is_read(scene: Scene) -> None:
     scene.read("a1")
     scene.add("c1")
-    assert "-c1" not in scene.said()
-    scene.read("b1")
-    assert scene.said() == ["-b1"]
+    scene.said()
+    scene.read("c1")
+    assert scene.said() == ["-c1"]
+
+
+def test_a_connection_that_comes_when_its_sender_has_its_share_is_stopped_once_it_has_read(
+    scene: Scene,
+) -> None:
+    scene.read("a1")
+    scene.said()
+    scene.add("a4")
+    scene.peers.has_read(scene.lines["a4"])
+    assert scene.said() == ["-a4"]
 
 
 def test_who_has_left_is_neither_counted_nor_resumed(scene: Scene) -> None:
