@@ -56,30 +56,35 @@ def latencies(path: Path, seconds: float) -> list[float]:
     return found
 
 
-def flood(path: str, connections: int, line_bytes: int) -> None:
-    """Write whole lines on many connections for ever; say how many bytes went, ten times a second."""
-    line = record(line_bytes) * max(1, (1 << 20) // line_bytes)
+def pour(path: str, connections: int, data: bytes, *, again: bool) -> None:
+    """Write the data on many connections as fast as it is read, once or for ever; say how much went."""
     selector = selectors.DefaultSelector()
     for _ in range(connections):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.connect(path)
         sock.setblocking(False)
-        selector.register(sock, selectors.EVENT_WRITE, memoryview(line))
+        selector.register(sock, selectors.EVENT_WRITE, memoryview(data))
     sent, said = 0, time.monotonic()
     while True:
         for key, _ in selector.select(0.1):
             assert isinstance(key.fileobj, socket.socket)
             wrote = key.fileobj.send(key.data)
             sent += wrote
-            selector.modify(key.fileobj, selectors.EVENT_WRITE, key.data[wrote:] or memoryview(line))
+            left = key.data[wrote:] or (memoryview(data) if again else b"")
+            selector.modify(key.fileobj, selectors.EVENT_WRITE if left else selectors.EVENT_READ, left)
         if time.monotonic() - said > 0.1:
             said = time.monotonic()
             print(sent, flush=True)
 
 
+def flood(path: str, connections: int, line_bytes: int) -> None:
+    """Send whole lines for ever."""
+    pour(path, connections, record(line_bytes) * max(1, (1 << 20) // line_bytes), again=True)
+
+
 def hold(path: str, connections: int) -> None:
-    """Begin a line on each connection, as long as it is read from, and end none."""
-    flood(path, connections, INFLIGHT)
+    """Begin a long line on each connection, and end none."""
+    pour(path, connections, b"[" + b" " * INFLIGHT, again=False)
 
 
 @contextmanager
