@@ -1,0 +1,182 @@
+"""A daemon less its sockets and its store: listener, committer, spool, preparer, as they are.
+
+Invariant, and what the fuzzer is for: every line that a sender wrote becomes exactly one row, one dead
+letter or one control line, a session's in their order and without a hole, whatever the lines are and
+however they were cut; and received = stored + dead letters + lost + in the spool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from llmtrace.protocol import Unsupported
+from llmtraced.admission import Admission
+from llmtraced.batch import Preparer
+from llmtraced.clock import Clock
+from llmtraced.committer import Committer
+from llmtraced.config import Config
+from llmtraced.cost import Pricer
+from llmtraced.framing import HEAD_BYTES, NEWLINE
+from llmtraced.listener import Listener
+from llmtraced.rows import COLUMNS, RowBuilder
+from llmtraced.sessions import is_json, read_hello
+from llmtraced.spool import Files, Segment, Settled, Spool
+from llmtraced.status import counters
+from tests.fuzz.wire import InSession, OneWay
+
+LIMIT = 6000
+"""``max_line_bytes``: some lines are longer."""
+
+CONFIG = Config(
+    max_line_bytes=LIMIT,
+    max_inflight_bytes=64 << 10,
+    batch_max_rows=200,
+    batch_max_age_seconds=3600.0,
+    group_interval_ms=0.0,
+)
+
+BUILDER = RowBuilder(Pricer())
+
+
+Kept = dict[bytes, tuple[int, list[bytes]]]
+"""By session: the first line's number, and the lines."""
+
+
+class Scene:
+    """One spool, and everything before the store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spool = Spool(Files(folder), fsync=False)
+        Files(folder).root.mkdir(exist_ok=True)
+        self.spool.recover()
+        self.clock = Clock()
+        admission = Admission(CONFIG.max_inflight_bytes, pending_limit=16 << 10)
+        self.committer = Committer(
+            self.spool,
+            CONFIG,
+            admission,
+            self.clock,
+            on_durable=lambda entries: self.listener.durable(entries),
+            on_sealed=lambda: None,
+        )
+        self.admission = admission
+        self.listener = Listener(self.spool, self.committer, CONFIG, admission, self.clock)
+        self.preparer = Preparer(BUILDER, _encoded, lambda: self.spool.state.snapshot.sessions, "fuzz")
+
+    async def play(self, senders: Sequence[OneWay | InSession], dice: Random) -> None:
+        """Let every sender write to the end, in a random order."""
+        left = list(senders)
+        for step in itertools.count(1):
+            if not left:
+                break
+            sender = dice.choice(left)
+            sender.step()
+            if sender.is_done:
+                left.remove(sender)
+            if step % 64 == 0:
+                await self.committer.flush()
+            await asyncio.sleep(0)
+        await self.committer.flush()
+        await asyncio.sleep(0)
+        assert self.listener.connections == 0
+        assert self.admission.total == 0, "whoever has left holds nothing"
+
+    async def settle(self) -> tuple[Kept, Counter[str]]:
+        """Prepare and write off every segment; return the lines by session, and what became of them."""
+        await self.committer.seal_if_due(now=True)
+        kept: Kept = {}
+        became: Counter[str] = Counter()
+        for segment in list(self.spool.segments.values()):
+            if segment.rows:
+                self._collect(segment, kept)
+                became += self._settle(segment)
+        counted = counters(self.spool)
+        assert counted["in_spool"] == 0
+        assert counted["received"] == counted["stored"] + counted["dead_letters"] + counted["lost"]
+        return kept, became
+
+    def _collect(self, segment: Segment, kept: Kept) -> None:
+        for read in self.spool.read(segment):
+            assert read.body is not None
+            body, at = bytes(read.body).split(NEWLINE), 0
+            for entry in read.group.entries:
+                first, lines = kept.setdefault(entry.session, (entry.first, []))
+                assert not entry.session or entry.first == first + len(lines), "a hole, or a line twice"
+                lines += body[at : at + entry.lines]
+                at += entry.lines
+
+    def _settle(self, segment: Segment) -> Counter[str]:
+        batch = self.preparer.prepare(segment, self.spool.read)
+        assert set(batch.rows).isdisjoint(batch.letters)
+        assert len(batch.rows) + len(batch.letters) + batch.control + batch.lost == segment.rows
+        self.spool.settle(
+            Settled(
+                segment=segment.number,
+                stored=len(batch.rows),
+                dead=len(batch.letters),
+                lost=batch.lost,
+                control=batch.control,
+                ended=batch.ended,
+            ),
+            self.clock.now_us(),
+        )
+        reasons = Counter(letter.reason for letter in batch.letters.values())
+        return Counter({"rows": len(batch.rows), "control": batch.control, "lost": batch.lost}) + reasons
+
+
+class Fate(msgspec.Struct):
+    """What has to become of the stream of one connection."""
+
+    session: bytes
+    """Empty for a one-way sender."""
+    lines: list[bytes]
+    """As they are kept: of a line over the limit its head."""
+
+
+def fate(stream: bytes) -> Fate:
+    """Return what has to be found in the spool of a stream, by SPEC and not by the listener."""
+    first, newline, _ = stream.partition(NEWLINE)
+    *lines, rest = stream.split(NEWLINE)
+    hello = read_hello(first + newline) if len(first) <= LIMIT else None
+    if hello is None:
+        last = [rest] if is_json(rest) and len(rest) <= LIMIT else []
+        return Fate(b"", [head(line) for line in lines + last])
+    if not newline or isinstance(hello, Unsupported):
+        return Fate(b"", [])
+    return Fate(uuid.UUID(hello.hello.session).bytes, [head(line) for line in lines[1:]])
+
+
+def head(line: bytes) -> bytes:
+    """Return what is kept of a line."""
+    return line if len(line) <= LIMIT else line[:HEAD_BYTES]
+
+
+@asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[Scene]:
+    """A scene whose committer runs; what ends it too early is raised."""
+    made = Scene(folder)
+    task = asyncio.create_task(made.committer.run())
+    try:
+        yield made
+        assert not task.done(), "the committer ended"
+    finally:
+        task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        made.committer.close()
+        made.spool.close()
+        if isinstance(ended, Exception):
+            raise ended
+
+
+def _encoded(rows: Sequence[tuple[object, ...]]) -> bytes:
+    assert all(len(row) == len(COLUMNS) for row in rows)
+    return msgspec.msgpack.encode(rows)
