@@ -11,15 +11,19 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import structlog
 from aiohttp import web
 
-from llmtraced.api import Api
+from llmtraced.api import SQL_BYTES, Api
+from llmtraced.door import KEEPALIVE_SECONDS, Door, is_loopback
 from llmtraced.errors import ConfigError
 from llmtraced.metrics import Metrics
 from llmtraced.sockets import bind
 from llmtraced.status import Status
 
 UNIX = "unix:"
+
+log = structlog.get_logger(__name__)
 
 
 class Admin:
@@ -40,6 +44,7 @@ class Admin:
         self._metrics = metrics
         self._runner: web.AppRunner | None = None
         self._passed: socket.socket | None = None
+        self._listening: asyncio.Server | None = None
 
     async def start(self, passed: socket.socket | None = None) -> None:
         """Listen, unless the address is empty; on the service manager's socket if it has passed one.
@@ -51,16 +56,19 @@ class Admin:
         if not self._address:
             return
         self._passed = passed
-        app = web.Application()
+        app = web.Application(client_max_size=SQL_BYTES)
+        door = Door(app)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._show_metrics)
         self._api.add_to(app)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
         await self._runner.setup()
-        await self._site(self._runner).start()
+        self._listening = await self._listen(door.opens(self._runner.server))
 
     async def stop(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:
             await asyncio.to_thread(self._api.close)
             await self._runner.cleanup()
@@ -68,14 +76,21 @@ class Admin:
             with contextlib.suppress(OSError):
                 Path(self._address.removeprefix(UNIX)).unlink(missing_ok=True)  # noqa: ASYNC240 -- one unlink, at the end
 
-    def _site(self, runner: web.AppRunner) -> web.BaseSite:
+    async def _listen(self, door: Door) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
         if self._address.startswith(UNIX):
             own = self._passed or bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
-            return web.SockSite(runner, own)
+            return await loop.create_server(door, sock=own)
         host, colon, port = self._address.rpartition(":")
         if not colon or not port.isdigit():
             raise ConfigError(f"admin: `{self._address}` is neither unix:/path nor host:port")
-        return web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port))
+        host = host.strip("[]") or "127.0.0.1"
+        if not is_loopback(host):
+            log.warning("the admin address can be reached from other hosts, without TLS", host=host)
+        try:
+            return await loop.create_server(door, host, int(port))
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"admin: `{self._address}`: cannot listen: {error}") from error
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

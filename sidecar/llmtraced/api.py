@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -40,7 +41,11 @@ QUERIES: Final = 4
 WAITING: Final = 32
 """Queries that may wait for their turn; further ones are told to come again."""
 
+EACH: Final = (QUERIES + WAITING) // 4
+"""Of these, those of one token: one that asks too much leaves room for others."""
+
 SQL_BYTES: Final = 1 << 18
+BODY_SECONDS: Final = 30.0
 LIMITS: Final = {"max_execution_time": 60, "max_threads": 2}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -72,6 +77,8 @@ class Api:
         self._threads = ThreadPoolExecutor(QUERIES, thread_name_prefix="query")
         self.in_flight = 0
         """Queries that run or wait."""
+        self._of: Counter[Access] = Counter()
+        """The same, by what a token allows: tokens of the same organisations are one."""
 
     def add_to(self, app: web.Application) -> None:
         """Add the addresses, and what makes problem objects of their errors."""
@@ -111,17 +118,21 @@ class Api:
             raise ValueError("all_organizations is true or false")
         organization = whose(access, given.pop("organization_id", None), every == "true")
         question = from_text(endpoint.question, given)
-        body = await self._in_thread(lambda: _encoded(self._answers.answer(organization, question)))
+        body = await self._in_thread(access, lambda: _encoded(self._answers.answer(organization, question)))
         if body == b"null":
             raise web.HTTPNotFound(text="there is none")
         return _json(body)
 
     async def _run_sql(self, request: web.Request) -> web.Response:
-        self._operator(request)
-        text = await request.content.read(SQL_BYTES + 1)
-        if len(text) > SQL_BYTES:
-            raise ValueError(f"a statement has at most {SQL_BYTES} bytes")
-        return _json(await self._in_thread(lambda: _encoded(self._sql.run(text.decode()))))
+        access = self._operator(request)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                text = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise ValueError(f"a statement has at most {SQL_BYTES} bytes") from None
+        except TimeoutError:
+            raise ValueError(f"the statement did not come within {BODY_SECONDS:.0f} seconds") from None
+        return _json(await self._in_thread(access, lambda: _encoded(self._sql.run(text.decode()))))
 
     async def _show_status(self, request: web.Request) -> web.Response:
         self._operator(request)
@@ -139,18 +150,24 @@ class Api:
             raise Unknown("a bearer token is needed here, and known ones are in admin_tokens_file")
         return found
 
-    def _operator(self, request: web.Request) -> None:
-        if not self._access(request).operator:
+    def _operator(self, request: web.Request) -> Access:
+        access = self._access(request)
+        if not access.operator:
             raise Forbidden("this is for operators")
+        return access
 
-    async def _in_thread(self, action: Callable[[], bytes]) -> bytes:
+    async def _in_thread(self, access: Access, action: Callable[[], bytes]) -> bytes:
         if self.in_flight >= QUERIES + WAITING:
             raise Overloaded("too many queries are waiting")
+        if self._tokens is not None and self._of[access] >= EACH:
+            raise Overloaded("too many queries of this token are waiting")
         self.in_flight += 1
+        self._of[access] += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, action)
         finally:
             self.in_flight -= 1
+            self._of[access] -= 1
 
     @web.middleware
     async def _measured(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -60,6 +60,9 @@ REASONS: Final = (
 )
 """Every reason, in the order of precedence. Stable words: metrics, dead letters and senders have them."""
 
+MAX_COUNT: Final = (1 << 63) - 1
+"""What a report of losses is clamped to, so that its column and a sum of two hold it."""
+
 
 class Dropped(msgspec.Struct):
     """The sender's own losses since its last report, by reason."""
@@ -253,7 +256,7 @@ def _control(read: _AnyLine) -> Record | Begin | Dropped | End:
         counts = _body(read.dropped, dict[str, int])
         for reason, count in counts.items():
             _check_count(f"dropped.{reason}", count)
-        return Dropped(counts)
+        return Dropped({reason: min(count, MAX_COUNT) for reason, count in counts.items()})
     if bytes(read.end) != _NULL:
         end = _body(read.end, End)
         _check_count("end.taken", end.taken)

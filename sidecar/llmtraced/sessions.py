@@ -58,7 +58,7 @@ def read_hello(line: bytes) -> HelloLine | Unsupported | None:
     try:
         maybe = msgspec.json.decode(line, type=MaybeHello)
         version = msgspec.json.decode(maybe.protocol_version)
-    except (ValueError, msgspec.DecodeError):
+    except (ValueError, RecursionError):
         return None
     if maybe.hello is msgspec.UNSET or version in (1, 2, 3):
         return None  # to an older sender it is a field like any other unknown one
@@ -67,9 +67,14 @@ def read_hello(line: bytes) -> HelloLine | Unsupported | None:
     try:
         hello = msgspec.json.decode(line, type=HelloLine)
         uuid.UUID(hello.hello.session)
-    except (ValueError, msgspec.DecodeError):
+    except (ValueError, RecursionError):
         return Unsupported("invalid_hello")
-    return hello if hello.hello.first >= 1 else Unsupported("invalid_hello")
+    return hello if _is_sane(hello.hello) else Unsupported("invalid_hello")
+
+
+def _is_sane(hello: Hello) -> bool:
+    """Return whether its numbers are such that what is counted from them fits the spool's integers."""
+    return 1 <= hello.first < NEVER and all(abs(number) < NEVER for number in (hello.last or 0, hello.pid))
 
 
 def is_json(line: bytes) -> bool:

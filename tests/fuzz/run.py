@@ -123,8 +123,8 @@ class Round:
         claims = Counter(one.session for one in fates)
         for one in fates:
             if one.session and claims[one.session] == 1:  # two strangers in one session take turns
-                found = kept.get(one.session, (0, []))[1]
-                if found != one.lines[: len(found)]:
+                _, lines = kept.get(one.session, (0, []))
+                if lines != one.lines[: len(lines)]:
                     raise Found("a stranger's session has other lines than were sent")
         found = Counter(kept.get(b"", (0, []))[1])
         expected = Counter(line for one in fates if not one.session for line in one.lines)
@@ -160,7 +160,7 @@ async def _one(stage: Scene, seed: int, number: int, lines: list[bytes], watch: 
         for line in played.lines:
             watch.read(line)
         return await played.play(stage)
-    except Exception:
+    except BaseException:
         print(f"--seed {seed} --round {number}", file=sys.stderr)
         raise
     finally:

@@ -20,7 +20,7 @@ import msgspec
 
 from llmtrace.protocol import Unsupported
 from llmtraced.admission import Admission
-from llmtraced.batch import Preparer
+from llmtraced.batch import LOSS_COLUMNS, Preparer
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
@@ -118,6 +118,8 @@ class Scene:
         batch = self.preparer.prepare(segment, self.spool.read)
         assert set(batch.rows).isdisjoint(batch.letters)
         assert len(batch.rows) + len(batch.letters) + batch.control + batch.lost == segment.rows
+        counts = [loss[LOSS_COLUMNS.index("count")] for loss in batch.losses]
+        assert all(count is None or count in range(1 << 64) for count in counts), "fits no column"
         self.spool.settle(
             Settled(
                 segment=segment.number,
@@ -164,11 +166,13 @@ def head(line: bytes) -> bytes:
 async def scene(folder: Path) -> AsyncIterator[Scene]:
     """A scene whose committer runs; what ends it too early is raised."""
     made = Scene(folder)
-    task = asyncio.create_task(made.committer.run())
+    task, player = asyncio.create_task(made.committer.run()), asyncio.current_task()
+    assert player is not None
+    task.add_done_callback(player.cancel)  # nothing would be durable any more
     try:
         yield made
-        assert not task.done(), "the committer ended"
     finally:
+        task.remove_done_callback(player.cancel)
         task.cancel()
         (ended,) = await asyncio.gather(task, return_exceptions=True)
         made.committer.close()

@@ -11,7 +11,7 @@ import pytest
 from llmtrace.protocol import Begin, End, Record
 from llmtraced import jsontext, records
 from llmtraced.errors import Rejected
-from llmtraced.records import Dropped, parse
+from llmtraced.records import MAX_COUNT, Dropped, parse
 
 DEEP = 10_000
 
@@ -231,6 +231,9 @@ def test_the_lines_that_are_no_records_are_told_apart() -> None:
     assert isinstance(begin, Begin)
     assert (begin.provider_trace_id, begin.tags) == ("a", ["t"])
     assert parse(line(dropped={"buffer_full": 3})) == Dropped({"buffer_full": 3})
+    assert parse(line(dropped={"buffer_full": 10**30})) == Dropped({"buffer_full": MAX_COUNT}), (
+        "as the column holds"
+    )
     assert parse(line(end={"taken": 12})) == End(12)
     assert isinstance(parse(line(begin=None, hello=None, dropped=None, end=None)), Record)
 

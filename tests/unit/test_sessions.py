@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import pytest
@@ -114,3 +115,18 @@ def test_a_call_without_session_is_given_up_after_its_own_grace() -> None:
     snapshot = Snapshot(begun={"call": BegunCall(b"", b"{}", 10)})
     assert given_up(snapshot, now=69) == []
     assert given_up(snapshot, now=70) == ["call"]
+
+
+@pytest.mark.parametrize("field", ["first", "last", "pid"])
+@pytest.mark.parametrize("number", [1 << 62, 1 << 64, 10**30])
+def test_a_hello_with_numbers_that_the_spool_cannot_count_from_is_refused(field: str, number: int) -> None:
+    said = {"session": str(SESSION), "first": 1, field: number}
+    assert read_hello(b'{"protocol_version":4,"hello":%s}\n' % json.dumps(said).encode()) == Unsupported(
+        "invalid_hello"
+    )
+
+
+def test_a_first_line_that_nests_too_deep_for_the_decoder_is_no_hello_and_raises_nothing() -> None:
+    deep = b"[" * 3000 + b"]" * 3000
+    assert read_hello(b'{"protocol_version":4,"request":%s,"hello":null}\n' % deep) is None
+    assert read_hello(b'{"protocol_version":4,"hello":{"session":%s}}\n' % deep) is None

@@ -1,0 +1,68 @@
+"""Who may stand at the admin address, and for how long without asking anything.
+
+Invariant: strangers there take neither descriptors nor memory from the record socket. There are at most
+CONNECTIONS of them, whoever has asked nothing within ASK_SECONDS has to leave, and so has whoever is
+silent for KEEPALIVE_SECONDS after an answer. How long headers may be is aiohttp's: 8 KiB a line, 128.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import Final
+from weakref import WeakSet
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+CONNECTIONS: Final = 128
+"""A reader has at most 100."""
+ASK_SECONDS: Final = 10.0
+KEEPALIVE_SECONDS: Final = 75.0
+
+
+class Door:
+    """Makes the protocol of each connection."""
+
+    def __init__(self, app: web.Application, ask_seconds: float = ASK_SECONDS) -> None:
+        self._asked: WeakSet[web.RequestHandler] = WeakSet()
+        self._ask_seconds = ask_seconds
+        self._server: web.Server | None = None
+        app.middlewares.insert(0, self._note)
+
+    def opens(self, server: web.Server | None) -> Door:
+        """Let in to this server from now on."""
+        self._server = server
+        return self
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        if self._server is None or len(self._server.connections) >= CONNECTIONS:
+            return Refusal()
+        handler = self._server()
+        asyncio.get_running_loop().call_later(self._ask_seconds, self._show_out, handler)
+        return handler
+
+    def _show_out(self, handler: web.RequestHandler) -> None:
+        if handler not in self._asked:
+            handler.force_close()
+
+    @web.middleware
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._asked.add(request.protocol)
+        return await handler(request)
+
+
+class Refusal(asyncio.Protocol):
+    """A connection for which there is no room."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this host reaches an address; of a name only ``localhost`` is known to be such."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
