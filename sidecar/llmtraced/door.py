@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from typing import Final
-from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -25,7 +24,7 @@ class Door:
     """Makes the protocol of each connection."""
 
     def __init__(self, app: web.Application, ask_seconds: float = ASK_SECONDS) -> None:
-        self._asked: WeakSet[web.RequestHandler] = WeakSet()
+        self._not_asked: dict[web.RequestHandler, asyncio.TimerHandle] = {}
         self._ask_seconds = ask_seconds
         self._server: web.Server | None = None
         app.middlewares.insert(0, self._note)
@@ -39,16 +38,19 @@ class Door:
         if self._server is None or len(self._server.connections) >= CONNECTIONS:
             return Refusal()
         handler = self._server()
-        asyncio.get_running_loop().call_later(self._ask_seconds, self._show_out, handler)
+        late = asyncio.get_running_loop().call_later(self._ask_seconds, self._show_out, handler)
+        self._not_asked[handler] = late
         return handler
 
     def _show_out(self, handler: web.RequestHandler) -> None:
-        if handler not in self._asked:
-            handler.force_close()
+        del self._not_asked[handler]
+        handler.force_close()
 
     @web.middleware
     async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._asked.add(request.protocol)
+        late = self._not_asked.pop(request.protocol, None)
+        if late is not None:
+            late.cancel()
         return await handler(request)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,7 +44,13 @@ async def answer(path: Path, said: bytes) -> bytes:
     except (asyncio.IncompleteReadError, ConnectionError) as error:
         return getattr(error, "partial", b"")
     finally:
-        writer.close()
+        await hang_up(writer)
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("said", [b"", REQUEST[:-2], b"GET /" + b"x" * 100_000])
@@ -61,7 +68,7 @@ async def test_whoever_has_asked_may_stay(tmp_path: Path) -> None:
         assert await answer(tmp_path / "s", b"") == b"", "another was shown out meanwhile"
         writer.write(REQUEST)
         assert b"hello" in await stays.readuntil(b"hello")
-        writer.close()
+        await hang_up(writer)
 
 
 async def test_there_is_room_for_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +80,7 @@ async def test_there_is_room_for_so_many(tmp_path: Path, monkeypatch: pytest.Mon
             await reader.readuntil(b"hello")
         assert await answer(tmp_path / "s", REQUEST) == b""
         for _, writer in inside:
-            writer.close()
+            await hang_up(writer)
 
 
 @pytest.mark.parametrize(
