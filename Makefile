@@ -1,10 +1,10 @@
-# demo, test, check, chaos, bench; nothing else to remember.
+# demo, test, check, chaos, fuzz, bench; nothing else to remember.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos bench bench-quick clean constraints
+.PHONY: demo test check chaos fuzz bench bench-quick clean constraints
 
 $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,11 @@ bench: $(READY)
 
 bench-quick: $(READY)
 	$(BIN)/python -m bench.pipeline throughput latency senders large --quick --out $(or $(OUT),bench/results/quick)
+
+# Mutated lines through the daemon's front, whole: a million, some ten minutes. `make fuzz INPUTS=50000
+# SEED=7`; what is found is played again by the round that it names.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.run --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1)
 
 check: $(READY)
 	$(BIN)/ruff check .

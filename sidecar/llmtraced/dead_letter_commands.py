@@ -45,7 +45,11 @@ def show_list(
         table.add_column(heading, no_wrap=heading != "DETAIL")
     for letter in letters:
         received = datetime.fromtimestamp(letter.received_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(received, letter.id, letter.reason, str(letter.size), letter.service, letter.detail)
+        table.add_row(
+            *rendering.texts(
+                received, letter.id, letter.reason, str(letter.size), letter.service, letter.detail
+            )
+        )
     rendering.console().print(table)
 
 

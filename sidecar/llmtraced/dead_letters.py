@@ -58,9 +58,9 @@ def with_line(letter: DeadLetter, line: bytes) -> DeadLetter:
 def write(spool_dir: Path, batch: str, letters: Iterable[DeadLetter]) -> None:
     """Put a batch's dead letters on the disk. Raises OSError, and is to be called again then."""
     folder = spool_dir / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = folder / f"{batch}.tmp"
-    with temporary.open("wb") as stream:
+    with open(temporary, "wb", opener=_for_owner) as stream:
         for letter in letters:
             stream.write(_encode(letter) + b"\n")
         stream.flush()
@@ -126,3 +126,8 @@ def _letters_in(path: Path) -> list[DeadLetter]:
     except FileNotFoundError:  # the daemon has pruned it meanwhile
         return []
     return [msgspec.json.decode(line, type=DeadLetter) for line in lines if line]
+
+
+def _for_owner(path: str, flags: int) -> int:
+    """Open a file that holds payloads, in a folder that others may be able to enter."""
+    return os.open(path, flags, 0o600)

@@ -25,8 +25,12 @@ from llmtraced.status import Status
 PIPE_WIDTH = 100_000
 """Wider than any row: rich cuts at the width it is given."""
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters, which a payload could use to write over the terminal; newline and tab stay."""
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, with which a payload could write over the terminal, and those that turn the
+direction of text, with which it could look like another; newline and tab stay."""
+
+BREAKS = re.compile(r"[\n\t\u2028\u2029]")
+"""In a cell they could look like another line of the table."""
 
 STYLES = {"thinking": "italic dim", "call": "cyan", "result": "dim", "other": "dim"}
 
@@ -49,6 +53,11 @@ def json_text(value: object) -> str:
     return text.strip('"') if not isinstance(value, list | dict) else text
 
 
+def texts(*values: str) -> list[Text]:
+    """Return cells that show what senders said, as one line and without any effect on the terminal."""
+    return [Text(BREAKS.sub(" ", _clean(value)) or "-") for value in values]
+
+
 def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
     """Return a line for each call."""
     table = _table(
@@ -59,7 +68,7 @@ def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
         known = call.usage_source != "unknown"
         outcome = call.outcome if not call.is_error else call.error_type or call.outcome
         table.add_row(
-            *_texts(
+            *texts(
                 _time(call.created_at),
                 call.id,
                 call.organization_id,
@@ -71,7 +80,7 @@ def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
             _number(call.completion_tokens if known else None),
             _money(call.cost_usd),
             _number(call.latency_ms or None),
-            Text(_clean(outcome), style="red" if call.is_error else ""),
+            Text(BREAKS.sub(" ", _clean(outcome)), style="red" if call.is_error else ""),
         )
     return table
 
@@ -81,8 +90,8 @@ def errors_table(calls: Iterable[Call]) -> Table:
     table = _table(("TIME", "ID", "ORG", "AGENT", "PROVIDER", "MODEL"), ("STATUS",), ("TYPE", "MESSAGE"))
     for call in calls:
         table.add_row(
-            *_texts(_time(call.created_at), call.id, call.organization_id, call.agent_id),
-            *_texts(call.provider, call.model, str(call.status_code or ""), call.error_type or call.outcome),
+            *texts(_time(call.created_at), call.id, call.organization_id, call.agent_id),
+            *texts(call.provider, call.model, str(call.status_code or ""), call.error_type or call.outcome),
             Text(" ".join(_clean(call.error_message).split()) or "-"),
         )
     return table
@@ -95,7 +104,7 @@ def large_table(calls: Iterable[LargeCall]) -> Table:
     )
     for call in calls:
         table.add_row(
-            *_texts(_time(call.created_at), call.id, call.organization_id, call.agent_id, call.model),
+            *texts(_time(call.created_at), call.id, call.organization_id, call.agent_id, call.model),
             _number(call.request_size_bytes),
             _number(call.response_size_bytes),
             _number(call.prompt_tokens if call.usage_source != "unknown" else None),
@@ -109,7 +118,7 @@ def losses_table(losses: Iterable[Loss]) -> Table:
     table = _table(("LAST", "STAGE", "REASON", "SERVICE"), ("RECORDS", "OF UNKNOWN COUNT"), ())
     for loss in losses:
         table.add_row(
-            *_texts(_time(loss.last_at), loss.stage, loss.reason, loss.service),
+            *texts(_time(loss.last_at), loss.stage, loss.reason, loss.service),
             _number(loss.records),
             _number(loss.of_unknown_count),
         )
@@ -152,7 +161,7 @@ def usage_table(usages: Sequence[Usage], group_by: Sequence[str]) -> Table:
     for name in ("NO USAGE", "NO COST"):
         table.add_column(name, justify="right")
     for usage in usages:
-        table.add_row(*_texts(*(usage.group[name] for name in group_by)), *_usage_cells(usage))
+        table.add_row(*texts(*(usage.group[name] for name in group_by)), *_usage_cells(usage))
     return table
 
 
@@ -261,10 +270,6 @@ def _table(left: Sequence[str], right: Sequence[str], last: Sequence[str]) -> Ta
     for name in last:
         table.add_column(name, no_wrap=not wraps, overflow="fold")
     return table
-
-
-def _texts(*values: str) -> list[Text]:
-    return [Text(_clean(value) or "-") for value in values]
 
 
 def _clean(text: str) -> str:

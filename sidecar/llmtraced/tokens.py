@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -81,7 +82,10 @@ class Tokens:
         if self._path is None:
             return
         try:
-            changed = self._path.stat().st_mtime_ns
+            found = self._path.stat()
+            if found.st_mode & stat.S_IWOTH:
+                raise ConfigError(f"admin_tokens_file: {self._path}: everybody may write it; chmod o-w")
+            changed = found.st_mtime_ns
             if changed != self._changed:
                 self._tokens = msgspec.toml.decode(self._path.read_bytes(), type=_File).tokens
                 self._changed = changed
