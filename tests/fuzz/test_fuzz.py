@@ -6,9 +6,10 @@ from random import Random
 
 import pytest
 
-from llmtraced import peer, records
+from llmtraced import records
 from llmtraced.errors import Rejected
 from llmtraced.framing import Block, Framer, Oversize
+from llmtraced.peer import Peer
 from llmtraced.records import parse
 from tests.fuzz.mutations import mutated, seeds
 from tests.fuzz.run import LINES_PER_ROUND, Watch, fuzz
@@ -51,11 +52,13 @@ async def test_a_line_that_is_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> 
         await play()
 
 
-async def test_a_line_that_is_taken_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        peer.Peer, "connection_lost", lambda self, _: lost(self, None) or self._hand_over(EXTRA)
-    )
-    lost = peer.Peer.connection_lost
+async def test_a_line_that_nobody_sent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def inventive(self: Peer, error: Exception | None) -> None:
+        lost(self, error)
+        self._hand_over(Block([b"{}\n"], 1, 3))
+
+    lost = Peer.connection_lost
+    monkeypatch.setattr(Peer, "connection_lost", inventive)
     with pytest.raises(AssertionError):
         await play()
 
@@ -73,6 +76,3 @@ async def test_a_line_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_of_a_long_line_its_head_is_expected() -> None:
     assert len(head(b"x" * 10_000)) == 4096
-
-
-EXTRA = Block([b"{}\n"], 1, 3)
