@@ -18,8 +18,8 @@ from llmtraced.admission import Admission
 from llmtraced.batch import RefusedLine
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
-from llmtraced.peercred import Credentials
 from llmtraced.framing import NEWLINE, Block, Framer, Oversize, split
+from llmtraced.peercred import Credentials
 from llmtraced.progress import Progress
 from llmtraced.sessions import HELLO_BYTES, HelloLine, is_json, read_hello
 from llmtraced.sockets import end_writes

@@ -11,8 +11,8 @@ import struct
 import pytest
 
 from llmtraced import peercred
-from llmtraced.peercred import Allowed, Credentials, allowed
 from llmtraced.errors import ConfigError
+from llmtraced.peercred import Allowed, Credentials, allowed
 
 APP = Credentials(pid=7, uid=1000, gids=frozenset({1000, 44}))
 
