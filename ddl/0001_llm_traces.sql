@@ -1,10 +1,11 @@
 -- One row per HTTP exchange with a provider.
 --
--- {on_cluster}, {engine} and {ttl} are filled in by `llmtraced migrate`; nothing else is replaced.
+-- `migrations.Layout` says what the words in braces stand for; nothing else is replaced. On one server
+-- {local} is nothing, and a statement that begins with {sharded} is left out.
 -- The first 31 columns keep their names and types for ever: deployed readers select them by name.
 -- Numbers are 0 where unknown, except where the type is Nullable: there null means "not reported".
 
-CREATE TABLE IF NOT EXISTS llm_traces {on_cluster}
+CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
 (
     -- Who: as the sender named them, empty where it did not. `id` is text although it is a UUID as
     -- a rule, because the deployed readers take text.
@@ -122,3 +123,7 @@ SETTINGS
     -- Expired rows go by whole partitions; a change of the TTL rewrites no data.
     ttl_only_drop_parts = 1,
     materialize_ttl_recalculate_only = 1;
+
+-- What everybody reads and writes where the rows lie on shards. An organisation's rows lie on one.
+{sharded} CREATE TABLE IF NOT EXISTS llm_traces {on_cluster} AS llm_traces_local
+ENGINE = Distributed('{cluster}', currentDatabase(), llm_traces_local, cityHash64(organization_id));

@@ -1,6 +1,7 @@
 -- What somebody had to drop: when, who, at which stage, why, and how many.
 --
--- No TTL: a gap in last year's usage has to stay explained, and losses are few.
+-- No TTL: a gap in last year's usage has to stay explained, and losses are few. So few that every host
+-- of a cluster has them all.
 
 CREATE TABLE IF NOT EXISTS llm_trace_losses {on_cluster}
 (
@@ -19,7 +20,7 @@ CREATE TABLE IF NOT EXISTS llm_trace_losses {on_cluster}
     batch_row   UInt32,
     ingested_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1))
 )
-ENGINE = {engine}
+ENGINE = {shared_engine}
 PARTITION BY toYYYYMM(ingested_at)
 ORDER BY (at, service)
 SETTINGS

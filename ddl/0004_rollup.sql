@@ -9,7 +9,7 @@
 -- An hour is that of `created_at`, UTC. Sums of what is not reported leave it out; how many rows
 -- that concerns is counted beside them.
 
-CREATE TABLE IF NOT EXISTS llm_usage_hourly {on_cluster}
+CREATE TABLE IF NOT EXISTS llm_usage_hourly{local} {on_cluster}
 (
     hour                 DateTime('UTC') CODEC(Delta, ZSTD(1)),
     organization_id      String CODEC(ZSTD(1)),
@@ -59,6 +59,10 @@ SETTINGS
     -- Of its own: without it, a retry that llm_traces ignores would be added here again.
     non_replicated_deduplication_window = 1000;
 
+-- Sharded as the rows are, so that a shard's view and a rebuilding put an organisation's hours on one.
+{sharded} CREATE TABLE IF NOT EXISTS llm_usage_hourly {on_cluster} AS llm_usage_hourly_local
+ENGINE = Distributed('{cluster}', currentDatabase(), llm_usage_hourly_local, cityHash64(organization_id));
+
 -- Hours that llm_usage_hourly may have wrong. A row is a reason; an hour without one can be relied on.
 CREATE TABLE IF NOT EXISTS llm_usage_doubts {on_cluster}
 (
@@ -69,14 +73,14 @@ CREATE TABLE IF NOT EXISTS llm_usage_doubts {on_cluster}
     -- Who is rebuilding the hour; zero where nobody is.
     owner  UUID
 )
-ENGINE = {engine}
+ENGINE = {shared_engine}
 ORDER BY hour
 SETTINGS
     fsync_after_insert = 1,
     fsync_part_directory = 1;
 
 -- Rebuilding runs this very SELECT, which it reads from the server, with a WHERE before its GROUP BY.
-CREATE MATERIALIZED VIEW IF NOT EXISTS llm_usage_hourly_view {on_cluster} TO llm_usage_hourly AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_usage_hourly_view {on_cluster} TO llm_usage_hourly{local} AS
 SELECT
     toStartOfHour(created_at) AS hour,
     organization_id,
@@ -112,7 +116,7 @@ SELECT
         ifNull(toInt64(t.reasoning_tokens), -1), ifNull(t.cost_usd, -1), t.request_size_bytes,
         t.response_size_bytes, t.is_error, t.outcome, t.usage_source, t.latency_ms
     )) AS fingerprint
-FROM llm_traces AS t
+FROM llm_traces{local} AS t
 GROUP BY hour, organization_id, project_id, agent_id, provider, model, call_type, billing_plan_type, is_byok;
 
 -- What was there before the view: every hour with rows, and the hours that an insert may be adding to

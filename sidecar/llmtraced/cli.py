@@ -5,6 +5,7 @@ Invariant: whatever is wrong with the settings is said in one line that names it
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 from llmtraced import __version__, config, credentials, log, migrations, peercred, rollup, tokens
 from llmtraced.errors import ConfigError, LlmtracedError
 from llmtraced.store import Store
-from llmtraced.store_url import parse_url
+from llmtraced.store_url import each_address, parse_url
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,11 +77,13 @@ def serve(
 def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings: Setting = None) -> None:
     """Create or bring up to date the tables of the store, and set their TTL."""
     chosen = _settings(file, settings, clickhouse_url=clickhouse_url)
-    store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)
-    done = migrations.apply(store, migrations.Layout(ttl_days=chosen.ttl_days))
-    for sentence in done or ["nothing to do"]:
-        typer.echo(sentence)
-    store.close()
+    layout = migrations.layout_of(chosen.ttl_days, chosen.cluster)
+    # A cluster's statements run on every host; servers of their own are migrated one by one.
+    urls = [chosen.clickhouse_url] if chosen.cluster else each_address(chosen.clickhouse_url)
+    for url in urls:
+        with contextlib.closing(Store(url, timeout_seconds=chosen.insert_timeout_seconds)) as store:
+            for sentence in migrations.apply(store, layout) or ["nothing to do"]:
+                typer.echo(sentence)
 
 
 @app.command()
@@ -105,7 +108,8 @@ def check(
     chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
     _print(chosen)
     peercred.allowed(chosen.allowed_uids, chosen.allowed_gids)
-    parse_url(chosen.clickhouse_url)
+    for url in each_address(chosen.clickhouse_url):
+        parse_url(url)
     if without_store:
         return
     store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)

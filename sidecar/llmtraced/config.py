@@ -21,6 +21,7 @@ from llmtrace.protocol import DEFAULT_SOCKET, MAX_LINE_BYTES
 from llmtraced import credentials
 from llmtraced.destination import STATEMENT_SECONDS
 from llmtraced.errors import ConfigError
+from llmtraced.insert_settings import InsertMode
 
 DEFAULT_FILE = Path("/etc/llmtraced/llmtraced.toml")
 PREFIX = "LLMTRACE_"
@@ -60,8 +61,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     clickhouse_url: Annotated[
         str,
-        _is("`chdb:///path`, embedded, or `http(s)://user:password@host:port/database`, a server.", LOGIN),
+        _is(
+            "`chdb:///path`, embedded, or `http(s)://user:password@host:port/database`, a server;"
+            " `host:port,host:port` where it has several addresses.",
+            LOGIN,
+        ),
     ] = "chdb:///var/lib/llmtraced/clickhouse"
+    cluster: Annotated[
+        str,
+        _is(
+            "`migrate` makes replicated and sharded tables on this cluster; the others see it by the tables.",
+            pattern=r"^[\w.{}-]*$",
+        ),
+    ] = ""
     clickhouse_password_file: Annotated[
         str,
         _is(
@@ -76,6 +88,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     insert_timeout_seconds: Annotated[
         float, _is("How long the store may be silent during an insert.", gt=0)
     ] = 60.0
+    insert_mode: Annotated[
+        InsertMode,
+        _is("`async`: the server joins the inserts of many daemons, and answers when they are stored."),
+    ] = "sync"
     inserts_in_flight: Annotated[int, _is("Segments that are inserted at the same time.", ge=1, le=16)] = 2
     retry_first_seconds: Annotated[float, _is("The first wait after the store failed.", gt=0)] = 0.1
     retry_cap_seconds: Annotated[float, _is("The longest such wait; it doubles until then.", gt=0)] = 30.0

@@ -32,6 +32,7 @@ from llmtraced.config import Config
 from llmtraced.cost import Pricer
 from llmtraced.credentials import masked
 from llmtraced.errors import ConfigError, SpoolBroken, StoreBusy
+from llmtraced.landing import Landing
 from llmtraced.listener import Listener
 from llmtraced.log import Recurring
 from llmtraced.metrics import CLICKHOUSE, Metrics, watch_loop
@@ -73,7 +74,11 @@ class Daemon:
         self.service = Service(self.watchdog, self.clock)
         self.files = Files(Path(config.spool_dir))
         self.spool = Spool(self.files, fsync=config.fsync)
-        self.store = Store(config.clickhouse_url, timeout_seconds=config.insert_timeout_seconds)
+        self.store = Store(
+            config.clickhouse_url,
+            timeout_seconds=config.insert_timeout_seconds,
+            insert_mode=config.insert_mode,
+        )
         self.rollup = Rollup(self.store)
         self.builder = RowBuilder(Pricer())
         self.metrics = Metrics(self.builder.counts)
@@ -92,7 +97,7 @@ class Daemon:
         self.shipper = Shipper(
             self.spool,
             self.committer,
-            self.store,
+            Landing(self.store),
             self.rollup,
             Preparer(
                 self.builder,
@@ -176,7 +181,7 @@ class Daemon:
 
     def _migrate(self) -> None:
         """Bring an embedded store up to date; nobody else can."""
-        for done in migrations.apply(self.store, migrations.Layout(ttl_days=self.config.ttl_days)):
+        for done in migrations.apply(self.store, migrations.layout_of(self.config.ttl_days, self.config.cluster)):
             log.info(done, store=masked(self.config.clickhouse_url))
 
     def _start_tasks(self) -> None:

@@ -5,6 +5,8 @@ Invariants:
   was half applied, by a crash or by two migrations at once, is applied again and ends the same.
 - A file that was applied never changes; what changes is added by a later one, and a later one adds
   columns and tables only, so that an older daemon goes on working.
+- One text makes both forms, and a table has one form for ever: one server's, or a cluster's, where
+  each shard has a table ``…_local`` and everybody uses a Distributed one of the plain name.
 - What a store has beyond the files, or was made without them, is left alone: `check` asks for the
   tables and columns that are needed, not for how they came about.
 """
@@ -20,12 +22,16 @@ from pathlib import Path
 import msgspec
 
 from llmtraced.errors import ConfigError
+from llmtraced.placement import LOCAL
 from llmtraced.store import Store
 
 TTL_COLUMN = "toDateTime(ingested_at)"  # a TTL takes no DateTime64 on servers before 24.x
+SHARDED = "{sharded}"
+"""What a statement begins with that only a cluster needs."""
+
 RECORDS = (
     "CREATE TABLE IF NOT EXISTS llmtrace_migrations {on_cluster}"
-    " (name String, checksum String, applied_at DateTime64(6, 'UTC')) ENGINE = {engine} ORDER BY name"
+    " (name String, checksum String, applied_at DateTime64(6, 'UTC')) ENGINE = {shared_engine} ORDER BY name"
     " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
 )
 
@@ -35,21 +41,50 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     ttl_days: int = 0
     """Days that a row of ``llm_traces`` is kept after its receipt; 0 keeps it."""
+    cluster: str = ""
     on_cluster: str = ""
     engine: str = "MergeTree"
+    """Of tables of which each shard has its own part."""
+    shared_engine: str = "MergeTree"
+    """Of small tables that every host has whole."""
+
+    @property
+    def local(self) -> str:
+        """What the names of the shards' own tables end with."""
+        return LOCAL if self.cluster else ""
 
     def fill(self, template: str) -> str:
         """Return the SQL with its placeholders replaced; other braces are left as they are."""
         values = {
+            "cluster": self.cluster,
             "on_cluster": self.on_cluster,
+            "local": self.local,
             "engine": self.engine,
             "aggregating_engine": self.engine.replace("MergeTree", "AggregatingMergeTree", 1),
+            "shared_engine": self.shared_engine,
             "ttl": self._ttl(),
         }
         return re.sub(rf"\{{({'|'.join(values)})\}}", lambda found: values[found[1]], template)
 
     def _ttl(self) -> str:
         return f"TTL {TTL_COLUMN} + toIntervalDay({self.ttl_days})" if self.ttl_days else ""
+
+
+def layout_of(ttl_days: int, cluster: str = "") -> Layout:
+    """Return the layout of one server, or of a cluster by its name in ``system.clusters``.
+
+    The servers fill in their own ``{shard}`` and ``{replica}``, as their configuration has them.
+    """
+    if not cluster:
+        return Layout(ttl_days=ttl_days)
+    return Layout(
+        ttl_days=ttl_days,
+        cluster=cluster,
+        on_cluster=f"ON CLUSTER '{cluster}'",
+        engine="ReplicatedMergeTree('/clickhouse/tables/{database}/{table}/{shard}', '{replica}')",
+        # Replicas are often numbered anew in each shard, and here all hosts are replicas of one table.
+        shared_engine="ReplicatedMergeTree('/clickhouse/tables/{database}/{table}/all', '{shard}-{replica}')",
+    )
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -62,7 +97,8 @@ class Migration(msgspec.Struct, frozen=True):
         """Return the file's statements for one layout, each without its final semicolon."""
         text = "\n".join(line for line in self.template.splitlines() if not line.lstrip().startswith("--"))
         parts = re.split(r";[ \t]*$", layout.fill(text), flags=re.MULTILINE)
-        return [part.strip() for part in parts if part.strip()]
+        wanted = [part.strip() for part in parts if layout.cluster or not part.lstrip().startswith(SHARDED)]
+        return [part.removeprefix(SHARDED).lstrip() for part in wanted if part]
 
     def checksum(self) -> str:
         """Return what tells one text of the file from another; comments and layout do not count."""
@@ -100,7 +136,8 @@ def apply(store: Store, layout: Layout, files: Collection[Migration] | None = No
 
     Raises ConfigError, and StoreBusy where the store is away or refuses.
     """
-    store.create_database()
+    store.create_database(layout.on_cluster)
+    _refuse_another_form(store, layout)
     store.run(layout.fill(RECORDS))
     done = []
     for migration in pending(store, files):
@@ -112,6 +149,20 @@ def apply(store: Store, layout: Layout, files: Collection[Migration] | None = No
         )
         done.append(f"applied {migration.name}")
     return done + _set_ttl(store, layout)
+
+
+def _refuse_another_form(store: Store, layout: Layout) -> None:
+    """Raise ConfigError where the tables are one server's and a cluster's are wanted, or the reverse."""
+    if not store.columns("llm_traces"):
+        return
+    cluster = store.placement("llm_traces").cluster
+    if cluster and not layout.cluster:
+        raise ConfigError(f"the tables are those of cluster {cluster}; say so by the setting `cluster`")
+    if layout.cluster and not cluster:
+        raise ConfigError(
+            f"the tables are those of one server, and never become those of cluster {layout.cluster};"
+            " name another database, and move the rows there"
+        )
 
 
 def check(store: Store, needed: Mapping[str, Collection[str]]) -> list[str]:
@@ -142,7 +193,8 @@ def _recorded(store: Store) -> dict[str, set[str]]:
 def ttl_days(store: Store) -> int | None:
     """Return the days after which rows of ``llm_traces`` expire, 0 for never; None without the table."""
     rows = store.query(
-        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'llm_traces'"
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase()"
+        " AND name IN ('llm_traces', 'llm_traces_local') ORDER BY name DESC LIMIT 1"
     )
     if not rows:
         return None
@@ -156,5 +208,5 @@ def _set_ttl(store: Store, layout: Layout) -> list[str]:
     if days is None or days == layout.ttl_days:
         return []
     change = f"MODIFY {layout.fill('{ttl}')}" if layout.ttl_days else "REMOVE TTL"
-    store.run(f"ALTER TABLE llm_traces {layout.on_cluster} {change}")
+    store.run(layout.fill(f"ALTER TABLE llm_traces{{local}} {{on_cluster}} {change}"))
     return [f"changed the TTL of llm_traces from {days or 'no'} to {layout.ttl_days or 'no'} days"]

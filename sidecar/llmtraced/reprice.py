@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from llmtraced.cost import Pricer
+from llmtraced.errors import ConfigError
 from llmtraced.rollup import Rollup
 from llmtraced.store import Store
 from llmtraced.usage import read_usage
@@ -47,8 +48,11 @@ def reprice(
 ) -> Repriced:
     """Compute the cost of the calls that started between two times again. Raises StoreBusy.
 
-    ``end_us`` is exclusive; both are microseconds since 1970.
+    ``end_us`` is exclusive; both are microseconds since 1970. Raises ConfigError for replicated
+    tables: the table that is looked up would have to be on every replica.
     """
+    if store.placement("llm_traces").is_replicated:
+        raise ConfigError("reprice changes the tables of one server, and these are replicated")
     done = Repriced()
     table = f"llmtrace_reprice_{uuid.uuid4().hex}"
     store.run(

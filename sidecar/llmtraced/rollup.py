@@ -17,7 +17,7 @@ fingerprint equals that of the rows. Why that is enough while others go on inser
 - What remains is an insert that had committed its row before a rebuild read it, and whose view adds
   it again after the comparison. Its time between the two commits would have to exceed
   QUIET_SECONDS, since the rebuild put the hour in doubt anew. Servers end inserts before that
-  (``max_execution_time`` of ``store.INSERT_SETTINGS``).
+  (``max_execution_time`` of ``insert_settings``).
 - Two daemons that rebuild one hour at once could double it. Each says so first, with a doubt of its
   own, and steps back where it sees another's; whichever says so second sees the first. Should both
   go on all the same, as on replicas that lag, the fingerprints differ, and it is done again.
@@ -31,6 +31,7 @@ Rows may expire before the rollup does. An hour of which rows may be gone is not
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -39,6 +40,7 @@ import msgspec
 
 from llmtraced import migrations
 from llmtraced.errors import StoreBusy
+from llmtraced.placement import DDL_SETTINGS, LOCAL
 from llmtraced.store import Store
 
 VIEW = "llm_usage_hourly_view"
@@ -66,6 +68,7 @@ REBUILD_SETTINGS: Mapping[str, Any] = {
     "insert_deduplicate": 0,
     "deduplicate_insert": "disable",
     "deduplicate_insert_select": "disable",
+    "distributed_foreground_insert": 1,
 }
 
 HOUR_SECONDS = 3600
@@ -93,7 +96,7 @@ class Rollup:
     def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None:
         """Doubt the hours of a batch of which rows were found stored that nobody had heard of.
 
-        ``from_us`` and ``to_us`` bound ``ingested_at`` as in ``Store.landed_rows``.
+        ``from_us`` and ``to_us`` bound ``ingested_at`` as in ``Landing.landed_rows``.
         """
         self.doubt_rows(
             "found_by_asking",
@@ -109,11 +112,13 @@ class Rollup:
 
     def doubt_rows(self, reason: str, condition: str, parameters: Mapping[str, Any]) -> None:
         """Doubt the hours of the rows that meet a condition; to be called before they are changed."""
-        self._store.run(
-            "INSERT INTO llm_usage_doubts (hour, reason)"  # noqa: S608 - conditions are our own, values are bound
-            f" SELECT DISTINCT toStartOfHour(created_at) AS hour, {{reason:String}} FROM llm_traces WHERE {condition}",
-            {**parameters, "reason": reason},
-        )
+        for at in self._store.apart("llm_traces"):
+            self._store.run(
+                "INSERT INTO llm_usage_doubts (hour, reason)"  # noqa: S608 - conditions are our own, values are bound
+                f" SELECT DISTINCT toStartOfHour(created_at) AS hour, {{reason:String}} FROM llm_traces WHERE {condition}",
+                {**parameters, "reason": reason},
+                at=at,
+            )
 
     def mend(self, quiet_seconds: float = QUIET_SECONDS) -> Mended:
         """Compare hours in doubt, the newest first; rely on those that agree, rebuild the others.
@@ -123,7 +128,7 @@ class Rollup:
         cutoff_us = self._server_us() - int(quiet_seconds * 1e6)
         self._forget_expired()
         hours = self._quiet_hours(cutoff_us)
-        if not hours:
+        if not hours or self._is_changing():
             return Mended()
         differing = self._differing(hours)
         agreed = [hour for hour in hours if hour not in differing]
@@ -148,6 +153,21 @@ class Rollup:
             closed = f"hour < now('UTC') - toIntervalDay({days}) + toIntervalDay({EXPIRY_MARGIN_DAYS})"
             if self._store.query(f"SELECT 1 FROM llm_usage_doubts WHERE {closed} LIMIT 1"):  # noqa: S608 - numbers of our own
                 self._store.run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
+
+    def _is_changing(self) -> bool:
+        """Return whether a replica has yet to make a change of rows that the others may have made.
+
+        One server's statements return when the change is made; a cluster's do not wait for its replicas.
+        """
+        cluster = self._store.placement("llm_traces").cluster
+        if not cluster:
+            return False
+        rows = self._store.query(
+            "SELECT count() AS n FROM clusterAllReplicas({cluster:String}, system.mutations)"
+            " WHERE database = currentDatabase() AND NOT is_done SETTINGS skip_unavailable_shards = 1",
+            {"cluster": cluster},
+        )
+        return bool(rows[0]["n"])
 
     def _quiet_hours(self, cutoff_us: int) -> list[Hour]:
         rows = self._store.query(
@@ -177,7 +197,9 @@ class Rollup:
         )
         if not rows:
             raise StoreBusy("missing_table", f"there is no view {VIEW}; run `llmtraced migrate`")
-        before, grouped, after = str(rows[0]["as_select"]).rpartition(" GROUP BY ")
+        # A shard's view reads its own rows, and what is wanted is that of all shards.
+        text = re.sub(rf"\b(llm_traces){LOCAL}\b", r"\1", str(rows[0]["as_select"]))
+        before, grouped, after = text.rpartition(" GROUP BY ")
         narrowed = (
             " WHERE created_at >= fromUnixTimestamp64Micro({from_us:Int64})"
             " AND created_at < fromUnixTimestamp64Micro({to_us:Int64})"
@@ -208,8 +230,10 @@ class Rollup:
         return [row["first"] for row in rows]
 
     def _rebuild(self, hours: list[Hour]) -> None:
-        deleting = "DELETE FROM llm_usage_hourly WHERE hour IN {hours:Array(UInt32)}"
-        self._store.run(deleting, {"hours": hours}, {"max_execution_time": STATEMENT_SECONDS})
+        place = self._store.placement("llm_usage_hourly")
+        settings = {"max_execution_time": STATEMENT_SECONDS, **(DDL_SETTINGS if place.cluster else {})}
+        deleting = f"DELETE FROM {place.changed} WHERE hour IN {{hours:Array(UInt32)}}"  # noqa: S608 - the table's own name, values are bound
+        self._store.run(deleting, {"hours": hours}, settings)
         self._store.run(f"INSERT INTO llm_usage_hourly {self._of_rows()}", _bounds(hours), REBUILD_SETTINGS)
 
 

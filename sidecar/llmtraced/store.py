@@ -20,7 +20,7 @@ import logging
 import math
 import ssl
 from collections import deque
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -33,10 +33,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.insert import InsertContext
 from urllib3 import exceptions as transport
 
-from llmtraced.destination import STATEMENT_SECONDS
-from llmtraced.errors import BatchRejected, ConfigError, LlmtracedError, OutcomeUnknown, StoreBusy
+from llmtraced.addresses import Addresses
+from llmtraced.errors import ConfigError, LlmtracedError, OutcomeUnknown, StoreBusy
+from llmtraced.insert_settings import InsertMode, insert_settings
+from llmtraced.native import native_block, wire_type
+from llmtraced.placement import Placement, placement
 from llmtraced.store_errors import meaning
-from llmtraced.store_url import Target, locked_by, parse_url, with_settings
+from llmtraced.store_url import Target, each_address, locked_by, parse_url, with_settings
 
 # The driver warns of every failed request, in its own words, besides raising; one report is enough.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -46,39 +49,27 @@ Buffer = bytes | bytearray | memoryview
 CONNECT_SECONDS = 10
 """How long one attempt to connect may take; shorter where an insert may take less."""
 
-IDS_PER_QUERY = 1000
-"""Identifiers in one statement: 40 KB as a parameter, well under what servers take (128 KiB)."""
+AWAY = {"unreachable", "network", "timeout"}
+"""Kinds of trouble after which any call does better at another address."""
 
-INSERT_SETTINGS: Mapping[str, Any] = {
-    # Newer servers default it to 1, which answers before anything is on disk of its own, and merges
-    # the blocks of several inserts under one token.
-    "async_insert": 0,
-    # In 26.x the first rules and the second is ignored; older servers know the second alone.
-    "deduplicate_insert": "enable",
-    "insert_deduplicate": 1,
-    # A view's target then drops the repeat of a block that its source drops.
-    "deduplicate_blocks_in_dependent_materialized_views": 1,
-    # A view's part may come after the table's by no more than that; rebuilding waits for longer.
-    "max_execution_time": STATEMENT_SECONDS,
-    # One insert stays one block, and so one part in each partition and one commit.
-    "max_insert_block_size": 1 << 30,
-    "min_insert_block_size_rows": 1 << 30,
-    "min_insert_block_size_bytes": 1 << 40,
-    # Without it a server answers 200 first and appends its exception to the body.
-    "wait_end_of_query": 1,
-}
 NEVER_SENT = (transport.NewConnectionError, transport.ConnectTimeoutError, ssl.SSLCertVerificationError)
 """What can only happen before a byte of the statement has left."""
 
-TRANSPORT_SETTINGS = {"wait_end_of_query"}
-"""Consumed by HTTP itself, and in no server's list of settings."""
-
 
 class Store:
-    """One ClickHouse database. Safe to share between threads."""
+    """One ClickHouse database, behind one or several addresses. Safe to share between threads.
+
+    ``at`` is an address by its number; without it a call goes to the one in turn, and where that
+    cannot be reached, to the next.
+    """
 
     def __init__(
-        self, url: str, *, timeout_seconds: float = 60.0, settings: Mapping[str, Any] | None = None
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 60.0,
+        settings: Mapping[str, Any] | None = None,
+        insert_mode: InsertMode = "sync",
     ) -> None:
         """Remember where the store is; nothing is opened before the first call.
 
@@ -86,21 +77,27 @@ class Store:
         ``settings`` of ClickHouse go with every statement, beside those of the URL, which they
         override. Raises ConfigError for a URL that no store can have.
         """
-        self._target = with_settings(parse_url(url), settings or {})
+        self._targets = [with_settings(parse_url(one), settings or {}) for one in each_address(url)]
         self._timeout = max(1, math.ceil(timeout_seconds))
-        self._idle: deque[Client] = deque()
+        self.insert_mode: InsertMode = insert_mode
+        self.addresses = Addresses(len(self._targets))
+        self._idle: list[deque[Client]] = [deque() for _ in self._targets]
         self._types: dict[str, dict[str, str]] = {}
+        self._placements: dict[str, Placement] = {}
         self._closed = False
 
     @property
     def is_embedded(self) -> bool:
         """Whether the engine runs in this process, and is ours to migrate."""
-        return self._target.path is not None
+        return self._targets[0].path is not None
 
     def log_in_as(self, url: str) -> None:
         """Use the user and the password of the URL from now on; calls that are under way end as they are."""
-        given = parse_url(url)
-        self._target = msgspec.structs.replace(self._target, user=given.user, password=given.password)
+        given = parse_url(each_address(url)[0])  # all addresses share them
+        self._targets = [
+            msgspec.structs.replace(target, user=given.user, password=given.password)
+            for target in self._targets
+        ]
         self._let_go()
 
     def close(self) -> None:
@@ -109,52 +106,85 @@ class Store:
         self._let_go()
 
     def _let_go(self) -> None:
-        with contextlib.suppress(IndexError):  # empty, also where another thread took the last one
-            while True:
-                self._idle.popleft().close()
+        for idle in self._idle:
+            with contextlib.suppress(IndexError):  # empty, also where another thread took the last one
+                while True:
+                    idle.popleft().close()
+
+    def placement(self, table: str) -> Placement:
+        """Return where the rows of a table lie. Raises StoreBusy where there is no such table."""
+        if table not in self._placements:
+            rows = self.query(
+                "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+                {"table": table},
+            )
+            if not rows:
+                raise _missing_table(table)
+            self._placements[table] = placement(table, rows[0]["engine_full"])
+        return self._placements[table]
+
+    def apart(self, table: str) -> Sequence[int | None]:
+        """Return the addresses that may have rows of the table which no other has.
+
+        What concerns every row has to be said or asked at each. Replicas are one: any address does.
+        """
+        if len(self._targets) == 1 or self.placement(table).is_replicated:
+            return [None]
+        return self.addresses.in_turn()
 
     def version(self) -> str:
         """Return the version of the server, by asking it."""
         return str(self.query("SELECT version() AS version")[0]["version"])
 
-    def create_database(self) -> None:
-        """Create the database that the URL names, where it is missing."""
+    def create_database(self, on_cluster: str = "") -> None:
+        """Create the database that the URL names, where it is missing; ``on_cluster`` on all its hosts."""
+        target = self._targets[self.addresses.current]
         try:
             self.version()
         except StoreBusy as error:
-            if error.kind != "missing_table" or self._target.database is None:
+            if error.kind != "missing_table" or target.database is None:
                 raise
-            statement = f"CREATE DATABASE IF NOT EXISTS {_identifier(self._target.database)}"
-            with (
-                contextlib.closing(self._connect(database=None)) as client,
-                _translated(self._target.address, writes=False),
-            ):
-                client.command(statement, use_database=False)
+        else:
+            if not on_cluster:
+                return
+        statement = f"CREATE DATABASE IF NOT EXISTS {_identifier(target.database or 'default')} {on_cluster}"
+        with (
+            contextlib.closing(self._connect(target, database=None)) as client,
+            _translated(target.address, writes=False),
+        ):
+            client.command(statement, use_database=False)
 
     def run(
         self,
         statement: str,
         parameters: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
+        *,
+        at: int | None = None,
     ) -> None:
         """Run a statement that returns nothing: DDL, or one that moves rows within the store.
 
         Settings that the server does not know are left out.
         """
-        with self._client() as client:
+        with self._client(at) as client:
             known = {k: v for k, v in (settings or {}).items() if k in client.server_settings}
             client.command(statement, parameters=dict(parameters or {}), settings=known)
         self._types.clear()
 
     def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, *, raw: Collection[str] = ()
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        raw: Collection[str] = (),
+        at: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the rows of a query, each as a dictionary by column.
 
         Values enter as ``{name:Type}`` parameters, bound by the engine. The columns named in
         ``raw`` come back as bytes, since payloads need not be UTF-8. Times come back aware, in UTC.
         """
-        with self._client() as client:
+        with self._client(at) as client:
             result = client.query(
                 sql,
                 parameters=dict(parameters or {}),
@@ -189,7 +219,8 @@ class Store:
         Text columns take ``str``, or ``bytes`` for all rows; times take whole microseconds since
         1970. Raises BatchRejected for a value that its column cannot hold.
         """
-        return _native_block(columns, self._column_types(table, columns), rows)
+        types = self._column_types(table, columns)
+        return native_block(columns, types, rows, InsertContext("", columns, types))
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], token: str
@@ -198,59 +229,28 @@ class Store:
         if rows:
             self.insert_blocks(table, columns, [self.encode(table, columns, rows)], token)
 
-    def insert_blocks(self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str) -> None:
+    def insert_blocks(
+        self,
+        table: str,
+        columns: Sequence[str],
+        blocks: Sequence[Buffer],
+        token: str,
+        *,
+        at: int | None = None,
+    ) -> None:
         """Insert encoded blocks, which the engine joins to one, under the deduplication token.
 
         Returns when the server has answered that all is stored.
         """
         try:
-            with self._client(writes=True) as client:
-                known = client.server_settings
-                wanted = {**INSERT_SETTINGS, "insert_deduplication_token": token}
-                settings = {k: v for k, v in wanted.items() if k in known or k in TRANSPORT_SETTINGS}
+            with self._client(at, writes=True) as client:
+                of_url = self._targets[0].settings  # all addresses share them
+                settings = insert_settings(self.insert_mode, token, of_url, client.server_settings)
                 body = cast("Generator[bytes, None, None]", _SentOnce(blocks))
                 client.raw_insert(table, columns, body, settings=settings, fmt="Native")
         except LlmtracedError:
             self._types.pop(table, None)
             raise
-
-    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
-        """Return which ``batch_row`` of a batch the table holds.
-
-        ``from_us`` and ``to_us`` bound ``ingested_at`` of the batch's rows, both inclusive, in
-        microseconds since 1970: they save the search through everything older.
-        """
-        rows = self.query(
-            "SELECT batch_row FROM {table:Identifier} WHERE batch_id = {batch:UUID} AND ingested_at BETWEEN"
-            " fromUnixTimestamp64Micro({from_us:Int64}) AND fromUnixTimestamp64Micro({to_us:Int64})",
-            {"table": table, "batch": batch_id, "from_us": from_us, "to_us": to_us},
-        )
-        return {row["batch_row"] for row in rows}
-
-    def ids_present(self, ids: Iterable[str], from_us: int, to_us: int) -> set[str]:
-        """Return which of the ids ``llm_traces`` holds among calls that started between the two times.
-
-        Rows that stand for a call without its record (``abandoned``) do not count.
-        """
-        found: set[str] = set()
-        for some in _slices(list(ids), IDS_PER_QUERY):
-            rows = self.query(
-                "SELECT DISTINCT id FROM llm_traces WHERE id IN {ids:Array(String)} AND outcome != 'abandoned'"
-                " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
-                " AND fromUnixTimestamp64Micro({to_us:Int64})",
-                {"ids": some, "from_us": from_us, "to_us": to_us},
-            )
-            found.update(row["id"] for row in rows)
-        return found
-
-    def delete_abandoned(self, ids: Iterable[str]) -> None:
-        """Delete the ``abandoned`` rows of calls whose records have come after all."""
-        for some in _slices(list(ids), IDS_PER_QUERY):
-            with self._client() as client:
-                client.command(
-                    "DELETE FROM llm_traces WHERE outcome = 'abandoned' AND id IN {ids:Array(String)}",
-                    parameters={"ids": some},
-                )
 
     def _column_types(self, table: str, columns: Sequence[str]) -> list[ClickHouseType]:
         """Return how to encode each column. The table is asked once, not for every insert."""
@@ -258,39 +258,54 @@ class Store:
         if types is None:
             types = self.columns(table)
             if not types:
-                raise StoreBusy("missing_table", f"there is no table {table}; run `llmtraced migrate`")
+                raise _missing_table(table)
             self._types[table] = types
         missing = [name for name in columns if name not in types]
         if missing:
             del self._types[table]  # somebody may be migrating at this moment
             raise StoreBusy("missing_column", f"{table} lacks {', '.join(missing)}; run `llmtraced migrate`")
-        return [_wire_type(types[name]) for name in columns]
+        return [_column_type(types[name]) for name in columns]
 
     @contextlib.contextmanager
-    def _client(self, *, writes: bool = False) -> Iterator[Client]:
+    def _client(self, at: int | None = None, *, writes: bool = False) -> Iterator[Client]:
         """Lend a client to one call, and drop it where the call failed: its server may be another now."""
-        target = self._target
-        client = self._pooled() or self._connect(target.database)
+        targets = self._targets
+        number, client = self._reached() if at is None else (at, self._opened(at))
         try:
-            with _translated(target.address, writes=writes):
+            with _translated(targets[number].address, writes=writes):
                 yield client
-        except LlmtracedError:
+        except LlmtracedError as error:
             client.close()
+            if isinstance(error, StoreBusy) and (writes or error.kind in AWAY):
+                self.addresses.failed(number)
             raise
-        if self._closed or target is not self._target:
+        if self._closed or targets is not self._targets:
             client.close()
         else:
-            self._idle.append(client)
+            self._idle[number].append(client)
 
-    def _pooled(self) -> Client | None:
+    def _reached(self) -> tuple[int, Client]:
+        """Return a client of the first address in turn that can be reached."""
+        *others, last = self.addresses.in_turn()
+        for number in others:
+            with contextlib.suppress(StoreBusy):
+                return number, self._opened(number)
+        return last, self._opened(last)
+
+    def _opened(self, number: int) -> Client:
         try:
-            return self._idle.pop()
+            return self._idle[number].pop()
         except IndexError:
-            return None
+            target = self._targets[number]
+        try:
+            return self._connect(target, target.database)
+        except StoreBusy:
+            self.addresses.failed(number)
+            raise
 
-    def _connect(self, database: str | None) -> Client:
+    def _connect(self, target: Target, database: str | None) -> Client:
         """Return a new client; whatever fails here, no statement of the caller has been sent."""
-        path = self._target.path
+        path = target.path
         owner = locked_by(path) if path is not None else ""
         if owner:  # asked first, because the engine would say so on standard error alone
             raise ConfigError(
@@ -298,11 +313,15 @@ class Store:
                 " stop that one, or read through the daemon's admin address"
             )
         try:
-            return _open(self._target, database, self._timeout)
+            return _open(target, database, self._timeout)
         except (ClickHouseError, transport.HTTPError, OSError) as error:
             if path is not None:
                 raise ConfigError(f"cannot open {path}: {error}") from error
-            raise _settled(_translate(self._target.address, error)) from error
+            raise _settled(_translate(target.address, error)) from error
+
+
+def _missing_table(table: str) -> StoreBusy:
+    return StoreBusy("missing_table", f"there is no table {table}; run `llmtraced migrate`")
 
 
 def _open(target: Target, database: str | None, timeout: int) -> Client:
@@ -377,43 +396,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 @cache
-def _wire_type(declared: str) -> ClickHouseType:
-    """Return the type that values of a column are sent as; the engine converts to the column's own.
-
-    Dictionaries of LowCardinality are left to the engine, which builds them faster. Times go as
-    microseconds, whatever precision the table keeps.
-    """
-    for wrapper in ("LowCardinality(", "SimpleAggregateFunction("):
-        if declared.startswith(wrapper):
-            declared = declared[len(wrapper) : -1].split(", ")[-1]
-    if declared.startswith("DateTime"):
-        declared = "DateTime64(6, 'UTC')"
-    return get_from_name(declared)
-
-
-def _native_block(
-    names: Sequence[str], types: Sequence[ClickHouseType], rows: Sequence[Sequence[object]]
-) -> bytearray:
-    """Return the rows as one block of ClickHouse's Native format.
-
-    Written here and not by the driver's own insert, because that one cuts blocks of 1 to 2 MB, puts
-    the encoding on the far side of the connection, and loads pandas (80 MB) where it is installed
-    to look whether the rows are its own.
-    """
-    out = bytearray()
-    _append_number(out, len(names))
-    _append_number(out, len(rows))
-    context = InsertContext("", names, types)
-    for name, kind, values in zip(names, types, zip(*rows, strict=True), strict=True):
-        for text in (name.encode(), kind.insert_name.encode()):
-            _append_number(out, len(text))
-            out += text
-        context.start_column(name)
-        try:
-            kind.write_column(values, out, context)
-        except Exception as error:  # the encoders raise whatever a value makes them raise
-            raise BatchRejected(0, f"column {name}: {error!r}") from error
-    return out
+def _column_type(declared: str) -> ClickHouseType:
+    return get_from_name(wire_type(declared))
 
 
 class _SentOnce:
@@ -429,18 +413,5 @@ class _SentOnce:
         return blocks
 
 
-def _append_number(out: bytearray, number: int) -> None:
-    """Append an unsigned LEB128, the length prefix of the Native format."""
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-
-
 def _identifier(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def _slices(values: list[str], length: int) -> Iterator[list[str]]:
-    for start in range(0, len(values), length):
-        yield values[start : start + length]

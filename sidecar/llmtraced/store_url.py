@@ -10,7 +10,7 @@ import fcntl
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -44,6 +44,21 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         """Return where it is, for people: without credentials and options."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"chdb://{self.path}" if self.path is not None else f"{self.scheme}://{host}:{self.port}"
+
+
+def each_address(url: str) -> list[str]:
+    """Return the URLs that a URL with several hosts stands for: ``http://user@a:8123,b:8123/database``.
+
+    All share what else the URL says.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return [url]  # parse_url says what is wrong with it
+    user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return [url]
+    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host.strip()}")) for host in hosts.split(",")]
 
 
 def parse_url(url: str) -> Target:
@@ -84,8 +99,11 @@ def parse_url(url: str) -> Target:
 
 def is_same_store(one: str, other: str) -> bool:
     """Whether two URLs differ in nothing but user and password. Raises ConfigError."""
-    first, second = (msgspec.structs.replace(parse_url(url), user="", password="") for url in (one, other))
-    return first == second
+    return _places(one) == _places(other)
+
+
+def _places(url: str) -> list[Target]:
+    return [msgspec.structs.replace(parse_url(one), user="", password="") for one in each_address(url)]
 
 
 def with_settings(target: Target, settings: Mapping[str, object]) -> Target:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from llmtraced.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
+from llmtraced.landing import Landing
 from llmtraced.store import Store
 from llmtraced.store_errors import IMPOSSIBLE, REFUSED, UNCERTAIN
 from tests.helpers.engine import Engine, running_engine, without_faults
@@ -122,7 +123,7 @@ def test_a_repeat_is_stored_again_once_the_window_has_passed(server: Store, batc
     insert(server, batch, range(2), token="t")
 
     assert stored(server) == 2 + 4 + 2
-    assert server.landed_rows("llm_trace_losses", batch, 0, 2**60) == {0, 1}
+    assert Landing(server).landed_rows("llm_trace_losses", batch, 0, 2**60) == {0, 1}
 
 
 def test_a_repeat_is_not_added_to_a_view_s_target_either(store: Store, batch: str) -> None:
@@ -146,8 +147,8 @@ def test_the_table_tells_which_rows_of_a_batch_it_has(store: Store, batch: str) 
     assert isinstance(first, int)
     assert isinstance(last, int)
 
-    assert store.landed_rows("llm_trace_losses", batch, first - 10**9, last + 10**9) == {2, 3, 4}
-    assert store.landed_rows("llm_trace_losses", batch, first + 10**9, last + 10**9) == set()
+    assert Landing(store).landed_rows("llm_trace_losses", batch, first - 10**9, last + 10**9) == {2, 3, 4}
+    assert Landing(store).landed_rows("llm_trace_losses", batch, first + 10**9, last + 10**9) == set()
 
 
 def test_asking_for_more_ids_than_a_url_holds_works(store: Store) -> None:
@@ -155,14 +156,14 @@ def test_asking_for_more_ids_than_a_url_holds_works(store: Store) -> None:
     ids = [*(f"unknown-{n}-{'x' * 100}" for n in range(2_500)), "call-1", "it's 2", "gone"]
     now = time.time_ns() // 1000
 
-    assert store.ids_present(ids, now - 10**9, now + 10**9) == {"call-1", "it's 2"}
-    assert store.ids_present(ids, now + 10**9, now + 10**10) == set()
+    assert Landing(store).ids_present(ids, now - 10**9, now + 10**9) == {"call-1", "it's 2"}
+    assert Landing(store).ids_present(ids, now + 10**9, now + 10**10) == set()
 
 
 def test_abandoned_rows_are_deleted_and_others_never(store: Store) -> None:
     add_traces(store, [{"id": "a", "outcome": "abandoned"}, {"id": "a"}, {"id": "b", "outcome": "abandoned"}])
 
-    store.delete_abandoned(["a", "c"])
+    Landing(store).delete_abandoned(["a", "c"])
 
     rows = store.query("SELECT id, outcome FROM llm_traces ORDER BY id")
     assert rows == [{"id": "a", "outcome": ""}, {"id": "b", "outcome": "abandoned"}]
@@ -235,7 +236,7 @@ def test_inserts_and_queries_from_many_threads_are_each_whole(store: Store) -> N
 
     def work(batch: str) -> int:
         insert(store, batch, range(50))
-        return len(store.landed_rows("llm_trace_losses", batch, 0, 2**60))
+        return len(Landing(store).landed_rows("llm_trace_losses", batch, 0, 2**60))
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, batches)) == [50] * 24
@@ -341,7 +342,7 @@ def test_an_answer_lost_after_the_commit_is_unknown_and_the_table_knows(
         insert(faulty, batch, range(4))
     assert engine.bitten()[fault] >= 1
 
-    assert faulty.landed_rows("llm_trace_losses", batch, 0, 2**60) == {0, 1, 2, 3}
+    assert Landing(faulty).landed_rows("llm_trace_losses", batch, 0, 2**60) == {0, 1, 2, 3}
     insert(faulty, batch, range(4))
 
     assert stored(faulty) == 4
@@ -358,7 +359,7 @@ def test_a_connection_cut_before_the_commit_is_unknown_and_sent_once(
 
     assert engine.bitten()["cut"] == before + 1
     engine.release()
-    assert faulty.landed_rows("llm_trace_losses", batch, 0, 2**60) == set()
+    assert Landing(faulty).landed_rows("llm_trace_losses", batch, 0, 2**60) == set()
 
 
 def test_a_server_that_hangs_is_given_up_after_the_time_out(

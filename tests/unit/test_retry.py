@@ -48,14 +48,25 @@ def test_after_an_unknown_outcome_the_table_is_asked_before_anything_else() -> N
     assert delivery.found == {0, 1, 2}
 
 
-def test_rows_that_landed_are_left_out_and_change_the_token() -> None:
+def test_rows_that_landed_are_left_out_and_the_rest_keeps_the_token_of_the_whole() -> None:
     delivery = Delivery(BATCH, range(4), uncertain=True)
     delivery.landed({1, 9})
-    step = delivery.next()
-    assert isinstance(step, Insert)
-    assert step.rows == [0, 2, 3]
-    assert step.token != token(BATCH, [0, 1, 2, 3])
+    assert delivery.next() == Insert([0, 2, 3], token(BATCH, [0, 1, 2, 3]))
     assert delivery.found == {1}
+
+
+def test_a_rest_that_was_taken_for_a_repeat_goes_under_a_token_of_its_own() -> None:
+    delivery = Delivery(BATCH, range(4), uncertain=True)
+    delivery.landed({1})
+    delivery.inserted()
+    assert delivery.next() == Ask()
+    delivery.landed({1, 3})
+    assert delivery.next() == Insert([0, 2], token(BATCH, [0, 2, 3]))
+    delivery.inserted()
+    delivery.landed({1, 3})
+    assert delivery.next() == Insert([0, 2], token(BATCH, [0, 2]))
+    delivery.inserted()
+    assert delivery.next() is None
 
 
 def test_only_a_store_that_was_never_reached_is_not_asked() -> None:

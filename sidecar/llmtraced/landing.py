@@ -1,0 +1,128 @@
+"""ClickHouse as the shipper's destination: where a batch is inserted, and who is asked for it.
+
+Invariants:
+- A batch of which an attempt may have landed is asked for, and offered again, where that attempt
+  was made; one of which nobody knows where it began is asked for at every address that may have it.
+  Addresses of replicas count as one, since any of them shows the rows and knows the tokens.
+- Before replicas are asked, they catch up with everything that was committed, and before a server
+  that joins inserts is asked, it writes what it has: so "not there" means that it was not committed.
+- What concerns a call that was given up is done at every address that may have its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from llmtraced.errors import StoreBusy
+from llmtraced.placement import DDL_SETTINGS
+from llmtraced.store import Buffer, Store
+
+IDS_PER_QUERY = 1000
+"""Identifiers in one statement: 40 KB as a parameter, well under what servers take (128 KiB)."""
+
+TRACES = "llm_traces"
+
+
+class Landing:
+    """One store, as ``destination.Destination``. Safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._addresses = store.addresses
+
+    def encode(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytearray:
+        """Return the rows as a block for ``insert_blocks``; see ``Store.encode``."""
+        return self._store.encode(table, columns, rows)
+
+    def insert_blocks(self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str) -> None:
+        """Insert encoded blocks under the token, of which the part before the first colon names the batch.
+
+        Returns when the server has answered that all is stored.
+        """
+        if not self._stays(table):
+            self._store.insert_blocks(table, columns, blocks, token)
+            return
+        key = (table, token.partition(":")[0])
+        at, tried_before = self._addresses.begin(key)
+        try:
+            self._store.insert_blocks(table, columns, blocks, token, at=at)
+        except StoreBusy as error:
+            if error.kind == "unreachable" and not tried_before:
+                self._addresses.settled(key)  # not a byte was sent, so it has begun nowhere
+            raise
+        self._addresses.settled(key)
+
+    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
+        """Return which ``batch_row`` of a batch the table holds.
+
+        ``from_us`` and ``to_us`` bound ``ingested_at`` of the batch's rows, both inclusive, in
+        microseconds since 1970: they save the search through everything older.
+        """
+        began = self._addresses.where((table, batch_id))
+        rows = self._asked(
+            table,
+            self._store.apart(table) if began is None else [began],
+            "SELECT batch_row FROM {table:Identifier} WHERE batch_id = {batch:UUID} AND ingested_at BETWEEN"
+            " fromUnixTimestamp64Micro({from_us:Int64}) AND fromUnixTimestamp64Micro({to_us:Int64})",
+            {"table": table, "batch": batch_id, "from_us": from_us, "to_us": to_us},
+        )
+        return {row["batch_row"] for row in rows}
+
+    def ids_present(self, ids: Iterable[str], from_us: int, to_us: int) -> set[str]:
+        """Return which of the ids ``llm_traces`` holds among calls that started between the two times.
+
+        Rows that stand for a call without its record (``abandoned``) do not count.
+        """
+        found: set[str] = set()
+        for some in _slices(list(ids), IDS_PER_QUERY):
+            rows = self._asked(
+                TRACES,
+                self._store.apart(TRACES),
+                "SELECT DISTINCT id FROM llm_traces WHERE id IN {ids:Array(String)} AND outcome != 'abandoned'"
+                " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
+                " AND fromUnixTimestamp64Micro({to_us:Int64})",
+                {"ids": some, "from_us": from_us, "to_us": to_us},
+            )
+            found.update(row["id"] for row in rows)
+        return found
+
+    def delete_abandoned(self, ids: Iterable[str]) -> None:
+        """Delete the ``abandoned`` rows of calls whose records have come after all."""
+        place = self._store.placement(TRACES)
+        settings = DDL_SETTINGS if place.cluster else None
+        for some in _slices(list(ids), IDS_PER_QUERY):
+            for at in self._store.apart(TRACES):
+                self._store.run(
+                    f"DELETE FROM {place.changed} WHERE outcome = 'abandoned' AND id IN {{ids:Array(String)}}",  # noqa: S608 - the table's own name, values are bound
+                    {"ids": some},
+                    settings,
+                    at=at,
+                )
+
+    def _stays(self, table: str) -> bool:
+        """Return whether it matters at which address a batch is offered again.
+
+        A server that joins inserts has them in its own memory first, whatever replicates its tables.
+        """
+        return len(self._addresses.in_turn()) > 1 and (
+            self._store.insert_mode == "async" or not self._store.placement(table).is_replicated
+        )
+
+    def _asked(
+        self, table: str, addresses: Sequence[int | None], question: str, parameters: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows that each of the addresses answers, once it has all that was committed."""
+        place = self._store.placement(table)
+        for address in addresses:
+            at = self._addresses.current if address is None else address  # one for all three statements
+            if self._store.insert_mode == "async":
+                self._store.run(f"SYSTEM FLUSH ASYNC INSERT QUEUE {table}", at=at)
+            if place.caught_up:
+                self._store.run(place.caught_up, settings=DDL_SETTINGS, at=at)
+            yield from self._store.query(question, parameters, at=at)
+
+
+def _slices(values: list[str], length: int) -> Iterator[list[str]]:
+    for start in range(0, len(values), length):
+        yield values[start : start + length]
