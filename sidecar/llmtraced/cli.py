@@ -15,7 +15,7 @@ import typer
 from llmtraced import __version__, config, credentials, log, migrations, peercred, rollup, tokens
 from llmtraced.errors import ConfigError, LlmtracedError
 from llmtraced.store import Store
-from llmtraced.store_url import each_address, parse_url
+from llmtraced.store_url import each_address, targets
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -108,8 +108,7 @@ def check(
     chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
     _print(chosen)
     peercred.allowed(chosen.allowed_uids, chosen.allowed_gids)
-    for url in each_address(chosen.clickhouse_url):
-        parse_url(url)
+    targets(chosen.clickhouse_url, {})
     if without_store:
         return
     store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)

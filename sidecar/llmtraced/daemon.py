@@ -181,7 +181,9 @@ class Daemon:
 
     def _migrate(self) -> None:
         """Bring an embedded store up to date; nobody else can."""
-        for done in migrations.apply(self.store, migrations.layout_of(self.config.ttl_days, self.config.cluster)):
+        for done in migrations.apply(
+            self.store, migrations.layout_of(self.config.ttl_days, self.config.cluster)
+        ):
             log.info(done, store=masked(self.config.clickhouse_url))
 
     def _start_tasks(self) -> None:

@@ -66,6 +66,5 @@ def insert_settings(
     return {
         name: value
         for name, value in wanted.items()
-        if (name in known or name in TRANSPORT_SETTINGS)
-        and not (name in of_url and name in OPERATOR_MAY_SET)
+        if (name in known or name in TRANSPORT_SETTINGS) and not (name in of_url and name in OPERATOR_MAY_SET)
     }

@@ -136,6 +136,8 @@ def apply(store: Store, layout: Layout, files: Collection[Migration] | None = No
 
     Raises ConfigError, and StoreBusy where the store is away or refuses.
     """
+    if layout.cluster and store.is_embedded:
+        raise ConfigError("cluster: an embedded store is a member of none")
     store.create_database(layout.on_cluster)
     _refuse_another_form(store, layout)
     store.run(layout.fill(RECORDS))

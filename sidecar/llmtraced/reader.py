@@ -25,7 +25,7 @@ from llmtraced.questions import FindLarge, GetCall, GetLosses, GetStep, GetUsage
 from llmtraced.readonly_sql import ReadOnlySql, Table
 from llmtraced.remote import DaemonAnswers, is_daemon
 from llmtraced.store import Store
-from llmtraced.store_url import each_address, parse_url
+from llmtraced.store_url import targets
 
 
 class AllOrganizations(enum.Enum):
@@ -262,7 +262,7 @@ class LLMTraceReader:
 def _source(url: str, token: str, timeout_seconds: float) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
-    path = parse_url(each_address(url)[0]).path
+    path = targets(url, {})[0].path
     if path is not None and not Path(path).is_dir():
         raise ConfigError(f"there is no store at {path}")
     return _Threaded(url, timeout_seconds)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import ssl
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from functools import cache
@@ -30,16 +29,17 @@ from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.insert import InsertContext
 from urllib3 import exceptions as transport
 
 from llmtraced.addresses import Addresses
-from llmtraced.errors import ConfigError, LlmtracedError, OutcomeUnknown, StoreBusy
+from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.insert_settings import InsertMode, insert_settings
 from llmtraced.native import native_block, wire_type
 from llmtraced.placement import Placement, placement
-from llmtraced.store_errors import meaning
-from llmtraced.store_url import Target, each_address, locked_by, parse_url, with_settings
+from llmtraced.store_errors import settled, translate
+from llmtraced.store_url import Target, locked_by, targets
 
 # The driver warns of every failed request, in its own words, besides raising; one report is enough.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -51,9 +51,6 @@ CONNECT_SECONDS = 10
 
 AWAY = {"unreachable", "network", "timeout"}
 """Kinds of trouble after which any call does better at another address."""
-
-NEVER_SENT = (transport.NewConnectionError, transport.ConnectTimeoutError, ssl.SSLCertVerificationError)
-"""What can only happen before a byte of the statement has left."""
 
 
 class Store:
@@ -77,9 +74,10 @@ class Store:
         ``settings`` of ClickHouse go with every statement, beside those of the URL, which they
         override. Raises ConfigError for a URL that no store can have.
         """
-        self._targets = [with_settings(parse_url(one), settings or {}) for one in each_address(url)]
+        self._targets = targets(url, settings or {})
         self._timeout = max(1, math.ceil(timeout_seconds))
-        self.insert_mode: InsertMode = insert_mode
+        # The embedded engine has one writer, and no queue in which inserts could meet.
+        self.insert_mode: InsertMode = "sync" if self.is_embedded else insert_mode
         self.addresses = Addresses(len(self._targets))
         self._idle: list[deque[Client]] = [deque() for _ in self._targets]
         self._types: dict[str, dict[str, str]] = {}
@@ -93,7 +91,7 @@ class Store:
 
     def log_in_as(self, url: str) -> None:
         """Use the user and the password of the URL from now on; calls that are under way end as they are."""
-        given = parse_url(each_address(url)[0])  # all addresses share them
+        given = targets(url, {})[0]  # all addresses share them
         self._targets = [
             msgspec.structs.replace(target, user=given.user, password=given.password)
             for target in self._targets
@@ -317,7 +315,7 @@ class Store:
         except (ClickHouseError, transport.HTTPError, OSError) as error:
             if path is not None:
                 raise ConfigError(f"cannot open {path}: {error}") from error
-            raise _settled(_translate(target.address, error)) from error
+            raise settled(translate(target.address, error, ClickHouseError)) from error
 
 
 def _missing_table(table: str) -> StoreBusy:
@@ -333,7 +331,7 @@ def _open(target: Target, database: str | None, timeout: int) -> Client:
             settings=dict(target.settings),
             show_clickhouse_errors="scrub",
         )
-    return clickhouse_connect.get_client(
+    client = clickhouse_connect.get_client(
         interface=target.scheme,
         host=target.host,
         port=target.port,
@@ -349,6 +347,9 @@ def _open(target: Target, database: str | None, timeout: int) -> Client:
         dedicated_pool=True,  # so that closing the client closes its connection
         **cast("dict[str, Any]", target.options),
     )
+    # Its second try would take up the body where the first, refused, had left it, and hide the refusal.
+    cast("HttpClient", client).http_retries = 0
+    return client
 
 
 @contextlib.contextmanager
@@ -357,42 +358,8 @@ def _translated(address: str, *, writes: bool) -> Iterator[None]:
     try:
         yield
     except (ClickHouseError, transport.HTTPError, OSError) as error:
-        found = _translate(address, error)
-        raise (found if writes else _settled(found)) from error
-
-
-def _settled(error: LlmtracedError) -> StoreBusy:
-    """Return the same error for a call that stores no rows: offer it again, nothing to ask about."""
-    return StoreBusy(error.kind if isinstance(error, StoreBusy) else "other", str(error))
-
-
-def _translate(address: str, error: Exception) -> LlmtracedError:
-    """Return what an exception of the driver means for the batch that was under way."""
-    chain = list(_causes(error))
-    kinds = tuple(type(cause) for cause in chain)
-    # The driver's libraries also handle errors of their own in passing, which are in the chain too.
-    said = [cause for cause in chain if isinstance(cause, ClickHouseError | transport.HTTPError | OSError)]
-    text = f"{address}: {said[-1]}"
-    if any(issubclass(kind, NEVER_SENT) for kind in kinds):
-        return StoreBusy("unreachable", text)
-    if any(issubclass(kind, transport.TimeoutError) for kind in kinds):
-        return OutcomeUnknown("timeout", text)
-    if any(issubclass(kind, transport.HTTPError) for kind in kinds):
-        return OutcomeUnknown("network", text)
-    if isinstance(error, ClickHouseError):
-        return meaning(getattr(error, "code", None), " ".join(str(error).split()))
-    return StoreBusy("disk", f"{error}")  # the driver's temporary file, before the engine has seen it
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what led to it, as far as it is of this call.
-
-    A caller that tries again while it handles the last failure has that one in the chain too.
-    """
-    while error is not None and not isinstance(error, LlmtracedError):
-        yield error
-        reason = getattr(error, "reason", None)  # urllib3 keeps the cause of its last retry here
-        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
+        found = translate(address, error, ClickHouseError)
+        raise (found if writes else settled(found)) from error
 
 
 @cache

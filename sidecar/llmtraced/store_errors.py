@@ -12,7 +12,10 @@ them with the engine's own list.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
+
+from urllib3 import exceptions as transport
 
 from llmtraced.errors import BatchRejected, LlmtracedError, OutcomeUnknown, StoreBusy
 
@@ -88,6 +91,9 @@ IMPOSSIBLE: Mapping[int, str] = {
 }
 """The rows are at fault. A view behind the table can say so too, after the table's own write: ask first."""
 
+NEVER_SENT = (transport.NewConnectionError, transport.ConnectTimeoutError, ssl.SSLCertVerificationError)
+"""What can only happen before a byte of the statement has left."""
+
 _STATUS = re.compile(r"HTTP status (\d{3})")
 
 
@@ -116,3 +122,40 @@ def _without_code(message: str) -> LlmtracedError:
     if 400 <= status < 500 and status not in (408, 499):
         return StoreBusy("proxy", message)
     return OutcomeUnknown("timeout" if status in (408, 499, 504) else "network", message)
+
+
+def settled(error: LlmtracedError) -> StoreBusy:
+    """Return the same error for a call that stores no rows: offer it again, nothing to ask about."""
+    return StoreBusy(error.kind if isinstance(error, StoreBusy) else "other", str(error))
+
+
+def translate(address: str, error: Exception, of_driver: type[Exception]) -> LlmtracedError:
+    """Return what an exception of the driver means for the batch that was under way.
+
+    ``of_driver`` is the base of those that the driver makes of the engine's answers.
+    """
+    chain = list(_causes(error))
+    kinds = tuple(type(cause) for cause in chain)
+    # The driver's libraries also handle errors of their own in passing, which are in the chain too.
+    said = [cause for cause in chain if isinstance(cause, of_driver | transport.HTTPError | OSError)]
+    text = f"{address}: {said[-1]}"
+    if any(issubclass(kind, NEVER_SENT) for kind in kinds):
+        return StoreBusy("unreachable", text)
+    if any(issubclass(kind, transport.TimeoutError) for kind in kinds):
+        return OutcomeUnknown("timeout", text)
+    if any(issubclass(kind, transport.HTTPError) for kind in kinds):
+        return OutcomeUnknown("network", text)
+    if isinstance(error, of_driver):
+        return meaning(getattr(error, "code", None), " ".join(str(error).split()))
+    return StoreBusy("disk", f"{error}")  # the driver's temporary file, before the engine has seen it
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and what led to it, as far as it is of this call.
+
+    A caller that tries again while it handles the last failure has that one in the chain too.
+    """
+    while error is not None and not isinstance(error, LlmtracedError):
+        yield error
+        reason = getattr(error, "reason", None)  # urllib3 keeps the cause of its last retry here
+        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__

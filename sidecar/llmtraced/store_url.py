@@ -19,7 +19,8 @@ from llmtraced.errors import ConfigError
 PORTS = {"http": 8123, "https": 8443}
 """ClickHouse's own defaults."""
 
-DRIVER_OPTIONS = {"ca_cert", "client_cert", "client_cert_key", "server_host_name"}
+FILES = {"ca_cert", "client_cert", "client_cert_key"}
+DRIVER_OPTIONS = {*FILES, "server_host_name"}
 """Options of a URL that belong to the connection. There is none to leave certificates unverified."""
 
 
@@ -106,11 +107,18 @@ def _places(url: str) -> list[Target]:
     return [msgspec.structs.replace(parse_url(one), user="", password="") for one in each_address(url)]
 
 
-def with_settings(target: Target, settings: Mapping[str, object]) -> Target:
-    """Return the target with further settings for every statement, which come after the URL's."""
-    kept = {name: value for name, value in target.settings.items() if name not in settings}
+def targets(url: str, settings: Mapping[str, object]) -> list[Target]:
+    """Return what a URL names, an address each, with further settings for every statement.
+
+    They come after the URL's. Raises ConfigError, for a file that cannot be read too.
+    """
+    found = [parse_url(one) for one in each_address(url)]
+    for name in FILES & found[0].options.keys():
+        if not os.access(found[0].options[name], os.R_OK):
+            raise ConfigError(f"clickhouse_url: {name}: {found[0].options[name]} cannot be read")
     added = {name: str(value) for name, value in settings.items()}
-    return msgspec.structs.replace(target, settings={**kept, **added})
+    kept = {name: value for name, value in found[0].settings.items() if name not in added}
+    return [msgspec.structs.replace(one, settings={**kept, **added}) for one in found]
 
 
 def _embedded(host: str, path: str, settings: dict[str, str]) -> Target:

@@ -30,15 +30,23 @@ SERVER = Path(__file__).with_name("engine_server.py")
 class Engine:
     """The engine behind HTTP on a folder and a port of its own."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, cluster: str = "", certificate: Path | None = None) -> None:
+        """``cluster``: it is the only host of one; ``certificate``: it speaks TLS, for ``localhost``."""
         self._data = data
+        self._cluster = cluster
+        self._certificate = certificate
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
         """Where it listens, without a database."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"https://localhost:{self._port}" if self._certificate else f"http://127.0.0.1:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens, by the number alone."""
+        return self._port
 
     @property
     def url(self) -> str:
@@ -55,6 +63,8 @@ class Engine:
         """Start the process, and return when it listens."""
         assert self._process is None, "the engine is running"
         command = [sys.executable, str(SERVER), "--data", str(self._data), "--port", str(self._port)]
+        command += ["--cluster", self._cluster]
+        command += ["--certificate", str(self._certificate)] if self._certificate else []
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -121,9 +131,9 @@ class Engine:
 
 
 @contextlib.contextmanager
-def running_engine(data: Path) -> Iterator[Engine]:
+def running_engine(data: Path, *, cluster: str = "", certificate: Path | None = None) -> Iterator[Engine]:
     """Run an engine on the folder for the length of a block."""
-    engine = Engine(data)
+    engine = Engine(data, cluster=cluster, certificate=certificate)
     engine.start()
     try:
         yield engine

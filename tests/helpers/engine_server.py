@@ -4,6 +4,12 @@ Invariant: a statement answers here as a ClickHouse server would answer it, beca
 runs it; only the HTTP around it is ours. Faults happen where a test asked for them, are counted
 when they bite, and nowhere else.
 
+With ``--cluster NAME`` it is the only host of a cluster of that name: Distributed tables work, over this
+one shard. The embedded engine has no Keeper, and no queue in which inserts could meet: so what needs
+them is parsed by the engine, counted, and then done as one host alone would: ``ON CLUSTER`` here,
+replicas as a plain MergeTree, ``SYSTEM SYNC REPLICA`` and ``SYSTEM FLUSH ASYNC INSERT QUEUE`` not at all;
+and an insert with ``async_insert = 1``, which is counted too, is run at once.
+
 Run as ``python engine_server.py --data FOLDER --port N``; the port is printed once it listens. The
 process ends when its standard input does, so that a killed test leaves nothing running.
 """
@@ -16,6 +22,7 @@ import gzip
 import json
 import os
 import re
+import ssl
 import sys
 import tempfile
 import threading
@@ -23,6 +30,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import chdb
@@ -50,6 +58,14 @@ INSERT = re.compile(
 RESULT = re.compile(rb"\s*(?:\(|SELECT|WITH|SHOW|DESC|EXISTS|EXPLAIN|CHECK)", re.I)
 FORMAT = re.compile(rb"\sFORMAT\s+(\w+)\s*;?\s*$", re.I)
 CODE = re.compile(r"Code: (\d+)")
+
+ON_CLUSTER = re.compile(rb" ON CLUSTER '[^']*'")
+REPLICATED = re.compile(rb"\bReplicated(\w*MergeTree)\('[^']*', '[^']*'\)")
+SYSTEM = re.compile(rb"\s*SYSTEM (SYNC REPLICA|FLUSH ASYNC INSERT QUEUE)\b")
+
+CONFIG = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><{name}><shard><internal_replication>true</internal_replication>
+<replica><host>localhost</host><port>9000</port></replica></shard></{name}></remote_servers></clickhouse>"""
+"""Nothing listens on that port: a shard on the server's own is used without a connection."""
 
 FAULTS = {"error", "status", "stall", "cut", "commit_then_cut", "commit_then_status", "commit_then_stall"}
 
@@ -87,9 +103,9 @@ class Cut(Exception):
 class Server:
     """One engine on one folder, its faults, and what they did."""
 
-    def __init__(self, data: str) -> None:
-        self.data = data
-        self.main = connect(data)  # keeps the engine up between statements
+    def __init__(self, data: str, cluster: str) -> None:
+        self.data = f"{data}?config-file={_config(data, cluster)}" if cluster else data
+        self.main = connect(self.data)  # keeps the engine up between statements
         self.workers = ThreadPoolExecutor(16)
         self.faults: list[Fault] = []
         self.bitten: Counter[str] = Counter()
@@ -167,7 +183,7 @@ class Server:
         """Run one statement on a connection of its own, as settings last for the connection (0.2 ms)."""
         connection = connect(self.data)
         try:
-            return _execute(connection, text, data, options)
+            return _execute(connection, self._as_one_host(connection, text, options), data, options)
         except (RuntimeError, chdb.ChdbError) as error:
             found = CODE.search(str(error))
             code = int(found[1]) if found else 1002
@@ -176,6 +192,25 @@ class Server:
             ) from None
         finally:
             connection.close()
+
+    def _as_one_host(self, connection: Any, text: bytes, options: dict[str, str]) -> bytes:
+        """Return what is left to do of a statement for a host that is alone."""
+        if INSERT.fullmatch(text) and options.get("async_insert") == "1" == options.get(
+            "wait_for_async_insert"
+        ):
+            self.bitten["async_insert"] += 1
+        system = SYSTEM.match(text)
+        alone = b"SELECT 1" if system else REPLICATED.sub(rb"\1", ON_CLUSTER.sub(b"", text))
+        if alone != text:
+            connection.query("EXPLAIN AST " + text.decode(), params=_parameters(options))
+            self.bitten[system[1].decode() if system else "ON CLUSTER"] += 1
+        return alone
+
+
+def _config(data: str, cluster: str) -> str:
+    path = Path(f"{data}.xml")
+    path.write_text(CONFIG.format(name=cluster))
+    return str(path)
 
 
 def connect(data: str) -> Any:
@@ -197,12 +232,15 @@ def _execute(
         return b"", _summary(_insert(connection, text, data))
     found = FORMAT.search(text)
     default = options.get("default_format", "TabSeparated")
-    parameters = {k[6:]: v for k, v in options.items() if k.startswith("param_")}
-    result = connection.query(text.decode("utf-8", "surrogateescape"), default, params=parameters)
+    result = connection.query(text.decode("utf-8", "surrogateescape"), default, params=_parameters(options))
     headers = _summary(result)
     if RESULT.match(text):
         headers["X-ClickHouse-Format"] = found[1].decode() if found else default
     return result.bytes() or b"", headers
+
+
+def _parameters(options: dict[str, str]) -> dict[str, str]:
+    return {name[6:]: value for name, value in options.items() if name.startswith("param_")}
 
 
 def _insert(connection: Any, text: bytes, data: bytes) -> Any:
@@ -239,15 +277,19 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-async def serve(data: str, port: int) -> None:
-    server = Server(data)
+async def serve(data: str, port: int, cluster: str, certificate: str) -> None:
+    server = Server(data, cluster)
+    tls = None
+    if certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
     application = web.Application(client_max_size=1 << 31)
     application.router.add_route("*", "/_faults", server.control)
     application.router.add_get("/ping", lambda _: _ok())
     application.router.add_route("*", "/", server.statement)
     runner = web.AppRunner(application, access_log=None, auto_decompress=False)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True, ssl_context=tls)
     await site.start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
@@ -261,6 +303,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--cluster", default="")
+    parser.add_argument("--certificate", default="", help="PEM file of certificate and key, for TLS")
     arguments = parser.parse_args()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(serve(arguments.data, arguments.port))
+    asyncio.run(serve(arguments.data, arguments.port, arguments.cluster, arguments.certificate))

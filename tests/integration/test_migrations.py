@@ -103,15 +103,3 @@ def test_a_database_that_is_missing_is_created(engine: Engine) -> None:
     finally:
         store.close()
         engine.query("DROP DATABASE made_by_migrate")
-
-
-def test_the_files_fill_for_a_cluster_too() -> None:
-    layout = Layout(
-        ttl_days=3, on_cluster="ON CLUSTER `c`", engine="ReplicatedMergeTree('/t/{shard}', '{replica}')"
-    )
-
-    statements = [s for migration in migrations.load()[:2] for s in migration.statements(layout)]
-
-    assert all("ON CLUSTER `c`" in s for s in statements)
-    assert all("ENGINE = ReplicatedMergeTree('/t/{shard}', '{replica}')" in s for s in statements)
-    assert "TTL toDateTime(ingested_at) + toIntervalDay(3)" in statements[0]

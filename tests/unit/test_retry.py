@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from random import Random
 
 import pytest
@@ -169,3 +170,65 @@ def test_every_row_is_stored_once_or_condemned_once_whatever_the_store_does(
     condemned = deliver(Delivery(BATCH, range(rows), uncertain=before), table)
     assert sorted(table.rows) == sorted(set(range(rows)) - bad)
     assert sorted(condemned) == sorted(bad)
+
+
+class Shards:
+    """A store of three shares of each block, which commits each share once for a token, and maybe late."""
+
+    def __init__(self, dice: Random) -> None:
+        self.dice = dice
+        self.rows: list[int] = []
+        self.tokens: set[tuple[int, str]] = set()
+        self.running: list[tuple[int, str, list[int]]] = []
+
+    def insert(self, rows: list[int], token: str) -> None:
+        """Commit the shares in any order. Raises OutcomeUnknown, while the rest is still running."""
+        shares = [(shard, token, [row for row in rows if row % 3 == shard]) for shard in range(3)]
+        self.dice.shuffle(shares)
+        cut = self.dice.choice([0, 1, 2, 3, 3])
+        for share in shares[:cut]:
+            self.commit(*share)
+        self.running += shares[cut:]
+        if cut < 3 or self.dice.random() < 0.2:
+            raise OutcomeUnknown("timeout", "")
+
+    def commit(self, shard: int, token: str, rows: list[int]) -> None:
+        if rows and (shard, token) not in self.tokens:
+            self.tokens.add((shard, token))
+            self.rows += rows
+
+    def go_on(self) -> None:
+        """Let what an earlier attempt left behind be committed at last, or be given up."""
+        waiting, self.running = self.running, []
+        for share in waiting:
+            fate = self.dice.random()
+            if fate < 0.3:
+                self.commit(*share)
+            elif fate < 0.7:
+                self.running.append(share)
+
+
+@given(rows=st.integers(1, 40), before=st.booleans(), seed=st.integers(0, 10**6))
+def test_shares_of_a_block_that_are_committed_late_are_stored_once(
+    rows: int, before: bool, seed: int
+) -> None:
+    table = Shards(Random(seed))
+    if before:  # an earlier process began, and died
+        with contextlib.suppress(OutcomeUnknown):
+            table.insert(list(range(rows)), token(BATCH, list(range(rows))))
+    delivery = Delivery(BATCH, range(rows), uncertain=before)
+    while (step := delivery.next()) is not None:
+        table.go_on()
+        if isinstance(step, Ask):
+            delivery.landed(set(table.rows))
+            continue
+        assert isinstance(step, Insert)
+        try:
+            table.insert(step.rows, step.token)
+        except OutcomeUnknown as error:
+            delivery.busy(error)
+        else:
+            delivery.inserted()
+    while table.running:
+        table.go_on()
+    assert sorted(table.rows) == list(range(rows))

@@ -6,7 +6,7 @@ import pytest
 
 from llmtraced.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
 from llmtraced.store_errors import IMPOSSIBLE, REFUSED, UNCERTAIN, meaning
-from llmtraced.store_url import parse_url
+from llmtraced.store_url import each_address, parse_url
 
 
 @pytest.mark.parametrize("code", IMPOSSIBLE)
@@ -102,6 +102,15 @@ def test_a_port_that_is_not_named_is_the_scheme_s_own(url: str, port: int) -> No
 def test_a_url_that_names_no_store_is_refused_by_name(url: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         parse_url(url)
+
+
+def test_a_url_with_several_hosts_is_several_urls_that_share_the_rest() -> None:
+    assert each_address("https://me:a%2Cb@one:8443,two,[::3]:1/db?ca_cert=/ca.pem") == [
+        "https://me:a%2Cb@one:8443/db?ca_cert=/ca.pem",
+        "https://me:a%2Cb@two/db?ca_cert=/ca.pem",
+        "https://me:a%2Cb@[::3]:1/db?ca_cert=/ca.pem",
+    ]
+    assert each_address("chdb:///var/lib/a,b") == ["chdb:///var/lib/a,b"]
 
 
 def test_a_refused_url_does_not_tell_its_password() -> None:

@@ -1,0 +1,194 @@
+"""The cluster's form of the tables: every statement is the engine's SQL, and one host alone works.
+
+The embedded engine has no Keeper: replication, quorum, and what ``ON CLUSTER`` does on other hosts are
+parsed here and not run. Distributed tables are run, over one shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtraced import migrations, rows
+from llmtraced.errors import ConfigError
+from llmtraced.landing import Landing
+from llmtraced.migrations import Migration, layout_of
+from llmtraced.placement import placement
+from llmtraced.reprice import reprice
+from llmtraced.rollup import Rollup
+from llmtraced.store import Store
+from tests.helpers import admin
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.engine import Engine, running_engine, without_faults
+from tests.helpers.exchanges import line
+from tests.helpers.rollups import differences, doubted, mend
+from tests.helpers.scene import INSERT
+from tests.helpers.store_rows import add_traces, trace_rows
+from tests.helpers.waiting import until
+from tests.integration.test_rollup import OVER_US, calls
+
+SHARDED = {"llm_traces", "llm_usage_hourly"}
+LATER = {"mutations_sync": 0}
+CLUSTER = layout_of(90, "{cluster}")
+
+
+@pytest.fixture(scope="module")
+def _host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    without_faults()
+    with running_engine(tmp_path_factory.mktemp("cluster") / "data", cluster="everything") as engine:
+        yield engine
+
+
+@pytest.fixture
+def host(_host: Engine) -> Iterator[Engine]:
+    """Return an engine that is the only host of a cluster, with an empty database ``llm``."""
+    _host.query("CREATE DATABASE llm")
+    yield _host
+    _host.release()
+    _host.query("DROP DATABASE llm")
+
+
+@pytest.fixture
+def sharded(host: Engine) -> Iterator[Store]:
+    """Return a store that was migrated to the cluster's form."""
+    opened = Store(f"{host.address}/llm", timeout_seconds=30)
+    try:
+        migrations.apply(opened, layout_of(90, "everything"))
+        yield opened
+    finally:
+        opened.close()
+
+
+def statements() -> list[str]:
+    """Return every statement that a cluster is ever sent with its name in it."""
+    of_files = [statement for file in migrations.load() for statement in file.statements(CLUSTER)]
+    place = placement("llm_traces", "Distributed('{cluster}', 'llm', 'llm_traces_local', cityHash64(x))")
+    return [
+        *of_files,
+        CLUSTER.fill(migrations.RECORDS),
+        CLUSTER.fill("ALTER TABLE llm_traces{local} {on_cluster} MODIFY {ttl}"),
+        f"CREATE DATABASE IF NOT EXISTS `llm` {CLUSTER.on_cluster}",
+        f"DELETE FROM {place.changed} WHERE id = 'x'",
+        place.caught_up,
+        "SYSTEM FLUSH ASYNC INSERT QUEUE llm_traces",
+    ]
+
+
+def test_every_statement_for_a_cluster_is_the_engine_s_sql(store: Store) -> None:
+    for statement in statements():
+        parsed = store.query("SELECT formatQuery({text:String}) AS text", {"text": statement})[0]["text"]
+        assert ("ON CLUSTER" in parsed) == ("{cluster}" in statement), statement
+
+
+def test_every_table_of_the_files_is_made_on_the_cluster_and_replicated() -> None:
+    made = [s for s in statements() if s.startswith("CREATE") and not s.startswith("CREATE DATABASE")]
+
+    assert all("ON CLUSTER '{cluster}'" in statement for statement in made)
+    own = [s for s in made if s.startswith("CREATE TABLE") and "ENGINE = Distributed" not in s]
+    assert all("ENGINE = Replicated" in statement for statement in own)
+    assert {s.split()[5] for s in own if "{table}/{shard}'" in s} == {f"{name}_local" for name in SHARDED}
+    assert {s.split()[5] for s in made if "ENGINE = Distributed" in s} == SHARDED
+
+
+def test_a_statement_for_shards_is_left_out_on_one_server() -> None:
+    migration = Migration("0901_a", "CREATE TABLE a{local} (x UInt8);\n{sharded} CREATE TABLE a (x UInt8);\n")
+
+    assert migration.statements(layout_of(0)) == ["CREATE TABLE a (x UInt8)"]
+    assert migration.statements(CLUSTER) == ["CREATE TABLE a_local (x UInt8)", "CREATE TABLE a (x UInt8)"]
+
+
+def test_migrating_makes_the_tables_of_the_cluster_once(sharded: Store) -> None:
+    assert tuple(sharded.columns("llm_traces")) == rows.COLUMNS
+    assert tuple(sharded.columns("llm_traces_local")) == rows.COLUMNS
+    assert sharded.placement("llm_traces").changed == "llm_traces_local ON CLUSTER 'everything'"
+    assert migrations.ttl_days(sharded) == 90
+    assert migrations.apply(sharded, layout_of(90, "everything")) == []
+    assert migrations.apply(sharded, layout_of(7, "everything")) == [
+        "changed the TTL of llm_traces from 90 to 7 days"
+    ]
+
+
+def test_tables_of_one_form_are_never_migrated_to_the_other(sharded: Store, server: Store) -> None:
+    with pytest.raises(ConfigError, match="cluster everything; say so"):
+        migrations.apply(sharded, layout_of(90))
+    with pytest.raises(ConfigError, match="those of one server"):
+        migrations.apply(server, layout_of(90, "everything"))
+
+
+def test_an_embedded_store_is_no_member_of_a_cluster(tmp_path: Path) -> None:
+    store = Store(f"chdb://{tmp_path / 'clickhouse'}")
+    with pytest.raises(ConfigError, match="embedded"):
+        migrations.apply(store, layout_of(0, "everything"))
+    store.close()
+
+
+def test_a_repeat_of_an_insert_is_ignored_through_the_distributed_table(sharded: Store) -> None:
+    columns, values = trace_rows(sharded, [{"id": "a"}, {"id": "b"}])
+    for _ in range(2):
+        sharded.insert("llm_traces", columns, values, "one")
+
+    assert sharded.query("SELECT count() AS n FROM llm_traces") == [{"n": 2}]
+    assert differences(sharded) == []
+
+
+def test_replicas_catch_up_before_they_are_asked(sharded: Store, host: Engine) -> None:
+    add_traces(sharded, [{"id": "a", "created_at": OVER_US}])
+    before = host.bitten()["SYNC REPLICA"]
+
+    assert Landing(sharded).ids_present(["a", "b"], OVER_US - 1, OVER_US + 1) == {"a"}
+
+    assert host.bitten()["SYNC REPLICA"] == before + 1
+
+
+def test_abandoned_rows_are_deleted_on_every_shard(sharded: Store, host: Engine) -> None:
+    add_traces(sharded, [{"id": "a", "outcome": "abandoned"}, {"id": "a"}])
+    before = host.bitten()["ON CLUSTER"]
+
+    Landing(sharded).delete_abandoned(["a"])
+
+    assert sharded.query("SELECT id, outcome FROM llm_traces") == [{"id": "a", "outcome": ""}]
+    assert host.bitten()["ON CLUSTER"] == before + 1
+
+
+def test_the_rollup_of_a_cluster_is_doubted_rebuilt_and_agrees(sharded: Store) -> None:
+    add_traces(sharded, calls(200))
+    sharded.run("DELETE FROM llm_usage_hourly_local WHERE hour < toStartOfHour(now())")
+    assert differences(sharded)
+
+    Rollup(sharded).doubt_rows("lost", "1", {})
+    mend(sharded)
+
+    assert differences(sharded) == []
+
+
+def test_an_hour_is_not_relied_on_while_a_replica_has_a_change_before_it(sharded: Store) -> None:
+    add_traces(sharded, calls(20))
+    Rollup(sharded).doubt_rows("found", "1", {})
+    hours = doubted(sharded)
+    sharded.run("ALTER TABLE llm_traces_local UPDATE url = toString(throwIf(1)) WHERE 1", settings=LATER)
+
+    assert Rollup(sharded).mend(quiet_seconds=0).agreed == []
+    assert doubted(sharded) == hours
+
+    sharded.run("KILL MUTATION WHERE table = 'llm_traces_local'")
+    mend(sharded)
+
+
+def test_costs_of_a_cluster_are_not_changed_by_halves(sharded: Store) -> None:
+    with pytest.raises(ConfigError, match="replicated"):
+        reprice(sharded, None, 0, 1)  # type: ignore[arg-type]  # refused before a price is looked up
+
+
+def test_a_daemon_lands_rows_in_a_cluster_that_was_migrated_by_its_name(
+    sharded: Store, host: Engine, tmp_path: Path
+) -> None:
+    host.fault("commit_then_cut", only=INSERT)
+    with RunningDaemon(tmp_path, url=f"{host.address}/llm") as daemon:
+        daemon.send_one_way(b"".join(line(f"call-{number}", number) for number in range(20)))
+        until(lambda: admin.status(tmp_path / "admin.sock")["stored"] == 20)
+        assert daemon.terminate() == 0
+
+    assert host.bitten()["commit_then_cut"] == 1
+    assert sharded.query("SELECT uniqExact(id) AS n, count() AS m FROM llm_traces") == [{"n": 20, "m": 20}]
