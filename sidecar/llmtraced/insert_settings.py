@@ -45,8 +45,8 @@ MODES: Mapping[InsertMode, Mapping[str, Any]] = {
         "async_insert": 1,
         "wait_for_async_insert": 1,
         "async_insert_deduplicate": 1,
-        # Older servers refuse it beside the one before. A repeat then goes to no view at all, and
-        # what a view missed is mended: the hours of rows found by asking are in doubt.
+        # Servers before 26.1 refuse it together with the first. A repeat then goes to no view at all,
+        # and what a view missed is mended: the hours of rows found by asking are in doubt.
         "deduplicate_blocks_in_dependent_materialized_views": 0,
     },
 }

@@ -48,11 +48,13 @@ def reprice(
 ) -> Repriced:
     """Compute the cost of the calls that started between two times again. Raises StoreBusy.
 
-    ``end_us`` is exclusive; both are microseconds since 1970. Raises ConfigError for replicated
-    tables: the table that is looked up would have to be on every replica.
+    ``end_us`` is exclusive; both are microseconds since 1970. Raises ConfigError for several servers
+    and for replicas, since the table that is looked up would have to be on each.
     """
     if store.placement("llm_traces").is_replicated:
         raise ConfigError("reprice changes the tables of one server, and these are replicated")
+    if len(store.apart("llm_traces")) > 1:
+        raise ConfigError("reprice changes the tables of one server; name one address")
     done = Repriced()
     table = f"llmtrace_reprice_{uuid.uuid4().hex}"
     store.run(

@@ -34,6 +34,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -125,6 +126,19 @@ class Rollup:
 
         At most HOURS_AT_ONCE of them; a further round takes further ones.
         """
+        return _Round(self._store, self._owner).mend(quiet_seconds)
+
+
+class _Round:
+    """One round of mending, all of it at one address: what agrees there need not agree elsewhere."""
+
+    def __init__(self, store: Store, owner: str) -> None:
+        self._store = store
+        self._owner = owner
+        at = store.addresses.current
+        self._query, self._run = partial(store.query, at=at), partial(store.run, at=at)
+
+    def mend(self, quiet_seconds: float) -> Mended:
         cutoff_us = self._server_us() - int(quiet_seconds * 1e6)
         self._forget_expired()
         hours = self._quiet_hours(cutoff_us)
@@ -145,14 +159,14 @@ class Rollup:
         return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
 
     def _server_us(self) -> int:
-        return int(self._store.query("SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS us")[0]["us"])
+        return int(self._query("SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS us")[0]["us"])
 
     def _forget_expired(self) -> None:
         days = migrations.ttl_days(self._store)
         if days:
             closed = f"hour < now('UTC') - toIntervalDay({days}) + toIntervalDay({EXPIRY_MARGIN_DAYS})"
-            if self._store.query(f"SELECT 1 FROM llm_usage_doubts WHERE {closed} LIMIT 1"):  # noqa: S608 - numbers of our own
-                self._store.run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
+            if self._query(f"SELECT 1 FROM llm_usage_doubts WHERE {closed} LIMIT 1"):  # noqa: S608 - numbers of our own
+                self._run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
 
     def _is_changing(self) -> bool:
         """Return whether a replica has yet to make a change of rows that the others may have made.
@@ -162,7 +176,7 @@ class Rollup:
         cluster = self._store.placement("llm_traces").cluster
         if not cluster:
             return False
-        rows = self._store.query(
+        rows = self._query(
             "SELECT count() AS n FROM clusterAllReplicas({cluster:String}, system.mutations)"
             " WHERE database = currentDatabase() AND NOT is_done SETTINGS skip_unavailable_shards = 1",
             {"cluster": cluster},
@@ -170,7 +184,7 @@ class Rollup:
         return bool(rows[0]["n"])
 
     def _quiet_hours(self, cutoff_us: int) -> list[Hour]:
-        rows = self._store.query(
+        rows = self._query(
             "SELECT toUnixTimestamp(hour) AS first FROM llm_usage_doubts GROUP BY hour"
             " HAVING max(at) <= fromUnixTimestamp64Micro({cutoff:Int64}) ORDER BY hour DESC LIMIT {limit:UInt32}",
             {"cutoff": cutoff_us, "limit": HOURS_AT_ONCE},
@@ -179,7 +193,7 @@ class Rollup:
 
     def _differing(self, hours: list[Hour]) -> set[Hour]:
         """Return the hours whose rollup is not that of the rows."""
-        rows = self._store.query(
+        rows = self._query(
             "SELECT toUnixTimestamp(hour) AS first FROM ("  # noqa: S608 - the view's own text, values are bound
             f"SELECT hour, requests, fingerprint AS of_rows, 0 AS of_rollup FROM ({self._of_rows()})"
             " UNION ALL SELECT hour, requests, 0, fingerprint FROM llm_usage_hourly"
@@ -191,7 +205,7 @@ class Rollup:
 
     def _of_rows(self) -> str:
         """Return the view's SELECT, narrowed to ``{hours}``: what the rollup of them has to be."""
-        rows = self._store.query(
+        rows = self._query(
             "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {view:String}",
             {"view": VIEW},
         )
@@ -208,7 +222,7 @@ class Rollup:
         return f"{before}{narrowed}{grouped}{after}"
 
     def _rely_on(self, hours: list[Hour], cutoff_us: int) -> None:
-        self._store.run(
+        self._run(
             "DELETE FROM llm_usage_doubts WHERE hour IN {hours:Array(UInt32)}"
             " AND at <= fromUnixTimestamp64Micro({cutoff:Int64})",
             {"hours": hours, "cutoff": cutoff_us},
@@ -216,12 +230,12 @@ class Rollup:
 
     def _claim(self, hours: list[Hour], cutoff_us: int) -> list[Hour]:
         """Say that the hours are being rebuilt; return those of which nobody else says so."""
-        self._store.run(
+        self._run(
             "INSERT INTO llm_usage_doubts (hour, reason, owner)"
             " SELECT arrayJoin({hours:Array(UInt32)}), 'rebuilding', {owner:UUID}",
             {"hours": hours, "owner": self._owner},
         )
-        rows = self._store.query(
+        rows = self._query(
             "SELECT toUnixTimestamp(hour) AS first FROM llm_usage_doubts WHERE hour IN {hours:Array(UInt32)}"
             " AND reason = 'rebuilding' AND at > fromUnixTimestamp64Micro({cutoff:Int64})"
             " GROUP BY hour HAVING uniqExact(owner) = 1 ORDER BY hour",
@@ -233,8 +247,8 @@ class Rollup:
         place = self._store.placement("llm_usage_hourly")
         settings = {"max_execution_time": STATEMENT_SECONDS, **(DDL_SETTINGS if place.cluster else {})}
         deleting = f"DELETE FROM {place.changed} WHERE hour IN {{hours:Array(UInt32)}}"  # noqa: S608 - the table's own name, values are bound
-        self._store.run(deleting, {"hours": hours}, settings)
-        self._store.run(f"INSERT INTO llm_usage_hourly {self._of_rows()}", _bounds(hours), REBUILD_SETTINGS)
+        self._run(deleting, {"hours": hours}, settings)
+        self._run(f"INSERT INTO llm_usage_hourly {self._of_rows()}", _bounds(hours), REBUILD_SETTINGS)
 
 
 def _bounds(hours: list[Hour]) -> dict[str, Any]:

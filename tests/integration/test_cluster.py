@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from llmtraced import migrations, rows
+from llmtraced.cost import Pricer
 from llmtraced.errors import ConfigError
 from llmtraced.landing import Landing
 from llmtraced.migrations import Migration, layout_of
@@ -72,7 +73,7 @@ def statements() -> list[str]:
         f"CREATE DATABASE IF NOT EXISTS `llm` {CLUSTER.on_cluster}",
         f"DELETE FROM {place.changed} WHERE id = 'x'",
         place.caught_up,
-        "SYSTEM FLUSH ASYNC INSERT QUEUE llm_traces",
+        "SYSTEM FLUSH ASYNC INSERT QUEUE",
     ]
 
 
@@ -178,7 +179,7 @@ def test_an_hour_is_not_relied_on_while_a_replica_has_a_change_before_it(sharded
 
 def test_costs_of_a_cluster_are_not_changed_by_halves(sharded: Store) -> None:
     with pytest.raises(ConfigError, match="replicated"):
-        reprice(sharded, None, 0, 1)  # type: ignore[arg-type]  # refused before a price is looked up
+        reprice(sharded, Pricer(), 0, 1)
 
 
 def test_a_daemon_lands_rows_in_a_cluster_that_was_migrated_by_its_name(

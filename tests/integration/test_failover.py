@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from llmtraced import migrations
-from llmtraced.errors import StoreBusy
+from llmtraced.cost import Pricer
+from llmtraced.errors import ConfigError, StoreBusy
 from llmtraced.landing import Landing
 from llmtraced.migrations import layout_of
+from llmtraced.reprice import reprice
 from llmtraced.rollup import Rollup
 from llmtraced.store import Store
 from tests.helpers import admin
@@ -150,6 +152,8 @@ def test_what_concerns_every_row_is_said_and_asked_at_every_server(pair: Pair) -
     landing.delete_abandoned(["given up"])
 
     assert landing.ids_present([*ports, "given up", "else"], 0, 2**60) == set(ports)
+    with pytest.raises(ConfigError, match="name one address"):
+        reprice(both, Pricer(), 0, 1)
     for engine in (pair.first, pair.second):
         store = Store(engine.url)
         assert store.query("SELECT count() AS n FROM llm_traces") == [{"n": 1}]
