@@ -128,6 +128,10 @@ class Rollup:
         """
         return _Round(self._store, self._owner).mend(quiet_seconds)
 
+    def doubted_hours(self) -> int:
+        """Return how many hours readers do without the rollup for."""
+        return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
+
 
 class _Round:
     """One round of mending, all of it at one address: what agrees there need not agree elsewhere."""
@@ -153,10 +157,6 @@ class _Round:
         if mine:
             self._rebuild(mine)
         return Mended(agreed, mine)
-
-    def doubted_hours(self) -> int:
-        """Return how many hours readers do without the rollup for."""
-        return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
 
     def _server_us(self) -> int:
         return int(self._query("SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS us")[0]["us"])
