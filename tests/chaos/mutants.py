@@ -201,8 +201,16 @@ def token_left_out() -> None:
     """Without a token the server knows a repeat by equal content alone."""
     _rows_differ_per_try()
 
-    def insert_blocks(self: store.Store, table: str, columns: Sequence[str], blocks: Any, token: str) -> None:
-        before(self, table, columns, blocks, "")
+    def insert_blocks(
+        self: store.Store,
+        table: str,
+        columns: Sequence[str],
+        blocks: Any,
+        token: str,
+        *,
+        at: int | None = None,
+    ) -> None:
+        before(self, table, columns, blocks, "", at=at)
 
     before = replace(store.Store, "insert_blocks", insert_blocks)
 
