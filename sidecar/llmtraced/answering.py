@@ -17,6 +17,7 @@ from uuid import UUID
 
 from llmtraced.answers import Call, LargeCall, Loss, Page, Payloads, Usage
 from llmtraced.errors import StoreBusy
+from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import (
     FindLarge,
     GetCall,
@@ -30,7 +31,7 @@ from llmtraced.store import Store
 from llmtraced.summing import Plan, plan, usage_sql
 from llmtraced.where import Where, microseconds
 
-COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if name != "payloads")
+COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if not name.startswith("payloads"))
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
 STEP_CALLS: Final = 1000
 """Calls of one step that are returned: a step is one call and its retries."""
@@ -39,8 +40,10 @@ STEP_CALLS: Final = 1000
 class StoreAnswers:
     """Answers from one store. Raises StoreBusy where it is away or refuses."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, fetcher: Fetcher | None = None) -> None:
+        """``fetcher`` brings payloads from object storage; without one they are said to be there."""
         self._store = store
+        self._fetcher = fetcher or Fetcher()
         self._answers: Mapping[type[Question], Callable[[str | None, Any], object]] = {
             GetCall: self._call,
             GetStep: self._step,
@@ -57,14 +60,14 @@ class StoreAnswers:
     def _call(self, organization_id: str | None, question: GetCall) -> Call | None:
         where = Where(organization_id)
         where.equal("id", question.id.removeprefix("provider_trace-"))
-        calls = self._calls(where, "t.ingested_at DESC", 1, payloads=question.payloads)
+        calls = self._calls(where, "t.ingested_at DESC", 1, question)
         return calls[0] if calls else None
 
     def _step(self, organization_id: str | None, question: GetStep) -> list[Call]:
         where = Where(organization_id)
         where.equal("step_id", question.step_id)
         order = "t.created_at, t.batch_id, t.batch_row"
-        return self._calls(where, order, STEP_CALLS, payloads=question.payloads)
+        return self._calls(where, order, STEP_CALLS, question)
 
     def _list(self, organization_id: str | None, question: ListCalls) -> Page:
         where = Where(organization_id)
@@ -131,9 +134,15 @@ class StoreAnswers:
         )
         return [Loss(**row) for row in rows]
 
-    def _calls(self, where: Where, order: str, limit: int, *, payloads: bool = False) -> list[Call]:
-        names = Payloads.__struct_fields__ if payloads else ()
-        return [_call(row) for row in self._rows((*COLUMNS, *names), where, order, limit, raw=names)]
+    def _calls(
+        self, where: Where, order: str, limit: int, wanted: GetCall | GetStep | None = None
+    ) -> list[Call]:
+        """Return calls, with their payloads where those are ``wanted``."""
+        if wanted is None or not wanted.payloads:
+            return [_call(row) for row in self._rows(COLUMNS, where, order, limit)]
+        names = Payloads.__struct_fields__
+        rows = self._rows((*COLUMNS, *names), where, order, limit, raw=names)
+        return self._fetcher.complete([_call(row) for row in rows], files=wanted.files)
 
     def _rows(
         self, names: Sequence[str], where: Where, order: str, limit: int, raw: Sequence[str] = ()

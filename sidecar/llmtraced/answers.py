@@ -1,6 +1,6 @@
 """What reading gives back: typed, and only what the columns hold.
 
-Invariant: the fields of Call and Payloads are columns of ``llm_traces`` by name and meaning; None is
+Invariant: the fields of Call, but for its last two, and of Payloads are columns of ``llm_traces`` by name and meaning; None is
 "not reported" and never 0.
 """
 
@@ -65,7 +65,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     batch_id: UUID
     batch_row: int
     ingested_at: datetime
+    payload_uri: str = ""
+    """Where the payloads lie in object storage; empty where they are in the row, or were not kept."""
     payloads: Payloads | None = None
+    payloads_missing: str = ""
+    """Why payloads that were asked for are not there; no column."""
 
 
 class LargeCall(msgspec.Struct, frozen=True, kw_only=True):

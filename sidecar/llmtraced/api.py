@@ -29,6 +29,7 @@ from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.metrics import OTHER, Metrics
 from llmtraced.openapi import description
+from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import from_text
 from llmtraced.readonly_sql import ReadOnlySql
 from llmtraced.status import Status
@@ -63,12 +64,17 @@ class Api:
     """The addresses under ``/v1``, over one store."""
 
     def __init__(
-        self, url: str, status: Callable[[], Awaitable[Status]], tokens: Tokens | None, metrics: Metrics
+        self,
+        url: str,
+        status: Callable[[], Awaitable[Status]],
+        tokens: Tokens | None,
+        metrics: Metrics,
+        fetcher: Fetcher | None = None,
     ) -> None:
         """``tokens`` None lets everybody in who can connect. Nothing is opened before the first query."""
         self._mark = f"llmtraced-{uuid.uuid4()}"
         self._store = Store(url, settings={**LIMITS, "log_comment": self._mark})
-        self._answers = StoreAnswers(self._store)
+        self._answers = StoreAnswers(self._store, fetcher)
         self._sql = ReadOnlySql(url, self._mark)
         self._status = status
         self._tokens = tokens

@@ -17,6 +17,9 @@ from llmtrace.protocol import Begin, End, Record
 from llmtraced import records
 from llmtraced.dead_letters import DeadLetter, with_line
 from llmtraced.errors import BatchRejected, Rejected
+from llmtraced.payloads.policy import Decision, Policy
+from llmtraced.payloads.treatment import Treatment
+from llmtraced.payloads.uploads import Uploads
 from llmtraced.records import Dropped
 from llmtraced.rows import COLUMNS, RowBuilder
 from llmtraced.spool import BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
@@ -69,6 +72,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """All of the rows, encoded; None where they have to be encoded again."""
     started_us: Sequence[int] = ()
     """When the calls of all these rows started, in order."""
+    uploads: Uploads = msgspec.field(default_factory=Uploads)
+    """What has to lie in object storage before the rows are inserted."""
     ids: set[str] = set()
     """Of the records."""
     letters: dict[int, DeadLetter] = {}
@@ -142,8 +147,11 @@ class Preparer:
         encode: Encode,
         sessions: Callable[[], Mapping[bytes, SessionState]],
         host: str,
+        treatment: Treatment | None = None,
     ) -> None:
+        """``treatment`` is of the rows' payloads; without one they stay as they are."""
         self._builder = builder
+        self._treatment = treatment or Treatment(Policy(Decision()))
         self._encode = encode
         self._sessions = sessions
         self._host = host
@@ -173,15 +181,15 @@ class Preparer:
         batch.started_us = array("q", sorted(rows.started_us))
         return batch
 
-    def encode_some(self, groups: Iterable[ReadGroup], segment: Segment, wanted: Collection[int]) -> Rows:
-        """Return some rows of a segment that was prepared before, encoded again."""
+    def encode_some(self, groups: Iterable[ReadGroup], batch: Batch, wanted: Collection[int]) -> Rows:
+        """Return some rows of a batch, encoded again."""
         rows, chosen = Rows(self._encode), frozenset(wanted)
         for group in groups:
             if group.body is None or chosen.isdisjoint(_rows_of(group)):
                 continue
             for source, line in self._lines(group):
                 if source.row in chosen:
-                    rows.add(self._row(segment, source, line), len(line))
+                    rows.add(self._row(batch, source, line), len(line))
         rows.close()
         return rows
 
@@ -227,7 +235,7 @@ class Preparer:
                 self._loss(batch, source, "client", reason, count)
 
     def _record(self, batch: Batch, rows: Rows, source: Source, line: bytes, record: Record) -> None:
-        row = self._built(batch.segment, source, line, record)
+        row = self._built(batch, source, line, record)
         rows.add(row, len(line))
         batch.rows.append(source.row)
         call = str(row[ID])
@@ -244,7 +252,7 @@ class Preparer:
             source.service, source.host = own.service, own.host
             self._loss(batch, source, own.stage, own.reason, own.count, own.session)
             return
-        row = self._row(batch.segment, source, line)
+        row = self._row(batch, source, line)
         given_up[str(row[ID])] = row
         batch.abandoned[str(row[ID])] = source.row
 
@@ -258,7 +266,7 @@ class Preparer:
                 batch.rows.append(batch.abandoned[call])
                 rows.add(row, 0)
 
-    def _row(self, segment: Segment, source: Source, line: bytes) -> tuple[object, ...]:
+    def _row(self, batch: Batch, source: Source, line: bytes) -> tuple[object, ...]:
         """Return the row of a line that is a record, or an abandoned call of the daemon's own."""
         if source.entry.kind == EntryKind.OWN:
             own = msgspec.json.decode(line, type=OwnLine)
@@ -269,23 +277,25 @@ class Preparer:
                 begin,
                 service=own.service,
                 received_us=source.received_us,
-                batch_id=segment.batch,
+                batch_id=batch.segment.batch,
                 batch_row=source.row,
             )
         record = records.parse(line)
         if not isinstance(record, Record):
             raise Rejected(records.NOT_JSON, "not the record that it was")
-        return self._built(segment, source, line, record)
+        return self._built(batch, source, line, record)
 
-    def _built(self, segment: Segment, source: Source, line: bytes, record: Record) -> tuple[object, ...]:
-        return self._builder.row(
+    def _built(self, batch: Batch, source: Source, line: bytes, record: Record) -> tuple[object, ...]:
+        """Return a record's row as it is stored."""
+        row = self._builder.row(
             record,
             line=line,
             service=source.service,
             received_us=source.received_us,
-            batch_id=segment.batch,
+            batch_id=batch.segment.batch,
             batch_row=source.row,
         )
+        return self._treatment.treat(row, batch.uploads)
 
     def _refuse(self, batch: Batch, source: Source, line: bytes, refusal: Rejected) -> None:
         letter = DeadLetter(

@@ -22,6 +22,7 @@ from llmtraced import credentials
 from llmtraced.destination import STATEMENT_SECONDS
 from llmtraced.errors import ConfigError
 from llmtraced.insert_settings import InsertMode
+from llmtraced.payloads.policy import Attachments, Mode, PayloadRule
 
 DEFAULT_FILE = Path("/etc/llmtraced/llmtraced.toml")
 PREFIX = "LLMTRACE_"
@@ -161,6 +162,40 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, _is("Dead letters beyond it are deleted, oldest first.", YES, ge=1)
     ] = 1 << 30
     dead_letters_max_age_days: Annotated[int, _is("Older dead letters are deleted.", YES, ge=1)] = 30
+
+    payloads: Annotated[
+        Mode,
+        _is("Where payloads go: into the row, nowhere (`metadata_only`), or to `payload_store` (`offload`)."),
+    ] = "inline"
+    payload_above_bytes: Annotated[
+        int, _is("With `offload`, payloads of a row that have no more bytes together stay inline.", ge=0)
+    ] = 0
+    payload_sample_rate: Annotated[
+        float, _is("How many of the traces keep their payloads; errors always do.", ge=0, le=1)
+    ] = 1.0
+    payload_rules: Annotated[
+        tuple[PayloadRule, ...],
+        _is(
+            "TOML tables, in the file alone: `organization_id` and `call_type` choose rows, and `mode`,"
+            " `above_bytes`, `sample_rate` and `attachments` replace the defaults. The first that matches counts."
+        ),
+    ] = ()
+    payload_store: Annotated[
+        str, _is("Object storage: `s3://bucket/prefix`, `gs://…`, `az://…`, or a folder, `file:///path`.")
+    ] = ""
+    payload_store_file: Annotated[
+        str,
+        _is("TOML of its options and credentials, such as `endpoint`, `region`; else the environment's."),
+    ] = ""
+    payload_store_timeout_seconds: Annotated[float, _is("How long one object may take.", gt=0)] = 60.0
+    payload_uploads_in_flight: Annotated[
+        int, _is("Objects of one segment that are uploaded at the same time.", ge=1, le=256)
+    ] = 16
+    attachments: Annotated[
+        Attachments,
+        _is("Images and files inside payloads (base64): `keep` them, `store` them once by hash, or `drop`."),
+    ] = "keep"
+    attachments_above_bytes: Annotated[int, _is("Smaller ones stay where they are.", ge=0)] = 8192
 
     log_format: Annotated[Literal["json", "console"], _is("One JSON object a line, or for people.", YES)] = (
         "json"

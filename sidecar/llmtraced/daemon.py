@@ -37,6 +37,9 @@ from llmtraced.listener import Listener
 from llmtraced.log import Recurring
 from llmtraced.metrics import CLICKHOUSE, Metrics, watch_loop
 from llmtraced.orphans import Orphan, orphans
+from llmtraced.payloads import wiring
+from llmtraced.payloads.fetching import Fetcher
+from llmtraced.payloads.uploading import Uploader
 from llmtraced.reporting import FULL, Report
 from llmtraced.retry import Backoff
 from llmtraced.rollup import NEEDED as ROLLUP_NEEDS
@@ -94,6 +97,7 @@ class Daemon:
         )
         self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
         host = socket.gethostname()
+        objects = wiring.objects(config)
         self.shipper = Shipper(
             self.spool,
             self.committer,
@@ -104,6 +108,7 @@ class Daemon:
                 partial(self.store.encode, TRACES, COLUMNS),
                 lambda: self.spool.state.snapshot.sessions,
                 host,
+                wiring.treatment(config),
             ),
             config,
             self.admission,
@@ -112,10 +117,11 @@ class Daemon:
             on_refused=self.listener.refused,
             on_settled=self._room,
             metrics=self.metrics.store(CLICKHOUSE),
+            upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
         )
         mode = int(config.socket_mode, 8)
         tokens = None if config.admin_address.startswith(UNIX) else Tokens(config.admin_tokens_file)
-        self.api = Api(config.clickhouse_url, self.status, tokens, self.metrics)
+        self.api = Api(config.clickhouse_url, self.status, tokens, self.metrics, Fetcher(lambda: objects))
         self.admin = Admin(config.admin_address, mode, self.status, self.api, self.metrics)
         self.started_us = self.clock.now_us()
         self.report = Report(

@@ -6,6 +6,9 @@ crosses a module's boundary is one of these.
 
 from __future__ import annotations
 
+OBJECT_STORAGE = "object_storage"
+"""The kind of every StoreBusy of object storage."""
+
 
 class LlmtracedError(Exception):
     """Base; caught only at the outer edge."""
@@ -21,7 +24,7 @@ class StoreBusy(LlmtracedError):
     ``kind`` is a short stable word for metrics and logs: ``unreachable``, ``authentication``,
     ``missing_table``, ``missing_column``, ``read_only``, ``settings``, ``overloaded``, ``timeout``,
     ``memory``, ``too_many_parts``, ``disk``, ``keeper``, ``replicas``, ``network``, ``proxy``,
-    ``shutting_down``, ``other``.
+    ``shutting_down``, ``object_storage``, ``other``.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -48,6 +51,10 @@ class Rejected(LlmtracedError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class ObjectGone(LlmtracedError):
+    """Nobody can: an object that a row names is not in object storage, by the name that this says."""
 
 
 class SpoolBroken(LlmtracedError):

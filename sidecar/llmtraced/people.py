@@ -195,10 +195,12 @@ def trace(
     url: Url = None,
 ) -> None:
     """Show one call: its numbers, and the conversation."""
-    call = _ask(url, lambda reader: reader.get_by_id(_scope(org), id, payloads=True))
+    call = _ask(url, lambda reader: reader.get_by_id(_scope(org), id, payloads=True, files=raw))
     if call is None or call.payloads is None:
         raise Nothing(f"there is no call {id}")
     if raw:
+        if call.payloads_missing:
+            raise Nothing(f"no payloads: {call.payloads_missing}")
         sys.stdout.buffer.write(call.payloads.request_json + b"\n" + call.payloads.response_json + b"\n")
         return
     console = rendering.console()

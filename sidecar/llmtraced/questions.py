@@ -79,6 +79,7 @@ class GetCall(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     id: Annotated[str, _is("With or without the prefix `provider_trace-`.")]
     payloads: Annotated[bool, _is("With request, response and configuration, in base64.")] = False
+    files: Annotated[bool, _is("In those, images and files that were cut out are put back.")] = False
 
 
 class GetStep(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +87,7 @@ class GetStep(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     step_id: Annotated[str, _is("As it was recorded.")]
     payloads: Annotated[bool, _is("As above.")] = False
+    files: Annotated[bool, _is("As above.")] = False
 
 
 class ListCalls(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,18 +14,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 
+from llmtraced import config
 from llmtraced.answering import StoreAnswers
 from llmtraced.answers import Call, LargeCall, Loss, Page, Usage
 from llmtraced.errors import ConfigError
+from llmtraced.payloads import wiring
+from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
 from llmtraced.readonly_sql import ReadOnlySql, Table
 from llmtraced.remote import DaemonAnswers, is_daemon
 from llmtraced.store import Store
 from llmtraced.store_url import targets
+
+if TYPE_CHECKING:
+    from llmtraced.payloads.objects import Objects
 
 
 class AllOrganizations(enum.Enum):
@@ -78,7 +84,7 @@ class _Threaded:
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._store = Store(url, timeout_seconds=timeout_seconds)
-        self._answers = StoreAnswers(self._store)
+        self._answers = StoreAnswers(self._store, Fetcher(_configured_objects))
         self._sql = ReadOnlySql(url)
 
     async def answer(self, organization_id: str | None, question: Question) -> object:
@@ -110,7 +116,8 @@ class LLMTraceReader:
 
         Those are ``unix:/path/admin.sock``, ``host:port``, and ``http://host:port`` with a
         ``token``, which a daemon asks for on TCP. Raises ConfigError for a URL that is neither; an
-        embedded store has to exist.
+        embedded store has to exist. Over a store, payloads in object storage are read from the
+        ``payload_store`` of this host's settings; a daemon has its own.
         """
         self._source = _source(url, token, timeout_seconds)
 
@@ -126,16 +133,27 @@ class LLMTraceReader:
         """Let go of the connections."""
         await self._source.close()
 
-    async def get_by_id(self, organization_id: Scope, id: str, *, payloads: bool = False) -> Call | None:  # noqa: A002 - the column's name
-        """Return the call with the id, the one received last where lines share it, or None."""
-        question = _question(GetCall, id=id, payloads=payloads)
+    async def get_by_id(
+        self,
+        organization_id: Scope,
+        id: str,  # noqa: A002 - the column's name
+        *,
+        payloads: bool = False,
+        files: bool = False,
+    ) -> Call | None:
+        """Return the call with the id, the one received last where lines share it, or None.
+
+        Payloads come from wherever they were put; ``payloads_missing`` says why there are none.
+        ``files`` puts images and files back that were cut out of them.
+        """
+        question = _question(GetCall, id=id, payloads=payloads, files=files)
         return cast("Call | None", await self._ask(organization_id, question))
 
     async def get_by_step_id(
-        self, organization_id: Scope, step_id: str, *, payloads: bool = False
+        self, organization_id: Scope, step_id: str, *, payloads: bool = False, files: bool = False
     ) -> list[Call]:
         """Return the calls of one step, oldest first: one, and a further one for each retry."""
-        question = _question(GetStep, step_id=step_id, payloads=payloads)
+        question = _question(GetStep, step_id=step_id, payloads=payloads, files=files)
         return cast("list[Call]", await self._ask(organization_id, question))
 
     async def list_by_agent(
@@ -257,6 +275,10 @@ class LLMTraceReader:
         if not isinstance(organization_id, str):  # None must not come to mean every organisation
             raise TypeError("organization_id is a text, or ALL_ORGANIZATIONS")
         return await self._source.answer(organization_id, question)
+
+
+def _configured_objects() -> Objects | None:
+    return wiring.objects(config.load()[0])
 
 
 def _source(url: str, token: str, timeout_seconds: float) -> Source:

@@ -223,6 +223,8 @@ def facts(call: Call) -> list[tuple[str, str]]:
             f"{call.time_to_first_token_ms:,} ms" if call.time_to_first_token_ms is not None else "",
         ),
         ("payloads", f"{call.request_size_bytes:,} bytes sent, {call.response_size_bytes:,} received"),
+        ("kept in", call.payload_uri),
+        ("not shown", call.payloads_missing),
         ("billing", f"{call.billing_plan_type} {call.billing_customer_id}".strip()),
     ]
 

@@ -28,6 +28,7 @@ from llmtraced.destination import Destination, Doubts
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.metrics import StoreMetrics
+from llmtraced.payloads.uploads import Uploads
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
 from llmtraced.rows import COLUMNS
 from llmtraced.spool import Condemned, Entry, EntryKind, Segment, Settled, Spool
@@ -39,6 +40,8 @@ DAY_US = 86_400_000_000
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Upload = Callable[[Uploads, str, Sequence[int]], Awaitable[bool]]
+"""``payloads.uploading.Uploader.upload``."""
 Blocks = Callable[[list[int]], Awaitable[Sequence[bytes | bytearray]]]
 
 
@@ -60,7 +63,9 @@ class Shipper:
         on_refused: Callable[[RefusedLine], None],
         on_settled: Callable[[], None],
         metrics: StoreMetrics,
+        upload: Upload | None = None,
     ) -> None:
+        """``upload`` stores what rows need in object storage; there is one where any row needs it."""
         self._spool = spool
         self._committer = committer
         self._store = store
@@ -72,6 +77,7 @@ class Shipper:
         self._on_refused = on_refused
         self._on_settled = on_settled
         self._metrics = metrics
+        self._upload = upload
         # One thread prepares, so that the others keep the store busy while the GIL is taken.
         self._preparing = WatchedThreads(1, "prepare", watchdog, config.hung_after_seconds)
         self._storing = WatchedThreads(config.inserts_in_flight, "store", watchdog, config.call_seconds)
@@ -188,6 +194,7 @@ class Shipper:
         try:
             batch = await self._prepared(segment)
             await self._leave_out_repeats(batch)
+            await self._upload_objects(batch)
             await self._deliver_rows(batch)
             self._metrics.landed(batch.started_us, self._clock.now_us())
             await self._deliver_losses(batch)
@@ -220,6 +227,15 @@ class Shipper:
         self._leave_out(batch, gone)
         batch.control += len(gone)
 
+    async def _upload_objects(self, batch: Batch) -> None:
+        """No row may be inserted before what it points at is stored; wait for that as for the store."""
+        while self._upload is not None and not batch.uploads.done:
+            try:
+                if await self._upload(batch.uploads, batch.segment.batch, batch.rows):
+                    batch.blocks = None  # rows were given other names than they were encoded with
+            except StoreBusy as error:
+                await self._wait(error)
+
     async def _deliver_rows(self, batch: Batch) -> None:
         known = self._spool.state.snapshot.condemned.get(batch.segment.number, {})
         for row, (reason, detail) in known.items():
@@ -240,7 +256,7 @@ class Shipper:
 
     def _encoded_again(self, batch: Batch, rows: list[int]) -> Sequence[bytes | bytearray]:
         groups = self._spool.read(batch.segment)
-        return self._preparer.encode_some(groups, batch.segment, rows).blocks
+        return self._preparer.encode_some(groups, batch, rows).blocks
 
     async def _deliver_losses(self, batch: Batch) -> None:
         delivery = Delivery(batch.segment.batch, range(len(batch.losses)), uncertain=batch.segment.recovered)

@@ -1,0 +1,125 @@
+"""Payloads brought back to the calls that they belong to. Blocking; for threads.
+
+Invariants:
+- A row's URI is data, and sends nobody anywhere: what is read lies under the configured store, and its
+  record names the same organisation and the same id as the row.
+- A call whose payloads cannot be had is returned all the same, and says why in ``payloads_missing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from llmtraced.answers import Call, Payloads
+from llmtraced.errors import OBJECT_STORAGE, ConfigError, ObjectGone, StoreBusy
+from llmtraced.payloads import attachments, names, parcels
+
+if TYPE_CHECKING:
+    from llmtraced.payloads.objects import Objects
+
+THREADS: Final = 8
+"""Objects that are read at the same time for one answer."""
+
+NOT_KEPT: Final = "not kept, as the settings say"
+NO_STORE: Final = "in object storage, and payload_store is not set where they are read"
+ELSEWHERE: Final = "in object storage that is not the one of payload_store"
+GONE: Final = "no longer in object storage"
+AWAY: Final = "object storage cannot be read"
+NOT_ITS_OWN: Final = "the object is not this call's"
+
+Open = Callable[[], "Objects | None"]
+
+
+class Fetcher:
+    """Fetches from the object storage that ``open_objects`` gives, which is asked for when it is needed."""
+
+    def __init__(self, open_objects: Open = lambda: None) -> None:
+        self._open = open_objects
+        self._objects: Objects | None = None
+
+    def complete(self, calls: Sequence[Call], *, files: bool) -> list[Call]:
+        """Return the calls with their payloads, and with ``files`` those that were cut out put back."""
+        answer = _Answer(self._opened, files)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="objects") as threads:
+            return list(threads.map(answer.complete, calls))
+
+    def _opened(self) -> Objects | None:
+        if self._objects is None:
+            self._objects = self._open()
+        return self._objects
+
+
+class _Answer:
+    """One answer, for which a store that is away is waited for once."""
+
+    def __init__(self, opened: Open, files: bool) -> None:
+        self._opened = opened
+        self._files = files
+        self._trouble = ""
+
+    def complete(self, call: Call) -> Call:
+        for step in (self._brought, self._with_files):
+            try:
+                call = step(call)
+            except ObjectGone:
+                return replace(call, payloads_missing=GONE)
+            except (ConfigError, StoreBusy) as error:
+                self._trouble = str(error)
+                return replace(call, payloads_missing=f"{AWAY}: {error}")
+        return call
+
+    def _brought(self, call: Call) -> Call:
+        if not call.payload_uri:
+            return _noted(call)
+        objects = self._store()
+        if objects is None:
+            return replace(call, payloads_missing=NO_STORE)
+        name = names.name_within(objects.base, call.payload_uri)
+        if name is None:
+            return replace(call, payloads_missing=ELSEWHERE)
+        try:
+            contents = parcels.unpack(objects.read(name))
+        except parcels.NotOurs:
+            return replace(call, payloads_missing=NOT_ITS_OWN)
+        if (contents.organization_id, contents.id) != (call.organization_id, call.id):
+            return replace(call, payloads_missing=NOT_ITS_OWN)
+        wanted = {column: contents.payloads[column] for column in Payloads.__struct_fields__}
+        return replace(call, payloads=Payloads(**wanted))
+
+    def _with_files(self, call: Call) -> Call:
+        if call.payloads is None or not self._files:
+            return call
+        read = partial(self._file, call.organization_id)
+        whole = {
+            column: attachments.restored(getattr(call.payloads, column), read)
+            for column in Payloads.__struct_fields__
+        }
+        return replace(call, payloads=Payloads(**whole))
+
+    def _file(self, organization: str, digest: str) -> bytes | None:
+        objects = self._store()
+        if objects is None:
+            return None
+        try:
+            return objects.read(names.file_name(organization, digest))
+        except ObjectGone:  # the reference stays, and says what it was
+            return None
+
+    def _store(self) -> Objects | None:
+        if self._trouble:
+            raise StoreBusy(OBJECT_STORAGE, self._trouble)
+        return self._opened()
+
+
+def _noted(call: Call) -> Call:
+    """Return a call whose payloads are in its row, or nowhere."""
+    sizes = call.request_size_bytes or call.response_size_bytes
+    payloads = call.payloads
+    if sizes and payloads and not (payloads.request_json or payloads.response_json):
+        return replace(call, payloads_missing=NOT_KEPT)
+    return call

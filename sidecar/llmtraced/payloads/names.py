@@ -1,0 +1,73 @@
+"""What objects are called, and which names a row may send a reader to. Pure.
+
+Invariants:
+- A name is made of what the row says, so that the same row has the same name again.
+- No two ids share a name, whatever characters they hold.
+- A URI is followed only if it lies under the configured store and has a name that this module gives.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Final
+from urllib.parse import quote
+
+RECORDS: Final = "raw"
+FILES: Final = "files"
+ENDING: Final = ".json.gz"
+
+PLAIN_BYTES: Final = 150
+"""Longer names are cut and end in a hash: file systems take 255 bytes, and the suffix needs 50."""
+
+_RECORD: Final = re.compile(r"raw/date=\d{4}-\d\d-\d\d/[\w.~%=-]+\.json\.gz", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def record_name(call: str, created_us: int) -> str:
+    """Return the name of a call's object, by the day on which it started, in UTC."""
+    return f"{folder_of(_EPOCH + timedelta(microseconds=created_us))}/{_segment(call)}{ENDING}"
+
+
+def folder_of(day: datetime) -> str:
+    """Return the folder of the calls that started on a day."""
+    return f"{RECORDS}/date={day:%Y-%m-%d}"
+
+
+def own_name(name: str, batch: str, row: int) -> str:
+    """Return the name for a call whose id had been used for another call of that day.
+
+    An id's own ``=`` is encoded, so that no id can have such a name.
+    """
+    return f"{name.removesuffix(ENDING)}={batch}-{row}{ENDING}"
+
+
+def file_name(organization: str, digest: str) -> str:
+    """Return the name of a file that was cut out of an organisation's payloads.
+
+    Each organisation has its own, although equal files are then stored once for each: a payload that
+    names a file by its hash is text that a sender could have written, and must not be brought another's.
+    """
+    return f"{FILES}/org={_segment(organization)}/{digest[:2]}/{digest}"
+
+
+def uri(base: str, name: str) -> str:
+    """Return what a row says of its object."""
+    return f"{base}/{name}"
+
+
+def name_within(base: str, said: str) -> str | None:
+    """Return the name of the object that a row speaks of; None where it is not one of this store's."""
+    if not said.startswith(f"{base}/"):
+        return None
+    name = said[len(base) + 1 :]
+    return name if _RECORD.fullmatch(name) else None
+
+
+def _segment(text: str) -> str:
+    name = quote(text, safe="", errors="surrogatepass")
+    if len(name) <= PLAIN_BYTES:
+        return name
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{name[: PLAIN_BYTES - 65]}={digest}"

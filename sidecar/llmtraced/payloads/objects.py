@@ -1,0 +1,200 @@
+"""Object storage: S3, GCS, Azure or a folder. The only module that imports ``obstore``.
+
+Invariants:
+- What leaves this module is StoreBusy (time acts), ObjectGone or ConfigError, never a library's exception.
+- An object that ``create`` or ``put`` has returned from is on disk, as far as its store can say so.
+- Only what lies under the configured URL is read, written, listed or deleted.
+
+Credentials are found as the clouds' own tools find them (``AWS_…``, ``GOOGLE_…``, ``AZURE_…``, the
+machine's role), or are in the file of the setting ``payload_store_file``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tomllib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import ObjectStore, from_url
+
+from llmtraced.errors import OBJECT_STORAGE, ConfigError, ObjectGone, StoreBusy
+
+SCHEMES: Final = {"s3": "s3", "gs": "gs", "az": "azure", "azure": "azure", "file": "file"}
+FOLDER: Final = "file"
+
+RETRIES: Final = {"max_retries": 1, "retry_timeout": timedelta(seconds=5)}
+"""Of the library's own. Whoever calls decides how long to go on, and says so in the log."""
+
+CONNECT_TIMEOUT: Final = timedelta(seconds=5)
+PAGE: Final = 300
+"""Objects that are listed, and asked about, at a time: their names fit one statement's parameter."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One object of a list."""
+
+    name: str
+    size: int
+    modified: datetime
+
+
+class Objects:
+    """The objects under one URL. Methods that are not coroutines block."""
+
+    def __init__(self, url: str, file: str = "", *, timeout_seconds: float = 60.0, sync: bool = True) -> None:
+        """Nothing is asked of the store yet. Raises ConfigError for a URL or a file that says nothing.
+
+        ``sync``: a folder's files are synced, so that they outlive the power as the rows do.
+        """
+        self.base = url.rstrip("/")
+        self._sync = sync
+        self._folder = _folder(self.base)
+        self._store = _open(self.base, _options(file), timeout_seconds)
+
+    async def create(self, name: str, content: bytes) -> bool:
+        """Store an object unless there is one of that name; return whether there was none."""
+        try:
+            with _translated():
+                await obstore.put_async(self._store, name, content, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        await self._settle(name)
+        return True
+
+    async def put(self, name: str, content: bytes, media_type: str = "") -> None:
+        """Store an object, whether or not there is one of that name."""
+        attributes = {"Content-Type": media_type} if media_type and self._folder is None else None
+        with _translated():
+            await obstore.put_async(
+                self._store, name, content, attributes=attributes, use_multipart=False
+            )  # fmt: skip
+        await self._settle(name)
+
+    async def get(self, name: str) -> bytes:
+        """Return an object's content. Raises ObjectGone."""
+        with _translated(name):
+            return bytes(await (await obstore.get_async(self._store, name)).bytes_async())
+
+    async def modified(self, name: str) -> datetime | None:
+        """Return when an object was stored last; None where there is none."""
+        try:
+            with _translated(name):
+                return (await obstore.head_async(self._store, name))["last_modified"]
+        except ObjectGone:
+            return None
+
+    def read(self, name: str) -> bytes:
+        """Return an object's content. Raises ObjectGone."""
+        with _translated(name):
+            return bytes(obstore.get(self._store, name).bytes())
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the folders directly under one, in order."""
+        with _translated():
+            return sorted(obstore.list_with_delimiter(self._store, prefix)["common_prefixes"])
+
+    def pages(self, prefix: str) -> Iterator[list[Found]]:
+        """Yield all objects under a folder, some at a time."""
+        with _translated():
+            for page in obstore.list(self._store, prefix, chunk_size=PAGE):
+                yield [Found(one["path"], one["size"], one["last_modified"]) for one in page]
+
+    def delete(self, found: Sequence[str]) -> None:
+        """Delete objects; those that are gone already are no error."""
+        if found:
+            with _translated():
+                obstore.delete(self._store, list(found))
+
+    def probe(self) -> None:
+        """Write, read and delete an object, to see that all three are allowed. Raises StoreBusy, ObjectGone."""
+        name = f"check/{os.getpid()}"
+        with _translated(name):
+            obstore.put(self._store, name, b"llmtraced check")
+        self.read(name)
+        self.delete([name])
+
+    async def _settle(self, name: str) -> None:
+        if self._folder is not None and self._sync:
+            with _translated():
+                await asyncio.to_thread(_sync, self._folder, self._folder / name)
+
+
+def _folder(base: str) -> Path | None:
+    """Return the folder of a URL that names one. Raises ConfigError for a URL that is of no use."""
+    parts = urlsplit(base)
+    if parts.scheme not in SCHEMES:
+        raise ConfigError(f"payload_store: `{parts.scheme}` is none of {', '.join(SCHEMES)}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError("payload_store: credentials and options go into payload_store_file, not the URL")
+    if parts.scheme == FOLDER:
+        if parts.netloc or not parts.path.strip("/"):
+            raise ConfigError("payload_store: an absolute folder is wanted, as in file:///var/lib/payloads")
+        return Path(unquote(parts.path))
+    if not parts.netloc:
+        raise ConfigError("payload_store: the bucket is missing")
+    return None
+
+
+def _options(file: str) -> dict[str, Any]:
+    if not file:
+        return {}
+    try:
+        with Path(file).open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"payload_store_file: {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"payload_store_file: {file}: {error}") from error
+
+
+def _open(base: str, options: dict[str, Any], timeout_seconds: float) -> ObjectStore:
+    scheme, rest = base.split("://", 1)
+    url = f"{SCHEMES[scheme]}://{rest}"
+    try:
+        if scheme == FOLDER:
+            return from_url(url, mkdir=True)
+        client = {"connect_timeout": CONNECT_TIMEOUT, "timeout": timedelta(seconds=timeout_seconds)}
+        client |= options.pop("client", {})
+        return from_url(url, config=options, client_options=client, retry_config=RETRIES)  # type: ignore[call-overload,no-any-return]  # one of three clouds' options, as the file has them
+    except (BaseError, OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"payload_store: {_first_line(error)}") from error
+
+
+@contextmanager
+def _translated(name: str = "") -> Generator[None]:
+    try:
+        yield
+    except AlreadyExistsError:
+        raise  # of ``create``, which answers it
+    except FileNotFoundError as error:
+        if name:
+            raise ObjectGone(name) from error
+        raise StoreBusy(OBJECT_STORAGE, _first_line(error)) from error
+    except (BaseError, OSError, ValueError) as error:
+        raise StoreBusy(OBJECT_STORAGE, _first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return what is for people: the library adds its own state, pages of it."""
+    return str(error).partition("\n")[0]
+
+
+def _sync(base: Path, file: Path) -> None:
+    """Sync a file and the folders that name it: a new day's folder is new itself."""
+    for path in (file, *file.parents):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if path == base:
+            return
