@@ -1,0 +1,174 @@
+"""Payloads in object storage, by a real daemon: into a folder and into S3's stand-in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtraced.payloads import names
+from llmtraced.reader import LLMTraceReader
+from tests.helpers.engine import Engine, without_faults
+from tests.helpers.exchanges import line, openai_chat
+from tests.helpers.object_storage import S3, Folder, ObjectStorage, running_s3
+from tests.helpers.scene import Scene, running_scene
+from tests.helpers.waiting import until
+
+SHORT: Mapping[str, object] = {"payloads": "offload", "payload_store_timeout_seconds": 1}
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3]:
+    with running_s3(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStorage:
+    if request.param == "folder":
+        return Folder(tmp_path / "objects")
+    found: S3 = request.getfixturevalue("s3")
+    return found
+
+
+@pytest.fixture
+def scene(engine: Engine, server_url: str, tmp_path: Path, storage: ObjectStorage) -> Iterator[Scene]:
+    with running_scene(engine, server_url, tmp_path, settings={**SHORT, **storage.settings()}) as running:
+        yield running
+
+
+@pytest.fixture
+def cloud(engine: Engine, server_url: str, tmp_path: Path, s3: S3) -> Iterator[Scene]:
+    without_faults()
+    with running_scene(engine, server_url, tmp_path, settings={**SHORT, **s3.settings()}) as running:
+        yield running
+
+
+def reader(scene: Scene) -> LLMTraceReader:
+    return LLMTraceReader(f"unix:{scene.daemon.folder / 'admin.sock'}")
+
+
+def rows(scene: Scene) -> list[dict[str, Any]]:
+    return scene.table.query(
+        "SELECT id, payload_uri, request_json, response_json, request_size_bytes, prompt_tokens FROM llm_traces"
+        " ORDER BY id, prompt_tokens"
+    )
+
+
+def each_is_there_once(scene: Scene, storage: ObjectStorage, count: int) -> None:
+    """Check that every row points at an object of its own that is its call's, and that there are no others."""
+    found = rows(scene)
+    objects = storage.objects()
+    assert len(found) == count
+    pointed = [
+        names.name_within(row["payload_uri"].partition("/raw/")[0], row["payload_uri"]) for row in found
+    ]
+    assert sorted(name or "" for name in pointed) == sorted(objects)
+    for row, name in zip(found, pointed, strict=True):
+        record = storage.record(name or "")
+        assert record["provider_trace_id"] == row["id"]
+        assert record["response"]["usage"]["prompt_tokens"] == row["prompt_tokens"]
+
+
+async def test_payloads_lie_in_storage_and_come_back_as_they_were(
+    scene: Scene, storage: ObjectStorage
+) -> None:
+    sent = openai_chat(7)
+    scene.daemon.send_one_way(line("a/7 ü", 7, timestamp="2026-11-20T23:59:59.5Z"))
+    scene.settled(1)
+    assert list(storage.objects()) == ["raw/date=2026-11-20/a%2F7%20%C3%BC.json.gz"]
+    row = rows(scene)[0]
+    assert (row["request_json"], row["response_json"]) == ("", "")
+    assert row["request_size_bytes"] > 100
+    async with reader(scene) as opened:
+        call = await opened.get_by_id("org-1", "a/7 ü", payloads=True)
+        listed = await opened.list_calls("org-1")
+    assert call is not None
+    assert call.payloads is not None
+    assert call.payloads_missing == ""
+    assert call.payload_uri == listed.calls[0].payload_uri
+    assert json.loads(call.payloads.request_json) == sent["request"]
+    assert json.loads(call.payloads.response_json) == sent["response"]
+
+
+def test_two_calls_with_one_id_keep_an_object_each(scene: Scene, storage: ObjectStorage) -> None:
+    scene.daemon.send_one_way(line("a", 1) + line("a", 2))
+    scene.settled(2)
+    scene.daemon.send_one_way(line("a", 3))
+    scene.settled(3)
+    each_is_there_once(scene, storage, 3)
+
+
+async def test_an_object_that_is_gone_is_said_to_be_and_its_call_is_returned(
+    scene: Scene, storage: ObjectStorage
+) -> None:
+    scene.daemon.send_one_way(line("a", 1, step_id="s") + line("b", 2, step_id="s"))
+    scene.settled(2)
+    gone = next(name for name in storage.objects() if name.endswith("/a.json.gz"))
+    storage.remove(gone)
+    async with reader(scene) as opened:
+        calls = await opened.get_by_step_id("org-1", "s", payloads=True)
+    assert {call.id: call.payloads_missing for call in calls} == {"a": "no longer in object storage", "b": ""}
+
+
+def test_a_daemon_killed_between_object_and_row_finds_its_object_again(
+    scene: Scene, storage: ObjectStorage
+) -> None:
+    without_faults()
+    scene.engine.fault("status", times=1_000_000, only="INSERT INTO llm_traces ", status=503)
+    scene.daemon.send_one_way(b"".join(line(f"a-{number}", number) for number in range(20)))
+    until(lambda: len(storage.objects()) == 20)
+    scene.restart()
+    scene.bitten("status", 2)
+    scene.engine.release()
+    scene.settled(20)
+    each_is_there_once(scene, storage, 20)
+
+
+def test_records_wait_for_object_storage_that_is_away(cloud: Scene, s3: S3) -> None:
+    s3.kill()
+    cloud.daemon.send_one_way(b"".join(line(f"a-{number}", number) for number in range(20)))
+    until(lambda: "object_storage" in cloud.status()["store"])
+    cloud.restart()
+    until(lambda: cloud.status()["in_spool"] == 20)
+    assert rows(cloud) == []
+    s3.start()
+    cloud.settled(20)
+    each_is_there_once(cloud, s3, 20)
+
+
+def test_uploads_that_were_cut_before_and_after_they_were_stored_are_not_repeated(
+    cloud: Scene, s3: S3
+) -> None:
+    s3.fault("cut", 15)
+    s3.fault("store_then_cut", 15)
+    s3.fault("status", 15)
+    cloud.daemon.send_one_way(b"".join(line(f"a-{number}", number) for number in range(60)))
+    cloud.settled(60)
+    happened = s3.counts()
+    assert min(happened[kind] for kind in ("cut", "store_then_cut", "status")) > 0
+    each_is_there_once(cloud, s3, 60)
+
+
+def test_storage_that_hangs_and_dies_and_a_daemon_that_dies_leave_each_object_and_row_once(
+    cloud: Scene, s3: S3
+) -> None:
+    cloud.patience_seconds = 60
+    total = 0
+    for round_number in range(3):
+        sent = [line(f"a-{round_number}-{number}", number, size=20_000) for number in range(200)]
+        cloud.daemon.send_one_way(b"".join(sent))
+        total += len(sent)
+        stored = len(s3.objects())
+        until(lambda stored=stored: len(s3.objects()) > stored)  # in the middle of a segment's objects
+        if round_number == 1:
+            s3.stop()
+        s3.kill()
+        cloud.daemon.kill()
+        cloud.daemon.start()
+        s3.start()
+    cloud.settled(total)
+    each_is_there_once(cloud, s3, total)
