@@ -2,7 +2,7 @@
 
 Invariants:
 - What leaves this module is StoreBusy (time acts), ObjectGone or ConfigError, never a library's exception.
-- An object that ``create`` or ``put`` has returned from is on disk, as far as its store can say so.
+- An object that ``settle`` has returned from outlives the power, as far as its store can say so.
 - Only what lies under the configured URL is read, written, listed or deleted.
 
 Credentials are found as the clouds' own tools find them (``AWS_…``, ``GOOGLE_…``, ``AZURE_…``, the
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tomllib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -67,7 +67,6 @@ class Objects:
                 await obstore.put_async(self._store, name, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
-        await self._settle(name)
         return True
 
     async def put(self, name: str, content: bytes, media_type: str = "") -> None:
@@ -77,7 +76,6 @@ class Objects:
             await obstore.put_async(
                 self._store, name, content, attributes=attributes, use_multipart=False
             )  # fmt: skip
-        await self._settle(name)
 
     async def get(self, name: str) -> bytes:
         """Return an object's content. Raises ObjectGone."""
@@ -122,10 +120,11 @@ class Objects:
         self.read(name)
         self.delete([name])
 
-    async def _settle(self, name: str) -> None:
+    async def settle(self, stored: Iterable[str]) -> None:
+        """Make these objects outlive the power. The clouds have seen to it when they answer."""
         if self._folder is not None and self._sync:
             with _translated():
-                await asyncio.to_thread(_sync, self._folder, self._folder / name)
+                await asyncio.to_thread(_sync, self._folder, list(stored))
 
 
 def _folder(base: str) -> Path | None:
@@ -188,13 +187,13 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _sync(base: Path, file: Path) -> None:
-    """Sync a file and the folders that name it: a new day's folder is new itself."""
-    for path in (file, *file.parents):
+def _sync(base: Path, names: Sequence[str]) -> None:
+    """Sync files, and the folders that name them: a new day's folder is new itself."""
+    files = [base / name for name in names]
+    folders = {folder for file in files for folder in file.parents if folder.is_relative_to(base)}
+    for path in (*files, *folders):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if path == base:
-            return

@@ -50,6 +50,7 @@ class Uploader:
         failed = [error for error in await asyncio.gather(*workers, return_exceptions=True) if error]
         if failed:
             raise failed[0]
+        await self._objects.settle(uploads.stored)
         uploads.files.clear()
         uploads.parcels.clear()
         uploads.done = True
@@ -67,14 +68,16 @@ class Uploader:
         if modified is None or modified < datetime.now(UTC) - REFRESH:
             await self._objects.put(file.name, file.content, file.media_type)
         del uploads.files[file.name]
+        uploads.stored.add(file.name)
 
     async def _parcel(self, uploads: Uploads, batch: str, row: int, parcel: Parcel) -> None:
         if not await self._is_stored(parcel):
-            own = msgspec.structs.replace(parcel, name=names.own_name(parcel.name, batch, row))
-            if not await self._is_stored(own):  # this very row's, from before the settings changed
-                await self._objects.put(own.name, own.content)
-            uploads.names[row] = own.name
+            parcel = msgspec.structs.replace(parcel, name=names.own_name(parcel.name, batch, row))
+            if not await self._is_stored(parcel):  # this very row's, from before the settings changed
+                await self._objects.put(parcel.name, parcel.content)
+            uploads.names[row] = parcel.name
         del uploads.parcels[row]
+        uploads.stored.add(parcel.name)
 
     async def _is_stored(self, parcel: Parcel) -> bool:
         """Store a record; return False where another has its name."""

@@ -33,4 +33,6 @@ class Uploads(msgspec.Struct):
     """By name, so that a file that many payloads hold is uploaded once."""
     names: dict[int, str] = {}
     """Rows whose object has a name of its own, because another call had theirs."""
+    stored: set[str] = set()
+    """Names of objects that are stored, and may still have to be synced."""
     done: bool = False
