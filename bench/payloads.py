@@ -38,8 +38,6 @@ endpoint = "http://127.0.0.1:{port}"
 region = "us-east-1"
 access_key_id = "bench"
 secret_access_key = "bench"
-[client]
-allow_http = true
 """
 
 

@@ -14,6 +14,7 @@ import typer
 
 from llmtraced import __version__, config, credentials, log, migrations, peercred, rollup, tokens
 from llmtraced.errors import ConfigError, LlmtracedError
+from llmtraced.payloads import wiring
 from llmtraced.store import Store
 from llmtraced.store_url import each_address, targets
 
@@ -109,8 +110,13 @@ def check(
     _print(chosen)
     peercred.allowed(chosen.allowed_uids, chosen.allowed_gids)
     targets(chosen.clickhouse_url, {})
+    wiring.treatment(chosen)
+    objects = wiring.objects(chosen)
     if without_store:
         return
+    if objects is not None:
+        objects.probe()
+        typer.echo("payload store: takes, gives and deletes")
     store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)
     typer.echo(f"store: ClickHouse {store.version()}")
     missing = migrations.check(store, {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED})

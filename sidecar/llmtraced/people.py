@@ -18,7 +18,16 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmtraced import changing, config, credentials, dead_letter_commands, demo, migrations, rendering
+from llmtraced import (
+    changing,
+    config,
+    credentials,
+    dead_letter_commands,
+    demo,
+    migrations,
+    object_commands,
+    rendering,
+)
 from llmtraced.answers import Call, LargeCall
 from llmtraced.conversation import read_conversation
 from llmtraced.errors import LlmtracedError
@@ -41,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dead_letter_commands.app, name="dead-letters")
+app.add_typer(object_commands.app, name="objects")
 app.command()(changing.reprice)
 app.command("ui")(ui_command.show_page)
 

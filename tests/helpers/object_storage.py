@@ -65,7 +65,7 @@ class S3:
         self._port = int(self._process.stdout.readline())
         self._options.write_text(
             f'endpoint = "http://127.0.0.1:{self._port}"\nregion = "us-east-1"\naccess_key_id = "test"\n'
-            'secret_access_key = "test"\n[client]\nallow_http = true\n'
+            'secret_access_key = "test"\n'
         )
 
     def kill(self) -> None:

@@ -35,6 +35,11 @@ def folder_of(day: datetime) -> str:
     return f"{RECORDS}/date={day:%Y-%m-%d}"
 
 
+def day_of(name: str) -> str:
+    """Return the day in a call's object's name, as ``YYYY-MM-DD``."""
+    return name.removeprefix(f"{RECORDS}/date=").partition("/")[0]
+
+
 def own_name(name: str, batch: str, row: int) -> str:
     """Return the name for a call whose id had been used for another call of that day.
 
@@ -62,7 +67,12 @@ def name_within(base: str, said: str) -> str | None:
     if not said.startswith(f"{base}/"):
         return None
     name = said[len(base) + 1 :]
-    return name if _RECORD.fullmatch(name) else None
+    return name if is_record(name) else None
+
+
+def is_record(name: str) -> bool:
+    """Return whether a call's object could have this name."""
+    return _RECORD.fullmatch(name) is not None
 
 
 def _segment(text: str) -> str:

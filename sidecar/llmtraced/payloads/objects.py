@@ -161,8 +161,12 @@ def _open(base: str, options: dict[str, Any], timeout_seconds: float) -> ObjectS
     try:
         if scheme == FOLDER:
             return from_url(url, mkdir=True)
-        client = {"connect_timeout": CONNECT_TIMEOUT, "timeout": timedelta(seconds=timeout_seconds)}
-        client |= options.pop("client", {})
+        client = {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "timeout": timedelta(seconds=timeout_seconds),
+            "allow_http": True,  # an endpoint's own scheme decides; the clouds' are https
+            **options.pop("client", {}),
+        }
         return from_url(url, config=options, client_options=client, retry_config=RETRIES)  # type: ignore[call-overload,no-any-return]  # one of three clouds' options, as the file has them
     except (BaseError, OSError, ValueError, TypeError) as error:
         raise ConfigError(f"payload_store: {_first_line(error)}") from error
