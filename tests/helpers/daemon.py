@@ -33,9 +33,11 @@ class RunningDaemon:
         *,
         url: str = "",
         settings: Mapping[str, object] | None = None,
+        config: Path | None = None,
         mutant: str = "",
     ) -> None:
         """``mutant`` names a way of ``tests.chaos.mutants`` in which the daemon is broken."""
+        self._config = config
         self.folder = folder
         self._mutant = mutant
         self.url = url or f"chdb://{folder}/clickhouse"
@@ -65,6 +67,8 @@ class RunningDaemon:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
         module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmtraced.cli"]
         command = [sys.executable, "-m", *module, "serve", *self._options()]
+        if self._config is not None:
+            command += ["--config", str(self._config)]
         with self.log_path.open("ab") as log:
             mark = log.tell()
             self._process = self._launch(command, environment, log)

@@ -80,6 +80,11 @@ class S3:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
 
+    def cont(self) -> None:
+        """Let it go on after ``stop``."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
     def fault(self, kind: str, times: int = 1) -> None:
         """Let the next PUTs go wrong: ``status`` (503), ``cut`` (not stored), ``store_then_cut``."""
         self._control("POST", {"kind": kind, "times": times})

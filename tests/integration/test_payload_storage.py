@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -157,18 +158,22 @@ def test_storage_that_hangs_and_dies_and_a_daemon_that_dies_leave_each_object_an
     cloud: Scene, s3: S3
 ) -> None:
     cloud.patience_seconds = 60
-    total = 0
-    for round_number in range(3):
-        sent = [line(f"a-{round_number}-{number}", number, size=20_000) for number in range(200)]
+    large = {"prompt": random.Random(1).randbytes(20_000).hex()}
+    total = interrupted = 0
+    for attempt in range(3):
+        sent = [line(f"a-{attempt}-{number}", number, request=large) for number in range(100)]
+        before = len(s3.objects())
+        s3.stop()
         cloud.daemon.send_one_way(b"".join(sent))
         total += len(sent)
-        stored = len(s3.objects())
-        until(lambda stored=stored: len(s3.objects()) > stored)  # in the middle of a segment's objects
-        if round_number == 1:
-            s3.stop()
+        until(lambda total=total: cloud.status()["received"] == total)  # type: ignore[misc]  # a lambda with a default
+        s3.cont()
+        until(lambda before=before: len(s3.objects()) > before)  # type: ignore[misc]  # likewise
         s3.kill()
+        interrupted += len(s3.objects()) < total
         cloud.daemon.kill()
         cloud.daemon.start()
         s3.start()
     cloud.settled(total)
+    assert interrupted
     each_is_there_once(cloud, s3, total)
