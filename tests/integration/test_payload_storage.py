@@ -18,7 +18,11 @@ from tests.helpers.object_storage import S3, Folder, ObjectStorage, running_s3
 from tests.helpers.scene import Scene, running_scene
 from tests.helpers.waiting import until
 
-SHORT: Mapping[str, object] = {"payloads": "offload", "payload_store_timeout_seconds": 1}
+SHORT: Mapping[str, object] = {
+    "payloads": "offload",
+    "payload_store_timeout_seconds": 1,
+    "drain_timeout_seconds": 1,
+}
 
 
 @pytest.fixture
@@ -139,6 +143,27 @@ def test_records_wait_for_object_storage_that_is_away(cloud: Scene, s3: S3) -> N
     s3.start()
     cloud.settled(20)
     each_is_there_once(cloud, s3, 20)
+
+
+async def test_reading_goes_on_while_object_storage_is_away(cloud: Scene, s3: S3) -> None:
+    cloud.daemon.send_one_way(line("a", 1, step_id="s") + line("b", 2, step_id="s"))
+    cloud.settled(2)
+    s3.kill()
+    async with reader(cloud) as opened:
+        calls = await opened.get_by_step_id("org-1", "s", payloads=True)
+    assert [call.id for call in calls] == ["a", "b"]
+    assert all(call.payloads_missing.startswith("object storage cannot be read: ") for call in calls)
+
+
+def test_a_daemon_that_is_told_to_stop_while_storage_hangs_stops(cloud: Scene, s3: S3) -> None:
+    s3.stop()
+    cloud.daemon.send_one_way(line("a", 1))
+    until(lambda: cloud.status()["inserts_in_flight"])
+    assert cloud.daemon.terminate() == 0
+    s3.cont()
+    cloud.daemon.start()
+    cloud.settled(1)
+    each_is_there_once(cloud, s3, 1)
 
 
 def test_uploads_that_were_cut_before_and_after_they_were_stored_are_not_repeated(

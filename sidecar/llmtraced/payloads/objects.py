@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tomllib
+import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -113,12 +114,22 @@ class Objects:
                 obstore.delete(self._store, list(found))
 
     def probe(self) -> None:
-        """Write, read and delete an object, to see that all three are allowed. Raises StoreBusy, ObjectGone."""
-        name = f"check/{os.getpid()}"
-        with _translated(name):
-            obstore.put(self._store, name, b"llmtraced check")
-        self.read(name)
-        self.delete([name])
+        """Create, read and delete an object, to see that all three are done.
+
+        Raises StoreBusy, and ConfigError where an object is written over that was to be created: two
+        calls with one id would share the later one's payloads.
+        """
+        name = f"check/{uuid.uuid4()}"
+        with _translated():
+            obstore.put(self._store, name, b"llmtraced check", mode="create")
+            obstore.get(self._store, name)
+            try:
+                obstore.put(self._store, name, b"again", mode="create")
+            except AlreadyExistsError:
+                return
+            finally:
+                obstore.delete(self._store, name)
+        raise ConfigError("payload_store: it does not honour conditional writes (If-None-Match)")
 
     async def settle(self, stored: Iterable[str]) -> None:
         """Make these objects outlive the power. The clouds have seen to it when they answer."""
