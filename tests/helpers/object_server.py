@@ -27,7 +27,7 @@ from xml.sax.saxutils import escape
 from aiohttp import web
 
 LIST = '<?xml version="1.0"?><ListBucketResult><IsTruncated>{more}</IsTruncated>{token}{items}</ListBucketResult>'
-FAULTS = {"status", "cut", "store_then_cut"}
+FAULTS = {"status", "cut", "store_then_cut", "overwrite"}
 
 
 class Server:
@@ -77,7 +77,7 @@ class Server:
         body = await request.read()
         if fault == "cut":
             return _cut(request)
-        if request.headers.get("If-None-Match") == "*" and path.exists():
+        if request.headers.get("If-None-Match") == "*" and path.exists() and fault != "overwrite":
             return _error(412, "PreconditionFailed")
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = self.data / f"{uuid.uuid4()}.staged"

@@ -86,7 +86,9 @@ class S3:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def fault(self, kind: str, times: int = 1) -> None:
-        """Let the next PUTs go wrong: ``status`` (503), ``cut`` (not stored), ``store_then_cut``."""
+        """Let the next PUTs go wrong: ``status`` (503), ``cut`` (not stored), ``store_then_cut``,
+        ``overwrite`` (whatever the request's conditions say).
+        """
         self._control("POST", {"kind": kind, "times": times})
 
     def release(self) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from llmtraced import cli
+from llmtraced.errors import ConfigError, StoreBusy
 from llmtraced.payloads import names
 from llmtraced.reader import LLMTraceReader
+from llmtraced.store import Store
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line, openai_chat
 from tests.helpers.object_storage import S3, Folder, ObjectStorage, running_s3
@@ -164,6 +167,23 @@ def test_a_daemon_that_is_told_to_stop_while_storage_hangs_stops(cloud: Scene, s
     cloud.daemon.start()
     cloud.settled(1)
     each_is_there_once(cloud, s3, 1)
+
+
+def test_check_says_whether_object_storage_does_what_is_needed(
+    s3: S3, server: Store, server_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["check", "--clickhouse-url", server_url]
+    for name, value in s3.settings().items():
+        command += ["--set", f"{name}={value}"]
+    cli.app(command, standalone_mode=False)
+    assert "payload store: takes, gives and deletes" in capsys.readouterr().out
+    assert s3.objects() == {}
+    s3.fault("overwrite", 2)
+    with pytest.raises(ConfigError, match="conditional writes"):
+        cli.app(command, standalone_mode=False)
+    s3.kill()
+    with pytest.raises(StoreBusy):
+        cli.app(command, standalone_mode=False)
 
 
 def test_uploads_that_were_cut_before_and_after_they_were_stored_are_not_repeated(

