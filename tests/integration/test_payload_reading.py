@@ -53,34 +53,32 @@ def scene(
         yield running
 
 
-@pytest.fixture(params=["store", "daemon"])
-def place(request: pytest.FixtureRequest, scene: Scene) -> str:
-    return scene.url if request.param == "store" else f"unix:{scene.daemon.folder / 'admin.sock'}"
+def daemon_address(scene: Scene) -> str:
+    return f"unix:{scene.daemon.folder / 'admin.sock'}"
 
 
 async def test_an_image_is_stored_once_and_put_back_where_it_is_asked_for(
-    scene: Scene, storage: Folder, place: str
+    scene: Scene, storage: Folder
 ) -> None:
     files = {name: content for name, content in storage.objects().items() if name.startswith("files/")}
     assert list(files.values()) == [IMAGE]
-    async with LLMTraceReader(place) as reader:
-        short = await reader.get_by_id("org-1", "a", payloads=True)
-        whole = await reader.get_by_id("org-1", "b", payloads=True, files=True)
-    assert short is not None
-    assert short.payloads is not None
-    assert whole is not None
-    assert whole.payloads is not None
-    assert len(short.payloads.request_json) < 600
-    assert json.loads(short.payloads.request_json)["messages"][0]["content"][0] == {
-        "type": "text", "text": "What is this?",
-    }  # fmt: skip
-    assert whole.payloads.request_json == json.dumps(REQUEST).encode()
-    assert whole.request_size_bytes == len(whole.payloads.request_json)
+    for address in (scene.url, daemon_address(scene)):
+        async with LLMTraceReader(address) as reader:
+            short = await reader.get_by_id("org-1", "a", payloads=True)
+            whole = await reader.get_by_id("org-1", "b", payloads=True, files=True)
+        assert short is not None
+        assert short.payloads is not None
+        assert whole is not None
+        assert whole.payloads is not None
+        assert len(short.payloads.request_json) < 600
+        assert json.loads(short.payloads.request_json)["messages"][0]["content"][0] == {
+            "type": "text", "text": "What is this?",
+        }  # fmt: skip
+        assert whole.payloads.request_json == json.dumps(REQUEST).encode()
+        assert whole.request_size_bytes == len(whole.payloads.request_json)
 
 
-async def test_a_forged_uri_brings_nothing_that_is_not_the_row_s_own(
-    scene: Scene, storage: Folder, place: str
-) -> None:
+async def test_a_forged_uri_brings_nothing_that_is_not_the_row_s_own(scene: Scene, storage: Folder) -> None:
     base = str(storage.settings()["payload_store"])
     own = f"{base}/{next(name for name in storage.objects() if name.endswith('/a.json.gz'))}"
     forged = {
@@ -97,23 +95,24 @@ async def test_a_forged_uri_brings_nothing_that_is_not_the_row_s_own(
             for call, (organization, uri) in forged.items()
         ],
     )  # fmt: skip
-    async with LLMTraceReader(place) as reader:
-        found = {
-            call.id: call
-            for organization in ("org-1", "thief")
-            for call in await reader.get_by_step_id(organization, "forged", payloads=True)
+    for address in (scene.url, daemon_address(scene)):
+        async with LLMTraceReader(address) as reader:
+            found = {
+                call.id: call
+                for organization in ("org-1", "thief")
+                for call in await reader.get_by_step_id(organization, "forged", payloads=True)
+            }
+        assert found.keys() == forged.keys()
+        for call in found.values():
+            assert call.payloads is not None
+            assert call.payloads.request_json == b""
+        assert {call.id: call.payloads_missing for call in found.values()} == {
+            "passwd": "in object storage that is not the one of payload_store",
+            "outside": "in object storage that is not the one of payload_store",
+            "a": "the object is not this call's",
+            "other-id": "the object is not this call's",
+            "nothing": "no longer in object storage",
         }
-    assert found.keys() == forged.keys()
-    for call in found.values():
-        assert call.payloads is not None
-        assert call.payloads.request_json == b""
-    assert {call.id: call.payloads_missing for call in found.values()} == {
-        "passwd": "in object storage that is not the one of payload_store",
-        "outside": "in object storage that is not the one of payload_store",
-        "a": "the object is not this call's",
-        "other-id": "the object is not this call's",
-        "nothing": "no longer in object storage",
-    }
 
 
 async def test_a_reader_without_the_setting_says_where_the_payloads_are(
@@ -128,18 +127,18 @@ async def test_a_reader_without_the_setting_says_where_the_payloads_are(
 
 
 def test_trace_shows_the_conversation_and_raw_the_very_bytes(
-    scene: Scene, place: str, capfdbinary: pytest.CaptureFixture[bytes]
+    scene: Scene, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    people.app(["trace", "a", "--url", place], standalone_mode=False)
+    people.app(["trace", "a", "--url", scene.url], standalone_mode=False)
     shown = capfdbinary.readouterr().out.decode()
     assert "What is this?" in shown
     assert "llmtrace-file:sha256:" in shown
-    people.app(["trace", "a", "--raw", "--url", place], standalone_mode=False)
+    people.app(["trace", "a", "--raw", "--url", daemon_address(scene)], standalone_mode=False)
     assert capfdbinary.readouterr().out.split(b"\n")[0] == json.dumps(REQUEST).encode()
 
 
 def test_cleaning_deletes_what_has_no_row_and_is_old(
-    scene: Scene, storage: Folder, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scene: Scene, storage: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene.daemon.send_one_way(
         line("old", 3, timestamp="2025-01-01T00:00:00Z") + line("kept", 4, timestamp="2025-01-01T00:00:00Z")
@@ -150,9 +149,9 @@ def test_cleaning_deletes_what_has_no_row_and_is_old(
     for path in (tmp_path / "objects").rglob("*.json.gz"):
         os.utime(path, (long_ago, long_ago))
     before = set(storage.objects())
-    people.app(["objects", "clean", "--url", place], standalone_mode=False)
+    people.app(["objects", "clean", "--url", scene.url], standalone_mode=False)
     assert set(storage.objects()) == before
-    people.app(["objects", "clean", "--yes", "--url", place], standalone_mode=False)
+    people.app(["objects", "clean", "--yes", "--url", daemon_address(scene)], standalone_mode=False)
     assert before - set(storage.objects()) == {"raw/date=2025-01-01/old.json.gz"}
     said = capsys.readouterr().out.splitlines()
     assert [text.partition(" objects")[0] for text in said] == [

@@ -19,7 +19,7 @@ _PAYLOADS: Final = tuple(_AT[column] for column in parcels.PAYLOADS.values())
 
 
 class Treatment:
-    """Treats rows as the settings say. For one thread at a time."""
+    """Treats rows as the settings say. Keeps nothing between rows, so that any thread may call it."""
 
     def __init__(self, policy: Policy, *, base: str = "", attachments_above_bytes: int = 0) -> None:
         """``base`` is the URL of object storage, empty where there is none."""
