@@ -100,6 +100,7 @@ def test_the_same_row_makes_the_same_object_however_it_was_compressed() -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"x", gzip.compress(b"x"), gzip.compress(b"[]"), parcels.pack(built(FULL))[:-20]],
+    ids=["empty", "no gzip", "no JSON", "no object", "torn"],
 )
 def test_an_object_that_is_no_record_is_said_to_be_none(content: bytes) -> None:
     with pytest.raises(parcels.NotOurs):
