@@ -21,7 +21,7 @@ from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
 from llmtraced.records import Dropped
-from llmtraced.rows import COLUMNS, RowBuilder
+from llmtraced.rows import COLUMNS, Row, RowBuilder
 from llmtraced.spool import BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
 
 LOSS_COLUMNS = (
@@ -147,9 +147,12 @@ class Preparer:
         encode: Encode,
         sessions: Callable[[], Mapping[bytes, SessionState]],
         host: str,
+        *,
+        finish: Callable[[Row], Row] | None = None,
         treatment: Treatment | None = None,
     ) -> None:
-        """``treatment`` is of the rows' payloads; without one they stay as they are."""
+        """``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay."""
+        self._finish = finish or (lambda row: row)
         self._builder = builder
         self._treatment = treatment or Treatment(Policy(Decision()))
         self._encode = encode
@@ -273,12 +276,14 @@ class Preparer:
             begin = records.parse(own.abandoned or b"")
             if not isinstance(begin, Begin):
                 raise Rejected(records.NOT_JSON, "not the begin line that it was")
-            return self._builder.abandoned(
-                begin,
-                service=own.service,
-                received_us=source.received_us,
-                batch_id=batch.segment.batch,
-                batch_row=source.row,
+            return self._finish(
+                self._builder.abandoned(
+                    begin,
+                    service=own.service,
+                    received_us=source.received_us,
+                    batch_id=batch.segment.batch,
+                    batch_row=source.row,
+                )
             )
         record = records.parse(line)
         if not isinstance(record, Record):
@@ -295,7 +300,7 @@ class Preparer:
             batch_id=batch.segment.batch,
             batch_row=source.row,
         )
-        return self._treatment.treat(row, batch.uploads)
+        return self._treatment.treat(self._finish(row), batch.uploads)
 
     def _refuse(self, batch: Batch, source: Source, line: bytes, refusal: Rejected) -> None:
         letter = DeadLetter(

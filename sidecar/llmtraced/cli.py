@@ -15,6 +15,7 @@ import typer
 from llmtraced import __version__, config, credentials, log, migrations, peercred, rollup, tokens
 from llmtraced.errors import ConfigError, LlmtracedError
 from llmtraced.payloads import wiring
+from llmtraced.redaction import Redactor
 from llmtraced.store import Store
 from llmtraced.store_url import each_address, targets
 
@@ -110,6 +111,7 @@ def check(
     _print(chosen)
     peercred.allowed(chosen.allowed_uids, chosen.allowed_gids)
     targets(chosen.clickhouse_url, {})
+    Redactor.of(chosen)  # its rules are compiled, or refused by name
     wiring.treatment(chosen)
     objects = wiring.objects(chosen)
     if without_store:

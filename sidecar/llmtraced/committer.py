@@ -52,8 +52,12 @@ class Committer:
         on_durable: Callable[[list[Entry]], None],
         on_sealed: Callable[[], None],
         on_committed: Callable[[float, int], None] = lambda seconds, size: None,
+        before_spool: Callable[[Run], None] | None = None,
     ) -> None:
-        """``on_committed`` hears how long a group took and how many bytes of lines it had."""
+        """``on_committed`` hears how long a group took and how many bytes of lines it had.
+
+        ``before_spool`` may change a run's bytes, not their number; the writer's thread calls it.
+        """
         self._spool = spool
         self._config = config
         self._admission = admission
@@ -61,6 +65,7 @@ class Committer:
         self._on_durable = on_durable
         self._on_sealed = on_sealed
         self._on_committed = on_committed
+        self._before_spool = before_spool
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._runs: deque[Run] = deque()
         self._hellos: dict[bytes, SessionState] = {}
@@ -147,6 +152,8 @@ class Committer:
         if self._runs and self._runs[0].entry.lines > self._room():
             await self.seal_if_due(now=True)
         runs = self._next_runs()
+        if self._before_spool is not None:
+            await self.on_writer(_each, self._before_spool, runs)
         group = Group(
             received_us=self._clock.now_us(),
             first_row=0,
@@ -210,6 +217,11 @@ class Committer:
             self.recurring.info("the spool can be written to again")
         self.broken = ""
         self._backoff.succeeded()
+
+
+def _each(action: Callable[[Run], None], runs: list[Run]) -> None:
+    for run in runs:
+        action(run)
 
 
 def seal_in(segment: Segment, config: Config, now_us: int) -> float:

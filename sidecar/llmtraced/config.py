@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
@@ -36,6 +36,13 @@ CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "ADMIN_TO
 def _is(description: str, reload: str = "", **bounds: Any) -> Meta:
     """``reload`` says what of a setting SIGHUP changes; empty where that takes a restart."""
     return Meta(description=description, extra={"reload": reload}, **bounds)
+
+
+class OwnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pattern that an operator wrote; its name is what masks and counters carry."""
+
+    name: str
+    pattern: str
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,6 +203,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _is("Images and files inside payloads (base64): `keep` them, `store` them once by hash, or `drop`."),
     ] = "keep"
     attachments_above_bytes: Annotated[int, _is("Smaller ones stay where they are.", ge=0)] = 8192
+    redact: Annotated[
+        tuple[str, ...],
+        _is(
+            "Sets of patterns that are hidden: `api_keys`, `bearer_tokens`, `private_keys`, `emails`, `phones`,"
+            " `cards`; see docs/redaction.md."
+        ),
+    ] = ()
+    redaction_patterns: Annotated[
+        tuple[OwnPattern, ...], _is("Patterns of your own: tables with `name` and `pattern`, by RE2.")
+    ] = ()
+    redact_keys: Annotated[
+        tuple[str, ...], _is("Members whose values are hidden, at any depth, in whatever case.")
+    ] = ()
+    redact_paths: Annotated[
+        tuple[str, ...], _is("Places whose values are hidden, such as `request.messages[*].content`.")
+    ] = ()
+    truncate_payload_bytes: Annotated[
+        dict[str, Annotated[int, Meta(ge=1)]],
+        _is('Places whose strings are cut, and at how many bytes: `{"response": 100000}`.'),
+    ] = msgspec.field(default_factory=dict)
 
     log_format: Annotated[Literal["json", "console"], _is("One JSON object a line, or for people.", YES)] = (
         "json"
@@ -271,7 +298,8 @@ def reference() -> str:
     lines = ["| setting | default | environment | reload | meaning |", "|---|---|---|---|---|"]
     for field in msgspec.structs.fields(Config):
         meaning = get_args(field.type)[1].description
-        default = json.dumps(field.default) if field.default is not None else "unset"
+        value = {} if field.default is msgspec.NODEFAULT else field.default
+        default = json.dumps(value) if value is not None else "unset"
         variable = PREFIX + short.get(field.name, field.name.upper())
         reload = RELOAD[field.name]
         lines.append(f"| `{field.name}` | `{default}` | `{variable}` | {reload} | {meaning} |")
@@ -297,7 +325,7 @@ def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
     for name, value in values.items():
         try:
             # Lax, since flags and the environment are text; TOML's own types pass unchanged.
-            converted[name] = msgspec.convert(value, types[name], strict=False)
+            converted[name] = msgspec.convert(_listed(value, types[name]), types[name], strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"{sources[name]}: `{name}`: {error}") from None
     return Config(**converted)
@@ -309,6 +337,19 @@ def _with_password(config: Config, environment: Mapping[str, str]) -> Config:
         return config
     url = credentials.with_password(config.clickhouse_url, password)
     return msgspec.structs.replace(config, clickhouse_url=url)
+
+
+def _listed(value: Any, kind: Any) -> Any:
+    """Return a list or a table that came as text: JSON, or words with commas between them."""
+    container = get_origin(get_args(kind)[0])
+    if not isinstance(value, str) or container not in (tuple, dict):
+        return value
+    if value.lstrip().startswith(("[", "{")):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError as error:
+            raise msgspec.ValidationError(f"no JSON: {error}") from None
+    return [word.strip() for word in value.split(",") if word.strip()] if container is tuple else value
 
 
 def _deployed_clickhouse(environment: Mapping[str, str]) -> str:

@@ -40,6 +40,7 @@ from llmtraced.orphans import Orphan, orphans
 from llmtraced.payloads import wiring
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.payloads.uploading import Uploader
+from llmtraced.redaction import Redactor
 from llmtraced.reporting import FULL, Report
 from llmtraced.retry import Backoff
 from llmtraced.rollup import NEEDED as ROLLUP_NEEDS
@@ -85,6 +86,7 @@ class Daemon:
         self.rollup = Rollup(self.store)
         self.builder = RowBuilder(Pricer())
         self.metrics = Metrics(self.builder.counts)
+        self.redactor = Redactor.of(config)
         self.admission = Admission(config.max_inflight_bytes)
         self.committer = Committer(
             self.spool,
@@ -94,6 +96,7 @@ class Daemon:
             on_durable=self._durable,
             on_sealed=lambda: self.shipper.wake(),
             on_committed=self.metrics.committed,
+            before_spool=self._redact if self.redactor.has_patterns else None,
         )
         self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
         host = socket.gethostname()
@@ -108,7 +111,8 @@ class Daemon:
                 partial(self.store.encode, TRACES, COLUMNS),
                 lambda: self.spool.state.snapshot.sessions,
                 host,
-                wiring.treatment(config),
+                finish=self.redactor.row if self.redactor.is_on else None,
+                treatment=wiring.treatment(config),
             ),
             config,
             self.admission,
@@ -171,8 +175,17 @@ class Daemon:
     async def status(self) -> Status:
         """Return how the daemon is doing."""
         return await self.report.status(
-            stopping=self.stopping.is_set(), queries=self.api.in_flight, doubted_hours=self._doubted_hours
+            stopping=self.stopping.is_set(),
+            queries=self.api.in_flight,
+            doubted_hours=self._doubted_hours,
+            redacted=dict(self.redactor.counts),
         )
+
+    def _redact(self, run: Run) -> None:
+        if run.entry.kind == EntryKind.LINES:
+            run.pieces = self.redactor.lines(run.pieces)
+        elif run.entry.kind == EntryKind.OVERSIZE:
+            run.pieces = self.redactor.head(run.pieces)
 
     def _recover(self) -> None:
         damage = self.spool.recover()

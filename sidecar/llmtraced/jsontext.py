@@ -22,11 +22,11 @@ _FOLD_DEPTH = 400
 """How deep a piece given to msgspec may nest: well within the interpreter's usual limit of 1,000."""
 
 # Possessive, and content with the text's end in place of a closing quote: never tried twice.
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
-_MARK = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
+_MARK = re.compile(STRING + rb"|[\[\]{}]", re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _BETWEEN = re.compile(rb"[ \t\r\n,:]*")
-_SCALAR = re.compile(_STRING + rb"|[^\[\]{}\",: \t\r\n]+", re.DOTALL)
+_SCALAR = re.compile(STRING + rb"|[^\[\]{}\",: \t\r\n]+", re.DOTALL)
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(
@@ -115,11 +115,20 @@ def members(text: bytes) -> Iterator[tuple[str, int, int]]:
     """Yield name, start and end of each member's value; the text is a whole, mended object."""
     position = _between_end(text, _space_end(text, 0) + 1)
     while text[position] != ord("}"):
-        end = _value_end(text, position)
+        end = value_end(text, position)
         name = _decode_string(text[position:end])
         start = _between_end(text, end)
-        end = _value_end(text, start)
+        end = value_end(text, start)
         yield name, start, end
+        position = _between_end(text, end)
+
+
+def elements(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each value of an array; the text is a whole, mended one."""
+    position = _between_end(text, _space_end(text, 0) + 1)
+    while text[position] != ord("]"):
+        end = value_end(text, position)
+        yield position, end
         position = _between_end(text, end)
 
 
@@ -133,7 +142,8 @@ def _between_end(text: bytes, position: int) -> int:
     return found.end() if found else position
 
 
-def _value_end(text: bytes, start: int) -> int:
+def value_end(text: bytes, start: int) -> int:
+    """Return where the value ends that starts here. Raises NotJson."""
     scalar = _SCALAR.match(text, start)
     if scalar is not None:
         return scalar.end()

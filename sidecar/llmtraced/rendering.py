@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -147,8 +147,13 @@ def status_lines(status: Status) -> list[str]:
         f"senders   {status.connections:,} connections, {status.sessions:,} sessions,"
         f" {status.begun_calls:,} calls under way",
         f"store     {_clean(status.store) or 'takes records'}; {status.inserts_in_flight:,} inserts under way",
+        *([f"redacted  {_counts(status.redacted)}"] if status.redacted else []),
         *([f"trouble   {_clean(status.spool)}"] if status.spool else []),
     ]
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{_clean(name)} {count:,}" for name, count in sorted(counts.items()))
 
 
 def usage_table(usages: Sequence[Usage], group_by: Sequence[str]) -> Table:

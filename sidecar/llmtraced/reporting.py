@@ -63,7 +63,9 @@ class Report:
         """Remember what lies beside the segments."""
         self._letters, self._quarantined = letters, quarantined
 
-    async def status(self, *, stopping: bool, queries: int, doubted_hours: int | None) -> Status:
+    async def status(
+        self, *, stopping: bool, queries: int, doubted_hours: int | None, redacted: dict[str, int]
+    ) -> Status:
         """Return the status; of a disk that hangs, with the counters that were noted last."""
         trouble = self._why_not_ready(stopping)
         try:
@@ -89,6 +91,7 @@ class Report:
             retries=dict(self._shipper.retries),
             queries_in_flight=queries,
             doubted_hours=doubted_hours,
+            redacted=redacted,
             inflight_bytes=self._admission.total,
             inflight_max_bytes=self._config.max_inflight_bytes,
             spool_max_bytes=self._config.spool_max_bytes,

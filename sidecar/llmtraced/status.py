@@ -47,6 +47,8 @@ class Status(msgspec.Struct, kw_only=True):
     queries_in_flight: int = 0
     """Of readers, under ``/v1``."""
     retries: dict[str, int]
+    redacted: dict[str, int] = {}
+    """How often each rule has hidden or cut something since the start."""
     store: str
     """Empty while the store takes batches; else what is wrong."""
     spool: str

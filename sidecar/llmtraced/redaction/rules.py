@@ -1,0 +1,124 @@
+"""The settings, made into rules. Everything that can be wrong with them is found here.
+
+Invariant: a rule that exists can be applied to any bytes in linear time and fails on none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from llmtraced.config import Config, OwnPattern
+from llmtraced.errors import ConfigError
+from llmtraced.redaction.paths import Path, parse_path
+from llmtraced.redaction.patterns import SETS, SETTINGS, Check, Pattern
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One alternative of the combined expression."""
+
+    name: str
+    group: int
+    """Of the whole match."""
+    inner: int
+    """Of what is hidden."""
+    check: Check | None
+    own: bool
+    """Whether an operator wrote it: nobody knows then what it may match."""
+    label: bytes
+
+
+class Patterns(msgspec.Struct, frozen=True):
+    """All patterns as one expression, which costs one pass however many they are."""
+
+    expression: Any
+    """RE2's, which has no types."""
+    rules: tuple[Rule, ...]
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """All that is to be hidden or cut."""
+
+    patterns: Patterns | None = None
+    keys: frozenset[str] = frozenset()
+    paths: tuple[Path, ...] = ()
+    limits: tuple[tuple[Path, int], ...] = ()
+    """Where strings are cut, and at how many bytes."""
+
+
+def compiled(config: Config) -> Rules:
+    """Return the rules that the settings name. Raises ConfigError, which names the one at fault."""
+    return Rules(
+        _patterns(config),
+        frozenset(key.lower() for key in config.redact_keys),
+        tuple(parse_path("redact_paths", path) for path in config.redact_paths),
+        tuple(
+            (parse_path("truncate_payload_bytes", path), limit)
+            for path, limit in config.truncate_payload_bytes.items()
+        ),
+    )
+
+
+def _patterns(config: Config) -> Patterns | None:
+    wanted = [(name, pattern, False) for name in _sets(config) for pattern in SETS[name]]
+    wanted += [(own.name, Pattern(own.pattern), True) for own in config.redaction_patterns]
+    if not wanted:
+        return None
+    re2 = _engine()
+    options = re2.Options()
+    options.never_nl = True
+    options.log_errors = False
+    rules: list[Rule] = []
+    group = 1
+    for name, pattern, own in wanted:
+        groups = _groups(re2, options, name, pattern.expression)
+        inner = group + 1 if groups else group
+        rules.append(Rule(name, group, inner, pattern.check, own, b"[redacted:%s]" % name.encode()))
+        group += 1 + groups
+    combined = "|".join(f"({pattern.expression})" for _, pattern, _ in wanted)
+    return Patterns(_compile(re2, combined, options, "redaction_patterns, together"), tuple(rules))
+
+
+def _sets(config: Config) -> list[str]:
+    unknown = [name for name in config.redact if name not in SETTINGS]
+    if unknown:
+        raise ConfigError(f"redact: there is no set `{unknown[0]}`; choose from {', '.join(SETTINGS)}")
+    for own in config.redaction_patterns:
+        _check_name(own)
+    return [SETTINGS[name] for name in dict.fromkeys(config.redact)]
+
+
+def _check_name(own: OwnPattern) -> None:
+    if not _NAME.fullmatch(own.name):
+        raise ConfigError(f"redaction_patterns: `{own.name}` is no name: small letters, digits and _ are")
+
+
+def _engine() -> Any:
+    try:
+        import re2  # type: ignore[import-untyped]  # ships no types
+    except ImportError as error:
+        raise ConfigError(
+            f"redaction needs google-re2: pip install 'llmtraced[redaction]' ({error})"
+        ) from None
+    return re2
+
+
+def _groups(re2: Any, options: Any, name: str, expression: str) -> int:
+    """Return how many groups an expression has, having checked it alone, so that the culprit is named."""
+    alone = _compile(re2, expression, options, f"redaction_patterns: `{name}`")
+    if alone.search(b"") is not None:
+        raise ConfigError(f"redaction_patterns: `{name}` matches where there is nothing")
+    return int(alone.groups)
+
+
+def _compile(re2: Any, expression: str, options: Any, where: str) -> Any:
+    try:
+        return re2.compile(expression, options)
+    except re2.error as error:
+        said = error.args[0] if error.args else b""
+        reason = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        raise ConfigError(f"{where}: RE2 does not take it: {reason}") from None

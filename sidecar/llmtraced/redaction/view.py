@@ -1,0 +1,74 @@
+"""JSON's bytes as a pattern sees them: the text that somebody wrote, and not its escapes.
+
+Invariant: a match in a view is a stretch of the bytes that holds no quotation mark and no newline,
+so that it lies within one string, at whatever level JSON is nested in JSON, and within one line.
+
+Quotation marks become newlines, which no pattern matches (RE2's ``never_nl``). Escaped white space
+becomes white space of the same length, or ``\\nsk-…`` would begin with a letter; so does an escaped
+letter of another alphabet. What is left are ``\\/`` and ``\\u00XX``, which some encoders write where
+others do not: a view with those has another length than its bytes, and remembers where.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import Final
+
+import msgspec
+
+_RARE: Final = re.compile(rb"\\[tr/u]")
+"""Looked for together, at the cost of one ``replace``: text has newlines, and seldom more."""
+_WIDE: Final = re.compile(rb"\\u(?!00)[0-9a-fA-F]{4}(?=[0-9A-Za-z+(])")
+_ESCAPES: Final = re.compile(rb"\\+(?:u00([0-9a-fA-F]{2})|/)")
+_CUTS: Final = frozenset(b'"\n')
+
+
+class View(msgspec.Struct, frozen=True):
+    """What patterns are run over."""
+
+    text: bytes
+    starts: list[int] = []
+    """Where the distance between a place in the text and its place in the bytes changes,"""
+    distances: list[int] = []
+    """and what it is from there on."""
+
+    def place(self, position: int) -> int:
+        """Return where in the bytes a position in the text lies."""
+        found = bisect_right(self.starts, position)
+        return position + self.distances[found - 1] if found else position
+
+
+def view(raw: bytes) -> View:
+    """Return what patterns see of the bytes."""
+    text = raw.replace(b'"', b"\n").replace(rb"\n", b"  ")
+    if _RARE.search(text) is None:
+        return View(text)
+    return _unescaped(_WIDE.sub(b" " * 6, text.replace(rb"\t", b"  ").replace(rb"\r", b"  ")))
+
+
+def _unescaped(text: bytes) -> View:
+    pieces: list[bytes] = []
+    starts: list[int] = []
+    distances: list[int] = []
+    copied = length = 0
+    for escape in _ESCAPES.finditer(text):
+        piece = text[copied : escape.start()] + _character(escape[1])
+        pieces.append(piece)
+        length += len(piece)
+        copied = escape.end()
+        starts.append(length)
+        distances.append(copied - length)
+    if not pieces:
+        return View(text)
+    pieces.append(text[copied:])
+    return View(b"".join(pieces), starts, distances)
+
+
+def _character(code: bytes | None) -> bytes:
+    if code is None:
+        return b"/"
+    value = int(code, 16)
+    if value in _CUTS:
+        return b"\n" if value == ord('"') else b" "
+    return chr(value).encode() if value >= ord(" ") else b" "
