@@ -88,7 +88,7 @@ def test_a_path_finds_what_lies_there_and_nothing_else(path: str, found: list[An
     "path", ["", "usage", "request.", "request..a", "request[", "request[-1]", "url.host", "request a"]
 )
 def test_a_path_that_is_none_is_refused_by_name(path: str) -> None:
-    with pytest.raises(ConfigError, match="^redact_paths: "):
+    with pytest.raises(ConfigError, match=r"^redact_paths: "):
         parse_path("redact_paths", path)
 
 

@@ -162,5 +162,5 @@ def test_lists_and_tables_come_from_the_environment_as_words_or_as_json() -> Non
     assert config.redaction_patterns == (OwnPattern("case", "C-[0-9]+"),)
     assert config.truncate_payload_bytes == {"request": 1000}
     for text in ("[1", "{}", "[1]"):
-        with pytest.raises(ConfigError, match="^LLMTRACE_REDACT: `redact`: "):
+        with pytest.raises(ConfigError, match=r"^LLMTRACE_REDACT: `redact`: "):
             load(environment={"LLMTRACE_REDACT": text})
