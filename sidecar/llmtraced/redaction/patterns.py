@@ -60,19 +60,19 @@ _EMAIL: Final = (
     rf"[{_LETTER}][{_LETTER}.!#$%&'*+/=?^_{{|}}~-]*@[{_LETTER}](?:[{_LETTER}-]*\.)+[{_LETTER}]{{2,24}}"
 )
 
-_TOKEN: Final = r"[.~]{0,2}[A-Za-z0-9_+/=-][A-Za-z0-9._~+/=-]*"
+_REST: Final = r"[.~]{0,2}[A-Za-z0-9_+/=-][A-Za-z0-9._~+/=-]*"
 """The rest of a secret of which a stream's chunk held enough to be hidden before the spool."""
 _KEY_END: Final = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 
 SETS: Final[Mapping[str, tuple[Pattern, ...]]] = {
     "api_key": (
         *map(Pattern, _API_KEYS),
-        Pattern(rf"\[redacted:api_key\]\**({_TOKEN})"),
+        Pattern(rf"\[redacted:api_key\]\**({_REST})"),
     ),
     "bearer_token": (
         Pattern(r"(?i:\bbearer)[ \t]{1,4}([A-Za-z0-9._~+/=-]{8,})", is_token),
         Pattern(r"(?i:\bauthorization)[ \t]{0,2}:[ \t]{0,4}(?i:basic)[ \t]{1,4}([A-Za-z0-9+/=]{8,})"),
-        Pattern(rf"(?:\[redacted:bearer_token\]|(?i:\bbearer)[ \t]{{1,4}}\*)\**({_TOKEN})"),
+        Pattern(rf"(?:\[redacted:bearer_token\]|(?i:\bbearer)[ \t]{{1,4}}\*)\**({_REST})"),
         Pattern(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),  # a JWT, wherever it stands
     ),
     # To its end, or to where it was cut. No body holds "--", so that the search ends at the next key.
