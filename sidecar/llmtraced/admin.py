@@ -1,6 +1,6 @@
 """The admin address: is it alive, can it take records, its metrics, and the addresses of ``/v1``.
 
-Invariant: what tells how the daemon is doing waits for no store, and nothing here changes anything.
+Invariant: what tells how the daemon is doing waits for no store, and changes nothing.
 """
 
 from __future__ import annotations

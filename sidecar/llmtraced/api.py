@@ -3,6 +3,7 @@
 Invariants:
 - A query never touches the record path: it runs in a thread of its own, on a connection of its
   own, and what is more than QUERIES at a time waits, or is turned away.
+- Nothing is changed but by ``/v1/erase``, which is for operators.
 - On a Unix socket, whoever may open it is an operator; on TCP nobody is anybody without a token.
 - What goes wrong is a problem object (RFC 9457), and says nothing of the store's address.
 """
@@ -24,7 +25,8 @@ import msgspec
 from aiohttp import web
 
 from llmtraced.answering import StoreAnswers
-from llmtraced.endpoints import ENDPOINTS, Endpoint, Problem
+from llmtraced.endpoints import ENDPOINTS, ERASE, Endpoint, Problem
+from llmtraced.erasure import Eraser, Erasure
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.metrics import OTHER, Metrics
@@ -47,6 +49,8 @@ EACH: Final = (QUERIES + WAITING) // 4
 
 SQL_BYTES: Final = 1 << 18
 BODY_SECONDS: Final = 30.0
+CHANGE_SECONDS: Final = 3600.0
+"""How long the store may take to rewrite what is erased."""
 LIMITS: Final = {"max_execution_time": 60, "max_threads": 2}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -75,6 +79,7 @@ class Api:
         self._mark = f"llmtraced-{uuid.uuid4()}"
         self._store = Store(url, settings={**LIMITS, "log_comment": self._mark})
         self._answers = StoreAnswers(self._store, fetcher)
+        self._changes = Store(url, timeout_seconds=CHANGE_SECONDS)
         self._sql = ReadOnlySql(url, self._mark)
         self._status = status
         self._tokens = tokens
@@ -92,6 +97,7 @@ class Api:
         for endpoint in ENDPOINTS:
             app.router.add_get(endpoint.path, partial(self._answer, endpoint))
         app.router.add_post("/v1/sql", self._run_sql)
+        app.router.add_post(ERASE, self._erase)
         app.router.add_get("/v1/status", self._show_status)
         app.router.add_get("/v1/openapi.json", self._describe)
 
@@ -114,6 +120,7 @@ class Api:
                     "KILL QUERY WHERE Settings['log_comment'] = {mark:String}", {"mark": self._mark}
                 )
         self._store.close()
+        self._changes.close()
         self._sql.close()
 
     async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.Response:
@@ -139,6 +146,16 @@ class Api:
         except TimeoutError:
             raise ValueError(f"the statement did not come within {BODY_SECONDS:.0f} seconds") from None
         return _json(await self._in_thread(access, lambda: _encoded(self._sql.run(text.decode()))))
+
+    async def _erase(self, request: web.Request) -> web.Response:
+        """Erase, or count what would be: for operators, and for an embedded store, which nobody else can open."""
+        self._operator(request)
+        wanted = msgspec.json.decode(await request.read(), type=Erasure)
+        eraser = Eraser(self._changes)
+        do = eraser.extent if _parameters(request).get("only_count") == "true" else eraser.erase
+        found = await self._in_thread(lambda: _encoded(do(wanted)))
+        log.info("erasure", of=wanted.organization_id, rows=wanted.rows, counted=found.decode())
+        return _json(found)
 
     async def _show_status(self, request: web.Request) -> web.Response:
         self._operator(request)

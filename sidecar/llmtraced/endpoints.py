@@ -12,6 +12,9 @@ import msgspec
 from llmtraced.answers import Call, LargeCall, Loss, Page, Usage
 from llmtraced.questions import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
 
+ERASE: Final = "/v1/erase"
+"""Answered to POST: the one address that changes anything."""
+
 
 class Endpoint(msgspec.Struct, frozen=True):
     """One address, answered to GET."""

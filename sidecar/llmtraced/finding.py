@@ -49,6 +49,11 @@ async def daemon_status(url: str | None) -> Status:
         await daemon.close()
 
 
+def daemon_at(address: str, timeout_seconds: float) -> DaemonAnswers:
+    """Return a daemon that is asked with the token of the environment."""
+    return DaemonAnswers(address, _token(address), timeout_seconds)
+
+
 async def _answers(address: str) -> bool:
     if not address:
         return False

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from llmtraced import __version__
-from llmtraced.endpoints import ENDPOINTS, Endpoint, Problem
+from llmtraced.endpoints import ENDPOINTS, ERASE, Endpoint, Problem
+from llmtraced.erasure import Erasure, Extent
 from llmtraced.questions import Question
 from llmtraced.readonly_sql import Table
 from llmtraced.status import Status
@@ -43,7 +44,7 @@ def description() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
     questions = [endpoint.question for endpoint in ENDPOINTS]
     answers = [endpoint.answer for endpoint in ENDPOINTS]
-    types = [*questions, *answers, Problem, Status, Table]
+    types = [*questions, *answers, Problem, Status, Table, Erasure, Extent]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_endpoint = dict(zip(ENDPOINTS, schemas[len(questions) :], strict=False))
     asked = {kind: components.pop(kind.__name__)["properties"] for kind in dict.fromkeys(questions)}
@@ -106,7 +107,24 @@ def _others() -> dict[str, Any]:
         "summary": "The daemon's counters. For operators.",
         "responses": _responses({"$ref": REF.format(name="Status")}),
     }
-    return {"/v1/sql": {"post": sql}, "/v1/status": {"get": status}}
+    erase = {
+        "operationId": "Erase",
+        "summary": "Erase payloads or rows for ever, or count them. For operators.",
+        "parameters": [
+            {
+                "name": "only_count",
+                "in": "query",
+                "description": "Erase nothing.",
+                "schema": {"type": "boolean", "default": False},
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": REF.format(name="Erasure")}}},
+        },
+        "responses": _responses({"$ref": REF.format(name="Extent")}),
+    }
+    return {"/v1/sql": {"post": sql}, "/v1/status": {"get": status}, ERASE: {"post": erase}}
 
 
 def _responses(schema: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from llmtraced import (
     credentials,
     dead_letter_commands,
     demo,
+    erase_command,
     migrations,
     object_commands,
     rendering,
@@ -53,6 +54,7 @@ app.add_typer(dead_letter_commands.app, name="dead-letters")
 app.add_typer(object_commands.app, name="objects")
 app.command()(changing.reprice)
 app.command("ui")(ui_command.show_page)
+app.command()(erase_command.erase)
 
 
 def _option(text: str, *names: str, **more: Any) -> Any:

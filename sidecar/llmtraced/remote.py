@@ -12,7 +12,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from llmtraced.endpoints import OF, Problem
+from llmtraced.endpoints import ERASE, OF, Problem
+from llmtraced.erasure import Erasure, Extent
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.questions import Question, to_text
 from llmtraced.readonly_sql import Table
@@ -58,6 +59,13 @@ class DaemonAnswers:
         """Return what one SELECT finds. Raises as above."""
         status, body = await self.request("POST", "/v1/sql", {}, text.encode())
         found: Table = self._read(status, body, Table)
+        return found
+
+    async def erase(self, erasure: Erasure, *, only_count: bool) -> Extent:
+        """Return what was erased, or what there is to erase. Raises as above."""
+        asked = {"only_count": "true" if only_count else "false"}
+        status, body = await self.request("POST", ERASE, asked, msgspec.json.encode(erasure))
+        found: Extent = self._read(status, body, Extent)
         return found
 
     async def get(self, path: str, kind: Any) -> Any:

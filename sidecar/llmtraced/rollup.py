@@ -132,6 +132,20 @@ class Rollup:
         """Return how many hours readers do without the rollup for."""
         return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
 
+    def forget_expired_usage(self, organization_id: str, before_us: int | None = None) -> None:
+        """Delete what is summed of an organisation's rows that have expired; the rest follows its rows."""
+        days = migrations.ttl_days(self._store)
+        if not days:
+            return
+        condition = f"organization_id = {{org:String}} AND {_expired(days)}"
+        values: dict[str, Any] = {"org": organization_id}
+        if before_us is not None:
+            condition += " AND hour < toStartOfHour(fromUnixTimestamp64Micro({before:Int64}))"
+            values["before"] = before_us
+        for at in self._store.apart("llm_usage_hourly"):
+            place = self._store.placement("llm_usage_hourly", at=at)
+            self._store.run(f"ALTER TABLE {place.changed} DELETE WHERE {condition}", values, {"mutations_sync": 2}, at=at)
+
 
 class _Round:
     """One round of mending, all of it at one address: what agrees there need not agree elsewhere."""
@@ -164,7 +178,7 @@ class _Round:
     def _forget_expired(self) -> None:
         days = migrations.ttl_days(self._store)
         if days:
-            closed = f"hour < now('UTC') - toIntervalDay({days}) + toIntervalDay({EXPIRY_MARGIN_DAYS})"
+            closed = _expired(days)
             if self._query(f"SELECT 1 FROM llm_usage_doubts WHERE {closed} LIMIT 1"):  # noqa: S608 - numbers of our own
                 self._run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
 
@@ -249,6 +263,11 @@ class _Round:
         deleting = f"DELETE FROM {place.changed} WHERE hour IN {{hours:Array(UInt32)}}"  # noqa: S608 - the table's own name, values are bound
         self._run(deleting, {"hours": hours}, settings)
         self._run(f"INSERT INTO llm_usage_hourly {self._of_rows()}", _bounds(hours), REBUILD_SETTINGS)
+
+
+def _expired(days: int) -> str:
+    """Return the hours of which rows may be gone."""
+    return f"hour < now('UTC') - toIntervalDay({days}) + toIntervalDay({EXPIRY_MARGIN_DAYS})"
 
 
 def _bounds(hours: list[Hour]) -> dict[str, Any]:

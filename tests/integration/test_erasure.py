@@ -1,0 +1,190 @@
+"""What is erased is gone from rows, usage, objects and dead letters, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtraced import dead_letters
+from llmtraced.dead_letters import DeadLetter, with_line
+from llmtraced.erasure import PAYLOADS, Eraser, Erasure, Extent, concerns
+from llmtraced.errors import LlmtracedError
+from llmtraced.store import Store
+from tests.helpers import admin
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.exchanges import line
+from tests.helpers.rollups import differences, doubted, mend
+from tests.helpers.store_rows import add_traces
+from tests.helpers.waiting import until
+
+DAY_US = 86_400_000_000
+NOON_US = (time.time_ns() // 1000 // DAY_US - 2) * DAY_US + DAY_US // 2
+
+
+def call(name: str, organization: str = "acme", **fields: object) -> dict[str, object]:
+    return {
+        "id": name,
+        "organization_id": organization,
+        "created_at": NOON_US,
+        "prompt_tokens": 8,
+        "request_json": b'{"secret":1}',
+        "response_json": b"{}",
+        "usage_json": b'{"prompt_tokens":8}',
+        **fields,
+    }
+
+
+CALLS = [
+    call("plain"),
+    call("billed", billing_customer_id="c-1"),
+    call("used", user_id="u-1", error_message="no such secret"),
+    call("later", created_at=NOON_US + DAY_US),
+    call("theirs", "other"),
+    call("nobody's", ""),
+]
+
+
+def ids(store: Store, condition: str = "1") -> set[str]:
+    return {row["id"] for row in store.query(f"SELECT id FROM llm_traces WHERE {condition}")}
+
+
+def parts_with(store: Store, text: str) -> int:
+    """Return how many rows hold a text, among those that a lightweight deletion would only mask too."""
+    said = "OR ".join(f"position({name}, '{text}') > 0 " for name in PAYLOADS)
+    rows = store.query(f"SELECT count() AS n FROM llm_traces WHERE {said} SETTINGS apply_deleted_mask = 0")
+    return int(rows[0]["n"])
+
+
+def test_payloads_go_and_numbers_stay(store: Store) -> None:
+    add_traces(store, CALLS)
+    mend(store)
+    erasure = Erasure(organization_id="acme")
+    assert Eraser(store).erase(erasure) == Extent(calls=4, hours=2)
+    assert ids(store, "request_json = '' AND response_json = ''") == {"plain", "billed", "used", "later"}
+    assert ids(store, "prompt_tokens = 8 AND notEmpty(usage_json)") == {str(made["id"]) for made in CALLS}
+    assert parts_with(store, "secret") == 2  # the other organisations'
+    assert not doubted(store)
+    assert not differences(store)
+    assert Eraser(store).erase(erasure) == Extent()
+
+
+@pytest.mark.parametrize(
+    ("erasure", "gone"),
+    [
+        (Erasure(organization_id="acme", rows=True), {"plain", "billed", "used", "later"}),
+        (Erasure(organization_id="acme", customer_id="c-1", rows=True), {"billed"}),
+        (Erasure(organization_id="acme", user_id="u-1", rows=True), {"used"}),
+        (Erasure(organization_id="acme", customer_id="c-1", user_id="u-1", rows=True), set()),
+        (Erasure(organization_id="acme", before_us=NOON_US + 1, rows=True), {"plain", "billed", "used"}),
+        (Erasure(organization_id="", rows=True), {"nobody's"}),
+    ],
+)
+def test_rows_go_with_their_usage_and_no_others(server: Store, erasure: Erasure, gone: set[str]) -> None:
+    add_traces(server, CALLS)
+    mend(server)
+    assert Eraser(server).erase(erasure).calls == len(gone)
+    assert ids(server) == {str(made["id"]) for made in CALLS} - gone
+    assert bool(doubted(server)) == bool(gone)
+    mend(server)
+    assert not differences(server)
+    assert Eraser(server).erase(erasure) == Extent()
+
+
+def test_usage_of_rows_that_have_expired_goes_with_the_organisation(server: Store) -> None:
+    long_ago = NOON_US - 200 * DAY_US
+    add_traces(server, [call("old", created_at=long_ago), call("old theirs", "other", created_at=long_ago)])
+    server.run("ALTER TABLE llm_traces DELETE WHERE 1", settings={"mutations_sync": 2})
+    Eraser(server).erase(Erasure(organization_id="acme", rows=True))
+    left = server.query("SELECT DISTINCT organization_id FROM llm_usage_hourly")
+    assert left == [{"organization_id": "other"}]
+
+
+def test_objects_go_before_the_rows_that_name_them(server: Store) -> None:
+    uris = [f"raw/date=2026-01-01/{number}.json.gz" for number in range(3)]
+    add_traces(
+        server, [call(uri, payload_uri=uri) for uri in uris] + [call("t", "other", payload_uri="theirs")]
+    )
+    asked: list[str] = []
+
+    def fails(found: list[str]) -> None:
+        asked.extend(found)
+        raise LlmtracedError("the bucket is away")
+
+    erasure = Erasure(organization_id="acme")
+    with pytest.raises(LlmtracedError, match="the bucket is away"):
+        Eraser(server, fails).erase(erasure)
+    assert asked == uris
+    assert ids(server, "notEmpty(payload_uri)") == {*uris, "t"}
+    with pytest.raises(LlmtracedError, match="cannot reach: nothing is erased"):
+        Eraser(server).erase(erasure)
+    asked.clear()
+    assert Eraser(server, asked.extend).erase(erasure) == Extent(calls=3, hours=1, objects=3)
+    assert asked == uris
+    assert ids(server, "notEmpty(payload_uri)") == {"t"}
+
+
+def letter(text: str, **fields: Any) -> DeadLetter:
+    body = text.encode()
+    made = DeadLetter(id=str(uuid.uuid4()), reason="wrong_type", received_us=1, size=len(body))
+    return with_line(made, body)
+
+
+@pytest.mark.parametrize(
+    ("text", "concerned"),
+    [
+        ('{"org_id":"acme","user_id":"u-1","agent_id":17}', True),
+        ('{"org_id":"acme","user_id":"u-2","agent_id":17}', False),
+        ('{"org_id":"other","user_id":"u-1","request":{"org_id":"acme"}}', False),
+        ('{"org_id": "acme", "user_id": "u-1", "request": "cut off he', True),
+        ('{"org_id": "acme", "request": "cut off he', False),
+        ("nothing of the kind", False),
+    ],
+)
+def test_a_dead_letter_is_whose_it_says(text: str, concerned: bool) -> None:
+    assert concerns(Erasure(organization_id="acme", user_id="u-1"), letter(text)) is concerned
+    assert not concerns(Erasure(organization_id="acme", user_id="u-1", before_us=1), letter(text))
+
+
+def erase(daemon: RunningDaemon, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {
+        "LLMTRACE_SOCKET": str(daemon.socket),
+        "LLMTRACE_SPOOL_DIR": str(daemon.spool),
+        "LLMTRACE_CLICKHOUSE_URL": daemon.url,
+        "PYTHONPATH": ":".join(sys.path),
+    }
+    command = [sys.executable, "-c", "from llmtraced.people import main; main()", "erase", *arguments]
+    return subprocess.run(command, env=environment, input=said, text=True, capture_output=True, check=False)
+
+
+def test_the_command_erases_in_the_store_of_a_running_daemon_and_its_dead_letters(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path) as daemon:
+        daemon.send_one_way(
+            b"".join(line(f"call-{index}", index, org_id="acme") for index in range(3))
+            + line("theirs", 4, org_id="other")
+            + line("wrong", 5, org_id="acme", agent_id=17)
+        )
+        until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 4)
+        refused = erase(daemon, "--org", "acme", said="n\n")
+        assert (refused.returncode, refused.stderr) == (2, "llmtrace: nothing was erased\n")
+        assert "3 calls in 1 hours, 0 objects, 1 dead letters of acme" in refused.stdout
+        assert len(dead_letters.read(daemon.spool)) == 1
+
+        done = erase(daemon, "--org", "acme", "--rows", "--yes")
+        assert done.stdout.splitlines()[-1] == "erased: 3 calls in 1 hours, 0 objects, 1 dead letters", done
+        again = erase(daemon, "--org", "acme", "--rows")
+        assert again.stdout == "erased: 0 calls in 0 hours, 0 objects, 0 dead letters\n", again
+        assert not dead_letters.read(daemon.spool)
+        code, text = admin.get(
+            daemon.folder / "admin.sock", "/v1/usage?all_organizations=true&group_by=organization"
+        )
+        assert [(one["group"], one["requests"]) for one in json.loads(text)] == [
+            ({"organization": "other"}, 1)
+        ], code
+        assert daemon.terminate() == 0
