@@ -74,9 +74,12 @@ def erase(
 
 
 def _told(found: Extent, letters: int) -> str:
-    return (
-        f"{found.calls:,} calls in {found.hours:,} hours, {found.objects:,} objects, {letters:,} dead letters"
-    )
+    of_calls = f"{_many(found.calls, 'call')} in {_many(found.hours, 'hour')}"
+    return f"{of_calls}, {_many(found.objects, 'object')}, {_many(letters, 'dead letter')}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _asked_of(url: str | None) -> Ask:

@@ -25,6 +25,7 @@ from llmtraced import (
     dead_letter_commands,
     demo,
     erase_command,
+    import_command,
     migrations,
     object_commands,
     rendering,
@@ -55,6 +56,7 @@ app.add_typer(object_commands.app, name="objects")
 app.command()(changing.reprice)
 app.command("ui")(ui_command.show_page)
 app.command()(erase_command.erase)
+app.command("import")(import_command.import_records)
 
 
 def _option(text: str, *names: str, **more: Any) -> Any:

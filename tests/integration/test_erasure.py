@@ -173,11 +173,11 @@ def test_the_command_erases_in_the_store_of_a_running_daemon_and_its_dead_letter
         until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 4)
         refused = erase(daemon, "--org", "acme", said="n\n")
         assert (refused.returncode, refused.stderr) == (2, "llmtrace: nothing was erased\n")
-        assert "3 calls in 1 hours, 0 objects, 1 dead letters of acme" in refused.stdout
+        assert "3 calls in 1 hour, 0 objects, 1 dead letter of acme" in refused.stdout
         assert len(dead_letters.read(daemon.spool)) == 1
 
         done = erase(daemon, "--org", "acme", "--rows", "--yes")
-        assert done.stdout.splitlines()[-1] == "erased: 3 calls in 1 hours, 0 objects, 1 dead letters", done
+        assert done.stdout.splitlines()[-1] == "erased: 3 calls in 1 hour, 0 objects, 1 dead letter", done
         again = erase(daemon, "--org", "acme", "--rows")
         assert again.stdout == "erased: 0 calls in 0 hours, 0 objects, 0 dead letters\n", again
         assert not dead_letters.read(daemon.spool)

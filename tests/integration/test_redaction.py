@@ -93,7 +93,7 @@ def without(fields: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
 
 
 def stream(*texts: str) -> str:
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]}
         for text in texts
     ]
@@ -141,7 +141,7 @@ def test_of_a_thousand_secrets_none_is_stored_anywhere(tmp_path: Path) -> None:
 
         daemon.url = f"chdb://{tmp_path}/clickhouse"
         daemon.start()
-        status = until(lambda: settled(daemon))
+        status = until(lambda: settled(daemon)) or {}
         assert status["redacted"].keys() == {name.removesuffix("s") for name in SETS}
         assert daemon.terminate() == 0
         secrets = whole + planter.split

@@ -100,7 +100,12 @@ def test_everything_that_can_be_asked_is_described() -> None:
         assert named == {"organization_id", "all_organizations", *fields(endpoint.question)}
         assert all(parameter["description"] for parameter in operation["parameters"])
         assert operation["summary"]
-    assert set(found["paths"]) == {*(endpoint.path for endpoint in ENDPOINTS), "/v1/sql", "/v1/status"}
+    assert set(found["paths"]) == {
+        *(endpoint.path for endpoint in ENDPOINTS),
+        "/v1/sql",
+        "/v1/status",
+        "/v1/erase",
+    }
 
 
 def test_every_reference_of_the_description_leads_somewhere() -> None:
