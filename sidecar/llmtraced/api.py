@@ -22,6 +22,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from llmtraced.answering import StoreAnswers
@@ -53,6 +54,7 @@ CHANGE_SECONDS: Final = 3600.0
 """How long the store may take to rewrite what is erased."""
 LIMITS: Final = {"max_execution_time": 60, "max_threads": 2}
 
+log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -152,9 +154,10 @@ class Api:
         self._operator(request)
         wanted = msgspec.json.decode(await request.read(), type=Erasure)
         eraser = Eraser(self._changes)
-        do = eraser.extent if _parameters(request).get("only_count") == "true" else eraser.erase
-        found = await self._in_thread(lambda: _encoded(do(wanted)))
-        log.info("erasure", of=wanted.organization_id, rows=wanted.rows, counted=found.decode())
+        if _parameters(request).get("only_count") == "true":
+            return _json(await self._in_thread(lambda: _encoded(eraser.extent(wanted))))
+        found = await self._in_thread(lambda: _encoded(eraser.erase(wanted)))
+        log.info("erased", of=wanted.organization_id, rows=wanted.rows, what=found.decode())
         return _json(found)
 
     async def _show_status(self, request: web.Request) -> web.Response:

@@ -52,7 +52,7 @@ class Room:
         self.report.note()
 
     async def ready(self, *, stopping: bool = False) -> tuple[bool, str]:
-        status = await self.report.status(stopping=stopping, queries=0, doubted_hours=None)
+        status = await self.report.status(stopping=stopping, queries=0, doubted_hours=None, redacted={})
         Metrics({}).exposition(status, "")
         return status.ready, status.spool
 
