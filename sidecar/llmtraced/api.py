@@ -27,7 +27,7 @@ from aiohttp import web
 
 from llmtraced.answering import StoreAnswers
 from llmtraced.endpoints import ENDPOINTS, ERASE, Endpoint, Problem
-from llmtraced.erasure import Eraser, Erasure
+from llmtraced.erasure import Eraser, Erasure, Objects
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.metrics import OTHER, Metrics
@@ -76,12 +76,17 @@ class Api:
         tokens: Tokens | None,
         metrics: Metrics,
         fetcher: Fetcher | None = None,
+        erasable: Objects | None = None,
     ) -> None:
-        """``tokens`` None lets everybody in who can connect. Nothing is opened before the first query."""
+        """``tokens`` None lets everybody in who can connect. Nothing is opened before the first query.
+
+        ``erasable`` is the object storage of payloads, where there is one.
+        """
         self._mark = f"llmtraced-{uuid.uuid4()}"
         self._store = Store(url, settings={**LIMITS, "log_comment": self._mark})
         self._answers = StoreAnswers(self._store, fetcher)
         self._changes = Store(url, timeout_seconds=CHANGE_SECONDS)
+        self._eraser = Eraser(self._changes, erasable)
         self._sql = ReadOnlySql(url, self._mark)
         self._status = status
         self._tokens = tokens
@@ -106,6 +111,7 @@ class Api:
     def log_in_as(self, url: str) -> None:
         """Use the user and the password of the URL from now on."""
         self._store.log_in_as(url)
+        self._changes.log_in_as(url)
         self._sql.log_in_as(url)
 
     def read_tokens(self) -> None:
@@ -151,13 +157,12 @@ class Api:
 
     async def _erase(self, request: web.Request) -> web.Response:
         """Erase, or count what would be: for operators, and for an embedded store, which nobody else can open."""
-        self._operator(request)
+        access = self._operator(request)
         wanted = msgspec.json.decode(await request.read(), type=Erasure)
-        eraser = Eraser(self._changes)
-        if _parameters(request).get("only_count") == "true":
-            return _json(await self._in_thread(lambda: _encoded(eraser.extent(wanted))))
-        found = await self._in_thread(lambda: _encoded(eraser.erase(wanted)))
-        log.info("erased", of=wanted.organization_id, rows=wanted.rows, what=found.decode())
+        only_counts = _parameters(request).get("only_count") == "true"
+        do = self._eraser.extent if only_counts else self._eraser.erase
+        found = await self._in_thread(access, lambda: _encoded(do(wanted)))
+        log.info("erasure", of=wanted.organization_id, rows=wanted.rows, counted=found.decode())
         return _json(found)
 
     async def _show_status(self, request: web.Request) -> web.Response:

@@ -125,7 +125,14 @@ class Daemon:
         )
         mode = int(config.socket_mode, 8)
         tokens = None if config.admin_address.startswith(UNIX) else Tokens(config.admin_tokens_file)
-        self.api = Api(config.clickhouse_url, self.status, tokens, self.metrics, Fetcher(lambda: objects))
+        self.api = Api(
+            config.clickhouse_url,
+            self.status,
+            tokens,
+            self.metrics,
+            Fetcher(lambda: objects),
+            wiring.erasable(objects),
+        )
         self.admin = Admin(config.admin_address, mode, self.status, self.api, self.metrics)
         self.started_us = self.clock.now_us()
         self.report = Report(

@@ -19,6 +19,7 @@ from llmtraced import config, dead_letters
 from llmtraced.erasure import Eraser, Erasure, Extent, concerns
 from llmtraced.errors import LlmtracedError
 from llmtraced.finding import daemon_at, daemon_status
+from llmtraced.payloads import wiring
 from llmtraced.remote import is_daemon
 from llmtraced.store import Store
 
@@ -108,7 +109,7 @@ async def _answers(address: str) -> bool:
 
 def _by_store(url: str, wanted: Erasure, do: bool) -> Extent:
     with contextlib.closing(Store(url, timeout_seconds=ERASING_SECONDS)) as store:
-        eraser = Eraser(store)
+        eraser = Eraser(store, wiring.erasable(wiring.objects(config.load()[0])))
         return eraser.erase(wanted) if do else eraser.extent(wanted)
 
 

@@ -10,13 +10,14 @@ What has not landed yet cannot be found here. Whoever erases runs it again once 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from llmtraced.dead_letters import DeadLetter, line_of
 from llmtraced.errors import LlmtracedError
+from llmtraced.placement import DDL_SETTINGS
 from llmtraced.rollup import Rollup
 from llmtraced.store import Store
 
@@ -25,9 +26,15 @@ PAYLOADS: Final = (
 )  # fmt: skip
 """What holds what was said. ``usage_json`` holds numbers, and stays."""
 
+TABLE: Final = "llm_traces"
 OBJECTS_AT_ONCE: Final = 1000
-Delete = Callable[[list[str]], None]
-"""Deletes objects by their URIs; those that are gone already are no error."""
+
+
+class Objects(Protocol):
+    """Object storage, as far as it is erased. Raises LlmtracedError; what is gone already is no error."""
+
+    def delete_calls(self, uris: Sequence[str]) -> None: ...
+    def delete_files(self, organization_id: str) -> None: ...
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,6 +46,11 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     before_us: int | None = None
     """Only calls that started before, in microseconds since 1970."""
     rows: bool = False
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it is of everybody in the organisation."""
+        return self.customer_id is None and self.user_id is None
 
 
 class Extent(msgspec.Struct, kw_only=True):
@@ -53,60 +65,76 @@ class Extent(msgspec.Struct, kw_only=True):
 class Eraser:
     """Erases in one store. Its methods block, and raise StoreBusy."""
 
-    def __init__(self, store: Store, delete: Delete | None = None) -> None:
-        """``delete`` None stands for a store whose payloads are all in it."""
+    def __init__(self, store: Store, objects: Objects | None = None) -> None:
+        """``objects`` None stands for a store whose payloads are all in it."""
         self._store = store
-        self._delete = delete
+        self._objects = objects
 
     def extent(self, erasure: Erasure) -> Extent:
         """Return what ``erase`` would find now."""
         condition, values = _condition(erasure)
-        (found,) = self._store.query(
-            "SELECT count() AS calls, uniqExact(toStartOfHour(created_at)) AS hours,"  # noqa: S608 - conditions are our own, values are bound
-            f" countIf(payload_uri != '') AS objects FROM llm_traces WHERE {condition}",
-            values,
-        )
-        return msgspec.convert(found, Extent)
+        found, hours = Extent(), set[int]()
+        for at in self._store.apart(TABLE):
+            (here,) = self._store.query(
+                "SELECT count() AS calls, countIf(payload_uri != '') AS objects,"  # noqa: S608 - conditions are our own, values are bound
+                f" groupUniqArray(toUnixTimestamp(toStartOfHour(created_at))) AS hours FROM {TABLE} WHERE {condition}",
+                values,
+                at=at,
+            )
+            found.calls += here["calls"]
+            found.objects += here["objects"]
+            hours.update(here["hours"])
+        found.hours = len(hours)
+        return found
 
     def erase(self, erasure: Erasure) -> Extent:
         """Erase, and return what there was. Raises LlmtracedError where objects are out of reach."""
         condition, values = _condition(erasure)
         found = self.extent(erasure)
-        if found.objects:
-            self._delete_objects(condition, values)
+        self._erase_objects(erasure, found, condition, values)
         if found.calls and erasure.rows:
             Rollup(self._store).doubt_rows("erased", condition, values)
             self._change(f"DELETE WHERE {condition}", values)
         elif found.calls:
             emptied = ", ".join(f"{name} = ''" for name in PAYLOADS)
             self._change(f"UPDATE {emptied} WHERE {condition}", values)
-        if erasure.rows and erasure.customer_id is None and erasure.user_id is None:
+        if erasure.rows and erasure.is_of_all:
             Rollup(self._store).forget_expired_usage(erasure.organization_id, erasure.before_us)
         return found
 
     def _change(self, change: str, values: dict[str, Any]) -> None:
-        self._store.run(f"ALTER TABLE llm_traces {change}", values, {"mutations_sync": 2})
+        place = self._store.placement(TABLE)
+        settings = {"mutations_sync": 2, **(DDL_SETTINGS if place.cluster else {})}
+        for at in self._store.apart(TABLE):
+            self._store.run(f"ALTER TABLE {place.changed} {change}", values, settings, at=at)
 
-    def _delete_objects(self, condition: str, values: dict[str, Any]) -> None:
-        if self._delete is None:
+    def _erase_objects(self, erasure: Erasure, found: Extent, condition: str, values: dict[str, Any]) -> None:
+        if found.objects and self._objects is None:
             raise LlmtracedError(
                 "payloads of these calls lie in object storage, which this command cannot reach: nothing is erased"
             )
-        for uris in self._uris(condition, values):
-            self._delete(uris)
+        if self._objects is None:
+            return
+        if found.objects:
+            for uris in self._uris(condition, values):
+                self._objects.delete_calls(uris)
+        if erasure.is_of_all and erasure.before_us is None:
+            self._objects.delete_files(erasure.organization_id)
 
     def _uris(self, condition: str, values: dict[str, Any]) -> Iterator[list[str]]:
-        last = ""
-        while True:
-            rows = self._store.query(
-                f"SELECT DISTINCT payload_uri AS uri FROM llm_traces WHERE {condition} AND payload_uri > {{last:String}}"  # noqa: S608 - as above
-                " ORDER BY uri LIMIT {limit:UInt32}",
-                {**values, "last": last, "limit": OBJECTS_AT_ONCE},
-            )
-            if not rows:
-                return
-            last = rows[-1]["uri"]
-            yield [row["uri"] for row in rows]
+        for at in self._store.apart(TABLE):
+            last = ""
+            while True:
+                rows = self._store.query(
+                    f"SELECT DISTINCT payload_uri AS uri FROM {TABLE} WHERE {condition} AND payload_uri > {{last:String}}"  # noqa: S608 - as above
+                    " ORDER BY uri LIMIT {limit:UInt32}",
+                    {**values, "last": last, "limit": OBJECTS_AT_ONCE},
+                    at=at,
+                )
+                if not rows:
+                    break
+                last = rows[-1]["uri"]
+                yield [row["uri"] for row in rows]
 
 
 def _condition(erasure: Erasure) -> tuple[str, dict[str, Any]]:

@@ -143,8 +143,10 @@ class Rollup:
             condition += " AND hour < toStartOfHour(fromUnixTimestamp64Micro({before:Int64}))"
             values["before"] = before_us
         for at in self._store.apart("llm_usage_hourly"):
-            place = self._store.placement("llm_usage_hourly", at=at)
-            self._store.run(f"ALTER TABLE {place.changed} DELETE WHERE {condition}", values, {"mutations_sync": 2}, at=at)
+            place = self._store.placement("llm_usage_hourly")
+            self._store.run(
+                f"ALTER TABLE {place.changed} DELETE WHERE {condition}", values, {"mutations_sync": 2}, at=at
+            )
 
 
 class _Round:

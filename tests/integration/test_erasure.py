@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from llmtraced import dead_letters
 from llmtraced.dead_letters import DeadLetter, with_line
 from llmtraced.erasure import PAYLOADS, Eraser, Erasure, Extent, concerns
 from llmtraced.errors import LlmtracedError
+from llmtraced.payloads import names
+from llmtraced.payloads.erasing import ErasableObjects
+from llmtraced.payloads.objects import Objects
 from llmtraced.store import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
@@ -49,6 +54,23 @@ CALLS = [
     call("theirs", "other"),
     call("nobody's", ""),
 ]
+
+
+class Storage:
+    """Object storage that is there, or away."""
+
+    def __init__(self, *, is_away: bool = False) -> None:
+        self.is_away = is_away
+        self.asked: list[str] = []
+        self.organizations: list[str] = []
+
+    def delete_calls(self, uris: Sequence[str]) -> None:
+        self.asked.extend(uris)
+        if self.is_away:
+            raise LlmtracedError("the bucket is away")
+
+    def delete_files(self, organization_id: str) -> None:
+        self.organizations.append(organization_id)
 
 
 def ids(store: Store, condition: str = "1") -> set[str]:
@@ -111,23 +133,45 @@ def test_objects_go_before_the_rows_that_name_them(server: Store) -> None:
     add_traces(
         server, [call(uri, payload_uri=uri) for uri in uris] + [call("t", "other", payload_uri="theirs")]
     )
-    asked: list[str] = []
-
-    def fails(found: list[str]) -> None:
-        asked.extend(found)
-        raise LlmtracedError("the bucket is away")
-
+    storage = Storage(is_away=True)
     erasure = Erasure(organization_id="acme")
     with pytest.raises(LlmtracedError, match="the bucket is away"):
-        Eraser(server, fails).erase(erasure)
-    assert asked == uris
+        Eraser(server, storage).erase(erasure)
+    assert storage.asked == uris
     assert ids(server, "notEmpty(payload_uri)") == {*uris, "t"}
     with pytest.raises(LlmtracedError, match="cannot reach: nothing is erased"):
         Eraser(server).erase(erasure)
-    asked.clear()
-    assert Eraser(server, asked.extend).erase(erasure) == Extent(calls=3, hours=1, objects=3)
-    assert asked == uris
+    storage = Storage()
+    assert Eraser(server, storage).erase(erasure) == Extent(calls=3, hours=1, objects=3)
+    assert (storage.asked, storage.organizations) == (uris, ["acme"])
     assert ids(server, "notEmpty(payload_uri)") == {"t"}
+
+
+def test_files_that_others_of_the_organisation_may_have_stay(server: Store) -> None:
+    add_traces(server, CALLS)
+    storage = Storage()
+    Eraser(server, storage).erase(Erasure(organization_id="acme", customer_id="c-1"))
+    Eraser(server, storage).erase(Erasure(organization_id="acme", before_us=NOON_US))
+    assert not storage.organizations
+
+
+def test_only_what_lies_in_the_payload_store_is_deleted(tmp_path: Path) -> None:
+    objects = Objects(f"file://{tmp_path}/store")
+    mine, theirs = names.record_name("mine", NOON_US), names.record_name("theirs", NOON_US)
+    files = [names.file_name(org, "ab" * 32) for org in ("acme", "acme 2")]
+    for name in (mine, theirs, *files):
+        asyncio.run(objects.put(name, b"{}"))
+    (tmp_path / "secret").write_text("not an object")
+    erasable = ErasableObjects(objects)
+    for elsewhere in (f"file://{tmp_path}/store/../secret", "s3://others/raw/date=2026-01-01/a.json.gz"):
+        with pytest.raises(LlmtracedError, match="does not lie in payload_store"):
+            erasable.delete_calls([names.uri(objects.base, mine), elsewhere])
+    erasable.delete_calls([names.uri(objects.base, mine)])
+    erasable.delete_calls([names.uri(objects.base, mine)])
+    erasable.delete_files("acme")
+    left = {found.name for page in objects.pages("") for found in page}
+    assert left == {theirs, files[1]}
+    assert (tmp_path / "secret").exists()
 
 
 def letter(text: str, **fields: Any) -> DeadLetter:

@@ -54,7 +54,12 @@ def file_name(organization: str, digest: str) -> str:
     Each organisation has its own, although equal files are then stored once for each: a payload that
     names a file by its hash is text that a sender could have written, and must not be brought another's.
     """
-    return f"{FILES}/org={_segment(organization)}/{digest[:2]}/{digest}"
+    return f"{files_of(organization)}/{digest[:2]}/{digest}"
+
+
+def files_of(organization: str) -> str:
+    """Return the folder of an organisation's files."""
+    return f"{FILES}/org={_segment(organization)}"
 
 
 def uri(base: str, name: str) -> str:

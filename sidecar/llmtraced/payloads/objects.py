@@ -16,7 +16,7 @@ import os
 import tomllib
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -109,9 +109,15 @@ class Objects:
 
     def delete(self, found: Sequence[str]) -> None:
         """Delete objects; those that are gone already are no error."""
-        if found:
-            with _translated():
+        if not found:
+            return
+        with _translated():
+            try:
                 obstore.delete(self._store, list(found))
+            except FileNotFoundError:  # of a folder, which stops there
+                for name in found:
+                    with suppress(FileNotFoundError):
+                        obstore.delete(self._store, name)
 
     def probe(self) -> None:
         """Create, read and delete an object, to see that all three are done.

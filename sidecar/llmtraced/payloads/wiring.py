@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmtraced.config import Config
 from llmtraced.errors import ConfigError
+from llmtraced.payloads.erasing import ErasableObjects
 from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
 
@@ -49,3 +50,8 @@ def objects(config: Config) -> Objects | None:
         timeout_seconds=config.payload_store_timeout_seconds,
         sync=config.fsync,
     )
+
+
+def erasable(found: Objects | None) -> ErasableObjects | None:
+    """Return what deletes the objects of erased calls; None where there is no object storage."""
+    return None if found is None else ErasableObjects(found)
