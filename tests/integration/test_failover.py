@@ -17,6 +17,7 @@ from llmtraced.cost import Pricer
 from llmtraced.errors import ConfigError, StoreBusy
 from llmtraced.landing import Landing
 from llmtraced.migrations import layout_of
+from llmtraced.reader import LLMTraceReader
 from llmtraced.reprice import reprice
 from llmtraced.rollup import Rollup
 from llmtraced.store import Store
@@ -201,3 +202,13 @@ def test_a_server_that_joins_inserts_writes_what_it_has_before_it_is_asked(
 
 def test_the_embedded_engine_joins_no_inserts(tmp_path: Path) -> None:
     assert Store(f"chdb://{tmp_path}", insert_mode="async").insert_mode == "sync"
+
+
+async def test_calls_are_read_from_the_address_that_is_there(pair: Pair) -> None:
+    pair.first.kill()
+    pair.send("a")
+    pair.settled(20)
+    async with LLMTraceReader(pair.url) as reader:
+        page = await reader.list_by_agent("org-1", "agent-0")
+
+    assert len(page.calls) == 3
