@@ -88,8 +88,9 @@ class _Answer:
             return replace(call, payloads_missing=NOT_ITS_OWN)
         if (contents.organization_id, contents.id) != (call.organization_id, call.id):
             return replace(call, payloads_missing=NOT_ITS_OWN)
-        wanted = {column: contents.payloads[column] for column in Payloads.__struct_fields__}
-        return replace(call, payloads=Payloads(**wanted))
+        here = call.payloads or Payloads(**dict.fromkeys(Payloads.__struct_fields__, b""))
+        brought = {column: text for column, text in contents.payloads.items() if hasattr(here, column)}
+        return replace(call, payloads=replace(here, **brought))
 
     def _with_files(self, call: Call) -> Call:
         if call.payloads is None or not self._files:
