@@ -128,6 +128,9 @@ CONNECTIONS = Described("llmtraced_connections_total", "counter", "Connections t
 REFUSED = Described(
     "llmtraced_refused_connections_total", "counter", "Connections that were closed at once.", ("reason",)
 )
+STALLED = Described(
+    "llmtraced_stalled_connections_total", "counter", "Connections closed since their line did not go on."
+)
 TORN = Described(
     "llmtraced_torn_lines_total",
     "counter",

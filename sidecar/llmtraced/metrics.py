@@ -280,6 +280,7 @@ def of_status(status: Status) -> Iterator[Reading]:
     yield Reading(names.CONNECTIONS, status.connections_accepted)
     for reason, count in status.connections_refused.items():
         yield Reading(names.REFUSED, count, (reason,))
+    yield Reading(names.STALLED, status.connections_stalled)
     yield Reading(names.TORN, status.torn_lines)
     yield Reading(names.SESSIONS, status.sessions)
     yield Reading(names.BEGUN, status.begun_calls)

@@ -86,6 +86,7 @@ class Report:
             connections=self._listener.connections,
             connections_accepted=self._listener.counts["connections"],
             connections_refused=dict(self._listener.turned_away),
+            connections_stalled=self._listener.counts["stalled_connections"],
             torn_lines=self._listener.counts["torn_lines"],
             inserts_in_flight=self._shipper.in_flight,
             retries=dict(self._shipper.retries),

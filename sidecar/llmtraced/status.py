@@ -41,6 +41,8 @@ class Status(msgspec.Struct, kw_only=True):
     connections_accepted: int = 0
     connections_refused: dict[str, int] = {}
     """By reason, since the start, as is what was accepted."""
+    connections_stalled: int = 0
+    """Closed since their line did not go on."""
     torn_lines: int = 0
     """Last lines of one-way senders that were cut off."""
     inserts_in_flight: int

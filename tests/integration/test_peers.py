@@ -107,6 +107,7 @@ def test_a_line_that_does_not_go_on_is_closed_and_silence_between_lines_is_not(t
             sock.sendall(line(call, 1))
         until(lambda: received(running) == 3)
         assert len(said(running, "a connection was closed, since its line did not go on")) == 1
+        assert admin.status(running.folder / "admin.sock")["connections_stalled"] == 1
 
 
 def test_what_a_stalled_sender_has_begun_counts_if_it_is_whole(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ llmtraced_spool_disk_free_bytes gauge
 llmtraced_spool_max_bytes gauge
 llmtraced_spool_oldest_seconds gauge
 llmtraced_spool_segments gauge
+llmtraced_stalled_connections_total counter
 llmtraced_store_insert_bytes histogram store
 llmtraced_store_insert_rows histogram store
 llmtraced_store_insert_seconds histogram store
