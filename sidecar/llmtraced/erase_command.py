@@ -57,7 +57,7 @@ def erase(
     wanted = Erasure(
         organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
     )
-    folder = spool_dir or Path(config.load()[0].spool_dir)
+    folder = spool_dir or Path(config.load(with_password=False)[0].spool_dir)
     letters = {letter.id for letter in dead_letters.read(folder) if concerns(wanted, letter)}
     ask = _asked_of(url)
     found = ask(wanted, False)
@@ -85,11 +85,12 @@ def _many(count: int, what: str) -> str:
 
 def _asked_of(url: str | None) -> Ask:
     """Return who erases: the daemon where it alone can open the store, else the store itself."""
-    settings = config.load()[0]
-    address = url if url is not None and is_daemon(url) else settings.admin_address
-    store_url = settings.clickhouse_url if url is None or is_daemon(url) else url
-    if (url is not None and is_daemon(url)) or (url is None and _is_held(store_url, address)):
-        return lambda wanted, do: _by_daemon(address, wanted, do)
+    settings = config.load(with_password=False)[0]
+    if url is not None and is_daemon(url):
+        return lambda wanted, do: _by_daemon(url, wanted, do)
+    if url is None and _is_held(settings.clickhouse_url, settings.admin_address):
+        return lambda wanted, do: _by_daemon(settings.admin_address, wanted, do)
+    store_url = url or config.load()[0].clickhouse_url
     return lambda wanted, do: _by_store(store_url, wanted, do)
 
 

@@ -106,7 +106,7 @@ def import_records(
 ) -> None:
     """Send records from files to the daemon: versions 1 to 4, one a line, or one in each file of a tree."""
     found = sources(paths)
-    target = None if dry_run else socket or Path(config.load()[0].socket_path)
+    target = None if dry_run else socket or Path(config.load(with_password=False)[0].socket_path)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         run = Import(target, progress)
