@@ -28,7 +28,8 @@ COUNTS = {2_000: 100_000, 20_000: 20_000, 200_000: 2_000}
 """Records in one run, by size: some seconds of work."""
 ALONE_COUNT = 400
 """Records of the ways that insert one at a time, which would take minutes."""
-OURS, BODIES = "llmtraced", "ready-made bodies"
+REDACTION = {"redact": "api_keys,bearer_tokens,private_keys,emails,phones,cards"}
+OURS, BODIES, REDACTED = "llmtraced", "ready-made bodies", "llmtraced, redaction on"
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ def throughput(run: Run) -> None:
 def _ways() -> dict[str, Way]:
     found: dict[str, Way] = {
         OURS: ways.through_daemon,
+        REDACTED: partial(ways.through_daemon, settings=REDACTION),
         BODIES: ways.as_bodies,
         "engine's floor": ways.as_floor,
         "naive receiver, 1,000 an insert": partial(ways.through_naive, batch=1_000),
@@ -91,6 +93,8 @@ def _judge(size: int, runs: Runs) -> None:
     report.print_ratio(
         "floor by ready-made bodies", report.ratio(runs, "engine's floor", BODIES), "some 1.3 to 1.7"
     )
+    report.print_ratio("speed with redaction by without", report.ratio(runs, REDACTED, OURS), "printed")
+    report.print_ratio("CPU with redaction by without", report.cpu_ratio(runs, REDACTED, OURS), "printed")
     if "syslog-ng" in runs:
         report.print_ratio("CPU by syslog-ng's", report.cpu_ratio(runs, OURS, "syslog-ng"), "at most 2.0")
     peak = max(figures.receiver.peak_mib for figures in runs[OURS])

@@ -27,6 +27,7 @@ import clickhouse_connect
 import msgspec
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
+from clickhouse_connect.driver import options as driver_options
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httpclient import HttpClient
@@ -41,6 +42,9 @@ from llmtraced.placement import Placement, placement
 from llmtraced.store_errors import settled, translate
 from llmtraced.store_url import Target, locked_by, targets
 
+# Its encoders look for numpy and pandas at their first use, to see whether values are theirs, and load
+# them where they are installed: 40 MB and more. None is the driver's own sign that there are none.
+driver_options.np = driver_options.pd = driver_options.pd_time_test = None
 # The driver warns of every failed request, in its own words, besides raising; one report is enough.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
