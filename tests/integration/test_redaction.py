@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from llmtraced.spool import format as frames
 from llmtraced.store import Store
@@ -128,8 +131,11 @@ def settled(daemon: RunningDaemon) -> dict[str, Any] | None:
     return status if not status["in_spool"] and not status["begun_calls"] else None
 
 
-def test_of_a_thousand_secrets_none_is_stored_anywhere(tmp_path: Path) -> None:
-    with RunningDaemon(tmp_path, url=NOWHERE, settings=SETTINGS) as daemon:
+@pytest.mark.parametrize("payloads", ["inline", "offload"])
+def test_of_a_thousand_secrets_none_is_stored_anywhere(tmp_path: Path, payloads: str) -> None:
+    objects = tmp_path / "objects"
+    settings = {**SETTINGS, "payloads": payloads, "payload_store": f"file://{objects}"}
+    with RunningDaemon(tmp_path, url=NOWHERE, settings=settings) as daemon:
         planter = Planter(daemon)
         planter.plant(SECRETS - 1)
         whole = planter.whole
@@ -152,19 +158,22 @@ def test_of_a_thousand_secrets_none_is_stored_anywhere(tmp_path: Path) -> None:
 
     store = Store(daemon.url)
     try:
-        payloads = [
+        columns = [
             "request_json",
             "response_json",
             "llm_config_json",
             "compaction_settings_json",
             "usage_json",
         ]
-        rows = store.query("SELECT * FROM llm_traces", raw=payloads)
+        rows = store.query("SELECT * FROM llm_traces", raw=columns)
         lost = store.query("SELECT * FROM llm_trace_losses")
     finally:
         store.close()
     assert not seen(secrets + planter.halves, repr([*rows, *lost]).encode())
+    packed = b"\n".join(gzip.decompress(path.read_bytes()) for path in objects.rglob("*.json.gz"))
+    assert not seen(secrets + planter.halves, packed)
     of_calls = {row["id"]: row for row in rows}
     for number in (1, 2, 7, 8):  # streamed, whole and parted: their usage is what it was
         assert of_calls[f"call-{number}"]["prompt_tokens"] == 4155552
-        assert b"so: " in of_calls[f"call-{number}"]["response_json"]
+        assert b"so: " in (packed or of_calls[f"call-{number}"]["response_json"])
+    assert bool(packed) == (payloads == "offload")
