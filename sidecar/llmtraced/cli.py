@@ -1,10 +1,11 @@
-"""``llmtraced``: serve, migrate, check, config.
+"""``llmtraced``: serve, migrate, check, health, config.
 
 Invariant: whatever is wrong with the settings is said in one line that names it, with exit code 2.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,14 +43,18 @@ ClickHouse = Annotated[
 SpoolDir = Annotated[str | None, typer.Option(help="Where records wait for the store.")]
 
 
-def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) -> config.Config:
+def _flags(assignments: list[str] | None, **flags: Any) -> dict[str, Any]:
     values = dict(flags)
     for assignment in assignments or []:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {credentials.masked(assignment)}: NAME=VALUE is wanted")
         values[name.strip().replace("-", "_")] = value
-    settings, warnings = config.load(file, flags=values)
+    return values
+
+
+def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) -> config.Config:
+    settings, warnings = config.load(file, flags=_flags(assignments, **flags))
     log.configure(settings.log_format, settings.log_level)
     for warning in warnings:
         structlog.get_logger(__name__).warning(warning)
@@ -127,6 +132,23 @@ def check(
     elif missing:
         raise LlmtracedError("; ".join(missing))
     store.close()
+
+
+@app.command()
+def health(
+    file: ConfigFile = None,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Whether it can take records, and not only whether it runs.")
+    ] = False,
+    settings: Setting = None,
+) -> None:
+    """Ask the daemon of this host or container how it is: 0 where it is well."""
+    from llmtraced.finding import daemon_health
+
+    chosen, _ = config.load(file, flags=_flags(settings), with_password=False)
+    well, said = asyncio.run(daemon_health(chosen.admin_address, ready=ready))
+    typer.echo(said, err=not well)
+    raise typer.Exit(0 if well else 1)
 
 
 @app.command()

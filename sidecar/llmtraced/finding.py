@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from llmtraced import config
 from llmtraced.credentials import masked
-from llmtraced.errors import LlmtracedError, StoreBusy
+from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.reader import LLMTraceReader
 from llmtraced.remote import DaemonAnswers, is_daemon
 from llmtraced.status import Status
@@ -52,6 +52,21 @@ async def daemon_status(url: str | None) -> Status:
 def daemon_at(address: str, timeout_seconds: float) -> DaemonAnswers:
     """Return a daemon that is asked with the token of the environment."""
     return DaemonAnswers(address, _token(address), timeout_seconds)
+
+
+async def daemon_health(address: str, *, ready: bool) -> tuple[bool, str]:
+    """Return whether the daemon there is well, and what it says; whether it can take records where ``ready``.
+
+    Raises StoreBusy where nobody answers in time, ConfigError where there is no address.
+    """
+    if not address:
+        raise ConfigError("admin: empty, so that nobody can be asked")
+    daemon = DaemonAnswers(address, timeout_seconds=KNOCK_SECONDS)
+    try:
+        status, body = await daemon.request("GET", "/readyz" if ready else "/healthz", {})
+    finally:
+        await daemon.close()
+    return status == 200, body.decode(errors="replace").strip()
 
 
 async def _answers(address: str) -> bool:
