@@ -169,7 +169,9 @@ def test_the_image_is_small_and_remembers_no_registry(working: str) -> None:
     if not (root / "opt/llmtrace/lib/python3.11/site-packages/chdb").exists():
         assert size < LIMIT_BYTES
     assert not list(root.glob("**/pip.conf"))
-    assert "pip" not in buildah("inspect", "--type", "image", "--format", "{{.Docker.ContainerConfig.Env}}", IMAGE)
+    assert "pip" not in buildah(
+        "inspect", "--type", "image", "--format", "{{.Docker.ContainerConfig.Env}}", IMAGE
+    )
 
 
 @built
