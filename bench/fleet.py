@@ -51,7 +51,7 @@ class Server(msgspec.Struct, frozen=True):
     """What is assumed of ClickHouse. Names and limits are its settings' defaults; speeds are guesses."""
 
     insert_seconds: float = 0.02
-    """Of a small insert, synced, by itself: ``llmtraced_insert_seconds`` tells yours."""
+    """Of a small insert, synced, by itself: ``llmtraced_store_insert_seconds`` tells yours."""
     insert_slots: int = 16
     """Inserts that run side by side before they wait for each other."""
     merge_threads: int = 8
