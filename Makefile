@@ -3,16 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.demo-ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check chaos fuzz bench bench-quick clean constraints
 
 $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e client -e .
-	touch $(READY)
+	$(PIP) --require-hashes -r constraints.txt
+	$(PIP) --no-deps --no-build-isolation -e client -e .
+	touch $(READY) $(DEMO_READY)
 
-demo: $(READY)
+# The demo needs the daemon and its engine, and a third of what the tests need.
+$(DEMO_READY): constraints-build.txt constraints-embedded.txt pyproject.toml client/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes -r constraints-build.txt -r constraints-embedded.txt
+	$(PIP) --no-deps --no-build-isolation -e client -e .
+	touch $(DEMO_READY)
+
+demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
@@ -44,8 +53,15 @@ check: $(READY)
 clean:
 	rm -rf $(VENV) demo-data dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# Resolves the ranges of both pyprojects anew; needs uv on the PATH.
+# Resolves the ranges of both pyprojects anew; needs uv on the PATH. The shorter files are parts of the
+# first, for those who need less: a container, the demo.
+PINNED := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
+	--no-emit-package llmtrace --no-header
+BOTH := pyproject.toml client/pyproject.toml
+PART := $(PINNED) --no-annotate --constraints constraints.txt
+
 constraints:
-	uv pip compile pyproject.toml client/pyproject.toml --all-extras --group dev --generate-hashes \
-		--universal --python-version 3.11 --no-emit-index-url --no-emit-package llmtrace --no-header \
-		--output-file constraints.txt
+	$(PINNED) $(BOTH) --all-extras --group dev --output-file constraints.txt
+	$(PART) --group build --output-file constraints-build.txt
+	$(PART) $(BOTH) --extra offload --extra postgres --extra redaction --output-file constraints-runtime.txt
+	$(PART) $(BOTH) --extra embedded --output-file constraints-embedded.txt
