@@ -14,7 +14,7 @@ $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PIP) --no-deps --no-build-isolation -e client -e .
 	touch $(READY) $(DEMO_READY)
 
-# The demo needs the daemon and its engine, and a third of what the tests need.
+# The demo needs the daemon and its engine, and not what the tests need.
 $(DEMO_READY): constraints-build.txt constraints-embedded.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r constraints-build.txt -r constraints-embedded.txt

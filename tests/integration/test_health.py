@@ -1,0 +1,43 @@
+"""``llmtraced health``: what containers and probes ask."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.places import environment
+from tests.helpers.waiting import until
+
+
+def health(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "llmtraced.cli", "health", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+
+
+def test_a_daemon_that_runs_is_well_and_says_what_it_waits_for(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path / "d", url="http://127.0.0.1:9/none") as daemon:
+        address = ("--set", f"socket_path={daemon.socket}")
+        assert (health(*address).returncode, health(*address).stdout) == (0, "ok\n")
+        until(lambda: "records wait in the spool" in health(*address, "--ready").stdout)
+        assert health(*address, "--ready").returncode == 0, "a store that is away makes nobody ill"
+
+
+def test_a_full_spool_is_alive_and_takes_no_records(tmp_path: Path) -> None:
+    full = {"spool_max_bytes": 1}
+    with RunningDaemon(tmp_path / "d", url="http://127.0.0.1:9/none", settings=full) as daemon:
+        daemon.send_one_way(b'{"protocol_version":1}\n')
+        address = ("--set", f"socket_path={daemon.socket}")
+        said = until(lambda: (got := health(*address, "--ready")).returncode and got)
+        assert (said.returncode, said.stdout) == (1, "")
+        assert "full" in said.stderr
+        assert health(*address).returncode == 0
+
+
+def test_nobody_there_is_one_line(tmp_path: Path) -> None:
+    away = health("--set", f"admin=unix:{tmp_path}/admin.sock")
+    assert (away.returncode, away.stdout, len(away.stderr.splitlines())) == (1, "", 1)
+    none = health("--set", "admin=")
+    assert (none.returncode, none.stdout) == (2, "")
+    assert "admin: empty" in none.stderr
