@@ -1,20 +1,58 @@
 """What the daemon says of itself: the identity, and how it is doing. Pure.
 
-Invariant: ``received = stored + dead_letters + lost + in_spool``, at every moment and across
-restarts, in records and other lines that may still turn out to be records.
+Invariant: ``received = stored + dead_letters + lost + in_spool`` for each store, at every moment and
+across restarts, in records and other lines that may still turn out to be records.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import msgspec
 
-from llmtraced.spool import Spool
+from llmtraced.spool import Progress, Spool
+
+
+class StoreStatus(msgspec.Struct, kw_only=True):
+    """What one store has of the lines that were received since it is named."""
+
+    name: str
+    received: int
+    """Lines that reached the disk, without those that turned out to be no records."""
+    stored: int
+    dead_letters: int
+    lost: int
+    in_spool: int
+    control_lines: int
+    """begin, dropped and end lines, the daemon's own, and repeats that were left out."""
+    waiting_since_us: int
+    """When the oldest line that waits was received, in microseconds since 1970; 0 while none waits."""
+    stored_per_second: float = 0.0
+    """Over the last minute, or since the start."""
+    lag_seconds: float = 0.0
+    """The age of the oldest line that waits."""
+    inserts_in_flight: int
+    retries: dict[str, int]
+    trouble: str
+    """Empty while the store takes batches; else what is wrong."""
+    doubted_hours: int | None = None
+    """Hours that its rollup may have wrong; None before it was asked, and where there is no rollup."""
+    counts: dict[str, int] = {}
+    """What this kind of store had to change or leave out since the start, as docs/stores.md says."""
+
+    def as_the_only_one(self) -> dict[str, Any]:
+        """Return the fields of Status that say the same of the first store."""
+        fields = msgspec.structs.asdict(self)
+        trouble, *_ = [fields.pop(name) for name in ("trouble", "name", "counts")]
+        return {**fields, "store": trouble}
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """Counters since the spool was made, and gauges of this moment."""
+    """Counters since the spool was made, and gauges of this moment.
+
+    ``stores`` has them for each store; the fields without are those of the first, which is read from.
+    """
 
     version: str
     ready: bool
@@ -52,9 +90,10 @@ class Status(msgspec.Struct, kw_only=True):
     redacted: dict[str, int] = {}
     """How often each rule has hidden or cut something since the start."""
     store: str
-    """Empty while the store takes batches; else what is wrong."""
+    """Empty while the first store takes batches; else what is wrong."""
     spool: str
     """Empty while lines can be made durable; else what is wrong."""
+    stores: list[StoreStatus] = []
     spool_max_bytes: int = 0
     disk_free_bytes: int = 0
     inflight_bytes: int = 0
@@ -88,21 +127,32 @@ class Rates:
         return received, stored
 
 
-def counters(spool: Spool) -> dict[str, int]:
-    """Return the identity's five numbers; to be called where the spool does not change meanwhile."""
+def counters(spool: Spool) -> dict[str, Any]:
+    """Return what does not differ by store; to be called where the spool does not change meanwhile."""
     snap = spool.state.snapshot
     return {
-        "received": snap.received - snap.control,
-        "stored": snap.stored,
-        "dead_letters": snap.dead,
-        "lost": snap.lost,
-        "in_spool": spool.waiting(),
-        "control_lines": snap.control,
         "spool_bytes": spool.size(),
         "spool_segments": len(spool.segments),
-        "waiting_since_us": min((s.first_us for s in spool.segments.values() if s.rows), default=0),
         "sessions": len(snap.sessions),
         "begun_calls": len(snap.begun),
+    }
+
+
+def store_counters(spool: Spool) -> dict[str, dict[str, Any]]:
+    """Return the identity's five numbers of each store; to be called as above."""
+    return {name: _identity(spool, name, store) for name, store in spool.state.snapshot.stores.items()}
+
+
+def _identity(spool: Spool, name: str, store: Progress) -> dict[str, Any]:
+    oldest = next(iter(spool.queue(name).values()), None)
+    return {
+        "received": store.received - store.control,
+        "stored": store.stored,
+        "dead_letters": store.dead,
+        "lost": store.lost,
+        "in_spool": spool.waiting(name),
+        "control_lines": store.control,
+        "waiting_since_us": oldest.first_us if oldest else 0,
     }
 
 
@@ -112,5 +162,5 @@ def in_one_line(status: Status) -> str:
         f"{status.stored:,} stored ({status.stored_per_second:,.0f}/s), {status.in_spool:,} in the spool,"
         f" {status.dead_letters:,} dead letters, {status.lost:,} lost"
     )
-    trouble = [text for text in (status.spool, status.store) if text]
+    trouble = [text for text in (status.spool, *(store.trouble for store in status.stores)) if text]
     return " ".join("; ".join([said, *trouble]).split())

@@ -5,7 +5,8 @@ loss, whatever dies; and the file system is the only thing that has to be believ
 
 Files, all in one folder, owned by the process that holds ``lock``:
 
-``0000000000000042.seg``  a segment; the number only grows. One segment is one batch, one insert.
+``0000000000000042.seg``  a segment; the number only grows. One segment is one batch, one insert into
+                          each store.
 ``….seg.tmp``             the same, being written anew; of no meaning until it has the other's name.
 ``quarantine/``           copies of segments that were damaged, and segments of a newer format.
 ``dead-letters/``         one file for each segment that had some; see ``dead_letters``.
@@ -27,17 +28,21 @@ A segment is a sequence of frames. A frame is (little endian)
     body
 
 - A *header* comes first. Its body is a ``Snapshot``: every remembered session's durable count,
-  begun calls, counters, decisions on rows at fault. Its meta says format, segment id, and how
+  begun calls; and of each store its counters, which segments it has settled, decisions on rows at
+  fault. Its meta says format, segment id, and how
   many bytes of the segment before it count; the snapshot says that of older ones in which a write
   failed. What lies beyond was told to nobody and written again elsewhere, so it must not count.
 - A *group* holds lines as they were received, flushed together: who sent how many of them, in
   which order, from which number on, and when. Its senders hear ``durable`` after the sync.
-- *settled* says that a segment is done: how many of its lines were stored, condemned, lost. It
-  is synced before that segment is deleted.
-- *condemned* says that one row of a segment becomes a dead letter, before that is acted upon.
+- *settled* says that a store is done with a segment: how many of its lines were stored, condemned,
+  lost. It is synced before that segment is deleted, which waits for the last store. The first store
+  to settle a segment whose predecessors are read also says which calls it begins and ends.
+- *condemned* says that one row of a segment becomes a dead letter of one store, before that is acted
+  upon.
 
 So the newest segment is a snapshot and the log of what changed since. Whoever wants the state
-reads one file; the others only hold lines that wait for their store.
+reads one file; the others only hold lines that wait for their stores. Format 1 had one store, and is
+still read; a daemon that only knows format 1 puts segments of format 2 aside.
 
 Who may do what: one writer thread creates, appends, seals and deletes. Any thread may read or
 compress a sealed segment. Nobody appends to a segment that another process began (recovery seals
@@ -67,10 +72,24 @@ Nothing of this stops the start.
 from llmtraced.spool.files import Files, FileSystem
 from llmtraced.spool.log import Spool
 from llmtraced.spool.segment import Damage, ReadGroup, Segment
-from llmtraced.spool.state import BegunCall, Condemned, Entry, EntryKind, Group, SessionState, Settled, State
+from llmtraced.spool.state import (
+    ONLY_STORE,
+    BegunCall,
+    Change,
+    Condemned,
+    Entry,
+    EntryKind,
+    Group,
+    Progress,
+    SessionState,
+    Settled,
+    State,
+)
 
 __all__ = [
+    "ONLY_STORE",
     "BegunCall",
+    "Change",
     "Condemned",
     "Damage",
     "Entry",
@@ -78,6 +97,7 @@ __all__ = [
     "FileSystem",
     "Files",
     "Group",
+    "Progress",
     "ReadGroup",
     "Segment",
     "SessionState",

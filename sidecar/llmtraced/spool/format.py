@@ -15,7 +15,8 @@ import xxhash
 import zstandard
 
 MAGIC = b"\xf5LT\n"  # no byte sequence of UTF-8 JSON: f5 never occurs in UTF-8
-FORMAT = 1
+FORMAT = 2
+"""2 has a progress for each store; 1 is still read."""
 HEAD = struct.Struct("<4sBBHIQQ")
 SUM = struct.Struct("<Q")
 HEAD_BYTES = HEAD.size + SUM.size

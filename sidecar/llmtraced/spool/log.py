@@ -19,6 +19,7 @@ import msgspec
 from llmtraced.errors import ConfigError, SpoolBroken
 from llmtraced.spool import format as fmt
 from llmtraced.spool import recovery
+from llmtraced.spool.backlog import Backlog
 from llmtraced.spool.files import FileSystem, Handle
 from llmtraced.spool.format import Buffer, Gap, Kind
 from llmtraced.spool.segment import (
@@ -31,7 +32,7 @@ from llmtraced.spool.segment import (
     name_of,
     written_beside,
 )
-from llmtraced.spool.state import Condemned, Group, Settled, State
+from llmtraced.spool.state import ONLY_STORE, Change, Condemned, Group, Settled, State
 
 RESERVE = "reserve"
 RESERVE_BYTES = 4 << 20  # a header with 50,000 sessions and some settled frames fit
@@ -53,11 +54,14 @@ class Open(msgspec.Struct):
 
 
 class Spool:
-    """One folder of segments. ``segments`` are the sealed ones, oldest first."""
+    """One folder of segments, and the stores that they wait for."""
 
-    def __init__(self, files: FileSystem, *, fsync: bool = True) -> None:
+    def __init__(
+        self, files: FileSystem, *, fsync: bool = True, stores: Sequence[str] = (ONLY_STORE,)
+    ) -> None:
         self._files = files
         self._fsync = fsync
+        self.stores = tuple(stores)
         self._open: Open | None = None
         self._doomed: set[int] = set()
         """Segments to be deleted when the next header is on the disk, or when the disk lets us."""
@@ -67,7 +71,10 @@ class Spool:
         self._swapping = threading.Lock()
         """Keeps a compressed copy from taking the name of a segment that is deleted meanwhile."""
         self.state = State()
-        self.segments: dict[int, Segment] = {}
+        self.state.put_in_force(self.stores, {}, 0)
+        self._backlog = Backlog(self.stores)
+        self.change = Change({}, {})
+        """What the stores in force are beside those of the process before."""
         self.incomplete = False
         """Sessions may have been forgotten: an unknown one may repeat what was stored. Known ones
         say so in their ``suspect_until``."""
@@ -82,11 +89,14 @@ class Spool:
         Raises ConfigError where the folder itself cannot be read.
         """
         try:
-            found = recovery.recover(self._files)
+            found = recovery.recover(self._files, self.stores)
         except OSError as error:
             raise ConfigError(f"spool_dir: {error.strerror or error}") from error
         self.state = found.state
-        self.segments = {segment.number: segment for segment in found.segments}
+        self.change = found.change
+        self._backlog = Backlog(self.stores)
+        for segment in found.segments:
+            self._wait(segment)
         self.last_number = found.last_number
         self._previous = found.previous
         self.incomplete = found.incomplete
@@ -94,10 +104,14 @@ class Spool:
         self._doomed = set(found.done)
         for number in [number for number in self._doomed if number < found.base]:
             self._delete(number)
-        missing = self.state.reconcile(self.waiting())
-        if missing:
-            found.damage.append(Damage("the spool", "lines without a trace", missing))
+        for store, progress in self.state.snapshot.stores.items():
+            if missing := progress.reconcile(self.waiting(store)):
+                found.damage.append(Damage("the spool", "lines without a trace", missing, store))
         return found.damage
+
+    def _wait(self, segment: Segment) -> None:
+        unread = segment.number > self.state.snapshot.read
+        self._backlog.add(segment, self.state.wanting(segment.number), unread=unread)
 
     # -- appending ---------------------------------------------------------------------------
 
@@ -110,12 +124,19 @@ class Spool:
         self.state.received_group(group)
 
     def settle(self, settled: Settled, now_us: int) -> None:
-        """Write off a sealed segment, then delete it. Raises SpoolBroken: it is still there."""
+        """Write off a sealed segment for one store, and delete it when that was the last that waited.
+
+        Raises SpoolBroken: it still waits.
+        """
         self._write(self._writable(now_us), fmt.encode(Kind.SETTLED, _encode(settled)))
         self.state.settle(settled)
         with self._swapping:
-            self.segments.pop(settled.segment, None)
-            self._delete(settled.segment)
+            if self._backlog.settled(settled.store, settled.segment, read=settled.reads):
+                self._delete(settled.segment)
+
+    def is_next_to_read(self, segment: Segment) -> bool:
+        """Return whether the one that settles the segment now is to say what it holds."""
+        return self._backlog.is_next_to_read(segment.number)
 
     def condemn(self, row: Condemned, now_us: int) -> None:
         """Write down that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
@@ -137,23 +158,38 @@ class Spool:
     def open(self) -> Segment | None:
         return self._open.segment if self._open else None
 
-    def waiting(self) -> int:
-        """Lines that lie in segments."""
-        return sum(segment.rows for segment in self._all())
+    @property
+    def segments(self) -> dict[int, Segment]:
+        """The sealed segments, oldest first."""
+        return self._backlog.segments
+
+    def queue(self, store: str) -> dict[int, Segment]:
+        """Return those that one store waits for."""
+        return self._backlog.queues[store]
+
+    def waiting(self, store: str) -> int:
+        """Return the lines that lie in segments and wait for one store."""
+        return self._backlog.rows[store] + (self._open.segment.rows if self._open else 0)
 
     def size(self) -> int:
-        """Bytes on disk in segments."""
-        return sum(segment.size for segment in self._all())
+        """Return the bytes on disk in segments."""
+        return self._backlog.size + (self._open.segment.size if self._open else 0)
+
+    def oldest_us(self, default: int) -> int:
+        """Return when the oldest line that waits for some store was received."""
+        oldest = next(iter(self.segments.values()), self.open)
+        return oldest.first_us if oldest and oldest.rows else default
 
     def waiting_by_session(self) -> Counter[bytes]:
-        total: Counter[bytes] = Counter()
-        for segment in self._all():
-            total.update(segment.by_session)
-        return total
+        """Return how many lines of each session wait for some store."""
+        return self._with_open(self._backlog.by_session)
 
-    def _all(self) -> list[Segment]:
-        # A list, since ``size`` is asked for by other threads while this one adds and removes.
-        return [*self.segments.values(), *([self._open.segment] if self._open else [])]
+    def unread_by_session(self) -> Counter[bytes]:
+        """Return how many lines of each session may yet say that a call or the session has ended."""
+        return self._with_open(self._backlog.unread_by_session)
+
+    def _with_open(self, sealed: Counter[bytes]) -> Counter[bytes]:
+        return sealed + self._open.segment.by_session if self._open else sealed.copy()
 
     def _writable(self, now_us: int) -> Open:
         if self._open is None or self._open.suspect:
@@ -232,7 +268,8 @@ class Spool:
         with suppress(OSError):  # what counts in it was synced
             before.handle.close()
         if before.segment.rows:
-            self.segments[before.segment.number] = before.segment
+            with self._swapping:
+                self._wait(before.segment)
         else:
             self._doomed.add(before.segment.number)
 
@@ -305,7 +342,7 @@ class Spool:
                     self._files.unlink(temporary)
                     return False
                 self._files.rename(temporary, segment.name)
-                segment.size = size
+                self._backlog.resized(segment, size)
             self._files.sync_folder()
         except OSError as error:
             segment.compressed = False

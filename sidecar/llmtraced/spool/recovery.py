@@ -11,13 +11,16 @@ that a backlog of any size fits in memory.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
 from llmtraced.spool import format as fmt
+from llmtraced.spool import runs
 from llmtraced.spool.files import FileSystem
 from llmtraced.spool.format import Frame, Gap, Kind
+from llmtraced.spool.format_1 import Snapshot1
 from llmtraced.spool.segment import (
     TEMPORARY,
     Damage,
@@ -27,7 +30,7 @@ from llmtraced.spool.segment import (
     number_of,
     written_beside,
 )
-from llmtraced.spool.state import Condemned, Group, Settled, Snapshot, State
+from llmtraced.spool.state import Change, Condemned, Group, Settled, Snapshot, State
 
 QUARANTINE = "quarantine"
 HEAD_READ = 4096  # holds the head and the meta of most groups, so one read does
@@ -46,8 +49,9 @@ class Recovered(msgspec.Struct):
     """What was found. ``previous`` is the newest segment and how many of its bytes count."""
 
     state: State
+    change: Change
     segments: list[Segment]
-    """Those with lines to be shipped, oldest first."""
+    """Those with lines that some store waits for, oldest first."""
     done: list[int]
     """Segments that are written off, or hold no line: to be deleted."""
     damage: list[Damage]
@@ -58,7 +62,7 @@ class Recovered(msgspec.Struct):
     """Files that could be read, and that the disk would not take once more."""
     base: int
     """The segment with the newest whole header. What is done and older can be deleted at once, the
-    others when there is a newer header."""
+    others when there is a newer header, as is what only a store waited for that is no longer named."""
 
 
 class NotUnderstood(Exception):
@@ -96,13 +100,16 @@ class Opened(msgspec.Struct):
         return first if isinstance(first, HeaderMeta) else None
 
 
-def recover(files: FileSystem) -> Recovered:
-    """Read the folder, and repair what can be. Raises OSError where the folder cannot be listed."""
+def recover(files: FileSystem, stores: Sequence[str]) -> Recovered:
+    """Read the folder for the stores that are in force now, and repair what can be.
+
+    Raises OSError where the folder cannot be listed.
+    """
     numbers = _numbers(files)
     walk = _Walk(files)
     for number in reversed(numbers):
         walk.visit(number)
-    return walk.result(max([0, *numbers, *_numbers_aside(files)]))
+    return walk.result(stores, max([0, *numbers, *_numbers_aside(files)]))
 
 
 def _numbers(files: FileSystem) -> list[int]:
@@ -167,7 +174,7 @@ class _Walk:
         if not opened.kept:
             self._unkept.add(number)
 
-    def result(self, last_number: int) -> Recovered:
+    def result(self, stores: Sequence[str], last_number: int) -> Recovered:
         state = State(self._base.snapshot if self._base else None)
         for opened in reversed(self._newer):
             for frame in opened.frames:
@@ -178,21 +185,29 @@ class _Walk:
         if holed:
             self.damage.append(Damage("the spool", "sessions may be forgotten: repeats are asked for"))
             state.suspect_all()
-        newest, settled = self._newest, set(state.snapshot.settled)
-        kept = [found for found in reversed(self._segments) if found.rows and found.number not in settled]
-        done = {*(found.number for found in self._segments), *settled, *state.snapshot.cut}
-        done -= self._unkept | {found.number for found in kept}
+        newest = self._newest
+        with_lines = {found.number: found.rows for found in reversed(self._segments) if found.rows}
+        change = state.put_in_force(stores, with_lines, last_number + 1)
+        kept = [found for found in reversed(self._segments) if found.rows and state.wanting(found.number)]
         return Recovered(
             state=state,
+            change=change,
             segments=kept,
-            done=sorted(done),
+            done=self._done(state, kept),
             damage=self.damage,
             last_number=last_number,
             previous=(newest.number, newest.size) if newest else (0, 0),
             incomplete=holed,
             unsynced=self._unsynced,
-            base=self._base.number if self._base and not self._unsynced else 0,
+            base=self._base.number if self._base and not self._unsynced and not change.removed else 0,
         )
+
+    def _done(self, state: State, kept: list[Segment]) -> list[int]:
+        snap = state.snapshot
+        done = {*(found.number for found in self._segments), *runs.numbers(snap.done), *snap.cut}
+        for store in snap.stores.values():
+            done.update(runs.numbers(store.settled))
+        return sorted(done - self._unkept - {found.number for found in kept})
 
     def _is_holed(self) -> bool:
         """Say whether anything may be missing between the base and the newest segment.
@@ -305,7 +320,7 @@ def _skim(files: FileSystem, opened: Opened, with_snapshot: bool) -> Opened | No
         record = _record(head.kind, data[fmt.HEAD_BYTES :][: head.meta_len])
         if with_snapshot and isinstance(record, HeaderMeta):
             (frame,) = fmt.scan(files.read(name, at, head.size))
-            opened.snapshot = _snapshot(frame)
+            opened.snapshot = _snapshot(frame, record)
         opened.frames.append(Found(record, at, at + head.size))
         at += head.size
     return opened
@@ -321,7 +336,7 @@ def _read_whole(files: FileSystem, opened: Opened) -> Opened:
         record = _record(item.kind, item.meta)
         opened.frames.append(Found(record, item.start, item.end, item.body is not None))
         if isinstance(record, HeaderMeta):
-            opened.snapshot = _snapshot(item)
+            opened.snapshot = _snapshot(item, record)
         if item.body is not None or isinstance(record, HeaderMeta):
             whole = len(opened.frames)
     if whole < len(opened.frames):
@@ -344,11 +359,14 @@ def _record(kind: int, meta: bytes) -> Record | None:
     return record
 
 
-def _snapshot(frame: Frame | Gap) -> Snapshot | None:
+def _snapshot(frame: Frame | Gap, meta: HeaderMeta) -> Snapshot | None:
     if isinstance(frame, Gap):
         return None
     try:
-        return msgspec.msgpack.decode(fmt.body_of(frame), type=Snapshot)
+        body = fmt.body_of(frame)
+        if meta.format == 1:
+            return msgspec.msgpack.decode(body, type=Snapshot1).upgraded()
+        return msgspec.msgpack.decode(body, type=Snapshot)
     except (ValueError, msgspec.DecodeError):
         return None
 

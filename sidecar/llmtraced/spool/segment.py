@@ -80,6 +80,8 @@ class Damage(msgspec.Struct):
     segment: str
     what: str
     lines: int | None = None
+    store: str = ""
+    """Which store lacks the lines; empty where it says nothing of stores."""
 
 
 _decode_group = msgspec.msgpack.Decoder(Group).decode

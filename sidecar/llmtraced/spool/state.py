@@ -1,15 +1,27 @@
 """What the spool remembers, as a fold over its frames. Pure.
 
 Invariant: the state after a restart is the state before it, because both come from applying the
-same frames to the same snapshot; and at every moment
-``received = stored + dead + lost + waiting``, where waiting is what lies in segments.
+same frames to the same snapshot; and at every moment, for each store by itself,
+``received = stored + dead + lost + control + waiting``, where waiting is what lies in segments that
+the store has not settled.
+
+What a segment says of calls and sessions is a fact of the segment and not of a store: it is taken
+up once, from the first store that settles it while nothing before it is unread. So begun calls and
+their records meet in order, and a store that is away holds no verdict up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 
 import msgspec
+
+from llmtraced.spool import runs
+from llmtraced.spool.runs import Runs
+
+ONLY_STORE = "clickhouse"
+"""Whose progress it is where a spool does not say: spools of format 1 had one store."""
 
 NEVER = 1 << 62
 """A line number that no session reaches."""
@@ -84,14 +96,17 @@ class Group(msgspec.Struct, array_like=True):
 
 
 class Settled(msgspec.Struct, kw_only=True):
-    """The meta of a settled frame: what became of a segment."""
+    """The meta of a settled frame: what became of a segment in one store."""
 
     segment: int
+    store: str = ONLY_STORE
     stored: int = 0
     dead: int = 0
     lost: int = 0
     control: int = 0
     """Lines that were no records: begin, dropped, end, and abandoned calls that came after all."""
+    reads: bool = True
+    """The facts below are of this segment, and have not been taken up before."""
     opened: dict[str, BegunCall] = {}
     closed: list[str] = []
     """Ids of records, of calls that are open or abandoned."""
@@ -99,33 +114,70 @@ class Settled(msgspec.Struct, kw_only=True):
 
 
 class Condemned(msgspec.Struct, array_like=True):
-    """The meta of a condemned frame: this row of the segment cannot be stored."""
+    """The meta of a condemned frame: this row of the segment cannot be stored in one store."""
 
     segment: int
     row: int
     reason: str
     detail: str
+    store: str = ONLY_STORE
 
 
-class Snapshot(msgspec.Struct, kw_only=True):
-    """The body of a header."""
+class Progress(msgspec.Struct, kw_only=True):
+    """How far one store is, and the five numbers of its identity."""
 
+    first: int = 0
+    """Segments before it are not for this store, which was named later."""
     received: int = 0
     stored: int = 0
     dead: int = 0
     lost: int = 0
     control: int = 0
+    settled: Runs = []
+    """Segments that it is done with, and whose deletion may not be on the disk yet."""
+    condemned: dict[int, dict[int, tuple[str, str]]] = {}
+    """Segment number -> row -> reason and detail."""
+
+    def wants(self, number: int) -> bool:
+        """Return whether a segment still has to go to this store."""
+        return number >= self.first and not runs.has(self.settled, number)
+
+    def reconcile(self, waiting: int) -> int:
+        """Make the identity hold after damage; return how many lines are gone without a trace."""
+        known = self.stored + self.dead + self.lost + self.control + waiting
+        missing = max(0, self.received - known)
+        self.lost += missing
+        self.received = known + missing
+        return missing
+
+
+class Snapshot(msgspec.Struct, kw_only=True):
+    """The body of a header."""
+
+    stores: dict[str, Progress] = {}
     sessions: dict[bytes, SessionState] = {}
     begun: dict[str, BegunCall] = {}
     abandoned: dict[str, int] = {}
     """Calls that were given up, and when; should their record come, the row is deleted."""
-    condemned: dict[int, dict[int, tuple[str, str]]] = {}
-    """Segment number -> row -> reason and detail."""
-    settled: list[int] = []
-    """Segments that are done, and whose deletion may not be on the disk yet."""
+    late: dict[int, list[str]] = {}
+    """Segments that some store still waits for -> such calls whose record they hold."""
+    done: Runs = []
+    """Segments that only stores knew of that are not named any more, and whose deletion may not be on
+    the disk yet."""
+    read: int = 0
+    """The last segment whose facts have been taken up."""
     cut: dict[int, int] = {}
     """Waiting segments in which a write failed -> how many bytes of them count. What lies beyond was
     told to nobody, and was written again elsewhere."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What naming other stores than before did."""
+
+    added: dict[str, int]
+    """Store -> the first segment that it gets."""
+    removed: dict[str, int]
+    """Store -> lines that waited for it, and do no longer."""
 
 
 class State:
@@ -136,7 +188,8 @@ class State:
 
     def received_group(self, group: Group) -> None:
         snap = self.snapshot
-        snap.received += group.lines
+        for store in snap.stores.values():
+            store.received += group.lines
         for session, hello in group.hellos.items():
             known = snap.sessions.get(session)
             hello.durable = max(hello.durable, known.durable if known else 0)
@@ -156,32 +209,87 @@ class State:
                 snap.sessions[session].over = True
 
     def settle(self, settled: Settled) -> None:
+        store = self._progress(settled.store)
+        store.stored += settled.stored
+        store.dead += settled.dead
+        store.lost += settled.lost
+        store.control += settled.control
+        store.condemned.pop(settled.segment, None)
+        runs.add(store.settled, settled.segment)
+        if settled.reads:
+            self._read(settled)
+        if not self.wanting(settled.segment):
+            self.snapshot.late.pop(settled.segment, None)
+
+    def _read(self, settled: Settled) -> None:
+        """Take up what the segment says of calls and sessions."""
         snap = self.snapshot
-        snap.stored += settled.stored
-        snap.dead += settled.dead
-        snap.lost += settled.lost
-        snap.control += settled.control
+        snap.read = max(snap.read, settled.segment)
         snap.begun.update(settled.opened)
+        late = [call for call in settled.closed if snap.abandoned.pop(call, None) is not None]
+        if late:
+            snap.late[settled.segment] = late
         for call in settled.closed:
             snap.begun.pop(call, None)
-            snap.abandoned.pop(call, None)
         for session in settled.ended:
             if session in snap.sessions:
                 snap.sessions[session].ended = True
-        snap.condemned.pop(settled.segment, None)
-        snap.settled.append(settled.segment)
 
     def condemn(self, row: Condemned) -> None:
-        self.snapshot.condemned.setdefault(row.segment, {})[row.row] = (row.reason, row.detail)
+        store = self._progress(row.store)
+        store.condemned.setdefault(row.segment, {})[row.row] = (row.reason, row.detail)
+
+    def wanting(self, number: int) -> list[str]:
+        """Return the stores that a segment still has to go to."""
+        if runs.has(self.snapshot.done, number):
+            return []
+        return [name for name, store in self.snapshot.stores.items() if store.wants(number)]
+
+    def has_been_stored(self, number: int) -> bool:
+        """Return whether some store is done with a segment."""
+        settled = [store.settled for store in self.snapshot.stores.values()]
+        return any(runs.has(some, number) for some in (self.snapshot.done, *settled))
+
+    def put_in_force(self, names: Sequence[str], waiting: Mapping[int, int], following: int) -> Change:
+        """Take these stores for the ones there are from now on.
+
+        A new one begins at the segment ``following``, unless segments would be for nobody then, of
+        which ``waiting`` gives the lines. What a removed one still waited for is forgotten.
+        """
+        snap = self.snapshot
+        before, unstored = snap.stores, [number for number in waiting if not self.has_been_stored(number)]
+        snap.stores = {name: before[name] for name in names if name in before}
+        first = min((number for number in unstored if not self.wanting(number)), default=following)
+        added = {name: first for name in names if name not in before}
+        snap.stores = {name: before.get(name) or Progress(first=first) for name in names}
+        gone = {name: store for name, store in before.items() if name not in snap.stores}
+        for number in [
+            *waiting,
+            *(number for store in gone.values() for number in runs.numbers(store.settled)),
+        ]:
+            if not self.wanting(number):  # else its file might be taken for a new one
+                runs.add(snap.done, number)
+        removed = {
+            name: sum(lines for number, lines in waiting.items() if store.wants(number))
+            for name, store in gone.items()
+        }
+        return Change(added, removed)
+
+    def _progress(self, name: str) -> Progress:
+        # Unknown only where the header that named it is lost. Then it gets whatever is there, since
+        # its first segment is not known, and a segment too many is asked for or left out by ids.
+        return self.snapshot.stores.setdefault(name, Progress())
 
     def cut(self, segment: int, size: int) -> None:
         """Only so many bytes of this segment count from now on."""
         self.snapshot.cut[segment] = size
 
-    def deleted(self, segments: set[int]) -> None:
+    def deleted(self, segments: Collection[int]) -> None:
         """The deletion of these segments is on the disk, so none of them can come back."""
         snap = self.snapshot
-        snap.settled = [number for number in snap.settled if number not in segments]
+        for some in (snap.done, *(store.settled for store in snap.stores.values())):
+            for number in segments:
+                runs.remove(some, number)
         snap.cut = {number: size for number, size in snap.cut.items() if number not in segments}
 
     def suspect_all(self) -> None:
@@ -189,12 +297,16 @@ class State:
         for session in self.snapshot.sessions.values():
             session.suspect_until = NEVER
 
-    def forget(self, now_us: int, *, memory_us: int, ended_memory_us: int, busy: set[bytes]) -> None:
+    def forget(
+        self, now_us: int, *, memory_us: int, ended_memory_us: int, busy: Collection[bytes], oldest_us: int
+    ) -> None:
         """Drop sessions and abandoned calls that nobody will ask for again.
 
         A session that ended is remembered only as long as its sender may repeat the end, because
         ten thousand short ones an hour would otherwise make every header larger. ``busy`` are the
-        sessions with a connection or with lines that wait for their store.
+        sessions with a connection or with lines that wait for a store; ``oldest_us`` is when the
+        oldest line that waits was received: a row of a call that was given up later may be among
+        those that wait, and is not to be taken for one whose record has come.
         """
         snap = self.snapshot
         for session, state in list(snap.sessions.items()):
@@ -202,16 +314,5 @@ class State:
             if session not in busy and now_us - state.seen_us > memory:
                 del snap.sessions[session]
         for call, at in list(snap.abandoned.items()):
-            if now_us - at > memory_us:
+            if now_us - at > memory_us and at < oldest_us:
                 del snap.abandoned[call]
-
-    def reconcile(self, waiting: int) -> int:
-        """Make the identity hold after damage; return how many lines are gone without a trace."""
-        snap = self.snapshot
-        known = snap.stored + snap.dead + snap.lost + snap.control + waiting
-        missing = snap.received - known
-        if missing > 0:
-            snap.lost += missing
-        else:
-            snap.received = known
-        return max(0, missing)

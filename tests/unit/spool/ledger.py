@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
@@ -26,12 +27,38 @@ class Sent(msgspec.Struct):
 class Ledger(msgspec.Struct):
     """What the spool has promised."""
 
+    settled: dict[str, set[int]]
+    """Store -> segments that it is done with, or that are not for it."""
     lines: dict[bytes, tuple[int, int]] = {}
-    """Lines that wait -> segment and row."""
-    settled: set[bytes] = set()
+    """Lines that wait for some store -> segment and row."""
+    read: set[int] = set()
+    """Segments whose facts have been taken up."""
     durable: Counter[bytes] = msgspec.field(default_factory=Counter)
     begun: set[str] = set()
     abandoned: set[str] = set()
-    condemned: dict[int, set[int]] = {}
+    late: dict[int, list[str]] = {}
+    condemned: dict[tuple[str, int], set[int]] = {}
     batches: dict[int, str] = {}
-    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+
+    def wants(self, store: str, segment: int) -> bool:
+        return segment not in self.settled[store]
+
+    def put_in_force(self, stores: Sequence[str]) -> None:
+        """Other stores than before: a new one gets what nobody has or waits for, and what came after it."""
+        waiting = {segment for segment, _ in self.lines.values()}
+        unstored = {n for n in waiting if all(self.wants(store, n) for store in self.settled)}
+        kept = {store: settled for store, settled in self.settled.items() if store in stores}
+        orphans = {n for n in unstored if all(n in settled for settled in kept.values())}
+        first = min(orphans) if orphans else max(waiting, default=0) + 1
+        for store in self.settled.keys() - kept.keys():
+            self.counts = Counter({key: n for key, n in self.counts.items() if key[0] != store})
+            self.condemned = {key: rows for key, rows in self.condemned.items() if key[0] != store}
+        self.settled = {store: kept.get(store, {n for n in waiting if n < first}) for store in stores}
+        self.forget_done()
+
+    def forget_done(self) -> None:
+        """Let go of the lines that no store waits for."""
+        wanted = {n for n, _ in self.lines.values() if any(self.wants(store, n) for store in self.settled)}
+        self.lines = {line: at for line, at in self.lines.items() if at[0] in wanted}
+        self.late = {segment: calls for segment, calls in self.late.items() if segment in wanted}

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
+from typing import Protocol
+
+import msgspec
 
 from llmtraced.errors import SpoolBroken
 from llmtraced.spool import (
     BegunCall,
+    Change,
     Condemned,
     Damage,
     Entry,
@@ -30,6 +34,9 @@ from tests.helpers.crashing_files import CrashingFiles
 from tests.unit.spool.ledger import Died, Ledger, Sent
 
 SESSIONS = [bytes([number]) * 16 for number in range(1, 5)]
+CHOICES = [("clickhouse",), ("clickhouse", "postgres"), ("postgres", "clickhouse"), ("postgres",)]
+"""Stores that a start may name."""
+COUNTS = ("stored", "dead", "lost", "control")
 FAULTS = [
     ("write", errno.ENOSPC),
     ("write", errno.EIO),
@@ -43,18 +50,23 @@ FAULTS = [
 ]
 
 
+class Make(Protocol):
+    """Makes a spool for some stores."""
+
+    def __call__(self, files: CrashingFiles, *, stores: Sequence[str]) -> Spool: ...
+
+
 class SpoolModel:
     """Actions that a daemon takes, and what must be true after each. ``dice`` makes all choices."""
 
-    def __init__(
-        self, dice: Random, make: Callable[[CrashingFiles], Spool] = Spool, *, power: bool = True
-    ) -> None:
-        """Without ``power`` nothing but processes die."""
+    def __init__(self, dice: Random, make: Make = Spool, *, power: bool = True) -> None:
+        """Without ``power`` nothing but processes die. ``make`` makes a spool for the stores given."""
         self.dice = dice
+        self.stores = dice.choice(CHOICES)
         self._power = power
         self.files = CrashingFiles(dice)
         self._make = make
-        self.ledger = Ledger()
+        self.ledger = Ledger(settled={store: set() for store in self.stores})
         self.crashes: Counter[str] = Counter()
         self._now = 1_700_000_000_000_000
         self._made = 0
@@ -62,9 +74,9 @@ class SpoolModel:
         self._sent: Counter[bytes] = Counter()
         self._waiting: Sent | None = None
         """A group that was refused, and is offered again before any other, as the committer does."""
-        self._verdicts: dict[int, Settled] = {}
+        self._verdicts: dict[tuple[str, int], Settled] = {}
         self._uncertain: list[Sent | Settled | Condemned] = []
-        self.spool = make(self.files)
+        self.spool = make(self.files, stores=self.stores)
         self.spool.recover()
 
     # -- actions -------------------------------------------------------------------------------
@@ -88,25 +100,28 @@ class SpoolModel:
             assert self.spool.open is not before
 
     def settle(self) -> None:
-        segment = self._any_sealed()
+        store = self.dice.choice(self.stores)
+        segment = self._any_sealed(store)
         if segment is None:
             return
         # The same verdict at each try, as from a shipper that prepares the same lines again.
-        settled = self._verdicts.setdefault(segment.number, self._settled(segment))
+        verdict = self._verdicts.setdefault((store, segment.number), self._settled(segment, store))
+        settled = self._with_facts(verdict, segment)
         if self._tried(settled, lambda: self.spool.settle(settled, self._tick())):
-            assert segment.number not in self.spool.segments
+            assert segment.number not in self.spool.queue(store)
             self._written_off(settled)
 
     def condemn(self) -> None:
-        segment = self._any_sealed()
+        store = self.dice.choice(self.stores)
+        segment = self._any_sealed(store)
         if segment is None:
             return
-        row = Condemned(segment.number, self.dice.randrange(segment.rows), "refused", "by the store")
+        row = Condemned(segment.number, self.dice.randrange(segment.rows), "refused", "by the store", store)
         if self._tried(row, lambda: self.spool.condemn(row, self._tick())):
-            self.ledger.condemned.setdefault(row.segment, set()).add(row.row)
+            self._condemned(row)
 
     def compress(self) -> None:
-        segment = self._any_sealed()
+        segment = self._any_sealed(self.dice.choice(self.stores))
         if segment is not None:
             self._tried(None, lambda: self.spool.compress(segment))
 
@@ -142,8 +157,11 @@ class SpoolModel:
         self.crash()
 
     def crash(self) -> None:
-        """End the process or the power, and start again, on a disk that may be broken."""
+        """End the process or the power, and start again, on a disk that may be broken, for stores that may be others."""
         self._crash_once()
+        # Whether a store that is gone had settled a segment cannot be asked any more.
+        if self.dice.random() < 0.2 and not any(isinstance(done, Settled) for done in self._uncertain):
+            self.stores = self.dice.choice(CHOICES)
         while self.dice.random() < 0.2:  # and again, somewhere in the recovery
             self._kill_before(self.dice.randint(1, 12))
             with suppress(Died):
@@ -156,20 +174,33 @@ class SpoolModel:
         while self.spool.unsynced:
             self._make_found_lines_safe()
         self._came_back(damage)
+        if self.spool.change != Change({}, {}):  # it holds from the first header on
+            self.spool.append(Group(self._tick(), 0, []), [], self._tick())
 
     def check(self) -> None:
         """Ask everything that must be true at every moment."""
-        snap = self.spool.state.snapshot
-        waiting = self.spool.waiting()
-        assert snap.received == snap.stored + snap.dead + snap.lost + snap.control + waiting
-        assert waiting == len(self.ledger.lines)
-        counted = {name: getattr(snap, name) for name in ("stored", "dead", "lost", "control")}
-        assert counted == {name: self.ledger.counts[name] for name in counted}
-        for session, durable in self.ledger.durable.items():
+        ledger, snap = self.ledger, self.spool.state.snapshot
+        assert tuple(snap.stores) == self.stores
+        for name, store in snap.stores.items():
+            waiting = self.spool.waiting(name)
+            assert store.received == sum(getattr(store, count) for count in COUNTS) + waiting
+            assert waiting == sum(ledger.wants(name, segment) for segment, _ in ledger.lines.values())
+            assert {count: getattr(store, count) for count in COUNTS} == {
+                count: ledger.counts[name, count] for count in COUNTS
+            }
+            assert {n: set(rows) for n, rows in store.condemned.items()} == {
+                segment: rows for (by, segment), rows in ledger.condemned.items() if by == name
+            }
+        for session, durable in ledger.durable.items():
             assert snap.sessions[session].durable == durable, "a durable count has changed"
-        assert set(snap.begun) == self.ledger.begun
-        assert set(snap.abandoned) == self.ledger.abandoned
-        assert {n: set(rows) for n, rows in snap.condemned.items()} == self.ledger.condemned
+        assert set(snap.begun) == ledger.begun
+        assert set(snap.abandoned) == ledger.abandoned
+        assert snap.late == ledger.late
+        segments = self._segments()
+        assert self.spool.size() == sum(segment.size for segment in segments)
+        assert self.spool.waiting_by_session() == _by_session(segments)
+        unread = [segment for segment in segments if segment.number not in ledger.read]
+        assert self.spool.unread_by_session() == _by_session(unread)
 
     def check_lines(self) -> None:
         """Read every segment: each line that waits is in its place, once, and no other is there."""
@@ -195,8 +226,8 @@ class SpoolModel:
             self._uncertain.clear()  # a header or a frame after it says what counts
         return True
 
-    def _any_sealed(self) -> Segment | None:
-        sealed = list(self.spool.segments.values())
+    def _any_sealed(self, store: str) -> Segment | None:
+        sealed = list(self.spool.queue(store).values())
         if not sealed:
             return None
         return sealed[0] if self.dice.random() < 0.5 else self.dice.choice(sealed)
@@ -230,11 +261,21 @@ class SpoolModel:
         self._made += 1
         return b'{"line":%d,"text":"%s"}' % (self._made, b"a" * self.dice.choice([0, 5, 70, 300]))
 
-    def _settled(self, segment: Segment) -> Settled:
-        settled = Settled(segment=segment.number)
+    def _settled(self, segment: Segment, store: str) -> Settled:
+        settled = Settled(segment=segment.number, store=store)
         for _ in range(segment.rows):
-            name = self.dice.choice(["stored", "stored", "dead", "lost", "control"])
+            name = self.dice.choice(["stored", *COUNTS])
             setattr(settled, name, getattr(settled, name) + 1)
+        return settled
+
+    def _with_facts(self, verdict: Settled, segment: Segment) -> Settled:
+        """Add what the segment says of calls, where nobody has said it and all before it are read."""
+        settled = msgspec.structs.replace(verdict)
+        unread = {number for number, _ in self.ledger.lines.values()} - self.ledger.read
+        settled.reads = segment.number == min(unread, default=0)
+        assert settled.reads == self.spool.is_next_to_read(segment)
+        if not settled.reads:
+            return settled
         if self.dice.random() < 0.5:
             self._called += 1
             settled.opened[f"call-{self._called}"] = BegunCall(SESSIONS[0], b"{}", self._now)
@@ -258,16 +299,22 @@ class SpoolModel:
 
     def _written_off(self, settled: Settled) -> None:
         ledger = self.ledger
-        gone = {line for line, (segment, _) in ledger.lines.items() if segment == settled.segment}
-        ledger.settled |= gone
-        for line in gone:
-            del ledger.lines[line]
-        for name in ("stored", "dead", "lost", "control"):
-            ledger.counts[name] += getattr(settled, name)
-        ledger.begun |= settled.opened.keys()
-        ledger.begun -= set(settled.closed)
-        ledger.abandoned -= set(settled.closed)
-        ledger.condemned.pop(settled.segment, None)
+        ledger.settled[settled.store].add(settled.segment)
+        for name in COUNTS:
+            ledger.counts[settled.store, name] += getattr(settled, name)
+        if settled.reads:
+            late = [call for call in settled.closed if call in ledger.abandoned]
+            if late:
+                ledger.late[settled.segment] = late
+            ledger.read.add(settled.segment)
+            ledger.begun |= settled.opened.keys()
+            ledger.begun -= set(settled.closed)
+            ledger.abandoned -= set(settled.closed)
+        ledger.condemned.pop((settled.store, settled.segment), None)
+        ledger.forget_done()
+
+    def _condemned(self, row: Condemned) -> None:
+        self.ledger.condemned.setdefault((row.store, row.segment), set()).add(row.row)
 
     def _lines_found(self) -> dict[bytes, tuple[int, int]]:
         found: dict[bytes, tuple[int, int]] = {}
@@ -308,7 +355,7 @@ class SpoolModel:
             self.files.process_dies()
 
     def _restart(self) -> list[Damage]:
-        self.spool = self._make(self.files)
+        self.spool = self._make(self.files, stores=self.stores)
         return self.spool.recover()
 
     def _make_found_lines_safe(self) -> None:
@@ -332,18 +379,18 @@ class SpoolModel:
         for operation in self._uncertain:
             if isinstance(operation, Sent):
                 self._if_it_came(operation, found)
-            elif isinstance(operation, Condemned):
-                rows = self.spool.state.snapshot.condemned.get(operation.segment, {})
-                if operation.row in rows:
-                    self.ledger.condemned.setdefault(operation.segment, set()).add(operation.row)
+            elif isinstance(operation, Condemned) and operation.store in self.stores:
+                progress = self.spool.state.snapshot.stores[operation.store]
+                if operation.row in progress.condemned.get(operation.segment, {}):
+                    self._condemned(operation)
         self._uncertain.clear()
+        self.ledger.put_in_force(self.stores)
         self._waiting = None  # its senders offer it again, as far as they still hold it
         self.check()
         self.check_lines()
 
     def _was_written_off(self, settled: Settled) -> bool:
-        there = any(segment.number == settled.segment for segment in self._segments())
-        return not there and any(at[0] == settled.segment for at in self.ledger.lines.values())
+        return settled.segment not in self.spool.queue(settled.store)
 
     def _if_it_came(self, sent: Sent, found: dict[bytes, tuple[int, int]]) -> None:
         """A group is there whole or not at all."""
@@ -355,6 +402,10 @@ class SpoolModel:
             number, row = found[sent.lines[0]]
             (segment,) = (segment for segment in self._segments() if segment.number == number)
             self._acknowledged(sent, segment, row)
+
+
+def _by_session(segments: list[Segment]) -> Counter[bytes]:
+    return sum((segment.by_session for segment in segments), Counter())
 
 
 ACTIONS = {
@@ -374,9 +425,7 @@ ACTIONS = {
 """How often each action is taken in a run."""
 
 
-def run(
-    seed: int, steps: int, make: Callable[[CrashingFiles], Spool] = Spool, *, power: bool = True
-) -> SpoolModel:
+def run(seed: int, steps: int, make: Make = Spool, *, power: bool = True) -> SpoolModel:
     """Take so many steps, all of them chosen by the seed."""
     model = SpoolModel(Random(seed), make, power=power)
     names = model.dice.choices(list(ACTIONS), list(ACTIONS.values()), k=steps)

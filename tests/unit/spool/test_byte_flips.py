@@ -85,8 +85,9 @@ def is_said(said: list[Damage], spool: Spool, name: str) -> bool:
 
 
 def assert_identity_holds(spool: Spool) -> None:
-    snap = spool.state.snapshot
-    assert snap.received == snap.stored + snap.dead + snap.lost + snap.control + spool.waiting()
+    for name, store in spool.state.snapshot.stores.items():
+        counted = store.stored + store.dead + store.lost + store.control
+        assert store.received == counted + spool.waiting(name)
     for segment in spool.segments.values():
         readable = sum(found.group.lines for found in spool.read(segment) if found.body is not None)
         assert readable <= segment.rows  # what is missing is counted as lost when it is written off

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from llmtraced.errors import ConfigError, SpoolBroken, SpoolLocked
-from llmtraced.spool import Condemned, Files, Settled, Spool
+from llmtraced.spool import ONLY_STORE, Condemned, Files, Settled, Spool
 from llmtraced.spool import format as fmt
 from llmtraced.spool.format import Frame, Kind
 from llmtraced.spool.segment import HeaderMeta, name_of, number_of
@@ -42,8 +42,9 @@ def with_newest(data: bytes) -> CrashingFiles:
 
 
 def assert_identity_holds(spool: Spool) -> None:
-    snap = spool.state.snapshot
-    assert snap.received == snap.stored + snap.dead + snap.lost + snap.control + spool.waiting()
+    for name, store in spool.state.snapshot.stores.items():
+        counted = store.stored + store.dead + store.lost + store.control
+        assert store.received == counted + spool.waiting(name)
 
 
 def test_a_clean_restart_remembers_everything() -> None:
@@ -76,7 +77,7 @@ def test_an_idle_spool_that_is_restarted_twice_remembers_its_sessions() -> None:
         spool, damaged = started(files)
         assert damaged == []
         assert spool.state.snapshot.sessions[SESSION].durable == 1
-        assert spool.state.snapshot.stored == 1
+        assert spool.state.snapshot.stores[ONLY_STORE].stored == 1
 
 
 @pytest.mark.parametrize("tail", ["cut", "zeros"])
@@ -303,19 +304,21 @@ def test_a_disk_that_fails_while_a_segment_is_compressed_leaves_it_as_it_was() -
 # -- the real file system ---------------------------------------------------------------------------
 
 
-def test_a_segment_of_format_1_is_read_by_this_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_segment_of_each_format_is_read_by_this_version(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "spool"
-    shutil.copytree(FIXTURES / "spool-format-1", folder)
+    shutil.copytree(FIXTURES / f"spool-format-{number}", folder)
     spool, damaged = started(Files(folder))
     assert damaged == []
     assert len(lines_in(spool)) == 17
     snap = spool.state.snapshot
-    assert (snap.received, snap.stored, snap.control, spool.waiting()) == (19, 1, 1, 17)
+    store = snap.stores[ONLY_STORE]
+    assert (store.received, store.stored, store.control, spool.waiting(ONLY_STORE)) == (19, 1, 1, 17)
     assert snap.sessions[SESSION].durable == 16
     assert snap.sessions[SESSION].client == "client/1"
     assert snap.sessions[OTHER].over
     assert set(snap.abandoned) == {"call-1"}
-    assert snap.condemned == {3: {2: ("refused_by_store", "27: no number")}}
+    assert store.condemned == {3: {2: ("refused_by_store", "27: no number")}}
 
 
 @pytest.fixture
