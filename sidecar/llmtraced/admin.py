@@ -98,8 +98,11 @@ class Admin:
     async def _readyz(self, _: web.Request) -> web.Response:
         status = await self._status()
         said = status.spool or "ready"
-        if status.store:
-            said += f"; records wait in the spool, since the store is not taking them: {status.store}"
+        for store in status.stores:
+            if store.trouble:
+                said += (
+                    f"; records wait in the spool for {store.name}, which is not taking them: {store.trouble}"
+                )
         return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:

@@ -50,6 +50,7 @@ class Admission:
         self._held = 0
         self.pending = 0
         self.shipping = 0
+        self._shipped: dict[Hashable, int] = {}
         self.spool_full = False
 
     @property
@@ -77,6 +78,12 @@ class Admission:
         share = self._share(sender)
         share.pending -= size
         self._forget_if_empty(sender, share)
+
+    def ships(self, batch: Hashable, size: int) -> None:
+        """A batch on its way into a store has so many bytes in memory; 0 where the disk alone has them."""
+        self.shipping += size - self._shipped.pop(batch, 0)
+        if size:
+            self._shipped[batch] = size
 
     def may_read(self, sender: Hashable, connection: Hashable) -> bool:
         if self.spool_full:

@@ -22,7 +22,7 @@ from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
 from llmtraced.records import Dropped
 from llmtraced.rows import COLUMNS, Row, RowBuilder
-from llmtraced.spool import BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
+from llmtraced.spool import ONLY_STORE, BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
 
 LOSS_COLUMNS = (
     "at", "host", "service", "session", "stage", "reason", "count", "batch_id", "batch_row", "ingested_at",
@@ -52,6 +52,8 @@ class OwnLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     stage: str = ""
     reason: str = ""
     count: int | None = None
+    store: str = ""
+    """Which store alone lost something; empty: it is lost to all."""
 
 
 class RefusedLine(msgspec.Struct):
@@ -77,6 +79,9 @@ class Batch(msgspec.Struct, kw_only=True):
     ids: set[str] = set()
     """Of the records."""
     letters: dict[int, DeadLetter] = {}
+    """Lines that are no records, whoever reads them."""
+    refused_here: dict[int, DeadLetter] = {}
+    """Rows that this store cannot take."""
     refused: list[RefusedLine] = []
     losses: list[tuple[object, ...]] = []
     opened: dict[str, BegunCall] = {}
@@ -85,6 +90,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """Calls that this segment declares abandoned: id -> row."""
     repeats: dict[int, tuple[str, int]] = {}
     """Rows that may have been stored in a life that the daemon has forgotten: row -> id, created_at."""
+    repeated: set[int] = set()
+    """Rows that were left out because the store has another row with their id."""
     control: int = 0
     lost: int = 0
     from_us: int = 0
@@ -150,9 +157,11 @@ class Preparer:
         *,
         finish: Callable[[Row], Row] | None = None,
         treatment: Treatment | None = None,
+        store: str = ONLY_STORE,
     ) -> None:
         """``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay."""
         self._finish = finish or (lambda row: row)
+        self._store = store
         self._builder = builder
         self._treatment = treatment or Treatment(Policy(Decision()))
         self._encode = encode
@@ -178,7 +187,8 @@ class Preparer:
         self._add_abandoned(batch, rows, given_up)
         rows.close()
         for row, why in rows.refused.items():
-            batch.letters[row] = condemned(batch, read(segment), row, "not_encodable", why)
+            letter = condemned(batch, read(segment), row, "not_encodable", why, self._store)
+            batch.refused_here[row] = letter
         batch.rows = sorted(row for row in batch.rows if row not in rows.refused)
         batch.blocks = rows.blocks
         batch.started_us = array("q", sorted(rows.started_us))
@@ -250,8 +260,11 @@ class Preparer:
         self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
     ) -> None:
         own = msgspec.json.decode(line, type=OwnLine)
-        if own.abandoned is None:
+        if own.abandoned is None or own.store not in ("", self._store):
             batch.control += 1
+        if own.store not in ("", self._store):
+            return
+        if own.abandoned is None:
             source.service, source.host = own.service, own.host
             self._loss(batch, source, own.stage, own.reason, own.count, own.session)
             return
@@ -349,16 +362,19 @@ class Preparer:
         )
 
 
-def condemned(batch: Batch, groups: Iterable[ReadGroup], row: int, reason: str, detail: str) -> DeadLetter:
-    """Return the dead letter of a row that the store refused; its bytes come from the segment."""
+def condemned(
+    batch: Batch, groups: Iterable[ReadGroup], row: int, reason: str, detail: str, store: str
+) -> DeadLetter:
+    """Return the dead letter of a row that one store refused; its bytes come from the segment."""
     read = next(read for read in groups if row in _rows_of(read))
     line = bytes(read.body or b"").split(b"\n")[row - read.group.first_row]
     letter = DeadLetter(
-        id=f"{batch.segment.batch}:{row}",
+        id=f"{batch.segment.batch}:{row}:{store}",
         reason=reason,
         detail=detail,
         received_us=read.group.received_us,
         size=len(line),
+        store=store,
     )
     return with_line(letter, line)
 

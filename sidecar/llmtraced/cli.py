@@ -13,12 +13,10 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from llmtraced import __version__, config, credentials, log, migrations, peercred, rollup, tokens
-from llmtraced.errors import ConfigError, LlmtracedError
+from llmtraced import __version__, config, credentials, log, peercred, stores, tokens
+from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.payloads import wiring
 from llmtraced.redaction import Redactor
-from llmtraced.store import Store
-from llmtraced.store_url import each_address, targets
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,15 +80,12 @@ def serve(
 
 @app.command()
 def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings: Setting = None) -> None:
-    """Create or bring up to date the tables of the store, and set their TTL."""
+    """Create or bring up to date the tables of each store, and set their TTL."""
     chosen = _settings(file, settings, clickhouse_url=clickhouse_url)
-    layout = migrations.layout_of(chosen.ttl_days, chosen.cluster)
-    # A cluster's statements run on every host; servers of their own are migrated one by one.
-    urls = [chosen.clickhouse_url] if chosen.cluster else each_address(chosen.clickhouse_url)
-    for url in urls:
-        with contextlib.closing(Store(url, timeout_seconds=chosen.insert_timeout_seconds)) as store:
-            for sentence in migrations.apply(store, layout) or ["nothing to do"]:
-                typer.echo(sentence)
+    for outlet in stores.opened(chosen):
+        with contextlib.closing(outlet):
+            for sentence in outlet.migrate() or ["nothing to do"]:
+                typer.echo(f"{outlet.name}: {sentence}")
 
 
 @app.command()
@@ -107,16 +102,12 @@ def check(
         ),
     ] = False,
 ) -> None:
-    """Print the settings in force, secrets masked, and test the store."""
-    from llmtraced.batch import LOSS_COLUMNS
-    from llmtraced.rows import COLUMNS
-    from llmtraced.shipper import LOSSES, TRACES
-
+    """Print the settings in force, secrets masked, and test each store."""
     chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
     _print(chosen)
     peercred.allowed(chosen.allowed_uids, chosen.allowed_gids)
-    targets(chosen.clickhouse_url, {})
     Redactor.of(chosen)  # its rules are compiled, or refused by name
+    outlets = stores.opened(chosen)
     wiring.treatment(chosen)
     objects = wiring.objects(chosen)
     if without_store:
@@ -124,14 +115,24 @@ def check(
     if objects is not None:
         objects.probe()
         typer.echo("payload store: takes, gives and deletes")
-    store = Store(chosen.clickhouse_url, timeout_seconds=chosen.insert_timeout_seconds)
-    typer.echo(f"store: ClickHouse {store.version()}")
-    missing = migrations.check(store, {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED})
-    if missing and store.is_embedded:
-        typer.echo("store: `llmtraced serve` will create its tables")
-    elif missing:
-        raise LlmtracedError("; ".join(missing))
-    store.close()
+    wrong = [f"{outlet.name}: {what}" for outlet in outlets for what in _wrong_with(outlet)]
+    if wrong:
+        raise LlmtracedError("; ".join(wrong))
+
+
+def _wrong_with(outlet: stores.Outlet) -> list[str]:
+    """Say what a store is, and return what keeps it from taking records."""
+    try:
+        typer.echo(f"{outlet.name}: {outlet.version()}")
+        missing = outlet.missing()
+    except StoreBusy as error:  # the others are tested all the same
+        return [f"{error.kind}: {error}"]
+    finally:
+        outlet.close()
+    if missing and outlet.is_ours:
+        typer.echo(f"{outlet.name}: `llmtraced serve` will create its tables")
+        return []
+    return missing
 
 
 @app.command()
@@ -183,6 +184,7 @@ def show_config(
 def _print(chosen: config.Config) -> None:
     for name in config.Config.__struct_fields__:
         value = getattr(chosen, name)
+        value = ",".join(value) if name == "stores" else value
         typer.echo(f"{name} = {credentials.masked(str(value))}")
 
 

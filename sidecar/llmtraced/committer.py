@@ -107,6 +107,17 @@ class Committer:
         """Run something that changes the spool, in the writer's turn. Raises SpoolBroken."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, action, *arguments)
 
+    async def until_written(self, action: Callable[[], T]) -> T:
+        """Change the spool by what has to be changed, giving up its reserve if that is what it takes."""
+        backoff = Backoff(first=0.1, cap=5.0)
+        while True:
+            try:
+                return await self.on_writer(action)
+            except SpoolBroken as error:
+                self.recurring.warn("a finished segment cannot be written off yet", error=str(error))
+                await self.on_writer(self._spool.give_up_reserve)
+                await asyncio.sleep(backoff.failed())
+
     async def run(self) -> None:
         """Commit and seal until cancelled."""
         while True:

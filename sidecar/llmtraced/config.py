@@ -90,6 +90,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             YES,
         ),
     ] = ""
+    stores: Annotated[
+        tuple[Literal["clickhouse", "postgres"], ...],
+        _is("Where records land, the one that is read from first.", min_length=1),
+    ] = ("clickhouse",)
+    postgres_url: Annotated[
+        str, _is("`postgresql://user:password@host:port/database`, where `stores` names `postgres`.")
+    ] = ""
+    postgres_password_file: Annotated[
+        str, _is("A file that holds its password, read at each connection; empty: the URL's.")
+    ] = ""
+    postgres_content: Annotated[
+        Literal["full", "metadata"], _is("Whole records, or all columns but the payloads.")
+    ] = "full"
     ttl_days: Annotated[int, _is("How long rows are kept; 0 for ever. Changed by `migrate` alone.", ge=0)] = (
         90
     )
@@ -235,6 +248,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def call_seconds(self) -> float:
         """How long a call of the store may take; longer than its own bounds let it."""
         return self.hung_after_seconds + self.insert_timeout_seconds + STATEMENT_SECONDS
+
+    def __post_init__(self) -> None:
+        if len(set(self.stores)) < len(self.stores):
+            raise ConfigError(f"`stores`: {', '.join(self.stores)}: one is named twice")
+        if "postgres" in self.stores and not self.postgres_url:
+            raise ConfigError("`postgres_url` is missing, and `stores` names postgres")
+
+    @property
+    def read_url(self) -> str:
+        """Of the store that is read from."""
+        return self.clickhouse_url if self.stores[0] == "clickhouse" else self.postgres_url
+
+    @property
+    def read_password_file(self) -> str:
+        """Where it is read at each connection; ClickHouse's is in its URL by now."""
+        return "" if self.stores[0] == "clickhouse" else self.postgres_password_file
 
     @property
     def admin_address(self) -> str:

@@ -10,54 +10,45 @@ import asyncio
 import contextlib
 import faulthandler
 import os
-import random
 import signal
 import socket
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import msgspec
 import structlog
 import uvloop
 
-from llmtraced import __version__, activation, dead_letters, memory, migrations, reload
+from llmtraced import __version__, activation, dead_letters, memory, reload, stores
 from llmtraced.admin import UNIX, Admin
 from llmtraced.admission import Admission
 from llmtraced.api import Api
-from llmtraced.batch import LOSS_COLUMNS, OwnLine, Preparer
+from llmtraced.batch import OwnLine
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.cost import Pricer
-from llmtraced.credentials import masked
-from llmtraced.errors import ConfigError, SpoolBroken, StoreBusy
-from llmtraced.landing import Landing
+from llmtraced.errors import ConfigError, SpoolBroken
 from llmtraced.listener import Listener
 from llmtraced.log import Recurring
-from llmtraced.metrics import CLICKHOUSE, Metrics, watch_loop
+from llmtraced.metrics import Metrics, watch_loop
 from llmtraced.orphans import Orphan, orphans
 from llmtraced.payloads import wiring
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.payloads.uploading import Uploader
 from llmtraced.redaction import Redactor
 from llmtraced.reporting import FULL, Report
-from llmtraced.retry import Backoff
-from llmtraced.rollup import NEEDED as ROLLUP_NEEDS
-from llmtraced.rollup import Mended, Rollup
-from llmtraced.rows import COLUMNS, RowBuilder
+from llmtraced.rows import RowBuilder
 from llmtraced.service import Service
-from llmtraced.shipper import DAY_US, LOSSES, TRACES, Shipper
+from llmtraced.shipper import DAY_US
+from llmtraced.shipping import Shipping
 from llmtraced.spool import Entry, EntryKind, Files, Spool
 from llmtraced.spool.recovery import QUARANTINE
 from llmtraced.status import Status
-from llmtraced.store import Store
 from llmtraced.tokens import Tokens
 from llmtraced.watchdog import Watchdog
 
 HOUSEKEEPING_SECONDS = 1.0
-MENDING_SECONDS = 60.0
-"""How often the rollup is compared with the rows where it is in doubt."""
 ENDED_MEMORY_SECONDS = 300.0
 """A session that has ended is remembered until its sender cannot be repeating the end any more."""
 
@@ -77,16 +68,13 @@ class Daemon:
         self.watchdog = Watchdog()
         self.service = Service(self.watchdog, self.clock)
         self.files = Files(Path(config.spool_dir))
-        self.spool = Spool(self.files, fsync=config.fsync)
-        self.store = Store(
-            config.clickhouse_url,
-            timeout_seconds=config.insert_timeout_seconds,
-            insert_mode=config.insert_mode,
-        )
-        self.rollup = Rollup(self.store)
-        self.builder = RowBuilder(Pricer())
-        self.metrics = Metrics(self.builder.counts)
-        self.redactor = Redactor.of(config)
+        self.spool = Spool(self.files, fsync=config.fsync, stores=config.stores)
+        pricer = Pricer()
+        builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
+        # What a record's values had to be changed to is the same for every store.
+        self.metrics = Metrics(builders[config.stores[0]].counts)
+        redactors = {name: Redactor.of(config) for name in config.stores}
+        self.redactor = redactors[config.stores[0]]
         self.admission = Admission(config.max_inflight_bytes)
         self.committer = Committer(
             self.spool,
@@ -94,39 +82,31 @@ class Daemon:
             self.admission,
             self.clock,
             on_durable=self._durable,
-            on_sealed=lambda: self.shipper.wake(),
+            on_sealed=lambda: self.shipping.wake(),
             on_committed=self.metrics.committed,
             before_spool=self._redact if self.redactor.has_patterns else None,
         )
         self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
-        host = socket.gethostname()
         objects = wiring.objects(config)
-        self.shipper = Shipper(
+        self.shipping = Shipping(
+            stores.opened(config),
+            builders,
+            redactors,
             self.spool,
             self.committer,
-            Landing(self.store),
-            self.rollup,
-            Preparer(
-                self.builder,
-                partial(self.store.encode, TRACES, COLUMNS),
-                lambda: self.spool.state.snapshot.sessions,
-                host,
-                finish=self.redactor.row if self.redactor.is_on else None,
-                treatment=wiring.treatment(config),
-            ),
             config,
             self.admission,
             self.clock,
             self.watchdog,
             on_refused=self.listener.refused,
             on_settled=self._room,
-            metrics=self.metrics.store(CLICKHOUSE),
+            metrics=self.metrics,
             upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
         )
         mode = int(config.socket_mode, 8)
         tokens = None if config.admin_address.startswith(UNIX) else Tokens(config.admin_tokens_file)
         self.api = Api(
-            config.clickhouse_url,
+            config,
             self.status,
             tokens,
             self.metrics,
@@ -140,14 +120,13 @@ class Daemon:
             self.files,
             self.committer,
             self.listener,
-            self.shipper,
+            self.shipping.lanes,
             self.admission,
             config,
             self.clock,
         )
         self.stopping = asyncio.Event()
         self._recurring = Recurring()
-        self._doubted_hours: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> int:
@@ -162,8 +141,7 @@ class Daemon:
         try:
             self._recover()
             self.report.note()
-            if self.store.is_embedded:
-                await loop.run_in_executor(None, self._migrate)
+            await loop.run_in_executor(None, self._migrate)
             await self.listener.start(passed.record)
             await self.admin.start(passed.admin)
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -184,7 +162,6 @@ class Daemon:
         return await self.report.status(
             stopping=self.stopping.is_set(),
             queries=self.api.in_flight,
-            doubted_hours=self._doubted_hours,
             redacted=dict(self.redactor.counts),
         )
 
@@ -200,26 +177,40 @@ class Daemon:
             log.warning("recovered", segment=found.segment, what=found.what, lines=found.lines)
         waiting = len(self.spool.segments)
         if waiting:
-            log.info("the spool holds a backlog", segments=waiting, lines=self.spool.waiting())
+            log.info("the spool holds a backlog", segments=waiting, lines=self._lines_waiting())
         with contextlib.suppress(SpoolBroken):  # a full disk: serve without the reserve
             self.spool.reserve()
-        self._own([_loss("damaged", found.lines) for found in damage if found.lines])
+        self._own([_loss("damaged", found.lines, found.store) for found in damage if found.lines])
+        self._say_change()
+
+    def _say_change(self) -> None:
+        """Say what naming other stores than before has done."""
+        for store in self.spool.change.added if self.spool.last_number else ():
+            log.info("a store was added", store=store, lines_waiting=self.spool.waiting(store))
+        for store, lines in self.spool.change.removed.items():
+            log.warning(
+                "a store is not named any more; its progress is forgotten",
+                store=store,
+                lines_not_stored_there=lines,
+            )
+
+    def _lines_waiting(self) -> dict[str, int]:
+        return {store: self.spool.waiting(store) for store in self.spool.stores}
 
     def _migrate(self) -> None:
         """Bring an embedded store up to date; nobody else can."""
-        for done in migrations.apply(
-            self.store, migrations.layout_of(self.config.ttl_days, self.config.cluster)
-        ):
-            log.info(done, store=masked(self.config.clickhouse_url))
+        for lane in self.shipping.lanes:
+            if lane.outlet.is_ours:
+                for done in lane.outlet.migrate():
+                    log.info(done, store=lane.outlet.address)
 
     def _start_tasks(self) -> None:
         lag = watch_loop(self.metrics.loop_lag, self.clock.monotonic)
         steps = (
             self.committer.run(),
-            self._ship(),
+            self.shipping.run(),
             self._keep_house(),
             self._keep_small(),
-            self._mend(),
             lag,
             self.service.feed(),
             self.service.tell(self.status),
@@ -252,32 +243,11 @@ class Daemon:
         for room in rooms:
             room.reconfigure(found.config)
         if "clickhouse_url" in found.made:
-            self.store.log_in_as(found.config.clickhouse_url)
+            self.shipping.log_in_as(stores.CLICKHOUSE, found.config.clickhouse_url)
             self.api.log_in_as(found.config.clickhouse_url)
         log.info("reloaded", changed=found.made)
         if found.for_restart:
             log.warning("these settings change at the next start", settings=found.for_restart)
-
-    async def _ship(self) -> None:
-        await self._until_migrated()
-        await self.shipper.run()
-
-    async def _until_migrated(self) -> None:
-        """Leave everything in the spool until the tables are there, and say what is missing."""
-        backoff = Backoff(first=self.config.retry_first_seconds, cap=self.config.retry_cap_seconds)
-        needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **ROLLUP_NEEDS}
-        while True:
-            try:
-                missing = await asyncio.get_running_loop().run_in_executor(
-                    None, migrations.check, self.store, needed
-                )
-            except StoreBusy as error:
-                missing = [f"{error.kind}: {error}"]
-            self.shipper.trouble = "; ".join(missing)
-            if not missing:
-                return
-            self._recurring.warn("the store is not ready; records wait in the spool", missing=missing)
-            await asyncio.sleep(backoff.failed())
 
     async def _keep_house(self) -> None:
         while True:
@@ -291,40 +261,24 @@ class Daemon:
 
     def _catch_up(self, *, now: bool = False) -> None:
         """Say what has recurred and was not said."""
-        for room in (self.committer, self.listener, self.shipper, self.api):
+        for room in (self.committer, self.listener, self.api):
             room.recurring.catch_up(now=now)
+        self.shipping.catch_up(now=now)
         self._recurring.catch_up(now=now)
 
     async def _keep_small(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            await self.shipper.compress_waiting()
+            await self.shipping.keeper.compress()
             gone = await asyncio.get_running_loop().run_in_executor(None, self._look_aside)
             self.metrics.letters_pruned += gone
             if gone:
                 self._recurring.warn("dead letters over their bounds were deleted", times=gone)
 
-    async def _mend(self) -> None:
-        """Bring the rollup back into agreement with the rows; readers do without it meanwhile."""
-        while True:
-            await asyncio.sleep(MENDING_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads a fleet, hides nothing
-            try:
-                mended = await asyncio.get_running_loop().run_in_executor(None, self._mend_once)
-            except StoreBusy as error:
-                self._recurring.warn("the rollup cannot be compared with the rows yet", error=str(error))
-            else:
-                if mended.agreed or mended.rebuilt:
-                    log.info("rollup", hours_agree=len(mended.agreed), hours_rebuilt=len(mended.rebuilt))
-
     def _keep_reserve(self) -> None:
         if not self.admission.spool_full:
             with contextlib.suppress(SpoolBroken):
                 self.spool.reserve()
-
-    def _mend_once(self) -> Mended:
-        mended = self.rollup.mend()
-        self._doubted_hours = self.rollup.doubted_hours()
-        return mended
 
     def _look_aside(self) -> int:
         """Keep dead letters within their bounds; return how many had to go."""
@@ -341,12 +295,18 @@ class Daemon:
     async def _make_room(self) -> None:
         """Keep the spool within its bounds, by making senders wait or by dropping the oldest."""
         self._room()
-        while self.admission.spool_full and self.config.on_full == "drop_oldest":
-            dropped = await self.shipper.drop_oldest()
+        while self.admission.spool_full:
+            may_lose = self.config.on_full == "drop_oldest"
+            dropped = await self.shipping.keeper.drop_oldest(the_only_copy=may_lose)
             if dropped is None:
                 return
-            self._recurring.error("the spool is full; its oldest lines were dropped", times=dropped)
-            self._own([_loss("spool_full", dropped)])
+            self._recurring.error(
+                "the spool is full; its oldest lines were dropped", times=dropped.lines, stores=dropped.stores
+            )
+            is_all = len(dropped.stores) == len(self.spool.stores)
+            self._own(
+                [_loss("spool_full", dropped.lines, name) for name in ([""] if is_all else dropped.stores)]
+            )
             self._room()
 
     def _room(self) -> None:
@@ -374,14 +334,13 @@ class Daemon:
 
     def _orphans(self, now_us: int, live: set[bytes], closed_at: dict[bytes, int]) -> list[Orphan]:
         waiting = self.spool.waiting_by_session()
-        snapshot = self.spool.state.snapshot
         found = orphans(
-            snapshot,
+            self.spool.state.snapshot,
             now_us=now_us,
             started_us=self.started_us,
             grace_us=int(self.config.orphan_grace_seconds * 1e6),
             live=live,
-            waiting=waiting,
+            waiting=self.spool.unread_by_session(),
             closed_at=closed_at,
         )
         self.spool.state.forget(
@@ -389,6 +348,7 @@ class Daemon:
             memory_us=int(self.config.session_memory_seconds * 1e6),
             ended_memory_us=int(ENDED_MEMORY_SECONDS * 1e6),
             busy=live | set(waiting),
+            oldest_us=self.spool.oldest_us(now_us),
         )
         return found
 
@@ -417,26 +377,28 @@ class Daemon:
                 None if self.config.spool_ephemeral else max(0.0, deadline - loop.time())
             ):
                 await self.committer.seal_if_due(now=True)
-                self.shipper.wake()
-                await self.shipper.idle()
+                self.shipping.wake()
+                await self.shipping.idle()
         self._catch_up(now=True)
-        waiting = self.spool.waiting()
-        log.info("stopped", lines_left_in_spool=waiting, bytes=self.spool.size() if waiting else 0)
+        waiting = self._lines_waiting()
+        left = max(waiting.values())
+        log.info(
+            "stopped", lines_left_in_spool=left, by_store=waiting, bytes=self.spool.size() if left else 0
+        )
 
     async def _close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.admin.stop()
-        self.shipper.close()
+        self.shipping.close()
         self.committer.close()
-        self.store.close()
         self.service.close()
         self.files.unlock()
 
 
-def _loss(reason: str, lines: int | None) -> Orphan:
-    return Orphan(OwnLine(stage="spool", reason=reason, count=lines, host=socket.gethostname()))
+def _loss(reason: str, lines: int | None, store: str) -> Orphan:
+    return Orphan(OwnLine(stage="spool", reason=reason, count=lines, host=socket.gethostname(), store=store))
 
 
 def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:

@@ -1,7 +1,8 @@
 """Dead letters: lines that cannot become rows, kept with their bytes and the reason.
 
-Invariant: the dead letters of a segment are on the disk, in one file named after its batch,
-before the segment is written off; writing them again replaces them by the same.
+Invariant: the dead letters of a segment are on the disk before the segment is written off: those of
+lines that nobody could store in one file named after its batch, and those of rows that one store
+refused in one named after batch and store. Writing them again replaces them by the same.
 
 One file holds one JSON object a line. ``line`` is the text as received, or ``line_base64`` its
 bytes where they are no UTF-8; of a line over the limit both hold how it began.
@@ -20,7 +21,7 @@ FOLDER = "dead-letters"
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line that was refused. ``id`` is ``batch:row``, unique and stable."""
+    """One line that was refused. ``id`` is ``batch:row``, or ``batch:row:store``; unique and stable."""
 
     id: str
     reason: str
@@ -31,6 +32,8 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
     session: str = ""
     line_number: int = 0
     service: str = ""
+    store: str = ""
+    """Which store refused it; empty where the line is no record."""
     line: str | None = None
     line_base64: str | None = None
 
@@ -55,17 +58,17 @@ def with_line(letter: DeadLetter, line: bytes) -> DeadLetter:
     return letter
 
 
-def write(spool_dir: Path, batch: str, letters: Iterable[DeadLetter]) -> None:
-    """Put a batch's dead letters on the disk. Raises OSError, and is to be called again then."""
+def write(spool_dir: Path, name: str, letters: Iterable[DeadLetter]) -> None:
+    """Put dead letters on the disk, in the file of this name. Raises OSError, and is to be called again then."""
     folder = spool_dir / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = folder / f"{batch}.tmp"
+    temporary = folder / f"{name}.tmp"
     with open(temporary, "wb", opener=_for_owner) as stream:
         for letter in letters:
             stream.write(_encode(letter) + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
-    temporary.replace(folder / f"{batch}.ndjson")
+    temporary.replace(folder / f"{name}.ndjson")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,8 @@
 """What the shipper needs of a store, as narrow as it can be.
 
 Invariant: these methods block, and raise StoreBusy (time acts), OutcomeUnknown (ask first) or
-BatchRejected (the rows are at fault), and nothing else.
+BatchRejected (the rows are at fault), and nothing else. Tables and columns are ``llm_traces``'s and
+``llm_trace_losses``'s, whatever the store calls its own.
 """
 
 from __future__ import annotations
@@ -18,17 +19,38 @@ class Destination(Protocol):
 
     def encode(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
-    ) -> bytes | bytearray: ...
+    ) -> bytes | bytearray:
+        """Return the rows as a block for ``insert_blocks``. Raises BatchRejected for a value that no column holds."""
+
     def insert_blocks(
         self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
-    ) -> None: ...
-    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]: ...
-    def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]: ...
-    def delete_abandoned(self, ids: Sequence[str]) -> None: ...
+    ) -> set[int]:
+        """Store all of the blocks or none, under the token; return when they are as safe as they will be.
+
+        Returns which ``batch_row`` were left out because another row has their id, in stores whose
+        ids are unique: the same ones however often the same rows are offered.
+        """
+
+    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
+        """Return which ``batch_row`` of a batch received between the two times is stored."""
+
+    def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]:
+        """Return which calls that started between the two times are stored with their record."""
+
+    def delete_abandoned(self, ids: Sequence[str]) -> None:
+        """Delete the rows that stand for these calls without their records."""
 
 
 class Doubts(Protocol):
     """Hears of it where the rollup may not have what the table has."""
 
     def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None: ...
+    def doubt_abandoned(self, ids: Sequence[str]) -> None: ...
+
+
+class NoDoubts:
+    """Of a store that sums nothing up."""
+
+    def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None: ...
+
     def doubt_abandoned(self, ids: Sequence[str]) -> None: ...

@@ -35,14 +35,16 @@ class Landing:
         """Return the rows as a block for ``insert_blocks``; see ``Store.encode``."""
         return self._store.encode(table, columns, rows)
 
-    def insert_blocks(self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str) -> None:
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
+    ) -> set[int]:
         """Insert encoded blocks under the token, of which the part before the first colon names the batch.
 
-        Returns when the server has answered that all is stored.
+        Returns when the server has answered that all is stored: none is left out for its id.
         """
         if not self._stays(table):
             self._store.insert_blocks(table, columns, blocks, token)
-            return
+            return set()
         key = (table, token.partition(":")[0])
         at, tried_before = self._addresses.begin(key)
         try:
@@ -52,6 +54,7 @@ class Landing:
                 self._addresses.settled(key)  # not a byte was sent, so it has begun nowhere
             raise
         self._addresses.settled(key)
+        return set()
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         """Return which ``batch_row`` of a batch the table holds.

@@ -86,7 +86,8 @@ ABANDONED = Described(
 CHANGED = Described(
     "llmtraced_changed_values_total",
     "counter",
-    "Values that a row could not have as they were sent: `clamped:<column>`, `timestamp_replaced`.",
+    "Values that a row could not have as they were sent: `clamped:<column>`, `timestamp_replaced`;"
+    " and what a store changed or left out: `postgres:nul_replaced`, `postgres:repeated`.",
     ("what",),
 )
 UNPRICED = Described(

@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 from llmtraced import metric_names as names
 from llmtraced.batch import LOSS_COLUMNS
 from llmtraced.metric_names import Described
-from llmtraced.status import Status
+from llmtraced.status import Status, StoreStatus
 
 MOST_VALUES: Final = 100
 """Values of one label; further ones are OTHER."""
@@ -39,9 +39,6 @@ VALUE_CHARACTERS: Final = 128
 
 LOOP_SECONDS: Final = 0.5
 """How often the event loop is timed."""
-
-CLICKHOUSE: Final = "clickhouse"
-"""The name of the first store."""
 
 UNPRICED: Final = "model_without_price:"
 """How ``RowBuilder.counts`` names a model that it found no price for."""
@@ -267,7 +264,8 @@ class _AtScrape(Collector):
 def of_status(status: Status) -> Iterator[Reading]:
     """Yield what the daemon's status says. Pure."""
     yield Reading(names.RECEIVED, status.received + status.control_lines)
-    yield from _of_store(status)
+    for store in status.stores:
+        yield from _of_store(store)
     yield Reading(names.SPOOL_BYTES, status.spool_bytes)
     yield Reading(names.SPOOL_MAX, status.spool_max_bytes)
     yield Reading(names.SPOOL_SEGMENTS, status.spool_segments)
@@ -291,19 +289,21 @@ def of_status(status: Status) -> Iterator[Reading]:
     yield Reading(names.BUILD, 1, (status.version,))
 
 
-def _of_store(status: Status) -> Iterator[Reading]:
-    store = (CLICKHOUSE,)
-    yield Reading(names.STORED, status.stored, store)
-    yield Reading(names.DEAD, status.dead_letters, store)
-    yield Reading(names.LOST, status.lost, store)
-    yield Reading(names.CONTROL, status.control_lines, store)
-    yield Reading(names.WAITING, status.in_spool, store)
-    yield Reading(names.TAKING, not status.store, store)
-    yield Reading(names.IN_FLIGHT, status.inserts_in_flight, store)
-    for kind, count in status.retries.items():
-        yield Reading(names.RETRIES, count, (*store, kind))
-    if status.doubted_hours is not None:
-        yield Reading(names.DOUBTED, status.doubted_hours, store)
+def _of_store(store: StoreStatus) -> Iterator[Reading]:
+    name = (store.name,)
+    yield Reading(names.STORED, store.stored, name)
+    yield Reading(names.DEAD, store.dead_letters, name)
+    yield Reading(names.LOST, store.lost, name)
+    yield Reading(names.CONTROL, store.control_lines, name)
+    yield Reading(names.WAITING, store.in_spool, name)
+    yield Reading(names.TAKING, not store.trouble, name)
+    yield Reading(names.IN_FLIGHT, store.inserts_in_flight, name)
+    for kind, count in store.retries.items():
+        yield Reading(names.RETRIES, count, (*name, kind))
+    for what, count in store.counts.items():
+        yield Reading(names.CHANGED, count, (f"{store.name}:{what}",))
+    if store.doubted_hours is not None:
+        yield Reading(names.DOUBTED, store.doubted_hours, name)
 
 
 async def watch_loop(lag: Histogram, monotonic: Callable[[], float]) -> None:

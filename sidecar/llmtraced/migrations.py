@@ -105,11 +105,14 @@ class Migration(msgspec.Struct, frozen=True):
         return hashlib.sha256(" ".join(";".join(self.statements(Layout())).split()).encode()).hexdigest()
 
 
-def load() -> list[Migration]:
-    """Return the files in order. Raises ConfigError where an installation came without them."""
+def load(kind: str = "") -> list[Migration]:
+    """Return the files in order, ClickHouse's or those of another kind of store.
+
+    Raises ConfigError where an installation came without them.
+    """
     here = Path(__file__).parent
     for folder in (here / "ddl", here.parent.parent / "ddl"):  # in a wheel, in a source tree
-        files = sorted(folder.glob("[0-9]*.sql"))
+        files = sorted((folder / kind).glob("[0-9]*.sql"))
         if files:
             return [Migration(file.stem, file.read_text(encoding="utf-8")) for file in files]
     raise ConfigError(f"the SQL files are missing: neither {here / 'ddl'} nor a source tree's ddl holds any")

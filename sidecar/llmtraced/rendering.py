@@ -20,7 +20,7 @@ from rich.text import Text
 from llmtraced.answers import Call, LargeCall, Loss, Usage
 from llmtraced.conversation import Turn
 from llmtraced.readonly_sql import Table as Rows
-from llmtraced.status import Status
+from llmtraced.status import Status, StoreStatus
 
 PIPE_WIDTH = 100_000
 """Wider than any row: rich cuts at the width it is given."""
@@ -146,7 +146,7 @@ def status_lines(status: Status) -> list[str]:
         f"spool     {status.spool_bytes:,} bytes in {status.spool_segments:,} segments",
         f"senders   {status.connections:,} connections, {status.sessions:,} sessions,"
         f" {status.begun_calls:,} calls under way",
-        f"store     {_clean(status.store) or 'takes records'}; {status.inserts_in_flight:,} inserts under way",
+        *(line for store in status.stores for line in _store_lines(store, alone=len(status.stores) == 1)),
         *([f"redacted  {_counts(status.redacted)}"] if status.redacted else []),
         *([f"trouble   {_clean(status.spool)}"] if status.spool else []),
     ]
@@ -154,6 +154,17 @@ def status_lines(status: Status) -> list[str]:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{_clean(name)} {count:,}" for name, count in sorted(counts.items()))
+
+
+def _store_lines(store: StoreStatus, *, alone: bool) -> list[str]:
+    says = f"{_clean(store.trouble) or 'takes records'}; {store.inserts_in_flight:,} inserts under way"
+    if alone:  # its numbers are above
+        return [f"store     {says}"]
+    return [
+        f"{store.name:10}{says}",
+        f"{'':10}{store.stored:,} stored, {store.dead_letters:,} dead letters, {store.lost:,} lost,"
+        f" {store.in_spool:,} in the spool, {store.lag_seconds:,.1f} s behind",
+    ]
 
 
 def usage_table(usages: Sequence[Usage], group_by: Sequence[str]) -> Table:

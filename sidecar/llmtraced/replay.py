@@ -28,13 +28,15 @@ class Replayed(msgspec.Struct):
 def replay(socket_path: Path, letters: Iterable[DeadLetter]) -> Replayed:
     """Send the letters to a running daemon. Raises LlmtracedError where it does not take them."""
     replayed = Replayed([], [])
-    by_service: dict[str, list[tuple[str, bytes]]] = {}
+    by_service: dict[str, dict[str, tuple[list[str], bytes]]] = {}
     for letter in letters:
         line = line_of(letter)
         if line is None:
             replayed.cut.append(letter.id)
-        else:
-            by_service.setdefault(letter.service, []).append((letter.id, line))
+        else:  # once, where two stores have refused it
+            place = letter.id.removesuffix(f":{letter.store}")
+            ids, _ = by_service.setdefault(letter.service, {}).setdefault(place, ([], line))
+            ids.append(letter.id)
     for service, lines in by_service.items():
         with Resending(
             socket_path,
@@ -44,7 +46,7 @@ def replay(socket_path: Path, letters: Iterable[DeadLetter]) -> Replayed:
             lines=len(lines),
             answer_seconds=ANSWER_SECONDS,
         ) as session:
-            session.send(line for _, line in lines)
+            session.send(line for _, line in lines.values())
             session.end(len(lines))
-        replayed.sent += [name for name, _ in lines]
+        replayed.sent += [name for ids, _ in lines.values() for name in ids]
     return replayed

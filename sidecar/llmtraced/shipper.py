@@ -1,17 +1,17 @@
-"""Sealed segments on their way into the store, and out of the spool.
+"""Sealed segments on their way into one store.
 
-Invariant: a segment is written off, in the order of segments, only when each of its lines is a
-row, a dead letter on the disk, or a counted loss. Whatever the store does is answered by waiting,
-asking or halving (``retry.Delivery``), never by dropping.
+Invariant: a segment is written off for the store, in the order of segments, only when each of its
+lines is a row there, a dead letter on the disk, or a counted loss. Whatever the store does is
+answered by waiting, asking or halving (``retry.Delivery``), never by dropping. Each store in force
+has a shipper of its own, with threads, slots and patience of its own, so that none waits for another.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Container, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,19 +19,20 @@ import structlog
 
 from llmtraced import dead_letters
 from llmtraced.admission import Admission
-from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemned, own_lines
+from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemned
 from llmtraced.clock import Clock
-from llmtraced.committer import Committer, Run
+from llmtraced.committer import Committer
 from llmtraced.config import Config
 from llmtraced.dead_letters import DeadLetter
 from llmtraced.destination import Destination, Doubts
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.metrics import StoreMetrics
+from llmtraced.patience import Patience
 from llmtraced.payloads.uploads import Uploads
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
 from llmtraced.rows import COLUMNS
-from llmtraced.spool import Condemned, Entry, EntryKind, Segment, Settled, Spool
+from llmtraced.spool import Condemned, Segment, Settled, Spool
 from llmtraced.watchdog import Watchdog, WatchedThreads
 
 TRACES = "llm_traces"
@@ -46,7 +47,7 @@ Blocks = Callable[[list[int]], Awaitable[Sequence[bytes | bytearray]]]
 
 
 class Shipper:
-    """Takes sealed segments from the spool, some at a time."""
+    """Takes the sealed segments that one store waits for from the spool, some at a time."""
 
     def __init__(
         self,
@@ -60,12 +61,17 @@ class Shipper:
         clock: Clock,
         watchdog: Watchdog,
         *,
+        name: str,
+        held: Container[int],
         on_refused: Callable[[RefusedLine], None],
         on_settled: Callable[[], None],
         metrics: StoreMetrics,
         upload: Upload | None = None,
     ) -> None:
-        """``upload`` stores what rows need in object storage; there is one where any row needs it."""
+        """``held`` are segments that somebody else does something to; ``upload`` stores what rows need in
+        object storage, and is there where any row needs it.
+        """
+        self.name = name
         self._spool = spool
         self._committer = committer
         self._store = store
@@ -79,18 +85,19 @@ class Shipper:
         self._metrics = metrics
         self._upload = upload
         # One thread prepares, so that the others keep the store busy while the GIL is taken.
-        self._preparing = WatchedThreads(1, "prepare", watchdog, config.hung_after_seconds)
-        self._storing = WatchedThreads(config.inserts_in_flight, "store", watchdog, config.call_seconds)
+        self._preparing = WatchedThreads(1, f"prepare {name}", watchdog, config.hung_after_seconds)
+        self._storing = WatchedThreads(
+            config.inserts_in_flight, f"store {name}", watchdog, config.call_seconds
+        )
         self._slots = asyncio.Semaphore(config.inserts_in_flight)
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._held: set[int] = set()  # segments that something else is being done to
-        self._backoff = Backoff(first=config.retry_first_seconds, cap=config.retry_cap_seconds)
+        self._held = held
+        self._failed: set[int] = set()  # by a fault of ours; not to be taken up again at once, and fail again
+        backoff = Backoff(first=config.retry_first_seconds, cap=config.retry_cap_seconds)
         self.recurring = Recurring()
-        self.retries: Counter[str] = Counter()
-        self.trouble = ""
-        """What the store's last answer was, while it is not taking batches; empty while it is."""
+        self.patience = Patience(name, backoff, self.recurring, lambda: len(self._queue))
 
     def wake(self) -> None:
         """There may be a newly sealed segment."""
@@ -117,59 +124,22 @@ class Shipper:
             task.add_done_callback(partial(self._finished, segment.number))
 
     def _next_waiting(self) -> Segment | None:
-        for number, segment in list(self._spool.segments.items()):
-            if number not in self._tasks and number not in self._held:
-                return segment
+        passed = self._failed.union(self._tasks)
+        for segment in list(islice(self._queue.values(), len(passed) + 1)):
+            if segment.number not in passed:  # in turn: one that is held is waited for
+                return None if segment.number in self._held else segment
         return None
 
-    async def drop_oldest(self) -> int | None:
-        """Give up the oldest segment that is not on its way; return how many lines were lost.
+    @property
+    def _queue(self) -> dict[int, Segment]:
+        return self._spool.queue(self.name)
 
-        The daemon's own lines in it, such as the report of what was dropped before, go on to the
-        newest segment first. None where there is no such segment.
-        """
-        segment = self._next_waiting()
-        if segment is None:
-            return None
-        self._held.add(segment.number)
-        try:
-            own = await self._in(self._preparing, lambda: list(own_lines(self._spool.read(segment))))
-            for line in own:
-                self._committer.add(Run(Entry(EntryKind.OWN, b"", 0, 1, len(line)), [line]))
-            await self._committer.flush()
-            lost = segment.rows - len(own)
-            given_up = Settled(segment=segment.number, lost=lost, control=len(own))
-            await self._until_written(lambda: self._spool.settle(given_up, self._clock.now_us()))
-        except SpoolBroken as error:
-            self.recurring.warn("the oldest segment cannot be dropped", error=str(error))
-            return None
-        finally:
-            self._held.discard(segment.number)
-            self._wake.set()
-        return lost
-
-    async def compress_waiting(self) -> None:
-        """While the store is away, make the segments that wait for it smaller, one after the other."""
-        while self.trouble and (segment := self._first_uncompressed()) is not None:
-            self._held.add(segment.number)
-            try:
-                await self._in(self._preparing, partial(self._spool.compress, segment))
-            except SpoolBroken as error:
-                self.recurring.warn("a waiting segment cannot be compressed", error=str(error))
-                segment.compressed = True  # it stays as it is
-            finally:
-                self._held.discard(segment.number)
-                self._wake.set()
-
-    def _first_uncompressed(self) -> Segment | None:
-        for number, segment in list(self._spool.segments.items()):
-            if number not in self._tasks and number not in self._held and not segment.compressed:
-                return segment
-        return None
+    def has_in_flight(self, number: int) -> bool:
+        return number in self._tasks
 
     async def idle(self) -> None:
-        """Return when no sealed segment is left."""
-        while self._spool.segments:
+        """Return when no sealed segment waits for the store."""
+        while self._queue:
             self._progress.clear()
             await self._progress.wait()
 
@@ -186,11 +156,16 @@ class Shipper:
         self._wake.set()
         self._progress.set()
         if not task.cancelled() and (error := task.exception()):
-            self._held.add(number)  # else it would be taken up again at once, and fail again
-            log.error("a segment stays in the spool until the next start", segment=number, exc_info=error)
+            self._failed.add(number)
+            log.error(
+                "a segment stays in the spool until the next start",
+                store=self.name,
+                segment=number,
+                exc_info=error,
+            )
 
     async def _ship(self, segment: Segment, before: asyncio.Task[None] | None) -> None:
-        self._admission.shipping += segment.line_bytes
+        self._hold(segment)
         try:
             batch = await self._prepared(segment)
             await self._leave_out_repeats(batch)
@@ -199,19 +174,32 @@ class Shipper:
             self._metrics.landed(batch.started_us, self._clock.now_us())
             await self._deliver_losses(batch)
             if batch.rows or batch.losses:
-                self._works()
+                self.patience.works()
             # In order, because a begun call and its record may lie in neighbouring segments.
             if before is not None:
                 await asyncio.wait([before])
             await self._settle(batch)
         finally:
-            self._admission.shipping -= segment.line_bytes
+            self._let_go(segment)
+
+    def _hold(self, segment: Segment) -> None:
+        self._admission.ships((self.name, segment.number), segment.line_bytes)
+
+    def _let_go(self, segment: Segment) -> None:
+        self._admission.ships((self.name, segment.number), 0)
+
+    def _let_blocks_go(self, batch: Batch) -> None:
+        """Waiting costs no memory, which would keep the other stores' senders out: the spool has the lines."""
+        batch.blocks = None
+        self._let_go(batch.segment)
 
     async def _prepared(self, segment: Segment) -> Batch:
         def prepare() -> Batch:
             return self._preparer.prepare(segment, self._spool.read)
 
-        return await self._patiently(self._preparing, prepare)
+        batch = await self.patience.until_it_works(self._preparing, prepare, partial(self._let_go, segment))
+        self._hold(segment)
+        return batch
 
     async def _leave_out_repeats(self, batch: Batch) -> None:
         """Take out the lines that a forgotten life of their session has stored already."""
@@ -219,8 +207,10 @@ class Shipper:
             return
         times = [at for _, at in batch.repeats.values()]
         asked = [call for call, _ in batch.repeats.values()]
-        present = await self._patiently(
-            self._storing, lambda: self._store.ids_present(asked, min(times) - DAY_US, max(times) + DAY_US)
+        present = await self.patience.until_it_works(
+            self._storing,
+            lambda: self._store.ids_present(asked, min(times) - DAY_US, max(times) + DAY_US),
+            partial(self._let_blocks_go, batch),
         )
         own = await self._landed(TRACES, batch)  # they may be present because of this very segment
         gone = {row for row, (call, _) in batch.repeats.items() if call in present and row not in own}
@@ -234,10 +224,11 @@ class Shipper:
                 if await self._upload(batch.uploads, batch.segment.batch, batch.rows):
                     batch.blocks = None  # rows were given other names than they were encoded with
             except StoreBusy as error:
-                await self._wait(error)
+                self._let_blocks_go(batch)
+                await self.patience.wait(error)
 
     async def _deliver_rows(self, batch: Batch) -> None:
-        known = self._spool.state.snapshot.condemned.get(batch.segment.number, {})
+        known = self._spool.state.snapshot.stores[self.name].condemned.get(batch.segment.number, {})
         for row, (reason, detail) in known.items():
             await self._bury(batch, row, reason, detail)
         delivery = Delivery(batch.segment.batch, batch.rows, uncertain=batch.segment.recovered)
@@ -245,11 +236,14 @@ class Shipper:
         async def blocks(rows: list[int]) -> Sequence[bytes | bytearray]:
             if batch.blocks is not None and rows == batch.rows:
                 return batch.blocks
-            return await self._patiently(self._preparing, partial(self._encoded_again, batch, rows))
+            self._hold(batch.segment)
+            return await self.patience.until_it_works(
+                self._preparing, partial(self._encoded_again, batch, rows)
+            )
 
         await self._deliver(delivery, TRACES, COLUMNS, blocks, batch)
         if delivery.found:  # a view behind the table may have failed after the table's commit
-            await self._patiently(
+            await self.patience.until_it_works(
                 self._storing,
                 lambda: self._rollup.doubt_batch(batch.segment.batch, batch.from_us, batch.to_us),
             )
@@ -264,7 +258,7 @@ class Shipper:
         async def blocks(rows: list[int]) -> Sequence[bytes | bytearray]:
             chosen = [batch.losses[row] for row in rows]
             encode = partial(self._store.encode, LOSSES, LOSS_COLUMNS, chosen)
-            return [await self._patiently(self._storing, encode)]
+            return [await self.patience.until_it_works(self._storing, encode)]
 
         await self._deliver(delivery, LOSSES, LOSS_COLUMNS, blocks, batch)
 
@@ -282,50 +276,57 @@ class Shipper:
                     body = await blocks(step.rows)
                     size = sum(map(len, body))
                     insert = partial(self._store.insert_blocks, table, columns, body, step.token)
-                    del body
                     began = self._clock.monotonic()
-                    if not await self._attempt(delivery, insert):
-                        batch.blocks = None  # waiting costs no memory: the spool has the lines
-                    elif table == TRACES:
+                    refusal = await self._attempt(delivery, insert, batch)
+                    del body, insert
+                    if isinstance(refusal, StoreBusy):
+                        self._let_blocks_go(batch)
+                        await self.patience.wait(refusal)
+                    elif refusal is None and table == TRACES:
                         self._metrics.inserted(self._clock.monotonic() - began, len(step.rows), size)
 
-    async def _attempt(self, delivery: Delivery, insert: Callable[[], None]) -> bool:
+    async def _attempt(
+        self, delivery: Delivery, insert: Callable[[], set[int]], batch: Batch
+    ) -> StoreBusy | BatchRejected | None:
+        """Insert once; return why the store did not take it."""
         try:
-            await self._in(self._storing, insert)
+            batch.repeated |= await asyncio.get_running_loop().run_in_executor(self._storing, insert)
         except StoreBusy as error:
             delivery.busy(error)
-            await self._wait(error)
-            return False
+            return StoreBusy(error.kind, str(error))  # without the traceback, which holds the blocks
         except BatchRejected as error:
-            self.retries["rejected"] += 1
+            self.patience.retries["rejected"] += 1
             delivery.rejected(error)
-            return False
+            return error
         delivery.inserted()
-        self._works()
-        return True
+        self.patience.works()
+        return None
 
     async def _landed(self, table: str, batch: Batch) -> set[int]:
         segment = batch.segment
-        return await self._patiently(
+        return await self.patience.until_it_works(
             self._storing,
             lambda: self._store.landed_rows(table, segment.batch, batch.from_us, batch.to_us),
+            partial(self._let_blocks_go, batch),
         )
 
     async def _condemn(self, step: Condemn, table: str, batch: Batch) -> None:
         if table != TRACES:  # a loss is ours: it has no sender's bytes to keep
-            self.recurring.error("the store refuses a row of the losses", code=step.code, error=step.message)
+            self.recurring.error(
+                "the store refuses a row of the losses", store=self.name, code=step.code, error=step.message
+            )
             return
         reason, detail = "refused_by_store", f"{step.code}: {step.message[:500]}"
-        row = Condemned(batch.segment.number, step.row, reason, detail)
-        await self._until_written(lambda: self._spool.condemn(row, self._clock.now_us()))
+        row = Condemned(batch.segment.number, step.row, reason, detail, self.name)
+        await self._committer.until_written(lambda: self._spool.condemn(row, self._clock.now_us()))
         await self._bury(batch, step.row, reason, detail)
 
     async def _bury(self, batch: Batch, row: int, reason: str, detail: str) -> None:
         def letter() -> DeadLetter:
-            return condemned(batch, self._spool.read(batch.segment), row, reason, detail)
+            return condemned(batch, self._spool.read(batch.segment), row, reason, detail, self.name)
 
         if row in batch.rows:
-            batch.letters[row] = await self._patiently(self._preparing, letter)
+            batch.refused_here[row] = await self.patience.until_it_works(self._preparing, letter)
             self._leave_out(batch, {row})
 
     def _leave_out(self, batch: Batch, rows: set[int]) -> None:
@@ -335,97 +336,67 @@ class Shipper:
 
     async def _settle(self, batch: Batch) -> None:
         await self._delete_replaced(batch)
-        await self._write_letters(batch)
-        await self._until_written(lambda: self._write_off(batch))
+        if not self._spool.state.has_been_stored(batch.segment.number):
+            await self._write_letters(batch.segment.batch, batch.letters)
+        await self._write_letters(f"{batch.segment.batch}-{self.name}", batch.refused_here)
+        is_first = await self._committer.until_written(lambda: self._write_off(batch))
         if batch.lost:
-            self.recurring.error("lines were lost with a damaged part of the spool", times=batch.lost)
-        self._metrics.settled(batch.losses, [letter.reason for letter in batch.letters.values()])
-        for line in batch.refused:
+            self.recurring.error(
+                "lines were lost with a damaged part of the spool", store=self.name, times=batch.lost
+            )
+        letters = (*batch.letters.values(), *batch.refused_here.values())
+        self._metrics.settled(batch.losses, [letter.reason for letter in letters])
+        for line in batch.refused if is_first else ():
             self._on_refused(line)
         self._on_settled()
 
-    def _write_off(self, batch: Batch) -> None:
-        """On the writer's thread, which alone may look at begun calls while they change."""
-        snap = self._spool.state.snapshot
+    def _write_off(self, batch: Batch) -> bool:
+        """Settle the segment for this store; return whether it is the first one that has.
+
+        On the writer's thread, which alone may look at begun calls while they change.
+        """
+        state, number = self._spool.state, batch.segment.number
+        is_first = not state.has_been_stored(number)
         settled = Settled(
-            segment=batch.segment.number,
-            stored=len(batch.rows),
-            dead=len(batch.letters),
+            segment=number,
+            store=self.name,
+            stored=len(batch.rows) - len(batch.repeated),
+            dead=len(batch.letters) + len(batch.refused_here),
             lost=batch.lost,
-            control=batch.control,
-            opened=batch.opened,
-            closed=[call for call in (*snap.begun, *snap.abandoned) if call in batch.ids],
-            ended=batch.ended,
+            control=batch.control + len(batch.repeated),
+            reads=self._spool.is_next_to_read(batch.segment),
         )
+        if settled.reads:
+            snap = state.snapshot
+            settled.opened, settled.ended = batch.opened, batch.ended
+            settled.closed = [call for call in (*snap.begun, *snap.abandoned) if call in batch.ids]
         self._spool.settle(settled, self._clock.now_us())
+        return is_first
 
     def _replaced(self, batch: Batch) -> list[str]:
-        given_up = self._spool.state.snapshot.abandoned
-        late = [call for call in given_up if call in batch.ids]
+        snap = self._spool.state.snapshot
+        given_up = snap.abandoned
+        late = [call for call in given_up if call in batch.ids] + snap.late.get(batch.segment.number, [])
         return late + [call for call in batch.abandoned if call not in given_up]
 
     async def _delete_replaced(self, batch: Batch) -> None:
         """Delete the abandoned rows of calls whose record has come, whichever came first."""
         replaced = await self._committer.on_writer(self._replaced, batch)
         if replaced:
-            await self._patiently(self._storing, lambda: self._rollup.doubt_abandoned(replaced))
-            await self._patiently(self._storing, lambda: self._store.delete_abandoned(replaced))
+            await self.patience.until_it_works(self._storing, lambda: self._rollup.doubt_abandoned(replaced))
+            await self.patience.until_it_works(self._storing, lambda: self._store.delete_abandoned(replaced))
 
-    async def _write_letters(self, batch: Batch) -> None:
-        if not batch.letters:
+    async def _write_letters(self, name: str, by_row: dict[int, DeadLetter]) -> None:
+        if not by_row:
             return
-        letters = [batch.letters[row] for row in sorted(batch.letters)]
+        letters = [by_row[row] for row in sorted(by_row)]
         reasons = sorted({letter.reason for letter in letters})
         self.recurring.warn("lines became dead letters", times=len(letters), reasons=reasons)
 
         def write() -> None:
             try:
-                dead_letters.write(Path(self._config.spool_dir), batch.segment.batch, letters)
+                dead_letters.write(Path(self._config.spool_dir), name, letters)
             except OSError as error:
                 raise SpoolBroken(f"dead letters: {error.strerror or error}") from error
 
-        await self._patiently(self._preparing, write)
-
-    async def _until_written(self, action: Callable[[], None]) -> None:
-        """Change the spool, giving up its reserve if that is what it takes."""
-        backoff = Backoff(first=0.1, cap=5.0)
-        while True:
-            try:
-                await self._committer.on_writer(action)
-            except SpoolBroken as error:
-                self.recurring.warn("a finished segment cannot be written off yet", error=str(error))
-                await self._committer.on_writer(self._spool.give_up_reserve)
-                await asyncio.sleep(backoff.failed())
-            else:
-                return
-
-    async def _patiently(self, pool: ThreadPoolExecutor, action: Callable[[], T]) -> T:
-        """Run a harmless action in a thread, again and again until it works."""
-        while True:
-            try:
-                result = await self._in(pool, action)
-            except (StoreBusy, SpoolBroken) as error:
-                await self._wait(error)
-            except BatchRejected as error:  # a query that no server ought to refuse
-                await self._wait(StoreBusy("other", str(error)))
-            else:
-                return result
-
-    async def _in(self, pool: ThreadPoolExecutor, action: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, action)
-
-    async def _wait(self, error: StoreBusy | SpoolBroken) -> None:
-        kind = error.kind if isinstance(error, StoreBusy) else "spool"
-        self.retries[kind] += 1
-        self.trouble = f"{kind}: {error}"
-        delay = self._backoff.failed()
-        waiting = len(self._spool.segments)
-        self.recurring.warn("not stored yet, trying again", kind=kind, error=str(error), segments=waiting)
-        await asyncio.sleep(delay)
-
-    def _works(self) -> None:
-        """The store took rows. That it answers a question is no sign of it: a full one does so too."""
-        if self.trouble:
-            self.recurring.info("the store takes batches again")
-        self.trouble = ""
-        self._backoff.succeeded()
+        await self.patience.until_it_works(self._preparing, write)

@@ -69,7 +69,7 @@ def test_bytes_that_the_store_is_offered_count() -> None:
     admission = Admission(100)
     admission.holds("a", 1, 10)
     admission.holds("b", 2, 20)
-    admission.shipping = 80
+    admission.ships("batch", 80)
     assert admission.total == 110
     assert not admission.may_read("a", 1)
     assert admission.may_read("b", 2)

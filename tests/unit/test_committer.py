@@ -15,7 +15,7 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run, merged, seal_in
 from llmtraced.config import Config
 from llmtraced.errors import SpoolBroken
-from llmtraced.spool import Entry, EntryKind, Files, Segment, SessionState, Spool
+from llmtraced.spool import ONLY_STORE, Entry, EntryKind, Files, Segment, SessionState, Spool
 from llmtraced.spool.files import FileSystem
 from tests.helpers.crashing_files import CrashingFiles
 
@@ -68,7 +68,7 @@ class Room:
 
     def _on_durable(self, entries: list[Entry]) -> None:
         self.durable += entries
-        self.in_spool.append(self.spool.waiting())
+        self.in_spool.append(self.spool.waiting(ONLY_STORE))
         self.changed.set()
 
     def _on_sealed(self) -> None:
@@ -122,7 +122,7 @@ async def test_a_full_segment_is_sealed(tmp_path: Path) -> None:
         await room.until(lambda: room.sealed == 4)
         # A run is not split between segments, and none passes its limit for that.
         assert [segment.rows for segment in room.spool.segments.values()] == [8, 8, 8, 8]
-        assert room.spool.waiting() == 36
+        assert room.spool.waiting(ONLY_STORE) == 36
 
 
 async def test_a_segment_is_sealed_when_it_is_old_enough(tmp_path: Path) -> None:

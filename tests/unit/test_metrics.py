@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from llmtraced import metric_names
 from llmtraced.batch import LOSS_COLUMNS
 from llmtraced.metrics import OTHER, Capped, Metrics, Tally, of_status, watch_loop
-from llmtraced.status import Status
+from llmtraced.status import Status, StoreStatus
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND_US = 1_000_000
@@ -79,7 +79,10 @@ def a_status(**fields: object) -> Status:
         "begun_calls": 0, "connections": 2, "connections_refused": {"max_connections": 6}, "inserts_in_flight": 1,
         "retries": {"unreachable": 8}, "store": "unreachable: no", "spool": "", "doubted_hours": 24,
     }  # fmt: skip
-    return Status(**{**given, **fields})  # type: ignore[arg-type]  # a test's fields are right or it fails
+    known = {**given, **fields}
+    own = {name: known[name] for name in StoreStatus.__struct_fields__ if name in known}
+    store = StoreStatus(name="clickhouse", trouble=str(known["store"]), **own)  # type: ignore[arg-type]  # as below
+    return Status(stores=[store], **known)  # type: ignore[arg-type]  # a test's fields are right or it fails
 
 
 def measured() -> Metrics:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +16,12 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
 from llmtraced.listener import Listener
+from llmtraced.log import Recurring
 from llmtraced.metrics import Metrics
+from llmtraced.patience import Patience
 from llmtraced.reporting import FULL, Report
-from llmtraced.shipper import Shipper
-from llmtraced.spool import Files, Spool
+from llmtraced.retry import Backoff
+from llmtraced.spool import ONLY_STORE, Files, Spool
 
 
 class HangingCommitter(Committer):
@@ -44,15 +46,16 @@ class Room:
             spool, config, self.admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
         )
         listener = Listener(spool, self.committer, config, self.admission, clock)
-        self.shipper: Any = Shipper.__new__(Shipper)  # nothing of it runs
-        self.shipper._tasks, self.shipper.retries, self.shipper.trouble = {}, Counter(), ""
-        self.report = Report(
-            spool, files, self.committer, listener, self.shipper, self.admission, config, clock
+        self.patience = Patience(ONLY_STORE, Backoff(first=1.0, cap=1.0), Recurring(), lambda: 0)
+        shipper = SimpleNamespace(patience=self.patience, in_flight=0)
+        lane: Any = SimpleNamespace(  # nothing of it runs
+            name=ONLY_STORE, shipper=shipper, outlet=SimpleNamespace(counts={}), doubted_hours=None
         )
+        self.report = Report(spool, files, self.committer, listener, [lane], self.admission, config, clock)
         self.report.note()
 
     async def ready(self, *, stopping: bool = False) -> tuple[bool, str]:
-        status = await self.report.status(stopping=stopping, queries=0, doubted_hours=None, redacted={})
+        status = await self.report.status(stopping=stopping, queries=0, redacted={})
         Metrics({}).exposition(status, "")
         return status.ready, status.spool
 
@@ -85,5 +88,5 @@ async def test_a_full_spool_a_failing_disk_and_a_stop_are_each_said(room: Room) 
 
 
 async def test_a_store_that_is_away_leaves_it_ready(room: Room) -> None:
-    room.shipper.trouble = "unreachable: connection refused"
+    room.patience.trouble = "unreachable: connection refused"
     assert await room.ready() == (True, "")

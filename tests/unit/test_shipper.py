@@ -16,10 +16,11 @@ from llmtraced.committer import Committer
 from llmtraced.config import Config
 from llmtraced.cost import Pricer
 from llmtraced.errors import StoreBusy
+from llmtraced.keeping import GivenUp, Keeper
 from llmtraced.metrics import Metrics
 from llmtraced.rows import RowBuilder
 from llmtraced.shipper import Shipper
-from llmtraced.spool import Entry, EntryKind, Files, Group, ReadGroup, Segment, Spool
+from llmtraced.spool import ONLY_STORE, Entry, EntryKind, Files, Group, Progress, ReadGroup, Segment, Spool
 from llmtraced.watchdog import Watchdog
 from tests.helpers.exchanges import line
 
@@ -37,9 +38,10 @@ class SlowStore:
 
     def insert_blocks(
         self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
-    ) -> None:
+    ) -> set[int]:
         self.begun.set()
         assert self.allowed.wait(LIMIT_SECONDS)
+        return set()
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         return set()
@@ -69,6 +71,7 @@ class Room:
         self.committer = Committer(
             self.spool, config, admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
         )
+        self.keeper = Keeper(self.spool, self.committer, clock)
         self.shipper = Shipper(
             self.spool,
             self.committer,
@@ -79,10 +82,17 @@ class Room:
             admission,
             clock,
             Watchdog(),
+            name=ONLY_STORE,
+            held=self.keeper.held,
             on_refused=lambda _: None,
             on_settled=lambda: None,
-            metrics=Metrics({}).store("clickhouse"),
+            metrics=Metrics({}).store(ONLY_STORE),
         )
+        self.keeper.shippers = [self.shipper]
+
+    @property
+    def progress(self) -> Progress:
+        return self.spool.state.snapshot.stores[ONLY_STORE]
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(self.shipper.run())
@@ -94,6 +104,7 @@ class Room:
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
         self.shipper.close()
+        self.keeper.close()
         self.committer.close()
         self.spool.close()
 
@@ -110,22 +121,23 @@ class FullStore(SlowStore):
 
     def insert_blocks(
         self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
-    ) -> None:
+    ) -> set[int]:
         self.seen.append(self.trouble())
         if len(self.seen) <= self.refusals:
             raise StoreBusy("too_many_parts", "merges are behind")
+        return set()
 
 
 async def test_a_store_that_answers_questions_is_not_taken_for_one_that_takes_rows(tmp_path: Path) -> None:
     store = FullStore(refusals=4)
     room = Room(tmp_path, store, segments=1, retry_first_seconds=0.001)
-    store.trouble = lambda: room.shipper.trouble
+    store.trouble = lambda: room.shipper.patience.trouble
     async with asyncio.timeout(LIMIT_SECONDS), room:
         await room.shipper.idle()
     assert store.seen == ["", *["too_many_parts: merges are behind"] * 4]
-    assert room.shipper.trouble == ""
-    assert room.shipper.retries == {"too_many_parts": 4}
-    assert room.spool.state.snapshot.stored == 1
+    assert room.shipper.patience.trouble == ""
+    assert room.shipper.patience.retries == {"too_many_parts": 4}
+    assert room.progress.stored == 1
 
 
 async def test_a_segment_that_cannot_be_handled_is_left_alone_until_the_next_start(tmp_path: Path) -> None:
@@ -153,7 +165,7 @@ async def test_the_segment_next_in_turn_is_dropped_while_all_slots_are_taken(tmp
     room = Room(tmp_path, store, segments=3, inserts_in_flight=1)
     async with asyncio.timeout(LIMIT_SECONDS), room:
         assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
-        assert await room.shipper.drop_oldest() == 1
+        assert await room.keeper.drop_oldest(the_only_copy=True) == GivenUp(1, [ONLY_STORE])
         store.allowed.set()
         await room.shipper.idle()
-    assert (room.spool.state.snapshot.stored, room.spool.state.snapshot.lost) == (2, 1)
+    assert (room.progress.stored, room.progress.lost) == (2, 1)

@@ -91,8 +91,13 @@ def places(status: Status) -> list[tuple[str, int]]:
 def facts(status: Status) -> list[tuple[str, str]]:
     """Return the rest of what a daemon says. Pure."""
     retries = ", ".join(f"{count:,} {kind}" for kind, count in status.retries.items())
+    others = [
+        (store.name, f"{store.trouble or 'takes records'}; {store.in_spool:,} lines wait")
+        for store in status.stores[1:]
+    ]
     return [
         ("store", status.store or "takes records"),
+        *others,
         ("disk", status.spool or "lines are made durable"),
         (
             "senders",

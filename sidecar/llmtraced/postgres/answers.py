@@ -1,0 +1,111 @@
+"""Questions put to PostgreSQL. Blocking; for threads.
+
+Invariant: one call, and the calls of one step, are what ClickHouse would have answered, from whichever
+of the two tables has them; of metadata the payloads are empty. Whatever goes over many calls needs
+ClickHouse, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+from psycopg import sql
+
+from llmtraced.answering import COLUMNS, STEP_CALLS, call_of
+from llmtraced.answers import Call, Payloads
+from llmtraced.payloads.fetching import Fetcher
+from llmtraced.postgres.connections import Connections
+from llmtraced.postgres.tables import FULL, METADATA, Table
+from llmtraced.questions import GetCall, GetStep, Question
+from llmtraced.readonly_sql import Table as Rows
+
+NEEDS_CLICKHOUSE = "this needs ClickHouse; from PostgreSQL come single calls and the calls of one step"
+Order = sql.SQL
+OLDEST_FIRST = sql.SQL("t.created_at, t.batch_id, t.batch_row")
+NEWEST_FIRST = sql.SQL("t.ingested_at DESC")
+
+
+class PostgresReading:
+    """What is read from one PostgreSQL. Raises StoreBusy where it is away or refuses."""
+
+    def __init__(self, connections: Connections, fetcher: Fetcher | None = None) -> None:
+        """``fetcher`` brings payloads from object storage; without one they are said to be there."""
+        self._connections = connections
+        self._fetcher = fetcher or Fetcher()
+
+    def answer(self, organization_id: str | None, question: Question) -> object:
+        """Return the answer within one organisation; None is every one. Raises ValueError where it has none."""
+        if isinstance(question, GetCall):
+            call = question.id.removeprefix("provider_trace-")
+            calls = self._calls(organization_id, "id", call, NEWEST_FIRST, question)
+            return calls[0] if calls else None
+        if isinstance(question, GetStep):
+            return self._calls(organization_id, "step_id", question.step_id, OLDEST_FIRST, question)
+        raise ValueError(NEEDS_CLICKHOUSE)
+
+    def sql(self, text: str) -> Rows:
+        raise ValueError(NEEDS_CLICKHOUSE)
+
+    def log_in_as(self, url: str) -> None:
+        """The password comes from a file at each connection, and the user stays."""
+
+    def interrupt(self) -> None:
+        """Nothing here takes long."""
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _calls(
+        self, organization_id: str | None, column: str, value: str, order: Order, wanted: GetCall | GetStep
+    ) -> list[Call]:
+        """Return the whole records, and those of which there is only metadata."""
+        names = (*COLUMNS, *(Payloads.__struct_fields__ if wanted.payloads else ()))
+        found: dict[str, dict[str, Any]] = {}
+        for table in (METADATA, FULL):
+            for row in self._rows(table, names, organization_id, column, value, order):
+                found[f"{row['batch_id']}:{row['batch_row']}"] = row
+        rows = sorted(found.values(), key=lambda row: row["created_at"])
+        if order is NEWEST_FIRST:
+            rows.sort(key=lambda row: row["ingested_at"], reverse=True)
+        calls = [_call(row) for row in rows]
+        return self._fetcher.complete(calls, files=wanted.files) if wanted.payloads else calls
+
+    def _rows(
+        self,
+        table: Table,
+        names: Sequence[str],
+        organization_id: str | None,
+        column: str,
+        value: str,
+        order: Order,
+    ) -> list[dict[str, Any]]:
+        whose = [] if organization_id is None else [organization_id]
+        conditions: list[sql.Composable] = [sql.SQL("t.organization_id = %s") for _ in whose]
+        conditions.append(sql.SQL("t.{} = %s").format(sql.Identifier(column)))
+        if value:  # which lets the partial index of steps be used
+            conditions.append(sql.SQL("t.{} <> ''").format(sql.Identifier(column)))
+        statement = sql.SQL("SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT {}").format(
+            sql.SQL(", ").join(_selected(name, table) for name in names),
+            sql.Identifier(table.name),
+            sql.SQL(" AND ").join(conditions),
+            order,
+            STEP_CALLS,
+        )
+        with self._connections.lent() as link:
+            return link.query(statement, [*whose, value])
+
+
+def _selected(name: str, table: Table) -> sql.Composed:
+    value = sql.SQL("t.{}").format(sql.Identifier(name)) if name in table.columns else sql.SQL("''")
+    return sql.SQL("{} AS {}").format(value, sql.Identifier(name))
+
+
+def _call(row: dict[str, Any]) -> Call:
+    for name in ("created_at", "ingested_at"):
+        row[name] = row[name].astimezone(UTC)
+    for name in Payloads.__struct_fields__:
+        if name in row:
+            row[name] = row[name].encode()
+    return call_of(row)
