@@ -139,10 +139,10 @@ class StoreAnswers:
     ) -> list[Call]:
         """Return calls, with their payloads where those are ``wanted``."""
         if wanted is None or not wanted.payloads:
-            return [_call(row) for row in self._rows(COLUMNS, where, order, limit)]
+            return [call_of(row) for row in self._rows(COLUMNS, where, order, limit)]
         names = Payloads.__struct_fields__
         rows = self._rows((*COLUMNS, *names), where, order, limit, raw=names)
-        return self._fetcher.complete([_call(row) for row in rows], files=wanted.files)
+        return self._fetcher.complete([call_of(row) for row in rows], files=wanted.files)
 
     def _rows(
         self, names: Sequence[str], where: Where, order: str, limit: int, raw: Sequence[str] = ()
@@ -162,7 +162,8 @@ def plan_without_rollup(question: GetUsage) -> Plan:
     return Plan([], [(min(start for start, _ in spans), max(end for _, end in spans))] if spans else [])
 
 
-def _call(row: dict[str, Any]) -> Call:
+def call_of(row: dict[str, Any]) -> Call:
+    """Return the call that a row of COLUMNS is, with its payloads where they are in it."""
     payloads = None
     if "request_json" in row:
         payloads = Payloads(*(row.pop(name) for name in Payloads.__struct_fields__))

@@ -11,7 +11,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections import Counter
@@ -25,18 +24,17 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from llmtraced.answering import StoreAnswers
+from llmtraced import reading
+from llmtraced.config import Config
 from llmtraced.endpoints import ENDPOINTS, ERASE, Endpoint, Problem
 from llmtraced.erasure import Eraser, Erasure, Objects
-from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
+from llmtraced.errors import ConfigError, StoreBusy
 from llmtraced.log import Recurring
 from llmtraced.metrics import OTHER, Metrics
 from llmtraced.openapi import description
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import from_text
-from llmtraced.readonly_sql import ReadOnlySql
 from llmtraced.status import Status
-from llmtraced.store import Store
 from llmtraced.tokens import OPERATOR, Access, Forbidden, Tokens, whose
 
 QUERIES: Final = 4
@@ -71,7 +69,7 @@ class Api:
 
     def __init__(
         self,
-        url: str,
+        config: Config,
         status: Callable[[], Awaitable[Status]],
         tokens: Tokens | None,
         metrics: Metrics,
@@ -82,12 +80,10 @@ class Api:
 
         ``erasable`` is the object storage of payloads, where there is one.
         """
-        self._mark = f"llmtraced-{uuid.uuid4()}"
-        self._store = Store(url, settings={**LIMITS, "log_comment": self._mark})
-        self._answers = StoreAnswers(self._store, fetcher)
-        self._changes = Store(url, timeout_seconds=CHANGE_SECONDS)
+        mark = f"llmtraced-{uuid.uuid4()}"
+        self._reading = reading.configured(config, fetcher, mark=mark, settings=LIMITS)
+        self._changes = Store(config.clickhouse_url, timeout_seconds=CHANGE_SECONDS)
         self._eraser = Eraser(self._changes, erasable)
-        self._sql = ReadOnlySql(url, self._mark)
         self._status = status
         self._tokens = tokens
         self._metrics = metrics
@@ -110,9 +106,8 @@ class Api:
 
     def log_in_as(self, url: str) -> None:
         """Use the user and the password of the URL from now on."""
-        self._store.log_in_as(url)
+        self._reading.log_in_as(url)
         self._changes.log_in_as(url)
-        self._sql.log_in_as(url)
 
     def read_tokens(self) -> None:
         """Read the tokens again, whether their file looks changed or not. Raises ConfigError."""
@@ -122,14 +117,10 @@ class Api:
     def close(self) -> None:
         """End the queries that are under way, and let go of threads and connections. Blocking."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self.in_flight:
-            with contextlib.suppress(LlmtracedError):  # the process would have waited for them to end
-                self._store.run(
-                    "KILL QUERY WHERE Settings['log_comment'] = {mark:String}", {"mark": self._mark}
-                )
-        self._store.close()
+        if self.in_flight:  # the process would have waited for them to end
+            self._reading.interrupt()
+        self._reading.close()
         self._changes.close()
-        self._sql.close()
 
     async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.Response:
         access = self._access(request)
@@ -139,7 +130,7 @@ class Api:
             raise ValueError("all_organizations is true or false")
         organization = whose(access, given.pop("organization_id", None), every == "true")
         question = from_text(endpoint.question, given)
-        body = await self._in_thread(access, lambda: _encoded(self._answers.answer(organization, question)))
+        body = await self._in_thread(access, lambda: _encoded(self._reading.answer(organization, question)))
         if body == b"null":
             raise web.HTTPNotFound(text="there is none")
         return _json(body)
@@ -153,7 +144,7 @@ class Api:
             raise ValueError(f"a statement has at most {SQL_BYTES} bytes") from None
         except TimeoutError:
             raise ValueError(f"the statement did not come within {BODY_SECONDS:.0f} seconds") from None
-        return _json(await self._in_thread(access, lambda: _encoded(self._sql.run(text.decode()))))
+        return _json(await self._in_thread(access, lambda: _encoded(self._reading.sql(text.decode()))))
 
     async def _erase(self, request: web.Request) -> web.Response:
         """Erase, or count what would be: for operators, and for an embedded store, which nobody else can open."""

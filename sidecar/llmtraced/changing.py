@@ -5,13 +5,18 @@ Invariant: what was done is said in numbers, and every command can be run again.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from llmtraced import config
+from llmtraced import config, stores, transfer
 from llmtraced.cost import Pricer
+from llmtraced.errors import ConfigError, LlmtracedError
+from llmtraced.finding import daemon_status
+from llmtraced.moments import moment
 from llmtraced.reprice import Repriced
 from llmtraced.reprice import reprice as compute_again
 from llmtraced.store import Store
@@ -41,6 +46,53 @@ def reprice(
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
     )
+
+
+Name = Literal["clickhouse", "postgres"]
+STILL_ON_ITS_WAY_SECONDS = 60
+"""Rows that were received so lately may still be in a segment that is open."""
+
+
+def copy(
+    since: Annotated[str, typer.Option(help="Calls received since then: 30m, 24h, 7d, 2w ago, or a date.")],
+    until: Annotated[
+        str | None, typer.Option(help="And before then; else up to what a daemon still brings itself.")
+    ] = None,
+    source: Annotated[Name, typer.Option("--from", help="The store that has them.")] = "clickhouse",
+    target: Annotated[Name, typer.Option("--to", help="The store that is to have them.")] = "postgres",
+) -> None:
+    """Copy calls from one store into the other, as for a store that was named later.
+
+    The settings of this host say where the stores are. What is there already is left alone, so that
+    a copy that was interrupted is run again.
+    """
+    if source == target:
+        raise ConfigError("--from and --to name the same store")
+    settings = config.load()[0]
+    now = datetime.now(UTC)
+    start = _microseconds(moment(since, now))
+    end = _microseconds(moment(until, now)) if until else asyncio.run(_not_on_their_way(target, now))
+    give, take = stores.opened(settings, (source, target))
+    with contextlib.closing(give), contextlib.closing(take):
+        done = transfer.copy(give.source, take.destination, start, end, _say_copied)
+    typer.echo(
+        f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
+        f" {done.repeated:,} left out because another has their id"
+    )
+
+
+def _say_copied(done: transfer.Copied) -> None:
+    typer.echo(f"{done.looked_at:,} looked at, {done.copied:,} copied", err=True)
+
+
+async def _not_on_their_way(target: str, now: datetime) -> int:
+    """Return the time before which this host's daemon brings the store nothing more, in microseconds."""
+    end = _microseconds(now) - STILL_ON_ITS_WAY_SECONDS * 1_000_000
+    with contextlib.suppress(LlmtracedError):  # no daemon here, so nothing is on its way
+        for store in (await daemon_status(None)).stores:
+            if store.name == target and store.waiting_since_us:
+                end = min(end, store.waiting_since_us)
+    return end
 
 
 def _microseconds(moment: datetime) -> int:

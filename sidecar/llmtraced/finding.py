@@ -29,7 +29,8 @@ async def open_reader(url: str | None) -> LLMTraceReader:
     settings = config.load(with_password=False)[0]
     if await _answers(settings.admin_address):
         return LLMTraceReader(settings.admin_address, token=_token(settings.admin_address))
-    return LLMTraceReader(config.load()[0].clickhouse_url)
+    settings = config.load()[0]  # whose password this user may have to be allowed to read
+    return LLMTraceReader(settings.read_url, password_file=settings.read_password_file)
 
 
 async def daemon_status(url: str | None) -> Status:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -35,12 +34,11 @@ from llmtraced.conversation import read_conversation
 from llmtraced.errors import LlmtracedError
 from llmtraced.finding import daemon_status, open_reader
 from llmtraced.following import follow as follow_calls
+from llmtraced.moments import moment
 from llmtraced.questions import GROUPS, MAX_LIMIT
 from llmtraced.reader import ALL_ORGANIZATIONS, CallsNarrowing, LLMTraceReader, Scope
 from llmtraced.store import Store
 from llmtraced.ui import command as ui_command
-
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 T = TypeVar("T")
 C = TypeVar("C", Call, LargeCall)
@@ -54,6 +52,7 @@ app = typer.Typer(
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 app.add_typer(object_commands.app, name="objects")
 app.command()(changing.reprice)
+app.command()(changing.copy)
 app.command("ui")(ui_command.show_page)
 app.command()(erase_command.erase)
 app.command("import")(import_command.import_records)
@@ -319,18 +318,6 @@ def fill_with_demo(
 
 class Nothing(Exception):
     """The question was answered: there is none."""
-
-
-def moment(text: str, now: datetime) -> datetime:
-    """Return the time that ``7d`` (minutes, hours, days, weeks ago) or an ISO 8601 date names, UTC without a zone."""
-    ago = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
-    if ago:
-        return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise typer.BadParameter(f"`{text}` is neither like 7d nor a date", param_hint="--since") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _times(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:

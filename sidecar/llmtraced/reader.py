@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, TypeVar, Unp
 
 import msgspec
 
-from llmtraced import config
-from llmtraced.answering import StoreAnswers
+from llmtraced import config, reading
 from llmtraced.answers import Call, LargeCall, Loss, Page, Usage
 from llmtraced.errors import ConfigError
 from llmtraced.payloads import wiring
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
-from llmtraced.readonly_sql import ReadOnlySql, Table
+from llmtraced.readonly_sql import Table
 from llmtraced.remote import DaemonAnswers, is_daemon
-from llmtraced.store import Store
 from llmtraced.store_url import targets
 
 if TYPE_CHECKING:
@@ -82,24 +80,24 @@ class Source(Protocol):
 class _Threaded:
     """A store whose queries run in threads, so that the loop never waits."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
-        self._store = Store(url, timeout_seconds=timeout_seconds)
-        self._answers = StoreAnswers(self._store, Fetcher(_configured_objects))
-        self._sql = ReadOnlySql(url)
+    def __init__(self, opened: reading.Reading) -> None:
+        self._reading = opened
 
     async def answer(self, organization_id: str | None, question: Question) -> object:
-        return await asyncio.to_thread(self._answers.answer, organization_id, question)
+        return await asyncio.to_thread(self._reading.answer, organization_id, question)
 
     async def sql(self, text: str) -> Table:
-        return await asyncio.to_thread(self._sql.run, text)
+        return await asyncio.to_thread(self._reading.sql, text)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._sql.close)
-        await asyncio.to_thread(self._store.close)
+        await asyncio.to_thread(self._reading.close)
 
 
 class LLMTraceReader:
-    """Reads a ClickHouse store, or asks a running daemon.
+    """Reads a store, or asks a running daemon.
+
+    From ClickHouse come all answers; from PostgreSQL single calls and those of one step, and
+    ValueError for the others.
 
     ::
 
@@ -111,15 +109,18 @@ class LLMTraceReader:
     an embedded store is open in another process, or a token does not allow what is asked.
     """
 
-    def __init__(self, url: str, *, token: str = "", timeout_seconds: float = 60.0) -> None:
-        """``url`` is a store's, as in the daemon's setting ``clickhouse_url``, or a daemon's admin address.
+    def __init__(
+        self, url: str, *, token: str = "", timeout_seconds: float = 60.0, password_file: str = ""
+    ) -> None:
+        """``url`` is a store's, as in the daemon's settings ``clickhouse_url`` and ``postgres_url`` (whose
+        password may be in ``password_file``), or a daemon's admin address.
 
         Those are ``unix:/path/admin.sock``, ``host:port``, and ``http://host:port`` with a
         ``token``, which a daemon asks for on TCP. Raises ConfigError for a URL that is neither; an
         embedded store has to exist. Over a store, payloads in object storage are read from the
         ``payload_store`` of this host's settings; a daemon has its own.
         """
-        self._source = _source(url, token, timeout_seconds)
+        self._source = _source(url, token, timeout_seconds, password_file)
 
     async def __aenter__(self) -> Self:
         return self
@@ -281,13 +282,16 @@ def _configured_objects() -> Objects | None:
     return wiring.objects(config.load()[0])
 
 
-def _source(url: str, token: str, timeout_seconds: float) -> Source:
+def _source(url: str, token: str, timeout_seconds: float, password_file: str) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
-    path = targets(url, {})[0].path
+    path = None if url.startswith(reading.POSTGRES_SCHEMES) else targets(url, {})[0].path
     if path is not None and not Path(path).is_dir():
         raise ConfigError(f"there is no store at {path}")
-    return _Threaded(url, timeout_seconds)
+    fetcher = Fetcher(_configured_objects)
+    return _Threaded(
+        reading.opened(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
+    )
 
 
 def _question(kind: type[Q], **values: object) -> Q:
