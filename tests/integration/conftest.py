@@ -10,6 +10,8 @@ import pytest
 from llmtraced import migrations
 from llmtraced.store import Store
 from tests.helpers.engine import Engine, external_server, fresh_database, running_engine
+from tests.helpers.kinds import KINDS, Kind, running_kind
+from tests.helpers.postgres import PostgresServer, fresh_postgres_database, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +26,26 @@ def engine(_shared_engine: Engine) -> Iterator[Engine]:
     _shared_engine.release()
     yield _shared_engine
     _shared_engine.release()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Return the URL of an empty database in PostgreSQL."""
+    with fresh_postgres_database(postgres_server.address) as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
+    """Return a migrated, empty store of each kind in turn."""
+    with running_kind(request.param, request, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

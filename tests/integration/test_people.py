@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 import typer
 
-from llmtraced import people
+from llmtraced.moments import moment
 from llmtraced.questions import GROUPS
 from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmtraced.store import Store
@@ -293,9 +293,9 @@ def test_a_store_that_is_not_there_is_said_in_one_line(url: str) -> None:
 def test_a_span_of_time_is_counted_back_from_now() -> None:
     now = datetime(2025, 3, 31, 12, tzinfo=UTC)
 
-    assert people.moment("7d", now) == now - timedelta(days=7)
-    assert people.moment("90m", now) == now - timedelta(minutes=90)
-    assert people.moment("2025-03-01", now) == datetime(2025, 3, 1, tzinfo=UTC)
-    assert people.moment("2025-03-01T10:00+02:00", now) == datetime(2025, 3, 1, 8, tzinfo=UTC)
+    assert moment("7d", now) == now - timedelta(days=7)
+    assert moment("90m", now) == now - timedelta(minutes=90)
+    assert moment("2025-03-01", now) == datetime(2025, 3, 1, tzinfo=UTC)
+    assert moment("2025-03-01T10:00+02:00", now) == datetime(2025, 3, 1, 8, tzinfo=UTC)
     with pytest.raises(typer.BadParameter):
-        people.moment("7 parsecs", now)
+        moment("7 parsecs", now)
