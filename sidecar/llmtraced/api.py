@@ -35,6 +35,7 @@ from llmtraced.openapi import description
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import from_text
 from llmtraced.status import Status
+from llmtraced.store import Store
 from llmtraced.tokens import OPERATOR, Access, Forbidden, Tokens, whose
 
 QUERIES: Final = 4

@@ -73,7 +73,7 @@ class Daemon:
         builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
         # What a record's values had to be changed to is the same for every store.
         self.metrics = Metrics(builders[config.stores[0]].counts)
-        redactors = {name: Redactor.of(config) for name in config.stores}
+        redactors: dict[str, Redactor] = {name: Redactor.of(config) for name in config.stores}
         self.redactor = redactors[config.stores[0]]
         self.admission = Admission(config.max_inflight_bytes)
         self.committer = Committer(
