@@ -3,8 +3,9 @@
 #   docker build -t llmtraced .
 #   docker build -t llmtraced:embedded --build-arg EMBEDDED=1 .    # with an engine inside, for a laptop
 #
-# What may be written: /run/llmtraced (the sockets) and /var/lib/llmtraced (the spool). A registry of your
-# own is named by a pip.conf: docker build --secret id=pip.conf,src=pip.conf .
+# What may be written: /run/llmtraced (the sockets) and /var/lib/llmtraced (the spool); the embedded engine
+# wants /tmp as well. A registry of your own is named by a pip.conf:
+# docker build --secret id=pip.conf,src=pip.conf .
 
 # The version is pinned; so is the content once a digest is added: --build-arg PYTHON=python:…@sha256:…
 ARG PYTHON=docker.io/library/python:3.11.14-slim-bookworm
