@@ -30,7 +30,7 @@ from llmtraced.listener import Listener
 from llmtraced.rows import COLUMNS, RowBuilder
 from llmtraced.sessions import is_json, read_hello
 from llmtraced.spool import Files, Segment, Settled, Spool
-from llmtraced.status import counters
+from llmtraced.status import store_counters
 from tests.fuzz.wire import InSession, OneWay
 
 LIMIT = 6000
@@ -99,7 +99,7 @@ class Scene:
             if segment.rows:
                 self._collect(segment, kept)
                 became += self._settle(segment)
-        counted = counters(self.spool)
+        (counted,) = store_counters(self.spool).values()
         assert counted["in_spool"] == 0
         assert counted["received"] == counted["stored"] + counted["dead_letters"] + counted["lost"]
         return kept, became

@@ -158,7 +158,8 @@ def summed(
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for call in filter(keep, CALLS):
         moment = datetime.fromtimestamp(int(str(call["created_at"])) / 1e6, UTC)
-        own = {**call, "day": moment.strftime("%Y-%m-%d"), "hour": moment.strftime("%Y-%m-%d %H:00")}
+        formats = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:00", "minute": "%Y-%m-%d %H:%M"}
+        own = call | {name: moment.strftime(form) for name, form in formats.items()}
         key = tuple(str(own[name] if name in own else own[columns[name]]) for name in group_by)
         found.setdefault(key, []).append(own)
     return {key: _sums(rows) for key, rows in found.items()}
