@@ -225,6 +225,7 @@ def test_a_line_as_long_as_the_limit_is_sent(tmp_path: Path, client: TraceClient
         assert client.flush(20)
         (line,) = daemon.sessions[client.stats().session]
         length = len(line) - 1
+        client.close()  # or it would come back to the next daemon, which knows nothing of it
     for limit, expected in ((length, 1), (length - 1, 0)):
         with FakeDaemon(tmp_path / "d.sock", max_line_bytes=limit) as daemon:
             another = TraceClient(tmp_path / "d.sock")
@@ -248,9 +249,11 @@ def test_rejected_records_are_counted_and_said_once(
 def test_a_payload_of_100_mb_arrives(tmp_path: Path, daemon: FakeDaemon) -> None:
     client = TraceClient(tmp_path / "d.sock")
     body = b'{"t":"' + b"y" * (100 << 20) + b'"}'
-    started = time.perf_counter()
+    started = time.thread_time()
     assert client.record(model="m", request=body)
-    assert time.perf_counter() - started < 0.05
+    spent = time.thread_time() - started
+    bytearray(body)
+    assert spent < time.thread_time() - started - spent, "it was copied"
     assert not client.record(model="no room beside it")
     assert client.flush(60)
     assert client.close(20)
