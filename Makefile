@@ -33,7 +33,7 @@ chaos: $(READY)
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),$(if $(SECONDS),0,500)) \
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
 
-# From the socket to the table, beside its baselines: some half an hour, on a machine that does nothing else.
+# From the socket to the table, beside its baselines: some 20 minutes, on a machine that does nothing else.
 bench: $(READY)
 	$(BIN)/python -m bench.pipeline $(SCENES)
 

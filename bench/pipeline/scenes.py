@@ -24,9 +24,9 @@ from bench.pipeline.workload import Workload, prepare
 from llmtraced import demo
 from llmtraced.store import Store
 
-COUNTS = {2_000: 100_000, 20_000: 20_000, 200_000: 2_000}
+COUNTS = {2_000: 50_000, 20_000: 10_000, 200_000: 1_000}
 """Records in one run, by size: some seconds of work."""
-ALONE_COUNT = 400
+ALONE_COUNT = 100
 """Records of the ways that insert one at a time, which would take minutes."""
 REDACTION = {"redact": "api_keys,bearer_tokens,private_keys,emails,phones,cards"}
 OURS, BODIES, REDACTED = "llmtraced", "ready-made bodies", "llmtraced, redaction on"

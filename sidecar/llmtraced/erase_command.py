@@ -71,6 +71,7 @@ def erase(
         ask(wanted, True)  # sums of calls whose rows have expired are nobody's rows
     gone = dead_letters.remove(folder, letters)
     typer.echo(f"erased: {_told(found, gone)}")
+    _say_what_stays()
     _say_what_waits()
 
 
@@ -123,6 +124,11 @@ def _by_daemon(address: str, wanted: Erasure, do: bool) -> Extent:
             await daemon.close()
 
     return asyncio.run(asked())
+
+
+def _say_what_stays() -> None:
+    if "postgres" in config.load()[0].stores:
+        typer.echo("PostgreSQL has calls as well, and none of them was erased: docs/erasure.md", err=True)
 
 
 def _say_what_waits() -> None:
