@@ -25,11 +25,13 @@ demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 -m "not chaos"
+	$(BIN)/python -m pytest -q -n 4 -m "not chaos and not slow"
 
-# Kills and cuts at random, then counts what is lost and repeated: 500 rounds, some 8 minutes.
+# The tests that kill or take long; then kills and cuts at random, counting what is lost and repeated: 500
+# rounds, some 8 minutes.
 # `make chaos ROUNDS=15`, `make chaos SECONDS=60`, and `SEED=7` for the same order of faults again.
 chaos: $(READY)
+	$(BIN)/python -m pytest -q -n 2 -m "chaos or slow"
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),$(if $(SECONDS),0,500)) \
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
 

@@ -56,7 +56,8 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["embedded", "server"])
+# The engine is the same, and starts anew for each test; ``test_stores`` and the daemon's tests have it always.
+@pytest.fixture(params=[pytest.param("embedded", marks=pytest.mark.slow), "server"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of an empty store, of each kind in turn."""
     if request.param == "embedded":

@@ -23,6 +23,8 @@ from tests.helpers.scene import INSERT, Scene, running_scene
 from tests.helpers.session import Session
 from tests.helpers.waiting import until
 
+pytestmark = pytest.mark.chaos
+
 SHORT_GRACE = {"orphan_grace_seconds": 0.6}
 SLOW_GROUPS = {"group_interval_ms": 1000}
 """So slow that a test can act between the arrival of a line and its sync."""

@@ -30,6 +30,8 @@ from tests.helpers.scene import INSERT, SETTINGS
 from tests.helpers.store_rows import add_traces, trace_rows
 from tests.helpers.waiting import until
 
+pytestmark = pytest.mark.chaos
+
 
 class Pair:
     """Two servers, and one daemon that knows both."""

@@ -22,6 +22,8 @@ from tests.helpers.object_storage import S3, Folder, ObjectStorage, running_s3
 from tests.helpers.scene import Scene, running_scene
 from tests.helpers.waiting import until
 
+pytestmark = pytest.mark.chaos
+
 SHORT: Mapping[str, object] = {
     "payloads": "offload",
     "payload_store_timeout_seconds": 1,

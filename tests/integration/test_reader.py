@@ -85,7 +85,10 @@ def everywhere(_shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory)
         yield found
 
 
-@pytest_asyncio.fixture(params=PLACES)
+# The daemon is asked at two addresses; one is enough for every change.
+@pytest_asyncio.fixture(
+    params=[pytest.param(place, marks=pytest.mark.slow) if place == "unix" else place for place in PLACES]
+)
 async def reader(request: pytest.FixtureRequest, everywhere: Places) -> AsyncIterator[LLMTraceReader]:
     """Return a reader of the same rows, from each place in turn."""
     async with everywhere.reader(request.param) as opened:

@@ -29,6 +29,8 @@ from tests.helpers.session import Session
 from tests.helpers.supervised import SupervisedDaemon
 from tests.helpers.waiting import until
 
+pytestmark = pytest.mark.chaos
+
 NOBODY = "http://127.0.0.1:1/default"
 WATCHDOG_SECONDS = 3.0
 

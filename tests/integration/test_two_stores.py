@@ -16,6 +16,8 @@ from tests.helpers.session import Session
 from tests.helpers.two_stores import TwoStores, running_two_stores
 from tests.helpers.waiting import until
 
+pytestmark = pytest.mark.chaos
+
 BOTH = ("clickhouse", "postgres")
 
 

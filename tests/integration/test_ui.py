@@ -193,6 +193,7 @@ def test_payloads_are_shown_and_had_byte_for_byte(browser: Browser, page: Runnin
         assert row["usage_json"] in tab.request.get(f"{page.base}/payload/usage?id={row['id']}").text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", ["/?span=30d", "/?span=30d&split=agent&model=" + MODEL, "/calls?span=30d", "/call", "/health"]
 )
