@@ -84,6 +84,7 @@ class Api:
         mark = f"llmtraced-{uuid.uuid4()}"
         self._reading = reading.configured(config, fetcher, mark=mark, settings=LIMITS)
         self._changes = Store(config.clickhouse_url, timeout_seconds=CHANGE_SECONDS)
+        self._erases = "clickhouse" in config.stores  # else asking would make an embedded store
         self._eraser = Eraser(self._changes, erasable)
         self._status = status
         self._tokens = tokens
@@ -150,6 +151,8 @@ class Api:
     async def _erase(self, request: web.Request) -> web.Response:
         """Erase, or count what would be: for operators, and for an embedded store, which nobody else can open."""
         access = self._operator(request)
+        if not self._erases:
+            raise ValueError("ClickHouse is none of this daemon's stores, and erase reaches no other")
         wanted = msgspec.json.decode(await request.read(), type=Erasure)
         only_counts = _parameters(request).get("only_count") == "true"
         do = self._eraser.extent if only_counts else self._eraser.erase

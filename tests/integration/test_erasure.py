@@ -232,3 +232,12 @@ def test_the_command_erases_in_the_store_of_a_running_daemon_and_its_dead_letter
             ({"organization": "other"}, 1)
         ], code
         assert daemon.terminate() == 0
+
+
+def test_a_daemon_without_clickhouse_says_that_it_cannot_erase(tmp_path: Path, postgres_url: str) -> None:
+    settings = {"stores": "postgres", "postgres_url": postgres_url}
+    with RunningDaemon(tmp_path, settings=settings) as daemon:
+        wanted = json.dumps({"organization_id": "acme"})
+        code, text = admin.post(daemon.folder / "admin.sock", "/v1/erase", wanted)
+        assert (code, "erase reaches no other" in text) == (400, True), text
+        assert not (tmp_path / "clickhouse").exists(), "an embedded store was made to erase in"
