@@ -43,7 +43,8 @@
   }
 
   let paused = false;
-  const look = () => emitEvent("live", !paused && !document.hidden);
+  // A page that is left while it loads is hidden before there is anybody to tell.
+  const look = () => window.emitEvent?.("live", !paused && !document.hidden);
   document.addEventListener("visibilitychange", look);
 
   document.addEventListener("click", (event) => {
