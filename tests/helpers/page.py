@@ -105,8 +105,8 @@ def looking(
         tab.on("pageerror", lambda error: raised.append(str(error)))
         tab.goto(page.link_to(path))
         yield tab
-    assert asked - {""} == {page.host}  # data: has no host
-    assert raised == []
+    assert asked - {""} == {page.host}, asked  # data: has no host
+    assert not raised, raised
 
 
 def figure(tab: Page, name: str) -> str:

@@ -247,6 +247,15 @@ def test_the_keyboard_is_enough(browser: Browser, page: RunningPage) -> None:
         tab.wait_for_url(re.compile(f"id={wanted}"))
 
 
+def test_a_page_that_is_left_while_it_loads_raises_nothing(browser: Browser, page: RunningPage) -> None:
+    with looking(browser, page, "/health") as tab:
+        tab.route(re.compile(r"/lang/"), lambda route: None)  # never answered: nothing is mounted
+        tab.goto(page.link_to("/calls?span=30d"), wait_until="commit")
+        tab.wait_for_function("window.llmtrace && window.emitEvent && !window.socket")
+        tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        tab.goto("about:blank")
+
+
 def test_recorded_text_is_never_more_than_text(browser: Browser, page: RunningPage, sql: Store) -> None:
     evil = "<img src=x onerror='window.owned=1'><script>window.owned=1</script>"
     said = f'{evil} [here](javascript:window.owned=1) <a href="javascript:window.owned=1">here</a>'

@@ -43,8 +43,11 @@
   }
 
   let paused = false;
-  // A page that is left while it loads is hidden before there is anybody to tell.
-  const look = () => window.emitEvent?.("live", !paused && !document.hidden);
+  const look = () => {
+    // emitEvent is there before what it emits to, which is mounted just before it opens the socket:
+    // a page that is left while it loads is hidden before there is anybody to tell.
+    if (window.socket) emitEvent("live", !paused && !document.hidden);
+  };
   document.addEventListener("visibilitychange", look);
 
   document.addEventListener("click", (event) => {
