@@ -71,13 +71,15 @@ class Inode:
 class CrashingHandle:
     """A file that is being appended to; its process may die."""
 
-    def __init__(self, files: CrashingFiles, name: str, inode: Inode) -> None:
+    def __init__(self, files: CrashingFiles, name: str, inode: Inode, block: int) -> None:
         self._files, self._name, self._inode = files, name, inode
+        self.block = block
         self._life = files.lives
 
     def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         self._check()
         data = b"".join(buffers)
+        assert len(data) % self.block == 0
         room = self._files.room()
         try:
             self._files.act("write")
@@ -104,8 +106,10 @@ class CrashingHandle:
 class CrashingFiles:
     """One folder; see ``FileSystem`` and the module's docstring."""
 
-    def __init__(self, dice: Random) -> None:
+    def __init__(self, dice: Random, block: int = 1) -> None:
         self.dice = dice
+        self.block = block
+        """What files that were asked for direct are written in."""
         self.capacity = 1 << 40
         self.read_only = False
         self.lives = 0
@@ -178,12 +182,12 @@ class CrashingFiles:
         self.act("read")
         return len(self._inode(name).data)
 
-    def create(self, name: str) -> CrashingHandle:
+    def create(self, name: str, *, direct: bool = False) -> CrashingHandle:
         if name in self._names:
             raise _error(errno.EEXIST)
         inode = Inode()
         self._change("create", [("set", name, inode)])
-        return CrashingHandle(self, name, inode)
+        return CrashingHandle(self, name, inode, self.block if direct else 1)
 
     def read(self, name: str, start: int = 0, size: int = -1) -> bytes:
         self.act("read")

@@ -17,7 +17,7 @@ Files, all in one folder, owned by the process that holds ``lock``:
 A segment is a sequence of frames. A frame is (little endian)
 
     magic     4  f5 4c 54 0a
-    kind      1  1 header, 2 group, 3 settled, 4 condemned
+    kind      1  1 header, 2 group, 3 settled, 4 condemned, 5 padding
     flags     1  bit 0: the body is one zstd frame
     zero      2
     meta_len  4
@@ -39,6 +39,8 @@ A segment is a sequence of frames. A frame is (little endian)
   to settle a segment whose predecessors are read also says which calls it begins and ends.
 - *condemned* says that one row of a segment becomes a dead letter of one store, before that is acted
   upon.
+- *padding* says nothing. Where the file system lets segments be written past the page cache, it makes
+  every write whole blocks of 4,096 bytes.
 
 So the newest segment is a snapshot and the log of what changed since. Whoever wants the state
 reads one file; the others only hold lines that wait for their stores. Format 1 had one store, and is

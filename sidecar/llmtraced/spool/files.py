@@ -6,7 +6,9 @@ its place that loses what was not synced, tears writes and fails calls.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +19,20 @@ from llmtraced.errors import ConfigError, SpoolLocked
 IOV_MAX = 1024  # Linux's and macOS's bound on the buffers of one writev
 RESYNC_BYTES = 1 << 20
 
+O_DIRECT = getattr(os, "O_DIRECT", 0)  # Linux's; macOS has none
+BLOCK_BYTES = 4096
+"""What direct writes are multiples of: no disk has larger logical blocks."""
+STAGED_BYTES = 1 << 20
+DIRECT_READ_BYTES = 64 << 10
+"""Reads of less go through the page cache: they are a header, or a few frames that are read once."""
+
 
 class Handle(Protocol):
     """A file that is being appended to."""
+
+    @property
+    def block(self) -> int:
+        """Every write has to have a multiple of so many bytes."""
 
     def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         """Append all of the buffers. Raises OSError, after which any part may be in the file."""
@@ -39,8 +52,11 @@ class FileSystem(Protocol):
 
     def size(self, name: str) -> int: ...
 
-    def create(self, name: str) -> Handle:
-        """Return a new, empty file to append to. Raises FileExistsError."""
+    def create(self, name: str, *, direct: bool = False) -> Handle:
+        """Return a new, empty file to append to; ``direct`` past the page cache, where that is possible.
+
+        Raises FileExistsError.
+        """
 
     def read(self, name: str, start: int = 0, size: int = -1) -> bytes: ...
 
@@ -72,6 +88,8 @@ class FileSystem(Protocol):
 class Appended:
     """A real file that is being appended to; see ``Handle``."""
 
+    block = 1
+
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
@@ -95,12 +113,55 @@ class Appended:
             os.close(descriptor)
 
 
+class Direct(Appended):
+    """The same past the page cache, by way of one aligned buffer that is used again and again.
+
+    The cache would take a new page for every 4 KiB of the spool, in the application's neighbourhood,
+    and a new page is what a virtual machine is slowest at: docs/performance.md has the figures.
+    """
+
+    block = BLOCK_BYTES
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._staged = mmap.mmap(-1, STAGED_BYTES)
+
+    def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+        at = 0
+        for buffer in buffers:
+            start = 0
+            while start < len(buffer):
+                part = memoryview(buffer)[start : start + STAGED_BYTES - at]
+                self._staged[at : at + len(part)] = part
+                at, start = at + len(part), start + len(part)
+                if at == STAGED_BYTES:
+                    self._write_out(at)
+                    at = 0
+        self._write_out(at)
+
+    def close(self) -> None:
+        super().close()
+        self._staged.close()
+
+    def _write_out(self, size: int) -> None:
+        done = 0
+        with memoryview(self._staged) as view:
+            while done < size:
+                try:
+                    done += os.write(self._descriptor, view[done:size])
+                except OSError as error:
+                    if error.errno != errno.EINVAL or not _through_cache(self._descriptor):
+                        raise
+
+
 class Files:
     """One folder on a real file system; see ``FileSystem``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock: int | None = None
+        self._is_direct = bool(O_DIRECT)
+        """The file system has not yet refused."""
 
     def lock(self) -> None:
         """Make the folder and take it. Raises SpoolLocked while another process has it.
@@ -135,12 +196,17 @@ class Files:
     def size(self, name: str) -> int:
         return (self.root / name).stat().st_size
 
-    def create(self, name: str) -> Handle:
+    def create(self, name: str, *, direct: bool = False) -> Handle:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        return Appended(os.open(self.root / name, flags, 0o600))
+        descriptor = os.open(self.root / name, flags, 0o600)
+        if direct and self._is_direct:
+            self._is_direct = _past_cache(descriptor)
+        return Direct(descriptor) if direct and self._is_direct else Appended(descriptor)
 
     def read(self, name: str, start: int = 0, size: int = -1) -> bytes:
-        with (self.root / name).open("rb") as stream:
+        with (self.root / name).open("rb", buffering=0) as stream:
+            if size >= DIRECT_READ_BYTES and self._is_direct and _past_cache(stream.fileno()):
+                return _read_direct(stream.fileno(), start, size)
             stream.seek(start)
             return stream.read(size)
 
@@ -188,6 +254,37 @@ class Files:
                 os.pwrite(descriptor, bytes(size), 0)
         finally:
             os.close(descriptor)
+
+
+def _past_cache(descriptor: int) -> bool:
+    """Let a file's bytes go past the page cache; return whether its file system can."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | O_DIRECT)
+    except OSError:
+        return False
+    return True
+
+
+def _through_cache(descriptor: int) -> bool:
+    """Undo that, since a write was refused all the same; return whether it was in force."""
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~O_DIRECT)
+    return bool(flags & O_DIRECT)
+
+
+def _read_direct(descriptor: int, start: int, size: int) -> bytes:
+    """Return so many bytes, or those up to the file's end, by way of whole blocks."""
+    before = start % BLOCK_BYTES
+    blocks = -(-(before + size) // BLOCK_BYTES)
+    got = 0
+    with mmap.mmap(-1, blocks * BLOCK_BYTES) as window:
+        with memoryview(window) as view:
+            while got < before + size:
+                count = os.preadv(descriptor, [view[got:]], start - before + got)
+                got += count
+                if not count or count % BLOCK_BYTES:  # the end of the file
+                    break
+        return window[before : min(got, before + size)]
 
 
 def _sync(descriptor: int) -> None:

@@ -30,6 +30,7 @@ class Kind(IntEnum):
     GROUP = 2
     SETTLED = 3
     CONDEMNED = 4
+    PADDING = 5
 
 
 class Frame(msgspec.Struct):
@@ -59,6 +60,16 @@ def encode(kind: int, meta: bytes, body: Sequence[Buffer] = (), flags: int = 0) 
     head = HEAD.pack(MAGIC, kind, flags, 0, len(meta), size, body_sum.intdigest())
     head_sum = xxhash.xxh3_64_intdigest(head + meta)
     return [head + SUM.pack(head_sum) + meta, *body]
+
+
+def padding(size: int, block: int) -> list[Buffer]:
+    """Return the frame that makes ``size`` bytes whole blocks; nothing where they are."""
+    room = -size % block
+    if not room:
+        return []
+    if room < HEAD_BYTES:
+        room += -(-(HEAD_BYTES - room) // block) * block
+    return encode(Kind.PADDING, b"", [bytes(room - HEAD_BYTES)])
 
 
 def compressed(frame: Frame) -> list[Buffer]:

@@ -196,7 +196,8 @@ class Spool:
             return self._begin(now_us)
         return self._open
 
-    def _write(self, current: Open, buffers: list[Buffer]) -> None:
+    def _write(self, current: Open, frame: list[Buffer]) -> None:
+        buffers = frame + fmt.padding(sum(map(len, frame)), current.handle.block)
         try:
             current.handle.write(buffers)
             if self._fsync:
@@ -251,7 +252,8 @@ class Spool:
             previous_size=previous[1],
         )
         buffers = fmt.encode(Kind.HEADER, _encode(meta), [_encode(self.state.snapshot)])
-        handle = self._files.create(name_of(number))
+        handle = self._files.create(name_of(number), direct=True)
+        buffers += fmt.padding(sum(map(len, buffers)), handle.block)
         try:
             handle.write(buffers)
             handle.sync()
@@ -365,5 +367,6 @@ def _compressed(data: bytes) -> list[Buffer]:
     for frame in fmt.scan(data):
         if isinstance(frame, Gap) or frame.body is None:
             return []
-        buffers += fmt.compressed(frame)
+        if frame.kind != Kind.PADDING:
+            buffers += fmt.compressed(frame)
     return buffers

@@ -327,7 +327,10 @@ def _skim(files: FileSystem, opened: Opened, with_snapshot: bool) -> Opened | No
 
 
 def _read_whole(files: FileSystem, opened: Opened) -> Opened:
-    """Read every byte; frames at the end whose body is not whole are part of the torn tail."""
+    """Read every byte; frames at the end whose body is not whole are part of the torn tail.
+
+    So is the padding behind one, which may have come to the disk before it.
+    """
     whole = 0
     for item in fmt.scan(files.read(name_of(opened.number), 0, opened.size)):
         if isinstance(item, Gap):
@@ -337,7 +340,8 @@ def _read_whole(files: FileSystem, opened: Opened) -> Opened:
         opened.frames.append(Found(record, item.start, item.end, item.body is not None))
         if isinstance(record, HeaderMeta):
             opened.snapshot = _snapshot(item, record)
-        if item.body is not None or isinstance(record, HeaderMeta):
+        is_next = item.kind != Kind.PADDING or whole == len(opened.frames) - 1
+        if is_next and (item.body is not None or isinstance(record, HeaderMeta)):
             whole = len(opened.frames)
     if whole < len(opened.frames):
         tail = opened.frames[whole].start

@@ -18,7 +18,8 @@ from llmtraced.spool.state import Group
 
 SUFFIX = ".seg"
 TEMPORARY = ".tmp"
-PART_BYTES = 4 << 20  # of a segment in memory at a time; most groups are smaller
+PART_BYTES = 128 << 10
+"""Of a segment in memory at a time; a larger group is read once more, whole."""
 
 
 class HeaderMeta(msgspec.Struct, kw_only=True):

@@ -257,6 +257,9 @@ class State:
         which ``waiting`` gives the lines. What a removed one still waited for is forgotten.
         """
         snap = self.snapshot
+        if snap.stores:  # a power failure brought back what no store waited for: not for a new one either
+            for number in [number for number in waiting if not self.wanting(number)]:
+                runs.add(snap.done, number)
         before, unstored = snap.stores, [number for number in waiting if not self.has_been_stored(number)]
         snap.stores = {name: before[name] for name in names if name in before}
         first = min((number for number in unstored if not self.wanting(number)), default=following)
@@ -269,6 +272,7 @@ class State:
         ]:
             if not self.wanting(number):  # else its file might be taken for a new one
                 runs.add(snap.done, number)
+        snap.late = {number: calls for number, calls in snap.late.items() if self.wanting(number)}
         removed = {
             name: sum(lines for number, lines in waiting.items() if store.wants(number))
             for name, store in gone.items()

@@ -30,7 +30,7 @@ from llmtraced.spool import (
     Settled,
     Spool,
 )
-from tests.helpers.crashing_files import CrashingFiles
+from tests.helpers.crashing_files import PAGE, CrashingFiles
 from tests.unit.spool.ledger import Died, Ledger, Sent
 
 SESSIONS = [bytes([number]) * 16 for number in range(1, 5)]
@@ -64,7 +64,7 @@ class SpoolModel:
         self.dice = dice
         self.stores = dice.choice(CHOICES)
         self._power = power
-        self.files = CrashingFiles(dice)
+        self.files = CrashingFiles(dice, block=dice.choice([1, PAGE]))
         self._make = make
         self.ledger = Ledger(settled={store: set() for store in self.stores})
         self.crashes: Counter[str] = Counter()
@@ -106,7 +106,7 @@ class SpoolModel:
             return
         # The same verdict at each try, as from a shipper that prepares the same lines again.
         verdict = self._verdicts.setdefault((store, segment.number), self._settled(segment, store))
-        settled = self._with_facts(verdict, segment)
+        settled = self._tried_before(verdict) or self._with_facts(verdict, segment)
         if self._tried(settled, lambda: self.spool.settle(settled, self._tick())):
             assert segment.number not in self.spool.queue(store)
             self._written_off(settled)
@@ -267,6 +267,12 @@ class SpoolModel:
             name = self.dice.choice(["stored", *COUNTS])
             setattr(settled, name, getattr(settled, name) + 1)
         return settled
+
+    def _tried_before(self, verdict: Settled) -> Settled | None:
+        """Return what may be on the disk of an earlier try, which the next one repeats."""
+        tried = [done for done in self._uncertain if isinstance(done, Settled)]
+        same = [done for done in tried if (done.store, done.segment) == (verdict.store, verdict.segment)]
+        return same[0] if same else None
 
     def _with_facts(self, verdict: Settled, segment: Segment) -> Settled:
         """Add what the segment says of calls, where nobody has said it and all before it are read."""

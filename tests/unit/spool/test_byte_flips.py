@@ -8,18 +8,18 @@ from random import Random
 import pytest
 
 from llmtraced.spool import Damage, Spool
-from tests.helpers.crashing_files import CrashingFiles
+from tests.helpers.crashing_files import PAGE, CrashingFiles
 from tests.unit.spool.examples import append, lines_in, one_of_everything
 
-FLIPS = int(os.environ.get("LLMTRACE_FLIPS", "250"))
+FLIPS = int(os.environ.get("LLMTRACE_FLIPS", "250")) // 2
 SEED = 20
 
 
 class Intact:
     """The spool as it was, and which lines were flushed together."""
 
-    def __init__(self) -> None:
-        files = CrashingFiles(Random(SEED))
+    def __init__(self, block: int) -> None:
+        files = CrashingFiles(Random(SEED), block)
         spool = one_of_everything(files)
         self.image = files.image()
         self.lines = lines_in(spool)
@@ -31,9 +31,9 @@ class Intact:
         ]
 
 
-@pytest.fixture(scope="module")
-def intact() -> Intact:
-    return Intact()
+@pytest.fixture(scope="module", params=[1, PAGE], ids=["close together", "in whole blocks"])
+def intact(request: pytest.FixtureRequest) -> Intact:
+    return Intact(request.param)
 
 
 def folder_of(image: dict[str, bytes]) -> CrashingFiles:

@@ -60,6 +60,19 @@ def test_a_damaged_byte_spoils_one_frame_and_no_other(
     assert found == intact
 
 
+@given(st.lists(PARTS, max_size=4), st.sampled_from([1, 16, 36, 64, 4096]))
+def test_padding_makes_whole_blocks_and_says_nothing(
+    frames: list[tuple[Kind, bytes, list[bytes]]], block: int
+) -> None:
+    data, ends = joined(frames)
+    padded = data + b"".join(fmt.padding(len(data), block))
+    assert len(padded) % block == 0
+    assert len(padded) - len(data) < fmt.HEAD_BYTES + block
+    items = list(fmt.scan(padded))
+    assert [item.end for item in items][: len(ends)] == ends
+    assert all(isinstance(item, Frame) and item.kind == Kind.PADDING for item in items[len(ends) :])
+
+
 def test_garbage_is_one_gap() -> None:
     garbage = b"no frame" + fmt.MAGIC + b"still none"
     assert list(fmt.scan(garbage)) == [Gap(0, len(garbage))]

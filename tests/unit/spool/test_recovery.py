@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 import shutil
 from pathlib import Path
 from random import Random
@@ -13,6 +15,7 @@ import pytest
 from llmtraced.errors import ConfigError, SpoolBroken, SpoolLocked
 from llmtraced.spool import ONLY_STORE, Condemned, Files, Settled, Spool
 from llmtraced.spool import format as fmt
+from llmtraced.spool.files import BLOCK_BYTES, O_DIRECT, STAGED_BYTES
 from llmtraced.spool.format import Frame, Kind
 from llmtraced.spool.segment import HeaderMeta, name_of, number_of
 from tests.helpers.crashing_files import CrashingFiles
@@ -344,7 +347,8 @@ def test_real_files_are_recovered_like_the_others(folder: Path) -> None:
 
 
 def test_a_real_torn_tail_is_kept_in_quarantine_and_cut(folder: Path) -> None:
-    torn = (folder / OPEN).read_bytes()[:-7]
+    whole = (folder / OPEN).read_bytes()
+    torn = whole[: whole.rindex(b'"line":16')]
     (folder / OPEN).write_bytes(torn)
     spool, damaged = started(Files(folder))
     assert damaged == [OPEN]
@@ -377,6 +381,47 @@ def test_more_buffers_than_one_call_takes_are_written_in_order(tmp_path: Path) -
     handle.close()
     assert files.read("many") == b"".join(buffers)
     assert files.read("many", 2, 4) == b"1,2,"
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["past the page cache", "through it"])
+def test_whole_blocks_are_written_and_read_whatever_the_buffers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    if refused:
+        monkeypatch.setattr("llmtraced.spool.files._past_cache", lambda descriptor: False)
+    files, dice = Files(tmp_path), Random(5)
+    handle = files.create("some", direct=True)
+    written = b""
+    for size in (1, 4096, 5000, STAGED_BYTES - 1, 3 * STAGED_BYTES + 17):
+        buffers: list[bytes | bytearray] = [dice.randbytes(size), b"", bytearray(b"and more")]
+        buffers.append(bytes(-sum(map(len, buffers)) % BLOCK_BYTES))
+        handle.write(buffers)
+        handle.sync()
+        written += b"".join(buffers)
+    handle.close()
+    assert files.read("some") == written
+    for _ in range(50):
+        start, size = dice.randrange(len(written)), dice.randrange(len(written))
+        assert files.read("some", start, size) == written[start : start + size]
+
+
+def test_a_file_system_that_takes_the_flag_and_refuses_the_write_gets_it_through_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not O_DIRECT:
+        pytest.skip("there is a page cache and no way past it")
+    real, files = os.write, Files(tmp_path)
+
+    def write(descriptor: int, data: memoryview) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & O_DIRECT:
+            raise OSError(errno.EINVAL, "no direct writes here")
+        return real(descriptor, data)
+
+    handle = files.create("some", direct=True)
+    monkeypatch.setattr(os, "write", write)
+    handle.write([bytes(handle.block)])
+    handle.close()
+    assert files.size("some") == handle.block
 
 
 def test_a_second_daemon_is_refused_the_folder(tmp_path: Path) -> None:

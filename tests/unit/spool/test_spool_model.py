@@ -325,7 +325,8 @@ def is_found_out(make: Make, known_seed: int) -> bool:
     for seed in (known_seed, *range(SEARCHED)):
         try:
             run(seed, STEPS, make)
-        except (AssertionError, KeyError) as error:  # a session, or a call, that is not there
+        # A session or a call that is not there; a spool that refuses on a disk that has nothing any more.
+        except (AssertionError, KeyError, SpoolBroken) as error:
             print(f"seed {seed}: {error}")
             return True
     return False
