@@ -249,7 +249,11 @@ class Store:
                 of_url = self._targets[0].settings  # all addresses share them
                 settings = insert_settings(self.insert_mode, token, of_url, client.server_settings)
                 body = cast("Generator[bytes, None, None]", _SentOnce(blocks))
-                client.raw_insert(table, columns, body, settings=settings, fmt="Native")
+                # With a length the blocks go out as they are; as chunks each would be copied first.
+                length = {} if self.is_embedded else {"Content-Length": str(sum(map(len, blocks)))}
+                client.raw_insert(
+                    table, columns, body, settings=settings, fmt="Native", transport_settings=length
+                )
         except LlmtracedError:
             self._types.pop(table, None)
             raise
