@@ -10,6 +10,7 @@ import errno
 import fcntl
 import mmap
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -154,6 +155,28 @@ class Direct(Appended):
                         raise
 
 
+class _Window(threading.local):
+    """What direct reads go through: aligned, and each thread's own, for as long as the thread lives."""
+
+    def __init__(self) -> None:
+        self._blocks = mmap.mmap(-1, DIRECT_READ_BYTES)
+
+    def read(self, descriptor: int, start: int, size: int) -> bytes:
+        """Return so many bytes, or those up to the file's end, by way of whole blocks."""
+        before = start % BLOCK_BYTES
+        needed = -(-(before + size) // BLOCK_BYTES) * BLOCK_BYTES
+        if len(self._blocks) < needed:
+            self._blocks = mmap.mmap(-1, needed)
+        got = 0
+        with memoryview(self._blocks) as view:
+            while got < before + size:
+                count = os.preadv(descriptor, [view[got:needed]], start - before + got)
+                got += count
+                if not count or count % BLOCK_BYTES:  # the end of the file
+                    break
+        return self._blocks[before : min(got, before + size)]
+
+
 class Files:
     """One folder on a real file system; see ``FileSystem``."""
 
@@ -162,6 +185,7 @@ class Files:
         self._lock: int | None = None
         self._is_direct = bool(O_DIRECT)
         """The file system has not yet refused."""
+        self._window = _Window()
 
     def lock(self) -> None:
         """Make the folder and take it. Raises SpoolLocked while another process has it.
@@ -206,7 +230,7 @@ class Files:
     def read(self, name: str, start: int = 0, size: int = -1) -> bytes:
         with (self.root / name).open("rb", buffering=0) as stream:
             if size >= DIRECT_READ_BYTES and self._is_direct and _past_cache(stream.fileno()):
-                return _read_direct(stream.fileno(), start, size)
+                return self._window.read(stream.fileno(), start, size)
             stream.seek(start)
             return stream.read(size)
 
@@ -270,21 +294,6 @@ def _through_cache(descriptor: int) -> bool:
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~O_DIRECT)
     return bool(flags & O_DIRECT)
-
-
-def _read_direct(descriptor: int, start: int, size: int) -> bytes:
-    """Return so many bytes, or those up to the file's end, by way of whole blocks."""
-    before = start % BLOCK_BYTES
-    blocks = -(-(before + size) // BLOCK_BYTES)
-    got = 0
-    with mmap.mmap(-1, blocks * BLOCK_BYTES) as window:
-        with memoryview(window) as view:
-            while got < before + size:
-                count = os.preadv(descriptor, [view[got:]], start - before + got)
-                got += count
-                if not count or count % BLOCK_BYTES:  # the end of the file
-                    break
-        return window[before : min(got, before + size)]
 
 
 def _sync(descriptor: int) -> None:
