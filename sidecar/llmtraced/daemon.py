@@ -404,6 +404,7 @@ def _loss(reason: str, lines: int | None, store: str) -> Orphan:
 def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:
     """Run a daemon until it is told to stop; return the exit code."""
     memory.use_one_arena()
+    memory.collect_less()
     faulthandler.enable()  # a watchdog's SIGABRT then says what each thread was doing
 
     async def main() -> int:
