@@ -35,7 +35,7 @@ class Fleet(msgspec.Struct, frozen=True):
     """Of each pod."""
     batch_max_age_seconds: float = 1.0
     batch_max_rows: int = 10_000
-    batch_max_bytes: int = 16 << 20
+    batch_max_bytes: int = 8 << 20
     insert_mode: Mode = "sync"
     line_bytes: int = 20_000
     row_bytes: int = 4_000

@@ -138,7 +138,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         2.0
     )
     batch_max_rows: Annotated[int, _is("A segment is sealed at so many lines,", YES, ge=1)] = 10_000
-    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", YES, ge=1)] = 16 << 20
+    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", YES, ge=1)] = 8 << 20
     batch_max_age_seconds: Annotated[float, _is("or so long after its first.", YES, gt=0)] = 1.0
     drain_timeout_seconds: Annotated[
         float, _is("After SIGTERM, how long to go on inserting what is left.", YES, ge=0)

@@ -44,7 +44,7 @@ def test_a_segment_is_sealed_by_age_or_when_it_is_full() -> None:
 
 
 def test_bytes_fill_a_segment_as_rows_do() -> None:
-    assert Fleet(pods=1, calls_per_second=1).rows_at_most == (16 << 20) // 20_000
+    assert Fleet(pods=1, calls_per_second=1).rows_at_most == (8 << 20) // 20_000
     assert Fleet(pods=1, calls_per_second=1, line_bytes=100 << 20).rows_at_most == 1
 
 
