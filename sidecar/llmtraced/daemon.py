@@ -11,46 +11,40 @@ import contextlib
 import faulthandler
 import os
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 import uvloop
 
-from llmtraced import __version__, activation, dead_letters, memory, reload, stores
+from llmtraced import __version__, activation, memory, reload, stores
 from llmtraced.admin import UNIX, Admin
 from llmtraced.admission import Admission
 from llmtraced.api import Api
-from llmtraced.batch import OwnLine
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.cost import Pricer
 from llmtraced.errors import ConfigError, SpoolBroken
+from llmtraced.housekeeping import Housekeeping, loss
 from llmtraced.listener import Listener
-from llmtraced.log import Recurring
 from llmtraced.metrics import Metrics, watch_loop
-from llmtraced.orphans import Orphan, orphans
 from llmtraced.payloads import wiring
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.payloads.uploading import Uploader
 from llmtraced.redaction import Redactor
-from llmtraced.reporting import FULL, Report
+from llmtraced.reporting import Report
 from llmtraced.rows import RowBuilder
 from llmtraced.service import Service
-from llmtraced.shipper import DAY_US
 from llmtraced.shipping import Shipping
 from llmtraced.spool import Entry, EntryKind, Files, Spool
-from llmtraced.spool.recovery import QUARANTINE
 from llmtraced.status import Status
 from llmtraced.tokens import Tokens
 from llmtraced.watchdog import Watchdog
 
-HOUSEKEEPING_SECONDS = 1.0
-ENDED_MEMORY_SECONDS = 300.0
-"""A session that has ended is remembered until its sender cannot be repeating the end any more."""
+if TYPE_CHECKING:
+    from llmtraced.payloads.objects import Objects
 
 log = structlog.get_logger(__name__)
 
@@ -99,22 +93,14 @@ class Daemon:
             self.clock,
             self.watchdog,
             on_refused=self.listener.refused,
-            on_settled=self._room,
+            on_settled=lambda: self.house.look_for_room(),
             metrics=self.metrics,
             upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
         )
-        mode = int(config.socket_mode, 8)
-        tokens = None if config.admin_address.startswith(UNIX) else Tokens(config.admin_tokens_file)
-        self.api = Api(
-            config,
-            self.status,
-            tokens,
-            self.metrics,
-            Fetcher(lambda: objects),
-            wiring.erasable(objects),
+        self.api = self._api(objects)
+        self.admin = Admin(
+            config.admin_address, int(config.socket_mode, 8), self.status, self.api, self.metrics
         )
-        self.admin = Admin(config.admin_address, mode, self.status, self.api, self.metrics)
-        self.started_us = self.clock.now_us()
         self.report = Report(
             self.spool,
             self.files,
@@ -125,9 +111,28 @@ class Daemon:
             config,
             self.clock,
         )
+        self.house = Housekeeping(
+            self.spool,
+            self.files,
+            self.committer,
+            self.listener,
+            self.shipping,
+            self.admission,
+            self.report,
+            self.metrics,
+            config,
+            self.clock,
+            catch_up=self._catch_up,
+        )
         self.stopping = asyncio.Event()
-        self._recurring = Recurring()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _api(self, objects: Objects | None) -> Api:
+        """Return what answers ``/v1``; a Unix socket's permissions say who may ask, elsewhere tokens do."""
+        is_unix = self.config.admin_address.startswith(UNIX)
+        tokens = None if is_unix else Tokens(self.config.admin_tokens_file)
+        fetcher = Fetcher(lambda: objects)
+        return Api(self.config, self.status, tokens, self.metrics, fetcher, wiring.erasable(objects))
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> int:
         """Serve until SIGTERM or SIGINT, drain, and return the exit code.
@@ -180,7 +185,7 @@ class Daemon:
             log.info("the spool holds a backlog", segments=waiting, lines=self._lines_waiting())
         with contextlib.suppress(SpoolBroken):  # a full disk: serve without the reserve
             self.spool.reserve()
-        self._own([_loss("damaged", found.lines, found.store) for found in damage if found.lines])
+        self.house.own_lines([loss("damaged", found.lines, found.store) for found in damage if found.lines])
         self._say_change()
 
     def _say_change(self) -> None:
@@ -209,8 +214,8 @@ class Daemon:
         steps = (
             self.committer.run(),
             self.shipping.run(),
-            self._keep_house(),
-            self._keep_small(),
+            self.house.keep_house(),
+            self.house.keep_small(),
             lag,
             self.service.feed(),
             self.service.tell(self.status),
@@ -239,7 +244,7 @@ class Daemon:
 
     def _reconfigure(self, found: reload.Changes) -> None:
         self.config = found.config
-        rooms: tuple[reload.Room, ...] = (self.committer, self.listener)
+        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.house)
         for room in rooms:
             room.reconfigure(found.config)
         if "clickhouse_url" in found.made:
@@ -249,116 +254,16 @@ class Daemon:
         if found.for_restart:
             log.warning("these settings change at the next start", settings=found.for_restart)
 
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            await self._make_room()
-            await self._give_up()
-            self.listener.close_stalled()
-            await self.committer.on_writer(self._keep_reserve)
-            await self.committer.on_writer(self.report.note)
-            self._catch_up()
-
     def _catch_up(self, *, now: bool = False) -> None:
         """Say what has recurred and was not said."""
         for room in (self.committer, self.listener, self.api):
             room.recurring.catch_up(now=now)
         self.shipping.catch_up(now=now)
-        self._recurring.catch_up(now=now)
-
-    async def _keep_small(self) -> None:
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            await self.shipping.keeper.compress()
-            gone = await asyncio.get_running_loop().run_in_executor(None, self._look_aside)
-            self.metrics.letters_pruned += gone
-            if gone:
-                self._recurring.warn("dead letters over their bounds were deleted", times=gone)
-
-    def _keep_reserve(self) -> None:
-        if not self.admission.spool_full:
-            with contextlib.suppress(SpoolBroken):
-                self.spool.reserve()
-
-    def _look_aside(self) -> int:
-        """Keep dead letters within their bounds; return how many had to go."""
-        config = self.config
-        oldest_us = self.clock.now_us() - config.dead_letters_max_age_days * DAY_US
-        pruned = dead_letters.prune(Path(config.spool_dir), config.dead_letters_max_bytes, oldest_us)
-        self.report.aside(pruned, len(self.files.names(QUARANTINE)))
-        return pruned.gone
+        self.house.recurring.catch_up(now=now)
 
     def _durable(self, entries: list[Entry]) -> None:
-        self._room()  # first, so that a spool that is full now reads no more
+        self.house.look_for_room()  # first, so that a spool that is full now reads no more
         self.listener.durable(entries)
-
-    async def _make_room(self) -> None:
-        """Keep the spool within its bounds, by making senders wait or by dropping the oldest."""
-        self._room()
-        while self.admission.spool_full:
-            may_lose = self.config.on_full == "drop_oldest"
-            dropped = await self.shipping.keeper.drop_oldest(the_only_copy=may_lose)
-            if dropped is None:
-                return
-            self._recurring.error(
-                "the spool is full; its oldest lines were dropped", times=dropped.lines, stores=dropped.stores
-            )
-            is_all = len(dropped.stores) == len(self.spool.stores)
-            self._own(
-                [_loss("spool_full", dropped.lines, name) for name in ([""] if is_all else dropped.stores)]
-            )
-            self._room()
-
-    def _room(self) -> None:
-        """Stop reading while the spool has no room, and go on when it has."""
-        full = self.spool.size() >= self.config.spool_max_bytes or self._disk_is_full()
-        if full and self.config.on_full == "block":
-            self._recurring.warn(FULL)
-        self.admission.spool_full = full
-        if not full:
-            self.listener.resume()
-
-    def _disk_is_full(self) -> bool:
-        try:
-            return self.files.free_bytes() < self.config.spool_reserve_bytes
-        except OSError:
-            return False  # the writer will find out, and says so
-
-    async def _give_up(self) -> None:
-        """Declare what never came back, and forget what nobody will ask for."""
-        now = self.clock.now_us()
-        live = self.listener.live_sessions()
-        found = await self.committer.on_writer(self._orphans, now, live, dict(self.listener.closed_at))
-        self._own(found)
-        self.listener.forget(self.spool.state.snapshot.sessions)
-
-    def _orphans(self, now_us: int, live: set[bytes], closed_at: dict[bytes, int]) -> list[Orphan]:
-        waiting = self.spool.waiting_by_session()
-        found = orphans(
-            self.spool.state.snapshot,
-            now_us=now_us,
-            started_us=self.started_us,
-            grace_us=int(self.config.orphan_grace_seconds * 1e6),
-            live=live,
-            waiting=self.spool.unread_by_session(),
-            closed_at=closed_at,
-        )
-        self.spool.state.forget(
-            now_us,
-            memory_us=int(self.config.session_memory_seconds * 1e6),
-            ended_memory_us=int(ENDED_MEMORY_SECONDS * 1e6),
-            busy=live | set(waiting),
-            oldest_us=self.spool.oldest_us(now_us),
-        )
-        return found
-
-    def _own(self, found: list[Orphan]) -> None:
-        """Write the daemon's own lines into the spool, where everything that is stored comes from."""
-        for orphan in found:
-            self.metrics.abandoned_calls += bool(orphan.call)
-            line = msgspec.json.encode(orphan.line) + b"\n"
-            entry = Entry(EntryKind.OWN, b"", 0, 1, len(line))
-            self.committer.add(Run(entry, [line], orphan=orphan.call, over=orphan.session))
 
     async def _drain(self) -> None:
         """Take what has arrived, make it durable, and store what fits in the time given."""
@@ -395,10 +300,6 @@ class Daemon:
         self.committer.close()
         self.service.close()
         self.files.unlock()
-
-
-def _loss(reason: str, lines: int | None, store: str) -> Orphan:
-    return Orphan(OwnLine(stage="spool", reason=reason, count=lines, host=socket.gethostname(), store=store))
 
 
 def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:
