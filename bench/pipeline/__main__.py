@@ -1,6 +1,6 @@
 """All of the pipeline's measurements, one table each.
 
-``python -m bench.pipeline [throughput] [latency] [senders] [large] [busy] [growth] [--rounds 5] [--quick]``.
+``python -m bench.pipeline [throughput] [latency] [senders] [large] [busy] [growth] [backlog] [--rounds 5] [--quick]``.
 Each round runs every way once, in turns, so that what the machine does meanwhile hits all alike; ratios
 are medians over the rounds. Figures are written as JSON and as pictures under ``bench/results``.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.pipeline import scenes
+from bench.pipeline.backlog import backlog
 from bench.pipeline.report import console
 from bench.pipeline.ways import ROOT, Bench
 from llmtraced import migrations
@@ -27,6 +28,7 @@ SCENES: dict[str, Callable[[scenes.Run], object]] = {
     "large": scenes.large,
     "busy": scenes.busy,
     "growth": scenes.growth,
+    "backlog": backlog,
 }
 
 

@@ -19,7 +19,7 @@ import msgspec
 from bench.pipeline import latency as latencies
 from bench.pipeline import report, ways
 from bench.pipeline.report import Runs, console
-from bench.pipeline.ways import Bench, Way
+from bench.pipeline.ways import POLL_SECONDS, Bench, Way
 from bench.pipeline.workload import Workload, prepare
 from llmtraced import demo
 from llmtraced.store import Store
@@ -29,6 +29,7 @@ COUNTS = {2_000: 50_000, 20_000: 10_000, 200_000: 1_000}
 ALONE_COUNT = 100
 """Records of the ways that insert one at a time, which would take minutes."""
 REDACTION = {"redact": "api_keys,bearer_tokens,private_keys,emails,phones,cards"}
+MERGING_SECONDS = 600.0
 OURS, BODIES, REDACTED = "llmtraced", "ready-made bodies", "llmtraced, redaction on"
 
 
@@ -184,6 +185,11 @@ def fill(store: Store, rows: int, seed: int) -> None:
     traffic = demo.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
     for _ in demo.fill(store, traffic):
         pass
+    deadline = time.monotonic() + MERGING_SECONDS
+    while store.query("SELECT count() AS merges FROM system.merges")[0]["merges"]:
+        if time.monotonic() > deadline:
+            raise SystemExit("the engine does not come to rest")
+        time.sleep(POLL_SECONDS)
 
 
 def in_turns(run: Run, wanted: Mapping[str, Way], work: Workload) -> Runs:
