@@ -69,7 +69,7 @@ _MODELS_COUNTED: Final = 100
 """Models without a price that are counted by name; a sender could name any number."""
 _NULL: Final = b"null"
 _FALSY: Final = frozenset({_NULL, b'""', b"{}", b"[]", b"false", b"0"})
-_NO_FAILURE: Final[Row] = (0, "", "")
+_NO_FAILURE: Final = (0, "", "")
 
 _Kind = TypeVar("_Kind")
 
@@ -92,6 +92,11 @@ class _ErrorObject(msgspec.Struct, frozen=True):
 
 
 _NO_CONFIG: Final = _Config()
+_NO_BILLING: Final = ("", "", "")
+_COUNTS: Final = (
+    "prompt_tokens", "completion_tokens", "total_tokens",
+    "cached_input_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
 
 
 class RowBuilder:
@@ -119,39 +124,50 @@ class RowBuilder:
         ``line`` is the record's own bytes, ``service`` what its session's hello says (the record's
         own word wins), ``received_us`` microseconds since 1970.
         """
-        config = (
-            _NO_CONFIG if record.llm_config is ABSENT else _lenient(record.llm_config, _Config) or _NO_CONFIG
-        )
-        status_code = self._whole("status_code", record.status_code, _UINT16)
+        config = _NO_CONFIG if record.llm_config is ABSENT else _config(record.llm_config)
+        status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
         exchange = _exchange(record, config, status_code)
-        facts = _storable(self._read(exchange))
+        facts = self._fitted(self._read(exchange))
         started_us = self._started_us(record.timestamp, received_us)
         provider = exchange.provider or facts.provider or "unknown"
         model = record.model or _string(config.model) or facts.model or "unknown"
+        request, url = exchange.request, exchange.url
         answer = exchange.response or facts.response or _as_json(exchange.stream)
-        failure = _failure(record, facts, status_code)
+        is_error, error_type, error_message = _failure(record, facts, status_code)
+        cost_usd, cost_usd_source = self._cost(facts, provider, model, url, started_us)
+        is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
+        call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
+        latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
+        attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
+        first_token_ms = record.time_to_first_token_ms
+        if first_token_ms is not None:
+            first_token_ms = self._whole("time_to_first_token_ms", first_token_ms)
+        plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
+        # The lines are the groups of COLUMNS. One tuple without a part of its own per group: a part costs
+        # as much as all the columns in it.
         return (
-            self.call_id(record) or derived_id(line),
-            *_who(record, facts),
-            provider,
-            model,
-            *self._amounts(record, facts, config, len(exchange.request), len(answer)),
-            *failure,
-            exchange.request,
-            answer,
-            _payload(record.llm_config),
-            *_billing(record.billing),
-            started_us,
-            *self._call(record, facts, service, exchange.url),
-            record.outcome or ("error" if failure[0] else "ok"),
-            *self._answer(record, facts, status_code),
-            *self._cost(facts, provider, model, exchange.url, started_us),
-            "",
-            record.protocol_version,
-            batch_id,
-            batch_row,
-            received_us,
-        )
+            self.call_id(record) or derived_id(line), record.org_id or "", record.project_id or "",
+            record.agent_id or "", record.run_id or "", record.step_id or "", record.trace_id or "",
+            record.tags or [], call_type, provider, model,
+
+            1 if is_byok else 0, len(request), len(answer), facts.prompt_tokens or 0,
+            facts.completion_tokens or 0, facts.total_tokens or 0, facts.cached_input_tokens,
+            facts.cache_write_tokens, facts.reasoning_tokens, latency_ms,
+
+            is_error, error_type, error_message,
+
+            request, answer, _payload(record.llm_config), plan_type, cost_source, customer_id, started_us,
+
+            record.user_id or "", record.source or "", record.service or service, record.span_id or "", url,
+            attempt, facts.request_model, facts.provider_request_id, facts.service_tier,
+            1 if facts.is_batch else 0, _payload(record.compaction_settings),
+
+            record.outcome or ("error" if is_error else "ok"), facts.finish_reason,
+            1 if facts.is_stream else 0, status_code, first_token_ms,
+            facts.usage_json, facts.usage_source, facts.usage_check, cost_usd, cost_usd_source,
+
+            "", record.protocol_version, batch_id, batch_row, received_us,
+        )  # fmt: skip
 
     def abandoned(
         self, begin: Begin, *, service: str, received_us: int, batch_id: str, batch_row: int
@@ -179,61 +195,25 @@ class RowBuilder:
             return received_us
         return started_us
 
-    def _amounts(
-        self, record: Record, facts: Facts, config: _Config, request_bytes: int, answer_bytes: int
-    ) -> Row:
-        is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
-        prompt, completion, total = facts.prompt_tokens, facts.completion_tokens, facts.total_tokens
-        cached, written = facts.cached_input_tokens, facts.cache_write_tokens
-        reasoning = facts.reasoning_tokens
+    def _fitted(self, facts: Facts) -> Facts:
+        """Return the facts with texts that can be stored and counts that fit their columns."""
+        texts = (
+            f"{facts.provider}{facts.model}{facts.request_model}{facts.error_type}{facts.error_message}"
+            f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}"
+        )
+        if not texts.isascii():
+            facts = _storable(facts)
         # No count is below 0, so that the sum is too large wherever one of them is.
-        if (prompt or 0) + (completion or 0) + (total or 0) + (cached or 0) + (written or 0) > _UINT32 - (
-            reasoning or 0
-        ):
-            prompt = self._clamped("prompt_tokens", prompt)
-            completion = self._clamped("completion_tokens", completion)
-            total = self._clamped("total_tokens", total)
-            cached = self._clamped("cached_input_tokens", cached)
-            written = self._clamped("cache_write_tokens", written)
-            reasoning = self._clamped("reasoning_tokens", reasoning)
-        return (
-            int(is_byok),
-            request_bytes,
-            answer_bytes,
-            prompt or 0,
-            completion or 0,
-            total or 0,
-            cached,
-            written,
-            reasoning,
-            self._whole("latency_ms", record.latency_ms),
-        )
+        counts = (
+            (facts.prompt_tokens or 0) + (facts.completion_tokens or 0) + (facts.total_tokens or 0)
+            + (facts.cached_input_tokens or 0) + (facts.cache_write_tokens or 0) + (facts.reasoning_tokens or 0)
+        )  # fmt: skip
+        return facts if counts <= _UINT32 else self._clamped(facts)
 
-    def _call(self, record: Record, facts: Facts, service: str, url: str) -> Row:
-        return (
-            record.user_id or "",
-            record.source or "",
-            record.service or service,
-            record.span_id or "",
-            url,
-            self._whole("attempt", record.attempt, _UINT16),
-            facts.request_model,
-            facts.provider_request_id,
-            facts.service_tier,
-            int(facts.is_batch),
-            _payload(record.compaction_settings),
-        )
-
-    def _answer(self, record: Record, facts: Facts, status_code: int) -> Row:
-        first_token = record.time_to_first_token_ms
-        return (
-            facts.finish_reason,
-            int(facts.is_stream),
-            status_code,
-            None if first_token is None else self._whole("time_to_first_token_ms", first_token),
-            facts.usage_json,
-            facts.usage_source,
-            facts.usage_check,
+    def _clamped(self, facts: Facts) -> Facts:
+        counts = {name: getattr(facts, name) for name in _COUNTS}
+        return msgspec.structs.replace(
+            facts, **{name: self._whole(name, count) for name, count in counts.items() if count is not None}
         )
 
     def _cost(self, facts: Facts, provider: str, model: str, url: str, started_us: int) -> Row:
@@ -248,9 +228,6 @@ class RowBuilder:
         if model not in self._unpriced and len(self._unpriced) < _MODELS_COUNTED:
             self._unpriced.add(model)
         self.counts[f"model_without_price:{model if model in self._unpriced else 'other'}"] += 1
-
-    def _clamped(self, column: str, value: int | None) -> int | None:
-        return value if value is None or value <= _UINT32 else self._whole(column, value)
 
     def _whole(self, column: str, value: float | None, most: int = _UINT32) -> int:
         """Return the number rounded, within its column; 0 where it was not sent."""
@@ -272,6 +249,10 @@ def derived_id(line: bytes) -> str:
     return str(uuid.UUID(int=digest & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
 
 
+def _config(raw: Raw) -> _Config:
+    return _lenient(raw, _Config) or _NO_CONFIG
+
+
 def _exchange(record: Record, config: _Config, status_code: int) -> Exchange:
     return Exchange(
         provider=record.provider or _string(config.model_endpoint_type),
@@ -284,21 +265,7 @@ def _exchange(record: Record, config: _Config, status_code: int) -> Exchange:
     )
 
 
-def _who(record: Record, facts: Facts) -> Row:
-    call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
-    return (
-        record.org_id or "",
-        record.project_id or "",
-        record.agent_id or "",
-        record.run_id or "",
-        record.step_id or "",
-        record.trace_id or "",
-        record.tags or [],
-        call_type,
-    )
-
-
-def _failure(record: Record, facts: Facts, status_code: int) -> Row:
+def _failure(record: Record, facts: Facts, status_code: int) -> tuple[int, str, str]:
     """Return ``is_error``, ``error_type`` and ``error_message`` (SPEC section 3; corpus README, rule 6)."""
     own = None if record.error is ABSENT else _own_error(record.error)
     outcome = record.outcome or "ok"
@@ -324,9 +291,7 @@ def _own_error(raw: Raw) -> tuple[str, str] | None:
     return "", _lenient(raw, str) or text.decode()
 
 
-def _billing(billing: Billing | None) -> Row:
-    if billing is None:
-        return "", "", ""
+def _billing(billing: Billing) -> tuple[str, str, str]:
     return billing.plan_type or "", billing.cost_source or "", billing.customer_id or ""
 
 
@@ -373,12 +338,6 @@ def _lenient(raw: Raw, kind: type[_Kind]) -> _Kind | None:
 
 def _storable(facts: Facts) -> Facts:
     """Return the facts with lone surrogates replaced: no column can hold them."""
-    texts = (
-        facts.provider, facts.model, facts.request_model, facts.error_type, facts.error_message,
-        facts.finish_reason, facts.service_tier, facts.provider_request_id, facts.call_type,
-    )  # fmt: skip
-    if "".join(texts).isascii():
-        return facts
     names = [name for name in Facts.__struct_fields__ if isinstance(getattr(facts, name), str)]
     return msgspec.structs.replace(facts, **{name: _encodable(getattr(facts, name)) for name in names})
 

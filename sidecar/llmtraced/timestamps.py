@@ -34,7 +34,7 @@ def created_at_us(timestamp: str | None, received_us: int) -> int | None:
     if moment is None:
         return None
     since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
-    at_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    at_us = since.days * _DAY_US + since.seconds * 1_000_000 + since.microseconds
     return at_us if _FIRST_US <= at_us <= received_us + _DAY_US else None
 
 

@@ -47,6 +47,9 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _skip = msgspec.json.Decoder(Raw).decode
 _encode = msgspec.json.Encoder().encode
 
+_view = cast("Callable[[Json | None], memoryview]", memoryview)
+"""Raw is a buffer, as its stubs do not say."""
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -167,7 +170,7 @@ def is_null(raw: Json | None) -> bool:
 
 def is_object(raw: Json | None) -> TypeGuard[Json]:
     """Whether a member is an object; only its first byte is looked at."""
-    return bool(raw) and memoryview(cast("bytes", raw))[0] == OPENING_BRACE
+    return bool(raw) and _view(raw)[0] == OPENING_BRACE
 
 
 def is_json(raw: Json | str) -> bool:

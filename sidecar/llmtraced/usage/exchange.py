@@ -12,6 +12,7 @@ from llmtraced.usage.costs import cost_in
 from llmtraced.usage.decode import Json, join, members, text
 from llmtraced.usage.facts import Exchange, Facts
 from llmtraced.usage.failures import failure
+from llmtraced.usage.openai_chat import plain_facts
 from llmtraced.usage.places import place
 from llmtraced.usage.reply import (
     Reply,
@@ -96,10 +97,15 @@ def _usage_facts(usage: Json) -> Facts:
     """Return what the usage object alone says."""
     if not usage:
         return Facts()
+    facts = plain_facts(usage) or _facts_by_shape(usage)
+    facts.usage_json = bytes(usage)
+    return facts
+
+
+def _facts_by_shape(usage: Json) -> Facts:
     fields = members(usage)
     rule = rule_for(fields)
     facts = rule(usage) if rule is not None else Facts()
-    facts.usage_json = bytes(usage)
     facts.cost_usd = cost_in(fields)
     if "service_tier" in fields or "serviceTier" in fields:
         facts.service_tier = text(fields.get("service_tier")) or text(fields.get("serviceTier"))

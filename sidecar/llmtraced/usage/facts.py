@@ -1,6 +1,8 @@
 """What an exchange says about itself, in one shape for every provider.
 
 Invariant: ``None`` is "not reported", 0 is "reported as 0"; nothing here is a guess.
+
+Nothing here can be part of a cycle, and the collector is spared the look at it (``gc=False``).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ UsageSource = Literal["reported", "partial", "unknown"]
 UsageCheck = Literal["ok", "mismatch", ""]
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One HTTP exchange as it was received. Payloads are raw JSON; ``b""`` is absent."""
 
     provider: str = ""
@@ -28,7 +30,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] | None = None
 
 
-class PricedUsage(msgspec.Struct, kw_only=True):
+class PricedUsage(msgspec.Struct, kw_only=True, gc=False):
     """Token counts that one model's price applies to. ``input`` includes cache reads and writes."""
 
     model: str = ""
@@ -47,7 +49,7 @@ class PricedUsage(msgspec.Struct, kw_only=True):
     output_image: int = 0
 
 
-class Facts(msgspec.Struct, kw_only=True):
+class Facts(msgspec.Struct, kw_only=True, gc=False):
     """What could be read of an exchange. Token counts follow SPEC section 4."""
 
     provider: str = ""

@@ -12,13 +12,14 @@ and "Rerankers" (``total_tokens`` alone).
 from __future__ import annotations
 
 import msgspec
+from msgspec import Raw
 
-from llmtraced.usage.decode import Json, fit
+from llmtraced.usage.decode import REFUSED, Json, fit
 from llmtraced.usage.facts import Facts, PricedUsage
 from llmtraced.usage.tokens import Count, counted, first, plus
 
 
-class PromptDetails(msgspec.Struct):
+class PromptDetails(msgspec.Struct, gc=False):
     """Parts of the prompt."""
 
     cached_tokens: Count = None
@@ -27,7 +28,7 @@ class PromptDetails(msgspec.Struct):
     image_tokens: Count = None
 
 
-class CompletionDetails(msgspec.Struct):
+class CompletionDetails(msgspec.Struct, gc=False):
     """Parts of the completion."""
 
     reasoning_tokens: Count = None
@@ -35,7 +36,7 @@ class CompletionDetails(msgspec.Struct):
     image_tokens: Count = None
 
 
-class ChatUsage(msgspec.Struct):
+class ChatUsage(msgspec.Struct, gc=False):
     """The usage object, with the names of all who speak this dialect."""
 
     prompt_tokens: Count = None
@@ -52,13 +53,42 @@ class ChatUsage(msgspec.Struct):
     reasoning_tokens: Count = None
 
 
+class WholeUsage(ChatUsage, gc=False):
+    """The same, and what may stand in a usage object and is no count."""
+
+    cost: Raw | None = None
+    cost_in_usd_ticks: Raw | None = None
+    service_tier: Raw | None = None
+    google_service_tier: Raw | None = msgspec.field(default=None, name="serviceTier")
+
+
 _decode = msgspec.json.Decoder(ChatUsage).decode
+_decode_whole = msgspec.json.Decoder(WholeUsage).decode
 NO_PROMPT_DETAILS, NO_COMPLETION_DETAILS = PromptDetails(), CompletionDetails()
 
 
 def tokens(raw: Json) -> Facts:
     """Return what the usage object comes to."""
-    usage, is_whole = fit(raw, ChatUsage, _decode)
+    return _facts(*fit(raw, ChatUsage, _decode))
+
+
+def plain_facts(raw: Json) -> Facts | None:
+    """Return what a usage object comes to that holds counts of this dialect and nothing else that is read.
+
+    Nearly every one does; one decoding then tells what kind it is and what it says. None for the rest.
+    """
+    try:
+        usage = _decode_whole(raw)
+    except REFUSED:
+        return None
+    if usage.prompt_tokens is None and usage.completion_tokens is None:
+        return None
+    if usage.cost or usage.cost_in_usd_ticks or usage.service_tier or usage.google_service_tier:
+        return None
+    return _facts(usage, True)
+
+
+def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
     inside = usage.prompt_tokens_details or usage.prompt_token_details or NO_PROMPT_DETAILS
     outside = usage.completion_tokens_details or NO_COMPLETION_DETAILS
     reasoning = outside.reasoning_tokens

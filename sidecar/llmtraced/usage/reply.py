@@ -20,20 +20,20 @@ ABSENT = Raw(b"")
 METRICS = "amazon-bedrock-invocationMetrics"
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, gc=False):
     """A choice of OpenAI's, less its message."""
 
     finish_reason: str | None = None
     usage: Raw = ABSENT
 
 
-class Candidate(msgspec.Struct):
+class Candidate(msgspec.Struct, gc=False):
     """A candidate of Gemini's, less its content."""
 
     finish_reason: str | None = msgspec.field(default=None, name="finishReason")
 
 
-class Reply(msgspec.Struct):
+class Reply(msgspec.Struct, gc=False):
     """The members of an answer's root that say something about the call."""
 
     id: str | None = None

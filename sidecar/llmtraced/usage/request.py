@@ -15,6 +15,9 @@ import msgspec
 from llmtraced.usage.decode import REFUSED, members, text
 
 FIRST_MEMBER = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]*)"\s*[,}]')
+FIRST = b'{"model":"'
+FIRST_BYTES = len(FIRST)
+"""The first member as most encoders write it, for which the pattern would take three times as long."""
 KEY = b'"model"'
 NEAR_THE_START = 16
 """Bytes in which the first member's name stands, white space included."""
@@ -26,7 +29,7 @@ OTHER_NAMES = ("model", "model_id", "modelId", "agent")
 """watsonx, Bedrock's batches, Interactions."""
 
 
-class RequestHead(msgspec.Struct):
+class RequestHead(msgspec.Struct, gc=False):
     """All that is read of a request."""
 
     model: str | None = None
@@ -42,6 +45,11 @@ def model_of(request: bytes) -> str:
     """Return the model's name, or "" where the request names none."""
     if not request:
         return ""
+    if request[:FIRST_BYTES] == FIRST:
+        end = request.find(b'"', FIRST_BYTES)
+        name = request[FIRST_BYTES:end]
+        if name.isascii() and b"\\" not in name and request[end + 1 : end + 2] == b",":
+            return name.decode()
     if KEY in request[:NEAR_THE_START]:
         found = FIRST_MEMBER.match(request)
         if found and found[1].isascii():

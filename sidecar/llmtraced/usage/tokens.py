@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from llmtraced.usage.facts import Facts, PricedUsage, UsageCheck, UsageSource
+from llmtraced.usage.facts import Facts, PricedUsage, UsageCheck
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 """A leaf of a usage object; whatever else stands there is read by ``decode.count``."""
@@ -34,23 +34,18 @@ def counted(
     (text, a negative number), ``has_parts`` where the total is all that was given.
     """
     sum_of_parts = plus(prompt, completion)
+    known = total if sum_of_parts is None else sum_of_parts
     return Facts(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        total_tokens=total or (total if sum_of_parts is None else sum_of_parts),
+        total_tokens=total or known,
         cached_input_tokens=cached,
         cache_write_tokens=cache_write,
         reasoning_tokens=reasoning,
-        usage_source=_source(total if sum_of_parts is None else sum_of_parts, is_whole),
+        usage_source="unknown" if known is None else "reported" if is_whole else "partial",
         usage_check=_check(total, sum_of_parts) if has_parts else "",
         priced=priced,
     )
-
-
-def _source(known: int | None, is_whole: bool) -> UsageSource:
-    if known is None:
-        return "unknown"
-    return "reported" if is_whole else "partial"
 
 
 def _check(total: int | None, sum_of_parts: int | None) -> UsageCheck:
