@@ -294,22 +294,32 @@ def _parts(rates: Rates, used: PricedUsage) -> int | None:
     """Return what the parts add to the whole; ``None`` where they contradict it or have no price."""
     if used.cache_read + used.cache_write > used.input or used.cache_write_1h > used.cache_write:
         return None
-    if used.input_audio > used.input or used.output_audio > used.output:
-        return None
     # Without a price of its own its count changes nothing, and of iterations one may bear them all.
     if rates.reasoning and used.reasoning > used.output:
         return None
-    hour = 0
+    total = (
+        used.cache_read * rates.cache_read
+        + used.cache_write * rates.cache_write
+        + used.reasoning * rates.reasoning
+    )
     if used.cache_write_1h:
         if rates.cache_write_1h is None:
             return None
-        hour = used.cache_write_1h * rates.cache_write_1h
+        total += used.cache_write_1h * rates.cache_write_1h
+    if (
+        used.input_audio or used.output_audio or used.cache_audio_read or used.input_image or used.output_image
+    ):  # fmt: skip
+        media = _media(rates, used)
+        return None if media is None else total + media
+    return total
+
+
+def _media(rates: Rates, used: PricedUsage) -> int | None:
+    """Return what sound and pictures add to the whole, likewise."""
+    if used.input_audio > used.input or used.output_audio > used.output:
+        return None
     return (
-        used.cache_read * rates.cache_read
-        + used.cache_write * rates.cache_write
-        + hour
-        + used.reasoning * rates.reasoning
-        + used.input_audio * rates.input_audio
+        used.input_audio * rates.input_audio
         + used.output_audio * rates.output_audio
         + used.cache_audio_read * rates.cache_audio_read
         + used.input_image * rates.input_image

@@ -68,6 +68,7 @@ _MESSAGE_CHARACTERS: Final = 1000
 _MODELS_COUNTED: Final = 100
 """Models without a price that are counted by name; a sender could name any number."""
 _NULL: Final = b"null"
+_RAW_NULL: Final = Raw(_NULL)
 _FALSY: Final = frozenset({_NULL, b'""', b"{}", b"[]", b"false", b"0"})
 _NO_FAILURE: Final = (0, "", "")
 
@@ -267,7 +268,8 @@ def _exchange(record: Record, config: _Config, status_code: int) -> Exchange:
 
 def _failure(record: Record, facts: Facts, status_code: int) -> tuple[int, str, str]:
     """Return ``is_error``, ``error_type`` and ``error_message`` (SPEC section 3; corpus README, rule 6)."""
-    own = None if record.error is ABSENT else _own_error(record.error)
+    error = record.error
+    own = None if error is ABSENT or error == _RAW_NULL else _own_error(error)
     outcome = record.outcome or "ok"
     if not (own or record.error_type or facts.has_error or status_code >= 400 or outcome != "ok"):
         return _NO_FAILURE

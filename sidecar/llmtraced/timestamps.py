@@ -30,7 +30,10 @@ def created_at_us(timestamp: str | None, received_us: int) -> int | None:
     """
     if not timestamp:
         return None
-    moment = _moment(timestamp)
+    try:
+        moment: datetime | None = datetime.fromisoformat(timestamp)
+    except ValueError:
+        moment = _moment(timestamp)
     if moment is None:
         return None
     since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
@@ -39,10 +42,7 @@ def created_at_us(timestamp: str | None, received_us: int) -> int | None:
 
 
 def _moment(timestamp: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(timestamp)
-    except ValueError:
-        pass
+    """Read a time that is not quite ISO 8601; None where it is none at all."""
     if len(timestamp) > _LONGEST:
         return None
     plain = _ZONE.sub("+00:00", _OFFSET.sub(r"\1", timestamp.strip()))

@@ -16,7 +16,7 @@ from llmtraced.errors import BatchRejected
 from llmtraced.native import native_block
 
 ROWS = 3
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=4)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=4)
 LONG = st.binary(max_size=3).flatmap(
     lambda start: st.sampled_from((0, 1000, 20_000)).map(lambda n: start + b"x" * n)
 )

@@ -94,7 +94,9 @@ def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
     reasoning = outside.reasoning_tokens
     if reasoning is None:
         reasoning = usage.reasoning_tokens
-    prompt, completion = _both(usage, inside.audio_tokens, reasoning)
+    prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    if prompt is None or completion is None or total != prompt + completion:
+        prompt, completion = _both(usage, inside.audio_tokens, reasoning)
     cached = inside.cached_tokens
     if cached is None:
         cached = _cached_beside(usage)
@@ -115,7 +117,7 @@ def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
     return counted(
         prompt=prompt,
         completion=completion,
-        total=usage.total_tokens,
+        total=total,
         cached=cached,
         cache_write=written,
         reasoning=reasoning,
