@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import cast
 
 import msgspec
@@ -33,6 +34,9 @@ LOSS_COLUMNS = (
 BLOCK_BYTES = 1 << 20
 """Lines are encoded when so many bytes of them are read: small beside a segment, large beside a block's
 own cost of some 2 KB."""
+
+LONG_LINE = 16 << 10
+"""A list of lines of this length is memory that the caches do not hold, and costs several times its copying."""
 
 ID = COLUMNS.index("id")
 CREATED_AT = COLUMNS.index("created_at")
@@ -99,7 +103,7 @@ class Batch(msgspec.Struct, kw_only=True):
     """The range of ``ingested_at``."""
 
 
-class Source(msgspec.Struct):
+class Source(msgspec.Struct, gc=False):
     """Where a line comes from."""
 
     row: int
@@ -130,7 +134,7 @@ class Rows:
 
     def close(self) -> None:
         waiting, self._waiting, self._size = self._waiting, [], 0
-        self.started_us.extend(cast("Iterable[int]", (row[CREATED_AT] for row in waiting)))
+        self.started_us.extend(cast("Iterable[int]", map(itemgetter(CREATED_AT), waiting)))
         try:
             if waiting:
                 self.blocks.append(self._encode(waiting))
@@ -207,26 +211,24 @@ class Preparer:
         return rows
 
     def _lines(self, read: ReadGroup) -> Iterator[tuple[Source, bytes]]:
-        body = bytes(read.body or b"")
-        row, start = read.group.first_row, 0
+        body = memoryview(read.body or b"")
+        row, start, received_us = read.group.first_row, 0, read.group.received_us
         sessions = self._sessions()
         for entry in read.group.entries:
             session = sessions.get(entry.session)
             service, host = (session.service, session.host) if session else ("", "")
-            for index in range(entry.lines):
-                end = body.index(b"\n", start)
-                number = entry.first + index if entry.session else 0
-                yield Source(row, read.group.received_us, entry, number, service, host), body[start:end]
-                row, start = row + 1, end + 1
+            number, step = (entry.first, 1) if entry.session else (0, 0)
+            run, start = body[start : start + entry.size], start + entry.size
+            for line in _split(run, entry.lines):
+                yield Source(row, received_us, entry, number, service, host), line
+                row, number = row + 1, number + step
 
     def _take(
         self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
     ) -> None:
         try:
-            if source.entry.kind == EntryKind.OVERSIZE:
-                raise Rejected(records.TOO_LONG, f"{source.entry.full_size} bytes")
-            if source.entry.kind == EntryKind.OWN:
-                self._own(batch, given_up, source, line)
+            if source.entry.kind:  # of LINES, which is 0, there are the most
+                self._take_other(batch, given_up, source, line)
                 return
             parsed = records.parse(line)
             if isinstance(parsed, Record):
@@ -235,6 +237,13 @@ class Preparer:
                 self._control(batch, source, line, parsed)
         except Rejected as refusal:
             self._refuse(batch, source, line, refusal)
+
+    def _take_other(
+        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
+    ) -> None:
+        if source.entry.kind == EntryKind.OVERSIZE:
+            raise Rejected(records.TOO_LONG, f"{source.entry.full_size} bytes")
+        self._own(batch, given_up, source, line)
 
     def _control(self, batch: Batch, source: Source, line: bytes, parsed: Begin | Dropped | End) -> None:
         batch.control += 1
@@ -387,6 +396,22 @@ def own_lines(groups: Iterable[ReadGroup]) -> Iterator[bytes]:
             if entry.kind == EntryKind.OWN:
                 yield from body[start : start + entry.size].splitlines(keepends=True)
             start += entry.size
+
+
+def _split(run: memoryview, lines: int) -> Iterable[bytes]:
+    """Return the lines of a run: short ones at once; long ones each in the memory of the one before."""
+    if lines == 1:
+        return (bytes(run[:-1]),)
+    body = bytes(run)
+    return body.split(b"\n", lines)[:lines] if len(body) < LONG_LINE * lines else _one_by_one(body, lines)
+
+
+def _one_by_one(body: bytes, lines: int) -> Iterator[bytes]:
+    start = 0
+    for _ in range(lines):
+        end = body.index(b"\n", start)
+        yield body[start:end]
+        start = end + 1
 
 
 def _rows_of(read: ReadGroup) -> range:
