@@ -9,15 +9,14 @@ from __future__ import annotations
 import uuid
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import cast
 
 import msgspec
 
 from llmtrace.protocol import Begin, End, Record
 from llmtraced import records
+from llmtraced.blocks import Encode, Rows
 from llmtraced.dead_letters import DeadLetter, with_line
-from llmtraced.errors import BatchRejected, Rejected
+from llmtraced.errors import Rejected
 from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
@@ -31,18 +30,11 @@ LOSS_COLUMNS = (
 """Of ``llm_trace_losses``; a count of None is a loss of unknown size."""
 
 
-BLOCK_BYTES = 1 << 20
-"""Lines are encoded when so many bytes of them are read: small beside a segment, large beside a block's
-own cost of some 2 KB."""
-
 LONG_LINE = 16 << 10
 """A list of lines of this length is memory that the caches do not hold, and costs several times its copying."""
 
 ID = COLUMNS.index("id")
 CREATED_AT = COLUMNS.index("created_at")
-BATCH_ROW = COLUMNS.index("batch_row")
-
-Encode = Callable[[Sequence[tuple[object, ...]]], bytes | bytearray]
 
 
 class OwnLine(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -112,41 +104,6 @@ class Source(msgspec.Struct, gc=False):
     number: int
     service: str
     host: str
-
-
-class Rows:
-    """Encodes rows as they come, so that a segment is in memory once and not three times."""
-
-    def __init__(self, encode: Encode) -> None:
-        self._encode = encode
-        self._waiting: list[tuple[object, ...]] = []
-        self._size = 0
-        self.blocks: list[bytes | bytearray] = []
-        self.started_us = array("q")
-        self.refused: dict[int, str] = {}
-        """Rows that their columns cannot hold, and why."""
-
-    def add(self, row: tuple[object, ...], size: int) -> None:
-        self._waiting.append(row)
-        self._size += size
-        if self._size >= BLOCK_BYTES:
-            self.close()
-
-    def close(self) -> None:
-        waiting, self._waiting, self._size = self._waiting, [], 0
-        self.started_us.extend(cast("Iterable[int]", map(itemgetter(CREATED_AT), waiting)))
-        try:
-            if waiting:
-                self.blocks.append(self._encode(waiting))
-        except BatchRejected:
-            for row in waiting:
-                self._alone(row)
-
-    def _alone(self, row: tuple[object, ...]) -> None:
-        try:
-            self.blocks.append(self._encode([row]))
-        except BatchRejected as error:
-            self.refused[int(str(row[BATCH_ROW]))] = str(error)
 
 
 class Preparer:

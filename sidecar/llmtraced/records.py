@@ -88,7 +88,7 @@ class _StrictBilling(Billing, frozen=True):
     customer_id: _Id | None = None
 
 
-class _StrictLine(_AnyLine, kw_only=True):
+class _StrictLine(_AnyLine, kw_only=True, gc=False):
     """The same, with the limits of SPEC section 2 in its types."""
 
     protocol_version: Literal[1, 2, 3, 4]
