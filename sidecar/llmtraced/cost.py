@@ -152,11 +152,11 @@ class Pricer:
                 return reported, "provider"
         if facts.usage_source == "unknown" or not facts.priced:
             return None, ""
-        slot = created_at_us // _SLOT_MICROSECONDS
+        slot, tier, is_batch = created_at_us // _SLOT_MICROSECONDS, facts.service_tier, facts.is_batch
         total = 0
         for used in facts.priced:
             replied = used.model or facts.model
-            sheet = self._sheet(provider, url, replied, model, facts.service_tier, facts.is_batch, slot)
+            sheet = self._sheet(provider, url, replied, model, tier, is_batch, slot)
             atto = None if sheet is None else price(sheet, used)
             if atto is None:
                 return None, ""

@@ -77,16 +77,18 @@ def _mark_stream(facts: Facts, whole: Whole) -> None:
 
 def _facts(answer: Reply, exchange: Exchange) -> Facts:
     reply = unwrapped(answer) if answer.response or answer.result else answer
-    facts = _usage_facts(usage_in(reply) or usage_in_headers(exchange.headers))
+    facts = (plain_facts(reply.usage) if reply.usage else None) or _usage_facts(
+        usage_in(reply) or usage_in_headers(exchange.headers)
+    )
     where = place(exchange.url)
     facts.provider = where.provider or provider_of(reply)
     facts.call_type = where.call_type or kind_of(reply)
     facts.request_model = where.model or model_of(exchange.request)
-    facts.model = _model(reply) or facts.request_model or where.deployment
+    facts.model = reply.model or _other_model(reply) or facts.request_model or where.deployment
     facts.finish_reason = finish_reason(reply)
     facts.service_tier = reply.service_tier or facts.service_tier
     facts.is_batch = where.is_batch or bool(answer.custom_id) or facts.service_tier == BATCH_TIER
-    facts.provider_request_id = _id(reply) or _id_in_headers(exchange.headers)
+    facts.provider_request_id = reply.id or _other_id(reply) or _id_in_headers(exchange.headers)
     facts.has_error, facts.error_type, facts.error_message = failure(
         reply, exchange.status_code, exchange.headers
     )
@@ -95,39 +97,28 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
 
 def _usage_facts(usage: Json) -> Facts:
     """Return what the usage object alone says."""
-    if not usage:
-        return Facts()
-    facts = plain_facts(usage) or _facts_by_shape(usage)
-    facts.usage_json = bytes(usage)
-    return facts
+    return (plain_facts(usage) or _facts_by_shape(usage)) if usage else Facts()
 
 
 def _facts_by_shape(usage: Json) -> Facts:
     fields = members(usage)
     rule = rule_for(fields)
     facts = rule(usage) if rule is not None else Facts()
+    facts.usage_json = bytes(usage)
     facts.cost_usd = cost_in(fields)
     if "service_tier" in fields or "serviceTier" in fields:
         facts.service_tier = text(fields.get("service_tier")) or text(fields.get("serviceTier"))
     return facts
 
 
-def _model(reply: Reply) -> str:
-    return (
-        reply.model or reply.model_version or reply.model_id or reply.plain_model_version or reply.agent or ""
-    )
+def _other_model(reply: Reply) -> str:
+    """Return the model where it is not called ``model``."""
+    return reply.model_version or reply.model_id or reply.plain_model_version or reply.agent or ""
 
 
-def _id(reply: Reply) -> str:
-    """Return the answer's own id; of an error, the id that its body names."""
-    return (
-        reply.id
-        or reply.response_id
-        or reply.cohere_response_id
-        or reply.generation_id
-        or reply.request_id
-        or ""
-    )
+def _other_id(reply: Reply) -> str:
+    """Return the answer's id where it is not called ``id``; of an error, the id that its body names."""
+    return reply.response_id or reply.cohere_response_id or reply.generation_id or reply.request_id or ""
 
 
 def _id_in_headers(headers: Mapping[str, str] | None) -> str:

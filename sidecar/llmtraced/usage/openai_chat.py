@@ -75,7 +75,8 @@ def tokens(raw: Json) -> Facts:
 def plain_facts(raw: Json) -> Facts | None:
     """Return what a usage object comes to that holds counts of this dialect and nothing else that is read.
 
-    Nearly every one does; one decoding then tells what kind it is and what it says. None for the rest.
+    Nearly every one does; one decoding then tells what kind it is and what it says. None for the rest,
+    be it an object or not.
     """
     try:
         usage = _decode_whole(raw)
@@ -85,7 +86,9 @@ def plain_facts(raw: Json) -> Facts | None:
         return None
     if usage.cost or usage.cost_in_usd_ticks or usage.service_tier or usage.google_service_tier:
         return None
-    return _facts(usage, True)
+    facts = _facts(usage, True)
+    facts.usage_json = bytes(raw)
+    return facts
 
 
 def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
