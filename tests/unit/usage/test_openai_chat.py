@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from llmtraced.usage import Exchange, read_exchange
+from llmtraced.usage import Exchange, openai_chat, read_exchange, shapes
+from llmtraced.usage.costs import cost_in
+from llmtraced.usage.decode import members
 from tests.unit.usage.examples import columns, of_usage, reply
 
 OPENAI = {
@@ -171,3 +176,48 @@ def test_an_embedding_is_told_by_its_shape() -> None:
 
 def test_a_rerank_is_told_by_its_shape() -> None:
     assert reply({"data": [{"relevance_score": 0.5, "index": 0}], "object": "list"}).call_type == "rerank"
+
+
+COUNTS = st.sampled_from((0, 1, 5, 130)) | st.sampled_from((None, "5", -1, 1.0, 2**64))
+DETAILS = st.dictionaries(
+    st.sampled_from(("cached_tokens", "audio_tokens", "reasoning_tokens")), COUNTS, max_size=2
+)
+LEAVES: dict[str, st.SearchStrategy[Any]] = {
+    "prompt_tokens": COUNTS,
+    "completion_tokens": COUNTS,
+    "total_tokens": COUNTS,
+    "reasoning_tokens": COUNTS,
+    "prompt_tokens_details": DETAILS | COUNTS,
+    "completion_tokens_details": DETAILS | COUNTS,
+    "cost": st.sampled_from((0.5, 0, None, {"total_cost": 1})),
+    "service_tier": st.sampled_from(("batch", None)),
+    "serviceTier": st.just("flex"),
+    "cost_in_usd_ticks": st.just(7),
+    "input_tokens": COUNTS,
+}
+
+
+SOME = st.sets(st.sampled_from(sorted(LEAVES)), max_size=3)
+
+
+@given(SOME.flatmap(lambda names: st.fixed_dictionaries({name: LEAVES[name] for name in names})))
+def test_plain_usage_read_in_one_decoding_says_what_the_rules_say(usage: dict[str, Any]) -> None:
+    usage = {"completion_tokens": 30, **usage}
+    raw = json.dumps(usage).encode()
+    facts = openai_chat.plain_facts(raw)
+    if facts is None:
+        return
+    assert shapes.rule_for(members(raw)) is openai_chat.tokens
+    assert (cost_in(members(raw)), usage.get("service_tier"), usage.get("serviceTier")) == (None, None, None)
+    by_rule = openai_chat.tokens(raw)
+    by_rule.usage_json = raw
+    assert facts == by_rule
+
+
+def test_plain_usage_is_read_in_one_decoding() -> None:
+    assert openai_chat.plain_facts(json.dumps(OPENAI).encode()) is not None
+
+
+@pytest.mark.parametrize("raw", [b"null", b"[]", b"5", b'"prompt_tokens"', b"{}", b'{"total_tokens":5}'])
+def test_what_is_no_plain_usage_is_left_to_the_rules(raw: bytes) -> None:
+    assert openai_chat.plain_facts(raw) is None

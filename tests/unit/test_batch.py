@@ -1,0 +1,71 @@
+"""A segment's lines become rows in their order, whatever their lengths and however they came."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtraced.batch import LONG_LINE, Preparer
+from llmtraced.cost import Pricer
+from llmtraced.errors import BatchRejected
+from llmtraced.rows import COLUMNS, RowBuilder
+from llmtraced.spool import Entry, EntryKind, Group, ReadGroup, Segment, SessionState
+
+SESSION = uuid.UUID(int=1, version=4).bytes
+RECEIVED_US = 1_790_000_000_000_000
+ID, SERVICE, REQUEST, BATCH_ROW = map(COLUMNS.index, ("id", "service", "request_json", "batch_row"))
+
+
+def line(number: int, size: int) -> bytes:
+    record = {"protocol_version": 4, "provider_trace_id": f"call-{number}", "request": "x" * size}
+    return msgspec.json.encode(record) + b"\n"
+
+
+def prepared(
+    runs: Sequence[Sequence[bytes]], bad: str = ""
+) -> tuple[list[tuple[object, ...]], dict[int, str]]:
+    """Return the rows of a segment of one group, and why those with the id ``bad`` are refused."""
+    seen: list[tuple[object, ...]] = []
+
+    def encode(rows: Sequence[tuple[object, ...]]) -> bytes:
+        if bad in [row[ID] for row in rows]:
+            raise BatchRejected(0, "as it was told")
+        seen.extend(rows)
+        return b"block"
+
+    entries = [Entry(EntryKind.LINES, SESSION, 1, len(run), sum(map(len, run))) for run in runs]
+    body = memoryview(b"".join(part for run in runs for part in run))
+    group = ReadGroup(Group(RECEIVED_US, 0, entries), body)
+    lines = sum(map(len, runs))
+    segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=lines, last_us=RECEIVED_US)
+    sessions = {SESSION: SessionState(0, 0, "billing")}
+    batch = Preparer(RowBuilder(Pricer()), encode, lambda: sessions, "here").prepare(
+        segment, lambda _: [group]
+    )
+    assert batch.lost == 0
+    assert len(batch.rows) + len(batch.refused_here) == lines
+    return seen, {row: letter.detail for row, letter in batch.refused_here.items()}
+
+
+@given(
+    st.lists(st.lists(st.sampled_from((0, 10, LONG_LINE, 3 * LONG_LINE)), min_size=1, max_size=4), max_size=4)
+)
+def test_runs_of_short_and_of_long_lines_give_every_line_in_its_place(sizes: list[list[int]]) -> None:
+    numbers = iter(range(100))
+    rows, _ = prepared([[line(next(numbers), size) for size in run] for run in sizes])
+    flat = [size for run in sizes for size in run]
+    assert [row[ID] for row in rows] == [f"call-{number}" for number in range(len(flat))]
+    assert [row[BATCH_ROW] for row in rows] == list(range(len(flat)))
+    assert [row[REQUEST] for row in rows] == [b'"%s"' % (b"x" * size) for size in flat]
+    assert {row[SERVICE] for row in rows} <= {"billing"}
+
+
+def test_a_row_that_cannot_be_encoded_costs_itself_alone() -> None:
+    rows, refused = prepared([[line(number, 10) for number in range(5)]], bad="call-3")
+    assert [row[ID] for row in rows] == ["call-0", "call-1", "call-2", "call-4"]
+    assert list(refused) == [3]
+    assert "as it was told" in refused[3]
