@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from llmtraced.usage.decode import REFUSED, Json, fit
 from llmtraced.usage.facts import Facts, PricedUsage
+from llmtraced.usage.reply import ABSENT
 from llmtraced.usage.tokens import Count, counted, first, plus
 
 
@@ -56,10 +57,10 @@ class ChatUsage(msgspec.Struct, gc=False):
 class WholeUsage(ChatUsage, gc=False):
     """The same, and what may stand in a usage object and is no count."""
 
-    cost: Raw | None = None
-    cost_in_usd_ticks: Raw | None = None
-    service_tier: Raw | None = None
-    google_service_tier: Raw | None = msgspec.field(default=None, name="serviceTier")
+    cost: Raw = ABSENT
+    cost_in_usd_ticks: Raw = ABSENT
+    service_tier: Raw = ABSENT
+    google_service_tier: Raw = msgspec.field(default=ABSENT, name="serviceTier")
 
 
 _decode = msgspec.json.Decoder(ChatUsage).decode
