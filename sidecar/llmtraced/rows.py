@@ -141,32 +141,24 @@ class RowBuilder:
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
-        if first_token_ms is not None:
-            first_token_ms = self._whole("time_to_first_token_ms", first_token_ms)
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
-        # The lines are the groups of COLUMNS. One tuple without a part of its own per group: a part costs
-        # as much as all the columns in it.
+        # One tuple in the order of COLUMNS: spliced parts would cost as much as all that is in them.
         return (
             self.call_id(record) or derived_id(line), record.org_id or "", record.project_id or "",
             record.agent_id or "", record.run_id or "", record.step_id or "", record.trace_id or "",
             record.tags or [], call_type, provider, model,
-
             1 if is_byok else 0, len(request), len(answer), facts.prompt_tokens or 0,
             facts.completion_tokens or 0, facts.total_tokens or 0, facts.cached_input_tokens,
             facts.cache_write_tokens, facts.reasoning_tokens, latency_ms,
-
             is_error, error_type, error_message,
-
             request, answer, _payload(record.llm_config), plan_type, cost_source, customer_id, started_us,
-
             record.user_id or "", record.source or "", record.service or service, record.span_id or "", url,
             attempt, facts.request_model, facts.provider_request_id, facts.service_tier,
             1 if facts.is_batch else 0, _payload(record.compaction_settings),
-
             record.outcome or ("error" if is_error else "ok"), facts.finish_reason,
-            1 if facts.is_stream else 0, status_code, first_token_ms,
+            1 if facts.is_stream else 0, status_code,
+            None if first_token_ms is None else self._whole("time_to_first_token_ms", first_token_ms),
             facts.usage_json, facts.usage_source, facts.usage_check, cost_usd, cost_usd_source,
-
             "", record.protocol_version, batch_id, batch_row, received_us,
         )  # fmt: skip
 
