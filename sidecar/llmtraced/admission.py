@@ -22,7 +22,7 @@ from collections.abc import Hashable
 
 import msgspec
 
-PENDING_BYTES = 2 << 20
+PENDING_BYTES = 1 << 20
 """Whole lines that wait for their group's sync. More would only lengthen the group after it."""
 
 

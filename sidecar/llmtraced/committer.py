@@ -23,7 +23,7 @@ from llmtraced.log import Recurring
 from llmtraced.retry import Backoff
 from llmtraced.spool import Entry, Group, Segment, SessionState, Spool
 
-GROUP_BYTES = 2 << 20
+GROUP_BYTES = 1 << 20
 
 T = TypeVar("T")
 
