@@ -171,14 +171,13 @@ class TraceClient:
         try:
             line = take(kind, fields, time())
             sender = self._sender or self._start()
-            buffer = self._buffer
-            is_taken = buffer.offer(line)
-            if sender is not None and (buffer.unwritten_bytes > sender.wake_above or buffer.aside):
+            unwritten_bytes = self._buffer.offer(line)
+            if sender is not None and unwritten_bytes > sender.wake_above:
                 sender.wake()
         except Exception:  # noqa: BLE001 - the client's outer edge: the application never sees our faults
             self._buffer.lose(ENCODE_FAILED)
             return False
-        return is_taken
+        return unwritten_bytes > 0
 
     def _start(self) -> Sender | None:
         """Return the sender; None where the system gives no thread or descriptor now."""
