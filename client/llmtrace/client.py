@@ -20,7 +20,6 @@ from llmtrace import lifecycle
 from llmtrace.buffer import ENCODE_FAILED, Buffer
 from llmtrace.context import filled
 from llmtrace.fields import BeginFields, RecordFields
-from llmtrace.line import take
 from llmtrace.protocol import DEFAULT_SOCKET, Hello
 from llmtrace.sender import Sender
 
@@ -169,9 +168,8 @@ class TraceClient:
         if self._is_disabled:
             return False
         try:
-            line = take(kind, fields, time())
             sender = self._sender or self._start()
-            unwritten_bytes = self._buffer.offer(line)
+            unwritten_bytes = self._buffer.take(kind, fields, time())
             if sender is not None and unwritten_bytes > sender.wake_above:
                 sender.wake()
         except Exception:  # noqa: BLE001 - the client's outer edge: the application never sees our faults
