@@ -10,7 +10,8 @@ opentelemetry (BatchSpanProcessor, payloads as attributes) and langfuse:
 threads come again with nobody at the socket, and with a reader that stops after the hello.
 
 Each is measured in a process of its own, in turns, and each figure is the median of the rounds: p50,
-p99 and max in the calling thread while it is at work, and p50 where it has just been asleep; CPU of
+p99 and max in the calling thread while it is at work (for a millisecond, in Python, on the fields that it
+then records), and p50 where it has just been asleep; CPU of
 the whole process per record, without what the pacing takes; and by how much a record makes another
 thread's tick late, over an idle process (see ``bench/client_subject.py``).
 """

@@ -11,8 +11,8 @@ Invariants:
 - When it is full the newest record is dropped and counted; into an empty buffer one record enters
   that is larger than the bound. Nothing is dropped before the sums have been made exact.
 
-Why no lock: in a caller whose caches are cold, taking and giving back a free one costs 3 µs of the 13
-that ``record`` then took (``python bench/cold.py``).
+Why no lock: in a caller whose caches are cold, taking and giving back a free one is a quarter of what
+``record`` took with it (``python -m bench.cold``).
 """
 
 from __future__ import annotations

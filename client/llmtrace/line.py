@@ -45,6 +45,7 @@ RESERVED: Final = frozenset({"protocol_version", "hello", "begin", "dropped", "e
 
 STREAM: Final = "response_stream"
 _PAYLOADS: Final = ("request", "response", STREAM, "llm_config", "compaction_settings")
+_BINARY: Final = (bytes, bytearray, memoryview)
 _APART: Final = frozenset({*_PAYLOADS, *RESERVED})
 _LONGEST_LEAD_BYTES: Final = 64
 _LONGEST_LATENCY_MS: Final = 7 * 24 * 3600 * 1000
@@ -140,9 +141,12 @@ _count = count(random.getrandbits(48))
 
 def frozen(name: str, value: Any) -> bytes | Raw:
     """Return what nobody can change and stands for the value."""
-    if name in _PAYLOADS and isinstance(value, bytes | bytearray | memoryview):
+    of = type(value)
+    if of is dict or of is list:  # nearly all; the rest is not looked at then
+        return Raw(encode(value))
+    if name in _PAYLOADS and isinstance(value, _BINARY):
         return bytes(value)
-    return value if type(value) is Raw else Raw(encode(value))
+    return value if isinstance(value, Raw) else Raw(encode(value))
 
 
 def _payload(fields: dict[str, Any], name: str) -> bytes | str | Raw | None:
