@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace.buffer import BUFFER_FULL, CLOSED, TOO_LONG, Buffer
+from llmtrace.buffer import _COMING_AT_MOST, BUFFER_FULL, CLOSED, TOO_LONG, Buffer
 from llmtrace.line import Line
 
 
@@ -243,6 +243,14 @@ def test_an_addition_that_threads_lost_is_made_good_when_lines_are_taken_up() ->
     assert_identity(buffer)
     assert (buffer.records, buffer.lost, buffer.broken_promises) == (3, {BUFFER_FULL: 1}, 1)
     assert buffer.held_bytes <= buffer.max_bytes
+
+
+def test_lines_that_nobody_comes_for_are_taken_up_by_their_callers() -> None:
+    buffer = Buffer(1 << 20)
+    for number in range(1_000):
+        buffer.take("record", {"model": str(number)}, 0.0)
+        assert len(buffer._coming) <= _COMING_AT_MOST
+    assert [line.fields for line in written(buffer)] == [{"model": str(number)} for number in range(1_000)]
 
 
 def test_a_closed_buffer_takes_nothing() -> None:
