@@ -223,14 +223,18 @@ def test_threads_lose_no_line_and_no_count() -> None:
     assert (buffer.records, buffer.delivered, buffer.held_bytes) == (8000, 8000, 0)
 
 
-def test_a_caller_waits_for_no_lock() -> None:
-    buffer = Buffer(1 << 20)
+def test_a_caller_waits_for_no_lock_while_there_is_room() -> None:
+    buffer = Buffer(1_500)
+    for _ in range(10):
+        assert buffer.take("record", {"model": "m"}, 0.0)
+        written(buffer)
+        buffer.forget(buffer.last)
     caller = threading.Thread(target=buffer.take, args=("record", {"model": "m"}, 0.0), daemon=True)
     with buffer._lock:
         caller.start()
         caller.join(timeout=10)
         assert not caller.is_alive()
-    assert buffer.counts()[0] == 1
+    assert buffer.counts()[0] == 11
 
 
 def test_an_addition_that_threads_lost_is_made_good_when_lines_are_taken_up() -> None:
