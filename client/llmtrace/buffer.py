@@ -115,8 +115,10 @@ class Buffer:
                 fields[name] = value = frozen(name, value)
                 size += len(value)
         line = Line(kind, size, fields, now)
+        are_many = len(self._coming) >= _COMING_AT_MOST
+        # Nothing is called between this and its being set: that is where CPython lets other threads in.
         coming_bytes = self._coming_bytes + size
-        if self.held_bytes + coming_bytes > self._limit or len(self._coming) >= _COMING_AT_MOST:
+        if are_many or self.held_bytes + coming_bytes > self._limit:
             return self.offer(line)
         self._coming_bytes = coming_bytes
         self._coming.append(line)
