@@ -13,7 +13,7 @@ SHORTEST_NAP_SECONDS: Final = 0.002
 LONGEST_NAP_SECONDS: Final = 0.032
 """How long a record may wait in memory to be written: what a killed process can lose beyond the kernel."""
 
-LINES_PER_NAP: Final = 4
+LINES_PER_NAP: Final = 3.5
 """A turn of the sender costs some 50 µs of CPU, whatever it writes: so it waits for more than one line."""
 
 LEISURELY_LINES_PER_SECOND: Final = 250
@@ -55,7 +55,7 @@ class Rest:
     def seconds(self, lines: int) -> float | None:
         """Return the next rest, with so many lines written since the last; None is until woken.
 
-        From 2,250 lines a second on the naps are the shortest, which bounds the wait of a line; up
+        From 2,000 lines a second on the naps are the shortest, which bounds the wait of a line; up
         to 350 a second they are the longest.
         """
         hurried = lines - self._nap * LEISURELY_LINES_PER_SECOND
