@@ -20,7 +20,6 @@ from llmtrace import lifecycle
 from llmtrace.buffer import ENCODE_FAILED, Buffer
 from llmtrace.context import filled
 from llmtrace.fields import BeginFields, RecordFields
-from llmtrace.line import take
 from llmtrace.protocol import DEFAULT_SOCKET, Hello
 from llmtrace.sender import Sender
 
@@ -169,16 +168,14 @@ class TraceClient:
         if self._is_disabled:
             return False
         try:
-            line = take(kind, fields, time())
             sender = self._sender or self._start()
-            buffer = self._buffer
-            is_taken = buffer.offer(line)
-            if sender is not None and (buffer.unwritten_bytes > sender.wake_above or buffer.aside):
+            unwritten_bytes = self._buffer.take(kind, fields, time())
+            if sender is not None and unwritten_bytes > sender.wake_above:
                 sender.wake()
         except Exception:  # noqa: BLE001 - the client's outer edge: the application never sees our faults
             self._buffer.lose(ENCODE_FAILED)
             return False
-        return is_taken
+        return unwritten_bytes > 0
 
     def _start(self) -> Sender | None:
         """Return the sender; None where the system gives no thread or descriptor now."""

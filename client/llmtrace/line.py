@@ -22,13 +22,12 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
-from sys import getsizeof
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw
 
-from llmtrace.encoding import SCALARS, encode
+from llmtrace.encoding import encode
 from llmtrace.payload import LONGEST_ESCAPE, passed, rendered
 from llmtrace.protocol import PROTOCOL_VERSION, frame
 
@@ -38,7 +37,7 @@ OVERHEAD_BYTES: Final = 512
 FIELD_BYTES: Final = 80
 """What a field takes beside its value's length: its place in the dict and its object's head (53 to 65 measured)."""
 
-_SHORT: Final = 128
+SHORT: Final = 128
 """Text below it is counted by its length; above, by its memory, which may be four bytes a character."""
 
 RESERVED: Final = frozenset({"protocol_version", "hello", "begin", "dropped", "end"})
@@ -46,6 +45,7 @@ RESERVED: Final = frozenset({"protocol_version", "hello", "begin", "dropped", "e
 
 STREAM: Final = "response_stream"
 _PAYLOADS: Final = ("request", "response", STREAM, "llm_config", "compaction_settings")
+_BINARY: Final = (bytes, bytearray, memoryview)
 _APART: Final = frozenset({*_PAYLOADS, *RESERVED})
 _LONGEST_LEAD_BYTES: Final = 64
 _LONGEST_LATENCY_MS: Final = 7 * 24 * 3600 * 1000
@@ -63,24 +63,6 @@ class Line(msgspec.Struct, gc=False):
     envelope: bytes = b""
     """The line from behind its payloads on; of a control line, all of it."""
     payloads: tuple[tuple[str, bytes | str | Raw], ...] = ()
-
-
-def take(kind: Literal["record", "begin"], fields: dict[str, Any], now: float) -> Line:
-    """Return the line of these fields, which keeps the dict: all the work on the caller's thread.
-
-    Written for little code: with cold caches, as between two calls of a model, the application pays
-    more for what is touched here than for what is done.
-    """
-    size = OVERHEAD_BYTES + FIELD_BYTES * len(fields)
-    for name, value in fields.items():
-        of = type(value)
-        if of is str or of is bytes:
-            length = len(value)
-            size += length if length < _SHORT or of is bytes or value.isascii() else getsizeof(value)
-        elif of not in SCALARS:
-            fields[name] = value = _frozen(name, value)
-            size += len(value)
-    return Line(kind, size, fields, now)
 
 
 def control(kind: Literal["dropped", "end"], body: dict[str, int]) -> Line:
@@ -157,11 +139,14 @@ os.register_at_fork(after_in_child=_draw_process_part)
 _count = count(random.getrandbits(48))
 
 
-def _frozen(name: str, value: Any) -> bytes | Raw:
+def frozen(name: str, value: Any) -> bytes | Raw:
     """Return what nobody can change and stands for the value."""
-    if name in _PAYLOADS and isinstance(value, bytes | bytearray | memoryview):
+    of = type(value)
+    if of is dict or of is list:  # nearly all; the rest is not looked at then
+        return Raw(encode(value))
+    if name in _PAYLOADS and isinstance(value, _BINARY):
         return bytes(value)
-    return value if type(value) is Raw else Raw(encode(value))
+    return value if isinstance(value, Raw) else Raw(encode(value))
 
 
 def _payload(fields: dict[str, Any], name: str) -> bytes | str | Raw | None:

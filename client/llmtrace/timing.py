@@ -13,8 +13,11 @@ SHORTEST_NAP_SECONDS: Final = 0.002
 LONGEST_NAP_SECONDS: Final = 0.032
 """How long a record may wait in memory to be written: what a killed process can lose beyond the kernel."""
 
-LINES_PER_NAP: Final = 4
+LINES_PER_NAP: Final = 3.5
 """A turn of the sender costs some 50 µs of CPU, whatever it writes: so it waits for more than one line."""
+
+LEISURELY_LINES_PER_SECOND: Final = 250
+"""So many do not shorten a nap: to an application that is at leisure, CPU matters and latency does not."""
 
 PATIENCE_SECONDS: Final = 0.1
 """Naps without a line that precede the sleep until woken.
@@ -52,10 +55,11 @@ class Rest:
     def seconds(self, lines: int) -> float | None:
         """Return the next rest, with so many lines written since the last; None is until woken.
 
-        At 2,000 lines a second the naps are the shortest, which bounds the wait of a line; under
-        60 a second they are the longest.
+        From 2,000 lines a second on the naps are the shortest, which bounds the wait of a line; up
+        to 350 a second they are the longest.
         """
-        best = self._nap * LINES_PER_NAP / max(1, lines)
+        hurried = lines - self._nap * LEISURELY_LINES_PER_SECOND
+        best = self._nap * LINES_PER_NAP / max(1.0, hurried)
         self._nap = min(max(best, SHORTEST_NAP_SECONDS), 2 * self._nap, LONGEST_NAP_SECONDS)
         self._idle = 0.0 if lines else self._idle + self._nap
         return self._nap if self._idle <= PATIENCE_SECONDS else None

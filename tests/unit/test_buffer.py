@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace.buffer import BUFFER_FULL, CLOSED, TOO_LONG, Buffer
+from llmtrace.buffer import _COMING_AT_MOST, BUFFER_FULL, CLOSED, TOO_LONG, Buffer
 from llmtrace.line import Line
 
 
@@ -30,6 +30,7 @@ def written(buffer: Buffer) -> list[Line]:
 
 
 def assert_identity(buffer: Buffer) -> None:
+    buffer.counts()  # takes up what has come
     waiting = [*buffer._written, *buffer._unwritten]
     records = sum(line.kind == "record" for line in waiting)
     assert buffer.records == buffer.delivered + records + buffer.lost.total()
@@ -56,7 +57,7 @@ def test_a_line_is_held_until_it_is_durable() -> None:
 
 def test_a_full_buffer_drops_the_newest_and_counts_it() -> None:
     buffer = Buffer(25)
-    assert [buffer.offer(record()) for _ in range(4)] == [True, True, False, False]
+    assert [buffer.offer(record()) for _ in range(4)] == [10, 20, 0, 0]
     assert buffer.lost == {BUFFER_FULL: 2}
     assert_identity(buffer)
 
@@ -209,7 +210,7 @@ def test_threads_lose_no_line_and_no_count() -> None:
 
     def hand_over() -> None:
         for _ in range(2000):
-            buffer.offer(record())
+            buffer.take("record", {"model": "m"}, 0.0)
 
     threads = [threading.Thread(target=hand_over) for _ in range(4)]
     for thread in threads:
@@ -222,10 +223,52 @@ def test_threads_lose_no_line_and_no_count() -> None:
     assert (buffer.records, buffer.delivered, buffer.held_bytes) == (8000, 8000, 0)
 
 
+def test_a_caller_waits_for_no_lock_while_there_is_room() -> None:
+    buffer = Buffer(1_500)
+    for _ in range(10):
+        assert buffer.take("record", {"model": "m"}, 0.0)
+        written(buffer)
+        buffer.forget(buffer.last)
+    caller = threading.Thread(target=buffer.take, args=("record", {"model": "m"}, 0.0), daemon=True)
+    with buffer._lock:
+        caller.start()
+        caller.join(timeout=10)
+        assert not caller.is_alive()
+    assert buffer.counts()[0] == 11
+
+
+def test_an_addition_that_threads_lost_is_made_good_when_lines_are_taken_up() -> None:
+    buffer = Buffer(1_500)
+    assert buffer.take("record", {"request": b"first"}, 0.0)
+    buffer._coming_bytes = 0
+    assert buffer.take("record", {"request": b"second"}, 0.0)
+    buffer._coming_bytes = 0
+    assert buffer.take("record", {"request": b"one too many"}, 0.0)
+    assert_identity(buffer)
+    assert (buffer.records, buffer.lost, buffer.broken_promises) == (3, {BUFFER_FULL: 1}, 1)
+    assert buffer.held_bytes <= buffer.max_bytes
+
+
+def test_lines_that_nobody_comes_for_are_taken_up_by_their_callers() -> None:
+    buffer = Buffer(1 << 20)
+    for number in range(1_000):
+        buffer.take("record", {"model": str(number)}, 0.0)
+        assert len(buffer._coming) <= _COMING_AT_MOST
+    assert [line.fields for line in written(buffer)] == [{"model": str(number)} for number in range(1_000)]
+
+
+def test_a_closed_buffer_takes_nothing() -> None:
+    buffer = Buffer(1 << 20)
+    buffer.finish()
+    assert not buffer.take("record", {"model": "m"}, 0.0)
+    assert buffer.counts()[2] == {CLOSED: 1}
+
+
 ACTIONS = st.lists(
     st.one_of(
-        st.tuples(st.just("offer"), st.integers(1, 60)),
-        st.tuples(st.just("begin"), st.integers(1, 60)),
+        st.tuples(st.just("take"), st.integers(1, 1_000)),
+        st.tuples(st.just("offer"), st.integers(1, 1_000)),
+        st.tuples(st.just("begin"), st.integers(1, 1_000)),
         st.tuples(st.just("write"), st.just(0)),
         st.tuples(st.just("rewind"), st.just(0)),
         st.tuples(st.just("too_long"), st.just(0)),
@@ -237,9 +280,11 @@ ACTIONS = st.lists(
 
 @given(ACTIONS)
 def test_the_identity_holds_after_any_sequence_of_calls(actions: list[tuple[str, int]]) -> None:
-    buffer = Buffer(100)
+    buffer = Buffer(2_000)
     for action, number in actions:
         match action:
+            case "take":
+                buffer.take("record", {"request": b" " * number}, 0.0)
             case "offer":
                 buffer.offer(record(number))
             case "begin":

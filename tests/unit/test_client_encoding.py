@@ -24,16 +24,17 @@ from hypothesis import strategies as st
 from llmtrace import fields as names
 from llmtrace import new_id
 from llmtrace.encoding import IMMUTABLE, encode, freeze
-from llmtrace.line import FIELD_BYTES, OVERHEAD_BYTES, complete, control, most_bytes, pieces, take
+from llmtrace.line import FIELD_BYTES, OVERHEAD_BYTES, complete, control, most_bytes, pieces
 from llmtrace.payload import JUDGED_BYTES, SLICE, is_json
 from llmtrace.protocol import Begin, Record
+from tests.helpers.lines import taken
 
 AT = 1_750_000_000.25
 BY_NAME: dict[str, Any] = {"org_id": "acme", "model": "m", "latency_ms": 812.5, "status_code": 200}
 
 
 def line_of(kind: Any = "record", /, **fields: Any) -> bytes:
-    line = take(kind, fields, AT)
+    line = taken(kind, fields, AT)
     joined = b"".join(pieces(line))
     assert joined == b"".join(pieces(line)), "not the same the second time"
     assert joined.count(b"\n") == 1
@@ -125,7 +126,7 @@ def test_bytes_of_json_are_passed_through_but_for_newlines(kind: Any) -> None:
 
 def test_what_can_change_is_copied_when_it_is_handed_over() -> None:
     body = bytearray(b'{"a":1}')
-    line = take("record", {"request": body, "response": memoryview(body)}, AT)
+    line = taken("record", {"request": body, "response": memoryview(body)}, AT)
     body[:] = b'{"a":2}'
     assert b"".join(pieces(line)).startswith(b'{"request":{"a":1},"response":{"a":1},')
 
@@ -157,23 +158,23 @@ def test_json_that_the_application_encoded_itself_stays_on_one_line() -> None:
 )
 def test_the_size_of_a_record_is_that_of_its_values(fields: dict[str, Any], expected: int) -> None:
     beside = OVERHEAD_BYTES + FIELD_BYTES * len(fields)
-    assert expected <= take("record", fields, AT).size - beside < expected + 100
+    assert expected <= taken("record", fields, AT).size - beside < expected + 100
 
 
 def test_the_size_of_a_waiting_line_is_what_it_takes_in_memory() -> None:
     texts = [f"{number:0300}" for number in range(500)]
     tracemalloc.start()
-    lines = [take("record", {**BY_NAME, "error": text, "request": {"a": text}}, AT) for text in texts]
+    lines = [taken("record", {**BY_NAME, "error": text, "request": {"a": text}}, AT) for text in texts]
     for line in lines:
         b"".join(pieces(line))  # what the sender adds counts too
-    taken = tracemalloc.get_traced_memory()[0]
+    held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert taken < sum(line.size for line in lines)
+    assert held < sum(line.size for line in lines)
 
 
 def test_bytes_are_referred_to_and_not_copied() -> None:
     body = b'{"a":1}'
-    line = take("record", {"request": body}, AT)
+    line = taken("record", {"request": body}, AT)
     complete(line)
     assert line.payloads == (("request", body),)
     assert line.payloads[0][1] is body
@@ -370,7 +371,7 @@ def test_a_payload_may_be_a_bare_number(payload: Any) -> None:
 
 def test_the_application_may_change_its_objects_afterwards() -> None:
     body = {"a": [1]}
-    line = take("record", {"request": body, "billing": {"plan_type": "max"}}, AT)
+    line = taken("record", {"request": body, "billing": {"plan_type": "max"}}, AT)
     body["a"].append(2)
     assert b'"request":{"a":[1]}' in b"".join(pieces(line))
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from llmtrace import outbox
 from llmtrace.buffer import TOO_LONG, Buffer
-from llmtrace.line import Line, complete, take
+from llmtrace.line import Line, complete
 from llmtrace.outbox import GATHERED_BYTES, MOST_VIEWS, Outbox
 
 
 def filled(*payloads: bytes) -> Buffer:
     buffer = Buffer(1 << 30)
     for number, payload in enumerate(payloads):
-        assert buffer.offer(take("record", {"model": str(number), "request": payload}, 0.0))
+        assert buffer.take("record", {"model": str(number), "request": payload}, 0.0)
     return buffer
 
 

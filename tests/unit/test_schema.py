@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from llmtrace import protocol, schema
-from llmtrace.line import pieces, take
+from llmtrace.line import pieces
 from llmtraced import records
 from llmtraced.errors import Rejected
+from tests.helpers.lines import taken
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "docs" / "protocol.schema.json"
@@ -104,5 +105,5 @@ def test_what_our_client_writes_is_a_line_of_the_schema() -> None:
         "request": b"{}",
         "response": "x",
     }
-    for line in (take("record", everything, 0.0), take("begin", {"model": "m"}, 0.0)):
+    for line in (taken("record", everything, 0.0), taken("begin", {"model": "m"}, 0.0)):
         validator.validate(json.loads(b"".join(pieces(line))))
