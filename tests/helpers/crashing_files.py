@@ -16,7 +16,8 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 
 from llmtraced.errors import SpoolLocked
@@ -193,6 +194,10 @@ class CrashingFiles:
         self.act("read")
         data = bytes(self._inode(name).data)
         return data[start:] if size < 0 else data[start : start + size]
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Callable[[int, int], bytes]]:
+        yield lambda start, size: self.read(name, start, size)
 
     def truncate(self, name: str, size: int) -> None:
         self._before_change("truncate")

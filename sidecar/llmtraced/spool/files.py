@@ -11,7 +11,9 @@ import fcntl
 import mmap
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,8 +26,6 @@ O_DIRECT = getattr(os, "O_DIRECT", 0)  # Linux's; macOS has none
 BLOCK_BYTES = 4096
 """What direct writes are multiples of: no disk has larger logical blocks."""
 STAGED_BYTES = 1 << 20
-DIRECT_READ_BYTES = 64 << 10
-"""Reads of less go through the page cache: they are a header, or a few frames that are read once."""
 
 
 class Handle(Protocol):
@@ -60,6 +60,9 @@ class FileSystem(Protocol):
         """
 
     def read(self, name: str, start: int = 0, size: int = -1) -> bytes: ...
+
+    def reading(self, name: str) -> AbstractContextManager[Callable[[int, int], bytes]]:
+        """Open a file to be read in parts, by offset and size; past the page cache, where that is possible."""
 
     def truncate(self, name: str, size: int) -> None: ...
 
@@ -159,7 +162,7 @@ class _Window(threading.local):
     """What direct reads go through: aligned, and each thread's own, for as long as the thread lives."""
 
     def __init__(self) -> None:
-        self._blocks = mmap.mmap(-1, DIRECT_READ_BYTES)
+        self._blocks = mmap.mmap(-1, BLOCK_BYTES)
 
     def read(self, descriptor: int, start: int, size: int) -> bytes:
         """Return so many bytes, or those up to the file's end, by way of whole blocks."""
@@ -228,11 +231,20 @@ class Files:
         return Direct(descriptor) if direct and self._is_direct else Appended(descriptor)
 
     def read(self, name: str, start: int = 0, size: int = -1) -> bytes:
-        with (self.root / name).open("rb", buffering=0) as stream:
-            if size >= DIRECT_READ_BYTES and self._is_direct and _past_cache(stream.fileno()):
-                return self._window.read(stream.fileno(), start, size)
+        with (self.root / name).open("rb") as stream:
             stream.seek(start)
             return stream.read(size)
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Callable[[int, int], bytes]]:
+        descriptor = os.open(self.root / name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if self._is_direct and _past_cache(descriptor):
+                yield partial(self._window.read, descriptor)
+            else:
+                yield lambda start, size: os.pread(descriptor, size, start)
+        finally:
+            os.close(descriptor)
 
     def truncate(self, name: str, size: int) -> None:
         os.truncate(self.root / name, size)

@@ -12,7 +12,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 
 import msgspec
 
@@ -314,15 +313,19 @@ class Spool:
         Raises SpoolBroken where the disk fails.
         """
         damaged = False
-        for frame in frames(partial(self._bytes_of, segment), segment.size):
-            if frame.kind != Kind.GROUP:
-                continue
-            found = group_in(frame)
-            damaged = damaged or found.body is None
-            if segment.nameless:
-                for entry in found.group.entries:
-                    entry.repeats = True
-            yield found
+        try:
+            with self._files.reading(segment.name) as read:
+                for frame in frames(read, segment.size):
+                    if frame.kind != Kind.GROUP:
+                        continue
+                    found = group_in(frame)
+                    damaged = damaged or found.body is None
+                    if segment.nameless:
+                        for entry in found.group.entries:
+                            entry.repeats = True
+                    yield found
+        except OSError as error:
+            raise _unreadable(segment, error) from error
         if damaged:
             with suppress(OSError):  # the copy is for people; the lines are counted as lost either way
                 self._files.copy(segment.name, f"{recovery.QUARANTINE}/{segment.name}")
@@ -332,7 +335,10 @@ class Spool:
 
         Any thread may. Raises SpoolBroken where the disk fails; the segment reads as before then.
         """
-        buffers = _compressed(self._bytes_of(segment, 0, segment.size))
+        try:
+            buffers = _compressed(self._files.read(segment.name, 0, segment.size))
+        except OSError as error:
+            raise _unreadable(segment, error) from error
         size = sum(map(len, buffers))
         segment.compressed = True
         if not buffers or size > segment.size * WORTH_IT:
@@ -351,11 +357,9 @@ class Spool:
             raise SpoolBroken(f"{segment.name}: not compressed: {error.strerror or error}") from error
         return True
 
-    def _bytes_of(self, segment: Segment, start: int, size: int) -> bytes:
-        try:
-            return self._files.read(segment.name, start, size)
-        except OSError as error:
-            raise SpoolBroken(f"{segment.name}: {error.strerror or error}") from error
+
+def _unreadable(segment: Segment, error: OSError) -> SpoolBroken:
+    return SpoolBroken(f"{segment.name}: {error.strerror or error}")
 
 
 def _compressed(data: bytes) -> list[Buffer]:
