@@ -25,7 +25,7 @@ RESYNC_BYTES = 1 << 20
 O_DIRECT = getattr(os, "O_DIRECT", 0)  # Linux's; macOS has none
 BLOCK_BYTES = 4096
 """What direct writes are multiples of: no disk has larger logical blocks."""
-STAGED_BYTES = 1 << 20
+STAGED_BYTES = 256 << 10
 
 
 class Handle(Protocol):
