@@ -3,6 +3,7 @@ notices every way of breaking it that we could think of."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +28,7 @@ from tests.unit.spool.examples import START_US, append, lines_in, text
 from tests.unit.spool.model import Make, SpoolModel, run
 
 DICE = st.integers(0, 999)
+LONG_RUNS = int(os.environ.get("LLMTRACE_SPOOL_RUNS", "100"))
 STEPS = 60
 SEARCHED = 2000
 
@@ -101,7 +103,7 @@ TestSpoolMachine.settings = settings(
 def test_long_runs_keep_every_promise_and_meet_every_kind_of_fault() -> None:
     crashes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
-    for seed in range(100):
+    for seed in range(LONG_RUNS):
         try:
             model = run(seed, STEPS)
         except AssertionError as error:
