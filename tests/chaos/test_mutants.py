@@ -85,6 +85,10 @@ CAUGHT: list[tuple[str, Act, type[AssertionError]]] = [
 ]
 
 
+TRIES = 3
+"""Some are wrong for a moment alone, which a machine with no time to spare may sleep through."""
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with running_engine(tmp_path_factory.mktemp("engine")) as running:
@@ -95,10 +99,17 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def test_a_broken_daemon_is_caught(
     engine: Engine, tmp_path: Path, mutant: str, act: Act, symptom: type[AssertionError]
 ) -> None:
-    with broken_scene(engine, tmp_path, mutant, act) as scene:
-        with pytest.raises(symptom) as caught:
-            act(scene)
-        assert not isinstance(caught.value, DaemonDied), "it is to be wrong, and not to fall down"
+    caught = None
+    for number in range(TRIES):
+        (tmp_path / str(number)).mkdir()
+        with broken_scene(engine, tmp_path / str(number), mutant, act) as scene:
+            try:
+                act(scene)
+            except symptom as error:
+                caught = error
+                break
+    assert caught is not None, f"{mutant} was not caught"
+    assert not isinstance(caught, DaemonDied), "it is to be wrong, and not to fall down"
 
 
 def test_rows_that_differ_per_try_harm_nobody_as_long_as_there_is_a_token(
