@@ -29,8 +29,7 @@ def use_one_arena() -> None:
 def collect_less() -> None:
     """Leave what was imported out of every collection. To be called once it is there.
 
-    It is most of all objects and lives as long as the process. Higher thresholds cost memory: the
-    driver leaves a cycle behind each insert.
+    It is most of all objects and lives as long as the process. Higher thresholds gave nothing more.
     """
     gc.collect()
     gc.freeze()

@@ -12,7 +12,7 @@ import mmap
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -145,17 +145,16 @@ class Direct(Appended):
 
     def close(self) -> None:
         super().close()
-        self._staged.close()
+        with suppress(BufferError):  # the traceback of a failed write holds a part of it, and lets go of it
+            self._staged.close()
 
     def _write_out(self, size: int) -> None:
         done = 0
         with memoryview(self._staged) as view:
             while done < size:
-                try:
-                    done += os.write(self._descriptor, view[done:size])
-                except OSError as error:
-                    if error.errno != errno.EINVAL or not _through_cache(self._descriptor):
-                        raise
+                done += _unless_refused(
+                    self._descriptor, partial(os.write, self._descriptor, view[done:size])
+                )
 
 
 class _Window(threading.local):
@@ -173,7 +172,8 @@ class _Window(threading.local):
         got = 0
         with memoryview(self._blocks) as view:
             while got < before + size:
-                count = os.preadv(descriptor, [view[got:needed]], start - before + got)
+                at = start - before + got
+                count = _unless_refused(descriptor, partial(os.preadv, descriptor, [view[got:needed]], at))
                 got += count
                 if not count or count % BLOCK_BYTES:  # the end of the file
                     break
@@ -301,11 +301,16 @@ def _past_cache(descriptor: int) -> bool:
     return True
 
 
-def _through_cache(descriptor: int) -> bool:
-    """Undo that, since a write was refused all the same; return whether it was in force."""
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~O_DIRECT)
-    return bool(flags & O_DIRECT)
+def _unless_refused(descriptor: int, action: Callable[[], int]) -> int:
+    """Read or write, through the cache after all where the file system took the flag and refuses the call."""
+    try:
+        return action()
+    except OSError as error:
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        if error.errno != errno.EINVAL or not flags & O_DIRECT:
+            raise
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~O_DIRECT)
+        return action()
 
 
 def _sync(descriptor: int) -> None:

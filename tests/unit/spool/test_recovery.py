@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -406,23 +407,44 @@ def test_whole_blocks_are_written_and_read_whatever_the_buffers(
             assert read(start, size) == written[start : start + size]
 
 
-def test_a_file_system_that_takes_the_flag_and_refuses_the_write_gets_it_through_the_cache(
+def test_a_file_system_that_takes_the_flag_and_refuses_the_call_is_used_through_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not O_DIRECT:
         pytest.skip("there is a page cache and no way past it")
-    real, files = os.write, Files(tmp_path)
+    refused, files = [], Files(tmp_path)
 
-    def write(descriptor: int, data: memoryview) -> int:
-        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & O_DIRECT:
-            raise OSError(errno.EINVAL, "no direct writes here")
-        return real(descriptor, data)
+    def refusing(real: Callable[..., int]) -> Callable[..., int]:
+        def call(descriptor: int, *arguments: object) -> int:
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & O_DIRECT:
+                refused.append(real)
+                raise OSError(errno.EINVAL, "nothing direct here")
+            return real(descriptor, *arguments)
+
+        return call
 
     handle = files.create("some", direct=True)
-    monkeypatch.setattr(os, "write", write)
-    handle.write([bytes(handle.block)])
+    monkeypatch.setattr(os, "write", refusing(os.write))
+    monkeypatch.setattr(os, "preadv", refusing(os.preadv))
+    handle.write([b"x" * handle.block])
     handle.close()
-    assert files.size("some") == handle.block
+    with files.reading("some") as read:
+        assert read(1, handle.block) == b"x" * (handle.block - 1)
+    assert len(refused) == 2
+
+
+def test_a_file_is_let_go_of_while_its_failure_is_still_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    handle = Files(tmp_path).create("some", direct=True)
+    monkeypatch.setattr(os, "write" if handle.block > 1 else "writev", full)
+    with pytest.raises(OSError, match="full") as failure:
+        handle.write([bytes(handle.block)])
+    handle.close()
+    assert failure.tb is not None
 
 
 def test_a_second_daemon_is_refused_the_folder(tmp_path: Path) -> None:
