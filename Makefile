@@ -1,4 +1,4 @@
-# demo, test, check, chaos, fuzz, bench; nothing else to remember.
+# demo, test, check, chaos, attack, fuzz, bench; nothing else to remember.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.demo-ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check chaos fuzz bench bench-quick clean constraints
+.PHONY: demo test check chaos attack fuzz bench bench-quick clean constraints
 
 $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,11 @@ chaos: $(READY)
 	$(BIN)/python -m pytest -q -n 2 -m "chaos or slow"
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),$(if $(SECONDS),0,500)) \
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
+	$(BIN)/python -m tests.chaos.hostile
+
+# Attacks by class, counted; `make attack CLASSES=sql` for one.
+attack: $(READY)
+	$(BIN)/python -m tests.security $(CLASSES)
 
 # From the socket to the table, beside its baselines: some 20 minutes, on a machine that does nothing else.
 bench: $(READY)
