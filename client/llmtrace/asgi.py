@@ -20,6 +20,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any, Final
 
 from llmtrace.context import BillingContext, context
+from llmtrace.instrumentation.safety import harmless
 from llmtrace.protocol import MAX_ID_CHARACTERS
 
 Scope = MutableMapping[str, Any]
@@ -60,6 +61,7 @@ class BillingMiddleware:
         with context(billing=billing):
             await self._app(scope, receive, send)
 
+    @harmless
     def _billing(self, scope: Scope) -> BillingContext | None:
         found: dict[str, list[str]] = {}
         for name, value in scope.get("headers", ()):

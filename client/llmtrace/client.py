@@ -19,13 +19,13 @@ import msgspec
 from llmtrace import lifecycle
 from llmtrace.buffer import ENCODE_FAILED, Buffer
 from llmtrace.context import filled
+from llmtrace.environment import is_disabled
 from llmtrace.fields import BeginFields, RecordFields
 from llmtrace.protocol import DEFAULT_SOCKET, Hello
 from llmtrace.sender import Sender
 
 CLIENT_NAME: Final = "llmtrace-python"
 BUFFER_MAX_BYTES: Final = 64 << 20
-_TRUE = {"1", "true", "yes", "on"}
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -45,6 +45,8 @@ class Stats(msgspec.Struct, frozen=True):
     """Announcements dropped; their records may have come all the same."""
     rejected: int = 0
     """Of the delivered: dead letters."""
+    untrusted: int = 0
+    """Connections given up with nothing written, because somebody else holds the socket (``peer``)."""
 
 
 class TraceClient:
@@ -81,7 +83,7 @@ class TraceClient:
         self._path = os.fspath(socket_path or environment.get("LLMTRACE_SOCKET") or DEFAULT_SOCKET)
         self._service = service if service is not None else environment.get("LLMTRACE_SERVICE", "")
         self._buffer_max_bytes = buffer_max_bytes
-        self._is_disabled = environment.get("LLMTRACE_DISABLED", "").strip().lower() in _TRUE
+        self._is_disabled = is_disabled()
         self._known_broken = 0
         self._begin_session()
         lifecycle.opened(self)
@@ -147,6 +149,7 @@ class TraceClient:
             lost=dict(lost),
             begins_lost=self._buffer.begins_lost,
             rejected=0 if sender is None else sender.rejected,
+            untrusted=0 if sender is None else sender.untrusted,
         )
 
     def begin_anew(self) -> None:

@@ -15,6 +15,8 @@ from typing import Final
 
 import msgspec
 
+from llmtrace.environment import daemon_uids
+from llmtrace.peer import check
 from llmtrace.protocol import Answer
 
 _READ_BYTES: Final = 64 << 10
@@ -72,8 +74,12 @@ class Connection:
         self._poll.register(alarm.reader, select.POLLIN)
 
     def open(self, path: str) -> None:
-        """Connect; a listener whose queue is full is one that is away, for now."""
+        """Connect; a listener whose queue is full is one that is away, for now.
+
+        Raises Untrusted, with nothing written, where somebody else holds the socket.
+        """
         self._socket.connect(path)
+        check(self._socket, path, daemon_uids())
         self._poll.register(self._socket, select.POLLIN)
 
     def close(self) -> None:

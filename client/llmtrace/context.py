@@ -113,6 +113,8 @@ class context:  # noqa: N801 - used like a function, as contextlib's own are
 
     def __call__(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
         """Return the function with all that it does in this context, and nobody else's code."""
+        if isinstance(function, staticmethod | classmethod):
+            return cast("Callable[_P, _T]", type(function)(self._wrapper(function.__func__)))
         return cast("Callable[_P, _T]", self._wrapper(function))
 
     def _wrapper(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 Invariants:
 - The methods take, return and raise what the sender's own did; the record goes through the client's
   one thread and connection instead of a thread and a connection of its own.
+- Settings (``llm_config``) lose what is a credential by its name; payloads are recorded as they are.
 - Writing needs nothing but this library. Reading needs the ``llmtraced`` distribution, imported at the
   first read.
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from llmtrace.client import TraceClient
+from llmtrace.credentials import masked
 
 if TYPE_CHECKING:
     from llmtraced.answers import Call
@@ -83,7 +85,9 @@ class SocketProviderTraceBackend:
         try:
             from llmtraced.reader import LLMTraceReader
         except ImportError as error:
-            raise RuntimeError("reading needs the llmtraced distribution: pip install llmtraced") from error
+            raise RuntimeError(
+                "reading needs the llmtraced distribution, from the same place as this one"
+            ) from error
         async with LLMTraceReader(url) as reader:
             calls = await reader.get_by_step_id(actor.organization_id, step_id, payloads=True)
         return _stored(calls[-1]) if calls else None
@@ -109,8 +113,8 @@ def _fields(actor: Any, trace: Any) -> Any:
         "error_type": response.get("error_type") if isinstance(response, Mapping) else None,
         "org_id": getattr(trace, "org_id", None) or getattr(actor, "organization_id", None),
         "user_id": getattr(trace, "user_id", None),
-        "compaction_settings": getattr(trace, "compaction_settings", None),
-        "llm_config": getattr(trace, "llm_config", None),
+        "compaction_settings": masked(getattr(trace, "compaction_settings", None)),
+        "llm_config": masked(getattr(trace, "llm_config", None)),
     }
 
 

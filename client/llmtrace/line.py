@@ -5,6 +5,7 @@ Invariants:
   and everything else (the envelope, the judging and escaping of payloads) is the sender's work.
 - The pieces of a line, joined, are one JSON object in UTF-8 with one newline, its last byte; and
   they are the same however often they are asked for, the id and timestamp made here included.
+- URL and headers lose what is confidential (``harmless``), whoever gave them. Payloads are what they are.
 - In a record the payloads stand before the envelope. Of a repeated key the last one counts, so large
   bytes that are no JSON, and were not read whole, cannot speak for the envelope.
 
@@ -28,6 +29,7 @@ import msgspec
 from msgspec import Raw
 
 from llmtrace.encoding import encode
+from llmtrace.harmless import bare_url, harmless_headers
 from llmtrace.payload import LONGEST_ESCAPE, passed, rendered
 from llmtrace.protocol import PROTOCOL_VERSION, frame
 
@@ -80,6 +82,10 @@ def complete(line: Line) -> None:
         made["provider_trace_id"] = new_id()
     if made.get("timestamp") is None:
         made["timestamp"] = _start(line.at, fields.get("latency_ms"))
+    if type(made.get("url")) is str:
+        made["url"] = bare_url(made["url"])
+    if made.get("response_headers") is not None:
+        made["response_headers"] = _without_credentials(made["response_headers"])
     if line.kind == "record":
         made["protocol_version"] = PROTOCOL_VERSION
     end = b"\n" if line.kind == "record" else b"}\n"
@@ -153,6 +159,12 @@ def _payload(fields: dict[str, Any], name: str) -> bytes | str | Raw | None:
     """Return a payload as it was taken; numbers and the like, which are legal JSON too, encoded."""
     payload = fields.get(name)
     return payload if payload is None or type(payload) in (bytes, str, Raw) else Raw(encode(payload))
+
+
+def _without_credentials(headers: Any) -> dict[str, Any] | None:
+    """Return the headers that are recorded; None where what was given is no mapping of them."""
+    given = msgspec.json.decode(headers) if isinstance(headers, Raw) else None
+    return harmless_headers(given.items()) if isinstance(given, dict) else None
 
 
 def _start(at: float, latency_ms: object) -> datetime:

@@ -6,6 +6,7 @@ Invariants:
   are recorded already.
 - The payloads are LiteLLM's own objects, in OpenAI's shape, and not the bytes of the provider. The
   usage of a stream is LiteLLM's, which counts by itself where the provider was not asked to.
+- Keys, tokens and headers that LiteLLM was given are in neither request nor error.
 - The context is that of the call's beginning: LiteLLM calls back from threads that have none.
 
 Importing this imports LiteLLM.
@@ -20,7 +21,9 @@ from typing import Any
 
 from llmtrace.client import TraceClient
 from llmtrace.context import current
+from llmtrace.credentials import found, masked
 from llmtrace.default import default_client
+from llmtrace.instrumentation.cleaning import cleaned
 from llmtrace.instrumentation.safety import harmless
 from llmtrace.instrumentation.switch import is_on
 
@@ -95,17 +98,17 @@ class LlmtraceLogger(_base):  # type: ignore[misc]  # LiteLLM ships no types, an
             "timestamp": start.astimezone(UTC),  # LiteLLM's is local time without a zone
             "latency_ms": (end - start).total_seconds() * 1000,
             **_first_token(kwargs, start),
-            **_failure(kwargs.get("exception")),
+            **_failure(kwargs),
         }
         (self._client or default_client()).hand_over("record", fields)
 
 
 def _request(kwargs: dict[str, Any]) -> dict[str, Any]:
-    request = {"model": kwargs.get("model"), **(kwargs.get("optional_params") or {})}
+    request: dict[str, Any] = {"model": kwargs.get("model"), **(kwargs.get("optional_params") or {})}
     for name in ("messages", "input"):
         if kwargs.get(name):
             request[name] = kwargs[name]
-    return request
+    return dict(masked(request))
 
 
 def _first_token(kwargs: dict[str, Any], start: datetime) -> dict[str, float]:
@@ -115,13 +118,14 @@ def _first_token(kwargs: dict[str, Any], start: datetime) -> dict[str, float]:
     return {"time_to_first_token_ms": (first - start).total_seconds() * 1000}
 
 
-def _failure(error: BaseException | None) -> dict[str, Any]:
+def _failure(kwargs: dict[str, Any]) -> dict[str, Any]:
+    error = kwargs.get("exception")
     if error is None:
         return {}
     status = getattr(error, "status_code", None)
     return {
         "outcome": "error",
         "error_type": type(error).__name__,
-        "error": str(error),
+        "error": cleaned(str(error), sent=found(kwargs)) or type(error).__name__,
         "status_code": status if isinstance(status, int) else None,
     }

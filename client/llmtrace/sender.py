@@ -5,6 +5,7 @@ Invariants:
   order. A connection on which anything failed is dropped, never continued.
 - A line leaves the buffer only when the daemon has called it durable.
 - The thread never spins: each turn writes, reads, or sleeps.
+- Nothing is written to a socket that somebody else holds (``peer``), however long that lasts.
 - In a forked child nothing of this runs, and what was inherited is closed without a word on it.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, Final, Literal
 from llmtrace.buffer import UNSUPPORTED, Buffer
 from llmtrace.connection import Alarm, Connection
 from llmtrace.outbox import Outbox
+from llmtrace.peer import Untrusted
 from llmtrace.protocol import Answer, Hello, frame
 from llmtrace.timing import Backoff, Notices, Rest
 
@@ -52,6 +54,7 @@ class Sender:
         """Wake the thread when more bytes than that wait: it is asleep, and does not look by itself."""
         self.is_connected = False
         self.rejected = 0
+        self.untrusted = 0
         self._alarm = Alarm()
         self._connection: Connection | None = None
         self._thread: threading.Thread | None = None
@@ -125,8 +128,13 @@ class Sender:
                 self._serve()
             except Refused as error:
                 self._refused(error)
+            except Untrusted as error:
+                self.untrusted += 1
+                self._say("untrusted", "the socket %s is not trusted, nothing is sent: %s", self._path, error)
+                self._pause()
             except Exception as error:  # noqa: BLE001 - the thread's outer edge; the answer is always a new connection
-                self._away(error)
+                self._say("away", "the daemon at %s is away (%s); records wait in memory", self._path, error)
+                self._pause()
             finally:
                 self._hang_up()
         with self._progress:
@@ -211,9 +219,9 @@ class Sender:
         self._is_over = True
         self._say("refused", "the daemon at %s does not serve this client: %s", self._path, error)
 
-    def _away(self, error: Exception) -> None:
+    def _pause(self) -> None:
+        """Wait for the time of the next attempt, or until all ends."""
         self._hang_up()
-        self._say("away", "the daemon at %s is away (%s); records wait in memory", self._path, error)
         moment = self._backoff.failed(time.monotonic())
         was_closing = self._is_closing
         poll = select.poll()

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from llmtrace import context
-from llmtrace.instrumentation import bodies
+from llmtrace.harmless import harmless_headers
+from llmtrace.instrumentation import bodies, exchange
 from llmtrace.instrumentation.exchange import Begin, Exchange, record_open
 from llmtrace.instrumentation.recognise import Call
 from llmtrace.instrumentation.safety import faults
@@ -312,7 +313,7 @@ def test_a_fault_of_ours_never_reaches_the_application(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bodies, "harmless", broken)
+    monkeypatch.setattr(exchange, "harmless_headers", broken)
     for _ in range(3):
         begun().answered(200, JSON)
     assert faults.pop("Exchange.answered") == 3
@@ -334,4 +335,4 @@ def test_a_fault_of_ours_never_reaches_the_application(
     ],
 )
 def test_only_harmless_headers_are_recorded(given: str, kept: bool) -> None:
-    assert bool(bodies.harmless([(given, "1")])) is kept
+    assert bool(harmless_headers([(given, "1")])) is kept

@@ -5,8 +5,11 @@ Invariant: importing this costs next to nothing. What it needs is imported by wh
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
+
+from llmtrace.environment import is_disabled
 
 if TYPE_CHECKING:
     from llmtrace.client import TraceClient
@@ -27,7 +30,10 @@ def instrument(
     ``False``. ``client`` is who takes the records, else the default client.
 
     May be called again, which replaces the settings. Raises ValueError for a host that is none.
+    With ``LLMTRACE_DISABLED=1`` nothing is hooked, imported or looked at.
     """
+    if is_disabled():
+        return []
     from llmtrace.instrumentation.switch import switch_on
 
     return switch_on(hosts, begin, client)
@@ -38,6 +44,7 @@ def uninstrument() -> None:
 
     Those that have begun are still recorded.
     """
-    from llmtrace.instrumentation.switch import switch_off
+    if "llmtrace.instrumentation.switch" in sys.modules:  # else nothing was ever hooked
+        from llmtrace.instrumentation.switch import switch_off
 
-    switch_off()
+        switch_off()

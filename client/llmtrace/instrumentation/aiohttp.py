@@ -9,45 +9,43 @@ Invariants:
 from __future__ import annotations
 
 from contextvars import ContextVar
-from functools import wraps
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any, Final
 
-from llmtrace.instrumentation.exchange import Exchange, inside
+from llmtrace.instrumentation.exchange import Exchange
 from llmtrace.instrumentation.hook import Hook, length_of
+from llmtrace.instrumentation.patches import Bind
 from llmtrace.instrumentation.safety import harmless
 
 _asking: Final[ContextVar[Exchange | None]] = ContextVar("llmtrace_aiohttp_exchange", default=None)
 """The exchange whose request is being built, so that its body can be seen once it is encoded."""
 
+_CONFIDENTIAL: Final = ("params", "auth", "cookies", "proxy", "proxy_auth", "proxy_headers")
+"""What a call may be given beside its URL and headers."""
+
 
 def hook(library: ModuleType, settings: Hook) -> bool:
     """Hook the session and the request; return whether that was possible."""
 
-    def make_request(original: Any) -> Any:
-        @wraps(original)
-        async def request(session: Any, method: str, str_or_url: Any, **kwargs: Any) -> Any:
-            exchange = _begin(settings, session, method, str_or_url, kwargs.get("headers"))
-            if exchange is None:
-                return await original(session, method, str_or_url, **kwargs)
-            is_inside, is_asking = inside.set(True), _asking.set(exchange)
-            try:
-                response = await original(session, method, str_or_url, **kwargs)
-            except BaseException as error:
-                exchange.failed(error)
-                raise
-            finally:
-                inside.reset(is_inside)
-                _asking.reset(is_asking)
+    def make_request(bind: Bind) -> Any:
+        async def request(session: Any, *args: Any, **kwargs: Any) -> Any:
+            exchange = _begin(settings, session, args, kwargs)
+            if exchange is None and _asking.get() is None:
+                return await bind(session)(*args, **kwargs)
+            # Of a request that is made within an exchange, a token's refresh for example, nothing is seen.
+            with _Asking(exchange):
+                if exchange is None:
+                    return await bind(session)(*args, **kwargs)
+                with exchange:
+                    response = await bind(session)(*args, **kwargs)
             _watch(library.streams, exchange, response)
             return response
 
         return request
 
-    def make_init(original: Any) -> Any:
-        @wraps(original)
+    def make_init(bind: Bind) -> Any:
         def init(request: Any, *args: Any, **kwargs: Any) -> None:
-            original(request, *args, **kwargs)
+            bind(request)(*args, **kwargs)
             exchange = _asking.get()
             if exchange is not None:
                 _requested(exchange, request)
@@ -59,17 +57,39 @@ def hook(library: ModuleType, settings: Hook) -> bool:
     return True
 
 
+class _Asking:
+    """Entered while the exchange's request is built and sent; with None, another's."""
+
+    def __init__(self, exchange: Exchange | None) -> None:
+        self._exchange = exchange
+        self._before: Exchange | None = None
+
+    def __enter__(self) -> None:
+        self._before = _asking.get()
+        _asking.set(self._exchange)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if _asking.get() is self._exchange:  # a coroutine may be closed in another context
+            _asking.set(self._before)
+
+
 @harmless
-def _begin(settings: Hook, session: Any, method: str, target: Any, headers: Any) -> Exchange | None:
-    url = session._build_url(target)
-    call = settings.recognise(method.upper(), url.raw_host or "", url.port, url.raw_path)
+def _begin(settings: Hook, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
+    given = dict(zip(("method", "str_or_url"), args, strict=False)) | kwargs
+    url = session._build_url(given["str_or_url"])
+    call = settings.recognise(given["method"].upper(), url.raw_host or "", url.port, url.raw_path)
     if call is None:
         return None
-    return settings.begin_exchange(call, str(url), session._prepare_headers(headers))
+    exchange = settings.begin_exchange(call, str(url), session._prepare_headers(given.get("headers")))
+    exchange.sends({name: given.get(name) for name in _CONFIDENTIAL})
+    return exchange
 
 
 @harmless
 def _requested(exchange: Exchange, request: Any) -> None:
+    exchange.sends(request.headers, str(request.url))
     body = request.body
     if not isinstance(body, bytes):
         body = getattr(body, "_value", None)  # BytesPayload's; others have no bytes yet
@@ -98,6 +118,11 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)
+
+    @property  # type: ignore[misc]  # mypy knows it writable
+    def __class__(self) -> Any:
+        """For ``isinstance``: it passes for what it stands before."""
+        return type(self._reader)
 
     def __aiter__(self) -> Any:
         return self._streams.AsyncStreamIterator(self.readline)

@@ -4,18 +4,18 @@ Invariants:
 - JSON and text are recorded as they passed, by reference; nothing is encoded again.
 - Whatever is no text (an upload, audio, an image) or is over the limit is described in a small
   object, ``{"content_type": …, "bytes": …}``, and never recorded itself.
-- Headers and URLs are recorded by a list of what is harmless, so no credential is: a header that
-  nobody has thought of stays out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
+
+from llmtrace.harmless import bare_url
+from llmtrace.instrumentation.cleaning import cleaned_path
 
 MAX_BODY_BYTES: Final = 48 << 20
 """Two such bodies fit one line of 128 MiB, and one the client's buffer of 64."""
@@ -33,31 +33,6 @@ _STREAM_TYPES = {
     "application/vnd.amazon.eventstream",
 }
 EVENT_STREAM_TYPE: Final = "application/vnd.amazon.eventstream"
-
-_HEADERS: Final = frozenset(
-    {
-        "content-type",
-        "retry-after",
-        "request-id",
-        "x-request-id",
-        "apim-request-id",
-        "x-ms-request-id",
-        "x-amzn-requestid",
-        "x-amzn-errortype",
-        "x-goog-request-id",
-        "cf-ray",
-        "openai-processing-ms",
-        "openai-version",
-        "openai-model",
-        "x-ms-region",
-        "x-groq-region",
-        "x-generation-id",
-        "mistral-correlation-id",
-        "x-should-retry",
-        "server-timing",
-    }
-)
-_HEADER_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-")
 
 _IS_TEXT = re.compile(r"text/|application/(?:[\w.+-]*json|x-ndjson|xml|problem)|$")
 
@@ -142,13 +117,7 @@ def is_complete(stream: bytes) -> bool:
     return any(_LAST_WORD.match(line) for line in stream.rsplit(b"\n", _LAST_LINES))
 
 
-def harmless(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the headers that are recorded, in small letters."""
-    lowered = ((name.lower(), value) for name, value in headers)
-    return {name: value for name, value in lowered if name in _HEADERS or name.startswith(_HEADER_PREFIXES)}
-
-
-def bare_url(url: str) -> str:
-    """Return the URL without credentials, query and fragment."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def recorded_url(url: str) -> str:
+    """Return the URL without credentials, query, fragment and keys in its path."""
+    parts = urlsplit(bare_url(url))
+    return f"{parts.scheme}://{parts.netloc}{cleaned_path(parts.path)}"

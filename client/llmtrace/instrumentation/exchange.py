@@ -6,6 +6,7 @@ Invariants:
 - Nothing here raises into the application, waits, or keeps a chunk from it.
 - Whose call it is was decided when it began: the context of that moment is recorded.
 - A body over ``MAX_BODY_BYTES`` is described and not kept, so memory is bounded per exchange.
+- No exception's text is recorded before what the request carried in confidence is taken out of it.
 
 Outcomes: a status says by itself whether the call failed, and a stream read to its end may carry an
 error that the daemon finds, so only what cannot be seen in the payload is said here: ``error`` with
@@ -16,16 +17,20 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from time import perf_counter
+from types import TracebackType
 from typing import Any, Final, Literal
 
 from llmtrace.client import TraceClient
 from llmtrace.context import current
 from llmtrace.default import default_client
+from llmtrace.harmless import harmless_headers
 from llmtrace.instrumentation import bodies
+from llmtrace.instrumentation.cleaning import cleaned
 from llmtrace.instrumentation.eventstream import rendered
 from llmtrace.instrumentation.recognise import Call
 from llmtrace.instrumentation.safety import harmless
@@ -37,14 +42,13 @@ inside: Final[ContextVar[bool]] = ContextVar("llmtrace_inside_exchange", default
 
 Begin = bool | Literal["streams"]
 
-_ERROR_CHARACTERS: Final = 4000
-
 
 class Exchange:
     """Watches one exchange for a hook, and records it.
 
     The hook says ``requested`` and ``answered``, ``received`` for every piece of the decoded body, and
-    one of ``finished``, ``failed`` and ``closed``, as often as it likes: the first one counts.
+    one of ``finished``, ``failed`` and ``closed``, as often as it likes: the first one counts. It enters
+    the exchange while the library works on it: hooks below this one then stay out of it.
     """
 
     def __init__(
@@ -52,11 +56,16 @@ class Exchange:
         call: Call,
         *,
         url: str,
+        headers: Mapping[str, Any] | None = None,
         attempt: int | None = None,
         client: TraceClient | None = None,
         begin: Begin = False,
     ) -> None:
         self._call = call
+        self._url = url
+        self._sent: list[object] = [headers]
+        """What the request carries in confidence, referred to until it is looked for."""
+        self._token: Token[bool] | None = None
         self._client = client
         self._begin = begin
         self._content_type = ""
@@ -70,7 +79,7 @@ class Exchange:
         self._fields = fields = current()
         fields["provider_trace_id"] = new_id()
         fields["timestamp"] = datetime.now(UTC)
-        fields["url"] = bodies.bare_url(url)
+        fields["url"] = bodies.recorded_url(url)
         if call.provider:
             fields["provider"] = call.provider
         if call.type:
@@ -79,6 +88,23 @@ class Exchange:
             fields["attempt"] = attempt
         _open[id(self)] = weakref.ref(self)
         self._started = perf_counter()
+
+    def __enter__(self) -> None:
+        self._token = inside.set(True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            # A coroutine that is closed from elsewhere is in another context, where nothing was set.
+            with suppress(ValueError):
+                inside.reset(self._token)
+        if error is not None:
+            self.failed(error)
+
+    def sends(self, *given: object) -> None:
+        """Say what else the request is given that is nobody's business: headers, parameters, a proxy."""
+        self._sent += given
 
     @harmless
     def requested(self, body: bytes | None, content_type: str, length: int | None = None) -> None:
@@ -90,7 +116,7 @@ class Exchange:
     @harmless
     def answered(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
         """The status line and the headers have come."""
-        kept = bodies.harmless(headers)
+        kept = harmless_headers(headers)
         self._status = status
         self._content_type = kept.get("content-type", "")
         self._fields["status_code"] = status
@@ -154,13 +180,17 @@ class Exchange:
         if isinstance(ending, Exception):
             fields["outcome"] = "error"
             fields["error_type"] = type(ending).__name__
-            fields["error"] = str(ending)[:_ERROR_CHARACTERS] or type(ending).__name__
+            fields["error"] = self._said(ending) or type(ending).__name__
         elif ending is not None and self._has_last_word(fields.get("response_stream")):
             ended = self._last_byte or ended  # whoever holds a finished stream does not lengthen it
         elif ending is not None:
             fields["outcome"] = ending
         fields["latency_ms"] = (ended - self._started) * 1000
         (self._client or default_client()).hand_over("record", fields)
+
+    @harmless
+    def _said(self, error: Exception) -> str:
+        return cleaned(str(error), self._url, self._sent)
 
     def _add_response(self, fields: dict[str, Any]) -> bool:
         """Add the body as far as it came; return whether it is a stream."""

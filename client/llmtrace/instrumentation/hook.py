@@ -33,7 +33,9 @@ class Hook(msgspec.Struct, frozen=True):
 
     def begin_exchange(self, call: Call, url: str, headers: Mapping[str, str]) -> Exchange:
         """Return the exchange that begins now; ``headers`` are looked up in small letters."""
-        return Exchange(call, url=url, attempt=_attempt(headers), client=self.client, begin=self.begin)
+        return Exchange(
+            call, url=url, headers=headers, attempt=_attempt(headers), client=self.client, begin=self.begin
+        )
 
 
 def length_of(headers: Mapping[str, str]) -> int | None:

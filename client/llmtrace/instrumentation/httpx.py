@@ -11,12 +11,12 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from llmtrace.instrumentation.exchange import Exchange, inside
+from llmtrace.instrumentation.exchange import Exchange
 from llmtrace.instrumentation.hook import Hook, length_of
+from llmtrace.instrumentation.patches import Bind
 from llmtrace.instrumentation.safety import harmless
 
 METHOD = "_send_single_request"
@@ -29,39 +29,25 @@ def hook(library: ModuleType, settings: Hook) -> bool:
         return False
     sync_stream, async_stream = _streams(library)
 
-    def make_sync(original: Any) -> Any:
-        @wraps(original)
-        def send(client: Any, request: Any) -> Any:
-            exchange = _begin(settings, request)
+    def make_sync(bind: Bind) -> Any:
+        def send(client: Any, *args: Any, **kwargs: Any) -> Any:
+            exchange = _begin(settings, args, kwargs)
             if exchange is None:
-                return original(client, request)
-            token = inside.set(True)
-            try:
-                response = original(client, request)
-            except BaseException as error:
-                exchange.failed(error)
-                raise
-            finally:
-                inside.reset(token)
+                return bind(client)(*args, **kwargs)
+            with exchange:
+                response = bind(client)(*args, **kwargs)
             _watch(library, sync_stream, exchange, response)
             return response
 
         return send
 
-    def make_async(original: Any) -> Any:
-        @wraps(original)
-        async def send(client: Any, request: Any) -> Any:
-            exchange = _begin(settings, request)
+    def make_async(bind: Bind) -> Any:
+        async def send(client: Any, *args: Any, **kwargs: Any) -> Any:
+            exchange = _begin(settings, args, kwargs)
             if exchange is None:
-                return await original(client, request)
-            token = inside.set(True)
-            try:
-                response = await original(client, request)
-            except BaseException as error:
-                exchange.failed(error)
-                raise
-            finally:
-                inside.reset(token)
+                return await bind(client)(*args, **kwargs)
+            with exchange:
+                response = await bind(client)(*args, **kwargs)
             _watch(library, async_stream, exchange, response)
             return response
 
@@ -73,7 +59,8 @@ def hook(library: ModuleType, settings: Hook) -> bool:
 
 
 @harmless
-def _begin(settings: Hook, request: Any) -> Exchange | None:
+def _begin(settings: Hook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
+    request = args[0] if args else kwargs["request"]
     url = request.url
     # Not ``url.path``, which is unquoted: an ARN in Bedrock's path has slashes of its own.
     path = url.raw_path.partition(b"?")[0].decode("ascii")
@@ -92,7 +79,7 @@ def _begin(settings: Hook, request: Any) -> Exchange | None:
 def _watch(library: ModuleType, stream: Any, exchange: Exchange, response: Any) -> None:
     exchange.answered(response.status_code, response.headers.multi_items())
     if response.is_closed:  # a transport that answers from memory: a mock, a cache
-        exchange.received(response.content)
+        exchange.received(getattr(response, "_content", b""))
         exchange.finished()
         return
     encoding = response.headers.get("content-encoding", "identity")

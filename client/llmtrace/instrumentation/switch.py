@@ -40,10 +40,12 @@ def switch_on(
     """Do as ``instrument`` does."""
     patches = Patches()
     settings = Hook(hosts=Hosts(hosts), client=client, begin=begin, patches=patches)
+    # Imported first: what an import sets off may come by here again.
+    libraries = {name: library for name in LIBRARIES if (library := _imported(name)) is not None}
     with _lock:
         _restore()
         _active.append(patches)
-        return [name for name in LIBRARIES if _hook(name, settings)]
+        return [name for name, library in libraries.items() if _hook(name, library, settings)]
 
 
 def switch_off() -> None:
@@ -57,20 +59,19 @@ def is_on() -> bool:
     return bool(_active)
 
 
+@harmless
 def _restore() -> None:
     while _active:
         _active.pop().restore()
 
 
 @harmless
-def _hook(name: str, settings: Hook) -> bool:
-    library = _imported(name)
-    if library is None:
-        return False
+def _hook(name: str, library: ModuleType, settings: Hook) -> bool:
     hook = importlib.import_module(LIBRARIES[name]).hook
     return bool(hook(library, settings))
 
 
+@harmless
 def _imported(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)

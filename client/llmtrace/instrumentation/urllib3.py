@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Hashable, Iterator
-from functools import cache, partial, wraps
+from functools import cache, partial
 from types import ModuleType, TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmtrace.instrumentation.exchange import Exchange, inside
+from llmtrace.instrumentation.exchange import Exchange
 from llmtrace.instrumentation.hook import Hook, length_of
+from llmtrace.instrumentation.patches import Bind
 from llmtrace.instrumentation.safety import harmless
 
 METHOD = "_make_request"
 """Private, and the one place that sees single attempts; its response is whole since version 2."""
+
+_PARAMETERS = ("conn", "method", "url", "body", "headers")
+"""The first of that method's."""
 
 
 def hook(library: ModuleType, settings: Hook) -> bool:
@@ -29,20 +33,13 @@ def hook(library: ModuleType, settings: Hook) -> bool:
     if not hasattr(pool, METHOD) or library.__version__.startswith("1."):
         return False
 
-    def make(original: Any) -> Any:
-        @wraps(original)
-        def make_request(pool: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-            exchange = _begin(settings, pool, method, url, args, kwargs)
+    def make(bind: Bind) -> Any:
+        def make_request(pool: Any, *args: Any, **kwargs: Any) -> Any:
+            exchange = _begin(settings, pool, args, kwargs)
             if exchange is None:
-                return original(pool, conn, method, url, *args, **kwargs)
-            token = inside.set(True)
-            try:
-                response = original(pool, conn, method, url, *args, **kwargs)
-            except BaseException as error:
-                exchange.failed(error)
-                raise
-            finally:
-                inside.reset(token)
+                return bind(pool)(*args, **kwargs)
+            with exchange:
+                response = bind(pool)(*args, **kwargs)
             _watch(exchange, response)
             return response
 
@@ -53,26 +50,31 @@ def hook(library: ModuleType, settings: Hook) -> bool:
 
 
 @harmless
-def _begin(
-    settings: Hook, pool: Any, method: str, url: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Exchange | None:
-    if "://" in url:  # through a proxy that is spoken to in plain HTTP
+def _begin(settings: Hook, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
+    given = dict(zip(_PARAMETERS, args, strict=False)) | kwargs
+    url = given["url"]
+    if url.startswith(("http://", "https://")):  # through a proxy that is spoken to in plain HTTP
         target = urlsplit(url)
         host, port, path = target.hostname or "", target.port, target.path
     else:
         host, port, path = pool.host, pool.port, url.partition("?")[0]
         url = f"{pool.scheme}://{host}{_explicit(pool)}{url}"
-    call = settings.recognise(method.upper(), host, port, path)
+    call = settings.recognise(given["method"].upper(), host, port, path)
     if call is None:
         return None
-    body = args[0] if args else kwargs.get("body")
-    headers = {
-        name.lower(): value.decode("latin-1") if isinstance(value, bytes) else str(value)
-        for name, value in ((args[1] if len(args) > 1 else kwargs.get("headers")) or {}).items()
-    }
+    headers = _as_text(given.get("headers"))
     exchange = settings.begin_exchange(call, url, headers)
-    exchange.requested(_in_memory(body), headers.get("content-type", ""), length_of(headers))
+    exchange.sends(_as_text(getattr(pool, "proxy_headers", None)))
+    exchange.requested(_in_memory(given.get("body")), headers.get("content-type", ""), length_of(headers))
     return exchange
+
+
+def _as_text(headers: Any) -> dict[str, str]:
+    return {_text(name).lower(): _text(value) for name, value in (headers or {}).items()}
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _explicit(pool: Any) -> str:

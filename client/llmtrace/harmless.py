@@ -1,0 +1,51 @@
+"""What of headers and URLs is recorded. Pure, and cheap to import.
+
+Invariant: what is recorded is on a list of what is harmless, so no credential is: a header that nobody
+has thought of stays out, and a URL loses all that is not scheme, host and path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+_HEADERS: Final = frozenset(
+    {
+        "content-type",
+        "retry-after",
+        "request-id",
+        "x-request-id",
+        "apim-request-id",
+        "x-ms-request-id",
+        "x-amzn-requestid",
+        "x-amzn-errortype",
+        "x-goog-request-id",
+        "cf-ray",
+        "openai-processing-ms",
+        "openai-version",
+        "openai-model",
+        "x-ms-region",
+        "x-groq-region",
+        "x-generation-id",
+        "mistral-correlation-id",
+        "x-should-retry",
+        "server-timing",
+    }
+)
+_HEADER_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-")
+
+
+def harmless_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the headers that are recorded, in small letters."""
+    lowered = ((name.lower(), value) for name, value in headers)
+    return {name: value for name, value in lowered if name in _HEADERS or name.startswith(_HEADER_PREFIXES)}
+
+
+def bare_url(url: str) -> str:
+    """Return the URL without credentials, query and fragment."""
+    bare = url.partition("#")[0].partition("?")[0]
+    scheme, mark, rest = bare.partition("://")
+    if not mark:
+        scheme, rest = "", bare
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
