@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from llmtrace.client import TraceClient
 from llmtrace.context import current
 from llmtrace.credentials import found, masked
 from llmtrace.default import default_client
-from llmtrace.instrumentation.cleaning import cleaned
+from llmtrace.instrumentation.cleaning import said
 from llmtrace.instrumentation.safety import harmless
 from llmtrace.instrumentation.switch import is_on
 
@@ -126,6 +127,13 @@ def _failure(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {
         "outcome": "error",
         "error_type": type(error).__name__,
-        "error": cleaned(str(error), sent=found(kwargs)) or type(error).__name__,
+        "error": said(error, sent=_confidential(kwargs)),
         "status_code": status if isinstance(status, int) else None,
     }
+
+
+def _confidential(kwargs: dict[str, Any]) -> Iterator[Any]:
+    yield kwargs.get("api_key")
+    for name in ("litellm_params", "optional_params", "additional_args"):
+        given = kwargs.get(name) or {}
+        yield from found({name: value for name, value in given.items() if name != "complete_input_dict"})

@@ -60,6 +60,13 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 """Keeps the length, as ``str.lower`` does not."""
 
 
+def said(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
+    """Return what the exception says, as ``cleaned`` does; its class's name where that is nothing."""
+    with suppress(Exception):  # its text is made by foreign code
+        return cleaned(str(error), url, sent) or type(error).__name__
+    return type(error).__name__
+
+
 def cleaned(text: str, url: str = "", sent: Iterable[Any] = ()) -> str:
     """Return the text less what the URL and what was ``sent`` hold in confidence.
 

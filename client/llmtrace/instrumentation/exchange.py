@@ -30,7 +30,7 @@ from llmtrace.context import current
 from llmtrace.default import default_client
 from llmtrace.harmless import harmless_headers
 from llmtrace.instrumentation import bodies
-from llmtrace.instrumentation.cleaning import cleaned
+from llmtrace.instrumentation.cleaning import said
 from llmtrace.instrumentation.eventstream import rendered
 from llmtrace.instrumentation.recognise import Call
 from llmtrace.instrumentation.safety import harmless
@@ -180,17 +180,13 @@ class Exchange:
         if isinstance(ending, Exception):
             fields["outcome"] = "error"
             fields["error_type"] = type(ending).__name__
-            fields["error"] = self._said(ending) or type(ending).__name__
+            fields["error"] = said(ending, self._url, self._sent)
         elif ending is not None and self._has_last_word(fields.get("response_stream")):
             ended = self._last_byte or ended  # whoever holds a finished stream does not lengthen it
         elif ending is not None:
             fields["outcome"] = ending
         fields["latency_ms"] = (ended - self._started) * 1000
         (self._client or default_client()).hand_over("record", fields)
-
-    @harmless
-    def _said(self, error: Exception) -> str:
-        return cleaned(str(error), self._url, self._sent)
 
     def _add_response(self, fields: dict[str, Any]) -> bool:
         """Add the body as far as it came; return whether it is a stream."""
