@@ -43,9 +43,28 @@ def harmless_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def bare_url(url: str) -> str:
     """Return the URL without credentials, query and fragment."""
-    bare = url.partition("#")[0].partition("?")[0]
-    scheme, mark, rest = bare.partition("://")
+    lead, _, rest, _, _ = split_url(url)
+    return lead + rest
+
+
+def split_url(url: str) -> tuple[str, str, str, str, str]:
+    """Return scheme with its ``://``, user and password, host with path, query, fragment.
+
+    A slash within a password, which nothing but a person would write, does not end the password.
+    """
+    url, _, fragment = url.partition("#")
+    url, _, query = url.partition("?")
+    scheme, mark, rest = url.partition("://")
     if not mark:
-        scheme, rest = "", bare
+        scheme, rest = "", url
     authority, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
+    user, _, host = authority.rpartition("@")
+    if not user and "@" in path and not _is_port(authority.rpartition(":")):
+        user, _, rest = rest.partition("@")
+        return scheme + mark, user, rest, query, fragment
+    return scheme + mark, user, host + slash + path, query, fragment
+
+
+def _is_port(parts: tuple[str, str, str]) -> bool:
+    host, colon, port = parts
+    return not colon or port.isdigit() or not port or host.startswith("[") or port.endswith("]")

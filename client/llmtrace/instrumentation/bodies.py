@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
-from llmtrace.harmless import bare_url
+from llmtrace.harmless import split_url
 from llmtrace.instrumentation.cleaning import cleaned_path
 
 MAX_BODY_BYTES: Final = 48 << 20
@@ -119,5 +118,5 @@ def is_complete(stream: bytes) -> bool:
 
 def recorded_url(url: str) -> str:
     """Return the URL without credentials, query, fragment and keys in its path."""
-    parts = urlsplit(bare_url(url))
-    return f"{parts.scheme}://{parts.netloc}{cleaned_path(parts.path)}"
+    lead, _, rest, _, _ = split_url(url)
+    return lead + cleaned_path(rest)

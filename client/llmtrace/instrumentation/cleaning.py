@@ -4,6 +4,7 @@ Libraries quote what they refuse: a header's value with a newline in it, a URL w
 
 - Of the header values, of query, fragment, user and password, and of whatever else the request was given,
   nothing of ``RUN`` characters stays, as it is or cut, escaped, percent-encoded, in Base64 or hexadecimal.
+- Of an answer that refuses the request, what it quotes of the same goes, and nothing else.
 - What looks like a credential goes too, whoever's it is: a proxy's, a redirect's, a cookie.
 - Where there is more to look for than ``MOST_CHARACTERS``, the text goes whole.
 - Time is linear in the text and in what is looked for; nothing of this runs while all is well.
@@ -19,6 +20,8 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final
 from urllib.parse import quote, unquote, unquote_plus
 
+from llmtrace.harmless import split_url
+
 RUN: Final = 6
 """Shorter pieces of a secret tell nothing, and ordinary words share them."""
 
@@ -26,7 +29,10 @@ MOST_CHARACTERS: Final = 16 << 10
 """Of what is looked for: some 20 ms. Servers refuse headers of that size."""
 
 LONGEST_TEXT: Final = 4000
+LONGEST_REFUSAL: Final = 64 << 10
 MASK: Final = "***"
+
+_words = re.compile(r"[\x21-\x7e]{8,}").findall
 
 _ORDINARY: Final = "bearer basic application/json text/event-stream keep-alive python asyncio cpython"
 """In the headers of every request, and in messages that hold nothing of it."""
@@ -35,8 +41,8 @@ _ORDINARY_NAME = re.compile(r"[A-Za-z_-]{1,40}")
 """Of a header. One with a digit may be a key in the wrong place."""
 
 _KEY_SHAPED: Final = (
-    r"(?<![A-Za-z0-9])(?:(?:sk|pk|rk|gsk|xai|hf|pplx|nvapi|r8|co|gh[opsu]|github_pat|glpat|xox[abprs])[-_]"
-    r"(?=[\w-]{0,60}\d)[\w-]{12,}|AIza[\w-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|ya29\.[\w.-]{12,}"
+    r"(?<![A-Za-z0-9])(?:(?:sk|pk|rk|gsk|xai|hf|pplx|nvapi|r8|gh[opsu]|github_pat|glpat|xox[abprs])[-_]"
+    r"(?:(?=[\w-]{0,60}\d)[\w-]{12,}|[\w-]{24,})|AIza[\w-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|ya29\.[\w.-]{12,}"
     r"|eyJ[\w-]{8,}(?:\.[\w-]*){0,2})"
 )
 _key_shaped = re.compile(_KEY_SHAPED)
@@ -81,6 +87,20 @@ def cleaned(text: str, url: str = "", sent: Iterable[Any] = ()) -> str:
     return _CREDENTIALS.sub(_masked, text)[:LONGEST_TEXT]
 
 
+def unquoted(body: bytes, url: str, sent: Iterable[Any]) -> bytes:
+    """Return an answer that refuses the request less what it quotes of the request's headers and URL.
+
+    A body stays what it is but for that: words of eight characters and more that were sent, as they were sent.
+    """
+    if len(body) > LONGEST_REFUSAL:
+        return body
+    for value in (*_split(url)[1], *_values(sent)):
+        for word in _words(value):
+            if word.lower() not in _ORDINARY:
+                body = body.replace(word.encode(), MASK.encode())
+    return body
+
+
 def cleaned_path(path: str) -> str:
     """Return a URL's path less its parameters (RFC 3986, 3.3), and less segments that are shaped as keys."""
     if ";" in path:
@@ -95,14 +115,10 @@ def _masked(match: re.Match[str]) -> str:
 
 def _split(url: str) -> tuple[str, list[str]]:
     """Return what may be shown of a URL, and what may not."""
-    bare, _, fragment = url.partition("#")
-    bare, _, query = bare.partition("?")
-    scheme, mark, rest = bare.partition("://")
-    authority, slash, path = rest.partition("/")
-    user, _, host = authority.rpartition("@")
-    parameters = [segment.partition(";")[2] for segment in path.split("/")]
-    hidden = [query, fragment, user, *user.split(":"), *parameters, *_key_shaped.findall(path)]
-    shown = f"{scheme}{mark}{host}{slash}{cleaned_path(path)}"
+    lead, user, rest, query, fragment = split_url(url)
+    parameters = [segment.partition(";")[2] for segment in rest.split("/")]
+    hidden = [query, fragment, user, *user.split(":"), *parameters, *_key_shaped.findall(rest)]
+    shown = lead + cleaned_path(rest)
     return shown, [part for part in hidden if part]
 
 

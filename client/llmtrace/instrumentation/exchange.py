@@ -30,7 +30,7 @@ from llmtrace.context import current
 from llmtrace.default import default_client
 from llmtrace.harmless import harmless_headers
 from llmtrace.instrumentation import bodies
-from llmtrace.instrumentation.cleaning import said
+from llmtrace.instrumentation.cleaning import said, unquoted
 from llmtrace.instrumentation.eventstream import rendered
 from llmtrace.instrumentation.recognise import Call
 from llmtrace.instrumentation.safety import harmless
@@ -200,6 +200,7 @@ class Exchange:
         if self._body_bytes > bodies.MAX_BODY_BYTES:
             fields["response"] = bodies.described(self._content_type, self._body_bytes)
         elif not is_stream:
+            body = unquoted(body, self._url, self._sent) if self._status >= 400 else body
             fields["response"] = bodies.recordable(body, self._content_type, None)
         elif bodies.media_type(self._content_type) == bodies.EVENT_STREAM_TYPE:
             fields["response_stream"] = rendered(body)
