@@ -15,6 +15,7 @@ import select
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 from llmtrace.buffer import UNSUPPORTED, Buffer
@@ -241,7 +242,9 @@ class Sender:
             self._buffer.rewind()
 
     def _say(self, kind: str, text: str, *values: Any) -> None:
-        if self._notices.is_due(kind, time.monotonic()):
+        if not self._notices.is_due(kind, time.monotonic()):
+            return
+        with suppress(Exception):  # a handler or filter of the application's
             import logging  # only when there is something to say: it would be a third of the import
 
             logging.getLogger("llmtrace").warning(text, *values)

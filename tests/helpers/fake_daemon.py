@@ -137,7 +137,10 @@ class FakeDaemon:
                 self._changed.wait_for(lambda: not self.is_silent, WAIT_SECONDS)
             return
         with connection.makefile("rb") as stream:
-            first = _head.decode(stream.readline())
+            line = stream.readline()
+            if not line:
+                return  # it did not trust this socket
+            first = _head.decode(line)
             if not isinstance(first.hello, msgspec.Raw):
                 self.faults.append("the first line is no hello")
                 return

@@ -396,6 +396,39 @@ def run_script(daemon: FakeDaemon, script: str) -> subprocess.CompletedProcess[s
     )
 
 
+def test_a_log_filter_that_raises_does_not_end_the_sender(tmp_path: Path, client: TraceClient) -> None:
+    class Broken(logging.Filter):
+        times = 0
+
+        def filter(self, record: logging.LogRecord) -> bool:
+            self.times += 1
+            raise ZeroDivisionError
+
+    broken = Broken()
+    logging.getLogger("llmtrace").addFilter(broken)
+    try:
+        client.record(model="m")
+        wait_until(lambda: broken.times)
+        with FakeDaemon(tmp_path / "d.sock") as daemon:
+            assert client.flush(20)
+            assert models(daemon) == ["m"]
+    finally:
+        logging.getLogger("llmtrace").removeFilter(broken)
+
+
+def test_url_and_headers_lose_what_is_confidential(daemon: FakeDaemon, client: TraceClient) -> None:
+    client.record(
+        url="https://me:secret@h/v1/chat?key=secret#secret",
+        response_headers={"X-Request-Id": "r", "Set-Cookie": "secret", "authorization": "secret"},
+    )
+    pairs: Any = [("x-api-key", "secret")]
+    client.record(response_headers=pairs)
+    assert client.flush(10)
+    first, second = daemon.records()
+    assert (first["url"], first["response_headers"]) == ("https://h/v1/chat", {"x-request-id": "r"})
+    assert second["response_headers"] is None
+
+
 def test_a_forked_child_begins_a_session_of_its_own(daemon: FakeDaemon, client: TraceClient) -> None:
     daemon.holds_answers = True
     for _ in range(5):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import importlib
 import inspect
+import logging
 import subprocess
 import sys
 import textwrap
@@ -18,6 +21,7 @@ import pytest
 import urllib3
 
 import llmtrace
+from llmtrace.instrumentation import bodies
 from llmtrace.instrumentation.safety import faults
 from llmtrace.instrumentation.switch import LIBRARIES
 from tests.helpers.captured import Captured
@@ -131,3 +135,119 @@ def test_a_stream_that_is_open_when_its_process_ends_is_recorded(
     assert (record["outcome"], record["request"]["model"]) == ("cancelled", "hang")
     assert daemon.controls("begin")[0]["provider_trace_id"] == record["provider_trace_id"]
     assert daemon.controls("end") == [{"taken": 1}]
+
+
+DISABLED = """
+    import importlib, sys, threading
+    import aiohttp, httpx, httpx2, urllib3
+
+    places = [
+        (httpx.Client, "_send_single_request"), (httpx.AsyncClient, "_send_single_request"),
+        (httpx2.Client, "_send_single_request"), (httpx2.AsyncClient, "_send_single_request"),
+        (aiohttp.ClientSession, "_request"), (aiohttp.ClientRequest, "__init__"),
+        (urllib3.connectionpool.HTTPConnectionPool, "_make_request"),
+    ]
+    before = [vars(owner)[name] for owner, name in places]
+    import llmtrace
+    loaded = set(sys.modules)
+    assert llmtrace.instrument(hosts=["localhost", "", 3]) == []
+    assert not llmtrace.record(model="m")
+    assert not llmtrace.begin(provider_trace_id="x")
+    with llmtrace.context(org_id="acme"):
+        assert llmtrace.flush() and llmtrace.stats().records == 0
+    llmtrace.uninstrument()
+    assert all(vars(owner)[name] is was for (owner, name), was in zip(places, before))
+    assert threading.active_count() == 1
+    assert not {name for name in set(sys.modules) - loaded if name.startswith("llmtrace")}
+    assert llmtrace.close()
+"""
+
+
+def test_switched_off_by_the_environment_nothing_is_hooked_started_or_imported(tmp_path: Path) -> None:
+    environment = {"LLMTRACE_DISABLED": "1", "LLMTRACE_SOCKET": str(tmp_path / "nowhere")}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(DISABLED)], env=environment, check=True)
+
+
+def test_a_fault_is_logged_without_what_the_exception_says(
+    client: Captured, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults.clear()
+    monkeypatch.setattr(aiohttp.ClientSession, "_build_url", _refuses)
+    with pytest.raises(ValueError, match="sk-secret"):
+        asyncio.run(_post("http://h/v1/chat/completions?key=sk-secret"))
+    (record,) = caplog.records
+    text = logging.Formatter().format(record)
+    assert "_begin failed with ValueError" in text
+    assert "_build_url" in text
+    assert "sk-secret" not in text
+    faults.clear()
+
+
+def test_a_log_handler_that_raises_harms_no_call(
+    client: Captured, providers: Providers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise ZeroDivisionError
+
+    broken = Broken()
+    logging.getLogger("llmtrace").addFilter(broken)
+    monkeypatch.setattr(bodies, "recorded_url", _refuses)
+    try:
+        assert httpx.post(providers.url + PATH, json={"model": "m"}).status_code == 200
+    finally:
+        logging.getLogger("llmtrace").removeFilter(broken)
+    assert client.lines == []
+    assert faults
+    faults.clear()
+
+
+def _refuses(*arguments: Any) -> Any:
+    raise ValueError(f"no {arguments}")
+
+
+async def _post(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        await session.post(url)
+
+
+def test_an_import_that_switches_it_on_again_is_no_deadlock(
+    client: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.import_module
+    nested = []
+
+    def importing(name: str, *args: Any) -> Any:
+        if name == "httpx" and not nested:
+            nested.append(name)
+            llmtrace.instrument(client=client)
+        return real(name, *args)
+
+    monkeypatch.setattr(importlib, "import_module", importing)
+    assert llmtrace.instrument(client=client) == list(LIBRARIES)
+    assert nested
+
+
+def test_an_exchange_that_is_closed_in_another_context_raises_nothing(
+    client: Captured, providers: Providers
+) -> None:
+    transport = httpx.MockTransport(_never)
+
+    def begin() -> Any:
+        session = httpx.AsyncClient(transport=transport)
+        running = session.post(providers.url + PATH, json={"model": "m"})
+        running.send(None)
+        return running
+
+    contextvars.copy_context().run(begin).close()
+    assert client.record_of()["outcome"] == "cancelled"
+
+
+async def _never(_: httpx.Request) -> httpx.Response:
+    await _Never()
+    raise AssertionError
+
+
+class _Never:
+    def __await__(self) -> Any:
+        yield

@@ -106,7 +106,7 @@ async def test_reading_without_the_daemons_distribution_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "llmtraced.reader", None)
-    with pytest.raises(RuntimeError, match="pip install llmtraced"):
+    with pytest.raises(RuntimeError, match="needs the llmtraced distribution"):
         await SocketProviderTraceBackend(clickhouse_url="chdb:///x").get_by_step_id_async("s", User())
     monkeypatch.delenv("LLMTRACE_CLICKHOUSE_URL", raising=False)
     with pytest.raises(RuntimeError, match="LLMTRACE_CLICKHOUSE_URL"):

@@ -10,6 +10,7 @@ import pytest
 
 from llmtrace.asgi import BillingMiddleware
 from llmtrace.context import current
+from llmtrace.instrumentation.safety import faults
 
 ALL = [
     (b"x-billing-plan-type", b"max"),
@@ -94,3 +95,11 @@ async def test_the_lifespan_passes_through() -> None:
 def test_a_network_that_is_none_is_said_at_once() -> None:
     with pytest.raises(ValueError, match="does not appear"):
         BillingMiddleware(_never, trusted=["the-proxy"])  # type: ignore[arg-type]  # never called
+
+
+async def test_a_scope_that_makes_no_sense_is_served_all_the_same() -> None:
+    headers: Any = [("x-billing-plan-type", "max"), (b"x-billing-plan-type", 7), None]
+    try:
+        assert await billed(headers) is None
+    finally:
+        faults.clear()

@@ -248,3 +248,19 @@ def test_a_real_span_gives_its_ids() -> None:
             "trace_id": f"{span.get_span_context().trace_id:032x}",
             "span_id": f"{span.get_span_context().span_id:016x}",
         }
+
+
+def test_a_static_method_and_a_class_method_are_decorated_as_they_are() -> None:
+    class Work:
+        @context(agent_id="a")
+        @staticmethod
+        def static(number: int) -> tuple[int, dict[str, Any]]:
+            return number, current()
+
+        @context(agent_id="b")
+        @classmethod
+        def of_class(cls, number: int) -> tuple[type, int, dict[str, Any]]:
+            return cls, number, current()
+
+    assert Work().static(1) == (1, {"agent_id": "a"})
+    assert Work().of_class(2) == (Work, 2, {"agent_id": "b"})
