@@ -43,7 +43,7 @@ def objects(config: Config) -> Objects | None:
     try:
         from llmtraced.payloads.objects import Objects
     except ImportError:
-        raise ConfigError("payload_store: object storage needs `pip install 'llmtraced[offload]'`") from None
+        raise ConfigError("payload_store: object storage needs the extra `offload`") from None
     return Objects(
         config.payload_store,
         config.payload_store_file,

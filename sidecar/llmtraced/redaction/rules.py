@@ -102,7 +102,7 @@ def _engine() -> Any:
         import re2  # type: ignore[import-untyped]  # ships no types
     except ImportError as error:
         raise ConfigError(
-            f"redaction needs google-re2: pip install 'llmtraced[redaction]' ({error})"
+            f"redaction needs google-re2, the extra `redaction` of this distribution ({error})"
         ) from None
     return re2
 

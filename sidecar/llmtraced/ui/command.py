@@ -41,7 +41,7 @@ async def _serve(host: str, port: int, only: Scope, refresh: float, url: str | N
         from llmtraced.ui import serving
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"the page needs its extra: pip install 'llmtraced[ui]' ({error.name} is missing)"
+            f"the page needs the extra `ui` of this distribution ({error.name} is missing)"
         ) from None
     from llmtraced.ui.asking import Asking
     from llmtraced.ui.shell import Site
