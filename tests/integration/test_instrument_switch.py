@@ -215,7 +215,7 @@ def test_an_import_that_switches_it_on_again_is_no_deadlock(
     client: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = importlib.import_module
-    nested = []
+    nested: list[str] = []
 
     def importing(name: str, *args: Any) -> Any:
         if name == "httpx" and not nested:

@@ -34,7 +34,7 @@ def test_every_command_is_in_the_readme() -> None:
 )
 def test_nobody_is_told_to_install_a_name_that_is_not_ours(pattern: str) -> None:
     from_index = re.compile(
-        r"(?:pip install|pipx install|uv add|uvx|uv tool install)\b[^\n#]*?[ '\"`]llmtraced?\b"
+        r"(?:pip install|pipx install|uv add|uvx|uv tool install)\b[^\n#`]*?[ '\"]llmtraced?\b"
     )
     told = {
         f"{path.relative_to(ROOT)}: {found[0]}"

@@ -41,12 +41,12 @@ class Hook(msgspec.Struct, frozen=True):
 def length_of(headers: Mapping[str, str]) -> int | None:
     """Return how long the headers say that the body is."""
     length = headers.get("content-length", "")
-    return int(length) if length.isdigit() else None
+    return int(length) if length.isdecimal() else None
 
 
 def _attempt(headers: Mapping[str, str]) -> int | None:
     for name, offset in _ATTEMPT_HEADERS:
         digits = headers.get(name, "").partition(";")[0].rpartition("=")[2].strip()
-        if digits.isdigit():
+        if digits.isdecimal():
             return int(digits) + offset
     return None

@@ -62,9 +62,9 @@ def _begin(settings: Hook, pool: Any, args: tuple[Any, ...], kwargs: dict[str, A
     call = settings.recognise(given["method"].upper(), host, port, path)
     if call is None:
         return None
-    headers = _as_text(given.get("headers"))
+    headers, of_proxy = _as_text(given.get("headers")), _as_text(getattr(pool, "proxy_headers", None))
     exchange = settings.begin_exchange(call, url, headers)
-    exchange.sends(_as_text(getattr(pool, "proxy_headers", None)))
+    exchange.sends(of_proxy)
     exchange.requested(_in_memory(given.get("body")), headers.get("content-type", ""), length_of(headers))
     return exchange
 
