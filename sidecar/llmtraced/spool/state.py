@@ -21,7 +21,7 @@ from llmtraced.spool import runs
 from llmtraced.spool.runs import Runs
 
 ONLY_STORE = "clickhouse"
-"""Whose progress it is where a spool does not say: spools of format 1 had one store."""
+"""Whose progress it is where nobody says."""
 
 NEVER = 1 << 62
 """A line number that no session reaches."""
@@ -124,7 +124,7 @@ class Condemned(msgspec.Struct, array_like=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far one store is, and the five numbers of its identity."""
+    """How far one store is, and the numbers of its identity."""
 
     first: int = 0
     """Segments before it are not for this store, which was named later."""
