@@ -263,7 +263,7 @@ class _AtScrape(Collector):
 
 def of_status(status: Status) -> Iterator[Reading]:
     """Yield what the daemon's status says. Pure."""
-    yield Reading(names.RECEIVED, status.received + status.control_lines)
+    yield Reading(names.RECEIVED, status.received)
     for store in status.stores:
         yield from _of_store(store)
     yield Reading(names.SPOOL_BYTES, status.spool_bytes)
