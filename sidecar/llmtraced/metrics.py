@@ -286,6 +286,8 @@ def of_status(status: Status) -> Iterator[Reading]:
     yield Reading(names.LETTER_BYTES, status.dead_letter_bytes)
     yield Reading(names.QUARANTINED, status.quarantined_files)
     yield Reading(names.QUERIES_IN_FLIGHT, status.queries_in_flight)
+    yield Reading(names.CLOCK_JUMPS, status.clock_jumps)
+    yield Reading(names.CLOCK_CORRECTION, status.clock_correction_seconds)
     yield Reading(names.BUILD, 1, (status.version,))
 
 

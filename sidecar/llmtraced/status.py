@@ -102,6 +102,10 @@ class Status(msgspec.Struct, kw_only=True):
     dead_letter_files: int = 0
     dead_letter_bytes: int = 0
     quarantined_files: int = 0
+    clock_jumps: int = 0
+    """How often the time has jumped, or was kept from it, since the start."""
+    clock_correction_seconds: float = 0.0
+    """By how much the time of receipt is ahead of the machine's clock, which is wrong then."""
     doubted_hours: int | None = None
     """Hours that the rollup may have wrong; None before the store was asked."""
 

@@ -28,6 +28,8 @@ llmtraced_accepting gauge
 llmtraced_begun_calls gauge
 llmtraced_build_info gauge version
 llmtraced_changed_values_total counter what
+llmtraced_clock_correction_seconds gauge
+llmtraced_clock_jumps_total counter
 llmtraced_connections_total counter
 llmtraced_control_lines_total counter store
 llmtraced_dead_letter_bytes gauge

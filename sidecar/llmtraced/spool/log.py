@@ -78,6 +78,8 @@ class Spool:
         """Sessions may have been forgotten: an unknown one may repeat what was stored. Known ones
         say so in their ``suspect_until``."""
         self.last_number = 0
+        self.last_us = 0
+        """The latest time that an earlier process has left here."""
         self.unsynced: list[str] = []
         """Segments of an earlier process that may be in the page cache alone, because the disk failed
         at the start. Nothing is appended before they are safe, and nobody should be told of them."""
@@ -97,6 +99,7 @@ class Spool:
         for segment in found.segments:
             self._wait(segment)
         self.last_number = found.last_number
+        self.last_us = found.last_us
         self._previous = found.previous
         self.incomplete = found.incomplete
         self.unsynced = found.unsynced

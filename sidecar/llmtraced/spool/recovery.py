@@ -59,6 +59,8 @@ class Recovered(msgspec.Struct):
     incomplete: bool
     unsynced: list[str]
     """Files that could be read, and that the disk would not take once more."""
+    last_us: int
+    """The latest time that a segment has."""
     base: int
     """The segment with the newest whole header. What is done and older can be deleted at once, the
     others when there is a newer header, as is what only a store waited for that is no longer named."""
@@ -153,6 +155,7 @@ class _Walk:
         self._cut: dict[int, int] = {}
         self._unkept: set[int] = set()
         self._segments: list[Segment] = []
+        self._last_us = 0
         self.damage: list[Damage] = []
 
     def visit(self, number: int) -> None:
@@ -174,6 +177,8 @@ class _Walk:
             self._newer.append(opened)
         self._learn(opened)
         self._segments.append(_summary(opened))
+        begun_us = opened.header.created_us if opened.header else 0
+        self._last_us = max(self._last_us, begun_us, self._segments[-1].last_us)
         if opened.longer:
             self._cut[number] = opened.size
         if not opened.kept:
@@ -204,6 +209,7 @@ class _Walk:
             previous=(newest.number, newest.size, newest.marker) if newest else (0, 0, b""),
             incomplete=holed,
             unsynced=self._unsynced,
+            last_us=self._last_us,
             base=self._base.number if self._base and not self._unsynced and not change.removed else 0,
         )
 
