@@ -61,12 +61,14 @@ class Asked:
 
     def __init__(self) -> None:
         self._heard: tuple[StoreClock, float] | None = None
+        self._jumps = 0
 
-    def is_due(self, monotonic: float) -> bool:
-        return self._heard is None or monotonic - self._heard[1] > ASKED_SECONDS
+    def is_due(self, monotonic: float, jumps: int) -> bool:
+        """Return whether it is to be asked: after a while, and when this machine's time has jumped since."""
+        return self._heard is None or monotonic - self._heard[1] > ASKED_SECONDS or jumps != self._jumps
 
-    def heard(self, clock: StoreClock, monotonic: float) -> None:
-        self._heard = clock, monotonic
+    def heard(self, clock: StoreClock, monotonic: float, jumps: int) -> None:
+        self._heard, self._jumps = (clock, monotonic), jumps
 
     def window(self, monotonic: float) -> Window:
         """Return what the store takes now; everything where it has not been asked."""

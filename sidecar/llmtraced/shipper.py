@@ -210,14 +210,14 @@ class Shipper:
 
     async def _ask_the_time(self, segment: Segment) -> None:
         """Hear from the store what its time is, lest its TTL deletes what is about to be stored."""
-        if not self._asked.is_due(self._clock.monotonic()):
+        if not self._asked.is_due(self._clock.monotonic(), self._clock.jumps):
             return
         told = await self.patience.until_it_works(
             self._storing, self._store.clock, partial(self._let_go, segment)
         )
-        self._asked.heard(told, self._clock.monotonic())
         if self._is_witness:
             self._spool.state.snapshot.agreed_us = self._clock.heard(told.now_us)
+        self._asked.heard(told, self._clock.monotonic(), self._clock.jumps)
 
     async def _leave_out_repeats(self, batch: Batch) -> None:
         """Take out the lines that a forgotten life of their session has stored already."""

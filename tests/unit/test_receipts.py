@@ -54,11 +54,12 @@ def test_a_replaced_time_is_looked_for_whenever_it_may_have_been_replaced() -> N
 
 def test_a_store_is_asked_again_once_its_word_is_old_and_its_clock_goes_on_meanwhile() -> None:
     asked = Asked()
-    assert asked.is_due(0.0)
+    assert asked.is_due(0.0, 0)
     assert asked.window(0.0) == Window()
-    asked.heard(StoreClock(NOW_US, TTL_US), 10.0)
-    assert not asked.is_due(10.0 + ASKED_SECONDS)
-    assert asked.is_due(11.0 + ASKED_SECONDS)
+    asked.heard(StoreClock(NOW_US, TTL_US), 10.0, 2)
+    assert not asked.is_due(10.0 + ASKED_SECONDS, 2)
+    assert asked.is_due(11.0 + ASKED_SECONDS, 2)
+    assert asked.is_due(10.0, 3)
     assert asked.window(40.0) == window(StoreClock(NOW_US + 30_000_000, TTL_US))
 
 
