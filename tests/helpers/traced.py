@@ -12,12 +12,14 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.waiting import until
 
 STRACE = shutil.which("strace") or ""
 CALLS = (
@@ -92,3 +94,60 @@ class TracedDaemon(RunningDaemon):
         for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
             os.kill(int(pid), signal.SIGTERM)
         return self.wait()
+
+
+@contextmanager
+def recorded(pid: int, record: Path) -> Iterator[None]:
+    """Record what a process that runs already asks of the kernel, until it ends or the block does."""
+    assert STRACE, "strace is needed"
+    command = [
+        STRACE,
+        "-f",
+        "-y",
+        "-qq",
+        "-s",
+        "8",
+        "-e",
+        f"trace={CALLS}",
+        "-o",
+        str(record),
+        "-p",
+        str(pid),
+    ]
+    tracer = subprocess.Popen(command)
+    try:
+        until(lambda: all(_is_traced(task) for task in Path(f"/proc/{pid}/task").iterdir()), what="strace")
+        yield
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+
+
+def _is_traced(task: Path) -> bool:
+    try:
+        return "TracerPid:\t0\n" not in (task / "status").read_text()
+    except FileNotFoundError:  # a thread that has ended
+        return True
+
+
+def lose_unsynced(folder: Path, record: Path) -> list[Path]:
+    """Take the bytes of all files below a folder that a power cut may take, by the calls of their process.
+
+    What is not in the record was there before, and is left alone; so is every name.
+    """
+    dirty: dict[str, int] = {}
+    for call in calls(record):
+        if call.name == "openat" and "O_CREAT" in call.arguments:
+            dirty[call.paths[0]] = call.ended
+        elif call.name in ("write", "writev", "pwrite64", "pwritev", "ftruncate"):
+            dirty[call.file] = call.ended
+        elif call.name in ("fsync", "fdatasync") and dirty.get(call.file, call.began) < call.began:
+            del dirty[call.file]
+        elif call.name.startswith("rename"):
+            old, new = (path.rstrip("/") for path in call.paths[-2:])
+            for path in [path for path in dirty if path == old or path.startswith(f"{old}/")]:
+                dirty[new + path.removeprefix(old)] = dirty.pop(path)
+    lost = [Path(path) for path in dirty if path.startswith(f"{folder}/") and Path(path).is_file()]
+    for path in lost:
+        os.truncate(path, 0)
+    return lost
