@@ -20,6 +20,10 @@ APART_US: Final = 3_600_000_000
 """By which the clocks of two hosts may differ. No TTL is so short that this costs a row."""
 
 
+WRITTEN_US: Final = 1_767_225_600_000_000
+"""2026-01-01T00:00:00Z: no clock that is right says less, as this was written later."""
+
+
 class Step(msgspec.Struct, frozen=True):
     """The time went from one moment to another at once, or was kept from it."""
 
@@ -40,7 +44,7 @@ class Timekeeper:
     def __init__(self) -> None:
         self.correction_us = 0
         """What is added to the machine's clock."""
-        self.agreed_us = 0
+        self.agreed_us = WRITTEN_US
         """The last time on which the machine's clock and a store's agreed: no later one is before it."""
         self.jumps = 0
         self.steps: list[Step] = []
@@ -63,21 +67,25 @@ class Timekeeper:
 
     def go_on_from(self, last_us: int, agreed_us: int, wall_us: int, monotonic: float) -> None:
         """Take up the times of an earlier process: the last one, and the last that was agreed on."""
-        self.agreed_us = agreed_us
-        now = self.now_us(wall_us, monotonic)
-        if max(last_us, agreed_us) > now + JUMP_US:
-            self._correct(max(last_us, agreed_us) - wall_us, now, "the clock is behind the spool's last time")
+        self.agreed_us = max(self.agreed_us, agreed_us)
+        now, least = self.now_us(wall_us, monotonic), max(last_us, self.agreed_us)
+        if least > now + JUMP_US:
+            self._correct(least - wall_us, now, "the clock is behind the spool's last time")
 
     def heard(self, store_us: int, wall_us: int, monotonic: float) -> None:
         """A store has said what its time is."""
         now = self.now_us(wall_us, monotonic)
-        if store_us < self.agreed_us - APART_US:
-            return  # its clock has gone back to before what was certain
+        if not self.believes(store_us):
+            return
         if abs(store_us - wall_us) <= APART_US:
             self.agreed_us = max(self.agreed_us, min(store_us, wall_us))
             self._correct(0, now, "the store's clock agrees with this machine's")
         elif abs(store_us - now) > APART_US:
             self._correct(store_us - wall_us, now, "the store's clock says otherwise")
+
+    def believes(self, store_us: int) -> bool:
+        """Return whether a store's clock may be right: it has not gone back to before what was certain."""
+        return store_us >= self.agreed_us - APART_US
 
     def _correct(self, correction_us: int, now: int, why: str) -> None:
         by = correction_us - self.correction_us
@@ -119,6 +127,10 @@ class Clock:
         with self._lock:
             self._keeper.heard(store_us, self.wall_us(), self.monotonic())
             return self._keeper.agreed_us
+
+    def believes(self, store_us: int) -> bool:
+        """Return whether a store's clock may be right."""
+        return self._keeper.believes(store_us)
 
     def take_steps(self) -> list[Step]:
         """Return the steps that nobody has taken note of yet; once."""

@@ -49,11 +49,18 @@ class Window(msgspec.Struct, frozen=True):
         return (max(0, first_us - MONTH_US), NEVER_US) if recovered else (first_us, last_us)
 
 
-def window(clock: StoreClock) -> Window:
-    """Return what a store takes at this moment, by its own clock and its TTL."""
+def window(clock: StoreClock, *, is_believed: bool = True) -> Window:
+    """Return what a store takes at this moment, by its own clock and its TTL.
+
+    By a clock that has gone back nothing is taken back: it would be deleted once that clock is mended.
+    """
     ttl, now = clock.ttl_us, clock.now_us
     exact = min(HOUR_US, ttl // 24) if ttl else HOUR_US
-    return Window(now - ttl // 2 if ttl else 0, now + APART_US, now - now % max(1, exact))
+    return Window(
+        from_us=now - ttl // 2 if ttl else 0,
+        to_us=now + APART_US if is_believed else NEVER_US,
+        stored_us=now - now % max(1, exact),
+    )
 
 
 class Asked:
@@ -62,17 +69,19 @@ class Asked:
     def __init__(self) -> None:
         self._heard: tuple[StoreClock, float] | None = None
         self._jumps = 0
+        self._is_believed = True
 
     def is_due(self, monotonic: float, jumps: int) -> bool:
         """Return whether it is to be asked: after a while, and when this machine's time has jumped since."""
         return self._heard is None or monotonic - self._heard[1] > ASKED_SECONDS or jumps != self._jumps
 
-    def heard(self, clock: StoreClock, monotonic: float, jumps: int) -> None:
-        self._heard, self._jumps = (clock, monotonic), jumps
+    def heard(self, clock: StoreClock, monotonic: float, jumps: int, *, is_believed: bool = True) -> None:
+        self._heard, self._jumps, self._is_believed = (clock, monotonic), jumps, is_believed
 
     def window(self, monotonic: float) -> Window:
         """Return what the store takes now; everything where it has not been asked."""
         if self._heard is None:
             return Window()
         clock, at = self._heard
-        return window(msgspec.structs.replace(clock, now_us=clock.now_us + int((monotonic - at) * 1e6)))
+        now_us = clock.now_us + int((monotonic - at) * 1e6)
+        return window(msgspec.structs.replace(clock, now_us=now_us), is_believed=self._is_believed)

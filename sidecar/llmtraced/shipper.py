@@ -217,7 +217,8 @@ class Shipper:
         )
         if self._is_witness:
             self._spool.state.snapshot.agreed_us = self._clock.heard(told.now_us)
-        self._asked.heard(told, self._clock.monotonic(), self._clock.jumps)
+        is_believed = self._clock.believes(told.now_us)
+        self._asked.heard(told, self._clock.monotonic(), self._clock.jumps, is_believed=is_believed)
 
     async def _leave_out_repeats(self, batch: Batch) -> None:
         """Take out the lines that a forgotten life of their session has stored already."""

@@ -148,6 +148,6 @@ def lose_unsynced(folder: Path, record: Path) -> list[Path]:
             for path in [path for path in dirty if path == old or path.startswith(f"{old}/")]:
                 dirty[new + path.removeprefix(old)] = dirty.pop(path)
     lost = [Path(path) for path in dirty if path.startswith(f"{folder}/") and Path(path).is_file()]
-    for path in lost:
-        os.truncate(path, 0)
+    for file in lost:
+        os.truncate(file, 0)
     return lost

@@ -24,6 +24,11 @@ def test_what_would_expire_now_or_never_is_given_the_hour_of_its_storing(ago: in
     assert window(StoreClock(NOW_US, TTL_US)).fit(NOW_US - ago) == NOW_US - NOW_US % HOUR_US
 
 
+def test_by_a_store_s_clock_that_has_gone_back_nothing_is_taken_back() -> None:
+    takes = window(StoreClock(NOW_US - 400 * DAY_US, TTL_US), is_believed=False)
+    assert takes.fit(NOW_US) == NOW_US
+
+
 def test_where_rows_are_kept_for_ever_an_old_one_keeps_its_time() -> None:
     assert window(StoreClock(NOW_US)).fit(NOW_US - 4000 * DAY_US) == NOW_US - 4000 * DAY_US
 

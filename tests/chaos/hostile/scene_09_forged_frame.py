@@ -84,7 +84,7 @@ def made_up(daemon: RunningDaemon) -> Iterator[bytes]:
     """Yield frames as good as a sender can make them: by the format, and by markers that it may guess."""
     known = [bytes(8), b"\xff" * 8, b"\0" * 7 + b"\1"]
     numbers = [int(path.stem) for path in daemon.segments()]
-    metas = [
+    metas: list[tuple[int, dict[str, object]]] = [
         (KINDS["settled"], {"segment": number, **what})
         for number in range(1, max(numbers) + 2)
         for what in ({"lost": VICTIMS}, {"stored": VICTIMS})
