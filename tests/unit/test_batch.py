@@ -79,7 +79,12 @@ def test_a_segment_of_another_time_is_stored_now_the_same_at_each_try_and_looked
     segment = Segment(number=1, batch=number, rows=1, first_us=RECEIVED_US, last_us=RECEIVED_US)
     seen: list[tuple[object, ...]] = []
     builder = RowBuilder(Pricer())
-    preparer = Preparer(builder, lambda rows: seen.extend(rows) or b"block", dict, "here")
+
+    def encode(rows: Sequence[tuple[object, ...]]) -> bytes:
+        seen.extend(rows)
+        return b"block"
+
+    preparer = Preparer(builder, encode, dict, "here")
     now_us = RECEIVED_US + 10**15
 
     batch = preparer.prepare(segment, lambda _: [group], Window(now_us - 5, now_us, now_us - 1))
