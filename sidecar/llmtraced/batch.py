@@ -20,6 +20,7 @@ from llmtraced.errors import Rejected
 from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
+from llmtraced.receipts import Window
 from llmtraced.records import Dropped
 from llmtraced.rows import COLUMNS, Row, RowBuilder
 from llmtraced.spool import ONLY_STORE, BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
@@ -92,7 +93,9 @@ class Batch(msgspec.Struct, kw_only=True):
     lost: int = 0
     from_us: int = 0
     to_us: int = 0
-    """The range of ``ingested_at``."""
+    """In which range of ``ingested_at`` its rows are looked for."""
+    window: Window = Window()
+    """The times of receipt that its store takes as they are."""
 
 
 class Source(msgspec.Struct, gc=False):
@@ -129,20 +132,30 @@ class Preparer:
         self._sessions = sessions
         self._host = host
 
-    def prepare(self, segment: Segment, read: Callable[[Segment], Iterable[ReadGroup]]) -> Batch:
-        """Read every line of a segment closely; ``read`` gives its groups, as often as it is asked."""
-        batch = Batch(segment=segment, from_us=segment.first_us, to_us=segment.last_us)
+    def prepare(
+        self, segment: Segment, read: Callable[[Segment], Iterable[ReadGroup]], window: Window | None = None
+    ) -> Batch:
+        """Read every line of a segment closely; ``read`` gives its groups, as often as it is asked.
+
+        What was received outside of the ``window`` is stored as if it had been received now.
+        """
+        batch = Batch(segment=segment, window=window or Window())
+        batch.from_us, batch.to_us = batch.window.searched(
+            segment.first_us, segment.last_us, recovered=segment.recovered
+        )
         rows, found = Rows(self._encode), 0
         given_up: dict[str, tuple[object, ...]] = {}
         for group in read(segment):
             found += group.group.lines
+            if batch.window.fit(group.group.received_us) != group.group.received_us:
+                self._builder.counts["receipt_replaced"] += group.group.lines
             if group.body is None:
-                self._lose(batch, group.group.lines, group.group.received_us)
+                self._lose(batch, group.group.lines, batch.window.fit(group.group.received_us))
                 continue
-            for source, line in self._lines(group):
+            for source, line in self._lines(group, batch.window):
                 self._take(batch, rows, given_up, source, line)
         if found < segment.rows:  # a group's head was damaged after it was written
-            self._lose(batch, segment.rows - found, segment.last_us)
+            self._lose(batch, segment.rows - found, batch.window.fit(segment.last_us))
         for call in batch.ids & batch.opened.keys():
             del batch.opened[call]
         self._add_abandoned(batch, rows, given_up)
@@ -161,15 +174,15 @@ class Preparer:
         for group in groups:
             if group.body is None or chosen.isdisjoint(_rows_of(group)):
                 continue
-            for source, line in self._lines(group):
+            for source, line in self._lines(group, batch.window):
                 if source.row in chosen:
                     rows.add(self._row(batch, source, line), len(line))
         rows.close()
         return rows
 
-    def _lines(self, read: ReadGroup) -> Iterator[tuple[Source, bytes]]:
+    def _lines(self, read: ReadGroup, window: Window) -> Iterator[tuple[Source, bytes]]:
         body = memoryview(read.body or b"")
-        row, start, received_us = read.group.first_row, 0, read.group.received_us
+        row, start, received_us = read.group.first_row, 0, window.fit(read.group.received_us)
         sessions = self._sessions()
         for entry in read.group.entries:
             session = sessions.get(entry.session)
@@ -312,7 +325,7 @@ class Preparer:
                 lines,
                 batch.segment.batch,
                 row,
-                batch.segment.last_us,
+                batch.window.fit(batch.segment.last_us),
             )
         )
 

@@ -125,6 +125,8 @@ def _wrong_with(outlet: stores.Outlet) -> list[str]:
     try:
         typer.echo(f"{outlet.name}: {outlet.version()}")
         missing = outlet.missing()
+        for sentence in [] if missing else outlet.unsynced():
+            typer.echo(f"{outlet.name}: {sentence}")
     except StoreBusy as error:  # the others are tested all the same
         return [f"{error.kind}: {error}"]
     finally:

@@ -178,6 +178,7 @@ class Daemon:
 
     def _recover(self) -> None:
         damage = self.spool.recover()
+        self.clock.go_on_from(self.spool.last_us, self.spool.state.snapshot.agreed_us)
         for found in damage:
             log.warning("recovered", segment=found.segment, what=found.what, lines=found.lines)
         waiting = len(self.spool.segments)

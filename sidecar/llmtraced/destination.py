@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from llmtraced.receipts import StoreClock
+
 STATEMENT_SECONDS = 600
 """How long one statement may take at all; the store ends it then."""
 
@@ -30,6 +32,9 @@ class Destination(Protocol):
         Returns which ``batch_row`` were left out because another row has their id, in stores whose
         ids are unique: the same ones however often the same rows are offered.
         """
+
+    def clock(self) -> StoreClock:
+        """Return what the time is where rows expire, and how long they are kept."""
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         """Return which ``batch_row`` of a batch received between the two times is stored."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from llmtraced import dead_letters
 from llmtraced.admission import Admission
@@ -34,6 +35,8 @@ from llmtraced.spool.recovery import QUARANTINE
 HOUSEKEEPING_SECONDS = 1.0
 ENDED_MEMORY_SECONDS = 300.0
 """A session that has ended is remembered until its sender cannot be repeating the end any more."""
+
+log = structlog.get_logger(__name__)
 
 
 class Housekeeping:
@@ -77,6 +80,7 @@ class Housekeeping:
         """Do what senders and the log wait for, until cancelled."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            await self._look_at_the_clock()
             await self._make_room()
             await self._give_up()
             self._listener.close_stalled()
@@ -102,7 +106,10 @@ class Housekeeping:
     def _look_aside(self) -> int:
         """Keep dead letters within their bounds; return how many had to go."""
         config = self._config
-        oldest_us = self._clock.now_us() - config.dead_letters_max_age_days * DAY_US
+        # Files go by the machine's clock; where that is ahead of the time, nothing is too old for it.
+        oldest_us = (
+            min(self._clock.wall_us(), self._clock.now_us()) - config.dead_letters_max_age_days * DAY_US
+        )
         pruned = dead_letters.prune(Path(config.spool_dir), config.dead_letters_max_bytes, oldest_us)
         self._report.aside(pruned, len(self._files.names(QUARANTINE)))
         return pruned.gone
@@ -138,6 +145,15 @@ class Housekeeping:
             return self._files.free_bytes() < self._config.spool_reserve_bytes
         except OSError:
             return False  # the writer will find out, and says so
+
+    async def _look_at_the_clock(self) -> None:
+        """Say that the time has jumped; what goes by the time passed goes on as before."""
+        self._clock.now_us()
+        for step in self._clock.take_steps():
+            log.warning("the time has jumped", why=step.why, seconds=(step.after_us - step.before_us) / 1e6)
+            self._started_us = step.moved(self._started_us)
+            self._listener.clock_jumped(step.moved)
+            await self._committer.on_writer(self._spool.state.clock_jumped, step.moved)
 
     async def _give_up(self) -> None:
         """Declare what never came back, and forget what nobody will ask for."""

@@ -11,17 +11,25 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmtraced.errors import StoreBusy
 from llmtraced.placement import DDL_SETTINGS
+from llmtraced.receipts import StoreClock
 from llmtraced.store import Buffer, Store
 
 IDS_PER_QUERY = 1000
 """Identifiers in one statement: 40 KB as a parameter, well under what servers take (128 KiB)."""
 
 TRACES = "llm_traces"
+
+SECONDS = {
+    "Second": 1, "Minute": 60, "Hour": 3600, "Day": 86_400, "Week": 7 * 86_400, "Month": 28 * 86_400,
+    "Quarter": 90 * 86_400, "Year": 365 * 86_400,
+}  # fmt: skip
+"""The shortest that each kind of interval can be."""
 
 
 class Landing:
@@ -55,6 +63,14 @@ class Landing:
             raise
         self._addresses.settled(key)
         return set()
+
+    def clock(self) -> StoreClock:
+        """Return the server's time, and the shortest time for which ``llm_traces`` keeps a row."""
+        (row,) = self._store.query(
+            "SELECT toUnixTimestamp64Micro(now64(6)) AS now_us, (SELECT groupArray(engine_full) FROM system.tables"
+            " WHERE database = currentDatabase() AND name IN ('llm_traces', 'llm_traces_local')) AS engines"
+        )
+        return StoreClock(int(row["now_us"]), min(filter(None, map(kept_us, row["engines"])), default=0))
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         """Return which ``batch_row`` of a batch the table holds.
@@ -124,6 +140,18 @@ class Landing:
             if place.caught_up:
                 self._store.run(place.caught_up, settings=DDL_SETTINGS, at=at)
             yield from self._store.query(question, parameters, at=at)
+
+
+def kept_us(engine: str) -> int:
+    """Return for how long a table of this definition keeps a row at the least; 0 for ever."""
+    _, _, ttl = engine.partition(" TTL ")
+    deleting = [
+        rule
+        for rule in ttl.partition(" SETTINGS ")[0].split(", ")
+        if not re.search(r" (TO|RECOMPRESS) ", rule)
+    ]
+    found = re.findall(r"toInterval([A-Z][a-z]+)\((\d+)\)", " ".join(deleting))
+    return min((int(count) * SECONDS.get(unit, 1) for unit, count in found), default=0) * 1_000_000
 
 
 def _slices(values: list[str], length: int) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ import socket
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,6 +144,10 @@ class Listener:
         """Drop the closing times of sessions that are not remembered any more."""
         for session in [session for session in self.closed_at if session not in remembered]:
             del self.closed_at[session]
+
+    def clock_jumped(self, moved: Callable[[int], int]) -> None:
+        """Let connections have been closed as long ago as before the time jumped."""
+        self.closed_at = {session: moved(at) for session, at in self.closed_at.items()}
 
     def live_sessions(self) -> set[bytes]:
         return set(self._sessions)

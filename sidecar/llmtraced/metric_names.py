@@ -87,6 +87,7 @@ CHANGED = Described(
     "llmtraced_changed_values_total",
     "counter",
     "Values that a row could not have as they were sent: `clamped:<column>`, `timestamp_replaced`;"
+    " times of receipt that the table's TTL would have deleted (`receipt_replaced`);"
     " and what a store changed or left out: `postgres:nul_replaced`, `postgres:repeated`.",
     ("what",),
 )
@@ -186,6 +187,14 @@ QUERY_SECONDS = Described(
     "llmtraced_query_seconds", "histogram", "How long requests under /v1 took.", ("path",), SLOW
 )
 QUERIES_IN_FLIGHT = Described("llmtraced_queries_in_flight", "gauge", "Queries that run or wait.")
+CLOCK_JUMPS = Described(
+    "llmtraced_clock_jumps_total", "counter", "How often the time has jumped, or was kept from jumping back."
+)
+CLOCK_CORRECTION = Described(
+    "llmtraced_clock_correction_seconds",
+    "gauge",
+    "By how much the time of receipt is ahead of the machine's clock; not 0 where that is wrong.",
+)
 BUILD = Described("llmtraced_build_info", "gauge", "1; the label says which version runs.", ("version",))
 
 ALL: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Described))

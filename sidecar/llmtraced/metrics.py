@@ -263,7 +263,7 @@ class _AtScrape(Collector):
 
 def of_status(status: Status) -> Iterator[Reading]:
     """Yield what the daemon's status says. Pure."""
-    yield Reading(names.RECEIVED, status.received + status.control_lines)
+    yield Reading(names.RECEIVED, status.received)
     for store in status.stores:
         yield from _of_store(store)
     yield Reading(names.SPOOL_BYTES, status.spool_bytes)
@@ -286,6 +286,8 @@ def of_status(status: Status) -> Iterator[Reading]:
     yield Reading(names.LETTER_BYTES, status.dead_letter_bytes)
     yield Reading(names.QUARANTINED, status.quarantined_files)
     yield Reading(names.QUERIES_IN_FLIGHT, status.queries_in_flight)
+    yield Reading(names.CLOCK_JUMPS, status.clock_jumps)
+    yield Reading(names.CLOCK_CORRECTION, status.clock_correction_seconds)
     yield Reading(names.BUILD, 1, (status.version,))
 
 

@@ -29,6 +29,15 @@ TTL_COLUMN = "toDateTime(ingested_at)"  # a TTL takes no DateTime64 on servers b
 SHARDED = "{sharded}"
 """What a statement begins with that only a cluster needs."""
 
+SYNCED = {
+    "fsync_after_insert": 1,
+    "fsync_part_directory": 1,
+    "min_rows_to_fsync_after_merge": 1,
+    "min_compressed_bytes_to_fsync_after_merge": 1,
+    "min_compressed_bytes_to_fsync_after_fetch": 1,
+}
+"""What makes a stored row one that a power failure does not take, before and after parts are merged."""
+
 RECORDS = (
     "CREATE TABLE IF NOT EXISTS llmtrace_migrations {on_cluster}"
     " (name String, checksum String, applied_at DateTime64(6, 'UTC')) ENGINE = {shared_engine} ORDER BY name"
@@ -184,6 +193,30 @@ def check(store: Store, needed: Mapping[str, Collection[str]]) -> list[str]:
         elif lacking:
             missing.append(f"the table {table} lacks {', '.join(lacking)}; run `llmtraced migrate`")
     return missing
+
+
+def unsynced(store: Store) -> list[str]:
+    """Return which tables of the database a power failure may take rows from, a sentence each.
+
+    Raises StoreBusy where the store cannot be asked.
+    """
+    settings = {
+        row["name"]: row["value"]
+        for row in store.query(
+            "SELECT name, value FROM system.merge_tree_settings WHERE name IN {names:Array(String)}",
+            {"names": list(SYNCED)},
+        )
+    }
+    found = []
+    for row in store.query(
+        "SELECT name, engine_full FROM system.tables"
+        " WHERE database = currentDatabase() AND engine LIKE '%MergeTree' ORDER BY name"
+    ):
+        own = dict(re.findall(r"(\w+) = (\d+)", row["engine_full"].rpartition(" SETTINGS ")[2]))
+        lacking = [name for name, least in SYNCED.items() if int({**settings, **own}.get(name, 0)) != least]
+        if lacking:
+            found.append(f"the table {row['name']} may lose rows to a power failure: no {', '.join(lacking)}")
+    return found
 
 
 def _recorded(store: Store) -> dict[str, set[str]]:

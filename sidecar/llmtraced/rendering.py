@@ -139,7 +139,7 @@ def status_lines(status: Status) -> list[str]:
     return [
         f"daemon    {status.version}, {state}",
         f"records   {status.received:,} received = {status.stored:,} stored + {status.dead_letters:,} dead letters"
-        f" + {status.lost:,} lost + {status.in_spool:,} in the spool",
+        f" + {status.lost:,} lost + {status.control_lines:,} control lines + {status.in_spool:,} in the spool",
         f"speed     {status.received_per_second:,.1f} received and {status.stored_per_second:,.1f} stored a second,"
         " over the last minute",
         f"lag       {status.lag_seconds:,.1f} s since the oldest record that waits was received",

@@ -94,6 +94,8 @@ class Report:
             dead_letter_files=self._letters.files,
             dead_letter_bytes=self._letters.size,
             quarantined_files=self._quarantined,
+            clock_jumps=self._clock.jumps,
+            clock_correction_seconds=self._clock.correction_seconds,
             **stores[0].as_the_only_one(),
             **self._counted,
         )

@@ -30,6 +30,7 @@ from llmtraced.log import Recurring
 from llmtraced.metrics import StoreMetrics
 from llmtraced.patience import Patience
 from llmtraced.payloads.uploads import Uploads
+from llmtraced.receipts import Asked
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
 from llmtraced.rows import COLUMNS
 from llmtraced.spool import Condemned, Segment, Settled, Spool
@@ -66,10 +67,11 @@ class Shipper:
         on_refused: Callable[[RefusedLine], None],
         on_settled: Callable[[], None],
         metrics: StoreMetrics,
+        is_witness: bool = False,
         upload: Upload | None = None,
     ) -> None:
         """``held`` are segments that somebody else does something to; ``upload`` stores what rows need in
-        object storage, and is there where any row needs it.
+        object storage, and is there where any row needs it. A ``is_witness`` store says what the time is.
         """
         self.name = name
         self._spool = spool
@@ -83,6 +85,8 @@ class Shipper:
         self._on_refused = on_refused
         self._on_settled = on_settled
         self._metrics = metrics
+        self._asked = Asked()
+        self._is_witness = is_witness
         self._upload = upload
         # One thread prepares, so that the others keep the store busy while the GIL is taken.
         self._preparing = WatchedThreads(1, f"prepare {name}", watchdog, config.hung_after_seconds)
@@ -194,12 +198,27 @@ class Shipper:
         self._let_go(batch.segment)
 
     async def _prepared(self, segment: Segment) -> Batch:
+        await self._ask_the_time(segment)
+        window = self._asked.window(self._clock.monotonic())
+
         def prepare() -> Batch:
-            return self._preparer.prepare(segment, self._spool.read)
+            return self._preparer.prepare(segment, self._spool.read, window)
 
         batch = await self.patience.until_it_works(self._preparing, prepare, partial(self._let_go, segment))
         self._hold(segment)
         return batch
+
+    async def _ask_the_time(self, segment: Segment) -> None:
+        """Hear from the store what its time is, lest its TTL deletes what is about to be stored."""
+        if not self._asked.is_due(self._clock.monotonic(), self._clock.jumps):
+            return
+        told = await self.patience.until_it_works(
+            self._storing, self._store.clock, partial(self._let_go, segment)
+        )
+        if self._is_witness:
+            self._spool.state.snapshot.agreed_us = self._clock.heard(told.now_us)
+        is_believed = self._clock.believes(told.now_us)
+        self._asked.heard(told, self._clock.monotonic(), self._clock.jumps, is_believed=is_believed)
 
     async def _leave_out_repeats(self, batch: Batch) -> None:
         """Take out the lines that a forgotten life of their session has stored already."""

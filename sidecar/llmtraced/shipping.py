@@ -140,6 +140,7 @@ class Shipping:
                 on_refused=on_refused,
                 on_settled=on_settled,
                 metrics=metrics.store(outlet.name),
+                is_witness=outlet is outlets[0],
                 upload=upload,
             )
             return Lane(outlet, shipper, config)

@@ -1,7 +1,7 @@
 """What the daemon says of itself: the identity, and how it is doing. Pure.
 
-Invariant: ``received = stored + dead_letters + lost + in_spool`` for each store, at every moment and
-across restarts, in records and other lines that may still turn out to be records.
+Invariant: ``received = stored + dead_letters + lost + control_lines + in_spool`` for each store, at every
+moment and across restarts; and all but the last only grow, so that whoever waits for one is not left waiting.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class StoreStatus(msgspec.Struct, kw_only=True):
 
     name: str
     received: int
-    """Lines that reached the disk, without those that turned out to be no records."""
+    """Lines that reached the disk, whatever they turn out to be."""
     stored: int
     dead_letters: int
     lost: int
@@ -57,7 +57,7 @@ class Status(msgspec.Struct, kw_only=True):
     version: str
     ready: bool
     received: int
-    """Lines that reached the disk, without those that turned out to be no records."""
+    """Lines that reached the disk, whatever they turn out to be."""
     stored: int
     dead_letters: int
     lost: int
@@ -102,6 +102,10 @@ class Status(msgspec.Struct, kw_only=True):
     dead_letter_files: int = 0
     dead_letter_bytes: int = 0
     quarantined_files: int = 0
+    clock_jumps: int = 0
+    """How often the time has jumped, or was kept from it, since the start."""
+    clock_correction_seconds: float = 0.0
+    """By how much the time of receipt is ahead of the machine's clock, which is wrong then."""
     doubted_hours: int | None = None
     """Hours that the rollup may have wrong; None before the store was asked."""
 
@@ -139,14 +143,14 @@ def counters(spool: Spool) -> dict[str, Any]:
 
 
 def store_counters(spool: Spool) -> dict[str, dict[str, Any]]:
-    """Return the identity's five numbers of each store; to be called as above."""
+    """Return the identity's six numbers of each store; to be called as above."""
     return {name: _identity(spool, name, store) for name, store in spool.state.snapshot.stores.items()}
 
 
 def _identity(spool: Spool, name: str, store: Progress) -> dict[str, Any]:
     oldest = next(iter(spool.queue(name).values()), None)
     return {
-        "received": store.received - store.control,
+        "received": store.received,
         "stored": store.stored,
         "dead_letters": store.dead,
         "lost": store.lost,

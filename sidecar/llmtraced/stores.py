@@ -40,6 +40,8 @@ class Outlet(msgspec.Struct, frozen=True, kw_only=True):
     version: Callable[[], str]
     missing: Callable[[], list[str]]
     """What it lacks, a sentence each."""
+    unsynced: Callable[[], list[str]]
+    """Which of its tables a power failure may take rows from, a sentence each."""
     migrate: Callable[[], list[str]]
     """Create what is missing; return what was done."""
     mend: Callable[[], rollup.Mended]
@@ -78,6 +80,7 @@ def _clickhouse(config: Config) -> Outlet:
         doubts=sums,
         version=lambda: f"ClickHouse {store.version()}",
         missing=partial(migrations.check, store, needed),
+        unsynced=partial(migrations.unsynced, store),
         migrate=partial(_migrate_clickhouse, config),
         mend=sums.mend,
         doubted_hours=sums.doubted_hours,
@@ -119,6 +122,7 @@ def _postgres(config: Config) -> Outlet:
         doubts=NoDoubts(),
         version=lambda: f"PostgreSQL {store.version()}",
         missing=partial(check, store),
+        unsynced=list,  # a commit is synced, unless its operator has said otherwise
         migrate=partial(apply, store),
         mend=rollup.Mended,
         doubted_hours=lambda: None,

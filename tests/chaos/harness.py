@@ -157,7 +157,7 @@ class Chaos:
         """Let things run for a while; harm is done at a random moment, so this is no condition."""
         time.sleep(self.dice.random() * most_seconds)
 
-    def until(self, condition: Callable[[], object], what: str, limit: float = 20.0) -> None:
+    def until(self, condition: Callable[[], object], what: str, limit: float = HEAL_SECONDS) -> None:
         until(condition, limit=limit, what=what)
 
     # -- the daemon's life -------------------------------------------------------------------------

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import sys
+import time
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -213,6 +216,33 @@ def token_left_out() -> None:
         before(self, table, columns, blocks, "", at=at)
 
     before = replace(store.Store, "insert_blocks", insert_blocks)
+
+
+# -- the machine ---------------------------------------------------------------------------------------
+
+
+@mutant
+def another_time() -> None:
+    """Not broken: its machine's clock is wrong by as many seconds as the file TIME_OFF says, and may be set."""
+    path = Path(os.environ["TIME_OFF"])
+    before = time.time_ns
+
+    def time_ns() -> int:
+        return before() + int(float(path.read_text()) * 1e9)
+
+    replace(time, "time_ns", time_ns)
+
+
+@mutant
+def no_file_is_synced() -> None:
+    """A file's bytes are left to reach the disk when they may."""
+    replace(os, "fdatasync", lambda descriptor: None)
+
+
+@mutant
+def no_folder_is_synced() -> None:
+    """A folder's names are left to reach the disk when they may."""
+    replace(os, "fsync", lambda descriptor: None)
 
 
 # -- order ---------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def table(outcome: Outcome) -> str:
     ]
     lines.append(
         "the daemon's own sum: received {received} = stored {stored} + dead letters {dead_letters}"
-        " + lost {lost} + in the spool {in_spool}".format(**status)
+        " + lost {lost} + control lines {control_lines} + in the spool {in_spool}".format(**status)
     )
     lines += [f"skipped: {what}" for what in sorted(outcome.skipped)]
     for name in ("lost", "repeated", "unknown", "unsettled", "deaths", "other"):

@@ -32,6 +32,7 @@ from llmtraced.sessions import is_json, read_hello
 from llmtraced.spool import Files, Segment, Settled, Spool
 from llmtraced.status import store_counters
 from tests.fuzz.wire import InSession, OneWay
+from tests.helpers import admin
 
 LIMIT = 6000
 """``max_line_bytes``: some lines are longer."""
@@ -101,7 +102,7 @@ class Scene:
                 became += self._settle(segment)
         (counted,) = store_counters(self.spool).values()
         assert counted["in_spool"] == 0
-        assert counted["received"] == counted["stored"] + counted["dead_letters"] + counted["lost"]
+        admin.assert_identity(counted)
         return kept, became
 
     def _collect(self, segment: Segment, kept: Kept) -> None:

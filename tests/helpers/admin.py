@@ -44,5 +44,18 @@ def status(path: Path) -> dict[str, Any]:
     code, text = get(path, "/v1/status")
     assert code == 200, text
     seen: dict[str, Any] = json.loads(text)
-    assert seen["received"] == seen["stored"] + seen["dead_letters"] + seen["lost"] + seen["in_spool"], seen
+    assert_identity(seen)
     return seen
+
+
+PARTS = ("stored", "dead_letters", "lost", "control_lines", "in_spool")
+
+
+def assert_identity(seen: dict[str, Any]) -> None:
+    """Check that each line which one store was given is somewhere."""
+    assert seen["received"] == sum(seen[part] for part in PARTS), seen
+
+
+def records(seen: dict[str, Any]) -> int:
+    """Return how many of the lines were records; exact once none waits any more."""
+    return int(seen["received"] - seen["control_lines"])

@@ -71,7 +71,7 @@ class Scene:
 
         def done() -> dict[str, Any]:
             status = self.status()
-            return status if status["received"] >= lines and not status["in_spool"] else {}
+            return status if admin.records(status) >= lines and not status["in_spool"] else {}
 
         try:
             return until(done, limit=self.patience_seconds, what=f"{lines} lines to settle")
@@ -115,7 +115,7 @@ class Scene:
 
     def others_by_wire(self, count: int) -> None:
         """Send records as other senders would, one segment each."""
-        before = self.status()["received"]
+        before = admin.records(self.status())
         for number in range(1, count + 1):
             self.daemon.send_one_way(line(f"other-{number}", number))
             self.settled(before + number)

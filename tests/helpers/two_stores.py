@@ -55,8 +55,7 @@ class TwoStores:
         """Return the daemon's counters; each store's identity is checked on the way."""
         seen = admin.status(self.daemon.folder / "admin.sock")
         for store in seen["stores"]:
-            parts = ("stored", "dead_letters", "lost", "in_spool")
-            assert store["received"] == sum(store[part] for part in parts), store
+            admin.assert_identity(store)
         return seen
 
     def of(self, name: str) -> dict[str, Any]:
@@ -68,7 +67,7 @@ class TwoStores:
 
         def done() -> dict[str, Any]:
             store = self.of(name)
-            return store if store["received"] >= lines and not store["in_spool"] else {}
+            return store if admin.records(store) >= lines and not store["in_spool"] else {}
 
         return until(done, limit=limit, what=f"{lines} lines to settle in {name}")
 

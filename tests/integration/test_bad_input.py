@@ -26,7 +26,7 @@ def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
 
 def settled(daemon: RunningDaemon, lines: int) -> dict[str, int] | None:
     status = admin.status(daemon.folder / "admin.sock")
-    return status if status["received"] >= lines and not status["in_spool"] else None
+    return status if admin.records(status) >= lines and not status["in_spool"] else None
 
 
 def letters(daemon: RunningDaemon) -> Counter[str]:

@@ -35,6 +35,36 @@ def test_the_answer_to_an_insert_means_on_disk_and_repeats_are_ignored(store: St
         assert "non_replicated_deduplication_window = 1000" in settings
 
 
+def test_no_table_loses_rows_to_a_power_failure_by_an_insert_a_merge_or_a_fetch(store: Store) -> None:
+    """A table that a later file makes without these settings is named here."""
+    assert migrations.unsynced(store) == []
+    tables = store.query(
+        "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
+        " AND engine LIKE '%MergeTree'"
+    )
+    assert len(tables) >= 5
+    for table in tables:
+        assert "old_parts_lifetime = 480" in table["engine_full"], table["name"]
+        for setting, value in migrations.SYNCED.items():
+            assert f"{setting} = {value}" in table["engine_full"], table["name"]
+
+
+def test_checking_names_the_tables_that_a_power_failure_may_take_rows_from(server: Store) -> None:
+    made = (
+        "CREATE TABLE IF NOT EXISTS llm_careless (x UInt8) ENGINE = {engine} ORDER BY x SETTINGS {settings};"
+    )
+    settings = ", ".join(
+        f"{name} = {value}" for name, value in migrations.SYNCED.items() if "merge" not in name
+    )
+    migrations.apply(server, Layout(), [Migration("0901_careless", made.replace("{settings}", settings))])
+
+    (said,) = migrations.unsynced(server)
+
+    assert "llm_careless" in said
+    assert "min_rows_to_fsync_after_merge" in said
+    assert "fsync_after_insert" not in said
+
+
 def test_migrating_again_does_nothing(store: Store) -> None:
     assert migrations.apply(store, Layout(ttl_days=90)) == []
 

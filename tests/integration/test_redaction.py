@@ -108,7 +108,8 @@ def stream(*texts: str) -> str:
 def spooled(folder: Path) -> Iterator[bytes]:
     """Yield all that the spool's segments hold, as it was before it was compressed."""
     for path in folder.glob("*.seg"):
-        for frame in frames.scan(path.read_bytes()):
+        data = path.read_bytes()
+        for frame in frames.scan(frames.marker_in(data), data):
             if isinstance(frame, frames.Frame):
                 yield frame.meta + bytes(frames.body_of(frame))
 

@@ -1,9 +1,9 @@
-"""New on old and old on new: the first daemon's spool, its tables, and tables that a later one made.
+"""New on old and old on new: a spool that waited, the first daemon's tables, and tables of a later one.
 
-``first-spool`` is what the first daemon left behind when it was killed before its store was there: four
+``first-spool`` is what a daemon left behind when it was killed before its store was there: four
 records of versions 1 to 4, one more that is whole, a line that is no JSON, a begun call without its
-record, and three records that their sender dropped. ``first-schema`` is the SQL of its tables. Both are
-frozen: nothing writes them anew.
+record, and three records that their sender dropped. ``first-schema`` is the SQL of the first version's
+tables. Both are frozen: nothing writes them anew.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ APPLIED = {
     "0002_llm_trace_losses": "8e36652b4e65ce628a15005dd2a7e475241ac9e4d04cba613af09f9ea1203a79",
     "0003_usage_recomputed": "8a46cfbdbe7d0bca4ebd3792f8ffe063eb2aa218d0531030cf194bc700d826df",
     "0004_rollup": "cb88eb9b0fa95a245aa238803ccdb4ad376ce344bfd7a6fce1a04c7a06f765af",
+    "0005_synced_merges": "def35ce1133d1b73eb0fa5e7a125ca06a3ef90fd56377d448d3653c4d5da0b33",
 }
 """What stores have recorded of files that were applied; a new file is added here, and none is changed."""
 
@@ -119,7 +120,11 @@ def test_a_new_daemon_waits_for_an_old_server_to_be_migrated_and_then_lands_an_o
 
         done = migrations.apply(old_server, layout_of(0))
 
-        assert done == ["applied 0003_usage_recomputed", "applied 0004_rollup"]
+        assert done == [
+            "applied 0003_usage_recomputed",
+            "applied 0004_rollup",
+            "applied 0005_synced_merges",
+        ]
         stored(daemon)
     the_first_spool_is_in(old_server)
     mend(old_server)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llmtraced.batch import LONG_LINE, Preparer
 from llmtraced.cost import Pricer
 from llmtraced.errors import BatchRejected
+from llmtraced.receipts import NEVER_US, Window
 from llmtraced.rows import COLUMNS, RowBuilder
 from llmtraced.spool import Entry, EntryKind, Group, ReadGroup, Segment, SessionState
 
@@ -69,3 +70,28 @@ def test_a_row_that_cannot_be_encoded_costs_itself_alone() -> None:
     assert [row[ID] for row in rows] == ["call-0", "call-1", "call-2", "call-4"]
     assert list(refused) == [3]
     assert "as it was told" in refused[3]
+
+
+def test_a_segment_of_another_time_is_stored_now_the_same_at_each_try_and_looked_for_everywhere() -> None:
+    body = line(1, 10)
+    group = ReadGroup(Group(RECEIVED_US, 0, [Entry(EntryKind.LINES, b"", 0, 1, len(body))]), memoryview(body))
+    number = str(uuid.UUID(int=2, version=4))
+    segment = Segment(number=1, batch=number, rows=1, first_us=RECEIVED_US, last_us=RECEIVED_US)
+    seen: list[tuple[object, ...]] = []
+    builder = RowBuilder(Pricer())
+
+    def encode(rows: Sequence[tuple[object, ...]]) -> bytes:
+        seen.extend(rows)
+        return b"block"
+
+    preparer = Preparer(builder, encode, dict, "here")
+    now_us = RECEIVED_US + 10**15
+
+    batch = preparer.prepare(segment, lambda _: [group], Window(now_us - 5, now_us, now_us - 1))
+    preparer.encode_some([group], batch, [0])
+
+    (first, again) = seen
+    assert first == again
+    assert (first[COLUMNS.index("ingested_at")], first[COLUMNS.index("created_at")]) == (now_us - 1,) * 2
+    assert builder.counts["receipt_replaced"] == 1
+    assert (batch.from_us, batch.to_us) == (0, NEVER_US)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from llmtraced.cost import Pricer
 from llmtraced.errors import StoreBusy
 from llmtraced.keeping import GivenUp, Keeper
 from llmtraced.metrics import Metrics
+from llmtraced.receipts import StoreClock
 from llmtraced.rows import RowBuilder
 from llmtraced.shipper import Shipper
 from llmtraced.spool import ONLY_STORE, Entry, EntryKind, Files, Group, Progress, ReadGroup, Segment, Spool
@@ -42,6 +44,9 @@ class SlowStore:
         self.begun.set()
         assert self.allowed.wait(LIMIT_SECONDS)
         return set()
+
+    def clock(self) -> StoreClock:
+        return StoreClock(time.time_ns() // 1000)
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         return set()

@@ -19,6 +19,7 @@ from llmtraced.postgres import copying
 from llmtraced.postgres.connections import Connections, Link
 from llmtraced.postgres.copying import moment
 from llmtraced.postgres.tables import Content, Table, tables
+from llmtraced.receipts import StoreClock
 from llmtraced.shipper import TRACES
 
 IDS_PER_QUERY = 10_000
@@ -72,6 +73,12 @@ class Postgres:
         self.counts["repeated"] += len(repeated)
         self.counts["nul_replaced"] += sum(getattr(block, "nul_replaced", 0) for block in blocks)
         return repeated
+
+    def clock(self) -> StoreClock:
+        """Return the server's time; rows are kept for ever."""
+        asked = sql.SQL("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us")
+        with self.connections.lent() as link:
+            return StoreClock(int(link.query(asked)[0]["now_us"]))
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         """Return which ``batch_row`` of a batch received between the two times is stored."""

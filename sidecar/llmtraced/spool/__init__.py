@@ -8,7 +8,7 @@ Files, all in one folder, owned by the process that holds ``lock``:
 ``0000000000000042.seg``  a segment; the number only grows. One segment is one batch, one insert into
                           each store.
 ``….seg.tmp``             the same, being written anew; of no meaning until it has the other's name.
-``quarantine/``           copies of segments that were damaged, and segments of a newer format.
+``quarantine/``           copies of segments that were damaged, and segments of another format.
 ``dead-letters/``         one file for each segment that had some; see ``dead_letters``.
 ``lock``                  locked while a daemon has the folder.
 ``reserve``               bytes given up when the disk is full, so that finished segments can
@@ -16,21 +16,24 @@ Files, all in one folder, owned by the process that holds ``lock``:
 
 A segment is a sequence of frames. A frame is (little endian)
 
-    magic     4  f5 4c 54 0a
+    marker   12  f5 4c 4c 54, and 8 random bytes of this segment's own
     kind      1  1 header, 2 group, 3 settled, 4 condemned, 5 padding
     flags     1  bit 0: the body is one zstd frame
     zero      2
     meta_len  4
     body_len  8  as stored
     body_sum  8  XXH3-64 of the body as stored
-    head_sum  8  XXH3-64 of the 28 bytes before it and of the meta
+    head_sum  8  XXH3-64 of the 36 bytes before it and of the meta
     meta         MessagePack
     body
+
+The marker is known to nobody outside the folder. So what a sender has written cannot be taken for a
+frame by whoever looks for the next one after damage, nor can what an older file has left on the disk.
 
 - A *header* comes first. Its body is a ``Snapshot``: every remembered session's durable count,
   begun calls; and of each store its counters, which segments it has settled, decisions on rows at
   fault. Its meta says format, segment id, and how
-  many bytes of the segment before it count; the snapshot says that of older ones in which a write
+  many bytes of the segment before it count, and that one's marker; the snapshot says that of older ones in which a write
   failed. What lies beyond was told to nobody and written again elsewhere, so it must not count.
 - A *group* holds lines as they were received, flushed together: who sent how many of them, in
   which order, from which number on, and when. Its senders hear ``durable`` after the sync.
@@ -43,8 +46,7 @@ A segment is a sequence of frames. A frame is (little endian)
   every write whole blocks of 4,096 bytes.
 
 So the newest segment is a snapshot and the log of what changed since. Whoever wants the state
-reads one file; the others only hold lines that wait for their stores. Format 1 had one store, and is
-still read; a daemon that only knows format 1 puts segments of format 2 aside.
+reads one file; the others only hold lines that wait for their stores.
 
 Who may do what: one writer thread creates, appends, seals and deletes. Any thread may read or
 compress a sealed segment. Nobody appends to a segment that another process began (recovery seals
@@ -66,7 +68,7 @@ refuses, nothing is appended until it does not. Then, by kind of damage:
   of the log are gone, sessions are remembered at less than they had, or not at all: ``incomplete``
   is set, and their lines are asked for by id. The segment's own id is gone too, so its lines count
   as repeats;
-- unreadable, or of a newer format: moved to quarantine whole.
+- unreadable, or of another format: moved to quarantine whole.
 
 Nothing of this stops the start.
 """

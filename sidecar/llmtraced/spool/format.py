@@ -1,11 +1,16 @@
 """Frames: how anything in a segment is written and found again.
 
-Invariant: a frame that ``scan`` returns is, to 64 bits of checksum, the frame that was encoded;
-and no damage hides the frames after it. The bytes are specified in the package's docstring.
+Invariant: a frame that ``scan`` returns is, to 64 bits of checksum, the frame that was encoded for this
+very segment; and no damage hides the frames after it. The bytes are specified in the package's docstring.
+
+Each segment has a sync marker of its own, with 64 random bits that never leave the spool. Bodies are what
+senders wrote, and a scan that looks for the next frame after damage goes through them: without knowing
+the marker nobody can write a body in which a frame is found.
 """
 
 from __future__ import annotations
 
+import secrets
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
@@ -14,10 +19,12 @@ import msgspec
 import xxhash
 import zstandard
 
-MAGIC = b"\xf5LT\n"  # no byte sequence of UTF-8 JSON: f5 never occurs in UTF-8
-FORMAT = 2
-"""2 has a progress for each store; 1 is still read."""
-HEAD = struct.Struct("<4sBBHIQQ")
+MAGIC = b"\xf5LLT"  # no byte sequence of UTF-8 JSON: f5 never occurs in UTF-8
+MARKER_BYTES = 12
+OLD_MAGIC = b"\xf5LT\n"
+"""Of formats 1 and 2, which had no marker."""
+FORMAT = 3
+HEAD = struct.Struct(f"<{MARKER_BYTES}sBBHIQQ")
 SUM = struct.Struct("<Q")
 HEAD_BYTES = HEAD.size + SUM.size
 ZSTD = 1
@@ -51,35 +58,42 @@ class Gap(msgspec.Struct):
     end: int
 
 
-def encode(kind: int, meta: bytes, body: Sequence[Buffer] = (), flags: int = 0) -> list[Buffer]:
+def new_marker() -> bytes:
+    """Return what every frame of one segment begins with."""
+    return MAGIC + secrets.token_bytes(MARKER_BYTES - len(MAGIC))
+
+
+def encode(
+    marker: bytes, kind: int, meta: bytes, body: Sequence[Buffer] = (), flags: int = 0
+) -> list[Buffer]:
     """Return the frame's buffers, for one gathered write; the body is not copied."""
     body_sum = xxhash.xxh3_64()
     for piece in body:
         body_sum.update(piece)
     size = sum(map(len, body))
-    head = HEAD.pack(MAGIC, kind, flags, 0, len(meta), size, body_sum.intdigest())
+    head = HEAD.pack(marker, kind, flags, 0, len(meta), size, body_sum.intdigest())
     head_sum = xxhash.xxh3_64_intdigest(head + meta)
     return [head + SUM.pack(head_sum) + meta, *body]
 
 
-def padding(size: int, block: int) -> list[Buffer]:
+def padding(marker: bytes, size: int, block: int) -> list[Buffer]:
     """Return the frame that makes ``size`` bytes whole blocks; nothing where they are."""
     room = -size % block
     if not room:
         return []
     if room < HEAD_BYTES:
         room += -(-(HEAD_BYTES - room) // block) * block
-    return encode(Kind.PADDING, b"", [bytes(room - HEAD_BYTES)])
+    return encode(marker, Kind.PADDING, b"", [bytes(room - HEAD_BYTES)])
 
 
-def compressed(frame: Frame) -> list[Buffer]:
+def compressed(marker: bytes, frame: Frame) -> list[Buffer]:
     """Return the same frame with its body compressed, if it is not yet. Raises ValueError on damage."""
     if frame.body is None:
         raise ValueError("damaged body")
     if frame.flags & ZSTD or not frame.body:
-        return encode(frame.kind, frame.meta, [frame.body], frame.flags)
+        return encode(marker, frame.kind, frame.meta, [frame.body], frame.flags)
     body = zstandard.ZstdCompressor(level=1).compress(frame.body)
-    return encode(frame.kind, frame.meta, [body], frame.flags | ZSTD)
+    return encode(marker, frame.kind, frame.meta, [body], frame.flags | ZSTD)
 
 
 def body_of(frame: Frame) -> bytes | memoryview:
@@ -109,13 +123,13 @@ class Head(msgspec.Struct):
         return HEAD_BYTES + self.meta_len + self.body_len
 
 
-def read_head(data: Buffer, at: int = 0) -> Head | None:
-    """Return the head of the frame at ``at``; None where none is whole there, with its meta."""
+def read_head(marker: bytes, data: Buffer, at: int = 0) -> Head | None:
+    """Return the head of the segment's frame at ``at``; None where none is whole there, with its meta."""
     if at + HEAD_BYTES > len(data):
         return None
-    magic, kind, flags, _, meta_len, body_len, body_sum = HEAD.unpack_from(data, at)
+    found, kind, flags, _, meta_len, body_len, body_sum = HEAD.unpack_from(data, at)
     meta_end = at + HEAD_BYTES + meta_len
-    if magic != MAGIC or meta_end > len(data):
+    if found != marker or meta_end > len(data):
         return None
     view = memoryview(data)
     head_sum = xxhash.xxh3_64(view[at : at + HEAD.size])
@@ -125,21 +139,32 @@ def read_head(data: Buffer, at: int = 0) -> Head | None:
     return Head(kind, flags, meta_len, body_len, body_sum)
 
 
-def meta_bytes(head: bytes) -> int:
+def marker_in(data: bytes) -> bytes:
+    """Return the marker of the first whole head; empty where there is none."""
+    at = data.find(MAGIC)
+    while at >= 0:
+        marker = bytes(data[at : at + MARKER_BYTES])
+        if read_head(marker, data, at) is not None:
+            return marker
+        at = data.find(MAGIC, at + 1)
+    return b""
+
+
+def meta_bytes(marker: bytes, head: bytes) -> int:
     """Return how many bytes of meta follow a fixed head that may be damaged; 0 where it is none."""
-    if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
+    if len(head) < HEAD_BYTES or not head.startswith(marker):
         return 0
     return int(HEAD.unpack_from(head)[4])
 
 
-def scan(data: bytes, start: int = 0) -> Iterator[Frame | Gap]:
+def scan(marker: bytes, data: bytes, start: int = 0) -> Iterator[Frame | Gap]:
     """Yield every frame of a segment, and the gaps between them, in order."""
     at = start
     gap_start = start
     while at < len(data):
-        head = read_head(data, at)
+        head = read_head(marker, data, at)
         if head is None:
-            at = data.find(MAGIC, at + 1)
+            at = data.find(marker, at + 1) if marker else -1
             if at < 0:
                 break
             continue

@@ -66,7 +66,7 @@ class Spool:
         """Segments to be deleted when the next header is on the disk, or when the disk lets us."""
         self._unlinked: set[int] = set()
         """Segments whose deletion the folder's next sync makes certain."""
-        self._previous = (0, 0)
+        self._previous = (0, 0, b"")
         self._swapping = threading.Lock()
         """Keeps a compressed copy from taking the name of a segment that is deleted meanwhile."""
         self.state = State()
@@ -78,6 +78,8 @@ class Spool:
         """Sessions may have been forgotten: an unknown one may repeat what was stored. Known ones
         say so in their ``suspect_until``."""
         self.last_number = 0
+        self.last_us = 0
+        """The latest time that an earlier process has left here."""
         self.unsynced: list[str] = []
         """Segments of an earlier process that may be in the page cache alone, because the disk failed
         at the start. Nothing is appended before they are safe, and nobody should be told of them."""
@@ -97,6 +99,7 @@ class Spool:
         for segment in found.segments:
             self._wait(segment)
         self.last_number = found.last_number
+        self.last_us = found.last_us
         self._previous = found.previous
         self.incomplete = found.incomplete
         self.unsynced = found.unsynced
@@ -118,7 +121,7 @@ class Spool:
         """Write and sync one group; ``first_row`` is set here. Raises SpoolBroken: nothing counts."""
         current = self._writable(now_us)
         group.first_row = current.segment.rows
-        self._write(current, fmt.encode(Kind.GROUP, _encode(group), pieces))
+        self._write(current, Kind.GROUP, group, pieces)
         current.segment.add(group, current.segment.size)
         self.state.received_group(group)
 
@@ -127,7 +130,7 @@ class Spool:
 
         Raises SpoolBroken: it still waits.
         """
-        self._write(self._writable(now_us), fmt.encode(Kind.SETTLED, _encode(settled)))
+        self._write(self._writable(now_us), Kind.SETTLED, settled)
         self.state.settle(settled)
         with self._swapping:
             if self._backlog.settled(settled.store, settled.segment, read=settled.reads):
@@ -139,7 +142,7 @@ class Spool:
 
     def condemn(self, row: Condemned, now_us: int) -> None:
         """Write down that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
-        self._write(self._writable(now_us), fmt.encode(Kind.CONDEMNED, _encode(row)))
+        self._write(self._writable(now_us), Kind.CONDEMNED, row)
         self.state.condemn(row)
 
     def seal(self, now_us: int) -> Segment | None:
@@ -195,8 +198,10 @@ class Spool:
             return self._begin(now_us)
         return self._open
 
-    def _write(self, current: Open, frame: list[Buffer]) -> None:
-        buffers = frame + fmt.padding(sum(map(len, frame)), current.handle.block)
+    def _write(self, current: Open, kind: Kind, meta: object, body: Sequence[bytes | bytearray] = ()) -> None:
+        marker = current.segment.marker
+        buffers = fmt.encode(marker, kind, _encode(meta), body)
+        buffers += fmt.padding(marker, sum(map(len, buffers)), current.handle.block)
         try:
             current.handle.write(buffers)
             if self._fsync:
@@ -242,17 +247,19 @@ class Spool:
         self.last_number = number  # a name is never used twice, whatever happens to its file
         batch = uuid.uuid4()
         open_ = self.open
-        previous = (open_.number, open_.size) if open_ else self._previous
+        previous = (open_.number, open_.size, open_.marker) if open_ else self._previous
+        marker = fmt.new_marker()
         meta = HeaderMeta(
             format=fmt.FORMAT,
             batch=batch.bytes,
             created_us=now_us,
             previous=previous[0],
             previous_size=previous[1],
+            previous_marker=previous[2],
         )
-        buffers = fmt.encode(Kind.HEADER, _encode(meta), [_encode(self.state.snapshot)])
+        buffers = fmt.encode(marker, Kind.HEADER, _encode(meta), [_encode(self.state.snapshot)])
         handle = self._files.create(name_of(number), direct=True)
-        buffers += fmt.padding(sum(map(len, buffers)), handle.block)
+        buffers += fmt.padding(marker, sum(map(len, buffers)), handle.block)
         try:
             handle.write(buffers)
             handle.sync()
@@ -262,7 +269,8 @@ class Spool:
                 handle.close()
             self._delete(number)  # should it stay: without lines, recovery deletes it
             raise
-        return Open(Segment(number=number, batch=str(batch), size=sum(map(len, buffers))), handle)
+        segment = Segment(number=number, batch=str(batch), marker=marker, size=sum(map(len, buffers)))
+        return Open(segment, handle)
 
     def _retire(self, before: Open) -> None:
         """Let go of a segment that is not appended to any more; without lines it has no use."""
@@ -315,7 +323,7 @@ class Spool:
         damaged = False
         try:
             with self._files.reading(segment.name) as read:
-                for frame in frames(read, segment.size):
+                for frame in frames(segment.marker, read, segment.size):
                     if frame.kind != Kind.GROUP:
                         continue
                     found = group_in(frame)
@@ -336,7 +344,7 @@ class Spool:
         Any thread may. Raises SpoolBroken where the disk fails; the segment reads as before then.
         """
         try:
-            buffers = _compressed(self._files.read(segment.name, 0, segment.size))
+            buffers = _compressed(segment.marker, self._files.read(segment.name, 0, segment.size))
         except OSError as error:
             raise _unreadable(segment, error) from error
         size = sum(map(len, buffers))
@@ -362,15 +370,15 @@ def _unreadable(segment: Segment, error: OSError) -> SpoolBroken:
     return SpoolBroken(f"{segment.name}: {error.strerror or error}")
 
 
-def _compressed(data: bytes) -> list[Buffer]:
+def _compressed(marker: bytes, data: bytes) -> list[Buffer]:
     """Return the segment's frames compressed; nothing where it is damaged.
 
     Reading says what is lost by damage; nothing is rewritten over it.
     """
     buffers: list[Buffer] = []
-    for frame in fmt.scan(data):
+    for frame in fmt.scan(marker, data):
         if isinstance(frame, Gap) or frame.body is None:
             return []
         if frame.kind != Kind.PADDING:
-            buffers += fmt.compressed(frame)
+            buffers += fmt.compressed(marker, frame)
     return buffers

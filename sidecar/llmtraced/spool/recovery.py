@@ -20,7 +20,6 @@ from llmtraced.spool import format as fmt
 from llmtraced.spool import runs
 from llmtraced.spool.files import FileSystem
 from llmtraced.spool.format import Frame, Gap, Kind
-from llmtraced.spool.format_1 import Snapshot1
 from llmtraced.spool.segment import (
     TEMPORARY,
     Damage,
@@ -46,7 +45,7 @@ _RECORDS: dict[int, type[Record]] = {
 
 
 class Recovered(msgspec.Struct):
-    """What was found. ``previous`` is the newest segment and how many of its bytes count."""
+    """What was found. ``previous`` is the newest segment, how many of its bytes count, and its marker."""
 
     state: State
     change: Change
@@ -56,17 +55,19 @@ class Recovered(msgspec.Struct):
     """Segments that are written off, or hold no line: to be deleted."""
     damage: list[Damage]
     last_number: int
-    previous: tuple[int, int]
+    previous: tuple[int, int, bytes]
     incomplete: bool
     unsynced: list[str]
     """Files that could be read, and that the disk would not take once more."""
+    last_us: int
+    """The latest time that a segment has."""
     base: int
     """The segment with the newest whole header. What is done and older can be deleted at once, the
     others when there is a newer header, as is what only a store waited for that is no longer named."""
 
 
 class NotUnderstood(Exception):
-    """A whole frame that this version cannot read, so a later one wrote it."""
+    """What another version wrote."""
 
 
 class Found(msgspec.Struct):
@@ -84,6 +85,8 @@ class Opened(msgspec.Struct):
 
     number: int
     size: int
+    marker: bytes
+    """What its frames begin with; empty where none is whole."""
     sealed: bool
     """A newer header is there, so all of this one was synced, and a hole in it is no torn tail."""
     frames: list[Found] = []
@@ -139,6 +142,8 @@ class _Walk:
         self._files = files
         self._limits: dict[int, int] = {}
         """How many bytes of a segment count, by the newest header that says so."""
+        self._markers: dict[int, bytes] = {}
+        """What a segment's frames begin with, by the same."""
         self._base: Opened | None = None
         self._newer: list[Opened] = []
         """Segments from the base on, newest first."""
@@ -150,16 +155,19 @@ class _Walk:
         self._cut: dict[int, int] = {}
         self._unkept: set[int] = set()
         self._segments: list[Segment] = []
+        self._last_us = 0
         self.damage: list[Damage] = []
 
     def visit(self, number: int) -> None:
         try:
-            opened = _open(self._files, number, self._limits.get(number), self._sealed, self._base is None)
+            marker = _marker(self._files, number, self._markers.get(number, b""))
+            limit = self._limits.get(number)
+            opened = _open(self._files, number, marker, limit, self._sealed, self._base is None)
         except OSError as error:
             self._put_aside(number, f"unreadable: {error.strerror or error}")
             return
         except NotUnderstood:
-            self._put_aside(number, "of a newer format")
+            self._put_aside(number, "of another format")
             return
         self._repair(opened)
         if not opened.sealed:
@@ -169,6 +177,8 @@ class _Walk:
             self._newer.append(opened)
         self._learn(opened)
         self._segments.append(_summary(opened))
+        begun_us = opened.header.created_us if opened.header else 0
+        self._last_us = max(self._last_us, begun_us, self._segments[-1].last_us)
         if opened.longer:
             self._cut[number] = opened.size
         if not opened.kept:
@@ -196,9 +206,10 @@ class _Walk:
             done=self._done(state, kept),
             damage=self.damage,
             last_number=last_number,
-            previous=(newest.number, newest.size) if newest else (0, 0),
+            previous=(newest.number, newest.size, newest.marker) if newest else (0, 0, b""),
             incomplete=holed,
             unsynced=self._unsynced,
+            last_us=self._last_us,
             base=self._base.number if self._base and not self._unsynced and not change.removed else 0,
         )
 
@@ -229,6 +240,7 @@ class _Walk:
             return
         self._sealed = True
         self._limits.setdefault(opened.header.previous, opened.header.previous_size)
+        self._markers.setdefault(opened.header.previous, opened.header.previous_marker)
         if self._base is None and opened.snapshot is not None:
             self._base = opened
             self._limits = {**opened.snapshot.cut, **self._limits}
@@ -292,7 +304,25 @@ def _said(gap: Gap, opened: Opened) -> str:
     return f"{size} bytes at {gap.start} are damaged"
 
 
-def _open(files: FileSystem, number: int, limit: int | None, sealed: bool, with_snapshot: bool) -> Opened:
+def _marker(files: FileSystem, number: int, known: bytes) -> bytes:
+    """Return what a segment's frames begin with. Raises OSError, NotUnderstood.
+
+    Its own first head says so, or else ``known``, the word of the next header; only where both are
+    gone, which takes damage to the newest segment's header, is it the first whole head's in the file.
+    """
+    name = name_of(number)
+    start = files.read(name, 0, HEAD_READ)
+    if start.startswith(fmt.OLD_MAGIC):
+        raise NotUnderstood
+    own = start[: fmt.MARKER_BYTES]
+    if start.startswith(fmt.MAGIC) and fmt.read_head(own, start) is not None:
+        return own
+    return known or fmt.marker_in(files.read(name))
+
+
+def _open(
+    files: FileSystem, number: int, marker: bytes, limit: int | None, sealed: bool, with_snapshot: bool
+) -> Opened:
     """Read one segment. Raises OSError, NotUnderstood.
 
     A sealed segment was synced, so its bodies are left alone until they are shipped: a backlog of
@@ -300,8 +330,8 @@ def _open(files: FileSystem, number: int, limit: int | None, sealed: bool, with_
     """
     there = files.size(name_of(number))
     size = there if limit is None else min(there, limit)
-    skimmed = _skim(files, Opened(number, size, sealed), with_snapshot) if sealed else None
-    opened = skimmed or _read_whole(files, Opened(number, size, sealed))
+    skimmed = _skim(files, Opened(number, size, marker, sealed), with_snapshot) if sealed else None
+    opened = skimmed or _read_whole(files, Opened(number, size, marker, sealed))
     opened.longer = size < there
     return opened
 
@@ -311,16 +341,16 @@ def _skim(files: FileSystem, opened: Opened, with_snapshot: bool) -> Opened | No
     at, name = 0, name_of(opened.number)
     while at < opened.size:
         data = files.read(name, at, HEAD_READ)
-        more = fmt.HEAD_BYTES + fmt.meta_bytes(data) - len(data)
+        more = fmt.HEAD_BYTES + fmt.meta_bytes(opened.marker, data) - len(data)
         if more > 0:
             data += files.read(name, at + len(data), more)
-        head = fmt.read_head(data)
+        head = fmt.read_head(opened.marker, data)
         if head is None or at + head.size > opened.size:
             return None
         record = _record(head.kind, data[fmt.HEAD_BYTES :][: head.meta_len])
         if with_snapshot and isinstance(record, HeaderMeta):
-            (frame,) = fmt.scan(files.read(name, at, head.size))
-            opened.snapshot = _snapshot(frame, record)
+            (frame,) = fmt.scan(opened.marker, files.read(name, at, head.size))
+            opened.snapshot = _snapshot(frame)
         opened.frames.append(Found(record, at, at + head.size))
         at += head.size
     return opened
@@ -332,14 +362,14 @@ def _read_whole(files: FileSystem, opened: Opened) -> Opened:
     So is the padding behind one, which may have come to the disk before it.
     """
     whole = 0
-    for item in fmt.scan(files.read(name_of(opened.number), 0, opened.size)):
+    for item in fmt.scan(opened.marker, files.read(name_of(opened.number), 0, opened.size)):
         if isinstance(item, Gap):
             opened.gaps.append(item)
             continue
         record = _record(item.kind, item.meta)
         opened.frames.append(Found(record, item.start, item.end, item.body is not None))
         if isinstance(record, HeaderMeta):
-            opened.snapshot = _snapshot(item, record)
+            opened.snapshot = _snapshot(item)
         is_next = item.kind != Kind.PADDING or whole == len(opened.frames) - 1
         if is_next and (item.body is not None or isinstance(record, HeaderMeta)):
             whole = len(opened.frames)
@@ -358,19 +388,16 @@ def _record(kind: int, meta: bytes) -> Record | None:
         record = msgspec.msgpack.decode(meta, type=known)
     except msgspec.DecodeError as error:
         raise NotUnderstood from error
-    if isinstance(record, HeaderMeta) and record.format > fmt.FORMAT:
+    if isinstance(record, HeaderMeta) and record.format != fmt.FORMAT:
         raise NotUnderstood
     return record
 
 
-def _snapshot(frame: Frame | Gap, meta: HeaderMeta) -> Snapshot | None:
+def _snapshot(frame: Frame | Gap) -> Snapshot | None:
     if isinstance(frame, Gap):
         return None
     try:
-        body = fmt.body_of(frame)
-        if meta.format == 1:
-            return msgspec.msgpack.decode(body, type=Snapshot1).upgraded()
-        return msgspec.msgpack.decode(body, type=Snapshot)
+        return msgspec.msgpack.decode(fmt.body_of(frame), type=Snapshot)
     except (ValueError, msgspec.DecodeError):
         return None
 
@@ -390,7 +417,12 @@ def _summary(opened: Opened) -> Segment:
     # Made of the number where it is lost, so that it is the same at the next start.
     batch = uuid.UUID(bytes=header.batch) if header else uuid.uuid5(uuid.NAMESPACE_OID, str(opened.number))
     segment = Segment(
-        number=opened.number, batch=str(batch), size=opened.size, recovered=True, nameless=header is None
+        number=opened.number,
+        batch=str(batch),
+        marker=opened.marker,
+        size=opened.size,
+        recovered=True,
+        nameless=header is None,
     )
     for frame in opened.frames:
         if isinstance(frame.record, Group):

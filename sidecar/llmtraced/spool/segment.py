@@ -31,6 +31,8 @@ class HeaderMeta(msgspec.Struct, kw_only=True):
     previous: int = 0
     previous_size: int = 0
     """How many bytes of the previous segment count; a failed write may have left more."""
+    previous_marker: bytes = b""
+    """What its frames begin with, should its own header be damaged."""
 
 
 class Segment(msgspec.Struct, kw_only=True):
@@ -39,6 +41,8 @@ class Segment(msgspec.Struct, kw_only=True):
     number: int
     batch: str
     """Its UUID, ``batch_id`` of its rows."""
+    marker: bytes = b""
+    """What its frames begin with."""
     size: int = 0
     rows: int = 0
     line_bytes: int = 0
@@ -102,7 +106,7 @@ def number_of(name: str) -> int | None:
     return int(stem) if name == name_of(int(stem)) else None
 
 
-def frames(read: Callable[[int, int], bytes], size: int) -> Iterator[Frame]:
+def frames(marker: bytes, read: Callable[[int, int], bytes], size: int) -> Iterator[Frame]:
     """Yield the frames of a segment that is read a part at a time; from damage on, the rest at once.
 
     ``read`` takes an offset and how many bytes.
@@ -110,13 +114,13 @@ def frames(read: Callable[[int, int], bytes], size: int) -> Iterator[Frame]:
     at = 0
     while at < size:
         data = read(at, min(PART_BYTES, size - at))
-        head = fmt.read_head(data)
+        head = fmt.read_head(marker, data)
         if head is not None and head.size > len(data):
             data = read(at, min(head.size, size - at))
         elif head is None:
             data = read(at, size - at)
         end = len(data)
-        for item in fmt.scan(data):
+        for item in fmt.scan(marker, data):
             if isinstance(item, Frame):
                 yield item
             elif head is not None:

@@ -12,7 +12,7 @@ their records meet in order, and a store that is away holds no verdict up.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -21,7 +21,7 @@ from llmtraced.spool import runs
 from llmtraced.spool.runs import Runs
 
 ONLY_STORE = "clickhouse"
-"""Whose progress it is where a spool does not say: spools of format 1 had one store."""
+"""Whose progress it is where nobody says."""
 
 NEVER = 1 << 62
 """A line number that no session reaches."""
@@ -124,7 +124,7 @@ class Condemned(msgspec.Struct, array_like=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far one store is, and the five numbers of its identity."""
+    """How far one store is, and the numbers of its identity."""
 
     first: int = 0
     """Segments before it are not for this store, which was named later."""
@@ -166,6 +166,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     the disk yet."""
     read: int = 0
     """The last segment whose facts have been taken up."""
+    agreed_us: int = 0
+    """The last time on which this machine's clock and a store's agreed."""
     cut: dict[int, int] = {}
     """Waiting segments in which a write failed -> how many bytes of them count. What lies beyond was
     told to nobody, and was written again elsewhere."""
@@ -295,6 +297,15 @@ class State:
             for number in segments:
                 runs.remove(some, number)
         snap.cut = {number: size for number, size in snap.cut.items() if number not in segments}
+
+    def clock_jumped(self, moved: Callable[[int], int]) -> None:
+        """Let everything be as long ago as it was before the time jumped."""
+        for session in self.snapshot.sessions.values():
+            session.seen_us = moved(session.seen_us)
+        for begun in self.snapshot.begun.values():
+            begun.received_us = moved(begun.received_us)
+        for call, at in self.snapshot.abandoned.items():
+            self.snapshot.abandoned[call] = moved(at)
 
     def suspect_all(self) -> None:
         """Parts of the log are gone, so any session may have more lines stored than it says here."""

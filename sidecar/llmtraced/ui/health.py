@@ -84,6 +84,7 @@ def places(status: Status) -> list[tuple[str, int]]:
         ("stored", status.stored),
         ("dead letters", status.dead_letters),
         ("lost", status.lost),
+        ("control lines", status.control_lines),
         ("in the spool", status.in_spool),
     ]
 

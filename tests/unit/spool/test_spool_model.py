@@ -20,7 +20,7 @@ from llmtraced.spool import ONLY_STORE, Damage, Group, Segment, Settled, Spool, 
 from llmtraced.spool import format as fmt
 from llmtraced.spool import log as spool_log
 from llmtraced.spool.files import FileSystem
-from llmtraced.spool.format import Buffer, Frame, Head
+from llmtraced.spool.format import Buffer, Frame, Head, Kind
 from llmtraced.spool.log import Open
 from llmtraced.spool.state import Snapshot
 from tests.helpers.crashing_files import CrashingFiles
@@ -176,9 +176,9 @@ class ForgetsDeletionsTooEarly(Spool):
 class GoesOnAfterAFailedSync(Spool):
     """Writes on in a segment whose pages the kernel has given up, as if a retry could mend them."""
 
-    def _write(self, current: Open, buffers: list[Buffer]) -> None:
+    def _write(self, current: Open, kind: Kind, meta: object, body: Sequence[bytes | bytearray] = ()) -> None:
         try:
-            super()._write(current, buffers)
+            super()._write(current, kind, meta, body)
         except SpoolBroken:
             current.suspect = False
             raise
