@@ -81,6 +81,8 @@ class Peer(asyncio.BufferedProtocol):
         self.next_line = 0
         self.durable = 0
         self.suspect_until = 0
+        self.greeting: asyncio.Task[None] | None = None
+        """What answers its hello; it ends with the connection."""
         self.paused = False
         self.heard_at = 0.0
         """When it connected or sent something, in the loop's time."""
