@@ -167,11 +167,16 @@ class Listener:
         self._peers.resume()
 
     def close_stalled(self) -> None:
-        """Close whoever holds memory with a line that does not go on. To be called about once a second."""
+        """Close whoever holds memory with a line that does not go on, or is gone and was not answered.
+
+        To be called about once a second.
+        """
         now = self._clock.monotonic()
         elapsed, self._looked = min(now - self._looked, LOOK_SECONDS), now
         for peer in self._peers:
-            if peer.is_stalled(elapsed):
+            if peer.has_left():
+                peer.abort()
+            elif peer.is_stalled(elapsed):
                 self.counts["stalled_connections"] += 1
                 self.recurring.warn("a connection was closed, since its line did not go on", **_known(peer))
                 peer.give_up()
