@@ -37,9 +37,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, as a header has them before it is compressed."""
 
     sessions: int = 4 << 20
-    """Of sessions (some 45,000): beyond it those are forgotten of which nothing waits and nobody is connected."""
+    """Of sessions (some 40,000): beyond it those are forgotten of which nothing waits and nobody is connected."""
     most_sessions: int = 10 << 20
-    """Beyond it (some 110,000, all of them connected or with lines that wait) no further one is let in."""
+    """Beyond it (some 100,000, all of them connected or with lines that wait) no further one is let in."""
     begun: int = 3 << 20
     """Of begun calls (some 10,000): beyond it the sender that has the most loses its oldest."""
     abandoned: int = 1 << 20
@@ -57,7 +57,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 def session_bytes(state: Session) -> int:
     """Return how much of a header a session takes, at most."""
     texts = _utf8(state.service) + _utf8(state.host) + _utf8(state.client)
-    return 52 + texts + 8 * (state.suspect_until > 0)
+    return 60 + texts + 8 * (state.suspect_until > 0)
 
 
 def call_bytes(name: str, call: Call) -> int:
