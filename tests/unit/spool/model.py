@@ -37,9 +37,9 @@ from tests.unit.spool.ledger import Died, Ledger, Sent
 
 SESSIONS = [bytes([number]) * 16 for number in range(1, 5)]
 CALL = BegunCall(SESSIONS[0], b"{}", 1)
-LIMITS = Limits(sessions=160, begun=6 * call_bytes("call-123", CALL), reserve=4096, roll=400)
+LIMITS = Limits(sessions=160, begun=6 * call_bytes("call-123", CALL), reserve=4096, roll=200)
 """Room for two sessions of which nothing waits, and for six begun calls."""
-FRAME_BYTES = 1000
+FRAME_BYTES = 700
 """None that is written here and has no lines is larger."""
 CHOICES = [("clickhouse",), ("clickhouse", "postgres"), ("postgres", "clickhouse"), ("postgres",)]
 """Stores that a start may name."""
