@@ -169,7 +169,7 @@ class Housekeeping:
         if found or state.snapshot.owed:
             group, lines = decided(found, state.snapshot.owed, socket.gethostname(), now_us)
             with contextlib.suppress(SpoolBroken):
-                self._spool.append_own(lines, now_us, group)
+                self._spool.append(group.of_own(lines), lines, now_us)
                 calls = len(group.orphans)
         self._spool.forget(
             now_us,

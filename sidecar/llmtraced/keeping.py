@@ -20,7 +20,7 @@ from llmtraced.committer import Committer
 from llmtraced.errors import SpoolBroken
 from llmtraced.log import Recurring
 from llmtraced.shipper import Shipper
-from llmtraced.spool import Segment, Settled, Spool
+from llmtraced.spool import Group, Segment, Settled, Spool
 
 T = TypeVar("T")
 
@@ -111,7 +111,8 @@ class Keeper:
         stores = self._spool.state.wanting(segment.number)
         moved = list(_for_stores(own, stores, self._spool.stores))
         if moved:  # at once and not with the next group, which a full disk would keep waiting
-            await self._committer.freeing(lambda: self._spool.append_own(moved, self._clock.now_us()))
+            group = Group(self._clock.now_us(), 0, []).of_own(moved)
+            await self._committer.freeing(lambda: self._spool.append(group, moved, group.received_us))
         lines = segment.rows - len(own)
         for store in stores:
             given_up = Settled(segment=segment.number, store=store, lost=lines, control=len(own), reads=False)

@@ -34,7 +34,7 @@ from llmtraced.spool.segment import (
     senders,
     written_beside,
 )
-from llmtraced.spool.state import ONLY_STORE, Change, Condemned, Entry, EntryKind, Group, Settled, State
+from llmtraced.spool.state import ONLY_STORE, Change, Condemned, Group, Settled, State
 
 WORTH_IT = 0.9  # a compressed segment that is larger than that of its size is not written
 
@@ -144,12 +144,6 @@ class Spool:
         current.segment.add(group, current.segment.size)
         self._backlog.sent(senders([group]), current.segment.number)
         self.state.received_group(group)
-
-    def append_own(self, lines: Sequence[bytes], now_us: int, group: Group | None = None) -> None:
-        """Write lines of the daemon's own, in a group that may decide something. Raises SpoolBroken."""
-        group = group or Group(now_us, 0, [])
-        group.entries = [Entry(EntryKind.OWN, b"", 0, 1, len(line)) for line in lines]
-        self.append(group, lines, now_us)
 
     def settle(self, settled: Settled, now_us: int) -> None:
         """Write off a sealed segment for one store, and delete it when that was the last that waited.

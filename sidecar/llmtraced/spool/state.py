@@ -104,6 +104,11 @@ class Group(msgspec.Struct, array_like=True):
     def lines(self) -> int:
         return sum(entry.lines for entry in self.entries)
 
+    def of_own(self, lines: Sequence[bytes]) -> Group:
+        """Return the same group with lines of the daemon's own, and no others."""
+        entries = [Entry(EntryKind.OWN, b"", 0, 1, len(line)) for line in lines]
+        return msgspec.structs.replace(self, entries=entries)
+
 
 class Settled(msgspec.Struct, kw_only=True):
     """The meta of a settled frame: what became of a segment in one store."""
