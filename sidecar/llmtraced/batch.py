@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import msgspec
 
 from llmtrace.protocol import Begin, End, Record
-from llmtraced import records
+from llmtraced import begun, records
 from llmtraced.blocks import Encode, Rows
 from llmtraced.dead_letters import DeadLetter, with_line
 from llmtraced.errors import Rejected
@@ -219,7 +219,7 @@ class Preparer:
         batch.control += 1
         if isinstance(parsed, Begin):
             call = self._builder.call_id(parsed)
-            batch.opened[call] = BegunCall(source.entry.session, line, source.received_us)
+            batch.opened[call] = BegunCall(source.entry.session, begun.kept(parsed), source.received_us)
         elif isinstance(parsed, End):
             batch.ended.append(source.entry.session)
         else:

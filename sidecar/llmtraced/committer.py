@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +25,12 @@ from llmtraced.retry import Backoff
 from llmtraced.spool import Entry, Group, Segment, SessionState, Spool
 
 GROUP_BYTES = 1 << 20
+MOST_HELLOS = 1000
+"""That wait for their group; further ones are answered later, as on a disk that cannot be written to."""
+PADDED = 4
+"""A segment is sealed when its file has so many times the bytes that its lines may have."""
+RUN_BYTES = 512
+"""Of a run in memory, beside its lines: a thousand senders may each send a line of three bytes."""
 
 T = TypeVar("T")
 
@@ -35,8 +42,6 @@ class Run(msgspec.Struct):
     pieces: list[bytes | bytearray]
     sender: Hashable = None
     """Whose share of what may wait it uses; None is the daemon itself."""
-    orphan: str = ""
-    over: bytes = b""
 
 
 class Committer:
@@ -88,13 +93,18 @@ class Committer:
         """Take a run of lines; the caller gave the pieces away."""
         self._runs.append(run)
         self._added += 1
-        self._admission.waits(run.sender, run.entry.size)
+        self._admission.waits(run.sender, run.entry.size + RUN_BYTES)
         self._wake.set()
 
     def hello(self, session: bytes, state: SessionState) -> None:
         """Remember a session with the next group."""
         self._hellos[session] = state
         self._wake.set()
+
+    @property
+    def hellos(self) -> int:
+        """How many sessions wait to be remembered."""
+        return len(self._hellos)
 
     async def flush(self) -> None:
         """Return when everything added so far is durable."""
@@ -103,20 +113,29 @@ class Committer:
             self._progress.clear()
             await self._progress.wait()
 
+    async def room_for_hello(self) -> None:
+        """Return when a session may be remembered with the next group."""
+        while len(self._hellos) >= MOST_HELLOS:
+            self._progress.clear()
+            await self._progress.wait()
+
     async def on_writer(self, action: Callable[..., T], *arguments: object) -> T:
         """Run something that changes the spool, in the writer's turn. Raises SpoolBroken."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, action, *arguments)
 
     async def until_written(self, action: Callable[[], T]) -> T:
-        """Change the spool by what has to be changed, giving up its reserve if that is what it takes."""
+        """Change the spool by what has to be changed, with its reserve if that is what it takes."""
         backoff = Backoff(first=0.1, cap=5.0)
         while True:
             try:
-                return await self.on_writer(action)
+                return await self.freeing(action)
             except SpoolBroken as error:
                 self.recurring.warn("a finished segment cannot be written off yet", error=str(error))
-                await self.on_writer(self._spool.give_up_reserve)
                 await asyncio.sleep(backoff.failed())
+
+    async def freeing(self, action: Callable[[], T]) -> T:
+        """Do once what makes the disk freer in the end. Raises SpoolBroken."""
+        return await self.on_writer(self._spool.freeing, action)
 
     async def run(self) -> None:
         """Commit and seal until cancelled."""
@@ -138,7 +157,7 @@ class Committer:
             self._wake_in(wait)
             return
         try:
-            await self.on_writer(self._spool.seal, self._clock.now_us())
+            await self.freeing(lambda: self._spool.seal(self._clock.now_us()))
         except SpoolBroken as error:
             self._fails(error)
             self._wake_in(self._backoff.failed())
@@ -170,8 +189,6 @@ class Committer:
             first_row=0,
             entries=merged([run.entry for run in runs]),
             hellos=self._hellos,
-            orphans=[run.orphan for run in runs if run.orphan],
-            over=[run.over for run in runs if run.over],
         )
         self._hellos = {}
         pieces = [piece for run in runs for piece in run.pieces]
@@ -182,12 +199,14 @@ class Committer:
                 break
             except SpoolBroken as error:
                 self._fails(error)
-                self._on_sealed()  # the segment that failed is closed, and can be shipped
+                with suppress(SpoolBroken):  # the segment that failed is closed, and can be shipped
+                    await self.freeing(lambda: self._spool.seal(self._clock.now_us()))
+                self._on_sealed()
                 await asyncio.sleep(self._backoff.failed())
         self._succeeds()
         self._committed += len(runs)
         for run in runs:
-            self._admission.written(run.sender, run.entry.size)
+            self._admission.written(run.sender, run.entry.size + RUN_BYTES)
         self._on_committed(self._clock.monotonic() - began, sum(run.entry.size for run in runs))
         self._progress.set()
         self._on_durable([run.entry for run in runs])
@@ -239,6 +258,8 @@ def seal_in(segment: Segment, config: Config, now_us: int) -> float:
     """Return in how many seconds a segment with lines has to be sealed; 0 or less is now."""
     if segment.rows >= config.batch_max_rows or segment.line_bytes >= config.batch_max_bytes:
         return 0.0
+    if segment.size - segment.header_bytes >= PADDED * config.batch_max_bytes:
+        return 0.0  # of what is no line, or a block for each line
     if now_us < segment.first_us:
         return 0.0  # the clock was set back, perhaps by hours: nobody knows how old it is
     return config.batch_max_age_seconds - (now_us - segment.first_us) / 1e6

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -63,11 +64,16 @@ def write(spool_dir: Path, name: str, letters: Iterable[DeadLetter]) -> None:
     folder = spool_dir / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = folder / f"{name}.tmp"
-    with open(temporary, "wb", opener=_for_owner) as stream:
-        for letter in letters:
-            stream.write(_encode(letter) + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with open(temporary, "wb", opener=_for_owner) as stream:
+            for letter in letters:
+                stream.write(_encode(letter) + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()  # on a full disk it holds the room that is missing
+        raise
     temporary.replace(folder / f"{name}.ndjson")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -25,7 +25,7 @@ from llmtraced.errors import SpoolBroken
 from llmtraced.listener import Listener
 from llmtraced.log import Recurring
 from llmtraced.metrics import Metrics
-from llmtraced.orphans import Orphan, orphans
+from llmtraced.orphans import decided, orphans
 from llmtraced.reporting import FULL, Report
 from llmtraced.shipper import DAY_US
 from llmtraced.shipping import Shipping
@@ -133,7 +133,7 @@ class Housekeeping:
 
     def look_for_room(self) -> None:
         """Stop reading while the spool has no room, and go on when it has."""
-        full = self._spool.size() >= self._config.spool_max_bytes or self._disk_is_full()
+        full = self._spool.freed_by_shipping() >= self._config.spool_max_bytes or self._disk_is_full()
         if full and self._config.on_full == "block":
             self.recurring.warn(FULL)
         self._admission.spool_full = full
@@ -159,39 +159,49 @@ class Housekeeping:
         """Declare what never came back, and forget what nobody will ask for."""
         now = self._clock.now_us()
         live = self._listener.live_sessions()
-        found = await self._committer.on_writer(self._orphans, now, live, dict(self._listener.closed_at))
-        self.own_lines(found)
+        calls = await self._committer.on_writer(self._declare, now, live, dict(self._listener.closed_at))
+        self._metrics.abandoned_calls += calls
         self._listener.forget(self._spool.state.snapshot.sessions)
+        await self._committer.seal_if_due()
 
-    def _orphans(self, now_us: int, live: set[bytes], closed_at: dict[bytes, int]) -> list[Orphan]:
-        waiting = self._spool.waiting_by_session()
+    def _declare(self, now_us: int, live: set[bytes], closed_at: dict[bytes, int]) -> int:
+        """Write down what never came back, and what was forgotten; return how many calls were given up.
+
+        In the writer's turn and in one group, so that it is decided once: on a disk that cannot be written
+        to, nothing is, and nothing of it waits in memory.
+        """
+        state = self._spool.state
         found = orphans(
-            self._spool.state.snapshot,
+            state.snapshot,
             now_us=now_us,
             started_us=self._started_us,
             grace_us=int(self._config.orphan_grace_seconds * 1e6),
             live=live,
-            waiting=self._spool.unread_by_session(),
+            waiting=self._spool.unread_sessions(),
             closed_at=closed_at,
+            room=state.room.for_abandoned(),
         )
-        self._spool.state.forget(
+        calls = 0
+        if found or state.snapshot.owed:
+            group, lines = decided(found, state.snapshot.owed, socket.gethostname(), now_us)
+            with contextlib.suppress(SpoolBroken):
+                self._spool.append(group.of_own(lines), lines, now_us)
+                calls = len(group.orphans)
+        self._spool.forget(
             now_us,
             memory_us=int(self._config.session_memory_seconds * 1e6),
             ended_memory_us=int(ENDED_MEMORY_SECONDS * 1e6),
-            busy=live | set(waiting),
-            oldest_us=self._spool.oldest_us(now_us),
+            live=live,
         )
-        return found
+        return calls
 
-    def own_lines(self, found: list[Orphan]) -> None:
+    def own_lines(self, found: list[OwnLine]) -> None:
         """Write the daemon's own lines into the spool, where everything that is stored comes from."""
-        for orphan in found:
-            self._metrics.abandoned_calls += bool(orphan.call)
-            line = msgspec.json.encode(orphan.line) + b"\n"
-            entry = Entry(EntryKind.OWN, b"", 0, 1, len(line))
-            self._committer.add(Run(entry, [line], orphan=orphan.call, over=orphan.session))
+        for own in found:
+            line = msgspec.json.encode(own) + b"\n"
+            self._committer.add(Run(Entry(EntryKind.OWN, b"", 0, 1, len(line)), [line]))
 
 
-def loss(reason: str, lines: int | None, store: str) -> Orphan:
+def loss(reason: str, lines: int | None, store: str) -> OwnLine:
     """Return the daemon's own line about lines that the spool has lost; ``store`` empty: to all stores."""
-    return Orphan(OwnLine(stage="spool", reason=reason, count=lines, host=socket.gethostname(), store=store))
+    return OwnLine(stage="spool", reason=reason, count=lines, host=socket.gethostname(), store=store)

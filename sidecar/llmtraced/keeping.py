@@ -16,11 +16,11 @@ import msgspec
 
 from llmtraced.batch import OwnLine, own_lines
 from llmtraced.clock import Clock
-from llmtraced.committer import Committer, Run
+from llmtraced.committer import Committer
 from llmtraced.errors import SpoolBroken
 from llmtraced.log import Recurring
 from llmtraced.shipper import Shipper
-from llmtraced.spool import Entry, EntryKind, Segment, Settled, Spool
+from llmtraced.spool import Group, Segment, Settled, Spool
 
 T = TypeVar("T")
 
@@ -98,20 +98,25 @@ class Keeper:
                 shipper.wake()
 
     async def _compress(self, segment: Segment) -> bool:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._spool.compress, segment)
+        compress = partial(self._spool.compress, segment)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, compress)
+        except SpoolBroken:  # the copy that makes it smaller needs room first
+            return await self._committer.freeing(compress)
 
     async def _give_up(self, segment: Segment) -> GivenUp:
         own = await asyncio.get_running_loop().run_in_executor(
             self._thread, lambda: list(own_lines(self._spool.read(segment)))
         )
         stores = self._spool.state.wanting(segment.number)
-        for line in _for_stores(own, stores, self._spool.stores):
-            self._committer.add(Run(Entry(EntryKind.OWN, b"", 0, 1, len(line)), [line]))
-        await self._committer.flush()
+        moved = list(_for_stores(own, stores, self._spool.stores))
+        if moved:  # at once and not with the next group, which a full disk would keep waiting
+            group = Group(self._clock.now_us(), 0, []).of_own(moved)
+            await self._committer.freeing(lambda: self._spool.append(group, moved, group.received_us))
         lines = segment.rows - len(own)
         for store in stores:
             given_up = Settled(segment=segment.number, store=store, lost=lines, control=len(own), reads=False)
-            await self._committer.on_writer(self._spool.settle, given_up, self._clock.now_us())
+            await self._committer.freeing(partial(self._spool.settle, given_up, self._clock.now_us()))
         return GivenUp(lines, stores)
 
 

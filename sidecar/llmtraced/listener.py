@@ -27,7 +27,7 @@ from llmtraced.config import Config
 from llmtraced.log import Recurring
 from llmtraced.peer import Peer, Phase
 from llmtraced.peers import Peers
-from llmtraced.sessions import HelloLine, remembered
+from llmtraced.sessions import HelloLine, is_news, remembered
 from llmtraced.sockets import bind
 from llmtraced.spool import Entry, Spool
 
@@ -41,6 +41,8 @@ other at once; on a machine with no time to spare another process may come betwe
 # Since Python 3.13 a server that closes deletes its path, also one that the service manager bound.
 LEAVE_PATH: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
+REFRESHED = 1 / 24
+"""Of the time that a session is remembered: after so much, a hello that says nothing new is written down."""
 LOOK_SECONDS = 5.0
 """The longest time between two looks that counts: after more, the daemon itself was stopped."""
 
@@ -169,11 +171,16 @@ class Listener:
         self._peers.resume()
 
     def close_stalled(self) -> None:
-        """Close whoever holds memory with a line that does not go on. To be called about once a second."""
+        """Close whoever holds memory with a line that does not go on, or is gone and was not answered.
+
+        To be called about once a second.
+        """
         now = self._clock.monotonic()
         elapsed, self._looked = min(now - self._looked, LOOK_SECONDS), now
         for peer in self._peers:
-            if peer.is_stalled(elapsed):
+            if peer.has_left():
+                peer.abort()
+            elif peer.is_stalled(elapsed):
                 self.counts["stalled_connections"] += 1
                 self.recurring.warn("a connection was closed, since its line did not go on", **_known(peer))
                 peer.give_up()
@@ -195,9 +202,12 @@ class Listener:
         if not self._peers:
             self._emptied.set()
         self.admission.holds(peer.sender, peer, 0)
+        if peer.greeting is not None:
+            peer.greeting.cancel()
         if self._sessions.get(peer.session) is peer:
             del self._sessions[peer.session]
-            self.closed_at[peer.session] = self._clock.now_us()
+            if peer.next_line:  # its hello was answered; else what is known of its last end stays true
+                self.closed_at[peer.session] = self._clock.now_us()
         self.resume()
 
     def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
@@ -208,6 +218,7 @@ class Listener:
             peer.close()
             return
         task = asyncio.get_running_loop().create_task(self._open(peer, hello.hello))
+        peer.greeting = task
         self._greetings.add(task)
         task.add_done_callback(self._greetings.discard)
 
@@ -223,19 +234,33 @@ class Listener:
         older = self._sessions.pop(session, None)
         if older is not None:
             older.abort()
+            self.closed_at[session] = self._clock.now_us()
         peer.session = session
         self._sessions[session] = peer
-        self.closed_at.pop(session, None)
         await self.committer.flush()
+        await self.committer.room_for_hello()
         if self._sessions.get(session) is not peer or peer.phase is not Phase.GREETED:
             return
         if self._spool.unsynced:  # a disk that failed at the start: what is known may not be on it
             peer.abort()
             return
-        known = self._spool.state.snapshot.sessions.get(session)
-        state = remembered(hello, known, self._clock.now_us(), incomplete=self._spool.incomplete)
+        snap = self._spool.state.snapshot
+        known = snap.sessions.get(session)
+        if known is None and self._spool.state.room.is_full():
+            self._refuse("max_sessions", peer)
+            peer.abort()
+            return
+        state = remembered(
+            hello,
+            known,
+            self._clock.now_us(),
+            incomplete=self._spool.incomplete,
+            forgotten_lines=snap.forgotten_lines,
+        )
         peer.suspect_until = state.suspect_until
-        self.committer.hello(session, state)
+        if is_news(known, state, int(self.config.session_memory_seconds * REFRESHED * 1e6)):
+            self.committer.hello(session, state)
+        self.closed_at.pop(session, None)
         peer.answer_hello(state.durable)
         self._peers.resume()
 

@@ -22,7 +22,7 @@ from llmtraced.framing import NEWLINE, Block, Framer, Oversize, split
 from llmtraced.peercred import Credentials
 from llmtraced.progress import Progress
 from llmtraced.sessions import HELLO_BYTES, HelloLine, is_json, read_hello
-from llmtraced.sockets import end_writes
+from llmtraced.sockets import end_writes, has_hung_up
 from llmtraced.spool import Entry, EntryKind
 
 SIP_BYTES = 1024
@@ -81,6 +81,8 @@ class Peer(asyncio.BufferedProtocol):
         self.next_line = 0
         self.durable = 0
         self.suspect_until = 0
+        self.greeting: asyncio.Task[None] | None = None
+        """What answers its hello; it ends with the connection."""
         self.paused = False
         self.heard_at = 0.0
         """When it connected or sent something, in the loop's time."""
@@ -193,6 +195,12 @@ class Peer(asyncio.BufferedProtocol):
             return False
         timeout = self._room.config.stalled_line_seconds
         return self._progress.is_stalled(elapsed, self._received, self._framer.held, timeout)
+
+    def has_left(self) -> bool:
+        """Return whether who waits for the answer to a hello is gone; nothing is read of him that would tell."""
+        if self.phase is not Phase.GREETED or self._transport is None or self._transport.is_closing():
+            return False
+        return has_hung_up(self._transport.get_extra_info("socket").fileno())
 
     def give_up(self) -> None:
         """Close; what a one-way sender has begun is its last line."""

@@ -6,6 +6,7 @@ one-way sender and is stored or refused as such.
 
 from __future__ import annotations
 
+import sys
 import uuid
 
 import msgspec
@@ -14,6 +15,8 @@ from llmtrace.protocol import PROTOCOL_VERSION, Hello, Unsupported
 from llmtraced.spool import SessionState
 
 HELLO_BYTES = 8192
+TEXT_CHARACTERS = 128
+"""Of a hello's service, host and client: names of containers and hosts are shorter."""
 NEVER = 1 << 62
 """No line of a session has this number."""
 
@@ -32,23 +35,44 @@ class MaybeHello(msgspec.Struct):
     protocol_version: msgspec.Raw = msgspec.Raw(b"null")
 
 
-def remembered(hello: Hello, known: SessionState | None, now_us: int, *, incomplete: bool) -> SessionState:
+def remembered(
+    hello: Hello, known: SessionState | None, now_us: int, *, incomplete: bool, forgotten_lines: int = 0
+) -> SessionState:
     """Return what is known of a session once it has said hello. Pure.
 
-    ``incomplete``: the spool was damaged, so that an unknown session may be an old one.
+    ``incomplete``: the spool was damaged, so that an unknown session may be an old one. It may also be one
+    that was forgotten for want of room, none of which had more than ``forgotten_lines``.
     """
     suspect = known.suspect_until if known else 0
     if known is None and (hello.first > 1 or incomplete):
         suspect = NEVER if hello.last is None else hello.last
+    if known is None and hello.last is None:
+        suspect = max(suspect, forgotten_lines)
     return SessionState(
         durable=max(known.durable if known else 0, hello.first - 1),
         seen_us=now_us,
-        service=hello.service,
-        host=hello.host,
-        client=hello.client,
+        service=_cut(hello.service),
+        host=_cut(hello.host),
+        client=_cut(hello.client),
         pid=hello.pid,
         suspect_until=suspect,
     )
+
+
+def is_news(known: SessionState | None, said: SessionState, refresh_us: int) -> bool:
+    """Return whether a hello says anything that has to be written down.
+
+    ``refresh_us``: after so long, that the session is alive has.
+    """
+    if known is None or said.seen_us - known.seen_us >= refresh_us:
+        return True
+    same = msgspec.structs.replace(said, seen_us=known.seen_us, ended=known.ended)
+    return same != known
+
+
+def _cut(text: str) -> str:
+    """Return as much of a text as is remembered, once in memory however many say it."""
+    return sys.intern(text[:TEXT_CHARACTERS])
 
 
 def read_hello(line: bytes) -> HelloLine | Unsupported | None:

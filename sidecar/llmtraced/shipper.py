@@ -418,4 +418,7 @@ class Shipper:
             except OSError as error:
                 raise SpoolBroken(f"dead letters: {error.strerror or error}") from error
 
-        await self.patience.until_it_works(self._preparing, write)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._preparing, write)
+        except SpoolBroken:  # nothing behind it is written off before: the reserve is for that as well
+            await self._committer.until_written(write)

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import grp
 import os
+import select
 import socket
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def end_writes(descriptor: int) -> None:
     """Make the other end's next write fail; what it has written before can still be read."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
         own.shutdown(socket.SHUT_RD)
+
+
+def has_hung_up(descriptor: int) -> bool:
+    """Return whether the other end is closed, read or not what it has written before."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def _remove_stale(path: Path) -> None:

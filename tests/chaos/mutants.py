@@ -121,6 +121,12 @@ def forgotten_sessions_not_asked_about() -> None:
     before = replace(shipper.Shipper, "_leave_out_repeats", leave_out)
 
 
+@mutant
+def sessions_forgotten_that_wait() -> None:
+    """A session is as old as its last line, whether that is stored or not."""
+    replace(Spool, "waiting_sessions", lambda self: set())
+
+
 # -- durable -----------------------------------------------------------------------------------------
 
 

@@ -48,6 +48,11 @@ CAUGHT: list[tuple[str, Act, type[AssertionError]]] = [
         scenes.test_a_session_that_the_daemon_has_forgotten_repeats_nothing_that_was_stored,
         Repeated,
     ),
+    (
+        "sessions_forgotten_that_wait",
+        scenes.test_a_session_of_which_lines_wait_is_remembered_whatever_its_age,
+        AssertionError,
+    ),
     ("answer_before_the_write", scenes.test_what_was_called_durable_survives_a_kill_at_that_moment, Lost),
     (
         "segment_gone_before_the_insert",

@@ -26,6 +26,7 @@ from tests.helpers.waiting import until
 pytestmark = pytest.mark.chaos
 
 SHORT_GRACE = {"orphan_grace_seconds": 0.6}
+NO_MEMORY = {"session_memory_seconds": 0}
 SLOW_GROUPS = {"group_interval_ms": 1000}
 """So slow that a test can act between the arrival of a line and its sync."""
 
@@ -272,6 +273,26 @@ def test_a_session_that_the_daemon_has_forgotten_repeats_nothing_that_was_stored
         session.wait_durable(8)
     scene.settled(2)
     scene.holds(once("a", 1, 8))
+
+
+@pytest.mark.parametrize("scene", [NO_MEMORY], indirect=True)
+def test_a_session_of_which_lines_wait_is_remembered_whatever_its_age(scene: Scene) -> None:
+    scene.engine.fault("status", times=1_000_000, only=INSERT, status=503)
+    with Session(scene.path) as session, Session(scene.path) as witness:
+        session.hello()
+        scene.proxy.hold_answers()
+        session.send(lines("a", 1, 3))
+        until(lambda: scene.status()["in_spool"] == 3)
+        scene.proxy.cut()
+        scene.proxy.release()
+        witness.hello()
+        until(lambda: scene.status()["sessions"] == 2)
+        witness.hang_up()
+        until(lambda: scene.status()["sessions"] == 1, limit=scene.patience_seconds)  # it has no lines
+        assert session.hello() == 3, "what waits for the store can be asked for nowhere else"
+    scene.engine.release()
+    scene.settled(3)
+    scene.holds(once("a", 1, 3))
 
 
 def test_a_line_that_was_cut_in_the_middle_is_sent_again_whole(scene: Scene) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from llmtraced.admission import Admission
 from llmtraced.clock import Clock
-from llmtraced.committer import Committer, Run, merged, seal_in
+from llmtraced.committer import MOST_HELLOS, PADDED, Committer, Run, merged, seal_in
 from llmtraced.config import Config
 from llmtraced.errors import SpoolBroken
 from llmtraced.spool import ONLY_STORE, Entry, EntryKind, Files, Segment, SessionState, Spool
@@ -170,12 +170,43 @@ async def test_a_seal_that_fails_is_tried_again_and_then_all_is_well() -> None:
     async with running(files) as room:
         room.add(1, 1)
         await room.committer.flush()
-        files.fail("create")
+        for _ in range(2):  # once more with the reserve
+            files.fail("create")
         await room.committer.seal_if_due(now=True)
         assert room.committer.broken
         room.clock.us += 7200 * SECOND_US
         await room.until(lambda: room.sealed == 1)
         assert room.committer.broken == ""
+
+
+async def test_a_seal_is_made_with_the_reserve_where_the_disk_is_full() -> None:
+    files = CrashingFiles(Random(1))
+    async with running(files, batch_max_age_seconds=0.01) as room:
+        room.spool.reserve()
+        room.add(1, 1)
+        await room.committer.flush()
+        files.capacity = sum(map(len, files.image().values()))
+        room.clock.us += SECOND_US
+        await room.until(lambda: room.sealed == 1)
+        assert room.committer.broken == ""
+        assert len(files.image()["reserve"]) > 0, "what is left of it is taken back"
+
+
+async def test_hellos_wait_for_the_disk_and_not_in_memory() -> None:
+    files = CrashingFiles(Random(1))
+    async with running(files) as room:
+        files.read_only = True
+        for number in range(MOST_HELLOS + 1):
+            room.committer.hello(number.to_bytes(16), SessionState(0, 1))
+        await room.until(lambda: bool(room.committer.broken))
+        for number in range(MOST_HELLOS):
+            room.committer.hello(number.to_bytes(16), SessionState(0, 1))
+        waiting = asyncio.create_task(room.committer.room_for_hello())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        files.heal()
+        async with asyncio.timeout(10):
+            await waiting
 
 
 async def test_what_changes_the_spool_may_raise_to_its_caller(tmp_path: Path) -> None:
@@ -197,6 +228,9 @@ def test_a_segment_is_due_by_rows_bytes_or_age() -> None:
     assert seal_in(segment(10, 1, 0), config, 0) <= 0
     assert seal_in(segment(1, 100, 0), config, 0) <= 0
     assert seal_in(segment(1, 1, 0), config, 2 * SECOND_US) <= 0
+    padded = segment(1, 1, 0)
+    padded.header_bytes, padded.size = 1000, 1000 + PADDED * 100
+    assert seal_in(padded, config, 0) <= 0, "of what is no line there may be no end"
 
 
 def test_a_clock_that_was_set_back_does_not_keep_a_segment_open() -> None:

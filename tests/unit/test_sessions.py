@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 
+import msgspec
 import pytest
 
 from llmtrace.protocol import Begin, Hello, Unsupported, frame
-from llmtraced.orphans import orphans
-from llmtraced.sessions import NEVER, HelloLine, read_hello, remembered
+from llmtraced.batch import OwnLine
+from llmtraced.orphans import MOST_AT_ONCE, decided, orphans
+from llmtraced.sessions import NEVER, TEXT_CHARACTERS, HelloLine, is_news, read_hello, remembered
 from llmtraced.spool import BegunCall, SessionState
 from llmtraced.spool.state import Snapshot
 
@@ -75,17 +77,23 @@ def test_a_hello_that_cannot_be_served_is_answered(line: bytes, error: str) -> N
     assert answer.error == error
 
 
-def given_up(snapshot: Snapshot, *, now: int = 100, live: bool = False, waiting: int = 0) -> list[str]:
+def given_up(
+    snapshot: Snapshot, *, now: int = 100, live: bool = False, waiting: bool = False, room: int = 1000
+) -> list[str]:
     found = orphans(
         snapshot,
         now_us=now,
         started_us=0,
         grace_us=60,
         live={S} if live else set(),
-        waiting={S: waiting},
+        waiting={S} if waiting else set(),
         closed_at={S: 30},
+        room=room,
     )
-    return [orphan.call or orphan.line.reason for orphan in found]
+    group, lines = decided(found, {}, "host", now)
+    assert len(lines) == len(group.orphans) + len(group.over)
+    reasons = [orphan.line.reason for orphan in found if orphan.session and orphan.line]
+    return [*reasons, *group.orphans, *(f"forgotten {call}" for call in group.forgotten)]
 
 
 def with_call(*, ended: bool = False, over: bool = False) -> Snapshot:
@@ -100,7 +108,7 @@ def test_a_session_without_end_is_given_up_after_the_grace_with_its_calls() -> N
 
 def test_a_session_that_is_connected_or_has_lines_to_read_is_not_given_up() -> None:
     assert given_up(with_call(), live=True) == []
-    assert given_up(with_call(), waiting=1) == []
+    assert given_up(with_call(), waiting=True) == []
 
 
 def test_a_session_that_ended_leaves_only_its_calls_to_be_given_up() -> None:
@@ -115,6 +123,64 @@ def test_a_call_without_session_is_given_up_after_its_own_grace() -> None:
     snapshot = Snapshot(begun={"call": BegunCall(b"", b"{}", 10)})
     assert given_up(snapshot, now=69) == []
     assert given_up(snapshot, now=70) == ["call"]
+
+
+def test_a_call_whose_session_was_forgotten_is_given_up_after_its_own_grace() -> None:
+    snapshot = Snapshot(begun={"call": BegunCall(S, b"{}", 50)})
+    assert given_up(snapshot, now=109) == []
+    assert given_up(snapshot, now=110) == ["call"]
+
+
+def test_a_call_is_forgotten_where_nobody_could_remember_that_it_was_given_up() -> None:
+    assert given_up(with_call(ended=True), room=15) == ["forgotten call"]
+    assert given_up(with_call(ended=True), room=16) == ["call"]
+
+
+def test_no_more_are_given_up_at_a_time_than_can_be_written_at_once() -> None:
+    sessions = {number.to_bytes(16): SessionState(1, 1) for number in range(2 * MOST_AT_ONCE)}
+    assert len(given_up(Snapshot(sessions=sessions))) == MOST_AT_ONCE
+
+
+def test_what_was_forgotten_is_told_in_the_group_that_says_so() -> None:
+    owed = {"call_forgotten": {"api": 3, "": 1}, "session_forgotten": {"api": 7}}
+    group, lines = decided([], owed, "host", 5)
+    assert group.said == owed
+    told = [msgspec.json.decode(line, type=OwnLine) for line in lines]
+    assert [(own.reason, own.service, own.count) for own in told] == [
+        ("call_forgotten", "api", 3),
+        ("call_forgotten", "", 1),
+        ("session_forgotten", "api", None),
+    ]
+
+
+def test_a_session_that_may_have_been_forgotten_for_want_of_room_is_asked_about_as_far_as_it_can_have_been() -> (
+    None
+):
+    assert remembered(hello(1), None, 7, incomplete=False, forgotten_lines=9).suspect_until == 9
+    known = SessionState(durable=9, seen_us=1)
+    assert remembered(hello(1), known, 7, incomplete=False, forgotten_lines=9).suspect_until == 0
+
+
+def test_what_a_hello_says_is_remembered_up_to_a_length() -> None:
+    said = Hello(session=str(SESSION), first=1, service="s" * 8000, host="h" * 8000, client="c" * 8000)
+    state = remembered(said, None, 7, incomplete=False)
+    assert {len(state.service), len(state.host), len(state.client)} == {TEXT_CHARACTERS}
+
+
+def test_a_hello_is_news_when_it_says_something_or_the_last_one_is_long_ago() -> None:
+    known = remembered(hello(1), None, 100, incomplete=False)
+    known.durable = 5
+    again = remembered(hello(3), known, 150, incomplete=False)
+    assert not is_news(known, again, 51)
+    assert is_news(known, again, 50)
+    assert is_news(None, again, 51)
+    assert is_news(known, remembered(hello(9), known, 150, incomplete=False), 51)
+    other = Hello(session=str(SESSION), first=1, service="another")
+    assert is_news(known, remembered(other, known, 150, incomplete=False), 51)
+    known.over = True
+    assert is_news(known, again, 51), "it was given up, and is there"
+    known.over, known.ended = False, True
+    assert not is_news(known, again, 51), "an end stays one"
 
 
 @pytest.mark.parametrize("field", ["first", "last", "pid"])

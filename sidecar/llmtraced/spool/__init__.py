@@ -12,7 +12,7 @@ Files, all in one folder, owned by the process that holds ``lock``:
 ``dead-letters/``         one file for each segment that had some; see ``dead_letters``.
 ``lock``                  locked while a daemon has the folder.
 ``reserve``               bytes given up when the disk is full, so that finished segments can
-                          still be written off and deleted, which is what frees the disk.
+                          still be sealed, written off and deleted, which is what frees the disk.
 
 A segment is a sequence of frames. A frame is (little endian)
 
@@ -44,6 +44,12 @@ frame by whoever looks for the next one after damage, nor can what an older file
   upon.
 - *padding* says nothing. Where the file system lets segments be written past the page cache, it makes
   every write whole blocks of 4,096 bytes.
+
+What a header says has a bound (``bounds.Limits``, 14 MiB of sessions and calls before it is compressed), so
+that it always fits the reserve of 16 MiB: sessions beyond 4 MiB are forgotten unless they are connected or
+have lines that wait, and beyond 10 MiB no further one is let in; begun calls have 3 MiB, those that were
+given up 1 MiB. A header above 64 KiB is compressed. A segment without lines is left for another when 1 MiB
+was written behind its header.
 
 So the newest segment is a snapshot and the log of what changed since. Whoever wants the state
 reads one file; the others only hold lines that wait for their stores.

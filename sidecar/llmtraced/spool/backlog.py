@@ -2,13 +2,16 @@
 
 Invariant: a segment is here as long as some store waits for it, and the totals are those of the
 segments that are here. They are kept and not computed: they are asked for with every group, and a
-store that is away for a day leaves a segment for each second of it.
+store that is away for a day leaves a segment for each second of it. Of a session its newest segment is
+known and no other, so that a backlog takes memory for each session that waits, and not for each of its
+segments: it counts as waiting until that one is gone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from math import inf
 
 from llmtraced.spool.segment import Segment
 
@@ -24,17 +27,15 @@ class Backlog:
         self.size = 0
         self.rows: Counter[str] = Counter()
         """By store."""
-        self.by_session: Counter[bytes] = Counter()
-        self.unread_by_session: Counter[bytes] = Counter()
+        self._newest: dict[bytes, int] = {}
+        """Session -> the newest segment that has lines of it."""
 
     def add(self, segment: Segment, stores: Collection[str], *, unread: bool = True) -> None:
         """A segment was sealed, and waits for these stores."""
         self.segments[segment.number] = segment
         self.size += segment.size
-        self.by_session.update(segment.by_session)
         if unread:
             self.unread[segment.number] = segment
-            self.unread_by_session.update(segment.by_session)
         for store in stores:
             self.queues[store][segment.number] = segment
             self.rows[store] += segment.rows
@@ -50,27 +51,38 @@ class Backlog:
             return False
         self.rows[store] -= segment.rows
         if read:
-            self._read(segment)
+            self.unread.pop(number, None)
         if any(number in queue for queue in self.queues.values()):
             return False
-        self._read(segment)
+        self.unread.pop(number, None)
         del self.segments[number]
         self.size -= segment.size
-        _subtract(self.by_session, segment.by_session)
         return True
+
+    def sent(self, sessions: Iterable[bytes], number: int) -> None:
+        """These sessions have lines in a segment, which is the newest."""
+        self._newest.update(dict.fromkeys(sessions, number))
+
+    def sent_before(self, newest: Mapping[bytes, int]) -> None:
+        """An earlier process has received lines of these sessions, the last of them in these segments."""
+        self._newest = {**newest, **self._newest}
+
+    def waiting_sessions(self, open_: Segment | None) -> set[bytes]:
+        """Return the sessions that have lines in the open segment, or in one from the oldest that waits on."""
+        oldest = _first(self.segments, open_)
+        self._newest = {session: last for session, last in self._newest.items() if last >= oldest}
+        return set(self._newest)
+
+    def unread_sessions(self, open_: Segment | None) -> set[bytes]:
+        """The same, from the oldest on that may yet say that a call or the session has ended."""
+        oldest = _first(self.unread, open_)
+        return {session for session, last in self._newest.items() if last >= oldest}
 
     def resized(self, segment: Segment, size: int) -> None:
         """Its file has been written anew."""
         self.size += size - segment.size
         segment.size = size
 
-    def _read(self, segment: Segment) -> None:
-        if self.unread.pop(segment.number, None) is not None:
-            _subtract(self.unread_by_session, segment.by_session)
 
-
-def _subtract(total: Counter[bytes], part: Counter[bytes]) -> None:
-    for session, lines in part.items():
-        total[session] -= lines
-        if not total[session]:
-            del total[session]
+def _first(segments: Iterable[int], open_: Segment | None) -> float:
+    return next(iter(segments), open_.number if open_ and open_.rows else inf)

@@ -28,6 +28,8 @@ HEAD = struct.Struct(f"<{MARKER_BYTES}sBBHIQQ")
 SUM = struct.Struct("<Q")
 HEAD_BYTES = HEAD.size + SUM.size
 ZSTD = 1
+SMALL_BYTES = 64 << 10
+"""Up to it, compressing a header would cost time and save a few blocks."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -94,6 +96,13 @@ def compressed(marker: bytes, frame: Frame) -> list[Buffer]:
         return encode(marker, frame.kind, frame.meta, [frame.body], frame.flags)
     body = zstandard.ZstdCompressor(level=1).compress(frame.body)
     return encode(marker, frame.kind, frame.meta, [body], frame.flags | ZSTD)
+
+
+def squeezed(body: bytes) -> tuple[bytes, int]:
+    """Return a header's body as it is written, and its flags: what large ones hold is much alike."""
+    if len(body) <= SMALL_BYTES:
+        return body, 0
+    return zstandard.ZstdCompressor(level=1).compress(body), ZSTD
 
 
 def body_of(frame: Frame) -> bytes | memoryview:

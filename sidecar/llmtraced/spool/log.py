@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
@@ -19,8 +19,10 @@ from llmtraced.errors import ConfigError, SpoolBroken
 from llmtraced.spool import format as fmt
 from llmtraced.spool import recovery
 from llmtraced.spool.backlog import Backlog
+from llmtraced.spool.bounds import Limits
 from llmtraced.spool.files import FileSystem, Handle
 from llmtraced.spool.format import Buffer, Gap, Kind
+from llmtraced.spool.reserve import Reserve
 from llmtraced.spool.segment import (
     Damage,
     HeaderMeta,
@@ -29,16 +31,15 @@ from llmtraced.spool.segment import (
     frames,
     group_in,
     name_of,
+    senders,
     written_beside,
 )
 from llmtraced.spool.state import ONLY_STORE, Change, Condemned, Group, Settled, State
 
-RESERVE = "reserve"
-RESERVE_BYTES = 4 << 20  # a header with 50,000 sessions and some settled frames fit
-
 WORTH_IT = 0.9  # a compressed segment that is larger than that of its size is not written
 
 _encode = msgspec.msgpack.Encoder().encode
+T = TypeVar("T")
 
 
 class Open(msgspec.Struct):
@@ -56,9 +57,16 @@ class Spool:
     """One folder of segments, and the stores that they wait for."""
 
     def __init__(
-        self, files: FileSystem, *, fsync: bool = True, stores: Sequence[str] = (ONLY_STORE,)
+        self,
+        files: FileSystem,
+        *,
+        fsync: bool = True,
+        stores: Sequence[str] = (ONLY_STORE,),
+        limits: Limits | None = None,
     ) -> None:
         self._files = files
+        self._limits = limits or Limits()
+        self._reserve = Reserve(files, self._limits.reserve)
         self._fsync = fsync
         self.stores = tuple(stores)
         self._open: Open | None = None
@@ -69,7 +77,7 @@ class Spool:
         self._previous = (0, 0, b"")
         self._swapping = threading.Lock()
         """Keeps a compressed copy from taking the name of a segment that is deleted meanwhile."""
-        self.state = State()
+        self.state = State(limits=self._limits)
         self.state.put_in_force(self.stores, {}, 0)
         self._backlog = Backlog(self.stores)
         self.change = Change({}, {})
@@ -90,7 +98,7 @@ class Spool:
         Raises ConfigError where the folder itself cannot be read.
         """
         try:
-            found = recovery.recover(self._files, self.stores)
+            found = recovery.recover(self._files, self.stores, self._limits)
         except OSError as error:
             raise ConfigError(f"spool_dir: {error.strerror or error}") from error
         self.state = found.state
@@ -98,6 +106,7 @@ class Spool:
         self._backlog = Backlog(self.stores)
         for segment in found.segments:
             self._wait(segment)
+        self._backlog.sent_before(found.newest)
         self.last_number = found.last_number
         self.last_us = found.last_us
         self._previous = found.previous
@@ -109,7 +118,20 @@ class Spool:
         for store, progress in self.state.snapshot.stores.items():
             if missing := progress.reconcile(self.waiting(store)):
                 found.damage.append(Damage("the spool", "lines without a trace", missing, store))
+        # What was forgotten since the newest header is back; and an earlier version had no bounds.
+        self.state.room.bound_sessions(self.state.room.newest_us(), self.waiting_sessions())
+        self.state.room.bound_calls()
         return found.damage
+
+    def forget(self, now_us: int, *, memory_us: int, ended_memory_us: int, live: Collection[bytes]) -> None:
+        """Drop what nobody will ask for again, or what there is no room for; no session that is ``live``.
+
+        Nor one of which lines wait: its sender may repeat them, and no store could be asked for them.
+        """
+        busy, oldest = self.waiting_sessions().union(live), self.oldest_us(now_us)
+        self.state.forget(
+            now_us, memory_us=memory_us, ended_memory_us=ended_memory_us, busy=busy, oldest_us=oldest
+        )
 
     def _wait(self, segment: Segment) -> None:
         unread = segment.number > self.state.snapshot.read
@@ -123,6 +145,7 @@ class Spool:
         group.first_row = current.segment.rows
         self._write(current, Kind.GROUP, group, pieces)
         current.segment.add(group, current.segment.size)
+        self._backlog.sent(senders([group]), current.segment.number)
         self.state.received_group(group)
 
     def settle(self, settled: Settled, now_us: int) -> None:
@@ -130,6 +153,7 @@ class Spool:
 
         Raises SpoolBroken: it still waits.
         """
+        settled = self.state.room.bounded(settled)
         self._write(self._writable(now_us), Kind.SETTLED, settled)
         self.state.settle(settled)
         with self._swapping:
@@ -182,19 +206,21 @@ class Spool:
         oldest = next(iter(self.segments.values()), self.open)
         return oldest.first_us if oldest and oldest.rows else default
 
-    def waiting_by_session(self) -> Counter[bytes]:
-        """Return how many lines of each session wait for some store."""
-        return self._with_open(self._backlog.by_session)
+    def freed_by_shipping(self) -> int:
+        """Return the bytes on disk that go when what waits is stored."""
+        open_ = self.open
+        return self._backlog.size + (open_.size if open_ and open_.rows else 0)
 
-    def unread_by_session(self) -> Counter[bytes]:
-        """Return how many lines of each session may yet say that a call or the session has ended."""
-        return self._with_open(self._backlog.unread_by_session)
+    def waiting_sessions(self) -> set[bytes]:
+        """Return the sessions of which lines may wait for some store."""
+        return self._backlog.waiting_sessions(self.open)
 
-    def _with_open(self, sealed: Counter[bytes]) -> Counter[bytes]:
-        return sealed + self._open.segment.by_session if self._open else sealed.copy()
+    def unread_sessions(self) -> set[bytes]:
+        """Return the sessions of which lines may yet say that a call or the session has ended."""
+        return self._backlog.unread_sessions(self.open)
 
     def _writable(self, now_us: int) -> Open:
-        if self._open is None or self._open.suspect:
+        if self._open is None or self._open.suspect or self._open.segment.is_idle_beyond(self._limits.roll):
             return self._begin(now_us)
         return self._open
 
@@ -257,7 +283,8 @@ class Spool:
             previous_size=previous[1],
             previous_marker=previous[2],
         )
-        buffers = fmt.encode(marker, Kind.HEADER, _encode(meta), [_encode(self.state.snapshot)])
+        body, flags = fmt.squeezed(_encode(self.state.snapshot))
+        buffers = fmt.encode(marker, Kind.HEADER, _encode(meta), [body], flags)
         handle = self._files.create(name_of(number), direct=True)
         buffers += fmt.padding(marker, sum(map(len, buffers)), handle.block)
         try:
@@ -269,7 +296,8 @@ class Spool:
                 handle.close()
             self._delete(number)  # should it stay: without lines, recovery deletes it
             raise
-        segment = Segment(number=number, batch=str(batch), marker=marker, size=sum(map(len, buffers)))
+        size = sum(map(len, buffers))
+        segment = Segment(number=number, batch=str(batch), marker=marker, size=size, header_bytes=size)
         return Open(segment, handle)
 
     def _retire(self, before: Open) -> None:
@@ -295,16 +323,16 @@ class Spool:
     # -- room ----------------------------------------------------------------------------------
 
     def reserve(self) -> None:
-        """Keep some bytes of the disk for the spool's own book-keeping. Raises SpoolBroken."""
-        try:
-            self._files.reserve(RESERVE, RESERVE_BYTES)
-        except OSError as error:
-            raise SpoolBroken(f"reserve: {error.strerror or error}") from error
+        """Keep some bytes of the disk for what frees it. Raises SpoolBroken."""
+        self._reserve.keep()
 
     def give_up_reserve(self) -> None:
-        """Make room on a full disk, so that finished segments can be written off."""
-        with suppress(OSError):
-            self._files.unlink(RESERVE)
+        """Make room on a full disk."""
+        self._reserve.give_up()
+
+    def freeing(self, action: Callable[[], T]) -> T:
+        """Do what frees the disk, with the reserve if that is what it takes. Raises SpoolBroken."""
+        return self._reserve.freeing(action)
 
     def close(self) -> None:
         """Let go of the open segment's file; everything in it is as safe as it was."""

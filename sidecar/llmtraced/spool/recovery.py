@@ -11,13 +11,14 @@ that a backlog of any size fits in memory.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from llmtraced.spool import format as fmt
 from llmtraced.spool import runs
+from llmtraced.spool.bounds import Limits
 from llmtraced.spool.files import FileSystem
 from llmtraced.spool.format import Frame, Gap, Kind
 from llmtraced.spool.segment import (
@@ -27,6 +28,7 @@ from llmtraced.spool.segment import (
     Segment,
     name_of,
     number_of,
+    senders,
     written_beside,
 )
 from llmtraced.spool.state import Change, Condemned, Group, Settled, Snapshot, State
@@ -61,6 +63,8 @@ class Recovered(msgspec.Struct):
     """Files that could be read, and that the disk would not take once more."""
     last_us: int
     """The latest time that a segment has."""
+    newest: dict[bytes, int]
+    """Session -> the newest segment that has lines of it."""
     base: int
     """The segment with the newest whole header. What is done and older can be deleted at once, the
     others when there is a newer header, as is what only a store waited for that is no longer named."""
@@ -102,8 +106,12 @@ class Opened(msgspec.Struct):
         first = self.frames[0].record if self.frames else None
         return first if isinstance(first, HeaderMeta) else None
 
+    @property
+    def groups(self) -> Iterator[Group]:
+        return (frame.record for frame in self.frames if isinstance(frame.record, Group))
 
-def recover(files: FileSystem, stores: Sequence[str]) -> Recovered:
+
+def recover(files: FileSystem, stores: Sequence[str], limits: Limits) -> Recovered:
     """Read the folder for the stores that are in force now, and repair what can be.
 
     Raises OSError where the folder cannot be listed.
@@ -112,7 +120,7 @@ def recover(files: FileSystem, stores: Sequence[str]) -> Recovered:
     walk = _Walk(files)
     for number in reversed(numbers):
         walk.visit(number)
-    return walk.result(stores, max([0, *numbers, *_numbers_aside(files)]))
+    return walk.result(stores, limits, max([0, *numbers, *_numbers_aside(files)]))
 
 
 def _numbers(files: FileSystem) -> list[int]:
@@ -156,6 +164,7 @@ class _Walk:
         self._unkept: set[int] = set()
         self._segments: list[Segment] = []
         self._last_us = 0
+        self._last_lines: dict[bytes, int] = {}
         self.damage: list[Damage] = []
 
     def visit(self, number: int) -> None:
@@ -179,13 +188,15 @@ class _Walk:
         self._segments.append(_summary(opened))
         begun_us = opened.header.created_us if opened.header else 0
         self._last_us = max(self._last_us, begun_us, self._segments[-1].last_us)
+        for session in senders(opened.groups):
+            self._last_lines.setdefault(session, number)
         if opened.longer:
             self._cut[number] = opened.size
         if not opened.kept:
             self._unkept.add(number)
 
-    def result(self, stores: Sequence[str], last_number: int) -> Recovered:
-        state = State(self._base.snapshot if self._base else None)
+    def result(self, stores: Sequence[str], limits: Limits, last_number: int) -> Recovered:
+        state = State(self._base.snapshot if self._base else None, limits)
         for opened in reversed(self._newer):
             for frame in opened.frames:
                 _apply(state, frame)
@@ -210,14 +221,14 @@ class _Walk:
             incomplete=holed,
             unsynced=self._unsynced,
             last_us=self._last_us,
+            newest=self._last_lines,
             base=self._base.number if self._base and not self._unsynced and not change.removed else 0,
         )
 
     def _done(self, state: State, kept: list[Segment]) -> list[int]:
         snap = state.snapshot
         done = {*(found.number for found in self._segments), *runs.numbers(snap.done), *snap.cut}
-        for store in snap.stores.values():
-            done.update(runs.numbers(store.settled))
+        done.update(*(runs.numbers(store.settled) for store in snap.stores.values()))
         return sorted(done - self._unkept - {found.number for found in kept})
 
     def _is_holed(self) -> bool:
@@ -424,7 +435,6 @@ def _summary(opened: Opened) -> Segment:
         recovered=True,
         nameless=header is None,
     )
-    for frame in opened.frames:
-        if isinstance(frame.record, Group):
-            segment.add(frame.record, opened.size)
+    for group in opened.groups:
+        segment.add(group, opened.size)
     return segment

@@ -5,8 +5,7 @@ Invariant: reading never changes a file, and what is damaged is said and never g
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -49,7 +48,8 @@ class Segment(msgspec.Struct, kw_only=True):
     """Of lines, as received."""
     first_us: int = 0
     last_us: int = 0
-    by_session: Counter[bytes] = msgspec.field(default_factory=Counter)
+    header_bytes: int = 0
+    """Of its size, where this process began it."""
     recovered: bool = False
     """It was begun by an earlier process, which may have inserted it."""
     compressed: bool = False
@@ -61,15 +61,19 @@ class Segment(msgspec.Struct, kw_only=True):
     def name(self) -> str:
         return name_of(self.number)
 
+    def is_idle_beyond(self, size: int) -> bool:
+        """Return whether so much was written behind the header that is no line.
+
+        With lines it is sealed for them; without, nothing else would ever end it.
+        """
+        return not self.rows and self.size - self.header_bytes >= size
+
     def add(self, group: Group, size: int) -> None:
         self.rows = max(self.rows, group.first_row + group.lines)
         self.line_bytes += sum(entry.size for entry in group.entries)
         self.first_us = min(self.first_us or group.received_us, group.received_us)
         self.last_us = max(self.last_us, group.received_us)
         self.size = size
-        for entry in group.entries:
-            if entry.session:
-                self.by_session[entry.session] += entry.lines
 
 
 class ReadGroup(msgspec.Struct):
@@ -129,6 +133,11 @@ def frames(marker: bytes, read: Callable[[int, int], bytes], size: int) -> Itera
         if not end:
             return  # a frame whose end is not in the file
         at += end
+
+
+def senders(groups: Iterable[Group]) -> set[bytes]:
+    """Return the sessions that have lines in these groups."""
+    return {entry.session for group in groups for entry in group.entries if entry.session}
 
 
 def group_in(frame: Frame) -> ReadGroup:

@@ -18,6 +18,8 @@ from enum import IntEnum
 import msgspec
 
 from llmtraced.spool import runs
+from llmtraced.spool.bounds import Limits
+from llmtraced.spool.room import CALL_FORGOTTEN, Room
 from llmtraced.spool.runs import Runs
 
 ONLY_STORE = "clickhouse"
@@ -25,6 +27,9 @@ ONLY_STORE = "clickhouse"
 
 NEVER = 1 << 62
 """A line number that no session reaches."""
+
+Owed = dict[str, dict[str, int]]
+"""Reason -> service -> how many."""
 
 
 class EntryKind(IntEnum):
@@ -73,6 +78,7 @@ class BegunCall(msgspec.Struct, array_like=True):
 
     session: bytes
     line: bytes
+    """A ``begin`` line with as much as the call's abandoned row has, in a bounded size."""
     received_us: int
 
 
@@ -89,10 +95,19 @@ class Group(msgspec.Struct, array_like=True):
     """Begun calls that this group's own lines declare abandoned."""
     over: list[bytes] = []
     """Sessions that this group's own lines declare dead."""
+    forgotten: list[str] = []
+    """Begun calls whose session is over, and for whose abandoned rows there is no room."""
+    said: Owed = {}
+    """Losses of ``Snapshot.owed`` that this group's own lines tell."""
 
     @property
     def lines(self) -> int:
         return sum(entry.lines for entry in self.entries)
+
+    def of_own(self, lines: Sequence[bytes]) -> Group:
+        """Return the same group with lines of the daemon's own, and no others."""
+        entries = [Entry(EntryKind.OWN, b"", 0, 1, len(line)) for line in lines]
+        return msgspec.structs.replace(self, entries=entries)
 
 
 class Settled(msgspec.Struct, kw_only=True):
@@ -111,6 +126,8 @@ class Settled(msgspec.Struct, kw_only=True):
     closed: list[str] = []
     """Ids of records, of calls that are open or abandoned."""
     ended: list[bytes] = []
+    unkept: int = 0
+    """Calls that the segment begins and that there is no room for."""
 
 
 class Condemned(msgspec.Struct, array_like=True):
@@ -171,6 +188,12 @@ class Snapshot(msgspec.Struct, kw_only=True):
     cut: dict[int, int] = {}
     """Waiting segments in which a write failed -> how many bytes of them count. What lies beyond was
     told to nobody, and was written again elsewhere."""
+    owed: Owed = {}
+    """What was forgotten for want of room, and no line in the spool has told yet."""
+    forgotten_lines: int = 0
+    """No session that was forgotten for want of room had more lines,"""
+    forgotten_us: int = 0
+    """and this is when the last of them was."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -185,8 +208,9 @@ class Change(msgspec.Struct, frozen=True):
 class State:
     """The fold. ``snapshot`` is public for reading; the methods alone change it."""
 
-    def __init__(self, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, snapshot: Snapshot | None = None, limits: Limits | None = None) -> None:
         self.snapshot = snapshot or Snapshot()
+        self.room = Room(self.snapshot, limits or Limits())
 
     def received_group(self, group: Group) -> None:
         snap = self.snapshot
@@ -196,19 +220,24 @@ class State:
             known = snap.sessions.get(session)
             hello.durable = max(hello.durable, known.durable if known else 0)
             hello.ended = bool(known and known.ended)
-            snap.sessions[session] = hello
+            self.room.remember(session, hello)
         for entry in group.entries:
             if not entry.session or entry.kind == EntryKind.OWN:
                 continue
-            state = snap.sessions.setdefault(entry.session, SessionState(0, 0))
+            state = snap.sessions.get(entry.session) or self.room.remember(entry.session, SessionState(0, 0))
             state.durable = max(state.durable, entry.first + entry.lines - 1)
             state.seen_us = max(state.seen_us, group.received_us)
         for call in group.orphans:
-            if snap.begun.pop(call, None):
+            if self.room.close(call):
                 snap.abandoned[call] = group.received_us
         for session in group.over:
             if session in snap.sessions:
                 snap.sessions[session].over = True
+        for call in group.forgotten:
+            self.room.forget_call(call)
+        for reason, by_service in group.said.items():
+            for service, count in by_service.items():
+                self.room.owe(reason, service, -count)
 
     def settle(self, settled: Settled) -> None:
         store = self._progress(settled.store)
@@ -227,15 +256,18 @@ class State:
         """Take up what the segment says of calls and sessions."""
         snap = self.snapshot
         snap.read = max(snap.read, settled.segment)
-        snap.begun.update(settled.opened)
+        for call, begun in settled.opened.items():
+            self.room.open(call, begun)
         late = [call for call in settled.closed if snap.abandoned.pop(call, None) is not None]
         if late:
             snap.late[settled.segment] = late
         for call in settled.closed:
-            snap.begun.pop(call, None)
+            self.room.close(call)
         for session in settled.ended:
             if session in snap.sessions:
                 snap.sessions[session].ended = True
+        self.room.owe(CALL_FORGOTTEN, "", settled.unkept)
+        self.room.bound_calls()
 
     def condemn(self, row: Condemned) -> None:
         store = self._progress(row.store)
@@ -311,11 +343,12 @@ class State:
         """Parts of the log are gone, so any session may have more lines stored than it says here."""
         for session in self.snapshot.sessions.values():
             session.suspect_until = NEVER
+        self.room.measure()
 
     def forget(
         self, now_us: int, *, memory_us: int, ended_memory_us: int, busy: Collection[bytes], oldest_us: int
     ) -> None:
-        """Drop sessions and abandoned calls that nobody will ask for again.
+        """Drop sessions and abandoned calls that nobody will ask for again, or that there is no room for.
 
         A session that ended is remembered only as long as its sender may repeat the end, because
         ten thousand short ones an hour would otherwise make every header larger. ``busy`` are the
@@ -327,7 +360,10 @@ class State:
         for session, state in list(snap.sessions.items()):
             memory = ended_memory_us if state.ended else memory_us
             if session not in busy and now_us - state.seen_us > memory:
-                del snap.sessions[session]
+                self.room.drop(session)
         for call, at in list(snap.abandoned.items()):
             if now_us - at > memory_us and at < oldest_us:
                 del snap.abandoned[call]
+        if now_us - snap.forgotten_us > memory_us:
+            snap.forgotten_lines = 0
+        self.room.bound_sessions(now_us, busy)

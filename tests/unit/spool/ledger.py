@@ -31,6 +31,12 @@ class Ledger(msgspec.Struct):
     """Store -> segments that it is done with, or that are not for it."""
     lines: dict[bytes, tuple[int, int]] = {}
     """Lines that wait for some store -> segment and row."""
+    senders: dict[bytes, bytes] = {}
+    """Of every line that was ever there."""
+    forgotten: set[bytes] = set()
+    """Sessions that the spool was free to forget, and may have."""
+    owed: int = 0
+    """Begun calls that were forgotten for want of room, and that no line has told of."""
     read: set[int] = set()
     """Segments whose facts have been taken up."""
     durable: Counter[bytes] = msgspec.field(default_factory=Counter)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Protocol
@@ -30,10 +30,17 @@ from llmtraced.spool import (
     Settled,
     Spool,
 )
+from llmtraced.spool.bounds import Limits, call_bytes, session_bytes
+from llmtraced.spool.room import CALL_FORGOTTEN
 from tests.helpers.crashing_files import PAGE, CrashingFiles
 from tests.unit.spool.ledger import Died, Ledger, Sent
 
 SESSIONS = [bytes([number]) * 16 for number in range(1, 5)]
+CALL = BegunCall(SESSIONS[0], b"{}", 1)
+LIMITS = Limits(sessions=160, begun=6 * call_bytes("call-123", CALL), reserve=4096, roll=200)
+"""Room for two sessions of which nothing waits, and for six begun calls."""
+FRAME_BYTES = 700
+"""None that is written here and has no lines is larger."""
 CHOICES = [("clickhouse",), ("clickhouse", "postgres"), ("postgres", "clickhouse"), ("postgres",)]
 """Stores that a start may name."""
 COUNTS = ("stored", "dead", "lost", "control")
@@ -53,7 +60,7 @@ FAULTS = [
 class Make(Protocol):
     """Makes a spool for some stores."""
 
-    def __call__(self, files: CrashingFiles, *, stores: Sequence[str]) -> Spool: ...
+    def __call__(self, files: CrashingFiles, *, stores: Sequence[str], limits: Limits) -> Spool: ...
 
 
 class SpoolModel:
@@ -76,7 +83,7 @@ class SpoolModel:
         """A group that was refused, and is offered again before any other, as the committer does."""
         self._verdicts: dict[tuple[str, int], Settled] = {}
         self._uncertain: list[Sent | Settled | Condemned] = []
-        self.spool = make(self.files, stores=self.stores)
+        self.spool = make(self.files, stores=self.stores, limits=LIMITS)
         self.spool.recover()
 
     # -- actions -------------------------------------------------------------------------------
@@ -124,6 +131,18 @@ class SpoolModel:
         segment = self._any_sealed(self.dice.choice(self.stores))
         if segment is not None:
             self._tried(None, lambda: self.spool.compress(segment))
+
+    def forget(self) -> None:
+        """Forget what there is no room for; some sessions are connected."""
+        live = set(self.dice.sample(SESSIONS, self.dice.choice([0, 0, 1, 2])))
+        before = set(self.spool.state.snapshot.sessions)
+        self.spool.forget(self._tick(), memory_us=1 << 60, ended_memory_us=1 << 60, live=live)
+        gone = before - set(self.spool.state.snapshot.sessions)
+        assert not gone & live, "a session was forgotten that is connected"
+        self._sessions_went(gone)
+        kept = self.spool.state.snapshot.sessions
+        is_small = self.spool.state.room.session_bytes <= LIMITS.sessions
+        assert is_small or set(kept) <= live | self.spool.waiting_sessions()
 
     def reserve(self) -> None:
         self._tried(None, self.spool.reserve)
@@ -192,15 +211,29 @@ class SpoolModel:
                 segment: rows for (by, segment), rows in ledger.condemned.items() if by == name
             }
         for session, durable in ledger.durable.items():
-            assert snap.sessions[session].durable == durable, "a durable count has changed"
+            if session in snap.sessions or session not in ledger.forgotten:
+                assert snap.sessions[session].durable == durable, "a durable count has changed"
         assert set(snap.begun) == ledger.begun
+        assert sum(snap.owed.get(CALL_FORGOTTEN, {}).values()) == ledger.owed, "a loss is told wrongly"
         assert set(snap.abandoned) == ledger.abandoned
         assert snap.late == ledger.late
         segments = self._segments()
         assert self.spool.size() == sum(segment.size for segment in segments)
-        assert self.spool.waiting_by_session() == _by_session(segments)
-        unread = [segment for segment in segments if segment.number not in ledger.read]
-        assert self.spool.unread_by_session() == _by_session(unread)
+        senders = {ledger.senders[line] for line in ledger.lines} - {b""}
+        assert senders <= self.spool.waiting_sessions()
+        unread = {ledger.senders[line] for line, (n, _) in ledger.lines.items() if n not in ledger.read}
+        assert unread - {b""} <= self.spool.unread_sessions()
+        assert ledger.lines or not self.spool.waiting_sessions()
+        self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        """Ask whether all that has a bound is within it, and is added up rightly."""
+        room, snap, opened = self.spool.state.room, self.spool.state.snapshot, self.spool.open
+        assert room.begun_bytes == sum(call_bytes(*call) for call in snap.begun.items()) <= LIMITS.begun
+        assert room.session_bytes == sum(map(session_bytes, snap.sessions.values()))
+        if opened and not opened.rows:
+            written = opened.size - opened.header_bytes
+            assert written < LIMITS.roll + FRAME_BYTES, "a segment without lines grows"
 
     def check_lines(self) -> None:
         """Read every segment: each line that waits is in its place, once, and no other is there."""
@@ -253,9 +286,13 @@ class SpoolModel:
         sent.group.entries.append(Entry(kind, session, first, count, size))
         sent.lines += lines
         sent.senders += [(session, first + index if session else 0) for index in range(count)]
-        open_calls = sorted(self.ledger.begun - set(sent.group.orphans))
+        open_calls = sorted(self.ledger.begun.difference(sent.group.orphans, sent.group.forgotten))
         if kind == EntryKind.OWN and open_calls:
-            sent.group.orphans.append(self.dice.choice(open_calls))
+            decided = self.dice.choice([sent.group.orphans, sent.group.orphans, sent.group.forgotten])
+            decided.append(self.dice.choice(open_calls))
+        owed = self.spool.state.snapshot.owed.get(CALL_FORGOTTEN)
+        if kind == EntryKind.OWN and owed and not sent.group.said:
+            sent.group.said[CALL_FORGOTTEN] = dict(owed)
 
     def _new_line(self) -> bytes:
         self._made += 1
@@ -282,9 +319,10 @@ class SpoolModel:
         assert settled.reads == self.spool.is_next_to_read(segment)
         if not settled.reads:
             return settled
-        if self.dice.random() < 0.5:
+        for _ in range(self.dice.choice([0, 0, 1, 1, 8])):
             self._called += 1
-            settled.opened[f"call-{self._called}"] = BegunCall(SESSIONS[0], b"{}", self._now)
+            session = self.dice.choice(SESSIONS)
+            settled.opened[f"call-{self._called}"] = BegunCall(session, b"{}", self._now)
         known = sorted(self.ledger.begun | self.ledger.abandoned)
         settled.closed = self.dice.sample(known, min(len(known), self.dice.choice([0, 0, 1])))
         return settled
@@ -296,12 +334,17 @@ class SpoolModel:
         for index, line in enumerate(sent.lines):
             assert line not in ledger.lines
             ledger.lines[line] = segment.number, first_row + index
+            ledger.senders[line] = sent.senders[index][0]
         for session, number in sent.senders:
             if session:
                 ledger.durable[session] = max(ledger.durable[session], number)
+                ledger.forgotten.discard(session)
         for call in ledger.begun & set(sent.group.orphans):
             ledger.begun.discard(call)
             ledger.abandoned.add(call)
+        ledger.owed += len(ledger.begun & set(sent.group.forgotten))
+        ledger.begun -= set(sent.group.forgotten)
+        ledger.owed -= sum(sent.group.said.get(CALL_FORGOTTEN, {}).values())
 
     def _written_off(self, settled: Settled) -> None:
         ledger = self.ledger
@@ -316,8 +359,23 @@ class SpoolModel:
             ledger.begun |= settled.opened.keys()
             ledger.begun -= set(settled.closed)
             ledger.abandoned -= set(settled.closed)
+            self._calls_went()
         ledger.condemned.pop((settled.store, settled.segment), None)
         ledger.forget_done()
+
+    def _calls_went(self) -> None:
+        """Some calls were forgotten where there was no room for all; how many is owed from then on."""
+        gone = self.ledger.begun - set(self.spool.state.snapshot.begun)
+        size = sum(call_bytes(name, CALL) for name in self.ledger.begun)
+        assert not gone or size > LIMITS.begun, "calls were forgotten that there was room for"
+        self.ledger.begun -= gone
+        self.ledger.owed += len(gone)
+
+    def _sessions_went(self, gone: Collection[bytes]) -> None:
+        """Some sessions were forgotten, of which no line may wait."""
+        waiting = {self.ledger.senders[line] for line in self.ledger.lines}
+        assert not waiting.intersection(gone), "a session was forgotten of which lines wait"
+        self.ledger.forgotten.update(gone)
 
     def _condemned(self, row: Condemned) -> None:
         self.ledger.condemned.setdefault((row.store, row.segment), set()).add(row.row)
@@ -361,7 +419,7 @@ class SpoolModel:
             self.files.process_dies()
 
     def _restart(self) -> list[Damage]:
-        self.spool = self._make(self.files, stores=self.stores)
+        self.spool = self._make(self.files, stores=self.stores, limits=LIMITS)
         return self.spool.recover()
 
     def _make_found_lines_safe(self) -> None:
@@ -391,6 +449,7 @@ class SpoolModel:
                     self._condemned(operation)
         self._uncertain.clear()
         self.ledger.put_in_force(self.stores)
+        self._sessions_went(self.ledger.durable.keys() - self.spool.state.snapshot.sessions.keys())
         self._waiting = None  # its senders offer it again, as far as they still hold it
         self.check()
         self.check_lines()
@@ -410,16 +469,13 @@ class SpoolModel:
             self._acknowledged(sent, segment, row)
 
 
-def _by_session(segments: list[Segment]) -> Counter[bytes]:
-    return sum((segment.by_session for segment in segments), Counter())
-
-
 ACTIONS = {
     "append": 12,
     "seal": 5,
     "settle": 5,
     "condemn": 2,
     "compress": 2,
+    "forget": 3,
     "reserve": 1,
     "give_up_reserve": 1,
     "fault": 3,
