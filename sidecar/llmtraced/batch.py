@@ -21,6 +21,7 @@ from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
 from llmtraced.records import Dropped
+from llmtraced.repeats import Call, Repeat, call_of, repeat
 from llmtraced.rows import COLUMNS, Row, RowBuilder
 from llmtraced.spool import ONLY_STORE, BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
 
@@ -34,7 +35,6 @@ LONG_LINE = 16 << 10
 """A list of lines of this length is memory that the caches do not hold, and costs several times its copying."""
 
 ID = COLUMNS.index("id")
-CREATED_AT = COLUMNS.index("created_at")
 
 
 class OwnLine(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -74,6 +74,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """What has to lie in object storage before the rows are inserted."""
     ids: set[str] = set()
     """Of the records."""
+    calls: set[Call] = set()
+    """Of the records."""
     letters: dict[int, DeadLetter] = {}
     """Lines that are no records, whoever reads them."""
     refused_here: dict[int, DeadLetter] = {}
@@ -84,8 +86,8 @@ class Batch(msgspec.Struct, kw_only=True):
     ended: list[bytes] = []
     abandoned: dict[str, int] = {}
     """Calls that this segment declares abandoned: id -> row."""
-    repeats: dict[int, tuple[str, int]] = {}
-    """Rows that may have been stored in a life that the daemon has forgotten: row -> id, created_at."""
+    repeats: dict[int, Repeat] = {}
+    """By row, those that the store is to be asked for."""
     repeated: set[int] = set()
     """Rows that were left out because the store has another row with their id."""
     control: int = 0
@@ -150,6 +152,7 @@ class Preparer:
         for row, why in rows.refused.items():
             letter = condemned(batch, read(segment), row, "not_encodable", why, self._store)
             batch.refused_here[row] = letter
+            batch.repeats.pop(row, None)
         batch.rows = sorted(row for row in batch.rows if row not in rows.refused)
         batch.blocks = rows.blocks
         batch.started_us = array("q", sorted(rows.started_us))
@@ -215,12 +218,16 @@ class Preparer:
 
     def _record(self, batch: Batch, rows: Rows, source: Source, line: bytes, record: Record) -> None:
         row = self._built(batch, source, line, record)
+        call = call_of(row)
+        if source.entry.repeats:
+            if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
+                batch.control += 1
+                return
+            batch.repeats[source.row] = repeat(row, source.received_us)
         rows.add(row, len(line))
         batch.rows.append(source.row)
-        call = str(row[ID])
-        batch.ids.add(call)
-        if source.entry.repeats:
-            batch.repeats[source.row] = call, int(str(row[CREATED_AT]))
+        batch.ids.add(call[1])
+        batch.calls.add(call)
 
     def _own(
         self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes

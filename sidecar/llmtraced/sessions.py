@@ -37,11 +37,12 @@ def remembered(hello: Hello, known: SessionState | None, now_us: int, *, incompl
 
     ``incomplete``: the spool was damaged, so that an unknown session may be an old one.
     """
+    durable = known.durable if known else 0
     suspect = known.suspect_until if known else 0
-    if known is None and (hello.first > 1 or incomplete):
-        suspect = NEVER if hello.last is None else hello.last
+    if known is None or hello.first - 1 > durable:  # its sender was told of lines that this spool never had
+        suspect = max(suspect, _suspect_until(hello, incomplete=incomplete))
     return SessionState(
-        durable=max(known.durable if known else 0, hello.first - 1),
+        durable=max(durable, hello.first - 1),
         seen_us=now_us,
         service=hello.service,
         host=hello.host,
@@ -49,6 +50,14 @@ def remembered(hello: Hello, known: SessionState | None, now_us: int, *, incompl
         pid=hello.pid,
         suspect_until=suspect,
     )
+
+
+def _suspect_until(hello: Hello, *, incomplete: bool) -> int:
+    """Return the last line that a session may repeat of which the spool knows too little."""
+    if hello.last is None:
+        return NEVER if hello.first > 1 or incomplete else 0
+    # Whatever comes before ``first`` was written. A smaller ``last`` is wrong, and bounds nothing.
+    return NEVER if hello.last < hello.first - 1 else hello.last
 
 
 def read_hello(line: bytes) -> HelloLine | Unsupported | None:

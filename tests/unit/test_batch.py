@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.batch import LONG_LINE, Preparer
+from llmtraced.batch import LONG_LINE, Batch, Preparer
 from llmtraced.cost import Pricer
 from llmtraced.errors import BatchRejected
 from llmtraced.rows import COLUMNS, RowBuilder
@@ -69,3 +69,36 @@ def test_a_row_that_cannot_be_encoded_costs_itself_alone() -> None:
     assert [row[ID] for row in rows] == ["call-0", "call-1", "call-2", "call-4"]
     assert list(refused) == [3]
     assert "as it was told" in refused[3]
+
+
+def mixed(*lines: tuple[str, str, bool]) -> Batch:
+    """Prepare lines of these organizations and ids, of which some may be repeats."""
+    bodies = [
+        b'{"protocol_version":4,"org_id":"%s","provider_trace_id":"%s"}\n' % (org.encode(), call.encode())
+        for org, call, _ in lines
+    ]
+    entries = [
+        Entry(EntryKind.LINES, SESSION, number, 1, len(body), repeats=repeats)
+        for number, (body, (_, _, repeats)) in enumerate(zip(bodies, lines, strict=True), 1)
+    ]
+    group = ReadGroup(Group(RECEIVED_US, 0, entries), memoryview(b"".join(bodies)))
+    segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=len(lines), last_us=RECEIVED_US)
+    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here")
+    return preparer.prepare(segment, lambda _: [group])
+
+
+def test_equal_ids_among_lines_that_may_be_repeats_are_one_row() -> None:
+    batch = mixed(("o", "a", True), ("o", "b", True), ("o", "a", True), ("o", "a", True))
+    assert (batch.rows, batch.control) == ([0, 1], 2)
+    assert list(batch.repeats) == [0, 1]
+
+
+def test_equal_ids_of_two_organizations_are_two_calls() -> None:
+    batch = mixed(("o", "a", True), ("p", "a", True), ("p", "a", False))
+    assert (batch.rows, batch.control) == ([0, 1, 2], 0)
+
+
+def test_a_line_that_may_be_a_repeat_is_none_of_a_line_behind_it() -> None:
+    assert mixed(("o", "a", False), ("o", "a", True)).rows == [0]
+    assert mixed(("o", "a", True), ("o", "a", False)).rows == [0, 1]
+    assert mixed(("o", "a", False), ("o", "a", False)).rows == [0, 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,7 @@ from llmtraced.cost import Pricer
 from llmtraced.errors import StoreBusy
 from llmtraced.keeping import GivenUp, Keeper
 from llmtraced.metrics import Metrics
+from llmtraced.repeats import Call
 from llmtraced.rows import RowBuilder
 from llmtraced.shipper import Shipper
 from llmtraced.spool import ONLY_STORE, Entry, EntryKind, Files, Group, Progress, ReadGroup, Segment, Spool
@@ -46,7 +47,7 @@ class SlowStore:
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         return set()
 
-    def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]:
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
         return set()
 
     def delete_abandoned(self, ids: Sequence[str]) -> None: ...
