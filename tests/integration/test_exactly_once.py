@@ -369,6 +369,30 @@ def test_a_letter_that_is_replayed_while_the_store_is_away_is_one_row(scene: Sce
     scene.holds(once("a", 1, 1))
 
 
+def test_a_line_that_says_neither_id_nor_time_is_known_again_when_months_have_passed(scene: Scene) -> None:
+    body = b'{"protocol_version":1,"request":{"model":"gpt-4o"}}'
+    scene.daemon.send_one_way(body + b"\n")
+    scene.settled(1)
+    scene.table.run(
+        "INSERT INTO llm_traces SELECT * REPLACE (created_at - INTERVAL 60 DAY AS created_at,"
+        " generateUUIDv4() AS batch_id) FROM llm_traces"
+    )
+    scene.table.run("DELETE FROM llm_traces WHERE created_at > now() - INTERVAL 1 DAY")
+    replay(
+        scene.daemon.socket, [with_line(DeadLetter(id="a:0", reason="", received_us=0, size=len(body)), body)]
+    )
+    until(lambda: not scene.status()["in_spool"])
+    assert list(scene.ids().values()) == [1]
+
+
+def test_what_another_organization_has_under_its_id_keeps_no_replay_out(scene: Scene) -> None:
+    scene.daemon.send_one_way(line("a-1", 1, org_id="org-2"))
+    scene.settled(1)
+    replay(scene.daemon.socket, [letter("a-1", 1)])
+    scene.settled(2)
+    scene.holds({"a-1": 2})
+
+
 def test_rows_that_an_unheard_insert_of_their_own_batch_has_stored_are_not_taken_for_others(
     scene: Scene,
 ) -> None:
