@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ import msgspec
 
 from llmtraced import dead_letters, migrations
 from llmtraced.store import Store
-from tests.chaos.ledger import READ_SECONDS, Death, Landed, Ledger
+from tests.chaos.ledger import READ_SECONDS, Amnesty, Death, Landed, Ledger
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, DaemonDied, RunningDaemon
 from tests.helpers.engine import Engine
@@ -43,6 +44,7 @@ SETTINGS = {
     "spool_reserve_bytes": 8 << 20,
     "drain_timeout_seconds": 5,
 }
+DATABASE = "chaos"
 DISK_BYTES = 384 << 20
 HEAL_SECONDS = 60.0
 
@@ -101,7 +103,11 @@ class Crowd:
 
     def pick(self) -> str:
         """Return one that holds a session, by chance."""
-        return self._dice.choice([name for name in self._living if not name.startswith("one-way")])
+        return self._dice.choice(self.in_session())
+
+    def in_session(self) -> list[str]:
+        """Return those that are alive and hold a session."""
+        return [name for name in self._living if not name.startswith("one-way")]
 
     def signal(self, name: str, number: int) -> None:
         self._living[name].send_signal(number)
@@ -135,6 +141,7 @@ class Chaos:
         self, engine: Engine, daemon: RunningDaemon, proxy: WireProxy, disk: SmallDisk, seed: int
     ) -> None:
         self.engine = engine
+        self.url = daemon.url
         self.daemon = daemon
         self.proxy = proxy
         self.disk = disk
@@ -147,6 +154,7 @@ class Chaos:
         paths = {"client": proxy.path, "by-hand": proxy.path, "one-way": daemon.socket}
         self.crowd = Crowd(folder, paths, self.dice)
         self.deaths: list[Death] = []
+        self.amnesty = Amnesty()
         self._bitten_before: Counter[str] = Counter()
 
     def status(self) -> dict[str, Any]:
@@ -203,6 +211,38 @@ class Chaos:
         self.engine.fault(kind, times=times, only="INSERT INTO llm_traces ", code=code, status=status)
         self.until(lambda: self.bitten()[kind] > before, f"the engine's fault {kind}")
 
+    def engine_rests(self) -> None:
+        """Let everything that was begun come to its end, and return then; the daemon must not begin anything."""
+        self.engine.release()
+        self.until(lambda: not self.engine.running(), "the engine's statements to end")
+
+    # -- what is destroyed ----------------------------------------------------------------------------
+
+    def senders_heard(self) -> None:
+        """Cut them off, and return when they have written down what they heard; no daemon must be there."""
+        self.proxy.cut()
+        self.proxy.release()
+        self.ledger.poll()
+        before = self.ledger.turns()
+
+        def all_came_round() -> bool:
+            self.ledger.poll()
+            now = self.ledger.turns()
+            return all(now[name] >= before[name] + 2 for name in self.crowd.in_session())
+
+        self.until(all_came_round, "the senders to write down what they heard", HEAL_SECONDS)
+
+    def wipe_spool(self) -> None:
+        """Take away all that the dead daemon had on its disk."""
+        for path in self.daemon.spool.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def make_database(self) -> None:
+        make_database(self.engine, self.url)
+
     # -- between the rounds ---------------------------------------------------------------------------
 
     def heal(self, more: int) -> None:
@@ -210,6 +250,8 @@ class Chaos:
         self.proxy.release()
         self.disk.empty()
         self.engine.release()
+        if self.daemon.settings != SETTINGS:
+            raise AssertionError("a fault left its settings")
         if not self.daemon.alive:
             self.daemon_lives()
         self.ledger.poll()
@@ -239,15 +281,15 @@ class Chaos:
         dead = {
             life.session
             for life in self.ledger.lives.values()
-            if life.durable and not life.ended and life.session
+            if life.durable > self.amnesty.deaths.get(life.session, 0) and not life.ended and life.session
         }
         return dead <= self.landed_deaths().keys()
 
     def landed_deaths(self) -> Counter[str]:
-        return landed_deaths(self.engine.url)
+        return landed_deaths(self.url)
 
     def landed(self) -> Landed:
-        return landed(self.engine.url, self.daemon.spool)
+        return landed(self.url, self.daemon.spool)
 
 
 def landed_deaths(url: str) -> Counter[str]:
@@ -267,7 +309,11 @@ def landed(url: str, spool: Path) -> Landed:
             "SELECT countIf(outcome != 'abandoned' AND (request_size_bytes != latency_ms OR length(request_json)"
             " != latency_ms OR toString(prompt_tokens) != splitByChar('-', id)[-1])) AS n FROM llm_traces"
         )
+        (full,) = table.query(
+            "SELECT sum(count) AS n FROM llm_trace_losses WHERE stage = 'spool' AND reason = 'spool_full'"
+        )
     return Landed(
+        dropped=full["n"] or 0,
         rows={row["id"]: row["n"] for row in rows},
         letters=Counter(_id_of(letter) for letter in dead_letters.read(spool)),
         sender_died=landed_deaths(url),
@@ -281,6 +327,12 @@ def _id_of(letter: dead_letters.DeadLetter) -> str:
     return str(msgspec.json.decode(letter.line)["provider_trace_id"])
 
 
+def make_database(engine: Engine, url: str) -> None:
+    engine.query(f"CREATE DATABASE {DATABASE}")
+    with contextlib.closing(Store(url)) as table:
+        migrations.apply(table, migrations.Layout())
+
+
 @contextlib.contextmanager
 def running_chaos(folder: Path, seed: int, *, mutant: str = "") -> Iterator[Chaos]:
     """Run a scene with its crowd, until the block ends."""
@@ -289,9 +341,8 @@ def running_chaos(folder: Path, seed: int, *, mutant: str = "") -> Iterator[Chao
     with SmallDisk(daemon.spool) as disk, WireProxy(folder / "w", daemon.socket) as proxy:
         engine.start()
         try:
-            daemon.url = engine.url
-            with contextlib.closing(Store(engine.url)) as table:
-                migrations.apply(table, migrations.Layout())
+            daemon.url = f"{engine.address}/{DATABASE}"
+            make_database(engine, daemon.url)
             with daemon:
                 chaos = Chaos(engine, daemon, proxy, disk, seed)
                 try:

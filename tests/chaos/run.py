@@ -73,7 +73,7 @@ def run(
         status = chaos.status()
         code = chaos.daemon.terminate()
         landed = chaos.landed()
-        verdict = judge(chaos.ledger, landed, chaos.deaths, chaos.crowd.killed)
+        verdict = judge(chaos.ledger, landed, chaos.deaths, chaos.crowd.killed, chaos.amnesty)
         verdict.other += wrong + ([f"the daemon ended with {code}"] if code else [])
         return Outcome(
             seed=seed,
@@ -120,6 +120,9 @@ def table(outcome: Outcome) -> str:
         "dead letters": outcome.letters,
         "senders that died, in the ledger of losses": outcome.sender_died,
         "one-way records that a killed daemon took along": outcome.verdict.excused,
+        "destroyed with a spool or a database": outcome.verdict.gone,
+        "dropped by a full spool, of which it says so": outcome.verdict.dropped,
+        "  lines of which it says so, begins and ends among them": outcome.verdict.declared,
         "LOST": len(outcome.verdict.lost),
         "REPEATED": len(outcome.verdict.repeated),
         "begun calls without a row": len(outcome.verdict.unsettled),
