@@ -34,6 +34,7 @@ chaos: $(READY)
 	$(BIN)/python -m pytest -q -n 2 -m "chaos or slow"
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),$(if $(SECONDS),0,500)) \
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
+	$(BIN)/python -m tests.chaos.run --deck floods --seed $(or $(SEED),0)
 	$(BIN)/python -m tests.chaos.hostile
 
 # Attacks by class, counted; `make attack CLASSES=sql` for one.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from llmtraced.store import Store
-from tests.chaos.harness import DATABASE, HEAL_SECONDS, SETTINGS, Chaos
+from tests.chaos.harness import DATABASE, HEAL_SECONDS, Chaos
 from tests.chaos.ledger import Pen
 from tests.helpers.store_rows import add_traces
 
@@ -287,7 +287,8 @@ def database_dropped(chaos: Chaos) -> None:
 def oldest_dropped(chaos: Chaos) -> None:
     """A small spool without a store, and the order to drop rather than to wait."""
     chaos.daemon_dies()
-    chaos.daemon.settings |= {"on_full": "drop_oldest", "spool_max_bytes": 2 << 20}
+    settings = chaos.daemon.settings
+    chaos.daemon.settings = settings | {"on_full": "drop_oldest", "spool_max_bytes": 2 << 20}
     chaos.engine.query(f"RENAME TABLE {DATABASE}.llm_traces TO {DATABASE}.away")
     try:
         chaos.daemon_lives()
@@ -295,7 +296,7 @@ def oldest_dropped(chaos: Chaos) -> None:
         chaos.until(lambda: chaos.status()["lost"] > lost, "the oldest to be dropped", HEAL_SECONDS)
     finally:
         chaos.engine.query(f"RENAME TABLE {DATABASE}.away TO {DATABASE}.llm_traces")
-        chaos.daemon.settings = dict(SETTINGS)
+        chaos.daemon.settings = settings
     chaos.daemon_dies()
     chaos.senders_heard()
     chaos.engine_rests()

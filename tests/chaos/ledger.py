@@ -174,6 +174,13 @@ class Ledger:
     def durable(self) -> int:
         return sum(life.durable for life in self.lives.values())
 
+    def durable_by_sender(self) -> Counter[str]:
+        """Return how many records of each sender are durable, in all of its lives."""
+        durable: Counter[str] = Counter()
+        for life in self.lives.values():
+            durable[life.sender] += life.durable
+        return durable
+
     def turns(self) -> Counter[str]:
         """Return the turns of each sender, in all of its lives."""
         turns: Counter[str] = Counter()
@@ -275,11 +282,21 @@ class Verdict(msgspec.Struct):
     """Senders that died and are not in the ledger of losses, or are there and did not die."""
     other: list[str] = []
 
+    def wrong(self) -> list[tuple[str, list[str]]]:
+        """Return what is wrong, by the name of its kind."""
+        found = {
+            "lost": self.lost,
+            "repeated": self.repeated,
+            "unknown": self.unknown,
+            "unsettled": self.unsettled,
+            "deaths": self.deaths,
+            "other": self.other,
+        }
+        return [(name, calls) for name, calls in found.items() if calls]
+
     @property
     def is_clean(self) -> bool:
-        return not any(
-            getattr(self, name) for name in ("lost", "repeated", "unknown", "unsettled", "deaths", "other")
-        )
+        return not self.wrong()
 
 
 def judge(

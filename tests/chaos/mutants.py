@@ -139,7 +139,8 @@ def own_rows_taken_for_others() -> None:
     def calls_present(
         self: landing.Landing, calls: Any, from_us: int, to_us: int, *, besides: str
     ) -> set[tuple[str, str]]:
-        return before(self, calls, from_us, to_us, besides=str(uuid.UUID(int=0)))
+        found: set[tuple[str, str]] = before(self, calls, from_us, to_us, besides=str(uuid.UUID(int=0)))
+        return found
 
     before = replace(landing.Landing, "calls_present", calls_present)
 

@@ -18,7 +18,9 @@ from typing import Any
 
 import msgspec
 
+from tests.chaos import floods
 from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.flooding import FLOODS
 from tests.chaos.harness import Chaos, running_chaos
 from tests.chaos.ledger import Verdict, judge
 
@@ -136,10 +138,8 @@ def table(outcome: Outcome) -> str:
         " + lost {lost} + in the spool {in_spool}".format(**status)
     )
     lines += [f"skipped: {what}" for what in sorted(outcome.skipped)]
-    for name in ("lost", "repeated", "unknown", "unsettled", "deaths", "other"):
-        found = getattr(outcome.verdict, name)
-        if found:
-            lines.append(f"{name}: {len(found)}, such as {', '.join(found[:SHOWN])}")
+    for name, found in outcome.verdict.wrong():
+        lines.append(f"{name}: {len(found)}, such as {', '.join(found[:SHOWN])}")
     lines.append(
         f"seed {outcome.seed}, {outcome.seconds:.0f} s: {'clean' if outcome.is_clean else 'VIOLATED'}"
     )
@@ -151,6 +151,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--deck", choices=("faults", "floods"), default="faults")
+    parser.add_argument("--floods", nargs="*", choices=sorted(FLOODS), default=[], help="only these")
     parser.add_argument("--mutant", default="", help="a daemon broken on purpose: a name of mutants.py")
     parser.add_argument("--keep", type=Path, help="leave everything in this folder")
     arguments = parser.parse_args()
@@ -159,6 +161,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        if arguments.deck == "floods":
+            sys.exit(not floods.run_all(folder, seed=seed, names=arguments.floods))
         outcome = run(
             folder,
             seed=seed,

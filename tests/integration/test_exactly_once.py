@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -344,6 +345,10 @@ def test_a_session_whose_memory_has_passed_repeats_nothing_that_was_stored(scene
     scene.holds(once("a", 1, 7))
 
 
+def has_segments(scene: Scene, count: int) -> bool:
+    return bool(scene.status()["spool_segments"] >= count)
+
+
 def letter(call: str, index: int) -> DeadLetter:
     body = line(call, index).rstrip(b"\n")
     return with_line(DeadLetter(id=f"{call}:0", reason="any", received_us=0, size=len(body)), body)
@@ -361,7 +366,7 @@ def test_a_letter_that_is_replayed_while_the_store_is_away_is_one_row(scene: Sce
     scene.engine.fault("error", times=1000, only=INSERT, code=202)
     for number in range(1, 6):
         replay(scene.daemon.socket, [letter("a-1", 1)])
-        until(lambda number=number: scene.status()["spool_segments"] >= number)
+        until(partial(has_segments, scene, number))
     scene.bitten("error")
     scene.restart()
     scene.engine.release()

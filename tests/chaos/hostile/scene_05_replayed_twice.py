@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from llmtraced.dead_letters import DeadLetter, with_line
 from llmtraced.replay import replay
@@ -54,6 +55,10 @@ def status(daemon: RunningDaemon) -> dict[str, int]:
     return admin.status(daemon.folder / "admin.sock")
 
 
+def has_segments(daemon: RunningDaemon, count: int) -> bool:
+    return status(daemon)["spool_segments"] >= count
+
+
 def twice_in_a_batch(daemon: RunningDaemon, name: str, send: Callable[[RunningDaemon, str], None]) -> None:
     for _ in range(2):
         send(daemon, name)
@@ -71,7 +76,7 @@ def while_away(
     engine.fault("error", times=10_000, only=INSERT, code=202)
     for number in range(1, TIMES + 1):
         send(daemon, name)
-        until(lambda number=number: status(daemon)["spool_segments"] >= number, what="a segment of its own")
+        until(partial(has_segments, daemon, number), what="a segment of its own")
     if killed:
         daemon.kill()
         daemon.start()
