@@ -223,7 +223,7 @@ class Preparer:
             if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
                 batch.control += 1
                 return
-            batch.repeats[source.row] = repeat(row, source.received_us)
+            batch.repeats[source.row] = repeat(row)
         rows.add(row, len(line))
         batch.rows.append(source.row)
         batch.ids.add(call[1])
@@ -252,6 +252,8 @@ class Preparer:
                 batch.control += 1
                 del batch.abandoned[call]
             else:
+                # A forgotten session may have begun it anew: its record may have come in the life before.
+                batch.repeats[batch.abandoned[call]] = repeat(row)
                 batch.rows.append(batch.abandoned[call])
                 rows.add(row, 0)
 

@@ -19,7 +19,7 @@ Call = tuple[str, str]
 DAY_US: Final = 86_400_000_000
 ORGANIZATION = COLUMNS.index("organization_id")
 ID = COLUMNS.index("id")
-CREATED_AT = COLUMNS.index("created_at")
+CREATED_AT, INGESTED_AT = COLUMNS.index("created_at"), COLUMNS.index("ingested_at")
 
 
 class Repeat(msgspec.Struct, frozen=True):
@@ -34,8 +34,8 @@ def call_of(row: Row) -> Call:
     return str(row[ORGANIZATION]), str(row[ID])
 
 
-def repeat(row: Row, received_us: int) -> Repeat:
-    started_us = int(str(row[CREATED_AT]))
+def repeat(row: Row) -> Repeat:
+    started_us, received_us = int(str(row[CREATED_AT])), int(str(row[INGESTED_AT]))
     return Repeat(call_of(row), None if started_us == received_us else started_us)
 
 

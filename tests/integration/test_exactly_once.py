@@ -328,6 +328,27 @@ def test_a_client_that_heard_nothing_of_its_lines_repeats_none_when_it_is_forgot
     scene.holds(once("a", 1, 31))
 
 
+@pytest.mark.parametrize("scene", [SHORT_GRACE], indirect=True)
+def test_a_call_that_a_forgotten_session_begins_anew_is_not_given_up_once_its_record_is_stored(
+    scene: Scene,
+) -> None:
+    begin = b'{"protocol_version":4,"begin":{"provider_trace_id":"a-1","org_id":"org-1"}}\n'
+    with Session(scene.path) as session:
+        session.hello()
+        scene.proxy.hold_answers()
+        session.send([begin, line("a-1", 1)])
+        until(lambda: scene.ids()["a-1"])
+        scene.wipe_spool()
+        scene.proxy.cut()
+        scene.proxy.release()
+        assert session.hello() == 0
+        session.send([begin], first=1)
+        session.wait_durable(1)
+    until(lambda: scene.losses("by-hand"))  # its death
+    until(lambda: not scene.status()["begun_calls"] and not scene.status()["in_spool"])
+    scene.holds({"a-1": 1})
+
+
 @pytest.mark.parametrize("scene", [{"session_memory_seconds": 1}], indirect=True)
 def test_a_session_whose_memory_has_passed_repeats_nothing_that_was_stored(scene: Scene) -> None:
     with Session(scene.path) as session:
