@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -121,6 +122,15 @@ class Crowd:
         self.killed.add(name)
         self.add(name.rstrip("0123456789"))
 
+    def drained(self) -> None:
+        """Return when nothing is left in the spool; a backlog takes its time, as long as it becomes less."""
+
+        def is_less(than: int) -> bool:
+            return bool(self.status()["in_spool"] < than)
+
+        while left := self.status()["in_spool"]:
+            self.until(partial(is_less, left), "the spool to drain", HEAL_SECONDS)
+
     def finish(self) -> list[str]:
         """Ask all to end in the ordinary way; return those that failed."""
         for process in self._living.values():
@@ -175,7 +185,13 @@ class Chaos:
         time.sleep(self.dice.random() * most_seconds)
 
     def until(self, condition: Callable[[], object], what: str, limit: float = 20.0) -> None:
-        until(condition, limit=limit, what=what)
+        try:
+            until(condition, limit=limit, what=what)
+        except AssertionError as error:
+            with contextlib.suppress(OSError, AssertionError):
+                error.add_note(f"status: {self.status()}")
+            error.add_note(f"the daemon's last words: {self.daemon.log()[-8:]}")
+            raise
 
     # -- the daemon's life -------------------------------------------------------------------------
 
@@ -272,16 +288,25 @@ class Chaos:
 
         self.until(went_on, "the senders to go on", HEAL_SECONDS)
 
+    def drained(self) -> None:
+        """Return when nothing is left in the spool; a backlog takes its time, as long as it becomes less."""
+
+        def is_less(than: int) -> bool:
+            return bool(self.status()["in_spool"] < than)
+
+        while left := self.status()["in_spool"]:
+            self.until(partial(is_less, left), "the spool to drain", HEAL_SECONDS)
+
     def finish(self) -> list[str]:
         """End all senders and wait until everything is settled; return what went wrong in that."""
         wrong = self.crowd.finish()
         self.ledger.poll()
-        self.until(lambda: not self.status()["in_spool"], "the spool to drain", HEAL_SECONDS)
+        self.drained()
         limit = ORPHAN_GRACE_SECONDS + HEAL_SECONDS
         self.until(lambda: not self.status()["begun_calls"], "begun calls to be settled", limit)
         with contextlib.suppress(AssertionError):  # the verdict names who is missing
             self.until(self._all_dead_are_known, "the dead senders to be declared", limit)
-        self.until(lambda: not self.status()["in_spool"], "the spool to drain", HEAL_SECONDS)
+        self.drained()
         return wrong
 
     def _all_dead_are_known(self) -> bool:
