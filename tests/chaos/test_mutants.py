@@ -133,6 +133,8 @@ def test_a_broken_daemon_is_caught(
             except symptom as error:
                 caught = error
                 break
+            except Lost:
+                continue  # on a busy machine, too slow for the patience that it is given
     assert caught is not None, f"{mutant} was not caught"
     assert not isinstance(caught, DaemonDied), "it is to be wrong, and not to fall down"
 
