@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import random
 import resource
+import select
 import socket
 import sys
 import time
@@ -28,7 +29,8 @@ APART = 10_000_000
 """Ids of one process; nobody sends as many."""
 LIFE_SECONDS = 90.0
 HELLOS = 20_000
-BEGINS = 20_000
+BEGINS = 10_000
+BEGINS_AT_ONCE = 100
 LARGE_BEGINS = 10
 LARGE_BYTES = 4 << 20
 CONNECTIONS = 1000
@@ -116,24 +118,28 @@ def hellos_again(flooder: Flooder) -> None:
 
 def begins(flooder: Flooder) -> None:
     """Calls that begin and never end."""
-    _begin(flooder, BEGINS, 0)
+    _begin(flooder, BEGINS, 0, at_once=BEGINS_AT_ONCE)
 
 
 def large_begins(flooder: Flooder) -> None:
     """The same, each as long as a request."""
-    _begin(flooder, LARGE_BEGINS, LARGE_BYTES)
+    _begin(flooder, LARGE_BEGINS, LARGE_BYTES, at_once=1)
 
 
-def _begin(flooder: Flooder, most: int, size: int) -> None:
+def _begin(flooder: Flooder, most: int, size: int, *, at_once: int) -> None:
     sock = flooder.session()
     flooder.held.append(sock)
     pad = "x" * size
 
-    def begin() -> None:
+    def line() -> bytes:
         body = {"provider_trace_id": flooder.call(), "provider": "openai", "model": "gpt-4o", "pad": pad}
-        sock.sendall(msgspec.json.encode({"protocol_version": 4, "begin": body}) + b"\n")
-        with contextlib.suppress(BlockingIOError):
-            sock.recv(ANSWER_BYTES, socket.MSG_DONTWAIT)
+        return msgspec.json.encode({"protocol_version": 4, "begin": body}) + b"\n"
+
+    def begin() -> None:
+        sock.sendall(b"".join(line() for _ in range(at_once)))
+        flooder.done += at_once - 1
+        if select.select([sock], [], [], 0)[0]:
+            sock.recv(ANSWER_BYTES)
 
     flooder.again(begin, most)
 

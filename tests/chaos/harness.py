@@ -122,15 +122,6 @@ class Crowd:
         self.killed.add(name)
         self.add(name.rstrip("0123456789"))
 
-    def drained(self) -> None:
-        """Return when nothing is left in the spool; a backlog takes its time, as long as it becomes less."""
-
-        def is_less(than: int) -> bool:
-            return bool(self.status()["in_spool"] < than)
-
-        while left := self.status()["in_spool"]:
-            self.until(partial(is_less, left), "the spool to drain", HEAL_SECONDS)
-
     def finish(self) -> list[str]:
         """Ask all to end in the ordinary way; return those that failed."""
         for process in self._living.values():
