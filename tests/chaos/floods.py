@@ -84,8 +84,9 @@ class Headers(threading.Thread):
             for path in set(self._spool.glob("*.seg")) - self._seen:
                 with contextlib.suppress(OSError), path.open("rb") as file:  # it may be gone
                     head = spool_format.read_head(file.read(HEAD_BYTES))
-                    self.largest = max(self.largest, head.size if head else 0)
-                    self._seen.add(path)
+                    if head is not None:  # else it is being written
+                        self.largest = max(self.largest, head.size)
+                        self._seen.add(path)
 
     def end(self) -> None:
         self._over.set()
