@@ -242,6 +242,7 @@ class Preparer:
             self._loss(batch, source, own.stage, own.reason, own.count, own.session)
             return
         row = self._row(batch, source, line)
+        batch.control += str(row[ID]) in given_up  # said twice: one row
         given_up[str(row[ID])] = row
         batch.abandoned[str(row[ID])] = source.row
 

@@ -96,6 +96,15 @@ class Committer:
         self._hellos[session] = state
         self._wake.set()
 
+    @property
+    def added(self) -> int:
+        """How many runs were added so far."""
+        return self._added
+
+    def has_written(self, runs: int) -> bool:
+        """Return whether the first so many runs are durable."""
+        return self._committed >= runs
+
     async def flush(self) -> None:
         """Return when everything added so far is durable."""
         target = self._added

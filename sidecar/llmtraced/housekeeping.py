@@ -67,6 +67,8 @@ class Housekeeping:
         self._clock = clock
         self._catch_up = catch_up
         self._started_us = clock.now_us()
+        self._declared = 0
+        """Runs of the committer by which everything is written that was declared so far."""
         self.recurring = Recurring()
 
     def reconfigure(self, config: Config) -> None:
@@ -141,10 +143,13 @@ class Housekeeping:
 
     async def _give_up(self) -> None:
         """Declare what never came back, and forget what nobody will ask for."""
+        if not self._committer.has_written(self._declared):
+            return  # what was declared last is not in the log yet, and would be declared again
         now = self._clock.now_us()
         live = self._listener.live_sessions()
         found = await self._committer.on_writer(self._orphans, now, live, dict(self._listener.closed_at))
         self.own_lines(found)
+        self._declared = self._committer.added
         self._listener.forget(self._spool.state.snapshot.sessions)
 
     def _orphans(self, now_us: int, live: set[bytes], closed_at: dict[bytes, int]) -> list[Orphan]:

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.batch import LONG_LINE, Batch, Preparer
+from llmtraced.batch import LONG_LINE, Batch, OwnLine, Preparer
 from llmtraced.cost import Pricer
 from llmtraced.errors import BatchRejected
 from llmtraced.rows import COLUMNS, RowBuilder
@@ -102,3 +102,14 @@ def test_a_line_that_may_be_a_repeat_is_none_of_a_line_behind_it() -> None:
     assert mixed(("o", "a", False), ("o", "a", True)).rows == [0]
     assert mixed(("o", "a", True), ("o", "a", False)).rows == [0, 1]
     assert mixed(("o", "a", False), ("o", "a", False)).rows == [0, 1]
+
+
+def test_a_call_that_was_given_up_twice_in_a_segment_is_one_row() -> None:
+    begin = b'{"protocol_version":4,"begin":{"provider_trace_id":"a"}}'
+    own = msgspec.json.encode(OwnLine(abandoned=begin)) + b"\n"
+    entry = Entry(EntryKind.OWN, b"", 0, 2, 2 * len(own))
+    group = ReadGroup(Group(RECEIVED_US, 0, [entry]), memoryview(2 * own))
+    segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=2, last_us=RECEIVED_US)
+    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here")
+    batch = preparer.prepare(segment, lambda _: [group])
+    assert (batch.rows, batch.control) == ([1], 1)
