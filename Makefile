@@ -28,12 +28,13 @@ test: $(READY)
 	$(BIN)/python -m pytest -q -n 4 -m "not chaos and not slow"
 
 # The tests that kill or take long; then kills and cuts at random, counting what is lost and repeated: 500
-# rounds, some 8 minutes.
+# rounds, some 20 minutes; then floods, with bounds on memory and on what others wait.
 # `make chaos ROUNDS=15`, `make chaos SECONDS=60`, and `SEED=7` for the same order of faults again.
 chaos: $(READY)
 	$(BIN)/python -m pytest -q -n 2 -m "chaos or slow"
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),$(if $(SECONDS),0,500)) \
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
+	$(BIN)/python -m tests.chaos.run --deck floods --seed $(or $(SEED),0)
 	$(BIN)/python -m tests.chaos.hostile
 
 # Attacks by class, counted; `make attack CLASSES=sql` for one.

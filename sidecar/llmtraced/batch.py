@@ -22,6 +22,7 @@ from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
 from llmtraced.receipts import Window
 from llmtraced.records import Dropped
+from llmtraced.repeats import Call, Repeat, call_of, repeat
 from llmtraced.rows import COLUMNS, Row, RowBuilder
 from llmtraced.spool import ONLY_STORE, BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
 
@@ -35,7 +36,6 @@ LONG_LINE = 16 << 10
 """A list of lines of this length is memory that the caches do not hold, and costs several times its copying."""
 
 ID = COLUMNS.index("id")
-CREATED_AT = COLUMNS.index("created_at")
 
 
 class OwnLine(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -75,6 +75,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """What has to lie in object storage before the rows are inserted."""
     ids: set[str] = set()
     """Of the records."""
+    calls: set[Call] = set()
+    """Of the records."""
     letters: dict[int, DeadLetter] = {}
     """Lines that are no records, whoever reads them."""
     refused_here: dict[int, DeadLetter] = {}
@@ -85,8 +87,8 @@ class Batch(msgspec.Struct, kw_only=True):
     ended: list[bytes] = []
     abandoned: dict[str, int] = {}
     """Calls that this segment declares abandoned: id -> row."""
-    repeats: dict[int, tuple[str, int]] = {}
-    """Rows that may have been stored in a life that the daemon has forgotten: row -> id, created_at."""
+    repeats: dict[int, Repeat] = {}
+    """By row, those that the store is to be asked for."""
     repeated: set[int] = set()
     """Rows that were left out because the store has another row with their id."""
     control: int = 0
@@ -163,6 +165,7 @@ class Preparer:
         for row, why in rows.refused.items():
             letter = condemned(batch, read(segment), row, "not_encodable", why, self._store)
             batch.refused_here[row] = letter
+            batch.repeats.pop(row, None)
         batch.rows = sorted(row for row in batch.rows if row not in rows.refused)
         batch.blocks = rows.blocks
         batch.started_us = array("q", sorted(rows.started_us))
@@ -228,12 +231,16 @@ class Preparer:
 
     def _record(self, batch: Batch, rows: Rows, source: Source, line: bytes, record: Record) -> None:
         row = self._built(batch, source, line, record)
+        call = call_of(row)
+        if source.entry.repeats:
+            if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
+                batch.control += 1
+                return
+            batch.repeats[source.row] = repeat(row)
         rows.add(row, len(line))
         batch.rows.append(source.row)
-        call = str(row[ID])
-        batch.ids.add(call)
-        if source.entry.repeats:
-            batch.repeats[source.row] = call, int(str(row[CREATED_AT]))
+        batch.ids.add(call[1])
+        batch.calls.add(call)
 
     def _own(
         self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
@@ -248,6 +255,7 @@ class Preparer:
             self._loss(batch, source, own.stage, own.reason, own.count, own.session)
             return
         row = self._row(batch, source, line)
+        batch.control += str(row[ID]) in given_up  # said twice: one row
         given_up[str(row[ID])] = row
         batch.abandoned[str(row[ID])] = source.row
 
@@ -258,6 +266,8 @@ class Preparer:
                 batch.control += 1
                 del batch.abandoned[call]
             else:
+                # A forgotten session may have begun it anew: its record may have come in the life before.
+                batch.repeats[batch.abandoned[call]] = repeat(row)
                 batch.rows.append(batch.abandoned[call])
                 rows.add(row, 0)
 

@@ -74,9 +74,10 @@ def replay(
 ) -> None:
     """Send dead letters round again, after what was wrong has been mended; ids keep them from doubling."""
     folder = _folder(spool_dir)
-    chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)
-    done = send_again(socket or Path(config.load()[0].socket_path), chosen)
-    dead_letters.remove(folder, set(done.sent))
+    with dead_letters.alone(folder):
+        chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)
+        done = send_again(socket or Path(config.load()[0].socket_path), chosen)
+        dead_letters.remove(folder, set(done.sent))
     typer.echo(f"{len(done.sent)} sent again")
     if done.cut:
         typer.echo(f"{len(done.cut)} left: only their beginning was kept, since they were over the limit")

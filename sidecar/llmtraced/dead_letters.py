@@ -11,9 +11,10 @@ bytes where they are no UTF-8; of a line over the limit both hold how it began.
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import os
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -71,13 +72,28 @@ def write(spool_dir: Path, name: str, letters: Iterable[DeadLetter]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError:
-        with suppress(OSError):
+        with contextlib.suppress(OSError):
             temporary.unlink()  # on a full disk it holds the room that is missing
         raise
     temporary.replace(folder / f"{name}.ndjson")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def alone(spool_dir: Path) -> Iterator[None]:
+    """Keep other processes that send letters round again waiting until the block is left."""
+    try:
+        descriptor = os.open(spool_dir / FOLDER, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:  # there are none
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 

@@ -7,10 +7,11 @@ BatchRejected (the rows are at fault), and nothing else. Tables and columns are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from llmtraced.receipts import StoreClock
+from llmtraced.repeats import Call
 
 STATEMENT_SECONDS = 600
 """How long one statement may take at all; the store ends it then."""
@@ -39,8 +40,11 @@ class Destination(Protocol):
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         """Return which ``batch_row`` of a batch received between the two times is stored."""
 
-    def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]:
-        """Return which calls that started between the two times are stored with their record."""
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
+        """Return which calls that started between the two times are stored with their record.
+
+        Rows of the batch ``besides`` do not count.
+        """
 
     def delete_abandoned(self, ids: Sequence[str]) -> None:
         """Delete the rows that stand for these calls without their records."""

@@ -130,6 +130,17 @@ def split(block: Block, most: int) -> list[Block]:
     return [item for item in out if isinstance(item, Block)]
 
 
+def split_at(block: Block, lines: int) -> list[Block]:
+    """Split a block behind so many of its lines; where that is at an end of it, it stays whole."""
+    if not 0 < lines < block.lines:
+        return [block]
+    body = b"".join(block.pieces)
+    end = 0
+    for _ in range(lines):
+        end = body.index(NEWLINE, end) + 1
+    return [Block([body[:end]], lines, end), Block([body[end:]], block.lines - lines, len(body) - end)]
+
+
 def _close(lines: list[bytes], out: list[Block | Oversize]) -> None:
     if not lines:
         return

@@ -26,8 +26,8 @@ from llmtraced.listener import Listener
 from llmtraced.log import Recurring
 from llmtraced.metrics import Metrics
 from llmtraced.orphans import decided, orphans
+from llmtraced.repeats import DAY_US
 from llmtraced.reporting import FULL, Report
-from llmtraced.shipper import DAY_US
 from llmtraced.shipping import Shipping
 from llmtraced.spool import Entry, EntryKind, Files, Spool
 from llmtraced.spool.recovery import QUARANTINE

@@ -12,18 +12,23 @@ Invariants:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from llmtraced.errors import StoreBusy
 from llmtraced.placement import DDL_SETTINGS
 from llmtraced.receipts import StoreClock
+from llmtraced.repeats import Call
 from llmtraced.store import Buffer, Store
 
 IDS_PER_QUERY = 1000
-"""Identifiers in one statement: 40 KB as a parameter, well under what servers take (128 KiB)."""
+"""Identifiers in one statement: 40 KB as a parameter where they are UUIDs."""
+
+BYTES_PER_QUERY = 60_000
+"""Of identifiers, where they are longer: under what servers take (128 KiB) with each of them escaped."""
 
 TRACES = "llm_traces"
+T = TypeVar("T")
 
 SECONDS = {
     "Second": 1, "Minute": 60, "Hour": 3600, "Day": 86_400, "Week": 7 * 86_400, "Month": 28 * 86_400,
@@ -88,29 +93,34 @@ class Landing:
         )
         return {row["batch_row"] for row in rows}
 
-    def ids_present(self, ids: Iterable[str], from_us: int, to_us: int) -> set[str]:
-        """Return which of the ids ``llm_traces`` holds among calls that started between the two times.
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
+        """Return which of the calls ``llm_traces`` holds among those that started between the two times.
 
-        Rows that stand for a call without its record (``abandoned``) do not count.
+        Rows of the batch ``besides`` do not count, nor do those that stand for a call without its
+        record (``abandoned``).
         """
-        found: set[str] = set()
-        for some in _slices(list(ids), IDS_PER_QUERY):
+        found: set[Call] = set()
+        for some in _slices(list(calls), lambda call: _bytes(*call)):
+            organizations = sorted({organization for organization, _ in some})
+            asked = {"ids": [name for _, name in some], "organizations": organizations, "besides": besides}
             rows = self._asked(
                 TRACES,
                 self._store.apart(TRACES),
-                "SELECT DISTINCT id FROM llm_traces WHERE id IN {ids:Array(String)} AND outcome != 'abandoned'"
+                "SELECT DISTINCT organization_id, id FROM llm_traces"
+                " WHERE organization_id IN {organizations:Array(String)} AND id IN {ids:Array(String)}"
+                " AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
                 " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
                 " AND fromUnixTimestamp64Micro({to_us:Int64})",
-                {"ids": some, "from_us": from_us, "to_us": to_us},
+                {**asked, "from_us": from_us, "to_us": to_us},
             )
-            found.update(row["id"] for row in rows)
-        return found
+            found.update((row["organization_id"], row["id"]) for row in rows)
+        return found.intersection(calls)
 
     def delete_abandoned(self, ids: Iterable[str]) -> None:
         """Delete the ``abandoned`` rows of calls whose records have come after all."""
         place = self._store.placement(TRACES)
         settings = DDL_SETTINGS if place.cluster else None
-        for some in _slices(list(ids), IDS_PER_QUERY):
+        for some in _slices(list(ids), _bytes):
             for at in self._store.apart(TRACES):
                 self._store.run(
                     f"DELETE FROM {place.changed} WHERE outcome = 'abandoned' AND id IN {{ids:Array(String)}}",  # noqa: S608 - the table's own name, values are bound
@@ -154,6 +164,19 @@ def kept_us(engine: str) -> int:
     return min((int(count) * SECONDS.get(unit, 1) for unit, count in found), default=0) * 1_000_000
 
 
-def _slices(values: list[str], length: int) -> Iterator[list[str]]:
-    for start in range(0, len(values), length):
-        yield values[start : start + length]
+def _slices(values: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield the values in lists that are parameters of one statement."""
+    some: list[T] = []
+    total = 0
+    for value in values:
+        total += size(value)
+        if some and (len(some) == IDS_PER_QUERY or total > BYTES_PER_QUERY):
+            yield some
+            some, total = [], size(value)
+        some.append(value)
+    if some:
+        yield some
+
+
+def _bytes(*texts: str) -> int:
+    return sum(len(text.encode()) for text in texts)

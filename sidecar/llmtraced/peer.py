@@ -18,7 +18,7 @@ from llmtraced.admission import Admission
 from llmtraced.batch import RefusedLine
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
-from llmtraced.framing import NEWLINE, Block, Framer, Oversize, split
+from llmtraced.framing import NEWLINE, Block, Framer, Oversize, split, split_at
 from llmtraced.peercred import Credentials
 from llmtraced.progress import Progress
 from llmtraced.sessions import HELLO_BYTES, HelloLine, is_json, read_hello
@@ -249,8 +249,10 @@ class Peer(asyncio.BufferedProtocol):
             head = item.head + NEWLINE
             self._run(EntryKind.OVERSIZE, 1, [head], len(head), item.size)
             return
-        for block in split(item, self._room.config.batch_max_rows):
-            self._run(EntryKind.LINES, block.lines, block.pieces, block.size, 0)
+        repeats = self.suspect_until - self.next_line + 1 if self.session else 0
+        for part in split_at(item, repeats):
+            for block in split(part, self._room.config.batch_max_rows):
+                self._run(EntryKind.LINES, block.lines, block.pieces, block.size, 0)
 
     def _run(
         self, kind: EntryKind, lines: int, pieces: list[bytes | bytearray], size: int, full_size: int

@@ -43,13 +43,14 @@ def remembered(
     ``incomplete``: the spool was damaged, so that an unknown session may be an old one. It may also be one
     that was forgotten for want of room, none of which had more than ``forgotten_lines``.
     """
+    durable = known.durable if known else 0
     suspect = known.suspect_until if known else 0
-    if known is None and (hello.first > 1 or incomplete):
-        suspect = NEVER if hello.last is None else hello.last
+    if known is None or hello.first - 1 > durable:  # its sender was told of lines that this spool never had
+        suspect = max(suspect, _suspect_until(hello, incomplete=incomplete))
     if known is None and hello.last is None:
         suspect = max(suspect, forgotten_lines)
     return SessionState(
-        durable=max(known.durable if known else 0, hello.first - 1),
+        durable=max(durable, hello.first - 1),
         seen_us=now_us,
         service=_cut(hello.service),
         host=_cut(hello.host),
@@ -68,6 +69,14 @@ def is_news(known: SessionState | None, said: SessionState, refresh_us: int) -> 
         return True
     same = msgspec.structs.replace(said, seen_us=known.seen_us, ended=known.ended)
     return same != known
+
+
+def _suspect_until(hello: Hello, *, incomplete: bool) -> int:
+    """Return the last line that a session may repeat of which the spool knows too little."""
+    if hello.last is None:
+        return NEVER if hello.first > 1 or incomplete else 0
+    # Whatever comes before ``first`` was written. A smaller ``last`` is wrong, and bounds nothing.
+    return NEVER if hello.last < hello.first - 1 else hello.last
 
 
 def _cut(text: str) -> str:

@@ -31,6 +31,7 @@ from llmtraced.metrics import StoreMetrics
 from llmtraced.patience import Patience
 from llmtraced.payloads.uploads import Uploads
 from llmtraced.receipts import Asked
+from llmtraced.repeats import started_between
 from llmtraced.retry import Ask, Backoff, Condemn, Delivery, Insert
 from llmtraced.rows import COLUMNS
 from llmtraced.spool import Condemned, Segment, Settled, Spool
@@ -38,7 +39,8 @@ from llmtraced.watchdog import Watchdog, WatchedThreads
 
 TRACES = "llm_traces"
 LOSSES = "llm_trace_losses"
-DAY_US = 86_400_000_000
+KEPT_WAITING_SECONDS = 1.0
+"""How long a segment keeps its encoded rows while it waits for another: most inserts take less."""
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -172,6 +174,7 @@ class Shipper:
         self._hold(segment)
         try:
             batch = await self._prepared(segment)
+            await self._await_what_it_repeats(batch)
             await self._leave_out_repeats(batch)
             await self._upload_objects(batch)
             await self._deliver_rows(batch)
@@ -220,19 +223,28 @@ class Shipper:
         is_believed = self._clock.believes(told.now_us)
         self._asked.heard(told, self._clock.monotonic(), self._clock.jumps, is_believed=is_believed)
 
+    async def _await_what_it_repeats(self, batch: Batch) -> None:
+        """Return when the segments before are settled: what a line repeats may be on its way in them."""
+        earlier = [task for number, task in self._tasks.items() if number < batch.segment.number]
+        if not batch.repeats or not earlier:
+            return
+        _, slow = await asyncio.wait(earlier, timeout=KEPT_WAITING_SECONDS)
+        if slow:
+            self._let_blocks_go(batch)
+            await asyncio.wait(slow)
+
     async def _leave_out_repeats(self, batch: Batch) -> None:
-        """Take out the lines that a forgotten life of their session has stored already."""
+        """Take out the lines that are stored already, as rows of another batch than this one."""
         if not batch.repeats:
             return
-        times = [at for _, at in batch.repeats.values()]
-        asked = [call for call, _ in batch.repeats.values()]
+        from_us, to_us = started_between(batch.repeats.values(), batch.to_us)
+        asked = {repeat.call for repeat in batch.repeats.values()}
         present = await self.patience.until_it_works(
             self._storing,
-            lambda: self._store.ids_present(asked, min(times) - DAY_US, max(times) + DAY_US),
+            lambda: self._store.calls_present(asked, from_us, to_us, besides=batch.segment.batch),
             partial(self._let_blocks_go, batch),
         )
-        own = await self._landed(TRACES, batch)  # they may be present because of this very segment
-        gone = {row for row, (call, _) in batch.repeats.items() if call in present and row not in own}
+        gone = {row for row, repeat in batch.repeats.items() if repeat.call in present}
         self._leave_out(batch, gone)
         batch.control += len(gone)
 

@@ -6,13 +6,20 @@ ends the run. Each leaves its harm in place, for ``Chaos.heal`` to undo.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
 
-from tests.chaos.harness import Chaos
+from llmtraced.store import Store
+from tests.chaos.harness import DATABASE, HEAL_SECONDS, Chaos
+from tests.chaos.ledger import Pen
+from tests.helpers.store_rows import add_traces
 
 Fault = Callable[[Chaos], None]
+
+OTHERS = 4
+"""Inserts of somebody else's, of which a window of half as many knows the newest."""
 
 STALLS = ("stall", "commit_then_stall")
 
@@ -197,14 +204,14 @@ def engine_answer_lost(kind: str, what: str) -> Fault:
 
 
 def table_away(chaos: Chaos) -> None:
-    chaos.engine.query("RENAME TABLE default.llm_traces TO default.away")
+    chaos.engine.query(f"RENAME TABLE {DATABASE}.llm_traces TO {DATABASE}.away")
     try:
         chaos.until(lambda: chaos.status()["store"], "the table to be missed")
         chaos.pause(0.3)
         if chaos.dice.random() < 0.3:
             chaos.daemon_dies()
     finally:
-        chaos.engine.query("RENAME TABLE default.away TO default.llm_traces")
+        chaos.engine.query(f"RENAME TABLE {DATABASE}.away TO {DATABASE}.llm_traces")
     chaos.bit["table away"] += 1
 
 
@@ -225,6 +232,77 @@ def disk_filled(chaos: Chaos) -> None:
         chaos.daemon_dies()
         chaos.daemon_lives()
         chaos.bit["  daemon killed, and started on the full disk"] += 1
+
+
+def window_passed(chaos: Chaos) -> None:
+    """An insert is committed and nobody hears of it, until the server's window of tokens has passed."""
+    window = "ALTER TABLE llm_traces MODIFY SETTING non_replicated_deduplication_window ="
+    name = f"window{chaos.bit['deduplication window passed']}"
+    pen = Pen(chaos.ledger.folder, name)
+    pen.write("offer", OTHERS)
+    pen.close()
+    with contextlib.closing(Store(chaos.url)) as table:
+        table.run(f"{window} {OTHERS // 2}")
+        chaos.engine_fault("commit_then_stall")
+        for number in range(1, OTHERS + 1):
+            add_traces(table, [{"id": f"{name}-{number}", "prompt_tokens": number}])
+        if chaos.dice.random() < 0.5:
+            chaos.daemon_dies()
+        table.run(f"{window} 1000")
+    chaos.bit["deduplication window passed"] += 1
+
+
+def spool_wiped(chaos: Chaos) -> None:
+    """The folder goes with all that is in it, as with a pod; what the senders still hold comes again."""
+    if chaos.dice.random() < 0.7:
+        chaos.proxy.hold_answers(but_hellos=True)
+        chaos.until(lambda: chaos.proxy.held_answers, "answers to be held")
+    chaos.daemon_dies()
+    chaos.senders_heard()
+    chaos.engine_rests()
+    chaos.ledger.poll()
+    chaos.amnesty.spool_wiped(chaos.ledger, chaos.landed(), chaos.deaths)
+    chaos.wipe_spool()
+    chaos.bit["spool wiped"] += 1
+
+
+def database_dropped(chaos: Chaos) -> None:
+    """All that was stored goes; what was not is to land in the tables that are made anew."""
+    chaos.daemon.signal(signal.SIGSTOP)
+    try:
+        chaos.engine_rests()
+        chaos.ledger.poll()
+        chaos.amnesty.database_dropped(chaos.ledger, chaos.landed())
+        chaos.engine.query(f"DROP DATABASE {DATABASE}")
+    finally:
+        chaos.daemon.signal(signal.SIGCONT)
+    if chaos.dice.random() < 0.4:
+        chaos.daemon_dies()
+        chaos.daemon_lives()
+    chaos.until(lambda: chaos.status()["store"], "the database to be missed")
+    chaos.make_database()
+    chaos.bit["database dropped"] += 1
+
+
+def oldest_dropped(chaos: Chaos) -> None:
+    """A small spool without a store, and the order to drop rather than to wait."""
+    chaos.daemon_dies()
+    settings = chaos.daemon.settings
+    chaos.daemon.settings = settings | {"on_full": "drop_oldest", "spool_max_bytes": 2 << 20}
+    chaos.engine.query(f"RENAME TABLE {DATABASE}.llm_traces TO {DATABASE}.away")
+    try:
+        chaos.daemon_lives()
+        lost = chaos.status()["lost"]
+        chaos.until(lambda: chaos.status()["lost"] > lost, "the oldest to be dropped", HEAL_SECONDS)
+    finally:
+        chaos.engine.query(f"RENAME TABLE {DATABASE}.away TO {DATABASE}.llm_traces")
+        chaos.daemon.settings = settings
+    chaos.daemon_dies()
+    chaos.senders_heard()
+    chaos.engine_rests()
+    chaos.ledger.poll()
+    chaos.amnesty.oldest_dropped(chaos.ledger, chaos.landed(), chaos.deaths)
+    chaos.bit["oldest dropped"] += 1
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -253,4 +331,8 @@ FAULTS: tuple[Fault, ...] = (
     engine_answer_lost("commit_then_status", "insert answered 500 after its commit"),
     table_away,
     disk_filled,
+    window_passed,
+    spool_wiped,
+    database_dropped,
+    oldest_dropped,
 )

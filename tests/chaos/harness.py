@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +25,7 @@ import msgspec
 
 from llmtraced import dead_letters, migrations
 from llmtraced.store import Store
-from tests.chaos.ledger import READ_SECONDS, Death, Landed, Ledger
+from tests.chaos.ledger import READ_SECONDS, Amnesty, Death, Landed, Ledger
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, DaemonDied, RunningDaemon
 from tests.helpers.engine import Engine
@@ -43,6 +46,7 @@ SETTINGS = {
     "spool_reserve_bytes": 8 << 20,
     "drain_timeout_seconds": 5,
 }
+DATABASE = "chaos"
 DISK_BYTES = 384 << 20
 HEAL_SECONDS = 60.0
 
@@ -101,7 +105,11 @@ class Crowd:
 
     def pick(self) -> str:
         """Return one that holds a session, by chance."""
-        return self._dice.choice([name for name in self._living if not name.startswith("one-way")])
+        return self._dice.choice(self.in_session())
+
+    def in_session(self) -> list[str]:
+        """Return those that are alive and hold a session."""
+        return [name for name in self._living if not name.startswith("one-way")]
 
     def signal(self, name: str, number: int) -> None:
         self._living[name].send_signal(number)
@@ -120,7 +128,15 @@ class Crowd:
             process.terminate()
         codes = {name: process.wait(timeout=120) for name, process in self._living.items()}
         self._living.clear()
-        return [f"{name} ended with {code}" for name, code in codes.items() if code]
+        return [
+            f"{name} ended with {code}"
+            for name, code in codes.items()
+            if code and (code != -signal.SIGTERM or self._has_begun(name))
+        ]
+
+    def _has_begun(self, name: str) -> bool:
+        """Return whether it has written anything; before that it does not listen to SIGTERM either."""
+        return any(self._folder.glob(f"{name}.*"))
 
     def close(self) -> None:
         for process in self._living.values():
@@ -135,6 +151,7 @@ class Chaos:
         self, engine: Engine, daemon: RunningDaemon, proxy: WireProxy, disk: SmallDisk, seed: int
     ) -> None:
         self.engine = engine
+        self.url = daemon.url
         self.daemon = daemon
         self.proxy = proxy
         self.disk = disk
@@ -147,6 +164,7 @@ class Chaos:
         paths = {"client": proxy.path, "by-hand": proxy.path, "one-way": daemon.socket}
         self.crowd = Crowd(folder, paths, self.dice)
         self.deaths: list[Death] = []
+        self.amnesty = Amnesty()
         self._bitten_before: Counter[str] = Counter()
 
     def status(self) -> dict[str, Any]:
@@ -158,7 +176,13 @@ class Chaos:
         time.sleep(self.dice.random() * most_seconds)
 
     def until(self, condition: Callable[[], object], what: str, limit: float = HEAL_SECONDS) -> None:
-        until(condition, limit=limit, what=what)
+        try:
+            until(condition, limit=limit, what=what)
+        except AssertionError as error:
+            with contextlib.suppress(OSError, AssertionError):
+                error.add_note(f"status: {self.status()}")
+            error.add_note(f"the daemon's last words: {self.daemon.log()[-8:]}")
+            raise
 
     # -- the daemon's life -------------------------------------------------------------------------
 
@@ -203,6 +227,38 @@ class Chaos:
         self.engine.fault(kind, times=times, only="INSERT INTO llm_traces ", code=code, status=status)
         self.until(lambda: self.bitten()[kind] > before, f"the engine's fault {kind}")
 
+    def engine_rests(self) -> None:
+        """Let everything that was begun come to its end, and return then; the daemon must not begin anything."""
+        self.engine.release()
+        self.until(lambda: not self.engine.running(), "the engine's statements to end")
+
+    # -- what is destroyed ----------------------------------------------------------------------------
+
+    def senders_heard(self) -> None:
+        """Cut them off, and return when they have written down what they heard; no daemon must be there."""
+        self.proxy.cut()
+        self.proxy.release()
+        self.ledger.poll()
+        before = self.ledger.turns()
+
+        def all_came_round() -> bool:
+            self.ledger.poll()
+            now = self.ledger.turns()
+            return all(now[name] >= before[name] + 2 for name in self.crowd.in_session())
+
+        self.until(all_came_round, "the senders to write down what they heard", HEAL_SECONDS)
+
+    def wipe_spool(self) -> None:
+        """Take away all that the dead daemon had on its disk."""
+        for path in self.daemon.spool.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def make_database(self) -> None:
+        make_database(self.engine, self.url)
+
     # -- between the rounds ---------------------------------------------------------------------------
 
     def heal(self, more: int) -> None:
@@ -223,31 +279,40 @@ class Chaos:
 
         self.until(went_on, "the senders to go on", HEAL_SECONDS)
 
+    def drained(self) -> None:
+        """Return when nothing is left in the spool; a backlog takes its time, as long as it becomes less."""
+
+        def is_less(than: int) -> bool:
+            return bool(self.status()["in_spool"] < than)
+
+        while left := self.status()["in_spool"]:
+            self.until(partial(is_less, left), "the spool to drain", HEAL_SECONDS)
+
     def finish(self) -> list[str]:
         """End all senders and wait until everything is settled; return what went wrong in that."""
         wrong = self.crowd.finish()
         self.ledger.poll()
-        self.until(lambda: not self.status()["in_spool"], "the spool to drain", HEAL_SECONDS)
+        self.drained()
         limit = ORPHAN_GRACE_SECONDS + HEAL_SECONDS
         self.until(lambda: not self.status()["begun_calls"], "begun calls to be settled", limit)
         with contextlib.suppress(AssertionError):  # the verdict names who is missing
             self.until(self._all_dead_are_known, "the dead senders to be declared", limit)
-        self.until(lambda: not self.status()["in_spool"], "the spool to drain", HEAL_SECONDS)
+        self.drained()
         return wrong
 
     def _all_dead_are_known(self) -> bool:
         dead = {
             life.session
             for life in self.ledger.lives.values()
-            if life.durable and not life.ended and life.session
+            if life.durable > self.amnesty.deaths.get(life.session, 0) and not life.ended and life.session
         }
         return dead <= self.landed_deaths().keys()
 
     def landed_deaths(self) -> Counter[str]:
-        return landed_deaths(self.engine.url)
+        return landed_deaths(self.url)
 
     def landed(self) -> Landed:
-        return landed(self.engine.url, self.daemon.spool)
+        return landed(self.url, self.daemon.spool)
 
 
 def landed_deaths(url: str) -> Counter[str]:
@@ -267,7 +332,11 @@ def landed(url: str, spool: Path) -> Landed:
             "SELECT countIf(outcome != 'abandoned' AND (request_size_bytes != latency_ms OR length(request_json)"
             " != latency_ms OR toString(prompt_tokens) != splitByChar('-', id)[-1])) AS n FROM llm_traces"
         )
+        (full,) = table.query(
+            "SELECT sum(count) AS n FROM llm_trace_losses WHERE stage = 'spool' AND reason = 'spool_full'"
+        )
     return Landed(
+        dropped=full["n"] or 0,
         rows={row["id"]: row["n"] for row in rows},
         letters=Counter(_id_of(letter) for letter in dead_letters.read(spool)),
         sender_died=landed_deaths(url),
@@ -281,17 +350,25 @@ def _id_of(letter: dead_letters.DeadLetter) -> str:
     return str(msgspec.json.decode(letter.line)["provider_trace_id"])
 
 
+def make_database(engine: Engine, url: str) -> None:
+    engine.query(f"CREATE DATABASE {DATABASE}")
+    with contextlib.closing(Store(url)) as table:
+        migrations.apply(table, migrations.Layout())
+
+
 @contextlib.contextmanager
-def running_chaos(folder: Path, seed: int, *, mutant: str = "") -> Iterator[Chaos]:
+def running_chaos(
+    folder: Path, seed: int, *, mutant: str = "", settings: Mapping[str, object] | None = None
+) -> Iterator[Chaos]:
     """Run a scene with its crowd, until the block ends."""
+    in_force = {**SETTINGS, **(settings or {})}
     engine = Engine(folder / "engine")
-    daemon = RunningDaemon(folder / "d", url="", settings=SETTINGS, mutant=mutant)
+    daemon = RunningDaemon(folder / "d", url="", settings=in_force, mutant=mutant)
     with SmallDisk(daemon.spool) as disk, WireProxy(folder / "w", daemon.socket) as proxy:
         engine.start()
         try:
-            daemon.url = engine.url
-            with contextlib.closing(Store(engine.url)) as table:
-                migrations.apply(table, migrations.Layout())
+            daemon.url = f"{engine.address}/{DATABASE}"
+            make_database(engine, daemon.url)
             with daemon:
                 chaos = Chaos(engine, daemon, proxy, disk, seed)
                 try:

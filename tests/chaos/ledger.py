@@ -90,6 +90,8 @@ class Life:
         self.ended = False
         self.refused: list[str] = []
         self.violations: list[str] = []
+        self.turns = 0
+        """How often its sender has come round to writing down what it had heard."""
 
     def read(self, line: str) -> None:
         """Take one entry."""
@@ -101,10 +103,12 @@ class Life:
                     self.bad.add(int(rest))
             case "durable":
                 self.durable = max(self.durable, int(rest))
+                self.turns += self.name.startswith("by-hand")
             case "begun":
                 self.begun.append(int(rest))
             case "offer":
                 self.offered = int(rest)
+                self.turns += not self.name.startswith("by-hand")
             case "oneway":
                 start, end, heard, first, last = rest.split()
                 self.oneway.append(OneWay(float(start), float(end), heard == "True", int(first), int(last)))
@@ -148,12 +152,12 @@ class Ledger:
     """All lives of a run; ``poll`` reads what is new."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._read: dict[Path, int] = {}
         self.lives: dict[str, Life] = {}
 
     def poll(self) -> None:
-        for path in self._folder.glob(f"*{SUFFIX}"):
+        for path in self.folder.glob(f"*{SUFFIX}"):
             with path.open("rb") as stream:
                 stream.seek(self._read.get(path, 0))
                 whole = stream.read().rpartition(b"\n")[0]
@@ -170,6 +174,78 @@ class Ledger:
     def durable(self) -> int:
         return sum(life.durable for life in self.lives.values())
 
+    def durable_by_sender(self) -> Counter[str]:
+        """Return how many records of each sender are durable, in all of its lives."""
+        durable: Counter[str] = Counter()
+        for life in self.lives.values():
+            durable[life.sender] += life.durable
+        return durable
+
+    def turns(self) -> Counter[str]:
+        """Return the turns of each sender, in all of its lives."""
+        turns: Counter[str] = Counter()
+        for life in self.lives.values():
+            turns[life.sender] += life.turns
+        return turns
+
+
+class Amnesty:
+    """What the promise does not hold for any more (SPEC 5.2), since what held it was destroyed.
+
+    A wiped spool takes along what was durable and not stored, a dropped database what was stored, a full
+    spool that may drop its oldest what it has counted. All that comes later is promised as before; and
+    nothing is allowed to be there twice.
+    """
+
+    def __init__(self) -> None:
+        self.calls: set[str] = set()
+        """May be missing."""
+        self.dropped: set[str] = set()
+        """May be missing as far as the spool says so: not more of them than ``declared``."""
+        self.declared = 0
+        """Lines that the spool has said it dropped."""
+        self.begun: set[str] = set()
+        """Begun calls that may have no row."""
+        self.deaths: dict[str, int] = {}
+        """Sessions whose death may not be in the ledger of losses -> what of them was durable then. What is
+        durable later, a daemon knows of."""
+        self.ends: set[str] = set()
+        """Sessions whose end may not be known, so that their death may be declared."""
+
+    def spool_wiped(self, ledger: Ledger, landed: Landed, deaths: Collection[Death]) -> None:
+        """The spool is about to go; ``landed`` is what there is besides."""
+        self.calls |= _not_stored(ledger, landed.rows, deaths)
+        self.begun |= _not_settled(ledger, landed.rows)
+        for life in ledger.lives.values():
+            if not landed.sender_died.get(life.session):
+                self.deaths[life.session] = life.durable
+
+    def database_dropped(self, ledger: Ledger, landed: Landed) -> None:
+        """The database is about to go with all that is in it."""
+        self.calls |= landed.rows.keys()
+        self.begun |= landed.rows.keys()
+        self.declared += landed.dropped
+        for life in ledger.lives.values():
+            if landed.sender_died.get(life.session):
+                self.deaths[life.session] = life.durable
+
+    def oldest_dropped(self, ledger: Ledger, landed: Landed, deaths: Collection[Death]) -> None:
+        """A spool that drops its oldest has done so until now."""
+        self.dropped |= _not_stored(ledger, {**landed.rows, **landed.letters}, deaths)
+        self.begun |= _not_settled(ledger, landed.rows)
+        self.ends |= {life.session for life in ledger.lives.values() if life.session}
+
+
+def _not_stored(ledger: Ledger, stored: Collection[str], deaths: Collection[Death]) -> set[str]:
+    promised = (call for life in ledger.lives.values() for call, _ in life.promised(deaths))
+    return {call for call in promised if call not in stored}
+
+
+def _not_settled(ledger: Ledger, stored: Collection[str]) -> set[str]:
+    """Return begun calls without a row; their begin may be durable before the ledger knows it."""
+    begun = (life.id(number) for life in ledger.lives.values() for number in life.begun)
+    return {call for call in begun if call not in stored}
+
 
 class Landed(msgspec.Struct):
     """What is in the table, among the dead letters and in the ledger of losses."""
@@ -180,6 +256,8 @@ class Landed(msgspec.Struct):
     """Session -> rows of losses."""
     damaged: int = 0
     """Rows that do not hold what their record held."""
+    dropped: int = 0
+    """Lines that the spool has said it dropped."""
 
 
 class Verdict(msgspec.Struct):
@@ -188,6 +266,12 @@ class Verdict(msgspec.Struct):
     promised: int = 0
     excused: int = 0
     """Records of one-way senders that a killed daemon may have taken along, and that are not there."""
+    gone: int = 0
+    """Records that were destroyed with a spool or a database."""
+    dropped: int = 0
+    """Records that a full spool dropped."""
+    declared: int = 0
+    """Lines that it said it dropped."""
     lost: list[str] = []
     repeated: list[str] = []
     unknown: list[str] = []
@@ -198,45 +282,81 @@ class Verdict(msgspec.Struct):
     """Senders that died and are not in the ledger of losses, or are there and did not die."""
     other: list[str] = []
 
+    def wrong(self) -> list[tuple[str, list[str]]]:
+        """Return what is wrong, by the name of its kind."""
+        found = {
+            "lost": self.lost,
+            "repeated": self.repeated,
+            "unknown": self.unknown,
+            "unsettled": self.unsettled,
+            "deaths": self.deaths,
+            "other": self.other,
+        }
+        return [(name, calls) for name, calls in found.items() if calls]
+
     @property
     def is_clean(self) -> bool:
-        return not any(
-            getattr(self, name) for name in ("lost", "repeated", "unknown", "unsettled", "deaths", "other")
-        )
+        return not self.wrong()
 
 
-def judge(ledger: Ledger, landed: Landed, deaths: Collection[Death], killed: Collection[str]) -> Verdict:
+def judge(
+    ledger: Ledger,
+    landed: Landed,
+    deaths: Collection[Death],
+    killed: Collection[str],
+    amnesty: Amnesty | None = None,
+) -> Verdict:
     """Compare what was promised with what is there; ``killed`` are senders that could not finish."""
-    verdict = Verdict()
+    amnesty = amnesty or Amnesty()
+    verdict = Verdict(declared=amnesty.declared + landed.dropped)
     seen = Counter(landed.rows)
     seen.update(landed.letters)
     verdict.repeated = [call for call, count in seen.items() if count > 1]
     for life in ledger.lives.values():
-        _judge_life(verdict, life, landed, deaths)
+        _judge_life(verdict, life, landed, deaths, amnesty)
         if life.session and not life.ended and life.sender not in killed:
             verdict.other.append(f"{life.name} lived and did not end")
+    if verdict.dropped > verdict.declared:
+        verdict.lost.append(f"{verdict.dropped - verdict.declared} more than the spool says it dropped")
     verdict.unknown = [call for call in seen if not _can_exist(ledger, call)]
     if landed.damaged:
         verdict.other.append(f"{landed.damaged} rows do not hold what was sent")
     return verdict
 
 
-def _judge_life(verdict: Verdict, life: Life, landed: Landed, deaths: Collection[Death]) -> None:
+def _judge_life(
+    verdict: Verdict, life: Life, landed: Landed, deaths: Collection[Death], amnesty: Amnesty
+) -> None:
     for call, is_bad in life.promised(deaths):
         verdict.promised += 1
-        if call not in (landed.letters if is_bad else landed.rows):
+        if call in (landed.letters if is_bad else landed.rows):
+            continue
+        if call in amnesty.calls:
+            verdict.gone += 1
+        elif call in amnesty.dropped:
+            verdict.dropped += 1
+        else:
             verdict.lost.append(call)
     for some in life.oneway:
         if some.is_excused(deaths):
             ids = map(life.id, range(some.first, some.last + 1))
             verdict.excused += sum(call not in landed.rows for call in ids)
-    verdict.unsettled += [call for call in life.abandoned() if call not in landed.rows]
+    verdict.unsettled += [
+        call for call in life.abandoned() if call not in landed.rows and call not in amnesty.begun
+    ]
     died = landed.sender_died.get(life.session, 0)
-    if life.session and died != (0 if life.ended else 1) and (life.durable or life.ended or died > 1):
+    if life.session and died not in _deaths(life, amnesty) and (life.durable or life.ended or died > 1):
         verdict.deaths.append(f"{life.name}: ended={life.ended}, sender_died {died} times")
     if life.ended and life.durable < len(life.taken):
         verdict.other.append(f"{life.name} ended with {life.durable} of {len(life.taken)} durable")
     verdict.other += [f"{life.name}: {text}" for text in life.violations]
+
+
+def _deaths(life: Life, amnesty: Amnesty) -> tuple[int, ...]:
+    """Return how often the life may be in the ledger of losses."""
+    if life.ended:
+        return (0, 1) if life.session in amnesty.ends else (0,)
+    return (0, 1) if life.durable <= amnesty.deaths.get(life.session, -1) else (1,)
 
 
 def _can_exist(ledger: Ledger, call: str) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from llmtraced import batch, cli, committer, listener, peer, retry, rows, shipper, store
+from llmtraced import batch, cli, committer, landing, listener, peer, retry, rows, shipper, store
 from llmtraced.errors import BatchRejected
 from llmtraced.spool import Spool
 from llmtraced.spool import log as spool_log
@@ -127,6 +127,54 @@ def sessions_forgotten_that_wait() -> None:
     replace(Spool, "waiting_sessions", lambda self: set())
 
 
+@mutant
+def hello_without_flush() -> None:
+    """A hello is answered with what is on the disk, while what was read before it is on its way there."""
+
+    async def open_(self: listener.Listener, peer: peer.Peer, hello: Any) -> None:
+        flush = replace(self.committer, "flush", _at_once)
+        try:
+            await before(self, peer, hello)
+        finally:
+            self.committer.flush = flush  # type: ignore[method-assign]  # put back what was replaced
+
+    before = replace(listener.Listener, "_open", open_)
+
+
+@mutant
+def own_rows_taken_for_others() -> None:
+    """A batch's own rows, of an insert that nobody heard of, keep it from being theirs."""
+
+    def calls_present(
+        self: landing.Landing, calls: Any, from_us: int, to_us: int, *, besides: str
+    ) -> set[tuple[str, str]]:
+        found: set[tuple[str, str]] = before(self, calls, from_us, to_us, besides=str(uuid.UUID(int=0)))
+        return found
+
+    before = replace(landing.Landing, "calls_present", calls_present)
+
+
+@mutant
+def repeats_beside_each_other() -> None:
+    """A segment does not wait for what its lines may repeat."""
+
+    async def wait(self: shipper.Shipper, made: batch.Batch) -> None:
+        return
+
+    replace(shipper.Shipper, "_await_what_it_repeats", wait)
+
+
+@mutant
+def repeats_within_a_batch() -> None:
+    """Equal ids among the repeats of a batch are as many rows."""
+
+    def call_of(row: Any) -> tuple[object, ...]:
+        return (*before(row), next(numbers))
+
+    numbers = itertools.count()
+    before = replace(batch, "call_of", call_of)
+
+
 # -- durable -----------------------------------------------------------------------------------------
 
 
@@ -151,6 +199,21 @@ def segment_gone_before_the_insert() -> None:
         await self._deliver_rows(made)
 
     replace(shipper.Shipper, "_ship", ship)
+
+
+@mutant
+def losses_after_the_settle() -> None:
+    """A segment is written off and deleted first, and its losses are inserted then."""
+
+    async def deliver(self: shipper.Shipper, made: batch.Batch) -> None:
+        return
+
+    async def settle(self: shipper.Shipper, made: batch.Batch) -> None:
+        await before_settle(self, made)
+        await before_deliver(self, made)
+
+    before_deliver = replace(shipper.Shipper, "_deliver_losses", deliver)
+    before_settle = replace(shipper.Shipper, "_settle", settle)
 
 
 # -- inserts -------------------------------------------------------------------------------------------

@@ -18,7 +18,9 @@ from typing import Any
 
 import msgspec
 
+from tests.chaos import floods
 from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.flooding import FLOODS
 from tests.chaos.harness import Chaos, running_chaos
 from tests.chaos.ledger import Verdict, judge
 
@@ -73,7 +75,7 @@ def run(
         status = chaos.status()
         code = chaos.daemon.terminate()
         landed = chaos.landed()
-        verdict = judge(chaos.ledger, landed, chaos.deaths, chaos.crowd.killed)
+        verdict = judge(chaos.ledger, landed, chaos.deaths, chaos.crowd.killed, chaos.amnesty)
         verdict.other += wrong + ([f"the daemon ended with {code}"] if code else [])
         return Outcome(
             seed=seed,
@@ -120,6 +122,9 @@ def table(outcome: Outcome) -> str:
         "dead letters": outcome.letters,
         "senders that died, in the ledger of losses": outcome.sender_died,
         "one-way records that a killed daemon took along": outcome.verdict.excused,
+        "destroyed with a spool or a database": outcome.verdict.gone,
+        "dropped by a full spool, of which it says so": outcome.verdict.dropped,
+        "  lines of which it says so, begins and ends among them": outcome.verdict.declared,
         "LOST": len(outcome.verdict.lost),
         "REPEATED": len(outcome.verdict.repeated),
         "begun calls without a row": len(outcome.verdict.unsettled),
@@ -133,10 +138,8 @@ def table(outcome: Outcome) -> str:
         " + lost {lost} + control lines {control_lines} + in the spool {in_spool}".format(**status)
     )
     lines += [f"skipped: {what}" for what in sorted(outcome.skipped)]
-    for name in ("lost", "repeated", "unknown", "unsettled", "deaths", "other"):
-        found = getattr(outcome.verdict, name)
-        if found:
-            lines.append(f"{name}: {len(found)}, such as {', '.join(found[:SHOWN])}")
+    for name, found in outcome.verdict.wrong():
+        lines.append(f"{name}: {len(found)}, such as {', '.join(found[:SHOWN])}")
     lines.append(
         f"seed {outcome.seed}, {outcome.seconds:.0f} s: {'clean' if outcome.is_clean else 'VIOLATED'}"
     )
@@ -148,6 +151,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--deck", choices=("faults", "floods"), default="faults")
+    parser.add_argument("--floods", nargs="*", choices=sorted(FLOODS), default=[], help="only these")
     parser.add_argument("--mutant", default="", help="a daemon broken on purpose: a name of mutants.py")
     parser.add_argument("--keep", type=Path, help="leave everything in this folder")
     arguments = parser.parse_args()
@@ -156,6 +161,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        if arguments.deck == "floods":
+            sys.exit(not floods.run_all(folder, seed=seed, names=arguments.floods))
         outcome = run(
             folder,
             seed=seed,

@@ -171,6 +171,7 @@ class ByHand:
             self._forget()
 
     def _connect(self) -> None:
+        self._forget()  # by what was heard before the connection ended
         try:
             self._session.hello()
             self._forget()

@@ -53,6 +53,31 @@ CAUGHT: list[tuple[str, Act, type[AssertionError]]] = [
         scenes.test_a_session_of_which_lines_wait_is_remembered_whatever_its_age,
         AssertionError,
     ),
+    (
+        "hello_without_flush",
+        scenes.test_a_hello_is_answered_when_what_the_older_connection_sent_is_on_disk,
+        Repeated,
+    ),
+    (
+        "own_rows_taken_for_others",
+        scenes.test_rows_that_an_unheard_insert_of_their_own_batch_has_stored_are_not_taken_for_others,
+        AssertionError,
+    ),
+    (
+        "repeats_beside_each_other",
+        scenes.test_a_letter_that_is_replayed_while_the_store_is_away_is_one_row,
+        Repeated,
+    ),
+    (
+        "repeats_within_a_batch",
+        scenes.test_a_letter_that_is_replayed_twice_within_a_batch_is_one_row,
+        Repeated,
+    ),
+    (
+        "losses_after_the_settle",
+        scenes.test_losses_whose_insert_the_daemon_did_not_live_to_see_are_stored_after_its_restart,
+        AssertionError,
+    ),
     ("answer_before_the_write", scenes.test_what_was_called_durable_survives_a_kill_at_that_moment, Lost),
     (
         "segment_gone_before_the_insert",
@@ -116,6 +141,8 @@ def test_a_broken_daemon_is_caught(
             except symptom as error:
                 caught = error
                 break
+            except Lost:
+                continue  # on a busy machine, too slow for the patience that it is given
     assert caught is not None, f"{mutant} was not caught"
     assert not isinstance(caught, DaemonDied), "it is to be wrong, and not to fall down"
 

@@ -113,7 +113,13 @@ class Engine:
 
         ``ran_late`` counts stalled statements that were released and have run.
         """
-        return Counter(self._control("GET"))
+        bitten = Counter(self._control("GET"))
+        del bitten["running"]
+        return bitten
+
+    def running(self) -> int:
+        """Return how many statements run now, or are stalled, whether anybody waits for them or not."""
+        return self._control("GET")["running"]
 
     def query(self, statement: str) -> str:
         """Run a statement past every driver, and return the text of its answer, TabSeparated."""

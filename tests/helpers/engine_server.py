@@ -110,6 +110,7 @@ class Server:
         self.faults: list[Fault] = []
         self.bitten: Counter[str] = Counter()
         self.released = asyncio.Event()
+        self.running = 0
 
     async def control(self, request: web.Request) -> web.Response:
         """POST adds a fault, DELETE forgets all and lets stalled statements go; both say what has bitten."""
@@ -119,9 +120,17 @@ class Server:
         elif request.method == "DELETE":
             self.faults.clear()
             self.released.set()
-        return web.json_response({**self.bitten})
+        return web.json_response({**self.bitten, "running": self.running})
 
     async def statement(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, and count it while that lasts."""
+        self.running += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self.running -= 1
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request as ClickHouse does."""
         query_id = request.query.get("query_id") or str(uuid.uuid4())
         headers = {"X-ClickHouse-Query-Id": query_id, "X-ClickHouse-Timezone": "UTC"}

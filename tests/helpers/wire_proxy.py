@@ -46,6 +46,7 @@ class WireProxy:
         self._wires: set[Wire] = set()
         self._holds_lines = False
         self._holds_answers = False
+        self._passes_first = False
         self._bytes_left: int | None = None
         self.counts: Counter[str] = Counter()
         """How many wires were cut, and how many of those while the client waited for an answer that was held."""
@@ -65,10 +66,13 @@ class WireProxy:
         self.cut()
         self.release()
 
-    def hold_answers(self) -> None:
-        """From now on the clients hear nothing; what they write passes."""
+    def hold_answers(self, *, but_hellos: bool = False) -> None:
+        """From now on the clients hear nothing, ``but_hellos``: or only the first answer on a connection.
+
+        What they write passes.
+        """
         with self._changed:
-            self._holds_answers = True
+            self._holds_answers, self._passes_first = True, but_hellos
 
     def hold_lines(self) -> None:
         """From now on the daemon reads nothing; its answers pass."""
@@ -78,7 +82,7 @@ class WireProxy:
     def release(self) -> None:
         """Let everything pass again, and what is held too."""
         with self._changed:
-            self._holds_lines = self._holds_answers = False
+            self._holds_lines = self._holds_answers = self._passes_first = False
             self._bytes_left = None
             self._changed.notify_all()
 
@@ -145,10 +149,13 @@ class WireProxy:
         wire.daemon.close()
 
     def _pass_answers(self, wire: Wire) -> None:
+        is_first = True
         while data := wire.daemon.recv(READ_BYTES):
             with self._changed:
                 wire.held = len(data)
-                self._changed.wait_for(lambda: wire.is_cut or not self._holds_answers)
+                if not (is_first and self._passes_first):
+                    self._changed.wait_for(lambda: wire.is_cut or not self._holds_answers)
+                is_first = False
                 wire.held = 0
             wire.client.sendall(data)
 

@@ -6,6 +6,7 @@ parsed here and not run. Distributed tables are run, over one shard.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,7 +139,9 @@ def test_replicas_catch_up_before_they_are_asked(sharded: Store, host: Engine) -
     add_traces(sharded, [{"id": "a", "created_at": OVER_US}])
     before = host.bitten()["SYNC REPLICA"]
 
-    assert Landing(sharded).ids_present(["a", "b"], OVER_US - 1, OVER_US + 1) == {"a"}
+    assert Landing(sharded).calls_present(
+        [("", "a"), ("", "b")], OVER_US - 1, OVER_US + 1, besides=str(uuid.uuid4())
+    ) == {("", "a")}
 
     assert host.bitten()["SYNC REPLICA"] == before + 1
 

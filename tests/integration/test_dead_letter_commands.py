@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,3 +90,28 @@ def test_old_and_many_letters_are_pruned_whole_files_at_a_time(tmp_path: Path) -
     assert [letter.id for letter in dead_letters.read(tmp_path)] == ["b:0", "c:0"]
     far_future_us = 1 << 60
     assert dead_letters.prune(tmp_path, 2 * size, far_future_us) == Pruned(gone=2, files=0, size=0)
+
+
+def test_a_replay_waits_for_another_and_sends_what_that_has_left(daemon: RunningDaemon) -> None:
+    daemon.send_one_way(b"bad\nworse\n")
+    until(lambda: len(dead_letters.read(daemon.spool)) == 2)
+    gone = dead_letters.read(daemon.spool)[0]
+    command = [
+        sys.executable,
+        "-c",
+        "from llmtraced.people import main; main()",
+        "dead-letters",
+        "replay",
+        "--all",
+    ]
+    options = ["--spool-dir", str(daemon.spool), "--socket", str(daemon.socket)]
+    with dead_letters.alone(daemon.spool):
+        process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+        until(lambda: process.poll() is not None or waits_for_a_lock(process.pid))
+        dead_letters.remove(daemon.spool, [gone.id])
+    assert process.communicate()[0] == "1 sent again\n"
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    locks = [entry.split() for entry in Path("/proc/locks").read_text().splitlines()]
+    return any(entry[1] == "->" and str(pid) in entry for entry in locks)

@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from llmtrace import TraceClient
 from llmtraced import migrations
+from llmtraced.dead_letters import DeadLetter, with_line
+from llmtraced.replay import replay
 from tests.helpers.daemon import ROOT
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line, openai_chat
@@ -218,6 +221,21 @@ def test_a_session_that_connects_again_is_told_what_is_on_disk_and_not_what_was_
     scene.holds(once("a", 1, 3))
 
 
+@pytest.mark.parametrize("scene", [SLOW_GROUPS], indirect=True)
+def test_a_hello_is_answered_when_what_the_older_connection_sent_is_on_disk(scene: Scene) -> None:
+    with Session(scene.daemon.socket) as session:
+        session.hello()
+        session.send(lines("a", 1, 1))
+        session.wait_durable(1)
+        session.send(lines("a", 2, 60))
+        until(lambda: scene.status()["connections"] == 1)  # an answer, so the lines have been read
+        first = session.hello() + 1  # while they wait for their group
+        session.send(lines("a", first, 61), first=first)
+        session.wait_durable(61)
+    scene.settled(61)
+    scene.holds(once("a", 1, 61))
+
+
 def test_answers_that_were_held_back_while_the_daemon_died_cost_and_repeat_nothing(scene: Scene) -> None:
     client = TraceClient(scene.path)
     assert client.record(provider_trace_id="a-1", **openai_chat(1))
@@ -293,6 +311,163 @@ def test_a_session_of_which_lines_wait_is_remembered_whatever_its_age(scene: Sce
     scene.engine.release()
     scene.settled(3)
     scene.holds(once("a", 1, 3))
+
+
+def test_a_forgotten_session_that_never_heard_of_a_line_repeats_nothing_that_was_stored(
+    scene: Scene,
+) -> None:
+    with Session(scene.path) as session:
+        session.hello()
+        scene.proxy.hold_answers()
+        session.send(lines("a", 1, 5))
+        scene.settled(5)
+        scene.wipe_spool()
+        scene.proxy.cut()
+        scene.proxy.release()
+        assert session.hello() == 0
+        session.send(
+            [*lines("a", 1, 7), line("a-7", 7)]
+        )  # two lines with one id, that were never sent before
+        session.wait_durable(8)
+    scene.settled(3)
+    scene.holds(once("a", 1, 6) | {"a-7": 2})
+
+
+def test_a_client_that_heard_nothing_of_its_lines_repeats_none_when_it_is_forgotten(scene: Scene) -> None:
+    scene.proxy.hold_answers(but_hellos=True)
+    client = TraceClient(scene.path)
+    for number in range(1, 31):
+        client.record(provider_trace_id=f"a-{number}", **openai_chat(number))
+    scene.settled(30)
+    scene.wipe_spool()
+    scene.proxy.cut()
+    scene.proxy.release()
+    client.record(provider_trace_id="a-31", **openai_chat(31))
+    assert client.flush(20)
+    client.close()
+    until(lambda: not scene.status()["in_spool"])
+    scene.holds(once("a", 1, 31))
+
+
+@pytest.mark.parametrize("scene", [SHORT_GRACE], indirect=True)
+def test_a_call_that_a_forgotten_session_begins_anew_is_not_given_up_once_its_record_is_stored(
+    scene: Scene,
+) -> None:
+    begin = b'{"protocol_version":4,"begin":{"provider_trace_id":"a-1","org_id":"org-1"}}\n'
+    with Session(scene.path) as session:
+        session.hello()
+        scene.proxy.hold_answers()
+        session.send([begin, line("a-1", 1)])
+        until(lambda: scene.ids()["a-1"])
+        scene.wipe_spool()
+        scene.proxy.cut()
+        scene.proxy.release()
+        assert session.hello() == 0
+        session.send([begin], first=1)
+        session.wait_durable(1)
+    until(lambda: scene.losses("by-hand"))  # its death
+    until(lambda: not scene.status()["begun_calls"] and not scene.status()["in_spool"])
+    scene.holds({"a-1": 1})
+
+
+@pytest.mark.parametrize("scene", [{"session_memory_seconds": 1}], indirect=True)
+def test_a_session_whose_memory_has_passed_repeats_nothing_that_was_stored(scene: Scene) -> None:
+    with Session(scene.path) as session:
+        session.hello()
+        scene.proxy.hold_answers()
+        session.send(lines("a", 1, 5))
+        scene.settled(5)
+        scene.proxy.cut()
+        scene.proxy.release()
+        until(lambda: not scene.status()["sessions"])
+        assert session.hello() == 0
+        session.send(lines("a", 1, 7), first=1)
+        session.wait_durable(7)
+    until(lambda: not scene.status()["in_spool"])
+    scene.holds(once("a", 1, 7))
+
+
+def has_segments(scene: Scene, count: int) -> bool:
+    return bool(scene.status()["spool_segments"] >= count)
+
+
+def letter(call: str, index: int) -> DeadLetter:
+    body = line(call, index).rstrip(b"\n")
+    return with_line(DeadLetter(id=f"{call}:0", reason="any", received_us=0, size=len(body)), body)
+
+
+@pytest.mark.parametrize("scene", [{"batch_max_age_seconds": 1.0}], indirect=True)
+def test_a_letter_that_is_replayed_twice_within_a_batch_is_one_row(scene: Scene) -> None:
+    replay(scene.daemon.socket, [letter("a-1", 1), letter("a-2", 2)])
+    replay(scene.daemon.socket, [letter("a-2", 2), letter("a-3", 3)])
+    scene.settled(3)
+    scene.holds(once("a", 1, 3))
+
+
+def test_a_letter_that_is_replayed_while_the_store_is_away_is_one_row(scene: Scene) -> None:
+    scene.engine.fault("error", times=1000, only=INSERT, code=202)
+    for number in range(1, 6):
+        replay(scene.daemon.socket, [letter("a-1", 1)])
+        until(partial(has_segments, scene, number))
+    scene.bitten("error")
+    scene.restart()
+    scene.engine.release()
+    until(lambda: not scene.status()["in_spool"])
+    scene.holds(once("a", 1, 1))
+
+
+def test_a_line_that_says_neither_id_nor_time_is_known_again_when_months_have_passed(scene: Scene) -> None:
+    body = b'{"protocol_version":1,"request":{"model":"gpt-4o"}}'
+    scene.daemon.send_one_way(body + b"\n")
+    scene.settled(1)
+    scene.table.run(
+        "INSERT INTO llm_traces SELECT * REPLACE (created_at - INTERVAL 60 DAY AS created_at,"
+        " generateUUIDv4() AS batch_id) FROM llm_traces"
+    )
+    scene.table.run("DELETE FROM llm_traces WHERE created_at > now() - INTERVAL 1 DAY")
+    replay(
+        scene.daemon.socket, [with_line(DeadLetter(id="a:0", reason="", received_us=0, size=len(body)), body)]
+    )
+    until(lambda: not scene.status()["in_spool"])
+    assert list(scene.ids().values()) == [1]
+
+
+def test_what_another_organization_has_under_its_id_keeps_no_replay_out(scene: Scene) -> None:
+    scene.daemon.send_one_way(line("a-1", 1, org_id="org-2"))
+    scene.settled(1)
+    replay(scene.daemon.socket, [letter("a-1", 1)])
+    scene.settled(2)
+    scene.holds({"a-1": 2})
+
+
+def test_rows_that_an_unheard_insert_of_their_own_batch_has_stored_are_not_taken_for_others(
+    scene: Scene,
+) -> None:
+    scene.engine.fault("commit_then_stall", only=INSERT)
+    replay(scene.daemon.socket, [letter("a-1", 1), letter("a-2", 2)])
+    scene.bitten("commit_then_stall")
+    scene.daemon.kill()
+    scene.engine.release()
+    scene.daemon.start()
+    until(lambda: not scene.status()["in_spool"])
+    scene.holds(once("a", 1, 2))
+    assert scene.status()["stored"] == 2
+
+
+def test_losses_whose_insert_the_daemon_did_not_live_to_see_are_stored_after_its_restart(
+    scene: Scene,
+) -> None:
+    scene.engine.fault("error", times=1000, only="INSERT INTO llm_trace_losses ", code=202)
+    with Session(scene.path, service="lossy") as session:
+        session.hello()
+        session.send([b'{"protocol_version":4,"dropped":{"buffer_full":3}}\n'])
+        session.wait_durable(1)
+        scene.bitten("error")
+        scene.daemon.kill()
+        scene.engine.release()
+        scene.daemon.start()
+        until(lambda: not scene.status()["in_spool"])
+        assert scene.losses("lossy") == {("client", "buffer_full"): 1}
 
 
 def test_a_line_that_was_cut_in_the_middle_is_sent_again_whole(scene: Scene) -> None:

@@ -6,6 +6,7 @@ counted over both.
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,7 +155,9 @@ def test_what_concerns_every_row_is_said_and_asked_at_every_server(pair: Pair) -
     Rollup(both).doubt_abandoned(["given up"])
     landing.delete_abandoned(["given up"])
 
-    assert landing.ids_present([*ports, "given up", "else"], 0, 2**60) == set(ports)
+    asked = [("", call) for call in (*ports, "given up", "else")]
+    found = landing.calls_present(asked, 0, 2**60, besides=str(uuid.uuid4()))
+    assert found == {("", port) for port in ports}
     with pytest.raises(ConfigError, match="name one address"):
         reprice(both, Pricer(), 0, 1)
     for engine in (pair.first, pair.second):

@@ -153,11 +153,13 @@ def test_the_table_tells_which_rows_of_a_batch_it_has(store: Store, batch: str) 
 
 def test_asking_for_more_ids_than_a_url_holds_works(store: Store) -> None:
     add_traces(store, [{"id": "call-1"}, {"id": "it's 2"}, {"id": "gone", "outcome": "abandoned"}])
-    ids = [*(f"unknown-{n}-{'x' * 100}" for n in range(2_500)), "call-1", "it's 2", "gone"]
-    now = time.time_ns() // 1000
+    ids = [*(f"unknown-{n}-{chr(39) * 110}" for n in range(2_500)), "call-1", "it's 2", "gone"]
+    calls = [("", call) for call in ids] + [(f"o-{n}-{'x' * 120}", "call-1") for n in range(2_000)]
+    now, other = time.time_ns() // 1000, str(uuid.uuid4())
 
-    assert Landing(store).ids_present(ids, now - 10**9, now + 10**9) == {"call-1", "it's 2"}
-    assert Landing(store).ids_present(ids, now + 10**9, now + 10**10) == set()
+    found = Landing(store).calls_present(calls, now - 10**9, now + 10**9, besides=other)
+    assert found == {("", "call-1"), ("", "it's 2")}
+    assert Landing(store).calls_present(calls, now + 10**9, now + 10**10, besides=other) == set()
 
 
 def test_abandoned_rows_are_deleted_and_others_never(store: Store) -> None:

@@ -161,12 +161,17 @@ def test_the_store_tells_which_rows_of_a_batch_it_has(kind: Kind, batch: str) ->
 
 
 def test_the_store_tells_which_ids_it_has_with_their_record(kind: Kind, batch: str) -> None:
-    offer(kind, [row(batch, 0, id="here"), row(batch, 1, id="given up", outcome="abandoned")])
-    ids = [*(f"unknown-{number}" for number in range(2500)), "here", "given up"]
+    org = {"organization_id": "org-1"}
+    offer(kind, [row(batch, 0, id="here", **org), row(batch, 1, id="given up", outcome="abandoned", **org)])
+    ids = [*(f"unknown-{number}" for number in range(2500)), "here", "given up", "nul \0"]
+    calls, other = [("org-1", call) for call in ids], str(uuid.uuid4())
     store = kind.outlet.destination
-    assert store.ids_present(ids, NOW_US - 1, NOW_US + 1) == {"here"}
-    assert store.ids_present(ids, NOW_US + 1, NOW_US + 2) == set()
-    assert store.ids_present([], NOW_US, NOW_US) == set()
+    here = {("org-1", "here")}
+    assert store.calls_present(calls, NOW_US - 1, NOW_US + 1, besides=other) == here
+    assert store.calls_present(calls, NOW_US + 1, NOW_US + 2, besides=other) == set()
+    assert store.calls_present(calls, NOW_US - 1, NOW_US + 1, besides=batch) == set()
+    assert store.calls_present([("org-2", "here")], NOW_US - 1, NOW_US + 1, besides=other) == set()
+    assert store.calls_present([], NOW_US, NOW_US, besides=other) == set()
 
 
 def test_a_record_that_comes_late_takes_the_place_of_the_row_that_stood_for_it(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from llmtraced import dead_letters
+from llmtraced.dead_letters import DeadLetter
+from llmtraced.replay import replay
 from tests.helpers import admin
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line
@@ -177,3 +180,23 @@ def test_a_backlog_that_no_store_has_goes_to_the_one_that_takes_its_place(two: T
     two.daemon.start()
     assert two.settled("postgres", 30)["stored"] == 30
     assert two.ids("postgres") == sent
+
+
+def has_segments(two: TwoStores, count: int) -> bool:
+    return bool(two.status()["spool_segments"] >= count)
+
+
+def test_a_letter_that_is_replayed_while_both_stores_are_away_is_one_row_in_each(two: TwoStores) -> None:
+    query(two.postgres_url, "ALTER TABLE provider_traces RENAME TO away")
+    two.engine.fault("error", times=1000, only="INSERT INTO llm_traces ", code=202)
+    body = line("a-1", 1).rstrip(b"\n")
+    letter = DeadLetter(id="a-1:0", reason="any", received_us=0, size=len(body))
+    for number in range(1, 4):
+        replay(two.daemon.socket, [dead_letters.with_line(letter, body)])
+        until(partial(has_segments, two, number))
+    two.engine.release()
+    query(two.postgres_url, "ALTER TABLE away RENAME TO provider_traces")
+    until(lambda: two.status()["spool_segments"] == 0, limit=40)
+    for store in BOTH:
+        assert two.ids(store) == {"a-1": 1}
+        assert two.of(store)["stored"] == 1

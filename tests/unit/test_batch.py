@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.batch import LONG_LINE, Preparer
+from llmtraced.batch import LONG_LINE, Batch, OwnLine, Preparer
 from llmtraced.cost import Pricer
 from llmtraced.errors import BatchRejected
 from llmtraced.receipts import NEVER_US, Window
@@ -95,3 +95,47 @@ def test_a_segment_of_another_time_is_stored_now_the_same_at_each_try_and_looked
     assert (first[COLUMNS.index("ingested_at")], first[COLUMNS.index("created_at")]) == (now_us - 1,) * 2
     assert builder.counts["receipt_replaced"] == 1
     assert (batch.from_us, batch.to_us) == (0, NEVER_US)
+
+
+def mixed(*lines: tuple[str, str, bool]) -> Batch:
+    """Prepare lines of these organizations and ids, of which some may be repeats."""
+    bodies = [
+        b'{"protocol_version":4,"org_id":"%s","provider_trace_id":"%s"}\n' % (org.encode(), call.encode())
+        for org, call, _ in lines
+    ]
+    entries = [
+        Entry(EntryKind.LINES, SESSION, number, 1, len(body), repeats=repeats)
+        for number, (body, (_, _, repeats)) in enumerate(zip(bodies, lines, strict=True), 1)
+    ]
+    group = ReadGroup(Group(RECEIVED_US, 0, entries), memoryview(b"".join(bodies)))
+    segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=len(lines), last_us=RECEIVED_US)
+    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here")
+    return preparer.prepare(segment, lambda _: [group])
+
+
+def test_equal_ids_among_lines_that_may_be_repeats_are_one_row() -> None:
+    batch = mixed(("o", "a", True), ("o", "b", True), ("o", "a", True), ("o", "a", True))
+    assert (batch.rows, batch.control) == ([0, 1], 2)
+    assert list(batch.repeats) == [0, 1]
+
+
+def test_equal_ids_of_two_organizations_are_two_calls() -> None:
+    batch = mixed(("o", "a", True), ("p", "a", True), ("p", "a", False))
+    assert (batch.rows, batch.control) == ([0, 1, 2], 0)
+
+
+def test_a_line_that_may_be_a_repeat_is_none_of_a_line_behind_it() -> None:
+    assert mixed(("o", "a", False), ("o", "a", True)).rows == [0]
+    assert mixed(("o", "a", True), ("o", "a", False)).rows == [0, 1]
+    assert mixed(("o", "a", False), ("o", "a", False)).rows == [0, 1]
+
+
+def test_a_call_that_was_given_up_twice_in_a_segment_is_one_row() -> None:
+    begin = b'{"protocol_version":4,"begin":{"provider_trace_id":"a"}}'
+    own = msgspec.json.encode(OwnLine(abandoned=begin)) + b"\n"
+    entry = Entry(EntryKind.OWN, b"", 0, 2, 2 * len(own))
+    group = ReadGroup(Group(RECEIVED_US, 0, [entry]), memoryview(2 * own))
+    segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=2, last_us=RECEIVED_US)
+    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here")
+    batch = preparer.prepare(segment, lambda _: [group])
+    assert (batch.rows, batch.control) == ([1], 1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
-from tests.chaos.ledger import Death, Landed, Ledger, Pen, Verdict, judge
+from tests.chaos.ledger import Amnesty, Death, Landed, Ledger, Pen, Verdict, judge
 
 SESSION = "00000000-0000-4000-8000-000000000001"
 
@@ -82,3 +83,65 @@ def test_an_entry_that_a_kill_cut_off_is_not_read(tmp_path: Path) -> None:
         stream.write(b"able 1\n")
     ledger.poll()
     assert ledger.durable == 1
+
+
+class Run:
+    """One sender's ledger, what has landed so far, and what was destroyed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pen = Pen(folder, "a")
+        self.ledger = Ledger(folder)
+        self.amnesty = Amnesty()
+
+    def says(self, entries: str) -> None:
+        for entry in entries.split(", "):
+            self.pen.write(entry)
+        self.ledger.poll()
+
+    def judged(self, *calls: str, died: int = 0, dropped: int = 0, letters: tuple[str, ...] = ()) -> Verdict:
+        landed = self.landed(*calls, died=died, dropped=dropped, letters=letters)
+        return judge(self.ledger, landed, (), ("a",), self.amnesty)
+
+    @staticmethod
+    def landed(*calls: str, died: int = 0, dropped: int = 0, letters: tuple[str, ...] = ()) -> Landed:
+        return Landed(
+            rows=Counter(calls), letters=Counter(letters), sender_died={SESSION: died}, dropped=dropped
+        )
+
+
+def test_a_wiped_spool_takes_along_what_was_durable_in_it_and_nothing_else(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.says(f"session {SESSION}, offer 9, taken 1, taken 2, taken 3, bad 4, taken 5, durable 4")
+    run.amnesty.spool_wiped(run.ledger, run.landed("a-1", "a-2", letters=("a-4",)), ())
+    run.says("taken 6, durable 6")
+    found = run.judged("a-1", "a-5", died=1)
+    assert (found.lost, found.gone) == (["a-2", "a-6"], 2)
+    assert run.judged("a-1", "a-1", "a-2", "a-5", "a-6", died=1).repeated == ["a-1"]
+
+
+def test_a_death_before_the_spool_was_wiped_may_be_forgotten_and_a_later_one_may_not(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.says(f"session {SESSION}, offer 9, taken 1, durable 1")
+    run.amnesty.spool_wiped(run.ledger, run.landed("a-1"), ())
+    assert run.judged("a-1").is_clean
+    assert run.judged("a-1", died=1).is_clean
+    run.says("taken 2, durable 2")
+    assert run.judged("a-1", "a-2").deaths
+
+
+def test_a_dropped_database_takes_along_what_was_stored_and_nothing_else(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.says("offer 9, taken 1, taken 2, durable 2")
+    run.amnesty.database_dropped(run.ledger, run.landed("a-1"))
+    assert run.judged("a-2").is_clean
+    assert run.judged().lost == ["a-2"]
+
+
+def test_no_more_may_be_missing_than_a_full_spool_says_it_dropped(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.says("offer 9, taken 1, taken 2, taken 3, durable 3")
+    run.amnesty.oldest_dropped(run.ledger, run.landed("a-1"), ())
+    run.says("taken 4, durable 4")
+    assert run.judged("a-1", "a-4", dropped=2).is_clean
+    assert run.judged("a-1", "a-4", dropped=1).lost == ["1 more than the spool says it dropped"]
+    assert run.judged("a-1", "a-2", "a-3", dropped=2).lost == ["a-4"]

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.framing import HEAD_BYTES, Block, Framer, Oversize, split
+from llmtraced.framing import HEAD_BYTES, Block, Framer, Oversize, split, split_at
 
 
 def lines_of(items: list[Block | Oversize]) -> list[bytes | tuple[bytes, int]]:
@@ -82,3 +82,15 @@ def test_a_split_block_holds_the_same_lines_in_smaller_blocks(lines: list[bytes]
     blocks = split(Block([body], len(lines), len(body)), most)
     assert all(block.lines <= most for block in blocks)
     assert lines_of(list(blocks)) == lines
+
+
+@given(
+    st.lists(st.binary(max_size=5).map(lambda line: line.replace(b"\n", b"")), min_size=1), st.integers(-1, 9)
+)
+def test_a_block_that_is_split_behind_a_line_holds_the_same_lines(lines: list[bytes], behind: int) -> None:
+    body = b"\n".join(lines) + b"\n"
+    blocks = split_at(Block([body[:2], body[2:]], len(lines), len(body)), behind)
+    assert lines_of(list(blocks)) == lines
+    assert [block.lines for block in blocks] == (
+        [behind, len(lines) - behind] if 0 < behind < len(lines) else [len(lines)]
+    )

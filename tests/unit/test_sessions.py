@@ -38,9 +38,15 @@ def test_a_known_session_goes_on_from_what_is_durable() -> None:
     ("said", "incomplete", "until"),
     [
         (hello(1), False, 0),
-        (hello(41, 50), False, 50),
-        (hello(41), False, NEVER),
+        (hello(1), True, NEVER),
+        (hello(1, 0), False, 0),
+        (hello(1, 5), False, 5),
         (hello(1, 30), True, 30),
+        (hello(41, 50), False, 50),
+        (hello(41, 40), False, 40),  # all that it has written was called durable
+        (hello(41, 7), False, NEVER),  # which cannot be
+        (hello(41), False, NEVER),
+        (hello(1, NEVER - 1), False, NEVER - 1),
     ],
 )
 def test_lines_that_a_forgotten_session_may_repeat_are_asked_for_first(
@@ -52,6 +58,18 @@ def test_lines_that_a_forgotten_session_may_repeat_are_asked_for_first(
 def test_a_session_that_is_remembered_repeats_nothing() -> None:
     known = SessionState(durable=9, seen_us=1)
     assert remembered(hello(5, 50), known, 7, incomplete=True).suspect_until == 0
+
+
+def test_a_session_that_was_told_more_than_the_spool_remembers_is_a_forgotten_one() -> None:
+    known = SessionState(durable=9, seen_us=1)
+    assert remembered(hello(11, 50), known, 7, incomplete=False).suspect_until == 50
+    assert remembered(hello(11), known, 7, incomplete=False).suspect_until == NEVER
+    assert remembered(hello(10, 50), known, 7, incomplete=False).suspect_until == 0
+
+
+def test_what_may_be_repeated_stays_so_when_the_session_connects_again() -> None:
+    known = SessionState(durable=9, seen_us=1, suspect_until=20)
+    assert remembered(hello(10, 12), known, 7, incomplete=False).suspect_until == 20
 
 
 def test_a_hello_is_told_from_a_record() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,8 +20,9 @@ from llmtraced.errors import StoreBusy
 from llmtraced.keeping import GivenUp, Keeper
 from llmtraced.metrics import Metrics
 from llmtraced.receipts import StoreClock
+from llmtraced.repeats import Call
 from llmtraced.rows import RowBuilder
-from llmtraced.shipper import Shipper
+from llmtraced.shipper import LOSSES, Shipper
 from llmtraced.spool import ONLY_STORE, Entry, EntryKind, Files, Group, Progress, ReadGroup, Segment, Spool
 from llmtraced.watchdog import Watchdog
 from tests.helpers.exchanges import line
@@ -51,7 +52,7 @@ class SlowStore:
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
         return set()
 
-    def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]:
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
         return set()
 
     def delete_abandoned(self, ids: Sequence[str]) -> None: ...
@@ -64,13 +65,22 @@ class SlowStore:
 class Room:
     """A shipper over a spool with so many sealed segments of one line each."""
 
-    def __init__(self, folder: Path, store: SlowStore, *, segments: int, **settings: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: SlowStore,
+        *,
+        segments: int,
+        bodies: Sequence[bytes] = (),
+        repeats: bool = False,
+        **settings: object,
+    ) -> None:
         config = Config(spool_dir=str(folder), **settings)  # type: ignore[arg-type]  # Config checks nothing here
         clock, admission = Clock(), Admission(1 << 20)
         self.spool = Spool(Files(folder))
         for number in range(segments):
-            body = line(f"call-{number}", number)
-            entry = Entry(EntryKind.LINES, b"", 0, 1, len(body))
+            body = bodies[number] if bodies else line(f"call-{number}", number)
+            entry = Entry(EntryKind.LINES, b"", 0, 1, len(body), repeats=repeats)
             self.spool.append(Group(clock.now_us(), 0, [entry]), [body], clock.now_us())
             self.spool.seal(clock.now_us())
         self.committer = Committer(
@@ -174,3 +184,69 @@ async def test_the_segment_next_in_turn_is_dropped_while_all_slots_are_taken(tmp
         store.allowed.set()
         await room.shipper.idle()
     assert (room.progress.stored, room.progress.lost) == (2, 1)
+
+
+class AskedStore(SlowStore):
+    """Has what was inserted, and remembers when it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: Callable[[], int] = int
+        self.asked: list[int] = []
+        """How many rows were settled at each question."""
+        self.besides: list[str] = []
+        self.inserts = 0
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+    ) -> set[int]:
+        done = super().insert_blocks(table, columns, blocks, token)
+        self.inserts += 1
+        return done
+
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
+        self.asked.append(self.stored())
+        self.besides.append(besides)
+        return set(calls) if self.inserts else set()
+
+
+async def test_a_segment_with_repeats_is_asked_about_when_those_before_it_are_settled(tmp_path: Path) -> None:
+    store = AskedStore()
+    same = [line("call", 1)] * 3
+    room = Room(tmp_path, store, segments=3, bodies=same, repeats=True, inserts_in_flight=3)
+    store.stored = lambda: room.progress.stored
+    batches = [segment.batch for segment in room.spool.segments.values()]
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
+        while room.shipper.in_flight < len(same):
+            await asyncio.sleep(0)
+        store.allowed.set()
+        await room.shipper.idle()
+    assert store.asked == [0, 1, 1]
+    assert store.besides == batches
+    assert (room.progress.stored, room.progress.control) == (1, 2)
+
+
+class Inserts(SlowStore):
+    """Remembers what was waiting at each insert."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: Callable[[], int] = int
+        self.seen: list[tuple[str, int]] = []
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+    ) -> set[int]:
+        self.seen.append((table, self.waiting()))
+        return set()
+
+
+async def test_the_losses_of_a_segment_are_stored_before_it_is_written_off(tmp_path: Path) -> None:
+    store = Inserts()
+    report = b'{"protocol_version":4,"dropped":{"buffer_full":3}}\n'
+    room = Room(tmp_path, store, segments=1, bodies=[report])
+    store.waiting = lambda: len(room.spool.segments)
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        await room.shipper.idle()
+    assert store.seen == [(LOSSES, 1)]

@@ -37,6 +37,11 @@ def moment(us: int) -> datetime:
         return datetime.max.replace(tzinfo=UTC) if us > 0 else datetime.min.replace(tzinfo=UTC)
 
 
+def storable(text: str) -> str:
+    """Return what is read back of a text."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def encode(columns: Sequence[str], rows: Sequence[Sequence[object]], wanted: Collection[str]) -> Block:
     """Return the wanted columns of the rows, in the order of ``columns``.
 

@@ -10,7 +10,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import xxhash
 from psycopg import sql
@@ -20,6 +20,7 @@ from llmtraced.postgres.connections import Connections, Link
 from llmtraced.postgres.copying import moment
 from llmtraced.postgres.tables import Content, Table, tables
 from llmtraced.receipts import StoreClock
+from llmtraced.repeats import Call
 from llmtraced.shipper import TRACES
 
 IDS_PER_QUERY = 10_000
@@ -89,18 +90,23 @@ class Postgres:
             rows = link.query(statement, (batch_id, moment(from_us), moment(to_us)))
         return {row["batch_row"] for row in rows}
 
-    def ids_present(self, ids: Sequence[str], from_us: int, to_us: int) -> set[str]:
-        """Return which calls that started between the two times are stored with their record."""
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
+        """Return which calls that started between the two times are stored with their record.
+
+        Rows of the batch ``besides`` do not count.
+        """
         statement = sql.SQL(
-            "SELECT DISTINCT id FROM {} WHERE id = ANY(%s) AND outcome <> 'abandoned'"
-            " AND created_at BETWEEN %s AND %s"
+            "SELECT DISTINCT organization_id, id FROM {} WHERE id = ANY(%s) AND outcome <> 'abandoned'"
+            " AND batch_id <> %s AND created_at BETWEEN %s AND %s"
         ).format(_name(self.tables[TRACES]))
+        names = {(copying.storable(call[0]), copying.storable(call[1])): call for call in calls}
         with self.connections.lent() as link:
-            return {
-                row["id"]
-                for some in _slices(ids)
-                for row in link.query(statement, (some, moment(from_us), moment(to_us)))
+            found = {
+                (row["organization_id"], row["id"])
+                for some in _slices([name for _, name in names])
+                for row in link.query(statement, (some, besides, moment(from_us), moment(to_us)))
             }
+        return {names[call] for call in found & names.keys()}
 
     def delete_abandoned(self, ids: Sequence[str]) -> None:
         """Delete the rows that stand for these calls without their records."""
@@ -108,7 +114,7 @@ class Postgres:
             _name(self.tables[TRACES])
         )
         with self.connections.lent() as link:
-            for some in _slices(ids):
+            for some in _slices([copying.storable(name) for name in ids]):
                 link.run(statement, (some,))
             link.commit()
 
