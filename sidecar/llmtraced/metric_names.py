@@ -87,6 +87,8 @@ CHANGED = Described(
     "llmtraced_changed_values_total",
     "counter",
     "Values that a row could not have as they were sent: `clamped:<column>`, `timestamp_replaced`;"
+    " payloads of which nothing was read, their usage unknown: `unread:budget`, too much for one line, and"
+    " `unread:error`;"
     " and what a store changed or left out: `postgres:nul_replaced`, `postgres:repeated`.",
     ("what",),
 )

@@ -175,7 +175,10 @@ def _read_again(line: bytes) -> _AnyLine:
         raise Rejected(TOO_DEEP, str(error)) from None
     if not jsontext.is_object(text):
         raise Rejected(NOT_AN_OBJECT)
-    payloads, others = _members(line, text)
+    try:
+        payloads, others = _members(line, text)
+    except jsontext.TooDeep as error:
+        raise Rejected(TOO_DEEP, str(error)) from None
     _check_version(others.get("protocol_version", _NULL))
     read = _decode_others(others)
     for name, payload in payloads.items():

@@ -105,8 +105,8 @@ class RowBuilder:
 
     def __init__(self, pricer: Pricer, read: Reader = read_exchange) -> None:
         self.counts: Counter[str] = Counter()
-        """``clamped:<column>``, ``timestamp_replaced``, and ``model_without_price:<model>``: the call's
-        usage is known, and what that costs is not."""
+        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``model_without_price:<model>``:
+        the call's usage is known, and what that costs is not."""
         self._pricer = pricer
         self._read = read
         self._unpriced: set[str] = set()
@@ -129,6 +129,8 @@ class RowBuilder:
         status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
         exchange = _exchange(record, config, status_code)
         facts = self._fitted(self._read(exchange))
+        if facts.unread:
+            self.counts[f"unread:{facts.unread}"] += 1
         started_us = self._started_us(record.timestamp, received_us)
         provider = exchange.provider or facts.provider or "unknown"
         model = record.model or _string(config.model) or facts.model or "unknown"

@@ -45,7 +45,7 @@ _KEY_BEFORE: Final = re.compile(rb"[{,]\s*(\\*)\"[^\"]*\Z")
 _KEY_AFTER: Final = re.compile(rb"[^\"\\]*(\\*)\"\s*:")
 _CONTEXT_BYTES: Final = 256
 """How far around a match a member's name is looked for."""
-_LAST_WORD: Final = re.compile(rb"[^\s\"]+\Z")
+_LAST_WORD: Final = re.compile(rb"(?<![^\s\"])[^\s\"]+\Z")
 
 _Identity = msgspec.defstruct("_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*KEPT, _BEGIN)])
 _decode_identity = msgspec.json.Decoder(_Identity).decode

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llmtraced.jsontext import TooMuch
+from llmtraced.usage import budget
 from llmtraced.usage.bedrock import usage_in_headers
 from llmtraced.usage.costs import cost_in
 from llmtraced.usage.decode import Json, join, members, text
@@ -39,8 +41,10 @@ def read_exchange(exchange: Exchange) -> Facts:
     """Return what the exchange says about itself. Never raises."""
     try:
         return read_unguarded(exchange)
+    except TooMuch:
+        return Facts(is_stream=bool(exchange.stream), unread="budget")
     except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its facts, never its row
-        return Facts()
+        return Facts(is_stream=bool(exchange.stream), unread="error")
 
 
 def read_usage(usage_json: bytes) -> Facts:
@@ -77,6 +81,7 @@ def _mark_stream(facts: Facts, whole: Whole) -> None:
 
 def _facts(answer: Reply, exchange: Exchange) -> Facts:
     reply = unwrapped(answer) if answer.response or answer.result else answer
+    budget.fit(len(reply.usage), budget.USAGE_BYTES)
     facts = (plain_facts(reply.usage) if reply.usage else None) or _usage_facts(
         usage_in(reply) or usage_in_headers(exchange.headers)
     )
@@ -96,7 +101,8 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
 
 
 def _usage_facts(usage: Json) -> Facts:
-    """Return what the usage object alone says."""
+    """Return what the usage object alone says. Raises TooMuch."""
+    budget.fit(len(usage), budget.USAGE_BYTES)
     return (plain_facts(usage) or _facts_by_shape(usage)) if usage else Facts()
 
 

@@ -86,6 +86,8 @@ class Facts(msgspec.Struct, kw_only=True, gc=False):
     call_type: str = ""
     """``embedding``, ``rerank``, … where URL or shape tell; empty otherwise."""
 
+    unread: Literal["", "budget", "error"] = ""
+    """Why nothing was read: it is too much to be read closely, or reading it failed."""
     is_stream: bool = False
     stream_complete: bool = True
     """False: the stream ended without its terminal event."""

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
+from llmtraced.jsontext import TooMuch
 from llmtraced.usage.decode import REFUSED, members, text
 
 FIRST_MEMBER = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]*)"\s*[,}]')
@@ -87,6 +88,13 @@ def _in_all(request: bytes) -> str:
     try:
         head = _decode(request)
     except REFUSED:
-        found = members(request)
-        return next((name for key in OTHER_NAMES if (name := text(found.get(key)))), "")
+        return _in_members(request)
     return head.model or head.model_id or head.bedrock_model_id or head.agent or ""
+
+
+def _in_members(request: bytes) -> str:
+    try:
+        found = members(request)
+    except TooMuch:  # its model alone is not worth what else the exchange says
+        return ""
+    return next((name for key in OTHER_NAMES if (name := text(found.get(key)))), "")
