@@ -17,6 +17,7 @@ from llmtraced import records
 from llmtraced.blocks import Encode, Rows
 from llmtraced.dead_letters import DeadLetter, with_line
 from llmtraced.errors import Rejected
+from llmtraced.faults import INTERNAL_ERROR, NOT_OF_A_LINE, described
 from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
@@ -77,7 +78,9 @@ class Batch(msgspec.Struct, kw_only=True):
     letters: dict[int, DeadLetter] = {}
     """Lines that are no records, whoever reads them."""
     refused_here: dict[int, DeadLetter] = {}
-    """Rows that this store cannot take."""
+    """Rows that this store cannot take, and lines that we fail at."""
+    faults: dict[int, str] = {}
+    """Of these, lines that we fail at and that is not written down yet: row -> what went wrong."""
     refused: list[RefusedLine] = []
     losses: list[tuple[object, ...]] = []
     opened: dict[str, BegunCall] = {}
@@ -129,8 +132,17 @@ class Preparer:
         self._sessions = sessions
         self._host = host
 
-    def prepare(self, segment: Segment, read: Callable[[Segment], Iterable[ReadGroup]]) -> Batch:
-        """Read every line of a segment closely; ``read`` gives its groups, as often as it is asked."""
+    def prepare(
+        self,
+        segment: Segment,
+        read: Callable[[Segment], Iterable[ReadGroup]],
+        failed: Mapping[int, str] = {},  # noqa: B006 - read only
+    ) -> Batch:
+        """Read every line of a segment closely; ``read`` gives its groups, as often as it is asked.
+
+        ``failed`` are lines that we failed at before, by their index in the segment: once decided, a line
+        stays a dead letter, also where a newer daemon would not fail.
+        """
         batch = Batch(segment=segment, from_us=segment.first_us, to_us=segment.last_us)
         rows, found = Rows(self._encode), 0
         given_up: dict[str, tuple[object, ...]] = {}
@@ -140,7 +152,12 @@ class Preparer:
                 self._lose(batch, group.group.lines, group.group.received_us)
                 continue
             for source, line in self._lines(group):
-                self._take(batch, rows, given_up, source, line)
+                if source.row in failed:
+                    batch.refused_here[source.row] = self._letter(
+                        batch, source, line, INTERNAL_ERROR, failed[source.row], self._store
+                    )
+                else:
+                    self._take(batch, rows, given_up, source, line)
         if found < segment.rows:  # a group's head was damaged after it was written
             self._lose(batch, segment.rows - found, segment.last_us)
         for call in batch.ids & batch.opened.keys():
@@ -150,7 +167,10 @@ class Preparer:
         for row, why in rows.refused.items():
             letter = condemned(batch, read(segment), row, "not_encodable", why, self._store)
             batch.refused_here[row] = letter
-        batch.rows = sorted(row for row in batch.rows if row not in rows.refused)
+        for row, why in rows.failed.items():
+            batch.refused_here[row] = condemned(batch, read(segment), row, INTERNAL_ERROR, why, self._store)
+            batch.faults[row] = why
+        batch.rows = sorted(row for row in batch.rows if row not in rows.refused and row not in rows.failed)
         batch.blocks = rows.blocks
         batch.started_us = array("q", sorted(rows.started_us))
         return batch
@@ -183,6 +203,7 @@ class Preparer:
     def _take(
         self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
     ) -> None:
+        control, losses = batch.control, len(batch.losses)
         try:
             if source.entry.kind:  # of LINES, which is 0, there are the most
                 self._take_other(batch, given_up, source, line)
@@ -194,6 +215,15 @@ class Preparer:
                 self._control(batch, source, line, parsed)
         except Rejected as refusal:
             self._refuse(batch, source, line, refusal)
+        except NOT_OF_A_LINE:
+            raise
+        except Exception as error:  # noqa: BLE001 - of whatever nobody foresaw, only this line is the cause
+            batch.control = control
+            del batch.losses[losses:]
+            what = batch.faults[source.row] = described(error)
+            batch.refused_here[source.row] = self._letter(
+                batch, source, line, INTERNAL_ERROR, what, self._store
+            )
 
     def _take_other(
         self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
@@ -282,21 +312,29 @@ class Preparer:
         return self._treatment.treat(self._finish(row), batch.uploads)
 
     def _refuse(self, batch: Batch, source: Source, line: bytes, refusal: Rejected) -> None:
+        letter = self._letter(batch, source, line, refusal.reason, refusal.detail)
+        batch.letters[source.row] = letter
+        if refusal.reason == records.TOO_LONG:  # all but its head is gone
+            self._loss(batch, source, "daemon", records.TOO_LONG, 1)
+        if source.entry.session:
+            batch.refused.append(RefusedLine(source.entry.session, source.number, refusal.reason))
+
+    @staticmethod
+    def _letter(
+        batch: Batch, source: Source, line: bytes, reason: str, detail: str, store: str = ""
+    ) -> DeadLetter:
         letter = DeadLetter(
-            id=f"{batch.segment.batch}:{source.row}",
-            reason=refusal.reason,
-            detail=refusal.detail,
+            id=":".join(filter(None, (batch.segment.batch, str(source.row), store))),
+            reason=reason,
+            detail=detail,
             received_us=source.received_us,
             size=source.entry.full_size or len(line),
             session=_text(source.entry.session),
             line_number=source.number,
             service=source.service,
+            store=store,
         )
-        batch.letters[source.row] = with_line(letter, line)
-        if refusal.reason == records.TOO_LONG:  # all but its head is gone
-            self._loss(batch, source, "daemon", records.TOO_LONG, 1)
-        if source.entry.session:
-            batch.refused.append(RefusedLine(source.entry.session, source.number, refusal.reason))
+        return with_line(letter, line)
 
     def _lose(self, batch: Batch, lines: int, at_us: int) -> None:
         batch.lost += lines

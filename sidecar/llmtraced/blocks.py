@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Final, cast
 
 from llmtraced.errors import BatchRejected
+from llmtraced.faults import NOT_OF_A_LINE, described
 from llmtraced.rows import COLUMNS
 
 BLOCK_BYTES: Final = 1 << 20
@@ -36,6 +37,8 @@ class Rows:
         self.started_us = array("q")
         self.refused: dict[int, str] = {}
         """Rows that their columns cannot hold, and why."""
+        self.failed: dict[int, str] = {}
+        """Rows that encoding fails at for another reason."""
 
     def add(self, row: tuple[object, ...], size: int) -> None:
         self._waiting.append(row)
@@ -52,9 +55,18 @@ class Rows:
         except BatchRejected:
             for row in waiting:
                 self._alone(row)
+        except NOT_OF_A_LINE:
+            raise
+        except Exception:  # noqa: BLE001 - nobody foresaw it, and one of the rows is the cause
+            for row in waiting:
+                self._alone(row)
 
     def _alone(self, row: tuple[object, ...]) -> None:
         try:
             self.blocks.append(self._encode([row]))
         except BatchRejected as error:
             self.refused[int(str(row[_BATCH_ROW]))] = str(error)
+        except NOT_OF_A_LINE:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self.failed[int(str(row[_BATCH_ROW]))] = described(error)

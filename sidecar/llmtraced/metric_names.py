@@ -158,7 +158,8 @@ INSERT_BYTES = Described(
 RETRIES = Described(
     "llmtraced_store_retries_total",
     "counter",
-    "Attempts that failed and are made again, by what went wrong; `rejected` is a batch that was halved.",
+    "Attempts that failed and are made again, by what went wrong; `rejected` is a batch that was halved,"
+    " `internal_error` a segment that met a fault of the daemon's own.",
     ("store", "kind"),
 )
 LAG = Described(

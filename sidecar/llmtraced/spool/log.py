@@ -139,8 +139,14 @@ class Spool:
 
     def condemn(self, row: Condemned, now_us: int) -> None:
         """Write down that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
-        self._write(self._writable(now_us), fmt.encode(Kind.CONDEMNED, _encode(row)))
-        self.state.condemn(row)
+        self.condemn_all([row], now_us)
+
+    def condemn_all(self, rows: Sequence[Condemned], now_us: int) -> None:
+        """Write down that these rows become dead letters, all with one sync. Raises SpoolBroken, as above."""
+        frames = [buffer for row in rows for buffer in fmt.encode(Kind.CONDEMNED, _encode(row))]
+        self._write(self._writable(now_us), frames)
+        for row in rows:
+            self.state.condemn(row)
 
     def seal(self, now_us: int) -> Segment | None:
         """Close the open segment if it has lines, begin the next, and return the sealed one.
