@@ -136,7 +136,7 @@ class Preparer:
         self,
         segment: Segment,
         read: Callable[[Segment], Iterable[ReadGroup]],
-        failed: Mapping[int, str] = {},  # noqa: B006 - read only
+        failed: Mapping[int, str] = {},
     ) -> Batch:
         """Read every line of a segment closely; ``read`` gives its groups, as often as it is asked.
 

@@ -86,5 +86,7 @@ class Faults:
         """What an operator has to know; empty where nothing was ever wrong."""
         said = [f"segment {number} is tried again after {one.what}" for number, one in self._segments.items()]
         if self._lines:
-            said.append(f"{self._lines:,} lines since the start became dead letters, the last by {self._last}")
+            said.append(
+                f"{self._lines:,} lines since the start became dead letters, the last by {self._last}"
+            )
         return "; ".join(said[-2:])

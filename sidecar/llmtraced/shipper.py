@@ -158,7 +158,10 @@ class Shipper:
             seconds = self.faults.of_segment(number, what)
             self.patience.retries[INTERNAL_ERROR] += 1
             self.recurring.error(
-                "a segment met a fault of ours and is tried again", store=self.name, segment=number, fault=what
+                "a segment met a fault of ours and is tried again",
+                store=self.name,
+                segment=number,
+                fault=what,
             )
             asyncio.get_running_loop().call_later(seconds, self._due, number)
 

@@ -34,7 +34,9 @@ def grows_linearly(call: Callable[[T], object], made: Callable[[int], T], start:
         found.append(_seconds(call, made(size * FACTOR)) / _seconds(call, made(size)))
         if found[-1] < MOST:
             return
-    raise AssertionError(f"{FACTOR} times the input took {', '.join(f'{one:.0f}' for one in found)} times as long")
+    raise AssertionError(
+        f"{FACTOR} times the input took {', '.join(f'{one:.0f}' for one in found)} times as long"
+    )
 
 
 def _seconds(call: Callable[[T], object], given: T) -> float:

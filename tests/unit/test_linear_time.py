@@ -10,6 +10,7 @@ import pytest
 
 from llmtrace import payload
 from llmtrace.instrumentation import bodies, eventstream, recognise
+from llmtrace.protocol import Record
 from llmtraced import conversation, jsontext, records, sessions
 from llmtraced.config import Config, OwnPattern
 from llmtraced.cost import Pricer
@@ -174,9 +175,7 @@ STREAMS: dict[str, Callable[[int], str]] = {
         lambda n: f'{{"contentBlockDelta":{{"contentBlockIndex":{n},"delta":{{"toolUse":{{"input":"x"}}}}}}}}'
     ),
     "Cohere's calls": many(
-        lambda n: (
-            f'{{"type":"content-delta","index":{n},"delta":{{"message":{{"tool_calls":{{"a":"x"}}}}}}}}'
-        )
+        lambda n: f'{{"type":"content-delta","index":{n},"delta":{{"message":{{"tool_calls":{{"a":"x"}}}}}}}}'
     ),
     "Interactions' steps": many(lambda n: f'{{"event_type":"x","index":{n},"delta":{{"text":"x"}}}}'),
     "watsonx's results": many(lambda n: f'{{"results":[{{"generated_text":"x","a{n}":1}}]}}'),
@@ -201,7 +200,17 @@ def test_every_stream_is_made_whole_in_time_in_proportion(stream: str) -> None:
     grows_linearly(lambda text: read_unguarded(Exchange(stream=text)), STREAMS[stream], start=4096)
 
 
-FIELDS = ("timestamp", "url", "model", "provider", "error", "tags", "llm_config", "compaction_settings", "type")
+FIELDS = (
+    "timestamp",
+    "url",
+    "model",
+    "provider",
+    "error",
+    "tags",
+    "llm_config",
+    "compaction_settings",
+    "type",
+)
 
 VALUES: dict[str, Callable[[int], str]] = {
     "spaces": lambda n: " " * n + "x",
@@ -224,7 +233,7 @@ def test_every_member_becomes_a_column_in_time_in_proportion(field: str) -> None
     def row(text: bytes) -> None:
         with suppress(Rejected):
             record = records.parse(text)
-            assert isinstance(record, records.Record)
+            assert isinstance(record, Record)
             builder.row(record, line=text, service="", received_us=RECEIVED_US, batch_id="b", batch_row=0)
 
     answer = {"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
@@ -232,7 +241,11 @@ def test_every_member_becomes_a_column_in_time_in_proportion(field: str) -> None
         grows_linearly(
             row,
             lambda size, made=made: msgspec.json.encode(  # type: ignore[misc]  # mypy cannot infer it
-                {"protocol_version": 4, "response": answer, field: [made(size)] if field == "tags" else made(size)}
+                {
+                    "protocol_version": 4,
+                    "response": answer,
+                    field: [made(size)] if field == "tags" else made(size),
+                }
             ),
         )
 
@@ -265,16 +278,18 @@ SECRETS: dict[str, Callable[[int], bytes]] = {
     "digits": lambda n: b'{"a":"' + b"4" * n + b'"}',
     "passwords": lambda n: b'{"a":[' + b'{"password":"x"},' * (n // 17) + b"1]}",
     "passwords within": lambda n: b'{"a":"' + b'{\\"password\\":\\"x\\"},' * (n // 21) + b'"}',
-    "a password that never ends": lambda n: b'{"a":"\\"password\\":\\"' + b'\\\\\\"password' * (n // 12) + b'"}',
+    "a password that never ends": lambda n: (
+        b'{"a":"\\"password\\":\\"' + b'\\\\\\"password' * (n // 12) + b'"}'
+    ),
     "bearers": lambda n: b'{"a":"' + b"bearer " * (n // 7) + b'"}',
 }
 
 REDACTED = Config(
-    redact=["api_keys", "bearer_tokens", "private_keys", "emails", "phones", "cards"],
-    redact_keys=["password", "pass"],
-    redact_paths=["request.messages[*].content", "request.a[*]"],
+    redact=("api_keys", "bearer_tokens", "private_keys", "emails", "phones", "cards"),
+    redact_keys=("password", "pass"),
+    redact_paths=("request.messages[*].content", "request.a[*]"),
     truncate_payload_bytes={"request": 64},
-    redaction_patterns=[OwnPattern("own", "x+")],
+    redaction_patterns=(OwnPattern("own", "x+"),),
 )
 
 

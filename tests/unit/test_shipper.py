@@ -60,7 +60,9 @@ class SlowStore:
 class Room:
     """A shipper over a spool with so many sealed segments, of one line each if nothing else is said."""
 
-    def __init__(self, folder: Path, store: SlowStore, *, segments: int, lines: int = 1, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, store: SlowStore, *, segments: int, lines: int = 1, **settings: object
+    ) -> None:
         """Without a segment it goes on with what the folder has."""
         config = Config(spool_dir=str(folder), **settings)  # type: ignore[arg-type]  # Config checks nothing here
         clock, admission = Clock(), Admission(1 << 20)
@@ -145,7 +147,9 @@ async def test_a_store_that_answers_questions_is_not_taken_for_one_that_takes_ro
     assert room.progress.stored == 1
 
 
-async def test_a_segment_that_meets_a_fault_is_said_and_tried_again_while_others_go_on(tmp_path: Path) -> None:
+async def test_a_segment_that_meets_a_fault_is_said_and_tried_again_while_others_go_on(
+    tmp_path: Path,
+) -> None:
     store = SlowStore()
     room = Room(tmp_path, store, segments=2, retry_first_seconds=0.001, retry_cap_seconds=0.01)
     tried: list[int] = []
@@ -163,7 +167,8 @@ async def test_a_segment_that_meets_a_fault_is_said_and_tried_again_while_others
         while 2 in room.spool.segments or tried.count(1) < 3:
             await asyncio.sleep(0)
         said = room.shipper.faults.said
-        assert "segment 1" in said and "ZeroDivisionError in unit/test_shipper.py" in said
+        assert "segment 1" in said
+        assert "ZeroDivisionError in unit/test_shipper.py" in said
         assert "words" not in said
         assert room.shipper.patience.retries["internal_error"] >= 2
         is_mended = True
@@ -198,7 +203,9 @@ async def test_a_store_that_raises_is_asked_before_it_is_given_the_rows_again(tm
     assert room.progress.stored == 1
 
 
-async def test_a_line_that_raises_stays_a_dead_letter_after_a_restart_that_would_not_fail(tmp_path: Path) -> None:
+async def test_a_line_that_raises_stays_a_dead_letter_after_a_restart_that_would_not_fail(
+    tmp_path: Path,
+) -> None:
     store = SlowStore()
     room = Room(tmp_path, store, segments=1, lines=2)
     build = room.builder.row
@@ -221,7 +228,8 @@ async def test_a_line_that_raises_stays_a_dead_letter_after_a_restart_that_would
     assert (again.progress.stored, again.progress.dead) == (1, 1)
     (letter,) = dead_letters.read(tmp_path)
     assert (letter.reason, letter.store) == ("internal_error", ONLY_STORE)
-    assert "ZeroDivisionError" in letter.detail and "words" not in letter.detail
+    assert "ZeroDivisionError" in letter.detail
+    assert "words" not in letter.detail
     assert dead_letters.line_of(letter) == line("call-0", 0)[:-1]
 
 

@@ -7,6 +7,7 @@ has unknown facts (``Facts.unread``), and its row is stored all the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, cast
 
 from msgspec import Raw
@@ -35,6 +36,9 @@ answers there are, lists of embeddings, have a few thousand objects and some mil
 
 _STEP: Final = 1 << 20
 
+_view = cast("Callable[[bytes | Raw], memoryview]", memoryview)
+"""Raw is a buffer, as its stubs do not say."""
+
 
 def spend(raw: bytes | Raw | str, bound: tuple[bytes, int]) -> None:
     """Raise TooMuch where a long text has more of a mark than it may."""
@@ -42,7 +46,7 @@ def spend(raw: bytes | Raw | str, bound: tuple[bytes, int]) -> None:
     if isinstance(raw, str):
         found = raw.count(mark.decode())
     else:
-        view = memoryview(cast("bytes", raw))  # Raw is a buffer, as its stubs do not say
+        view = _view(raw)
         found = sum(bytes(view[at : at + _STEP]).count(mark) for at in range(0, len(view), _STEP))
     if found > most:
         raise TooMuch(f"{found:,} of {mark.decode()!r} where {most:,} may be")
