@@ -14,7 +14,7 @@ import msgspec
 
 from llmtrace.protocol import Begin, End, Record
 from llmtraced import records
-from llmtraced.blocks import Encode, Rows
+from llmtraced.blocks import Buffer, Encode, Rows
 from llmtraced.dead_letters import DeadLetter, with_line
 from llmtraced.errors import Rejected
 from llmtraced.faults import INTERNAL_ERROR, NOT_OF_A_LINE, described
@@ -33,6 +33,11 @@ LOSS_COLUMNS = (
 
 LONG_LINE = 16 << 10
 """A list of lines of this length is memory that the caches do not hold, and costs several times its copying."""
+
+LARGE_LINE = 1 << 20
+"""A line of this length is not copied out of its group, where nobody needs it as bytes."""
+
+Line = bytes | memoryview
 
 ID = COLUMNS.index("id")
 CREATED_AT = COLUMNS.index("created_at")
@@ -67,7 +72,7 @@ class Batch(msgspec.Struct, kw_only=True):
     segment: Segment
     rows: list[int] = []
     """Which lines are rows of ``llm_traces``, by their index in the segment."""
-    blocks: list[bytes | bytearray] | None = None
+    blocks: list[Buffer] | None = None
     """All of the rows, encoded; None where they have to be encoded again."""
     started_us: Sequence[int] = ()
     """When the calls of all these rows started, in order."""
@@ -122,9 +127,15 @@ class Preparer:
         finish: Callable[[Row], Row] | None = None,
         treatment: Treatment | None = None,
         store: str = ONLY_STORE,
+        takes_views: bool = False,
     ) -> None:
-        """``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay."""
+        """``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay.
+
+        ``takes_views``: ``encode`` takes payloads that are views of their line.
+        """
         self._finish = finish or (lambda row: row)
+        # What is hidden or taken out is looked for in bytes, and only one store's blocks refer to a line.
+        self._takes_views = takes_views and finish is None and (treatment is None or treatment.is_idle)
         self._store = store
         self._builder = builder
         self._treatment = treatment or Treatment(Policy(Decision()))
@@ -187,7 +198,7 @@ class Preparer:
         rows.close()
         return rows
 
-    def _lines(self, read: ReadGroup) -> Iterator[tuple[Source, bytes]]:
+    def _lines(self, read: ReadGroup) -> Iterator[tuple[Source, Line]]:
         body = memoryview(read.body or b"")
         row, start, received_us = read.group.first_row, 0, read.group.received_us
         sessions = self._sessions()
@@ -196,12 +207,12 @@ class Preparer:
             service, host = (session.service, session.host) if session else ("", "")
             number, step = (entry.first, 1) if entry.session else (0, 0)
             run, start = body[start : start + entry.size], start + entry.size
-            for line in _split(run, entry.lines):
+            for line in _split(run, entry.lines, LARGE_LINE if self._takes_views else len(run)):
                 yield Source(row, received_us, entry, number, service, host), line
                 row, number = row + 1, number + step
 
     def _take(
-        self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
+        self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: Line
     ) -> None:
         control, losses = batch.control, len(batch.losses)
         try:
@@ -226,24 +237,24 @@ class Preparer:
             )
 
     def _take_other(
-        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
+        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: Line
     ) -> None:
         if source.entry.kind == EntryKind.OVERSIZE:
             raise Rejected(records.TOO_LONG, f"{source.entry.full_size} bytes")
         self._own(batch, given_up, source, line)
 
-    def _control(self, batch: Batch, source: Source, line: bytes, parsed: Begin | Dropped | End) -> None:
+    def _control(self, batch: Batch, source: Source, line: Line, parsed: Begin | Dropped | End) -> None:
         batch.control += 1
         if isinstance(parsed, Begin):
             call = self._builder.call_id(parsed)
-            batch.opened[call] = BegunCall(source.entry.session, line, source.received_us)
+            batch.opened[call] = BegunCall(source.entry.session, bytes(line), source.received_us)
         elif isinstance(parsed, End):
             batch.ended.append(source.entry.session)
         else:
             for reason, count in parsed.counts.items():
                 self._loss(batch, source, "client", reason, count)
 
-    def _record(self, batch: Batch, rows: Rows, source: Source, line: bytes, record: Record) -> None:
+    def _record(self, batch: Batch, rows: Rows, source: Source, line: Line, record: Record) -> None:
         row = self._built(batch, source, line, record)
         rows.add(row, len(line))
         batch.rows.append(source.row)
@@ -252,9 +263,7 @@ class Preparer:
         if source.entry.repeats:
             batch.repeats[source.row] = call, int(str(row[CREATED_AT]))
 
-    def _own(
-        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
-    ) -> None:
+    def _own(self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: Line) -> None:
         own = msgspec.json.decode(line, type=OwnLine)
         if own.abandoned is None or own.store not in ("", self._store):
             batch.control += 1
@@ -278,7 +287,7 @@ class Preparer:
                 batch.rows.append(batch.abandoned[call])
                 rows.add(row, 0)
 
-    def _row(self, batch: Batch, source: Source, line: bytes) -> tuple[object, ...]:
+    def _row(self, batch: Batch, source: Source, line: Line) -> tuple[object, ...]:
         """Return the row of a line that is a record, or an abandoned call of the daemon's own."""
         if source.entry.kind == EntryKind.OWN:
             own = msgspec.json.decode(line, type=OwnLine)
@@ -299,7 +308,7 @@ class Preparer:
             raise Rejected(records.NOT_JSON, "not the record that it was")
         return self._built(batch, source, line, record)
 
-    def _built(self, batch: Batch, source: Source, line: bytes, record: Record) -> tuple[object, ...]:
+    def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> tuple[object, ...]:
         """Return a record's row as it is stored."""
         row = self._builder.row(
             record,
@@ -311,7 +320,7 @@ class Preparer:
         )
         return self._treatment.treat(self._finish(row), batch.uploads)
 
-    def _refuse(self, batch: Batch, source: Source, line: bytes, refusal: Rejected) -> None:
+    def _refuse(self, batch: Batch, source: Source, line: Line, refusal: Rejected) -> None:
         letter = self._letter(batch, source, line, refusal.reason, refusal.detail)
         batch.letters[source.row] = letter
         if refusal.reason == records.TOO_LONG:  # all but its head is gone
@@ -321,7 +330,7 @@ class Preparer:
 
     @staticmethod
     def _letter(
-        batch: Batch, source: Source, line: bytes, reason: str, detail: str, store: str = ""
+        batch: Batch, source: Source, line: Line, reason: str, detail: str, store: str = ""
     ) -> DeadLetter:
         letter = DeadLetter(
             id=":".join(filter(None, (batch.segment.batch, str(source.row), store))),
@@ -393,20 +402,31 @@ def own_lines(groups: Iterable[ReadGroup]) -> Iterator[bytes]:
             start += entry.size
 
 
-def _split(run: memoryview, lines: int) -> Iterable[bytes]:
-    """Return the lines of a run: short ones at once; long ones each in the memory of the one before."""
-    if lines == 1:
-        return (bytes(run[:-1]),)
-    body = bytes(run)
-    return body.split(b"\n", lines)[:lines] if len(body) < LONG_LINE * lines else _one_by_one(body, lines)
+def _split(run: memoryview, lines: int, most: int) -> Iterable[Line]:
+    """Return the lines of a run: short ones at once; long ones each in the memory of the one before.
+
+    What is longer than ``most`` is a view of the run.
+    """
+    if len(run) < LONG_LINE * lines:
+        return bytes(run).split(b"\n", lines)[:lines]
+    return (line if len(line) > most else bytes(line) for line in _one_by_one(run, lines))
 
 
-def _one_by_one(body: bytes, lines: int) -> Iterator[bytes]:
+def _one_by_one(run: memoryview, lines: int) -> Iterator[memoryview]:
     start = 0
-    for _ in range(lines):
-        end = body.index(b"\n", start)
-        yield body[start:end]
+    for left in range(lines, 0, -1):
+        end = _newline(run, start) if left > 1 else len(run) - 1
+        yield run[start:end]
         start = end + 1
+
+
+def _newline(run: memoryview, start: int) -> int:
+    """Return where the next newline is; a view cannot be searched, and a copy of it might be large."""
+    for at in range(start, len(run), LONG_LINE):
+        found = bytes(run[at : at + LONG_LINE]).find(b"\n")
+        if found >= 0:
+            return at + found
+    return len(run)
 
 
 def _rows_of(read: ReadGroup) -> range:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from llmtraced.blocks import Buffer
+
 STATEMENT_SECONDS = 600
 """How long one statement may take at all; the store ends it then."""
 
@@ -23,7 +25,7 @@ class Destination(Protocol):
         """Return the rows as a block for ``insert_blocks``. Raises BatchRejected for a value that no column holds."""
 
     def insert_blocks(
-        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
         """Store all of the blocks or none, under the token; return when they are as safe as they will be.
 

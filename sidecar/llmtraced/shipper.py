@@ -18,6 +18,7 @@ from typing import TypeVar
 from llmtraced import dead_letters
 from llmtraced.admission import Admission
 from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemned
+from llmtraced.blocks import Buffer
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
@@ -41,7 +42,7 @@ DAY_US = 86_400_000_000
 T = TypeVar("T")
 Upload = Callable[[Uploads, str, Sequence[int]], Awaitable[bool]]
 """``payloads.uploading.Uploader.upload``."""
-Blocks = Callable[[list[int]], Awaitable[Sequence[bytes | bytearray]]]
+Blocks = Callable[[list[int]], Awaitable[Sequence[Buffer]]]
 
 
 class Shipper:
@@ -264,7 +265,7 @@ class Shipper:
             await self._bury(batch, row, reason, detail)
         delivery = Delivery(batch.segment.batch, batch.rows, uncertain=self._may_have_landed(batch.segment))
 
-        async def blocks(rows: list[int]) -> Sequence[bytes | bytearray]:
+        async def blocks(rows: list[int]) -> Sequence[Buffer]:
             if batch.blocks is not None and rows == batch.rows:
                 return batch.blocks
             self._hold(batch.segment)
@@ -282,7 +283,7 @@ class Shipper:
     def _may_have_landed(self, segment: Segment) -> bool:
         return segment.recovered or self.faults.has_met(segment.number)
 
-    def _encoded_again(self, batch: Batch, rows: list[int]) -> Sequence[bytes | bytearray]:
+    def _encoded_again(self, batch: Batch, rows: list[int]) -> Sequence[Buffer]:
         groups = self._spool.read(batch.segment)
         return self._preparer.encode_some(groups, batch, rows).blocks
 
@@ -291,7 +292,7 @@ class Shipper:
             batch.segment.batch, range(len(batch.losses)), uncertain=self._may_have_landed(batch.segment)
         )
 
-        async def blocks(rows: list[int]) -> Sequence[bytes | bytearray]:
+        async def blocks(rows: list[int]) -> Sequence[Buffer]:
             chosen = [batch.losses[row] for row in rows]
             encode = partial(self._store.encode, LOSSES, LOSS_COLUMNS, chosen)
             return [await self.patience.until_it_works(self._storing, encode)]

@@ -128,12 +128,13 @@ class Shipping:
             redactor = redactors[outlet.name]
             preparer = Preparer(
                 builders[outlet.name],
-                partial(outlet.destination.encode, TRACES, COLUMNS),
+                partial(outlet.encode_in_pieces or outlet.destination.encode, TRACES, COLUMNS),
                 lambda: spool.state.snapshot.sessions,
                 host,
                 finish=redactor.row if redactor.is_on else None,
                 treatment=wiring.treatment(config),
                 store=outlet.name,
+                takes_views=outlet.encode_in_pieces is not None,
             )
             shipper = Shipper(
                 spool,

@@ -12,6 +12,7 @@ from typing import Any, Self
 from llmtraced import dead_letters
 from llmtraced.admission import Admission
 from llmtraced.batch import Preparer
+from llmtraced.blocks import Buffer
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
@@ -38,7 +39,7 @@ class SlowStore:
         return b"block"
 
     def insert_blocks(
-        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
         self.begun.set()
         assert self.allowed.wait(LIMIT_SECONDS)
@@ -127,7 +128,7 @@ class FullStore(SlowStore):
         """What was known of it at each insert."""
 
     def insert_blocks(
-        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
         self.seen.append(self.trouble())
         if len(self.seen) <= self.refusals:
@@ -185,7 +186,7 @@ class AskedStore(SlowStore):
         self.inserts: list[str] = []
 
     def insert_blocks(
-        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
         self.inserts.append(table)
         raise KeyError("of the driver's")

@@ -36,11 +36,11 @@ answers there are, lists of embeddings, have a few thousand objects and some mil
 
 _STEP: Final = 1 << 20
 
-_view = cast("Callable[[bytes | Raw], memoryview]", memoryview)
+_view = cast("Callable[[bytes | memoryview | Raw], memoryview]", memoryview)
 """Raw is a buffer, as its stubs do not say."""
 
 
-def spend(raw: bytes | Raw | str, bound: tuple[bytes, int]) -> None:
+def spend(raw: bytes | memoryview | Raw | str, bound: tuple[bytes, int]) -> None:
     """Raise TooMuch where a long text has more of a mark than it may."""
     mark, most = bound
     if isinstance(raw, str):

@@ -23,8 +23,8 @@ from msgspec import Raw
 from llmtraced import jsontext
 from llmtraced.usage import budget
 
-Json = bytes | Raw
-"""JSON as it was received: the bytes, or msgspec's view of a part of them."""
+Json = bytes | memoryview | Raw
+"""JSON as it was received: the bytes, or a view of a part of them."""
 
 Members = dict[str, Json]
 """An object's top-level members, each as it was received."""
@@ -34,6 +34,8 @@ OPENING_BRACE = ord("{")
 
 LEVELS_OF_A_SECOND_READING = 3
 """How far into what is nested too deep: ``response.body.usage`` is the deepest place of a count."""
+
+_HEAD = 64
 
 LARGEST_COUNT = 2**63 - 1
 """Beyond it a number is no count of anything; also what the engine's integers hold."""
@@ -73,7 +75,7 @@ def members(raw: Json | str) -> Members:
     try:
         return cast("Members", _decode_members(raw))
     except REFUSED:
-        return dict(jsontext.cut_members(as_bytes(raw)))
+        return dict(jsontext.cut_members(as_bytes(raw))) if _begins(raw, b"{") else {}
 
 
 def items(raw: Json) -> list[Json]:
@@ -83,7 +85,13 @@ def items(raw: Json) -> list[Json]:
     try:
         return cast("list[Json]", _decode_list(raw))
     except REFUSED:
-        return list(jsontext.cut_items(as_bytes(raw)))
+        return list(jsontext.cut_items(as_bytes(raw))) if _begins(raw, b"[") else []
+
+
+def _begins(raw: Json | str, mark: bytes) -> bool:
+    """Whether the text may be an object or an array; it may be large, and is not copied to find out."""
+    start = as_bytes(raw[:_HEAD]) if isinstance(raw, str) else bytes(_view(raw)[:_HEAD])
+    return start.lstrip()[:1] in (mark, b"")
 
 
 def value(raw: Json | str | None) -> Any:

@@ -42,9 +42,13 @@ def read_exchange(exchange: Exchange) -> Facts:
     try:
         return read_unguarded(exchange)
     except TooMuch:
-        return Facts(is_stream=bool(exchange.stream), unread="budget")
+        return Facts(is_stream=_is_stream(exchange), unread="budget")
     except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its facts, never its row
-        return Facts(is_stream=bool(exchange.stream), unread="error")
+        return Facts(is_stream=_is_stream(exchange), unread="error")
+
+
+def _is_stream(exchange: Exchange) -> bool:
+    return bool(exchange.stream) or exchange.is_too_long
 
 
 def read_usage(usage_json: bytes) -> Facts:
@@ -58,8 +62,11 @@ def read_usage(usage_json: bytes) -> Facts:
 def read_unguarded(exchange: Exchange) -> Facts:
     """Return the same without the guard, so that a test sees what it would hide."""
     response = exchange.response
+    if exchange.is_too_long:
+        raise TooMuch("a stream is too long")
     if response[:1] == b"[":  # Gemini's stream, kept as the JSON array that it is
-        response = join(assemble(response.decode("utf-8", "replace")).response)
+        budget.fit(len(response), budget.STREAM_CHARACTERS)
+        response = join(assemble(bytes(response).decode("utf-8", "replace")).response)
     if not exchange.stream:
         return _facts(reply_of(response), exchange)
     whole = assemble(exchange.stream)

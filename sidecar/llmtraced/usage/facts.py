@@ -23,10 +23,12 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the sender called the provider: a hint, and sometimes wrong; the shape decides."""
     url: str = ""
     status_code: int = 0
-    request: bytes = b""
-    response: bytes = b""
+    request: bytes | memoryview = b""
+    response: bytes | memoryview = b""
     stream: str = ""
     """The streamed answer as text: SSE, NDJSON, a JSON array, or Bedrock's events as SSE."""
+    is_too_long: bool = False
+    """There is a stream, and it is too long to be read."""
     headers: Mapping[str, str] | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,15 +19,19 @@ LINE_BYTES = (128 << 20) - 4096
 MOST = 2.2
 """Lines in memory, with the allocator's own share."""
 SMALL = 200
-EVENT = 'data: {"choices":[{"index":0,"delta":{"content":"some twelve words of an answer, as they come"}}]}\n\n'
+EVENT = (
+    'data: {"choices":[{"index":0,"delta":{"content":"some twelve words of an answer, as they come"}}]}\n\n'
+)
 
 
-def large(call: str, member: str, text: str) -> bytes:
-    """Return a line whose member is so long that the line is at the limit."""
-    empty = line(call, 1, **{member: ""})
+FILLED = "(filled)"
+
+
+def large(call: str, text: str, **fields: Any) -> bytes:
+    """Return a line in which one text is so long that the line is at the limit."""
+    empty = line(call, 1, **{"response": None, **fields})
     escaped = msgspec.json.encode(text)[1:-1]
-    times = (LINE_BYTES - len(empty)) // len(escaped)
-    return empty.replace(b'"%s": ""' % member.encode(), b'"%s": "%s"' % (member.encode(), escaped * times))
+    return empty.replace(FILLED.encode(), escaped * ((LINE_BYTES - len(empty)) // len(escaped)))
 
 
 def one_way(daemon: RunningDaemon, lines: list[bytes]) -> None:
@@ -58,12 +63,17 @@ def measured(stage: Stage, daemon: RunningDaemon) -> Iterator[str]:
     sent = SMALL
     in_session(daemon, [line(f"small-{number}", number) for number in range(SMALL)])
     until(lambda: admin.status(at)["stored"] == sent)
-    for name, send, member, text in (
-        ("response, one-way", one_way, "response", "a word \\ and \"more\" "),
-        ("response_stream, session", in_session, "response_stream", EVENT),
+    answer = {"model": "m", "choices": [{"message": {"content": FILLED}}], "usage": {"prompt_tokens": 1}}
+    for name, send, text, fields in (
+        ("response, one-way", one_way, 'a word \\ and "more" ', {"response": answer}),
+        ("response_stream, one-way", one_way, EVENT, {"response_stream": FILLED}),
+        ("response, session", in_session, "ein Wört ", {"response": answer}),
+        ("response_stream, session", in_session, EVENT, {"response_stream": FILLED}),
+        ("request, session", in_session, "words ", {"request": {"messages": FILLED}}),
+        ("a text, one-way", one_way, "words ", {"response": FILLED}),
     ):
         idle = peak(daemon, afresh=True)
-        send(daemon, [large(name, member, text)])
+        send(daemon, [large(name, text, **fields)])
         sent += 1
         until(lambda: admin.status(at)["stored"] == sent, limit=100)  # noqa: B023 - called in this round
         times = (peak(daemon) - idle) / LINE_BYTES
