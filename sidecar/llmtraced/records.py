@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import codecs
 import math
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Raw
@@ -174,14 +174,14 @@ def parse(line: bytes | memoryview) -> Record | Begin | Dropped | End:
 
 
 def _decode_large(line: bytes | memoryview) -> _AnyLine:
-    read = _decode_with_raw_stream(line)
+    read: Any = _decode_with_raw_stream(line)
     if read.response_stream == _RAW_NULL:
         read.response_stream = None
     elif len(read.response_stream) <= LARGE_BYTES:
         read.response_stream = msgspec.json.decode(read.response_stream, type=str)
     elif bytes(memoryview(read.response_stream)[:1]) != b'"':
         raise msgspec.ValidationError("Expected `str | null` - at `$.response_stream`")
-    return read
+    return cast("_AnyLine", read)
 
 
 def _check_utf8(line: bytes | memoryview) -> None:
