@@ -103,6 +103,8 @@ class Admin:
                 said += (
                     f"; records wait in the spool for {store.name}, which is not taking them: {store.trouble}"
                 )
+            if store.faults:
+                said += f"; a fault of the daemon on the way to {store.name}: {store.faults}"
         return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:

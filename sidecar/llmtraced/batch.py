@@ -14,9 +14,10 @@ import msgspec
 
 from llmtrace.protocol import Begin, End, Record
 from llmtraced import begun, records
-from llmtraced.blocks import Encode, Rows
+from llmtraced.blocks import Buffer, Encode, Rows
 from llmtraced.dead_letters import DeadLetter, with_line
 from llmtraced.errors import Rejected
+from llmtraced.faults import INTERNAL_ERROR, NOT_OF_A_LINE, described
 from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
@@ -34,6 +35,11 @@ LOSS_COLUMNS = (
 
 LONG_LINE = 16 << 10
 """A list of lines of this length is memory that the caches do not hold, and costs several times its copying."""
+
+LARGE_LINE = 1 << 20
+"""A line of this length is not copied out of its group, where nobody needs it as bytes."""
+
+Line = bytes | memoryview
 
 ID = COLUMNS.index("id")
 
@@ -67,7 +73,7 @@ class Batch(msgspec.Struct, kw_only=True):
     segment: Segment
     rows: list[int] = []
     """Which lines are rows of ``llm_traces``, by their index in the segment."""
-    blocks: list[bytes | bytearray] | None = None
+    blocks: list[Buffer] | None = None
     """All of the rows, encoded; None where they have to be encoded again."""
     started_us: Sequence[int] = ()
     """When the calls of all these rows started, in order."""
@@ -80,7 +86,9 @@ class Batch(msgspec.Struct, kw_only=True):
     letters: dict[int, DeadLetter] = {}
     """Lines that are no records, whoever reads them."""
     refused_here: dict[int, DeadLetter] = {}
-    """Rows that this store cannot take."""
+    """Rows that this store cannot take, and lines that we fail at."""
+    faults: dict[int, str] = {}
+    """Of these, lines that we fail at and that is not written down yet: row -> what went wrong."""
     refused: list[RefusedLine] = []
     losses: list[tuple[object, ...]] = []
     opened: dict[str, BegunCall] = {}
@@ -124,9 +132,15 @@ class Preparer:
         finish: Callable[[Row], Row] | None = None,
         treatment: Treatment | None = None,
         store: str = ONLY_STORE,
+        takes_views: bool = False,
     ) -> None:
-        """``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay."""
+        """``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay.
+
+        ``takes_views``: ``encode`` takes payloads that are views of their line.
+        """
         self._finish = finish or (lambda row: row)
+        # What is hidden or taken out is looked for in bytes, and only one store's blocks refer to a line.
+        self._takes_views = takes_views and finish is None and (treatment is None or treatment.is_idle)
         self._store = store
         self._builder = builder
         self._treatment = treatment or Treatment(Policy(Decision()))
@@ -135,11 +149,17 @@ class Preparer:
         self._host = host
 
     def prepare(
-        self, segment: Segment, read: Callable[[Segment], Iterable[ReadGroup]], window: Window | None = None
+        self,
+        segment: Segment,
+        read: Callable[[Segment], Iterable[ReadGroup]],
+        window: Window | None = None,
+        failed: Mapping[int, str] = {},
     ) -> Batch:
         """Read every line of a segment closely; ``read`` gives its groups, as often as it is asked.
 
-        What was received outside of the ``window`` is stored as if it had been received now.
+        What was received outside of the ``window`` is stored as if it had been received now. ``failed``
+        are lines that we failed at before, by their index in the segment: once decided, a line stays a
+        dead letter, also where a newer daemon would not fail.
         """
         batch = Batch(segment=segment, window=window or Window())
         batch.from_us, batch.to_us = batch.window.searched(
@@ -155,7 +175,12 @@ class Preparer:
                 self._lose(batch, group.group.lines, batch.window.fit(group.group.received_us))
                 continue
             for source, line in self._lines(group, batch.window):
-                self._take(batch, rows, given_up, source, line)
+                if source.row in failed:
+                    batch.refused_here[source.row] = self._letter(
+                        batch, source, line, INTERNAL_ERROR, failed[source.row], self._store
+                    )
+                else:
+                    self._take(batch, rows, given_up, source, line)
         if found < segment.rows:  # a group's head was damaged after it was written
             self._lose(batch, segment.rows - found, batch.window.fit(segment.last_us))
         for call in batch.ids & batch.opened.keys():
@@ -166,7 +191,11 @@ class Preparer:
             letter = condemned(batch, read(segment), row, "not_encodable", why, self._store)
             batch.refused_here[row] = letter
             batch.repeats.pop(row, None)
-        batch.rows = sorted(row for row in batch.rows if row not in rows.refused)
+        for row, why in rows.failed.items():
+            batch.refused_here[row] = condemned(batch, read(segment), row, INTERNAL_ERROR, why, self._store)
+            batch.faults[row] = why
+            batch.repeats.pop(row, None)
+        batch.rows = sorted(row for row in batch.rows if row not in rows.refused and row not in rows.failed)
         batch.blocks = rows.blocks
         batch.started_us = array("q", sorted(rows.started_us))
         return batch
@@ -183,7 +212,7 @@ class Preparer:
         rows.close()
         return rows
 
-    def _lines(self, read: ReadGroup, window: Window) -> Iterator[tuple[Source, bytes]]:
+    def _lines(self, read: ReadGroup, window: Window) -> Iterator[tuple[Source, Line]]:
         body = memoryview(read.body or b"")
         row, start, received_us = read.group.first_row, 0, window.fit(read.group.received_us)
         sessions = self._sessions()
@@ -192,13 +221,14 @@ class Preparer:
             service, host = (session.service, session.host) if session else ("", "")
             number, step = (entry.first, 1) if entry.session else (0, 0)
             run, start = body[start : start + entry.size], start + entry.size
-            for line in _split(run, entry.lines):
+            for line in _split(run, entry.lines, LARGE_LINE if self._takes_views else len(run)):
                 yield Source(row, received_us, entry, number, service, host), line
                 row, number = row + 1, number + step
 
     def _take(
-        self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
+        self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: Line
     ) -> None:
+        control, losses = batch.control, len(batch.losses)
         try:
             if source.entry.kind:  # of LINES, which is 0, there are the most
                 self._take_other(batch, given_up, source, line)
@@ -210,15 +240,24 @@ class Preparer:
                 self._control(batch, source, line, parsed)
         except Rejected as refusal:
             self._refuse(batch, source, line, refusal)
+        except NOT_OF_A_LINE:
+            raise
+        except Exception as error:  # noqa: BLE001 - of whatever nobody foresaw, only this line is the cause
+            batch.control = control
+            del batch.losses[losses:]
+            what = batch.faults[source.row] = described(error)
+            batch.refused_here[source.row] = self._letter(
+                batch, source, line, INTERNAL_ERROR, what, self._store
+            )
 
     def _take_other(
-        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
+        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: Line
     ) -> None:
         if source.entry.kind == EntryKind.OVERSIZE:
             raise Rejected(records.TOO_LONG, f"{source.entry.full_size} bytes")
         self._own(batch, given_up, source, line)
 
-    def _control(self, batch: Batch, source: Source, line: bytes, parsed: Begin | Dropped | End) -> None:
+    def _control(self, batch: Batch, source: Source, line: Line, parsed: Begin | Dropped | End) -> None:
         batch.control += 1
         if isinstance(parsed, Begin):
             call = self._builder.call_id(parsed)
@@ -229,7 +268,7 @@ class Preparer:
             for reason, count in parsed.counts.items():
                 self._loss(batch, source, "client", reason, count)
 
-    def _record(self, batch: Batch, rows: Rows, source: Source, line: bytes, record: Record) -> None:
+    def _record(self, batch: Batch, rows: Rows, source: Source, line: Line, record: Record) -> None:
         row = self._built(batch, source, line, record)
         call = call_of(row)
         if source.entry.repeats:
@@ -242,9 +281,7 @@ class Preparer:
         batch.ids.add(call[1])
         batch.calls.add(call)
 
-    def _own(
-        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
-    ) -> None:
+    def _own(self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: Line) -> None:
         own = msgspec.json.decode(line, type=OwnLine)
         if own.abandoned is None or own.store not in ("", self._store):
             batch.control += 1
@@ -271,7 +308,7 @@ class Preparer:
                 batch.rows.append(batch.abandoned[call])
                 rows.add(row, 0)
 
-    def _row(self, batch: Batch, source: Source, line: bytes) -> tuple[object, ...]:
+    def _row(self, batch: Batch, source: Source, line: Line) -> tuple[object, ...]:
         """Return the row of a line that is a record, or an abandoned call of the daemon's own."""
         if source.entry.kind == EntryKind.OWN:
             own = msgspec.json.decode(line, type=OwnLine)
@@ -292,7 +329,7 @@ class Preparer:
             raise Rejected(records.NOT_JSON, "not the record that it was")
         return self._built(batch, source, line, record)
 
-    def _built(self, batch: Batch, source: Source, line: bytes, record: Record) -> tuple[object, ...]:
+    def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> tuple[object, ...]:
         """Return a record's row as it is stored."""
         row = self._builder.row(
             record,
@@ -304,22 +341,30 @@ class Preparer:
         )
         return self._treatment.treat(self._finish(row), batch.uploads)
 
-    def _refuse(self, batch: Batch, source: Source, line: bytes, refusal: Rejected) -> None:
+    def _refuse(self, batch: Batch, source: Source, line: Line, refusal: Rejected) -> None:
+        letter = self._letter(batch, source, line, refusal.reason, refusal.detail)
+        batch.letters[source.row] = letter
+        if refusal.reason == records.TOO_LONG:  # all but its head is gone
+            self._loss(batch, source, "daemon", records.TOO_LONG, 1)
+        if source.entry.session:
+            batch.refused.append(RefusedLine(source.entry.session, source.number, refusal.reason))
+
+    @staticmethod
+    def _letter(
+        batch: Batch, source: Source, line: Line, reason: str, detail: str, store: str = ""
+    ) -> DeadLetter:
         letter = DeadLetter(
-            id=f"{batch.segment.batch}:{source.row}",
-            reason=refusal.reason,
-            detail=refusal.detail,
+            id=":".join(filter(None, (batch.segment.batch, str(source.row), store))),
+            reason=reason,
+            detail=detail,
             received_us=source.received_us,
             size=source.entry.full_size or len(line),
             session=_text(source.entry.session),
             line_number=source.number,
             service=source.service,
+            store=store,
         )
-        batch.letters[source.row] = with_line(letter, line)
-        if refusal.reason == records.TOO_LONG:  # all but its head is gone
-            self._loss(batch, source, "daemon", records.TOO_LONG, 1)
-        if source.entry.session:
-            batch.refused.append(RefusedLine(source.entry.session, source.number, refusal.reason))
+        return with_line(letter, line)
 
     def _lose(self, batch: Batch, lines: int, at_us: int) -> None:
         batch.lost += lines
@@ -378,20 +423,31 @@ def own_lines(groups: Iterable[ReadGroup]) -> Iterator[bytes]:
             start += entry.size
 
 
-def _split(run: memoryview, lines: int) -> Iterable[bytes]:
-    """Return the lines of a run: short ones at once; long ones each in the memory of the one before."""
-    if lines == 1:
-        return (bytes(run[:-1]),)
-    body = bytes(run)
-    return body.split(b"\n", lines)[:lines] if len(body) < LONG_LINE * lines else _one_by_one(body, lines)
+def _split(run: memoryview, lines: int, most: int) -> Iterable[Line]:
+    """Return the lines of a run: short ones at once; long ones each in the memory of the one before.
+
+    What is longer than ``most`` is a view of the run.
+    """
+    if len(run) < LONG_LINE * lines:
+        return bytes(run).split(b"\n", lines)[:lines]
+    return (line if len(line) > most else bytes(line) for line in _one_by_one(run, lines))
 
 
-def _one_by_one(body: bytes, lines: int) -> Iterator[bytes]:
+def _one_by_one(run: memoryview, lines: int) -> Iterator[memoryview]:
     start = 0
-    for _ in range(lines):
-        end = body.index(b"\n", start)
-        yield body[start:end]
+    for left in range(lines, 0, -1):
+        end = _newline(run, start) if left > 1 else len(run) - 1
+        yield run[start:end]
         start = end + 1
+
+
+def _newline(run: memoryview, start: int) -> int:
+    """Return where the next newline is; a view cannot be searched, and a copy of it might be large."""
+    for at in range(start, len(run), LONG_LINE):
+        found = bytes(run[at : at + LONG_LINE]).find(b"\n")
+        if found >= 0:
+            return at + found
+    return len(run)
 
 
 def _rows_of(read: ReadGroup) -> range:

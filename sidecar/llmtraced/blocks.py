@@ -12,13 +12,16 @@ from operator import itemgetter
 from typing import Final, cast
 
 from llmtraced.errors import BatchRejected
+from llmtraced.faults import NOT_OF_A_LINE, described
 from llmtraced.rows import COLUMNS
 
 BLOCK_BYTES: Final = 1 << 20
 """Lines are encoded when so many bytes of them are read: small beside a segment, large beside a block's
 own cost of some 2 KB."""
 
-Encode = Callable[[Sequence[tuple[object, ...]]], bytes | bytearray]
+Buffer = bytes | bytearray | memoryview
+Encode = Callable[[Sequence[tuple[object, ...]]], Buffer | list[Buffer]]
+"""To a block, or to the pieces of one."""
 
 _CREATED_AT: Final = COLUMNS.index("created_at")
 _BATCH_ROW: Final = COLUMNS.index("batch_row")
@@ -32,12 +35,16 @@ class Rows:
         self._encode = encode
         self._waiting: list[tuple[object, ...]] = []
         self._size = 0
-        self.blocks: list[bytes | bytearray] = []
+        self.blocks: list[Buffer] = []
         self.started_us = array("q")
         self.refused: dict[int, str] = {}
         """Rows that their columns cannot hold, and why."""
+        self.failed: dict[int, str] = {}
+        """Rows that encoding fails at for another reason."""
 
     def add(self, row: tuple[object, ...], size: int) -> None:
+        if size >= BLOCK_BYTES:  # a block of its own: nothing else is held up by its memory
+            self.close()
         self._waiting.append(row)
         self._size += size
         if self._size >= BLOCK_BYTES:
@@ -48,13 +55,28 @@ class Rows:
         self.started_us.extend(map(_started_us, waiting))
         try:
             if waiting:
-                self.blocks.append(self._encode(waiting))
+                self._put(self._encode(waiting))
         except BatchRejected:
+            for row in waiting:
+                self._alone(row)
+        except NOT_OF_A_LINE:
+            raise
+        except Exception:  # noqa: BLE001 - nobody foresaw it, and one of the rows is the cause
             for row in waiting:
                 self._alone(row)
 
     def _alone(self, row: tuple[object, ...]) -> None:
         try:
-            self.blocks.append(self._encode([row]))
+            self._put(self._encode([row]))
         except BatchRejected as error:
             self.refused[int(str(row[_BATCH_ROW]))] = str(error)
+        except NOT_OF_A_LINE:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self.failed[int(str(row[_BATCH_ROW]))] = described(error)
+
+    def _put(self, block: Buffer | list[Buffer]) -> None:
+        if isinstance(block, list):
+            self.blocks += block
+        else:
+            self.blocks.append(block)

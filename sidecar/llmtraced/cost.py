@@ -35,6 +35,8 @@ MAX_COST: Final = Decimal("999999999.999999999")
 _SLOT_MICROSECONDS: Final = 15 * 60 * 1_000_000
 """Prices change at midnight UTC, and some (DeepSeek's) within the day, on the hour or half hour."""
 _REMEMBERED: Final = 4096
+_LONGEST_NAMES: Final = 16 << 10
+"""Characters of all that a price is looked up by: it is remembered, and matched with patterns of others' making."""
 
 _ATTO_PER_MTOK: Final = 12
 """Decimal places between dollars per million tokens and atto-dollars per token."""
@@ -156,6 +158,8 @@ class Pricer:
         total = 0
         for used in facts.priced:
             replied = used.model or facts.model
+            if len(provider) + len(url) + len(replied) + len(model) + len(tier) > _LONGEST_NAMES:
+                return None, ""
             sheet = self._sheet(provider, url, replied, model, tier, is_batch, slot)
             atto = None if sheet is None else price(sheet, used)
             if atto is None:

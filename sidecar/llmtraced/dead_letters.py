@@ -51,10 +51,10 @@ class Pruned(msgspec.Struct, kw_only=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def with_line(letter: DeadLetter, line: bytes) -> DeadLetter:
+def with_line(letter: DeadLetter, line: bytes | memoryview) -> DeadLetter:
     """Return the letter with its bytes, as text where that loses nothing."""
     try:
-        letter.line = line.decode()
+        letter.line = str(line, "utf-8")
     except UnicodeDecodeError:
         letter.line_base64 = base64.b64encode(line).decode()
     return letter
@@ -68,7 +68,8 @@ def write(spool_dir: Path, name: str, letters: Iterable[DeadLetter]) -> None:
     try:
         with open(temporary, "wb", opener=_for_owner) as stream:
             for letter in letters:
-                stream.write(_encode(letter) + b"\n")
+                stream.write(_encode(letter))
+                stream.write(b"\n")
             stream.flush()
             os.fsync(stream.fileno())
     except OSError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from llmtraced.blocks import Buffer
 from llmtraced.receipts import StoreClock
 from llmtraced.repeats import Call
 
@@ -26,7 +27,7 @@ class Destination(Protocol):
         """Return the rows as a block for ``insert_blocks``. Raises BatchRejected for a value that no column holds."""
 
     def insert_blocks(
-        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
         """Store all of the blocks or none, under the token; return when they are as safe as they will be.
 

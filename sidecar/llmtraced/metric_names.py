@@ -88,6 +88,8 @@ CHANGED = Described(
     "counter",
     "Values that a row could not have as they were sent: `clamped:<column>`, `timestamp_replaced`;"
     " times of receipt that the table's TTL would have deleted (`receipt_replaced`);"
+    " payloads of which nothing was read, their usage unknown: `unread:budget`, too much for one line, and"
+    " `unread:error`;"
     " and what a store changed or left out: `postgres:nul_replaced`, `postgres:repeated`.",
     ("what",),
 )
@@ -157,7 +159,8 @@ INSERT_BYTES = Described(
 RETRIES = Described(
     "llmtraced_store_retries_total",
     "counter",
-    "Attempts that failed and are made again, by what went wrong; `rejected` is a batch that was halved.",
+    "Attempts that failed and are made again, by what went wrong; `rejected` is a batch that was halved,"
+    " `internal_error` a segment that met a fault of the daemon's own.",
     ("store", "kind"),
 )
 LAG = Described(

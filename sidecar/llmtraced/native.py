@@ -24,6 +24,10 @@ from typing import Any, Final, Protocol
 
 from llmtraced.errors import BatchRejected
 
+Buffer = bytes | bytearray | memoryview
+
+LARGE_BYTES: Final = 1 << 20
+"""Of one value, from which it is not copied into its block."""
 _LONG_TEXT: Final = 512
 """Bytes of a column's mean value from which a copy costs more than a value's own place in the block."""
 
@@ -70,7 +74,27 @@ def native_block(
 
     The block is joined once from its parts: a buffer that grows would be moved with its megabytes.
     """
-    parts: list[bytes | bytearray] = [_number(len(names)), _number(len(rows))]
+    return bytearray().join(_parts(names, types, rows, context))
+
+
+def native_pieces(
+    names: Sequence[str], types: Sequence[ColumnType], rows: Sequence[Sequence[object]], context: Context
+) -> list[Buffer]:
+    """Return the same in pieces: a value that is large by itself is not copied. Raises BatchRejected."""
+    parts = _parts(names, types, rows, context)
+    pieces: list[Buffer] = []
+    start = 0
+    for at, part in enumerate(parts):
+        if len(part) >= LARGE_BYTES:
+            pieces += [bytearray().join(parts[start:at]), part]
+            start = at + 1
+    return [*pieces, bytearray().join(parts[start:])]
+
+
+def _parts(
+    names: Sequence[str], types: Sequence[ColumnType], rows: Sequence[Sequence[object]], context: Context
+) -> list[Buffer]:
+    parts: list[Buffer] = [_number(len(names)), _number(len(rows))]
     for name, kind, values in zip(names, types, zip(*rows, strict=True), strict=True):
         declared = kind.insert_name
         parts.append(_heading(name, declared))
@@ -79,12 +103,10 @@ def native_block(
             parts += _column(kind, declared, values, context)
         except Exception as error:  # the encoders raise whatever a value makes them raise
             raise BatchRejected(0, f"column {name}: {error!r}") from error
-    return bytearray().join(parts)
+    return parts
 
 
-def _column(
-    kind: ColumnType, declared: str, values: tuple[Any, ...], context: Context
-) -> Iterable[bytes | bytearray]:
+def _column(kind: ColumnType, declared: str, values: tuple[Any, ...], context: Context) -> Iterable[Buffer]:
     """Return the bytes of a column, in parts."""
     is_nullable, inner = _shape(declared)
     if inner and _is_one_value(values):
@@ -112,7 +134,9 @@ def _is_one_value(values: tuple[Any, ...]) -> bool:
 
 
 def _is_long(values: tuple[Any, ...]) -> bool:
-    return {bytes}.issuperset(map(type, values)) and sum(map(len, values)) > _LONG_TEXT * len(values)
+    return {bytes, memoryview}.issuperset(map(type, values)) and sum(map(len, values)) > _LONG_TEXT * len(
+        values
+    )
 
 
 def _driven(kind: ColumnType, values: tuple[Any, ...], context: Context) -> bytearray:

@@ -12,8 +12,9 @@ that, even where a wrong type comes first in it.
 
 from __future__ import annotations
 
+import codecs
 import math
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Raw
@@ -75,6 +76,13 @@ _TraceId = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 _Number = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
 
 
+LARGE_BYTES: Final = 48 << 20
+"""A line, or the stream in it, beyond this is not made a text of: that may be four times as large."""
+_CHECKED_BYTES: Final = 1 << 20
+_RAW_NULL: Final = Raw(b"null")
+_utf8: Final = codecs.getincrementaldecoder("utf-8")
+
+
 class _AnyLine(Record, kw_only=True):
     """A record, or what makes a line none: types alone, without limits."""
 
@@ -108,6 +116,12 @@ class _StrictLine(_AnyLine, kw_only=True, gc=False):
     billing: _StrictBilling | None = None
 
 
+class _LargeLine(_StrictLine, kw_only=True, gc=False):
+    """The same, of a line that is too large for its stream to be made a text of."""
+
+    response_stream: Raw = _RAW_NULL  # type: ignore[assignment]  # until it is known how long it is
+
+
 _IDS: Final = (
     "provider_trace_id",
     "org_id",
@@ -133,34 +147,52 @@ _DETAIL_CHARACTERS: Final = 200
 _Body = TypeVar("_Body", Begin, End, dict[str, int])
 
 _decode = msgspec.json.Decoder(_StrictLine).decode
+_decode_with_raw_stream = msgspec.json.Decoder(_LargeLine).decode
 _decode_loosely = msgspec.json.Decoder(_AnyLine).decode
 
 
-def parse(line: bytes) -> Record | Begin | Dropped | End:
+def parse(line: bytes | memoryview) -> Record | Begin | Dropped | End:
     """Return what the line says; it comes without its newline.
 
     Null and absent are the same for every optional field, unknown fields are ignored, and of two
     fields with one name the later counts (SPEC section 2). Raises Rejected with one of ``REASONS``.
+
+    Payloads refer to the line's memory. The stream of a line beyond ``LARGE_BYTES`` stays raw as well.
     """
     read: _AnyLine
     try:
-        read = _decode(line)
+        read = _decode(line) if len(line) <= LARGE_BYTES else _decode_large(line)
     except _REFUSALS:
-        read = _read_again(line)
+        read = _read_again(bytes(line))
     else:
         # msgspec checks the encoding of what it decodes, not of what it skips.
-        if not line.isascii():
+        if isinstance(line, memoryview) or not line.isascii():
             _check_utf8(line)
     if read.begin is read.dropped is read.end is read.hello is ABSENT:
         return read
     return _control(read)
 
 
-def _check_utf8(line: bytes) -> None:
-    try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        raise Rejected(NOT_UTF8, f"byte {error.start}: {error.reason}") from None
+def _decode_large(line: bytes | memoryview) -> _AnyLine:
+    read: Any = _decode_with_raw_stream(line)
+    if read.response_stream == _RAW_NULL:
+        read.response_stream = None
+    elif len(read.response_stream) <= LARGE_BYTES:
+        read.response_stream = msgspec.json.decode(read.response_stream, type=str)
+    elif bytes(memoryview(read.response_stream)[:1]) != b'"':
+        raise msgspec.ValidationError("Expected `str | null` - at `$.response_stream`")
+    return cast("_AnyLine", read)
+
+
+def _check_utf8(line: bytes | memoryview) -> None:
+    """Check a part at a time: as text, a line may be four times as large."""
+    decoder = _utf8()
+    for start in range(0, len(line), _CHECKED_BYTES):
+        held = len(decoder.getstate()[0])
+        try:
+            decoder.decode(line[start : start + _CHECKED_BYTES], start + _CHECKED_BYTES >= len(line))
+        except UnicodeDecodeError as error:
+            raise Rejected(NOT_UTF8, f"byte {start - held + error.start}: {error.reason}") from None
 
 
 def _read_again(line: bytes) -> _AnyLine:
@@ -175,7 +207,10 @@ def _read_again(line: bytes) -> _AnyLine:
         raise Rejected(TOO_DEEP, str(error)) from None
     if not jsontext.is_object(text):
         raise Rejected(NOT_AN_OBJECT)
-    payloads, others = _members(line, text)
+    try:
+        payloads, others = _members(line, text)
+    except jsontext.TooDeep as error:
+        raise Rejected(TOO_DEEP, str(error)) from None
     _check_version(others.get("protocol_version", _NULL))
     read = _decode_others(others)
     for name, payload in payloads.items():

@@ -158,6 +158,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _store_lines(store: StoreStatus, *, alone: bool) -> list[str]:
     says = f"{_clean(store.trouble) or 'takes records'}; {store.inserts_in_flight:,} inserts under way"
+    says += f"; {_clean(store.faults)}" if store.faults else ""
     if alone:  # its numbers are above
         return [f"store     {says}"]
     return [

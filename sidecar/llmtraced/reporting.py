@@ -111,6 +111,7 @@ class Report:
             trouble=patience.trouble,
             doubted_hours=lane.doubted_hours,
             counts=dict(lane.outlet.counts),
+            faults=lane.shipper.faults.said,
             **counted,
         )
 

@@ -64,6 +64,7 @@ ABANDONED: Final = "abandoned"
 _UINT32: Final = (1 << 32) - 1
 _UINT16: Final = (1 << 16) - 1
 _PREFIX: Final = "provider_trace-"
+_LONG_BYTES: Final = 64 << 10
 _MESSAGE_CHARACTERS: Final = 1000
 _MODELS_COUNTED: Final = 100
 """Models without a price that are counted by name; a sender could name any number."""
@@ -105,8 +106,8 @@ class RowBuilder:
 
     def __init__(self, pricer: Pricer, read: Reader = read_exchange) -> None:
         self.counts: Counter[str] = Counter()
-        """``clamped:<column>``, ``timestamp_replaced``, and ``model_without_price:<model>``: the call's
-        usage is known, and what that costs is not."""
+        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``model_without_price:<model>``:
+        the call's usage is known, and what that costs is not."""
         self._pricer = pricer
         self._read = read
         self._unpriced: set[str] = set()
@@ -118,22 +119,31 @@ class RowBuilder:
         return sent.removeprefix(_PREFIX) or sent
 
     def row(
-        self, record: Record, *, line: bytes, service: str, received_us: int, batch_id: str, batch_row: int
+        self,
+        record: Record,
+        *,
+        line: bytes | memoryview,
+        service: str,
+        received_us: int,
+        batch_id: str,
+        batch_row: int,
     ) -> Row:
         """Return the row of a record.
 
-        ``line`` is the record's own bytes, ``service`` what its session's hello says (the record's
+        ``line`` is the record's own bytes; of a view of them, payloads are views as well. ``service`` what its session's hello says (the record's
         own word wins), ``received_us`` microseconds since 1970.
         """
         config = _NO_CONFIG if record.llm_config is ABSENT else _config(record.llm_config)
         status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
-        exchange = _exchange(record, config, status_code)
+        exchange = _exchange(record, config, status_code, is_view=isinstance(line, memoryview))
         facts = self._fitted(self._read(exchange))
+        if facts.unread:
+            self.counts[f"unread:{facts.unread}"] += 1
         started_us = self._started_us(record.timestamp, received_us)
         provider = exchange.provider or facts.provider or "unknown"
         model = record.model or _string(config.model) or facts.model or "unknown"
         request, url = exchange.request, exchange.url
-        answer = exchange.response or facts.response or _as_json(exchange.stream)
+        answer = exchange.response or facts.response or _as_json(record.response_stream, exchange.stream)
         is_error, error_type, error_message = _failure(record, facts, status_code)
         cost_usd, cost_usd_source = self._cost(facts, provider, model, url, started_us)
         is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
@@ -232,7 +242,7 @@ class RowBuilder:
         return round(value)
 
 
-def derived_id(line: bytes) -> str:
+def derived_id(line: bytes | memoryview) -> str:
     """Return the id of a record that was sent without one: a UUID made of its bytes.
 
     The same line has the same id, so that a repeat is known for one. Version 8 of RFC 9562, the
@@ -246,14 +256,17 @@ def _config(raw: Raw) -> _Config:
     return _lenient(raw, _Config) or _NO_CONFIG
 
 
-def _exchange(record: Record, config: _Config, status_code: int) -> Exchange:
+def _exchange(record: Record, config: _Config, status_code: int, *, is_view: bool) -> Exchange:
+    stream: Any = record.response_stream
+    is_too_long = isinstance(stream, Raw)
     return Exchange(
         provider=record.provider or _string(config.model_endpoint_type),
         url=_bare_url(record.url) if record.url else "",
         status_code=status_code,
-        request=_payload(record.request),
-        response=_payload(record.response),
-        stream=record.response_stream or "",
+        request=_view(record.request) if is_view else _payload(record.request),
+        response=_view(record.response) if is_view else _payload(record.response),
+        stream="" if is_too_long else stream or "",
+        is_too_long=is_too_long,
         headers=record.response_headers,
     )
 
@@ -297,8 +310,15 @@ def _payload(raw: Raw) -> bytes:
     return b"" if text == _NULL else text
 
 
-def _as_json(stream: str) -> bytes:
+def _view(raw: Raw) -> memoryview | bytes:
+    """Return the same, without a copy of what is long enough to be written as it is."""
+    return memoryview(raw) if len(raw) > _LONG_BYTES else _payload(raw)
+
+
+def _as_json(sent: Any, stream: str) -> bytes | memoryview:
     """Return a stream that no reader could make an object of, as the JSON string that it came in."""
+    if isinstance(sent, Raw):
+        return memoryview(sent)
     return msgspec.json.encode(stream) if stream else b""
 
 

@@ -15,17 +15,17 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from llmtraced import dead_letters
 from llmtraced.admission import Admission
 from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemned
+from llmtraced.blocks import Buffer
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
 from llmtraced.dead_letters import DeadLetter
 from llmtraced.destination import Destination, Doubts
 from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
+from llmtraced.faults import INTERNAL_ERROR, Faults, described
 from llmtraced.log import Recurring
 from llmtraced.metrics import StoreMetrics
 from llmtraced.patience import Patience
@@ -42,11 +42,10 @@ LOSSES = "llm_trace_losses"
 KEPT_WAITING_SECONDS = 1.0
 """How long a segment keeps its encoded rows while it waits for another: most inserts take less."""
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Upload = Callable[[Uploads, str, Sequence[int]], Awaitable[bool]]
 """``payloads.uploading.Uploader.upload``."""
-Blocks = Callable[[list[int]], Awaitable[Sequence[bytes | bytearray]]]
+Blocks = Callable[[list[int]], Awaitable[Sequence[Buffer]]]
 
 
 class Shipper:
@@ -100,10 +99,10 @@ class Shipper:
         self._progress = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._held = held
-        self._failed: set[int] = set()  # by a fault of ours; not to be taken up again at once, and fail again
-        backoff = Backoff(first=config.retry_first_seconds, cap=config.retry_cap_seconds)
+        backoff = partial(Backoff, first=config.retry_first_seconds, cap=config.retry_cap_seconds)
+        self.faults = Faults(backoff)
         self.recurring = Recurring()
-        self.patience = Patience(name, backoff, self.recurring, lambda: len(self._queue))
+        self.patience = Patience(name, backoff(), self.recurring, lambda: len(self._queue))
 
     def wake(self) -> None:
         """There may be a newly sealed segment."""
@@ -130,7 +129,7 @@ class Shipper:
             task.add_done_callback(partial(self._finished, segment.number))
 
     def _next_waiting(self) -> Segment | None:
-        passed = self._failed.union(self._tasks)
+        passed = self.faults.waiting.union(self._tasks)
         for segment in list(islice(self._queue.values(), len(passed) + 1)):
             if segment.number not in passed:  # in turn: one that is held is waited for
                 return None if segment.number in self._held else segment
@@ -162,13 +161,23 @@ class Shipper:
         self._wake.set()
         self._progress.set()
         if not task.cancelled() and (error := task.exception()):
-            self._failed.add(number)
-            log.error(
-                "a segment stays in the spool until the next start",
+            what = described(error)
+            seconds = self.faults.of_segment(number, what)
+            self.patience.retries[INTERNAL_ERROR] += 1
+            self.recurring.error(
+                "a segment met a fault of ours and is tried again",
                 store=self.name,
                 segment=number,
-                exc_info=error,
+                fault=what,
             )
+            asyncio.get_running_loop().call_later(seconds, self._due, number)
+
+    def _due(self, number: int) -> None:
+        if number in self._queue:
+            self.faults.due(number)
+        else:  # it was dropped meanwhile
+            self.faults.over(number)
+        self._wake.set()
 
     async def _ship(self, segment: Segment, before: asyncio.Task[None] | None) -> None:
         self._hold(segment)
@@ -186,6 +195,7 @@ class Shipper:
             if before is not None:
                 await asyncio.wait([before])
             await self._settle(batch)
+            self.faults.over(segment.number)
         finally:
             self._let_go(segment)
 
@@ -203,12 +213,15 @@ class Shipper:
     async def _prepared(self, segment: Segment) -> Batch:
         await self._ask_the_time(segment)
         window = self._asked.window(self._clock.monotonic())
+        known = self._condemned(segment)
+        failed = {row: detail for row, (reason, detail) in known.items() if reason == INTERNAL_ERROR}
 
         def prepare() -> Batch:
-            return self._preparer.prepare(segment, self._spool.read, window)
+            return self._preparer.prepare(segment, self._spool.read, window, failed)
 
         batch = await self.patience.until_it_works(self._preparing, prepare, partial(self._let_go, segment))
         self._hold(segment)
+        await self._write_down(batch)
         return batch
 
     async def _ask_the_time(self, segment: Segment) -> None:
@@ -232,6 +245,25 @@ class Shipper:
         if slow:
             self._let_blocks_go(batch)
             await asyncio.wait(slow)
+
+    def _condemned(self, segment: Segment) -> dict[int, tuple[str, str]]:
+        return self._spool.state.snapshot.stores[self.name].condemned.get(segment.number, {})
+
+    async def _write_down(self, batch: Batch) -> None:
+        """Decide, before anything is done about it, that the lines we fail at become dead letters."""
+        if not batch.faults:
+            return
+        number = batch.segment.number
+        rows = [Condemned(number, row, INTERNAL_ERROR, what, self.name) for row, what in batch.faults.items()]
+        await self._committer.until_written(lambda: self._spool.condemn_all(rows, self._clock.now_us()))
+        for row in rows:
+            self.faults.of_line(row.detail)
+            self.recurring.error(
+                "a line met a fault of ours and becomes a dead letter",
+                store=self.name,
+                segment=number,
+                fault=row.detail,
+            )
 
     async def _leave_out_repeats(self, batch: Batch) -> None:
         """Take out the lines that are stored already, as rows of another batch than this one."""
@@ -259,12 +291,11 @@ class Shipper:
                 await self.patience.wait(error)
 
     async def _deliver_rows(self, batch: Batch) -> None:
-        known = self._spool.state.snapshot.stores[self.name].condemned.get(batch.segment.number, {})
-        for row, (reason, detail) in known.items():
+        for row, (reason, detail) in self._condemned(batch.segment).items():
             await self._bury(batch, row, reason, detail)
-        delivery = Delivery(batch.segment.batch, batch.rows, uncertain=batch.segment.recovered)
+        delivery = Delivery(batch.segment.batch, batch.rows, uncertain=self._may_have_landed(batch.segment))
 
-        async def blocks(rows: list[int]) -> Sequence[bytes | bytearray]:
+        async def blocks(rows: list[int]) -> Sequence[Buffer]:
             if batch.blocks is not None and rows == batch.rows:
                 return batch.blocks
             self._hold(batch.segment)
@@ -279,14 +310,19 @@ class Shipper:
                 lambda: self._rollup.doubt_batch(batch.segment.batch, batch.from_us, batch.to_us),
             )
 
-    def _encoded_again(self, batch: Batch, rows: list[int]) -> Sequence[bytes | bytearray]:
+    def _may_have_landed(self, segment: Segment) -> bool:
+        return segment.recovered or self.faults.has_met(segment.number)
+
+    def _encoded_again(self, batch: Batch, rows: list[int]) -> Sequence[Buffer]:
         groups = self._spool.read(batch.segment)
         return self._preparer.encode_some(groups, batch, rows).blocks
 
     async def _deliver_losses(self, batch: Batch) -> None:
-        delivery = Delivery(batch.segment.batch, range(len(batch.losses)), uncertain=batch.segment.recovered)
+        delivery = Delivery(
+            batch.segment.batch, range(len(batch.losses)), uncertain=self._may_have_landed(batch.segment)
+        )
 
-        async def blocks(rows: list[int]) -> Sequence[bytes | bytearray]:
+        async def blocks(rows: list[int]) -> Sequence[Buffer]:
             chosen = [batch.losses[row] for row in rows]
             encode = partial(self._store.encode, LOSSES, LOSS_COLUMNS, chosen)
             return [await self.patience.until_it_works(self._storing, encode)]

@@ -19,7 +19,8 @@ from llmtraced.batch import Preparer, RefusedLine
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
-from llmtraced.errors import StoreBusy
+from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
+from llmtraced.faults import INTERNAL_ERROR, described
 from llmtraced.keeping import Keeper
 from llmtraced.log import Recurring
 from llmtraced.metrics import Metrics
@@ -64,6 +65,9 @@ class Lane:
                 mended = await asyncio.get_running_loop().run_in_executor(None, self._mend_once)
             except StoreBusy as error:
                 self.recurring.warn("the rollup cannot be compared with the rows yet", error=str(error))
+            except Exception as error:  # noqa: BLE001 - readers do without it, and it is said
+                self.shipper.patience.retries[INTERNAL_ERROR] += 1
+                self.recurring.error("comparing the rollup met a fault of ours", fault=described(error))
             else:
                 if mended.agreed or mended.rebuilt:
                     log.info("rollup", hours_agree=len(mended.agreed), hours_rebuilt=len(mended.rebuilt))
@@ -81,6 +85,12 @@ class Lane:
                 missing = await asyncio.get_running_loop().run_in_executor(None, self.outlet.missing)
             except StoreBusy as error:
                 missing = [f"{error.kind}: {error}"]
+            except ConfigError:
+                raise
+            except LlmtracedError as error:
+                missing = [str(error)]
+            except Exception as error:  # noqa: BLE001 - the spool takes records meanwhile, and it is said
+                missing = [f"{INTERNAL_ERROR}: {described(error)}"]
             self.shipper.patience.trouble = "; ".join(missing)
             if not missing:
                 return
@@ -118,12 +128,13 @@ class Shipping:
             redactor = redactors[outlet.name]
             preparer = Preparer(
                 builders[outlet.name],
-                partial(outlet.destination.encode, TRACES, COLUMNS),
+                partial(outlet.encode_in_pieces or outlet.destination.encode, TRACES, COLUMNS),
                 lambda: spool.state.snapshot.sessions,
                 host,
                 finish=redactor.row if redactor.is_on else None,
                 treatment=wiring.treatment(config),
                 store=outlet.name,
+                takes_views=outlet.encode_in_pieces is not None,
             )
             shipper = Shipper(
                 spool,

@@ -40,11 +40,13 @@ class StoreStatus(msgspec.Struct, kw_only=True):
     """Hours that its rollup may have wrong; None before it was asked, and where there is no rollup."""
     counts: dict[str, int] = {}
     """What this kind of store had to change or leave out since the start, as docs/stores.md says."""
+    faults: str = ""
+    """Faults of ours that lines and segments have met on their way to it; empty while there were none."""
 
     def as_the_only_one(self) -> dict[str, Any]:
         """Return the fields of Status that say the same of the first store."""
         fields = msgspec.structs.asdict(self)
-        trouble, *_ = [fields.pop(name) for name in ("trouble", "name", "counts")]
+        trouble, *_ = [fields.pop(name) for name in ("trouble", "name", "counts", "faults")]
         return {**fields, "store": trouble}
 
 
@@ -166,5 +168,6 @@ def in_one_line(status: Status) -> str:
         f"{status.stored:,} stored ({status.stored_per_second:,.0f}/s), {status.in_spool:,} in the spool,"
         f" {status.dead_letters:,} dead letters, {status.lost:,} lost"
     )
-    trouble = [text for text in (status.spool, *(store.trouble for store in status.stores)) if text]
+    of_stores = (text for store in status.stores for text in (store.trouble, store.faults))
+    trouble = [text for text in (status.spool, *of_stores) if text]
     return " ".join("; ".join([said, *trouble]).split())

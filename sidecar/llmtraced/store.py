@@ -37,7 +37,7 @@ from urllib3 import exceptions as transport
 from llmtraced.addresses import Addresses
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.insert_settings import InsertMode, insert_settings
-from llmtraced.native import native_block, wire_type
+from llmtraced.native import native_block, native_pieces, wire_type
 from llmtraced.placement import Placement, placement
 from llmtraced.store_errors import settled, translate
 from llmtraced.store_url import Target, locked_by, targets
@@ -223,6 +223,13 @@ class Store:
         """
         types = self._column_types(table, columns)
         return native_block(columns, types, rows, InsertContext("", columns, types))
+
+    def encode_in_pieces(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> list[Buffer]:
+        """Return the same as pieces for ``insert_blocks``, which refer to large values; these may be views."""
+        types = self._column_types(table, columns)
+        return native_pieces(columns, types, rows, InsertContext("", columns, types))
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], token: str

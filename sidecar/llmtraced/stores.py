@@ -14,6 +14,7 @@ import msgspec
 
 from llmtraced import migrations, rollup
 from llmtraced.batch import LOSS_COLUMNS
+from llmtraced.blocks import Buffer
 from llmtraced.config import Config
 from llmtraced.credentials import masked
 from llmtraced.destination import Destination, Doubts, NoDoubts
@@ -55,6 +56,8 @@ class Outlet(msgspec.Struct, frozen=True, kw_only=True):
     """Its rows, for another store to have them."""
     counts: Mapping[str, int] = {}
     """What it had to change or leave out."""
+    encode_in_pieces: Callable[[str, Sequence[str], Sequence[Sequence[object]]], list[Buffer]] | None = None
+    """To blocks that refer to large payloads, which may be views, where it can do without a copy."""
     is_ours: bool = False
     """It runs in this process, so that nobody else can migrate it."""
 
@@ -87,6 +90,7 @@ def _clickhouse(config: Config) -> Outlet:
         log_in_as=store.log_in_as,
         close=store.close,
         source=ClickHouseSource(store),
+        encode_in_pieces=store.encode_in_pieces,
         is_ours=store.is_embedded,
     )
 

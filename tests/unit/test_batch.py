@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.batch import LONG_LINE, Batch, OwnLine, Preparer
+from llmtraced.batch import LARGE_LINE, LONG_LINE, Batch, OwnLine, Preparer
 from llmtraced.cost import Pricer
 from llmtraced.errors import BatchRejected
 from llmtraced.receipts import NEVER_US, Window
@@ -26,8 +27,16 @@ def line(number: int, size: int) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
+def segment_of(runs: Sequence[Sequence[bytes]]) -> tuple[ReadGroup, Segment]:
+    entries = [Entry(EntryKind.LINES, SESSION, 1, len(run), sum(map(len, run))) for run in runs]
+    body = memoryview(b"".join(part for run in runs for part in run))
+    lines = sum(map(len, runs))
+    segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=lines, last_us=RECEIVED_US)
+    return ReadGroup(Group(RECEIVED_US, 0, entries), body), segment
+
+
 def prepared(
-    runs: Sequence[Sequence[bytes]], bad: str = ""
+    runs: Sequence[Sequence[bytes]], bad: str = "", *, takes_views: bool = False
 ) -> tuple[list[tuple[object, ...]], dict[int, str]]:
     """Return the rows of a segment of one group, and why those with the id ``bad`` are refused."""
     seen: list[tuple[object, ...]] = []
@@ -38,17 +47,12 @@ def prepared(
         seen.extend(rows)
         return b"block"
 
-    entries = [Entry(EntryKind.LINES, SESSION, 1, len(run), sum(map(len, run))) for run in runs]
-    body = memoryview(b"".join(part for run in runs for part in run))
-    group = ReadGroup(Group(RECEIVED_US, 0, entries), body)
-    lines = sum(map(len, runs))
-    segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=lines, last_us=RECEIVED_US)
+    group, segment = segment_of(runs)
     sessions = {SESSION: SessionState(0, 0, "billing")}
-    batch = Preparer(RowBuilder(Pricer()), encode, lambda: sessions, "here").prepare(
-        segment, lambda _: [group]
-    )
+    preparer = Preparer(RowBuilder(Pricer()), encode, lambda: sessions, "here", takes_views=takes_views)
+    batch = preparer.prepare(segment, lambda _: [group])
     assert batch.lost == 0
-    assert len(batch.rows) + len(batch.refused_here) == lines
+    assert len(batch.rows) + len(batch.refused_here) == segment.rows
     return seen, {row: letter.detail for row, letter in batch.refused_here.items()}
 
 
@@ -139,3 +143,36 @@ def test_a_call_that_was_given_up_twice_in_a_segment_is_one_row() -> None:
     preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here")
     batch = preparer.prepare(segment, lambda _: [group])
     assert (batch.rows, batch.control) == ([1], 1)
+
+
+def test_a_large_line_is_the_same_row_whether_it_is_copied_or_referred_to() -> None:
+    runs = [[line(0, 3 * LARGE_LINE)], [line(1, 10), line(2, 2 * LARGE_LINE), line(3, 10)]]
+    copied, _ = prepared(runs)
+    referred, _ = prepared(runs, takes_views=True)
+    assert [type(row[REQUEST]) for row in referred] == [memoryview, bytes, memoryview, bytes]
+    assert [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in referred] == copied
+
+
+def test_a_line_that_raises_is_a_dead_letter_and_its_neighbours_are_rows() -> None:
+    decided = {1: "decided before"}
+    group, segment = segment_of([[line(number, 10) for number in range(4)]])
+    builder = RowBuilder(Pricer())
+    build = builder.row
+
+    def row(record: Any, **given: Any) -> Any:
+        if given["batch_row"] == 2:
+            raise ZeroDivisionError("a payload's words")
+        return build(record, **given)
+
+    builder.row = row  # type: ignore[method-assign]  # a fault that no input is known to cause
+    batch = Preparer(builder, lambda rows: b"", dict, "here").prepare(
+        segment, lambda _: [group], failed=decided
+    )
+    assert batch.rows == [0, 3]
+    assert {row: letter.reason for row, letter in batch.refused_here.items()} == dict.fromkeys(
+        (1, 2), "internal_error"
+    )
+    assert batch.refused_here[1].detail == "decided before"
+    assert list(batch.faults) == [2]
+    assert "ZeroDivisionError" in batch.faults[2]
+    assert "words" not in batch.faults[2]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtraced.errors import BatchRejected
-from llmtraced.native import native_block
+from llmtraced.native import LARGE_BYTES, native_block, native_pieces
 
 ROWS = 3
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=4)
@@ -95,3 +95,15 @@ def test_columns_stand_in_their_order_with_their_own_names() -> None:
     kinds = [get_from_name(declared) for declared in ("UInt8", "String")]
     block = native_block(["n", "text"], kinds, [(1, "a"), (2, "b")], InsertContext("", ["n", "text"], kinds))
     assert block == b"\2\2" + b"\1n\5UInt8\1\2" + b"\4text\6String\1a\1b"
+
+
+def test_a_block_in_pieces_has_the_same_bytes_and_does_not_copy_what_is_large() -> None:
+    kinds = [get_from_name("String"), get_from_name("UInt8")]
+    large = memoryview(b"x" * LARGE_BYTES)
+    columns: tuple[list[bytes | memoryview], ...] = ([large], [large, b"y", large], [b"a", b"b"])
+    for texts in columns:
+        rows = [(text, 7) for text in texts]
+        given = (["c", "d"], kinds, rows, InsertContext("", ["c", "d"], kinds))
+        pieces = native_pieces(*given)
+        assert b"".join(pieces) == native_block(*given)
+        assert sum(piece is large for piece in pieces) == texts.count(large)

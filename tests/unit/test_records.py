@@ -274,3 +274,25 @@ def test_folding_refuses_every_cut_of_a_line(monkeypatch: pytest.MonkeyPatch) ->
     for length in range(len(text)):
         with pytest.raises(jsontext.NotJson):
             jsontext._fold(text[:length])
+
+
+def test_a_large_line_is_read_as_a_small_one_is_but_for_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = records.parse(b'{"protocol_version":4,"response_stream":"a\\n\xc3\xa9","request":{"a":1}}')
+    monkeypatch.setattr(records, "LARGE_BYTES", 16)
+    monkeypatch.setattr(records, "_CHECKED_BYTES", 7)
+    for text, stream in (
+        (b'"a\\n\xc3\xa9"', "a\n\xe9"),
+        (b"null", None),
+        (b'"' + b"x" * 15 + b'"', msgspec.Raw),
+    ):
+        line = b'{"protocol_version":4,"response_stream":%s,"request":{"a":1}}' % text
+        for given in (line, memoryview(line)):
+            found = records.parse(given)
+            assert isinstance(found, Record)
+            assert isinstance(small, Record)
+            assert bytes(found.request) == bytes(small.request)
+            assert found.response_stream == stream or isinstance(found.response_stream, stream)  # type: ignore[arg-type]
+    for odd, reason in ((b"[%s]" % (b"1," * 20 + b"1"), "wrong_type"), (b'"\xff"', "not_utf8")):
+        with pytest.raises(Rejected) as refusal:
+            records.parse(memoryview(b'{"protocol_version":4,"response_stream":%s}' % odd))
+        assert refusal.value.reason == reason

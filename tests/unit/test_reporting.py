@@ -47,7 +47,7 @@ class Room:
         )
         listener = Listener(spool, self.committer, config, self.admission, clock)
         self.patience = Patience(ONLY_STORE, Backoff(first=1.0, cap=1.0), Recurring(), lambda: 0)
-        shipper = SimpleNamespace(patience=self.patience, in_flight=0)
+        shipper = SimpleNamespace(patience=self.patience, in_flight=0, faults=SimpleNamespace(said=""))
         lane: Any = SimpleNamespace(  # nothing of it runs
             name=ONLY_STORE, shipper=shipper, outlet=SimpleNamespace(counts={}), doubted_hours=None
         )

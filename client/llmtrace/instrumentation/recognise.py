@@ -140,7 +140,8 @@ _PATHS: Final = (
 )
 """What a path ends in, and the kind of call, where it is none that the application should name."""
 
-_EMBEDDING_MODEL = re.compile(r"/model/[^/]*embed[^/]*/invoke$|/models/[^/]*embedding[^/]*:predict$")
+# What is in the middle is looked for ahead, so that no part of a path is tried twice.
+_EMBEDDING_MODEL = re.compile(r"/model/(?=[^/]*embed)[^/]*/invoke$|/models/(?=[^/]*embedding)[^/]*:predict$")
 _STREAM_PATH = re.compile(r":stream\w+$|/(?:converse-stream|invoke-with-response-stream)$|_stream$|#stream$")
 
 

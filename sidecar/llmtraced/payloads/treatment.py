@@ -24,13 +24,13 @@ class Treatment:
     def __init__(self, policy: Policy, *, base: str = "", attachments_above_bytes: int = 0) -> None:
         """``base`` is the URL of object storage, empty where there is none."""
         self._policy = policy
-        self._is_idle = all(decision.changes_nothing for decision in policy.decisions)
+        self.is_idle = all(decision.changes_nothing for decision in policy.decisions)
         self._base = base
         self._attachments_above_bytes = attachments_above_bytes
 
     def treat(self, row: Row, uploads: Uploads) -> Row:
         """Return the row to store; what it needs in object storage is added to ``uploads``, unless those are done."""
-        if self._is_idle:
+        if self.is_idle:
             return row
         decision = self._policy.decide(_text(row, "organization_id"), _text(row, "call_type"))
         if decision.changes_nothing or not any(row[place] for place in _PAYLOADS):

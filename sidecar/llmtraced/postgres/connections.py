@@ -50,7 +50,7 @@ class Link:
         with self._limited():
             return self._connection.execute(statement, values or None).fetchall()
 
-    def copy(self, statement: Statement, blocks: Sequence[bytes | bytearray]) -> None:
+    def copy(self, statement: Statement, blocks: Sequence[bytes | bytearray | memoryview]) -> None:
         """Send blocks of encoded rows."""
         with self._limited(), self._connection.cursor().copy(statement) as copy:
             for block in blocks:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 import xxhash
 from psycopg import sql
 
+from llmtraced.blocks import Buffer
 from llmtraced.postgres import copying
 from llmtraced.postgres.connections import Connections, Link
 from llmtraced.postgres.copying import moment
@@ -55,7 +56,7 @@ class Postgres:
         return copying.encode(columns, rows, frozenset(self.tables[table].columns))
 
     def insert_blocks(
-        self, table: str, columns: Sequence[str], blocks: Sequence[bytes | bytearray], token: str
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
         """Store what of the blocks is not there yet; return which rows others keep out by their id.
 
@@ -119,9 +120,7 @@ class Postgres:
             link.commit()
 
 
-def _staged(
-    link: Link, to: Table, names: Sequence[str], blocks: Sequence[bytes | bytearray]
-) -> sql.Identifier:
+def _staged(link: Link, to: Table, names: Sequence[str], blocks: Sequence[Buffer]) -> sql.Identifier:
     """Put the blocks into a temporary table, which is empty again after the transaction.
 
     It is made where the server process has none yet: behind a pooler that may be at any transaction.

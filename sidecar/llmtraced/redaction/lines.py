@@ -10,9 +10,13 @@ what is no JSON holds secrets too. Only lines in which a pattern matches are loo
 
 from __future__ import annotations
 
+import heapq
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +28,9 @@ from llmtraced.redaction.view import view
 
 WINDOW_BYTES: Final = 1 << 20
 """Bytes that are viewed at once; more where a string is longer, since no match ends beyond a quote."""
+
+MOST_PASSES: Final = 64
+"""How often a string may be looked at anew. In usual lines strings are short, and a match is seldom."""
 
 KEPT: Final = (
     "protocol_version", "provider_trace_id", "org_id", "project_id", "user_id", "agent_id", "run_id", "step_id",
@@ -43,9 +50,10 @@ _STRING: Final = re.compile(jsontext.STRING, re.DOTALL)
 _VALUE_FOLLOWS: Final = re.compile(rb"\"\s*:\s*-?\Z")
 _KEY_BEFORE: Final = re.compile(rb"[{,]\s*(\\*)\"[^\"]*\Z")
 _KEY_AFTER: Final = re.compile(rb"[^\"\\]*(\\*)\"\s*:")
+_SHORT_IDENTITY: Final = 16 << 10
 _CONTEXT_BYTES: Final = 256
 """How far around a match a member's name is looked for."""
-_LAST_WORD: Final = re.compile(rb"[^\s\"]+\Z")
+_LAST_WORD: Final = re.compile(rb"(?<![^\s\"])[^\s\"]+\Z")
 
 _Identity = msgspec.defstruct("_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*KEPT, _BEGIN)])
 _decode_identity = msgspec.json.Decoder(_Identity).decode
@@ -92,13 +100,38 @@ class Masker:
         return raw if out is None else out
 
     def _hits(self, raw: bytes) -> Iterator[Hit]:
-        finditer = self._patterns.expression.finditer
         for begin, end in _windows(raw):
             seen = view(raw[begin:end])
-            for match in finditer(seen.text):
-                rule, low, high = self._found(match)
-                if low < high and (rule.check is None or rule.check(seen.text[low:high])):
-                    yield rule, begin + seen.place(low), begin + seen.place(high)
+            for rule, low, high in self._together(seen.text):
+                yield rule, begin + seen.place(low), begin + seen.place(high)
+
+    def _together(self, text: bytes) -> Iterator[Hit]:
+        """Yield what all patterns find, in one pass while it is one.
+
+        To tell that no pattern matches earlier, each search may look at a string to its end; where a long
+        string has many matches, these looks add up to its square. Then every pattern gets a pass of its own.
+        """
+        left, string_end = MOST_PASSES * len(text), 0
+        for match in self._patterns.expression.finditer(text):
+            hit = self._found(match)
+            if _is_hit(hit, text):
+                yield hit
+            at = match.end()
+            if string_end < at:
+                newline = text.find(b"\n", at)  # as which a quotation mark is seen
+                string_end = newline if newline >= 0 else len(text)
+            left -= string_end - at
+            if left < 0:
+                yield from self._one_by_one(text, at)
+                return
+
+    def _one_by_one(self, text: bytes, start: int) -> Iterator[Hit]:
+        """Yield the same from ``start`` on, by a pass for each pattern; of what overlaps, the rest."""
+        passes = map(partial(_alone, text, start), self._patterns.rules, self._patterns.alone)
+        for rule, low, high in heapq.merge(*passes, key=itemgetter(1)):
+            if high > start:
+                yield rule, max(low, start), high
+                start = high
 
     def _found(self, match: Any) -> Hit:
         for rule in self._patterns.rules:
@@ -106,6 +139,18 @@ class Masker:
                 low, high = match.span(rule.inner)
                 return rule, low, high
         raise AssertionError("some alternative has matched")  # else there were no match
+
+
+def _alone(text: bytes, start: int, rule: Rule, expression: Any) -> Iterator[Hit]:
+    for match in expression.finditer(text, start):
+        hit = (rule, *match.span(rule.inner - rule.group))
+        if _is_hit(hit, text):
+            yield hit
+
+
+def _is_hit(hit: Hit, text: bytes) -> bool:
+    rule, low, high = hit
+    return low < high and (rule.check is None or rule.check(text[low:high]))
 
 
 def _windows(raw: bytes) -> Iterator[tuple[int, int]]:
@@ -162,12 +207,16 @@ class _Line:
         return self._text_mask(rule, start, end)
 
     def _is_kept(self, start: int, end: int) -> bool:
-        if not self._identity or self._raw[start:end] not in self._identity:
+        if not self._identity:
             return False
         if self._kept is None:
-            self._kept = list(_kept(self._text))
+            # Of a usual line this costs less than to find out where it is; a long one is searched for once.
+            if len(self._identity) <= _SHORT_IDENTITY and self._raw[start:end] not in self._identity:
+                return False
+            self._kept = sorted(_kept(self._text))
         at = start - self._start
-        return any(low <= at < high for low, high in self._kept)
+        before = bisect_right(self._kept, at, key=itemgetter(0)) - 1
+        return before >= 0 and at < self._kept[before][1]
 
     def _is_key(self, start: int, end: int) -> bool:
         before = _KEY_BEFORE.search(self._raw, max(self._start, start - _CONTEXT_BYTES), start)

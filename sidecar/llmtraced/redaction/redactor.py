@@ -10,11 +10,13 @@ stream and end in the next.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from llmtraced.config import Config
+from llmtraced.faults import INTERNAL_ERROR
 from llmtraced.redaction.lines import Masker
 from llmtraced.redaction.paths import PAYLOADS, TEXTS
 from llmtraced.redaction.payloads import Keys, cut, hide_path
@@ -59,13 +61,25 @@ class Redactor:
 
     def lines(self, pieces: list[bytes | bytearray]) -> list[bytes | bytearray]:
         """Return pieces of whole lines, for the spool; as many bytes as were given."""
-        return [self._of_lines.lines(b"".join(pieces))] if self._of_lines is not None else pieces
+        return pieces if self._of_lines is None else [self._shown(b"".join(pieces), self._of_lines.lines)]
 
     def head(self, pieces: list[bytes | bytearray]) -> list[bytes | bytearray]:
         """Return the beginning of a line over the limit, which ends with a newline."""
         if self._of_lines is None:
             return pieces
-        return [self._of_lines.head(b"".join(pieces)[:-1]) + b"\n"]
+        return [self._shown(b"".join(pieces)[:-1], self._of_lines.head) + b"\n"]
+
+    def _shown(
+        self, raw: bytes, hide: Callable[[bytes], bytes | bytearray], *, is_alone: bool = False
+    ) -> bytes | bytearray:
+        """Return lines without what is hidden; one that cannot be searched is hidden whole, and counted."""
+        try:
+            return hide(raw)
+        except Exception:  # noqa: BLE001 - whoever it was, nobody else's lines may wait for it, nor be shown
+            if is_alone:
+                self._rows[INTERNAL_ERROR] += 1
+                return b"*" * len(raw)
+            return b"\n".join([self._shown(line, hide, is_alone=True) for line in raw.split(b"\n")])
 
     def row(self, row: Row) -> Row:
         """Return a finished row of ``llm_traces`` as it may be stored."""

@@ -38,6 +38,8 @@ class Patterns(msgspec.Struct, frozen=True):
     expression: Any
     """RE2's, which has no types."""
     rules: tuple[Rule, ...]
+    alone: tuple[Any, ...]
+    """The same patterns, each by itself, in the order of the rules."""
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -73,14 +75,18 @@ def _patterns(config: Config) -> Patterns | None:
     options.never_nl = True
     options.log_errors = False
     rules: list[Rule] = []
+    alone: list[Any] = []
     group = 1
     for name, pattern, own in wanted:
-        groups = _groups(re2, options, name, pattern.expression)
+        alone.append(_alone(re2, options, name, pattern.expression))
+        groups = int(alone[-1].groups)
         inner = group + 1 if groups else group
         rules.append(Rule(name, group, inner, pattern.check, own, b"[redacted:%s]" % name.encode()))
         group += 1 + groups
     combined = "|".join(f"({pattern.expression})" for _, pattern, _ in wanted)
-    return Patterns(_compile(re2, combined, options, "redaction_patterns, together"), tuple(rules))
+    return Patterns(
+        _compile(re2, combined, options, "redaction_patterns, together"), tuple(rules), tuple(alone)
+    )
 
 
 def _sets(config: Config) -> list[str]:
@@ -107,12 +113,12 @@ def _engine() -> Any:
     return re2
 
 
-def _groups(re2: Any, options: Any, name: str, expression: str) -> int:
-    """Return how many groups an expression has, having checked it alone, so that the culprit is named."""
+def _alone(re2: Any, options: Any, name: str, expression: str) -> Any:
+    """Return one expression, checked alone, so that the culprit is named."""
     alone = _compile(re2, expression, options, f"redaction_patterns: `{name}`")
     if alone.search(b"") is not None:
         raise ConfigError(f"redaction_patterns: `{name}` matches where there is nothing")
-    return int(alone.groups)
+    return alone
 
 
 def _compile(re2: Any, expression: str, options: Any, where: str) -> Any:

@@ -20,7 +20,8 @@ import msgspec
 _RARE: Final = re.compile(rb"\\[tr/u]")
 """Looked for together, at the cost of one ``replace``: text has newlines, and seldom more."""
 _WIDE: Final = re.compile(rb"\\u(?!00)[0-9a-fA-F]{4}(?=[0-9A-Za-z+(])")
-_ESCAPES: Final = re.compile(rb"\\+(?:u00([0-9a-fA-F]{2})|/)")
+# A run of backslashes is tried from its beginning alone, and once: else long runs would cost their square.
+_ESCAPES: Final = re.compile(rb"(?<!\\)\\++(?:u00([0-9a-fA-F]{2})|/)")
 _CUTS: Final = frozenset(b'"\n')
 
 

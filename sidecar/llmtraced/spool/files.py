@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from llmtraced.errors import ConfigError, SpoolLocked
 
@@ -26,6 +26,8 @@ O_DIRECT = getattr(os, "O_DIRECT", 0)  # Linux's; macOS has none
 BLOCK_BYTES = 4096
 """What direct writes are multiples of: no disk has larger logical blocks."""
 STAGED_BYTES = 256 << 10
+WINDOW_BYTES = 1 << 20
+"""What a thread keeps for its reads; more is read by way of it."""
 
 
 class Handle(Protocol):
@@ -158,13 +160,26 @@ class Direct(Appended):
 
 
 class _Window(threading.local):
-    """What direct reads go through: aligned, and each thread's own, for as long as the thread lives."""
+    """What direct reads go through: aligned, bounded, and each thread's own for as long as it lives."""
 
     def __init__(self) -> None:
         self._blocks = mmap.mmap(-1, BLOCK_BYTES)
 
     def read(self, descriptor: int, start: int, size: int) -> bytes:
         """Return so many bytes, or those up to the file's end, by way of whole blocks."""
+        if size <= WINDOW_BYTES:
+            return self._read(descriptor, start, size)
+        data, got = bytearray(size), 0
+        while got < size:
+            piece = self._read(descriptor, start + got, min(WINDOW_BYTES, size - got))
+            if not piece:
+                del data[got:]
+                break
+            data[got : got + len(piece)] = piece
+            got += len(piece)
+        return cast("bytes", data)  # a copy would be as large again, and nobody changes it
+
+    def _read(self, descriptor: int, start: int, size: int) -> bytes:
         before = start % BLOCK_BYTES
         needed = -(-(before + size) // BLOCK_BYTES) * BLOCK_BYTES
         if len(self._blocks) < needed:

@@ -166,8 +166,17 @@ class Spool:
 
     def condemn(self, row: Condemned, now_us: int) -> None:
         """Write down that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
-        self._write(self._writable(now_us), Kind.CONDEMNED, row)
-        self.state.condemn(row)
+        self.condemn_all([row], now_us)
+
+    def condemn_all(self, rows: Sequence[Condemned], now_us: int) -> None:
+        """Write down that these rows become dead letters, all with one sync. Raises SpoolBroken, as above."""
+        current = self._writable(now_us)
+        marker = current.segment.marker
+        self._append(
+            current, [buffer for row in rows for buffer in fmt.encode(marker, Kind.CONDEMNED, _encode(row))]
+        )
+        for row in rows:
+            self.state.condemn(row)
 
     def seal(self, now_us: int) -> Segment | None:
         """Close the open segment if it has lines, begin the next, and return the sealed one.
@@ -225,9 +234,10 @@ class Spool:
         return self._open
 
     def _write(self, current: Open, kind: Kind, meta: object, body: Sequence[bytes | bytearray] = ()) -> None:
-        marker = current.segment.marker
-        buffers = fmt.encode(marker, kind, _encode(meta), body)
-        buffers += fmt.padding(marker, sum(map(len, buffers)), current.handle.block)
+        self._append(current, fmt.encode(current.segment.marker, kind, _encode(meta), body))
+
+    def _append(self, current: Open, frames: list[Buffer]) -> None:
+        buffers = frames + fmt.padding(current.segment.marker, sum(map(len, frames)), current.handle.block)
         try:
             current.handle.write(buffers)
             if self._fsync:

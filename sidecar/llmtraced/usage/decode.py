@@ -1,7 +1,8 @@
 """JSON in, at two speeds: msgspec where it can, a slower and tolerant reading where it cannot.
 
-Invariant: no function here raises, whatever the bytes. What cannot be read is absent, and what can be
-read keeps its value: numbers that no double holds stay the digits that they are.
+Invariant: no function here raises, whatever the bytes, but TooMuch for what is beyond its budget. What
+cannot be read is absent, and what can be read keeps its value: numbers that no double holds stay the
+digits that they are.
 
 msgspec refuses some texts that RFC 8259 allows (nesting beyond the interpreter's recursion limit,
 lone surrogates, numbers beyond a double); those take the second reading.
@@ -19,10 +20,11 @@ from typing import Any, TypeGuard, TypeVar, cast, get_args, get_origin
 import msgspec
 from msgspec import Raw
 
-from llmtraced.usage.scan import split_array, split_object
+from llmtraced import jsontext
+from llmtraced.usage import budget
 
-Json = bytes | Raw
-"""JSON as it was received: the bytes, or msgspec's view of a part of them."""
+Json = bytes | memoryview | Raw
+"""JSON as it was received: the bytes, or a view of a part of them."""
 
 Members = dict[str, Json]
 """An object's top-level members, each as it was received."""
@@ -32,6 +34,8 @@ OPENING_BRACE = ord("{")
 
 LEVELS_OF_A_SECOND_READING = 3
 """How far into what is nested too deep: ``response.body.usage`` is the deepest place of a count."""
+
+_HEAD = 64
 
 LARGEST_COUNT = 2**63 - 1
 """Beyond it a number is no count of anything; also what the engine's integers hold."""
@@ -66,24 +70,36 @@ _decode_any = msgspec.json.Decoder(float_hook=_keep_digits).decode
 
 def members(raw: Json | str) -> Members:
     """Return an object's members by name, the last one of equal names; {} for anything else."""
+    if len(raw) > budget.UNCOUNTED_BYTES:
+        budget.spend(raw, budget.OBJECT)
     try:
         return cast("Members", _decode_members(raw))
     except REFUSED:
-        return dict(split_object(as_bytes(raw)))
+        return dict(jsontext.cut_members(as_bytes(raw))) if _begins(raw, b"{") else {}
 
 
 def items(raw: Json) -> list[Json]:
     """Return an array's items; [] for anything else. What is nested too deep, the objects alone."""
+    if len(raw) > budget.UNCOUNTED_BYTES:
+        budget.spend(raw, budget.LIST)
     try:
         return cast("list[Json]", _decode_list(raw))
     except REFUSED:
-        return list(split_array(as_bytes(raw)))
+        return list(jsontext.cut_items(as_bytes(raw))) if _begins(raw, b"[") else []
+
+
+def _begins(raw: Json | str, mark: bytes) -> bool:
+    """Whether the text may be an object or an array; it may be large, and is not copied to find out."""
+    start = as_bytes(raw[:_HEAD]) if isinstance(raw, str) else bytes(_view(raw)[:_HEAD])
+    return start.lstrip()[:1] in (mark, b"")
 
 
 def value(raw: Json | str | None) -> Any:
     """Return what the text stands for, or None where it is absent or no JSON."""
     if raw is None:
         return None
+    if len(raw) > budget.UNCOUNTED_BYTES:
+        budget.spend(raw, budget.VALUE)
     try:
         return _decode_any(raw)
     except REFUSED:
@@ -99,7 +115,7 @@ def _second_reading(raw: bytes, levels: int) -> Any:
     except RecursionError:
         if not levels:
             return None
-        return {name: _second_reading(part, levels - 1) for name, part in split_object(raw).items()}
+        return {name: _second_reading(part, levels - 1) for name, part in jsontext.cut_members(raw).items()}
 
 
 def encode(value: Any) -> bytes:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llmtraced.jsontext import TooMuch
+from llmtraced.usage import budget
 from llmtraced.usage.bedrock import usage_in_headers
 from llmtraced.usage.costs import cost_in
 from llmtraced.usage.decode import Json, join, members, text
@@ -39,8 +41,14 @@ def read_exchange(exchange: Exchange) -> Facts:
     """Return what the exchange says about itself. Never raises."""
     try:
         return read_unguarded(exchange)
+    except TooMuch:
+        return Facts(is_stream=_is_stream(exchange), unread="budget")
     except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its facts, never its row
-        return Facts()
+        return Facts(is_stream=_is_stream(exchange), unread="error")
+
+
+def _is_stream(exchange: Exchange) -> bool:
+    return bool(exchange.stream) or exchange.is_too_long
 
 
 def read_usage(usage_json: bytes) -> Facts:
@@ -54,8 +62,11 @@ def read_usage(usage_json: bytes) -> Facts:
 def read_unguarded(exchange: Exchange) -> Facts:
     """Return the same without the guard, so that a test sees what it would hide."""
     response = exchange.response
+    if exchange.is_too_long:
+        raise TooMuch("a stream is too long")
     if response[:1] == b"[":  # Gemini's stream, kept as the JSON array that it is
-        response = join(assemble(response.decode("utf-8", "replace")).response)
+        budget.fit(len(response), budget.STREAM_CHARACTERS)
+        response = join(assemble(bytes(response).decode("utf-8", "replace")).response)
     if not exchange.stream:
         return _facts(reply_of(response), exchange)
     whole = assemble(exchange.stream)
@@ -77,6 +88,7 @@ def _mark_stream(facts: Facts, whole: Whole) -> None:
 
 def _facts(answer: Reply, exchange: Exchange) -> Facts:
     reply = unwrapped(answer) if answer.response or answer.result else answer
+    budget.fit(len(reply.usage), budget.USAGE_BYTES)
     facts = (plain_facts(reply.usage) if reply.usage else None) or _usage_facts(
         usage_in(reply) or usage_in_headers(exchange.headers)
     )
@@ -96,7 +108,8 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
 
 
 def _usage_facts(usage: Json) -> Facts:
-    """Return what the usage object alone says."""
+    """Return what the usage object alone says. Raises TooMuch."""
+    budget.fit(len(usage), budget.USAGE_BYTES)
     return (plain_facts(usage) or _facts_by_shape(usage)) if usage else Facts()
 
 

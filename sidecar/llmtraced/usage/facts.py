@@ -23,10 +23,12 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the sender called the provider: a hint, and sometimes wrong; the shape decides."""
     url: str = ""
     status_code: int = 0
-    request: bytes = b""
-    response: bytes = b""
+    request: bytes | memoryview = b""
+    response: bytes | memoryview = b""
     stream: str = ""
     """The streamed answer as text: SSE, NDJSON, a JSON array, or Bedrock's events as SSE."""
+    is_too_long: bool = False
+    """There is a stream, and it is too long to be read."""
     headers: Mapping[str, str] | None = None
 
 
@@ -86,6 +88,8 @@ class Facts(msgspec.Struct, kw_only=True, gc=False):
     call_type: str = ""
     """``embedding``, ``rerank``, … where URL or shape tell; empty otherwise."""
 
+    unread: Literal["", "budget", "error"] = ""
+    """Why nothing was read: it is too much to be read closely, or reading it failed."""
     is_stream: bool = False
     stream_complete: bool = True
     """False: the stream ended without its terminal event."""

@@ -16,6 +16,9 @@ from urllib.parse import unquote, urlsplit
 REMEMBERED_URLS = 4096
 """Enough for a fleet's deployments; an entry costs some 500 bytes."""
 
+LONGEST_URL = 8192
+"""What servers take; a longer one would be remembered as well."""
+
 
 class Place(NamedTuple):
     """What one URL tells. ``model`` is the request's own, which then names none in its body."""
@@ -129,9 +132,13 @@ BATCH = re.compile(r"/batch(?:es|Predictions?)?(?:/|$)|:batchGenerateContent$")
 """Batch endpoints; Gemini's ``batchEmbedContents`` is a synchronous call and no batch."""
 
 
-@lru_cache(maxsize=REMEMBERED_URLS)
 def place(url: str) -> Place:
-    """Return what the URL tells."""
+    """Return what the URL tells; one of no sensible length tells nothing."""
+    return _place(url) if len(url) <= LONGEST_URL else Place()
+
+
+@lru_cache(maxsize=REMEMBERED_URLS)
+def _place(url: str) -> Place:
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or ""), parts.port

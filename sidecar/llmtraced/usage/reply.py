@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from llmtraced.usage import budget
 from llmtraced.usage.decode import REFUSED, Json, Members, as_bytes, is_object, items, members, text
 from llmtraced.usage.root_counts import OBJECT_NAMES, ROOT_NAMES, usage_of_root
 
@@ -110,7 +111,9 @@ BESIDE = [(name, FIELDS[name][0]) for name in (*ROOT_NAMES, "results", "predicti
 
 
 def reply_of(raw: Json) -> Reply:
-    """Return an answer's parts; none of what is no object."""
+    """Return an answer's parts; none of what is no object. Raises TooMuch."""
+    if len(raw) > budget.UNCOUNTED_BYTES:
+        budget.spend(raw, budget.ANSWER)
     try:
         return _decode(raw)
     except REFUSED:

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
+from llmtraced.jsontext import TooMuch
 from llmtraced.usage.decode import REFUSED, members, text
 
 FIRST_MEMBER = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]*)"\s*[,}]')
@@ -46,10 +47,13 @@ class RequestHead(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(RequestHead).decode
 
 
-def model_of(request: bytes) -> str:
+def model_of(request: bytes | memoryview) -> str:
     """Return the model's name, or "" where the request names none."""
     if not request:
         return ""
+    if isinstance(request, memoryview):  # a large one: only its ends are copied
+        ends = bytes(request[:LONGEST_HEAD]), bytes(request[-TAIL_BYTES:])
+        return _first_member(ends[0]) or _in_tail(ends[1]) or _in_all(request)
     name = ""
     if request[:FIRST_BYTES] == FIRST:
         end = request.find(b'",', FIRST_BYTES, LONGEST_HEAD)
@@ -83,10 +87,17 @@ def _in_tail(request: bytes) -> str:
         return ""
 
 
-def _in_all(request: bytes) -> str:
+def _in_all(request: bytes | memoryview) -> str:
     try:
         head = _decode(request)
     except REFUSED:
-        found = members(request)
-        return next((name for key in OTHER_NAMES if (name := text(found.get(key)))), "")
+        return _in_members(request)
     return head.model or head.model_id or head.bedrock_model_id or head.agent or ""
+
+
+def _in_members(request: bytes | memoryview) -> str:
+    try:
+        found = members(request)
+    except TooMuch:  # its model alone is not worth what else the exchange says
+        return ""
+    return next((name for key in OTHER_NAMES if (name := text(found.get(key)))), "")

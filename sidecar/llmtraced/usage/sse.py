@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmtraced.jsontext import cut_items
+from llmtraced.usage import budget
 from llmtraced.usage.decode import as_bytes, is_json, value
-from llmtraced.usage.scan import split_array
 
 DONE = "[DONE]"
 """OpenAI's last event, which is no JSON."""
@@ -52,16 +53,24 @@ class Events:
 
 
 def events(stream: str) -> Events:
-    """Return the events of SSE text; of NDJSON and of a JSON array the objects."""
+    """Return the events of SSE text; of NDJSON and of a JSON array the objects. Raises TooMuch."""
+    if len(stream) > budget.UNCOUNTED_BYTES:
+        _check(stream)
     text = stream.strip("\ufeff \t\r\n")
     if "\n" not in text:
         text = text.replace("\r", "\n")  # the standard allows it, nobody is known to send it
     if text[:1] == "[":
-        return Events([part.decode("utf-8", "replace") for part in split_array(as_bytes(text))])
+        return Events([part.decode("utf-8", "replace") for part in cut_items(as_bytes(text))])
     if text[:1] == "{":
         return Events(_objects(text))
     body = text.removesuffix(DATA + DONE)
     return _regular(body.rstrip("\r\n").split("\n"), body is not text) or _any(text)
+
+
+def _check(stream: str) -> None:
+    budget.fit(len(stream), budget.STREAM_CHARACTERS)
+    budget.fit(stream.count("\n") + stream.count("\r"), budget.STREAM_LINES)
+    budget.spend(stream, budget.STREAM)
 
 
 def _objects(text: str) -> list[str]:

@@ -19,6 +19,10 @@ KEPT_ONCE = frozenset(
 """Texts that are names: senders repeat them in every chunk, or send them once; never in pieces."""
 
 
+_INDEXES = int, float, str, type(None)
+"""What an item's index may be; a list or an object is none, and so is every item under it a new one."""
+
+
 class Pieces(list[str]):
     """A text that is still arriving."""
 
@@ -99,8 +103,8 @@ def _set(target: dict[str, Any], name: str, old: Any, new: Any) -> None:
         elif new:
             target[name] = new
     elif old and (isinstance(old, list) or isinstance(new, list)):
-        target[name] = merged = _as_parts(old)
-        merge_list(merged, _as_parts(new))
+        target[name] = merged = old if isinstance(old, Items) else Items(_as_parts(old))
+        merged.go_on(_as_parts(new))
     else:
         target[name] = new
 
@@ -114,30 +118,44 @@ def _as_parts(content: Any) -> list[Any]:
     return [{"type": "text", "text": content}] if content else []
 
 
-def merge_list(into: list[Any], delta: list[Any]) -> None:
-    """Add a chunk's items to the list: by ``index`` where items have one, else at the end."""
-    for new in delta:
-        old = _counterpart(into, new)
-        if old is None:
-            into.append(new)
-        else:
-            merge(old, new)
+class Items(list[Any]):
+    """A list that is still arriving, with the last item of each index at hand: there may be many."""
 
+    def __init__(self, items: list[Any]) -> None:
+        super().__init__(items)
+        self._by_index: dict[Any, dict[str, Any]] = {}
+        for item in items:
+            self._note(item)
 
-def _counterpart(into: list[Any], new: Any) -> dict[str, Any] | None:
-    """Return the item that a chunk's item goes on with, or None for a new one.
+    def go_on(self, delta: list[Any]) -> None:
+        """Add a chunk's items: by ``index`` where items have one, else at the end."""
+        for new in delta:
+            old = self._counterpart(new)
+            if old is None:
+                self.append(new)
+                self._note(new)
+            else:
+                merge(old, new)
 
-    A different id is a different item even under the same index: some servers number every tool
-    call 0. Parts without an index go on with the last one when it is text of the same type.
-    """
-    if not isinstance(new, dict):
-        return None
-    if "index" in new:
-        same = [old for old in into if isinstance(old, dict) and old.get("index") == new["index"]]
-        return same[-1] if same and _may_be_one(same[-1].get("id"), new.get("id")) else None
-    last = into[-1] if into and isinstance(into[-1], dict) else {}
-    is_text = new.get("type") in ("text", "thinking") and new.get("type") == last.get("type")
-    return last if is_text and "id" not in new else None
+    def _note(self, item: Any) -> None:
+        if isinstance(item, dict) and "index" in item and isinstance(item["index"], _INDEXES):
+            self._by_index[item["index"]] = item
+
+    def _counterpart(self, new: Any) -> dict[str, Any] | None:
+        """Return the item that a chunk's item goes on with, or None for a new one.
+
+        A different id is a different item even under the same index: some servers number every tool
+        call 0. Parts without an index go on with the last one when it is text of the same type.
+        """
+        if not isinstance(new, dict):
+            return None
+        if "index" in new:
+            index = new["index"]
+            old = self._by_index.get(index) if isinstance(index, _INDEXES) else None
+            return old if old is not None and _may_be_one(old.get("id"), new.get("id")) else None
+        last = self[-1] if self and isinstance(self[-1], dict) else {}
+        is_text = new.get("type") in ("text", "thinking") and new.get("type") == last.get("type")
+        return last if is_text and "id" not in new else None
 
 
 def _may_be_one(old_id: Any, new_id: Any) -> bool:

@@ -230,3 +230,13 @@ def test_any_bytes_keep_their_length_and_json_stays_json() -> None:
         for redactor in (ALL, eager):
             hidden(line, redactor)
             json.loads(hidden(quoted, redactor))
+
+
+def test_a_pass_for_each_pattern_hides_what_one_pass_for_all_hides(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("jane@example.org", "AKIAABCDEFGHIJKLMNOP", "bearer abcdefgh12345678", "+49 170 1234567 ")
+    dice = random.Random(7)
+    lines = [record(request=" ".join(dice.choices((*secrets, "words", '"x"'), k=40))) for _ in range(50)]
+    before = [hidden(line) for line in lines]
+    assert all(b"[redacted:" in line for line in before)
+    monkeypatch.setattr("llmtraced.redaction.lines.MOST_PASSES", -1)
+    assert [hidden(line) for line in lines] == before

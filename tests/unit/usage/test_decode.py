@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtraced.jsontext import cut_items, cut_members
 from llmtraced.usage.decode import as_bytes, encode, is_json, is_object, items, join, members, text, value
-from llmtraced.usage.scan import split_array, split_object
 
 DEEP = b"[" * 10_000 + b"]" * 10_000
 
@@ -75,12 +75,12 @@ def test_joining_members_changes_nothing() -> None:
 @given(st.dictionaries(st.text(max_size=5), documents, max_size=5), st.sampled_from([None, 1]))
 def test_the_scanner_cuts_as_the_decoder_does(document: dict[str, object], indent: int | None) -> None:
     raw = json.dumps(document, indent=indent).encode()
-    assert {name: json.loads(part) for name, part in split_object(raw).items()} == document
+    assert {name: json.loads(part) for name, part in cut_members(raw).items()} == document
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=3), documents, max_size=3), max_size=4))
 def test_the_scanner_finds_every_object_of_an_array(document: list[object]) -> None:
-    assert [json.loads(part) for part in split_array(json.dumps(document).encode())] == document
+    assert [json.loads(part) for part in cut_items(json.dumps(document).encode())] == document
 
 
 @given(documents)
