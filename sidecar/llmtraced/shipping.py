@@ -62,8 +62,8 @@ class Lane:
             await asyncio.sleep(MENDING_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads a fleet, hides nothing
             try:
                 mended = await asyncio.get_running_loop().run_in_executor(None, self._mend_once)
-            except StoreBusy as error:
-                self.recurring.warn("the rollup cannot be compared with the rows yet", error=str(error))
+            except Exception as error:  # noqa: BLE001 -- readers do without the rollup; rows have to land
+                self.recurring.warn("the rollup cannot be compared with the rows yet", error=repr(error))
             else:
                 if mended.agreed or mended.rebuilt:
                     log.info("rollup", hours_agree=len(mended.agreed), hours_rebuilt=len(mended.rebuilt))
