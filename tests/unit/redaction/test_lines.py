@@ -10,7 +10,7 @@ import pytest
 
 from llmtraced.config import Config, OwnPattern
 from llmtraced.redaction import Redactor
-from llmtraced.redaction.lines import WINDOW_BYTES
+from llmtraced.redaction.finding import WINDOW_BYTES
 from tests.helpers.secrets import SETS, card, planted
 
 ALL = Redactor.of(Config(redact=SETS))
