@@ -81,7 +81,9 @@ class Daemon:
             on_committed=self.metrics.committed,
             before_spool=self._redact if self.redactor.has_patterns else None,
         )
-        self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
+        self.listener = Listener(
+            self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
+        )
         objects = wiring.objects(config)
         self.shipping = Shipping(
             stores.opened(config),

@@ -12,7 +12,7 @@ import contextlib
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import structlog
@@ -50,8 +50,15 @@ class Listener:
     """All connections of one socket."""
 
     def __init__(
-        self, spool: Spool, committer: Committer, config: Config, admission: Admission, clock: Clock
+        self,
+        spool: Spool,
+        committer: Committer,
+        config: Config,
+        admission: Admission,
+        clock: Clock,
+        redacted: Callable[[str], str] = str,
     ) -> None:
+        """``redacted`` returns what of a hello's text may be stored."""
         self.config = config
         self.committer = committer
         self.admission = admission
@@ -62,6 +69,7 @@ class Listener:
         self.recurring = Recurring()
         self._spool = spool
         self._clock = clock
+        self._redacted = redacted
         self._peers: Peers[Peer] = Peers()
         self._allowed = peercred.allowed(config.allowed_uids, config.allowed_gids)
         self._looked = clock.monotonic()
@@ -259,6 +267,8 @@ class Listener:
     async def _open(self, peer: Peer, hello: Hello) -> None:
         """Answer a hello: after the session's older connection is closed and its lines are durable."""
         session = uuid.UUID(hello.session).bytes
+        for name in ("service", "host", "client"):
+            setattr(hello, name, self._redacted(getattr(hello, name)))
         older = self._sessions.pop(session, None)
         if older is not None:
             older.abort()

@@ -43,8 +43,8 @@ MODELS: Final = (
     (r"ABSK", r"[A-Za-z0-9+/=\x1b]{40,}"),
     (r"bedrock-api-key-", r"[A-Za-z0-9+/=_\x1b-]{20,}"),
     # Groq, xAI, Perplexity, NVIDIA, Together, Tavily; Hugging Face, Replicate; Fireworks.
-    (r"(?:gsk_|xai-|pplx-|[n ]vapi-|[t ]gp_v1_|[t ]vly-)", r"~{20,}"),
-    (r"(?:hf_|api_org_|[r ]8_)", r"[A-Za-z0-9\x1b]{20,}"),
+    (r"(?:gsk_|xai-|pplx-|hf_|api_org_|[r ]8_)", r"[A-Za-z0-9\x1b]{20,}"),
+    (r"(?:[n ]vapi-|[t ]gp_v1_|[t ]vly-)", r"~{20,}"),
     (r"[f ]w_", r"[A-Za-z0-9\x1b]{20,}"),
     # Voyage; Jina, E2B, RunPod, PostHog, Neon, Cursor; Pinecone, LangSmith, Firecrawl; ElevenLabs.
     (r"pa-", r"~{40,}"),
@@ -58,7 +58,7 @@ TOOLS: Final = (
     # GitHub, GitLab, Bitbucket and Atlassian, Sourcegraph.
     (r"gh[pousr]_", r"[A-Za-z0-9\x1b]{36,}"),
     (r"github_pat_", r"~{22,}"),
-    (r"gl[a-z]{2,5}-", r"~{20,}"),
+    (r"gl(?:pat|dt|rtr?|cbt|ptt|ft|imt|agent|oas|soat|ffct)-", r"~{20,}"),
     (r"AT[AC]TT3", r"[A-Za-z0-9_=\x1b-]{20,}"),
     (r"ATBB", r"[A-Za-z0-9\x1b]{28,}"),
     (r"sg[pdl]_", r"~{32,}"),

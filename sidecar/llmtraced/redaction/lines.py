@@ -182,7 +182,8 @@ def _kept(line: bytes, ids: Collection[str], words: Collection[str]) -> Iterator
     """Yield where the values lie that are kept, and whether each is an id."""
     for name, start, end in jsontext.members(jsontext.mended(line)):
         if name in ids or name in words:
-            yield start, end, name in ids
+            if line.startswith(b'"', start):  # with anything else there the line becomes a dead letter
+                yield start, end, name in ids
         elif name in (_BEGIN, _BILLING) and line[start:end].startswith(b"{"):
             own = (_BILLING_IDS, _BILLING_WORDS) if name == _BILLING else (ids, words)
             for low, high, is_id in _kept(line[start:end], *own):

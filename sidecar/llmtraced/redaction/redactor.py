@@ -27,12 +27,13 @@ _TEXTS: Final = {name: COLUMNS.index(name) for name in TEXTS.values()}
 
 
 class Redactor:
-    """The rules at work. Lines belong to one thread and rows to one, which need not be the same."""
+    """The rules at work. Lines, texts and rows belong to one thread each, which need not be the same."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._rows: Counter[str] = Counter()
         self._of_lines = Masker(rules.patterns) if rules.patterns else None
+        self._of_text = Masker(rules.patterns) if rules.patterns else None
         self._of_rows = Masker(rules.patterns) if rules.patterns else None
         self._keys = Keys(rules.keys, self._rows) if rules.keys else None
 
@@ -54,18 +55,34 @@ class Redactor:
     @property
     def counts(self) -> Counter[str]:
         """How often each rule has hidden or cut something since the start, by the rule's name."""
-        maskers = [masker.counts for masker in (self._of_lines, self._of_rows) if masker is not None]
+        every = (self._of_lines, self._of_text, self._of_rows)
+        maskers = [masker.counts for masker in every if masker is not None]
         return sum((Counter(dict(found)) for found in maskers), Counter(dict(self._rows)))
 
     def lines(self, pieces: list[bytes | bytearray]) -> list[bytes | bytearray]:
-        """Return pieces of whole lines, for the spool; as many bytes as were given."""
-        return [self._of_lines.lines(b"".join(pieces))] if self._of_lines is not None else pieces
+        """Return pieces of whole lines, for the spool; as many bytes as were given.
+
+        A line that cannot be looked at is hidden whole: it becomes a dead letter, and the daemon lives.
+        """
+        if self._of_lines is None:
+            return pieces
+        raw = b"".join(pieces)
+        try:
+            return [self._of_lines.lines(raw)]
+        except Exception:  # noqa: BLE001 -- whatever it is, it would end the daemon at every start
+            return [_alone(self._of_lines, line + b"\n") for line in raw.split(b"\n")[:-1]]
 
     def head(self, pieces: list[bytes | bytearray]) -> list[bytes | bytearray]:
         """Return the beginning of a line over the limit, which ends with a newline."""
         if self._of_lines is None:
             return pieces
         return [self._of_lines.head(b"".join(pieces)[:-1]) + b"\n"]
+
+    def text(self, text: str) -> str:
+        """Return a text that belongs to no line, as a hello's; for one thread, which may be a third."""
+        if self._of_text is None or not text:
+            return text
+        return msgspec.json.decode(self._of_text.payload(msgspec.json.encode(text)), type=str)
 
     def row(self, row: Row) -> Row:
         """Return a finished row of ``llm_traces`` as it may be stored."""
@@ -102,3 +119,11 @@ class Redactor:
         encoded = msgspec.json.encode(value)
         hidden = self._of_rows.payload(encoded)
         return value if hidden is encoded else msgspec.json.decode(hidden)
+
+
+def _alone(masker: Masker, line: bytes) -> bytes | bytearray:
+    try:
+        return masker.lines(line)
+    except Exception:  # noqa: BLE001 -- as above
+        masker.counts["unreadable"] += 1
+        return b"*" * (len(line) - 1) + b"\n"

@@ -16,12 +16,12 @@ from typing import Final
 
 MOST_BYTES: Final = 4096
 
-_SPACE: Final = rb"(?:[ \t]|\\+[nrt]|%20|\\+u001[bB]\[[0-9;]*m|\x1b\[[0-9;]*m)"
+_SPACE: Final = rb"(?:[ \t]|\\+[nrt]|\\+u0020|%20|\\+u001[bB]\[[0-9;]*m|\x1b\[[0-9;]*m)"
 _QUOTE: Final = rb"\\*(?:[\"'`]|u0022|u0027)"
 _VALUE: Final = re.compile(
     # The rest of the name, as in API_KEY_2, and what closes it.
-    rb"[A-Za-z0-9_]{0,16}+(?:%s|[\])>])?%s{0,8}" % (_QUOTE, _SPACE)
-    + rb"(?:[:=,]{1,2}>?|%%3[AaDd]|=3D)?%s{0,64}" % _SPACE
+    rb"[A-Za-z0-9_]{0,16}+(?![.-])(?:%s|[\])>])?%s{0,8}" % (_QUOTE, _SPACE)
+    + rb"(?:[:=,]{1,2}>?|%%3[AaDd]|=3D|\\+u003[AaDd]|\\+u002[cC])?%s{0,64}" % _SPACE
     + rb"(?:%s(?:value|values)%s[ ]{0,4}[:=][ ]{0,4})?" % (_QUOTE, _QUOTE)
     + rb"(?:[\[(<]|b?%s|%s){0,4}" % (_QUOTE, _SPACE)
     + rb"(?:(?i:basic|token|bearer|ssws|apikey)%s{1,4})?" % _SPACE
