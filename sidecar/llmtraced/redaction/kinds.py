@@ -14,6 +14,7 @@ found, so that all of it takes time linear in the text.
 from __future__ import annotations
 
 import re
+import string
 from typing import Final
 
 BODY: Final = r"[A-Za-z0-9_\x1b-]"
@@ -22,7 +23,7 @@ BODY: Final = r"[A-Za-z0-9_\x1b-]"
 # an escape that was written out: [31m, %3D, =3D (quoted-printable), \x1b, \033, \u001b, \n, and
 # a terminal's choice of a character set, (B.
 LEFT: Final = (
-    r"(?:\b|_|\[[0-9;:?]*[A-Za-z]|\([AB0]|%[0-9A-Fa-f]{2}|=[0-9A-F]{2}"
+    r"(?:\b|_|\[[0-9;:?]*[A-Za-z]|\([AB0]|%[0-9A-Fa-f]{2}|=(?:3[AD]|2[0267]|0[AD])"
     r"|\\(?:[abefnrtv0]|x[0-9A-Fa-f]{2}|[0-7]{3}|u\{?[0-9A-Fa-f]{4}\}?))"
 )
 
@@ -183,19 +184,34 @@ MOST_BYTES: Final = 512
 
 def is_opaque(text: bytes) -> bool:
     """Whether a value that has a secret's name is one: no word, no path and no reference to one."""
-    return not _PATH.fullmatch(text) and any(map(_is_random, _PARTS.split(text)))
+    return not _PATH.fullmatch(text) and (_is_mixed(text) or any(map(_is_random, _PARTS.split(text))))
 
 
 def _is_random(part: bytes) -> bool:
     """Whether letters and digits are mixed as they are in no word and no name."""
-    digits = sum(byte in b"0123456789" for byte in part)
-    upper = sum(65 <= byte <= 90 for byte in part)
-    lower = sum(97 <= byte <= 122 for byte in part)
+    digits, upper, lower = _counts(part)
     if len(part) >= _SHORT_SECRET and digits and upper + lower:
         return True
     return len(part) >= _LONG_SECRET and min(upper, lower) * 5 >= len(part)
 
 
+def _is_mixed(text: bytes) -> bool:
+    """The same of a whole in which separators are part of the secret."""
+    return len(text) >= _MIXED_SECRET and min(_counts(text)) >= _OF_EACH
+
+
+def _counts(text: bytes) -> tuple[int, int, int]:
+    """Return how many digits, capitals and small letters there are."""
+    without = (len(text.translate(None, kind)) for kind in (_DIGITS, _CAPITALS, _SMALL))
+    digits, upper, lower = (len(text) - left for left in without)
+    return digits, upper, lower
+
+
+_DIGITS: Final = string.digits.encode()
+_CAPITALS: Final = string.ascii_uppercase.encode()
+_SMALL: Final = string.ascii_lowercase.encode()
+_MIXED_SECRET: Final = 20
+_OF_EACH: Final = 3
 _PARTS: Final = re.compile(rb"[._:~-]+")
 _PATH: Final = re.compile(rb"[a-z0-9_.~]*/[a-z0-9_./-]*")
 _SHORT_SECRET: Final = 10

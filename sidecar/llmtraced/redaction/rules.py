@@ -55,10 +55,11 @@ class Expression(msgspec.Struct, frozen=True):
 
 
 class Patterns(msgspec.Struct, frozen=True):
-    """All patterns. What a secret begins with is looked for apart from what matches as a whole.
+    """All patterns: what a secret begins with, secrets as a whole, and the rest, each apart.
 
-    Together each short match would wait for the longer ones that began before it, an address say, and be
-    looked for again behind it, in a time that is quadratic.
+    Together each short match would wait for the longer ones that began before it, an address say, and what
+    lies behind it be looked through again, in a time that is quadratic; and an address that ends in a
+    token would take the token's beginning.
     """
 
     expressions: tuple[Expression, ...]
@@ -92,9 +93,11 @@ def _patterns(config: Config) -> Patterns | None:
     wanted += [(own.name, Pattern(own.pattern), True) for own in config.redaction_patterns]
     if not wanted:
         return None
-    parts = [each for each in wanted if each[1].is_part]
-    wholes = [each for each in wanted if not each[1].is_part]
-    return Patterns(tuple(_expression(some) for some in (parts, wholes) if some))
+    groups: dict[int, list[tuple[str, Pattern, bool]]] = {}
+    for name, pattern, own in wanted:
+        group = 0 if pattern.is_part else 1 if name in SECRET and not own else 2
+        groups.setdefault(group, []).append((name, pattern, own))
+    return Patterns(tuple(_expression(some) for _, some in sorted(groups.items())))
 
 
 def _expression(wanted: Sequence[tuple[str, Pattern, bool]]) -> Expression:
