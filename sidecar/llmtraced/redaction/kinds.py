@@ -151,6 +151,8 @@ def _one_of(expressions: list[str]) -> str:
 HEADS: Final = LEFT + f"({_one_of([head for head, _ in (*MODELS, *TOOLS)])})"
 MIDDLES: Final = _one_of([middle for middle, _ in INSIDE])
 _BY_HEAD: Final = re.compile(_one_of([head + rest for head, rest in (*MODELS, *TOOLS)]).encode())
+_JWT: Final = re.compile(rf"eyJ{BODY}{{8,4096}}+\.{BODY}{{8,}}+\.{BODY}*+".encode())
+"""A header has a bound, since many may begin within one run of characters that never comes to a point."""
 _BY_MIDDLE: Final = re.compile(_one_of([whole for _, whole in INSIDE]).encode())
 
 Span = tuple[int, int]
@@ -166,6 +168,12 @@ def from_head(text: bytes, start: int, end: int) -> Span | None:
     if broken and joined and joined.end() > len(broken[1]) and _is_random(broken[2][:64]):
         return start, broken.start(2) + joined.end() - len(broken[1])
     return None
+
+
+def jwt_from_head(text: bytes, start: int, end: int) -> Span | None:
+    """Return the JSON web token that begins as one does."""
+    found = _JWT.match(text, start)
+    return found.span() if found else None
 
 
 def from_middle(text: bytes, start: int, end: int) -> Span | None:

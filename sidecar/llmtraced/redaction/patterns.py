@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from llmtraced.redaction.kinds import (
-    BODY,
     HEADS,
     LEFT,
     MIDDLES,
@@ -24,6 +23,7 @@ from llmtraced.redaction.kinds import (
     from_head,
     from_middle,
     is_opaque,
+    jwt_from_head,
 )
 
 Check = Callable[[bytes], bool]
@@ -39,11 +39,6 @@ class Pattern(msgspec.Struct, frozen=True):
     """What matches is a name; its value, which follows, is what is checked and hidden."""
     whole: Whole | None = None
     """Finds the secret, of which only a part was matched, in the text from the part's start and end."""
-
-    @property
-    def is_part(self) -> bool:
-        """Whether a match is not yet the secret."""
-        return self.of_value or self.whole is not None
 
 
 def is_card(text: bytes) -> bool:
@@ -99,7 +94,7 @@ SETS: Final[Mapping[str, tuple[Pattern, ...]]] = {
             is_opaque,
         ),
         Pattern(rf"(?:\[redacted:bearer_token\]|(?i:\bbearer)[ \t]{{1,4}}\*)\**({_REST})"),
-        Pattern(rf"{LEFT}(eyJ{BODY}{{8,}}\.{BODY}{{8,}}\.{BODY}*)"),  # a JWT, wherever it stands
+        Pattern(rf"{LEFT}(eyJ)", whole=jwt_from_head),  # wherever it stands
     ),
     # To its end, or to where it was cut. No body holds "--", so that the search ends at the next key.
     "private_key": (

@@ -55,11 +55,11 @@ class Expression(msgspec.Struct, frozen=True):
 
 
 class Patterns(msgspec.Struct, frozen=True):
-    """All patterns: what a secret begins with, secrets as a whole, and the rest, each apart.
+    """All patterns: those of secrets, and the rest.
 
-    Together each short match would wait for the longer ones that began before it, an address say, and what
-    lies behind it be looked through again, in a time that is quadratic; and an address that ends in a
-    token would take the token's beginning.
+    Together each short match, such as a key's beginning, would wait for the longer ones that began before it,
+    an address say, and what lies behind it be looked through again, in a time that is quadratic; and an
+    address that ends in a token would take the token's beginning.
     """
 
     expressions: tuple[Expression, ...]
@@ -93,10 +93,9 @@ def _patterns(config: Config) -> Patterns | None:
     wanted += [(own.name, Pattern(own.pattern), True) for own in config.redaction_patterns]
     if not wanted:
         return None
-    groups: dict[int, list[tuple[str, Pattern, bool]]] = {}
+    groups: dict[bool, list[tuple[str, Pattern, bool]]] = {}
     for name, pattern, own in wanted:
-        group = 0 if pattern.is_part else 1 if name in SECRET and not own else 2
-        groups.setdefault(group, []).append((name, pattern, own))
+        groups.setdefault(name in SECRET and not own, []).append((name, pattern, own))
     return Patterns(tuple(_expression(some) for _, some in sorted(groups.items())))
 
 
