@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from llmtraced import jsontext
-from llmtraced.redaction import masks
+from llmtraced.redaction import masks, streams
 from llmtraced.redaction.finding import hits
 from llmtraced.redaction.rules import Patterns, Rule
 
@@ -89,7 +89,18 @@ class Masker:
             at, hidden = mask
             out[at : at + len(hidden)] = hidden
             self.counts[rule.name] += 1
+        if is_record and streams.FIELD in raw:
+            out = self._without_parted(raw, out)
         return raw if out is None else out
+
+    def _without_parted(self, raw: bytes, out: bytearray | None) -> bytearray | None:
+        """Hide what is whole in no chunk of a stream; of one that was known by its first half, the rest."""
+        seen = raw if out is None else bytes(out)
+        for rule, start, end in streams.parted(seen, self._patterns):
+            out = out if out is not None else bytearray(raw)
+            out[start:end] = masks.masked(seen[start:end], b"")
+            self.counts[rule.name] += 1
+        return out
 
 
 class _Line:
