@@ -59,7 +59,6 @@ class Secret(msgspec.Struct, frozen=True):
     context: str
     place: str
     secret: str
-    is_split: bool = False
 
 
 class Sent(msgspec.Struct):
@@ -198,13 +197,13 @@ class Planter:
 
     def parted(self, count: int) -> Iterator[Sent]:
         """Keys that are whole in no chunk of a stream."""
-        for kind in itertools.islice(itertools.cycle(["openai project", "jwt", "github", "bearer"]), count):
+        for kind in itertools.islice(itertools.cycle(KINDS), count):
             secret, text = KINDS[kind](self._dice)
             at = text.index(secret) + len(secret) // 2
-            self.secrets.append(Secret(kind, "parted", "stream", secret, is_split=True))
-            yield Sent(
-                record(next(self._numbers), response=None, response_stream=stream(text[:at], text[at:]))
-            )
+            for half in (secret[: len(secret) // 2], secret[len(secret) // 2 :]):
+                self.secrets.append(Secret(kind, "parted", "stream", half))
+            chunks = (text.replace("\0", "@") for text in ("so: " + text[:at], text[at:], " it is"))
+            yield Sent(record(next(self._numbers), response=None, response_stream=stream(*chunks)))
 
     def hello(self) -> str:
         return self._planted("anthropic", "alone", "hello")
@@ -222,7 +221,7 @@ def encoded(sent: Sent, turn: int) -> bytes:
 
 
 def send(daemon: RunningDaemon, planter: Planter, count: int) -> None:
-    everything = [*planter.lines(count), *planter.broken(), *planter.parted(40)]
+    everything = [*planter.lines(count), *planter.broken(), *planter.parted(len(KINDS))]
     alone = [encoded(sent, turn) for turn, sent in enumerate(everything) if not sent.in_session]
     daemon.send_one_way(b"".join(alone[::2]))
     daemon.send_one_way(b"".join(alone[1::2]))
@@ -269,11 +268,7 @@ def settled(daemon: RunningDaemon) -> bool:
 def judge(attack: Attack, planter: Planter, places: dict[str, bytes]) -> None:
     texts = {place: plain(data) + data.decode(errors="replace") for place, data in places.items()}
     for one in planter.secrets:
-        found = [
-            place
-            for place, text in texts.items()
-            if one.secret in text and not (one.is_split and place == "spool, waiting")
-        ]
+        found = [place for place, text in texts.items() if one.secret in text]
         what = f"{one.kind}, {one.context}, in {one.place}: found in {', '.join(found)}: {one.secret[:12]}…"
         attack.tried(what, through=bool(found))
 

@@ -93,7 +93,9 @@ SETS: Final[Mapping[str, tuple[Pattern, ...]]] = {
             rf"{LEFT}(?i:token|api-?key|ssws|authorization[ \t]{{0,2}}[:=]){_GAP}([A-Za-z0-9._~+/=\x1b-]{{20,}})",
             is_opaque,
         ),
-        Pattern(rf"(?:\[redacted:bearer_token\]|(?i:\bbearer)[ \t]{{1,4}}\*)\**({_REST})"),
+        Pattern(
+            rf"(?:\[redacted:bearer_token\]|(?i:\b(?:bearer|basic|token|ssws))[ \t]{{1,4}}\*)\**({_REST})"
+        ),
         Pattern(rf"{LEFT}(eyJ)", whole=jwt_from_head),  # wherever it stands
     ),
     # To its end, or to where it was cut. No body holds "--", so that the search ends at the next key.
