@@ -64,16 +64,19 @@ def figures(body: bytes, seconds: float) -> list[float]:
     rules = compiled(Config(redact=SETS, redact_keys=KEYS))
     redactor = Redactor(rules)
     assert rules.patterns is not None
-    engine = rules.patterns.expression
-    plain = re.compile(engine.pattern.replace(r"\x{80}-\x{10FFFF}", r"\x80-\xff").encode("latin-1"))
+    engines = [expression.engine for expression in rules.patterns.expressions]
+    plain = [
+        re.compile(engine.pattern.replace(r"\x{80}-\x{10FFFF}", r"\x80-\xff").encode("latin-1"))
+        for engine in engines
+    ]
     record = parse(body[:-1])
     assert isinstance(record, Record)
     row = RowBuilder(Pricer()).row(record, line=body, service="", received_us=1, batch_id=BATCH, batch_row=0)
     return [
         microseconds(step, seconds)
         for step in (
-            lambda: list(engine.finditer(body)),
-            lambda: list(plain.finditer(body)),
+            lambda: [list(engine.finditer(body)) for engine in engines],
+            lambda: [list(engine.finditer(body)) for engine in plain],
             lambda: redactor.lines([body]),
             lambda: redactor.row(row),
         )

@@ -14,11 +14,13 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from llmtraced.accepting import Acceptor
 from llmtraced.api import SQL_BYTES, Api
-from llmtraced.door import KEEPALIVE_SECONDS, Door, is_loopback
+from llmtraced.door import CONNECTIONS, KEEPALIVE_SECONDS, Door, is_loopback
 from llmtraced.errors import ConfigError
+from llmtraced.log import Recurring
 from llmtraced.metrics import Metrics
-from llmtraced.sockets import bind
+from llmtraced.sockets import bind, bind_tcp
 from llmtraced.status import Status
 
 UNIX = "unix:"
@@ -44,12 +46,14 @@ class Admin:
         self._metrics = metrics
         self._runner: web.AppRunner | None = None
         self._passed: socket.socket | None = None
-        self._listening: asyncio.Server | None = None
+        self._acceptors: list[Acceptor] = []
+        self._recurring = Recurring()
+        self.accept_errors = 0
 
-    async def start(self, passed: socket.socket | None = None) -> None:
+    async def start(self, passed: socket.socket | None = None, connections: int = CONNECTIONS) -> None:
         """Listen, unless the address is empty; on the service manager's socket if it has passed one.
 
-        Raises ConfigError.
+        There are at most so many ``connections``. Raises ConfigError.
         """
         if passed is not None and not self._address.startswith(UNIX):
             raise ConfigError(f"admin: `{self._address}`, and a Unix socket was passed for it")
@@ -57,18 +61,21 @@ class Admin:
             return
         self._passed = passed
         app = web.Application(client_max_size=SQL_BYTES)
-        door = Door(app)
+        door = Door(app, connections=connections)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._show_metrics)
         self._api.add_to(app)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
         await self._runner.setup()
-        self._listening = await self._listen(door.opens(self._runner.server))
+        door.opens(self._runner.server)
+        self._acceptors = [Acceptor(own, door, self._cannot_accept) for own in await self._sockets()]
+        for acceptor in self._acceptors:
+            acceptor.start()
 
     async def stop(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         if self._runner is not None:
             await asyncio.to_thread(self._api.close)
             await self._runner.cleanup()
@@ -76,11 +83,13 @@ class Admin:
             with contextlib.suppress(OSError):
                 Path(self._address.removeprefix(UNIX)).unlink(missing_ok=True)  # noqa: ASYNC240 -- one unlink, at the end
 
-    async def _listen(self, door: Door) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
+    def _cannot_accept(self, error: OSError) -> None:
+        self.accept_errors += 1
+        self._recurring.error("the admin address can take no connection", error=error.strerror or str(error))
+
+    async def _sockets(self) -> list[socket.socket]:
         if self._address.startswith(UNIX):
-            own = self._passed or bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
-            return await loop.create_server(door, sock=own)
+            return [self._passed or bind(Path(self._address.removeprefix(UNIX)), self._mode, "")]
         host, colon, port = self._address.rpartition(":")
         if not colon or not port.isdigit():
             raise ConfigError(f"admin: `{self._address}` is neither unix:/path nor host:port")
@@ -88,7 +97,7 @@ class Admin:
         if not is_loopback(host):
             log.warning("the admin address can be reached from other hosts, without TLS", host=host)
         try:
-            return await loop.create_server(door, host, int(port))
+            return await asyncio.to_thread(bind_tcp, host, int(port))
         except (OSError, OverflowError) as error:
             raise ConfigError(f"admin: `{self._address}`: cannot listen: {error}") from error
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
-from llmtraced import __version__, activation, memory, reload, stores
+from llmtraced import __version__, activation, descriptors, memory, reload, stores
 from llmtraced.admin import UNIX, Admin
 from llmtraced.admission import Admission
 from llmtraced.api import Api
@@ -26,6 +26,7 @@ from llmtraced.clock import Clock
 from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.cost import Pricer
+from llmtraced.door import CONNECTIONS
 from llmtraced.errors import ConfigError, SpoolBroken
 from llmtraced.housekeeping import Housekeeping, loss
 from llmtraced.listener import Listener
@@ -80,7 +81,9 @@ class Daemon:
             on_committed=self.metrics.committed,
             before_spool=self._redact if self.redactor.has_patterns else None,
         )
-        self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
+        self.listener = Listener(
+            self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
+        )
         objects = wiring.objects(config)
         self.shipping = Shipping(
             stores.opened(config),
@@ -126,6 +129,9 @@ class Daemon:
         )
         self.stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_closing = False
+        self._fell = ""
+        """Which part ended that should not have."""
 
     def _api(self, objects: Objects | None) -> Api:
         """Return what answers ``/v1``; a Unix socket's permissions say who may ask, elsewhere tokens do."""
@@ -135,7 +141,7 @@ class Daemon:
         return Api(self.config, self.status, tokens, self.metrics, fetcher, wiring.erasable(objects))
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> int:
-        """Serve until SIGTERM or SIGINT, drain, and return the exit code.
+        """Serve until SIGTERM or SIGINT, drain, and return the exit code: 1 where a part of it has ended.
 
         Raises ConfigError where the start is impossible.
         """
@@ -147,8 +153,9 @@ class Daemon:
             self._recover()
             self.report.note()
             await loop.run_in_executor(None, self._migrate)
-            await self.listener.start(passed.record)
-            await self.admin.start(passed.admin)
+            budget = descriptors.budget()  # now, with the engine's files open
+            self.listener.start(passed.record, budget)
+            await self.admin.start(passed.admin, budget.shares(1, 1, CONNECTIONS).admin)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stopping.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -160,7 +167,7 @@ class Daemon:
             await self._drain()
         finally:
             await self._close()
-        return 0
+        return 1 if self._fell else 0
 
     async def status(self) -> Status:
         """Return how the daemon is doing."""
@@ -168,7 +175,15 @@ class Daemon:
             stopping=self.stopping.is_set(),
             queries=self.api.in_flight,
             redacted=dict(self.redactor.counts),
+            system_errors=self._system_errors(),
         )
+
+    def _system_errors(self) -> dict[str, int]:
+        found = {
+            "accept": self.listener.counts["accept_errors"] + self.admin.accept_errors,
+            **self.house.failures,
+        }
+        return {what: count for what, count in found.items() if count}
 
     def _redact(self, run: Run) -> None:
         if run.entry.kind == EntryKind.LINES:
@@ -211,25 +226,31 @@ class Daemon:
                     log.info(done, store=lane.outlet.address)
 
     def _start_tasks(self) -> None:
-        lag = watch_loop(self.metrics.loop_lag, self.clock.monotonic)
-        steps = (
-            self.committer.run(),
-            self.shipping.run(),
-            self.house.keep_house(),
-            self.house.keep_small(),
-            lag,
-            self.service.feed(),
-            self.service.tell(self.status),
-        )
-        self._tasks = [asyncio.create_task(step) for step in steps]
-        for task in self._tasks:
+        parts = {
+            "committer": self.committer.run(),
+            "shipping": self.shipping.run(),
+            "housekeeping": self.house.keep_house(),
+            "pruning": self.house.keep_small(),
+            "event loop's timer": watch_loop(self.metrics.loop_lag, self.clock.monotonic),
+            "watchdog's feed": self.service.feed(),
+            "service status": self.service.tell(self.status),
+        }
+        for name, part in parts.items():
+            task = asyncio.create_task(part, name=name)
             task.add_done_callback(self._ended)
+            self._tasks.append(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A room that fell down takes the daemon with it: the spool survives, a zombie would lose."""
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a part of the daemon ended", exc_info=error)
-            self.stopping.set()
+        """A part that fell takes the daemon with it: the spool survives, a zombie would lose.
+
+        What returns has nothing to do here, as the watchdog's feed without a service manager.
+        """
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None or self._is_closing:
+            return
+        self._fell = self._fell or task.get_name()
+        log.error("a part of the daemon ended, and so does the daemon", part=task.get_name(), exc_info=error)
+        self.stopping.set()
 
     def _reload(self) -> None:
         """Go by the settings as they are now, as far as that needs no restart."""
@@ -293,6 +314,7 @@ class Daemon:
         )
 
     async def _close(self) -> None:
+        self._is_closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -305,6 +327,7 @@ class Daemon:
 
 def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:
     """Run a daemon until it is told to stop; return the exit code."""
+    descriptors.raise_limit()
     memory.use_one_arena()
     memory.collect_less()
     faulthandler.enable()  # a watchdog's SIGABRT then says what each thread was doing

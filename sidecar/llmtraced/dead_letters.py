@@ -46,6 +46,8 @@ class Pruned(msgspec.Struct, kw_only=True):
     gone: int = 0
     files: int
     size: int
+    failed: list[str] = []
+    """What could not be looked at or deleted, and why."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -122,22 +124,51 @@ def remove(spool_dir: Path, ids: Collection[str]) -> int:
 
 
 def prune(spool_dir: Path, max_bytes: int, oldest_us: int) -> Pruned:
-    """Delete whole files, oldest first, until the rest is young and small enough."""
-    found = [(path.stat(), path) for path in files(spool_dir)]
-    found.sort(key=lambda item: item[0].st_mtime_ns)
-    left = Pruned(files=len(found), size=sum(status.st_size for status, _ in found))
-    for status, path in found:
-        if left.size <= max_bytes and status.st_mtime_ns // 1000 >= oldest_us:
+    """Delete whole files, oldest first, until the rest is young and small enough.
+
+    A file that cannot be looked at or deleted is passed over, and named. Raises OSError where the folder
+    cannot be listed.
+    """
+    failed: list[str] = []
+    found: list[tuple[int, int, Path]] = []
+    for path in files(spool_dir):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failed.append(f"{path.name}: {error.strerror or error}")
+        else:
+            found.append((status.st_mtime_ns, status.st_size, path))
+    left = Pruned(files=len(found), size=sum(size for _, size, _ in found), failed=failed)
+    for changed_ns, size, path in sorted(found):
+        if left.size <= max_bytes and changed_ns // 1000 >= oldest_us:
             break
-        left.gone += path.read_bytes().count(b"\n")
-        path.unlink(missing_ok=True)
+        try:
+            letters = _count(path)
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            failed.append(f"{path.name}: {error.strerror or error}")
+            continue
+        left.gone += letters
         left.files -= 1
-        left.size -= status.st_size
+        left.size -= size
     return left
 
 
 def files(spool_dir: Path) -> list[Path]:
-    return list((spool_dir / FOLDER).glob("*.ndjson"))
+    """Return the files of dead letters; none where there is no such folder. Raises OSError."""
+    try:
+        with os.scandir(spool_dir / FOLDER) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.endswith(".ndjson")]
+    except FileNotFoundError:
+        return []
+
+
+def _count(path: Path) -> int:
+    """Return how many letters a file has, without holding it whole."""
+    with path.open("rb") as stream:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
 
 
 def line_of(letter: DeadLetter) -> bytes | None:

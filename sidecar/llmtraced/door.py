@@ -23,9 +23,12 @@ KEEPALIVE_SECONDS: Final = 75.0
 class Door:
     """Makes the protocol of each connection."""
 
-    def __init__(self, app: web.Application, ask_seconds: float = ASK_SECONDS) -> None:
+    def __init__(
+        self, app: web.Application, ask_seconds: float = ASK_SECONDS, connections: int = CONNECTIONS
+    ) -> None:
         self._not_asked: dict[web.RequestHandler, asyncio.TimerHandle] = {}
         self._ask_seconds = ask_seconds
+        self._connections = connections
         self._server: web.Server | None = None
         app.middlewares.insert(0, self._note)
 
@@ -35,7 +38,7 @@ class Door:
         return self
 
     def __call__(self) -> asyncio.BaseProtocol:
-        if self._server is None or len(self._server.connections) >= CONNECTIONS:
+        if self._server is None or len(self._server.connections) >= self._connections:
             return Refusal()
         handler = self._server()
         late = asyncio.get_running_loop().call_later(self._ask_seconds, self._show_out, handler)

@@ -1,7 +1,8 @@
 """What the daemon does once a second, asked or not.
 
 Invariant: the spool stays within its bounds, by making senders wait or by dropping the oldest; what never
-came back is declared once; and nothing here ends the daemon.
+came back is declared once; and nothing here ends the daemon: what fails is counted, said, and tried again
+a second later, and the rest is done meanwhile.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -71,6 +73,8 @@ class Housekeeping:
         self._catch_up = catch_up
         self._started_us = clock.now_us()
         self.recurring = Recurring()
+        self.failures: Counter[str] = Counter()
+        """How often each thing that is done here has failed."""
 
     def reconfigure(self, config: Config) -> None:
         """Go on by settings that were read again."""
@@ -78,33 +82,53 @@ class Housekeeping:
 
     async def keep_house(self) -> None:
         """Do what senders and the log wait for, until cancelled."""
+        on_writer = self._committer.on_writer
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            await self._look_at_the_clock()
-            await self._make_room()
-            await self._give_up()
-            self._listener.close_stalled()
-            await self._committer.on_writer(self._keep_reserve)
-            await self._committer.on_writer(self._report.note)
+            await self._try("clock", self._look_at_the_clock)
+            await self._try("make_room", self._make_room)
+            await self._try("give_up", self._give_up)
+            await self._try("close_stalled", self._close_stalled)
+            await self._try("reserve", lambda: on_writer(self._keep_reserve))
+            await self._try("note", lambda: on_writer(self._report.note))
             self._catch_up()
 
     async def keep_small(self) -> None:
         """Do what takes its time: compress what has to wait, prune dead letters, until cancelled."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            await self._shipping.keeper.compress()
-            gone = await asyncio.get_running_loop().run_in_executor(None, self._look_aside)
-            self._metrics.letters_pruned += gone
-            if gone:
-                self.recurring.warn("dead letters over their bounds were deleted", times=gone)
+            await self._try("compress", self._shipping.keeper.compress)
+            await self._try("dead_letters", self._prune)
+
+    async def _try(self, what: str, action: Callable[[], Awaitable[object]]) -> None:
+        """Do one thing; where it fails, whyever, count it and say so."""
+        try:
+            await action()
+        except Exception as error:  # noqa: BLE001 -- a daemon that ended here would end at every start
+            self._failed(what, repr(error))
+
+    def _failed(self, what: str, error: str, times: int = 1) -> None:
+        self.failures[what] += times
+        self.recurring.error(f"housekeeping: {what} failed, and is tried again", error=error, times=times)
+
+    async def _close_stalled(self) -> None:
+        self._listener.close_stalled()
+
+    async def _prune(self) -> None:
+        pruned = await asyncio.get_running_loop().run_in_executor(None, self._look_aside)
+        self._metrics.letters_pruned += pruned.gone
+        if pruned.gone:
+            self.recurring.warn("dead letters over their bounds were deleted", times=pruned.gone)
+        if pruned.failed:
+            self._failed("dead_letters", pruned.failed[0], times=len(pruned.failed))
 
     def _keep_reserve(self) -> None:
         if not self._admission.spool_full:
             with contextlib.suppress(SpoolBroken):
                 self._spool.reserve()
 
-    def _look_aside(self) -> int:
-        """Keep dead letters within their bounds; return how many had to go."""
+    def _look_aside(self) -> dead_letters.Pruned:
+        """Keep dead letters within their bounds; return what was done."""
         config = self._config
         # Files go by the machine's clock; where that is ahead of the time, nothing is too old for it.
         oldest_us = (
@@ -112,7 +136,7 @@ class Housekeeping:
         )
         pruned = dead_letters.prune(Path(config.spool_dir), config.dead_letters_max_bytes, oldest_us)
         self._report.aside(pruned, len(self._files.names(QUARANTINE)))
-        return pruned.gone
+        return pruned
 
     async def _make_room(self) -> None:
         """Keep the spool within its bounds, by making senders wait or by dropping the oldest."""

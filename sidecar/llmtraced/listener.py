@@ -10,26 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Final
+
+import structlog
 
 from llmtrace.protocol import Hello, Unsupported, answer
-from llmtraced import peercred
+from llmtraced import descriptors, peercred
+from llmtraced.accepting import Acceptor
 from llmtraced.admission import Admission
 from llmtraced.batch import RefusedLine
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
+from llmtraced.door import CONNECTIONS
 from llmtraced.log import Recurring
 from llmtraced.peer import Peer, Phase
 from llmtraced.peers import Peers
 from llmtraced.sessions import HelloLine, is_news, remembered
 from llmtraced.sockets import bind
 from llmtraced.spool import Entry, Spool
+
+log = structlog.get_logger(__name__)
 
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
 QUIET_SECONDS = 0.05
@@ -38,11 +42,9 @@ HESITATION_SECONDS = 1.0
 """At the end, how long a one-way sender may be silent before it writes on. Its two calls follow each
 other at once; on a machine with no time to spare another process may come between."""
 
-# Since Python 3.13 a server that closes deletes its path, also one that the service manager bound.
-LEAVE_PATH: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-
 REFRESHED = 1 / 24
 """Of the time that a session is remembered: after so much, a hello that says nothing new is written down."""
+
 LOOK_SECONDS = 5.0
 """The longest time between two looks that counts: after more, the daemon itself was stopped."""
 
@@ -51,8 +53,15 @@ class Listener:
     """All connections of one socket."""
 
     def __init__(
-        self, spool: Spool, committer: Committer, config: Config, admission: Admission, clock: Clock
+        self,
+        spool: Spool,
+        committer: Committer,
+        config: Config,
+        admission: Admission,
+        clock: Clock,
+        redacted: Callable[[str], str] = str,
     ) -> None:
+        """``redacted`` returns what of a hello's text may be stored."""
         self.config = config
         self.committer = committer
         self.admission = admission
@@ -63,33 +72,40 @@ class Listener:
         self.recurring = Recurring()
         self._spool = spool
         self._clock = clock
+        self._redacted = redacted
         self._peers: Peers[Peer] = Peers()
         self._allowed = peercred.allowed(config.allowed_uids, config.allowed_gids)
         self._looked = clock.monotonic()
         self._sessions: dict[bytes, Peer] = {}
         self._greetings: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
+        self._descriptors = descriptors.PLENTY
+        self._shares = self._shared()
         self._is_passed = False
         self._emptied = asyncio.Event()
         self.closed_at: dict[bytes, int] = {}
         """Sessions that had a connection in this process and lost it, and when."""
 
-    async def start(self, passed: socket.socket | None = None) -> None:
+    def start(
+        self, passed: socket.socket | None = None, budget: descriptors.Budget = descriptors.PLENTY
+    ) -> None:
         """Listen, on the service manager's socket if it has passed one.
 
-        Raises ConfigError where the socket cannot be had.
+        ``budget`` is what the process has of descriptors. Raises ConfigError where the socket cannot be had.
         """
+        self._descriptors = budget
+        self._shares = self._shared()
         self._is_passed = passed is not None
         sock = passed or bind(
             Path(self.config.socket_path), int(self.config.socket_mode, 8), self.config.socket_group
         )
-        self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: Peer(self), sock=sock, backlog=1024, **LEAVE_PATH
-        )
+        self._acceptor = Acceptor(sock, lambda: Peer(self), self._cannot_accept)
+        self._acceptor.start()
 
     def reconfigure(self, config: Config) -> None:
         """Go on by settings that were read again."""
         self.config = config
+        self._shares = self._shared()
 
     def close_door(self) -> None:
         """Take nobody new.
@@ -114,7 +130,9 @@ class Listener:
         for peer in list(self._sessions.values()):
             peer.abort()
         seen = -1
-        while loop.time() < deadline and (seen != self.counts.total() or self._hesitate(loop.time())):
+        while loop.time() < deadline and (
+            seen != self.counts.total() or self._is_opening or self._hesitate(loop.time())
+        ):
             seen = self.counts.total()
             await asyncio.sleep(QUIET_SECONDS)
         self._stop_listening()
@@ -135,8 +153,35 @@ class Listener:
         return any(now - peer.heard_at < HESITATION_SECONDS for peer in self._peers)
 
     def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
+
+    @property
+    def _is_opening(self) -> bool:
+        return self._acceptor is not None and self._acceptor.is_opening
+
+    def _cannot_accept(self, error: OSError) -> None:
+        self.counts["accept_errors"] += 1
+        self.recurring.error(
+            "no connection can be taken; senders wait",
+            error=error.strerror or str(error),
+            connections=len(self._peers),
+        )
+
+    def _shared(self) -> descriptors.Shares:
+        """Return how many connections there may be, and say where descriptors are short."""
+        config = self.config
+        found = self._descriptors.shares(
+            config.max_connections, config.max_connections_per_process, CONNECTIONS
+        )
+        if found.connections < config.max_connections:
+            log.warning(
+                "fewer connections than max_connections, since the process may open few files (LimitNOFILE, ulimit -n)",
+                limit=self._descriptors.limit,
+                connections=found.connections,
+                per_process=found.per_process,
+            )
+        return found
 
     @property
     def connections(self) -> int:
@@ -220,7 +265,7 @@ class Listener:
         task = asyncio.get_running_loop().create_task(self._open(peer, hello.hello))
         peer.greeting = task
         self._greetings.add(task)
-        task.add_done_callback(self._greetings.discard)
+        task.add_done_callback(lambda task: self._has_greeted(task, peer))
 
     def _refuse(self, reason: str, peer: Peer) -> None:
         self.turned_away[reason] += 1
@@ -228,9 +273,18 @@ class Listener:
             "a connection was refused", reason=reason, connections=len(self._peers), **_known(peer)
         )
 
+    def _has_greeted(self, task: asyncio.Task[None], peer: Peer) -> None:
+        """A hello that could not be answered is a connection that ends: its sender comes again."""
+        self._greetings.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.recurring.error("a hello could not be answered", error=repr(error), **_known(peer))
+            peer.abort()
+
     async def _open(self, peer: Peer, hello: Hello) -> None:
         """Answer a hello: after the session's older connection is closed and its lines are durable."""
         session = uuid.UUID(hello.session).bytes
+        for name in ("service", "host", "client"):
+            setattr(hello, name, self._redacted(getattr(hello, name)))
         older = self._sessions.pop(session, None)
         if older is not None:
             older.abort()
@@ -269,9 +323,15 @@ class Listener:
         if not self._allowed.admits(peer.credentials):
             return "not_allowed"
         mine = self._peers.count(peer.account) if peer.account is not None else 0
-        if mine >= self.config.max_connections_per_process:
-            return "max_connections_per_process"
-        return "max_connections" if len(self._peers) >= self.config.max_connections else ""
+        if mine >= self._shares.per_process:
+            return self._limit("max_connections_per_process", self._shares.per_process)
+        if len(self._peers) >= self._shares.connections:
+            return self._limit("max_connections", self._shares.connections)
+        return ""
+
+    def _limit(self, setting: str, in_force: int) -> str:
+        """Return the name of a limit: the setting's, unless the process has too few descriptors for it."""
+        return setting if in_force == getattr(self.config, setting) else "descriptors"
 
 
 def _known(peer: Peer) -> dict[str, int]:

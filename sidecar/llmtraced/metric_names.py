@@ -142,6 +142,12 @@ TORN = Described(
 )
 SESSIONS = Described("llmtraced_sessions", "gauge", "Sessions that are remembered.")
 BEGUN = Described("llmtraced_begun_calls", "gauge", "Calls that were announced and are under way.")
+SYSTEM_ERRORS = Described(
+    "llmtraced_system_errors_total",
+    "counter",
+    "What the operating system refused and the daemon lived with: `accept`, and what is done once a second.",
+    ("what",),
+)
 
 TAKING = Described(
     "llmtraced_store_taking", "gauge", "1 while the store takes batches; 0 after a failure.", ("store",)

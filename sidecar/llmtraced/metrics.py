@@ -281,6 +281,8 @@ def of_status(status: Status) -> Iterator[Reading]:
     yield Reading(names.STALLED, status.connections_stalled)
     yield Reading(names.TORN, status.torn_lines)
     yield Reading(names.SESSIONS, status.sessions)
+    for what, count in status.system_errors.items():
+        yield Reading(names.SYSTEM_ERRORS, count, (what,))
     yield Reading(names.BEGUN, status.begun_calls)
     yield Reading(names.LETTER_FILES, status.dead_letter_files)
     yield Reading(names.LETTER_BYTES, status.dead_letter_bytes)

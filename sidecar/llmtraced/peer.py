@@ -230,19 +230,24 @@ class Peer(asyncio.BufferedProtocol):
 
     def _first(self, item: Block | Oversize) -> Block | Oversize | None:
         """Find out what the connection is; return what is left of its first lines."""
-        if isinstance(item, Oversize) or (len(item.pieces) > 1 and len(item.pieces[0]) > HELLO_BYTES):
-            self.phase = Phase.ONE_WAY  # too long for a hello, and too long to be copied
-            return item
-        body = b"".join(item.pieces) if len(item.pieces) > 1 else bytes(item.pieces[0])
-        end = body.index(NEWLINE) + 1
-        hello = read_hello(body[:end])
+        body, end = b"", 0
+        if isinstance(item, Oversize):
+            hello = read_hello(item.head.ljust(HELLO_BYTES + 1))
+        elif len(item.pieces) > 1 and len(item.pieces[0]) > HELLO_BYTES:  # too long to be copied
+            hello = read_hello(bytes(item.pieces[0][: HELLO_BYTES + 1]))
+        else:
+            body = b"".join(item.pieces) if len(item.pieces) > 1 else bytes(item.pieces[0])
+            end = body.index(NEWLINE) + 1
+            hello = read_hello(body[:end])
         if hello is None:
             self.phase = Phase.ONE_WAY
             return item
         self.phase = Phase.GREETED
         self._room.greeted(self, hello)
         rest = body[end:]
-        return Block([rest], item.lines - 1, len(rest)) if rest else None
+        if not rest or isinstance(item, Oversize):
+            return None
+        return Block([rest], item.lines - 1, len(rest))
 
     def _hand_over(self, item: Block | Oversize) -> None:
         if isinstance(item, Oversize):

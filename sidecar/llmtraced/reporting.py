@@ -66,7 +66,9 @@ class Report:
         """Remember what lies beside the segments."""
         self._letters, self._quarantined = letters, quarantined
 
-    async def status(self, *, stopping: bool, queries: int, redacted: dict[str, int]) -> Status:
+    async def status(
+        self, *, stopping: bool, queries: int, redacted: dict[str, int], system_errors: dict[str, int]
+    ) -> Status:
         """Return the status; of a disk that hangs, with the counters that were noted last."""
         trouble = self._why_not_ready(stopping)
         try:
@@ -88,6 +90,7 @@ class Report:
             torn_lines=self._listener.counts["torn_lines"],
             queries_in_flight=queries,
             redacted=redacted,
+            system_errors=system_errors,
             inflight_bytes=self._admission.total,
             inflight_max_bytes=self._config.max_inflight_bytes,
             spool_max_bytes=self._config.spool_max_bytes,

@@ -1,24 +1,40 @@
 """What a connection's first line is, and what is known of its session. Pure.
 
-Invariant: only a hello begins a session; every other first line, whatever is in it, is the line of a
-one-way sender and is stored or refused as such.
+Invariant: only a hello begins a session, and every hello is answered, if only by a refusal, since its
+sender waits for that; every other first line, whatever is in it, is the line of a one-way sender, which
+is told nothing, and is stored or refused as such.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
 from llmtrace.protocol import PROTOCOL_VERSION, Hello, Unsupported
+from llmtraced import jsontext
 from llmtraced.spool import SessionState
 
 HELLO_BYTES = 8192
+"""The longest hello, its newline included."""
 TEXT_CHARACTERS = 128
 """Of a hello's service, host and client: names of containers and hosts are shorter."""
+INVALID = "invalid_hello"
 NEVER = 1 << 62
 """No line of a session has this number."""
+
+OLDER = (b"1", b"2", b"3")
+"""Versions that have no hello."""
+_VERSION = b"%d" % PROTOCOL_VERSION
+_ESCAPED_LETTER = rb"\u006"
+"""``h``, ``e``, ``l`` or ``o``, in a name that is written with escapes."""
+_MARK = re.compile(jsontext.STRING + rb"|[\[\]{}]", re.DOTALL)
+_COLON = re.compile(rb"\s*:\s*")
+_OLDER_FOLLOWS = re.compile(rb"[123]\s*[,}]")
 
 
 class HelloLine(msgspec.Struct):
@@ -85,24 +101,66 @@ def _cut(text: str) -> str:
 
 
 def read_hello(line: bytes) -> HelloLine | Unsupported | None:
-    """Return the hello that a first line is, or what it is to be answered; None for any other line."""
-    if len(line) > HELLO_BYTES or b'"hello"' not in line:
+    """Return the hello that a first line is, or what it is to be answered; None for any other line.
+
+    ``line`` may be the beginning of a long one, of more than HELLO_BYTES.
+    """
+    head = line[:HELLO_BYTES]
+    if b'"hello"' not in head and _ESCAPED_LETTER not in head:
         return None
+    if len(line) > HELLO_BYTES:
+        return _refused(head)
     try:
-        maybe = msgspec.json.decode(line, type=MaybeHello)
-        version = msgspec.json.decode(maybe.protocol_version)
+        text = _readable(line)
+        maybe = msgspec.json.decode(text, type=MaybeHello)
     except (ValueError, RecursionError):
-        return None
-    if maybe.hello is msgspec.UNSET or version in (1, 2, 3):
-        return None  # to an older sender it is a field like any other unknown one
-    if version != PROTOCOL_VERSION:
+        return _refused(line)
+    version = bytes(maybe.protocol_version)
+    if maybe.hello is msgspec.UNSET or bytes(maybe.hello) == b"null" or version in OLDER:
+        return None  # null is absent; to an older sender it is a field like any other unknown one
+    if version != _VERSION:
         return Unsupported("unsupported_protocol_version")
     try:
-        hello = msgspec.json.decode(line, type=HelloLine)
-        uuid.UUID(hello.hello.session)
+        hello = msgspec.json.decode(maybe.hello, type=Hello)
+        uuid.UUID(hello.session)
     except (ValueError, RecursionError):
-        return Unsupported("invalid_hello")
-    return hello if _is_sane(hello.hello) else Unsupported("invalid_hello")
+        return Unsupported(INVALID)
+    return HelloLine(PROTOCOL_VERSION, hello) if _is_sane(hello) else Unsupported(INVALID)
+
+
+def _readable(line: bytes) -> bytes:
+    """Return the line as msgspec reads it: JSON may nest deeper, and hold half a surrogate. Raises ValueError."""
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return jsontext.folded(jsontext.mended(line))
+    return line
+
+
+def _refused(head: bytes) -> Unsupported | None:
+    """Return the refusal of what begins as a hello does, and is too long or no JSON; else None.
+
+    Its sender waits for an answer, and would for ever.
+    """
+    hello = False
+    for name, start in _members(head):
+        if name == "protocol_version" and _OLDER_FOLLOWS.match(head, start):
+            return None
+        hello = hello or (name == "hello" and head[start : start + 1] == b"{")
+    return Unsupported(INVALID) if hello else None
+
+
+def _members(head: bytes) -> Iterator[tuple[str, int]]:
+    """Yield the names of the outermost object's members, and where their values begin; of any bytes."""
+    depth = 0
+    for mark in _MARK.finditer(head):
+        if mark[0] in (b"{", b"["):
+            depth += 1
+        elif mark[0] in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1 and (colon := _COLON.match(head, mark.end())):
+            with suppress(ValueError):
+                yield msgspec.json.decode(jsontext.mended(mark[0]), type=str), colon.end()
 
 
 def _is_sane(hello: Hello) -> bool:
@@ -111,8 +169,9 @@ def _is_sane(hello: Hello) -> bool:
 
 
 def is_json(line: bytes) -> bool:
+    """Return whether the text is one JSON value, whatever msgspec makes of it."""
     try:
-        msgspec.json.decode(line, type=msgspec.Raw)
-    except (ValueError, RecursionError):
+        _readable(line)
+    except ValueError:
         return False
     return True

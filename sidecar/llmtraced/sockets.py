@@ -1,4 +1,4 @@
-"""Unix sockets that are bound by us: permissions, and what lies in the way.
+"""Sockets that are bound by us: permissions, and what lies in the way.
 
 Invariant: the socket of a daemon that runs is never taken from it, and one that a dead daemon left is
 no obstacle.
@@ -33,6 +33,25 @@ def bind(path: Path, mode: int, group: str) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"{path}: cannot listen: {error.strerror or error}") from error
     return sock
+
+
+def bind_tcp(host: str, port: int) -> list[socket.socket]:
+    """Return a bound socket for each address that a host's name has. Raises OSError and OverflowError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
 
 
 def end_writes(descriptor: int) -> None:

@@ -91,6 +91,9 @@ class Status(msgspec.Struct, kw_only=True):
     retries: dict[str, int]
     redacted: dict[str, int] = {}
     """How often each rule has hidden or cut something since the start."""
+    system_errors: dict[str, int] = {}
+    """What the operating system refused and the daemon lived with, since the start: `accept`, and what is
+    done once a second by its name."""
     store: str
     """Empty while the first store takes batches; else what is wrong."""
     spool: str

@@ -28,7 +28,7 @@ from llmtraced.cost import Pricer
 from llmtraced.framing import HEAD_BYTES, NEWLINE
 from llmtraced.listener import Listener
 from llmtraced.rows import COLUMNS, RowBuilder
-from llmtraced.sessions import is_json, read_hello
+from llmtraced.sessions import HELLO_BYTES, is_json, read_hello
 from llmtraced.spool import Files, Segment, Settled, Spool
 from llmtraced.status import store_counters
 from tests.fuzz.wire import InSession, OneWay
@@ -149,7 +149,7 @@ def fate(stream: bytes) -> Fate:
     """Return what has to be found in the spool of a stream, by SPEC and not by the listener."""
     first, newline, _ = stream.partition(NEWLINE)
     *lines, rest = stream.split(NEWLINE)
-    hello = read_hello(first + newline) if len(first) <= LIMIT else None
+    hello = read_hello(first + newline if len(first) <= LIMIT else first[:HEAD_BYTES].ljust(HELLO_BYTES + 1))
     if hello is None:
         last = [rest] if is_json(rest) and len(rest) <= LIMIT else []
         return Fate(b"", [head(line) for line in lines + last])

@@ -11,19 +11,18 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from llmtraced import door
-from llmtraced.door import Door, is_loopback
+from llmtraced.door import CONNECTIONS, Door, is_loopback
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @asynccontextmanager
-async def served(path: Path, ask_seconds: float) -> AsyncIterator[None]:
+async def served(path: Path, ask_seconds: float, connections: int = CONNECTIONS) -> AsyncIterator[None]:
     async def hello(_: web.Request) -> web.Response:
         return web.Response(text="hello")
 
     app = web.Application()
-    asked = Door(app, ask_seconds)
+    asked = Door(app, ask_seconds, connections)
     app.router.add_get("/", hello)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -71,9 +70,8 @@ async def test_whoever_has_asked_may_stay(tmp_path: Path) -> None:
         await hang_up(writer)
 
 
-async def test_there_is_room_for_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "CONNECTIONS", 2)
-    async with served(tmp_path / "s", 30):
+async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
+    async with served(tmp_path / "s", 30, connections=2):
         inside = [await asyncio.open_unix_connection(str(tmp_path / "s")) for _ in range(2)]
         for reader, writer in inside:
             writer.write(REQUEST)

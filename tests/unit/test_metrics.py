@@ -67,6 +67,7 @@ llmtraced_store_lag_seconds histogram store
 llmtraced_store_retries_total counter store kind
 llmtraced_store_taking gauge store
 llmtraced_stored_lines_total counter store
+llmtraced_system_errors_total counter what
 llmtraced_torn_lines_total counter
 llmtraced_uncounted_losses_total counter stage service reason
 llmtraced_unpriced_calls_total counter model
@@ -78,7 +79,7 @@ def a_status(**fields: object) -> Status:
     given: dict[str, object] = {
         "version": "1.2.3", "ready": True, "received": 10, "stored": 4, "dead_letters": 1, "lost": 0, "in_spool": 2,
         "control_lines": 3, "spool_bytes": 900, "spool_segments": 1, "waiting_since_us": 5, "sessions": 1,
-        "begun_calls": 0, "connections": 2, "connections_refused": {"max_connections": 6}, "inserts_in_flight": 1,
+        "begun_calls": 0, "connections": 2, "connections_refused": {"max_connections": 6}, "system_errors": {"accept": 1}, "inserts_in_flight": 1,
         "retries": {"unreachable": 8}, "store": "unreachable: no", "spool": "", "doubted_hours": 24,
     }  # fmt: skip
     known = {**given, **fields}

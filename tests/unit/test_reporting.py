@@ -55,7 +55,7 @@ class Room:
         self.report.note()
 
     async def ready(self, *, stopping: bool = False) -> tuple[bool, str]:
-        status = await self.report.status(stopping=stopping, queries=0, redacted={})
+        status = await self.report.status(stopping=stopping, queries=0, redacted={}, system_errors={})
         Metrics({}).exposition(status, "")
         return status.ready, status.spool
 

@@ -8,7 +8,9 @@ import uuid
 import msgspec
 import pytest
 
+from conformance.first_lines import CASES
 from llmtrace.protocol import Begin, Hello, Unsupported, frame
+from llmtraced import sessions
 from llmtraced.batch import OwnLine
 from llmtraced.orphans import MOST_AT_ONCE, decided, orphans
 from llmtraced.sessions import NEVER, TEXT_CHARACTERS, HelloLine, is_news, read_hello, remembered
@@ -213,4 +215,20 @@ def test_a_hello_with_numbers_that_the_spool_cannot_count_from_is_refused(field:
 def test_a_first_line_that_nests_too_deep_for_the_decoder_is_no_hello_and_raises_nothing() -> None:
     deep = b"[" * 3000 + b"]" * 3000
     assert read_hello(b'{"protocol_version":4,"request":%s,"hello":null}\n' % deep) is None
-    assert read_hello(b'{"protocol_version":4,"hello":{"session":%s}}\n' % deep) is None
+    assert read_hello(b'{"protocol_version":4,"hello":{"session":%s}}\n' % deep) == Unsupported(
+        "invalid_hello"
+    )
+
+
+@pytest.mark.parametrize(("line", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_every_first_line_that_may_be_a_hello_is_answered_and_no_other(line: bytes, expected: str) -> None:
+    found = read_hello(line + b"\n")
+    said = found.error if isinstance(found, Unsupported) else "durable" if found else ""
+    assert said == expected
+
+
+def test_looking_for_a_hello_takes_time_in_proportion_to_the_line() -> None:
+    """In steps of the regular expression's scanner, by matches: of twice the line twice as many."""
+    for part in (b"{", b'"\\', b'"a":', b'"hello"', b"[1,"):
+        marks = [sum(1 for _ in sessions._members(part * size)) for size in (500, 1000)]
+        assert marks[1] <= 2 * marks[0] + 2

@@ -1,8 +1,8 @@
 """Patterns over JSON's bytes: what they find is hidden where it lies.
 
 Invariant: as many bytes come out as went in; a line stays a line, and JSON stays JSON. A line's own
-identifiers, times and words (``KEPT``) are the same afterwards, so that a call's begin, record and
-end still meet; so are JSON's numbers but those of a card's length, since usage is numbers.
+identifiers (``IDS``) are the same afterwards, and its times and words (``WORDS``) unless a secret is in them,
+so that a call's begin, record and end still meet; so are JSON's numbers but those of a card's length, since usage is numbers.
 
 This works on bytes, because a line that is parsed and written again is another line, and because
 what is no JSON holds secrets too. Only lines in which a pattern matches are looked at closely.
@@ -10,34 +10,29 @@ what is no JSON holds secrets too. Only lines in which a pattern matches are loo
 
 from __future__ import annotations
 
-import heapq
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Collection, Iterator
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from llmtraced import jsontext
-from llmtraced.redaction import masks
+from llmtraced.redaction import masks, streams
+from llmtraced.redaction.finding import hits
 from llmtraced.redaction.rules import Patterns, Rule
-from llmtraced.redaction.view import view
 
-WINDOW_BYTES: Final = 1 << 20
-"""Bytes that are viewed at once; more where a string is longer, since no match ends beyond a quote."""
-
-MOST_PASSES: Final = 64
-"""How often a string may be looked at anew. In usual lines strings are short, and a match is seldom."""
-
-KEPT: Final = (
-    "protocol_version", "provider_trace_id", "org_id", "project_id", "user_id", "agent_id", "run_id", "step_id",
-    "trace_id", "span_id", "timestamp", "type", "source", "service", "provider", "model", "outcome", "error_type",
-    "billing", "hello", "dropped", "end",
+IDS: Final = (
+    "provider_trace_id", "org_id", "project_id", "user_id", "agent_id", "run_id", "step_id", "trace_id", "span_id",
 )  # fmt: skip
-"""Members of a record by which calls are found, dated and summed."""
+"""Members of a record by which calls are found and meet: nothing in them is hidden."""
+WORDS: Final = ("timestamp", "type", "source", "service", "provider", "model", "outcome", "error_type")
+"""By which calls are dated, priced and summed: a secret in them is hidden, and nothing else."""
+_BILLING: Final = "billing"
+_BILLING_IDS: Final = ("customer_id",)
+_BILLING_WORDS: Final = ("plan_type", "cost_source")
 _BEGIN: Final = "begin"
 
 COUNT_DIGITS: Final = 12
@@ -55,10 +50,10 @@ _CONTEXT_BYTES: Final = 256
 """How far around a match a member's name is looked for."""
 _LAST_WORD: Final = re.compile(rb"(?<![^\s\"])[^\s\"]+\Z")
 
-_Identity = msgspec.defstruct("_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*KEPT, _BEGIN)])
+_Identity = msgspec.defstruct(
+    "_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*IDS, *WORDS, _BILLING, _BEGIN)]
+)
 _decode_identity = msgspec.json.Decoder(_Identity).decode
-
-Hit = tuple[Rule, int, int]
 
 
 class Masker:
@@ -87,7 +82,7 @@ class Masker:
     def _masked(self, raw: bytes, *, is_record: bool) -> bytes | bytearray:
         out: bytearray | None = None
         line: _Line | None = None
-        for rule, start, end in self._hits(raw):
+        for rule, start, end in hits(raw, self._patterns):
             if line is None or start >= line.end:
                 line = _Line(raw, start, is_record=is_record)
             mask = line.mask(rule, start, end)
@@ -97,69 +92,18 @@ class Masker:
             at, hidden = mask
             out[at : at + len(hidden)] = hidden
             self.counts[rule.name] += 1
+        if is_record and streams.FIELD in raw:
+            out = self._without_parted(raw, out)
         return raw if out is None else out
 
-    def _hits(self, raw: bytes) -> Iterator[Hit]:
-        for begin, end in _windows(raw):
-            seen = view(raw[begin:end])
-            for rule, low, high in self._together(seen.text):
-                yield rule, begin + seen.place(low), begin + seen.place(high)
-
-    def _together(self, text: bytes) -> Iterator[Hit]:
-        """Yield what all patterns find, in one pass while it is one.
-
-        To tell that no pattern matches earlier, each search may look at a string to its end; where a long
-        string has many matches, these looks add up to its square. Then every pattern gets a pass of its own.
-        """
-        left, string_end = MOST_PASSES * len(text), 0
-        for match in self._patterns.expression.finditer(text):
-            hit = self._found(match)
-            if _is_hit(hit, text):
-                yield hit
-            at = match.end()
-            if string_end < at:
-                newline = text.find(b"\n", at)  # as which a quotation mark is seen
-                string_end = newline if newline >= 0 else len(text)
-            left -= string_end - at
-            if left < 0:
-                yield from self._one_by_one(text, at)
-                return
-
-    def _one_by_one(self, text: bytes, start: int) -> Iterator[Hit]:
-        """Yield the same from ``start`` on, by a pass for each pattern; of what overlaps, the rest."""
-        passes = map(partial(_alone, text, start), self._patterns.rules, self._patterns.alone)
-        for rule, low, high in heapq.merge(*passes, key=itemgetter(1)):
-            if high > start:
-                yield rule, max(low, start), high
-                start = high
-
-    def _found(self, match: Any) -> Hit:
-        for rule in self._patterns.rules:
-            if match.start(rule.group) >= 0:
-                low, high = match.span(rule.inner)
-                return rule, low, high
-        raise AssertionError("some alternative has matched")  # else there were no match
-
-
-def _alone(text: bytes, start: int, rule: Rule, expression: Any) -> Iterator[Hit]:
-    for match in expression.finditer(text, start):
-        hit = (rule, *match.span(rule.inner - rule.group))
-        if _is_hit(hit, text):
-            yield hit
-
-
-def _is_hit(hit: Hit, text: bytes) -> bool:
-    rule, low, high = hit
-    return low < high and (rule.check is None or rule.check(text[low:high]))
-
-
-def _windows(raw: bytes) -> Iterator[tuple[int, int]]:
-    begin = 0
-    while begin < len(raw):
-        quote = raw.find(b'"', begin + WINDOW_BYTES)
-        end = quote if quote > 0 else len(raw)
-        yield begin, end
-        begin = end
+    def _without_parted(self, raw: bytes, out: bytearray | None) -> bytearray | None:
+        """Hide what is whole in no chunk of a stream; of one that was known by its first half, the rest."""
+        seen = raw if out is None else bytes(out)
+        for rule, start, end in streams.parted(seen, self._patterns):
+            out = out if out is not None else bytearray(raw)
+            out[start:end] = masks.masked(seen[start:end], b"")
+            self.counts[rule.name] += 1
+        return out
 
 
 class _Line:
@@ -174,7 +118,7 @@ class _Line:
         self._text = raw[start : self.end]
         self._identity = _identity(self._text) if is_record else b""
         self._is_json = self._identity is not None
-        self._kept: list[tuple[int, int]] | None = None
+        self._kept: list[tuple[int, int, bool]] | None = None
         self._strings = _STRING.finditer(self._text)
         self._string = (0, 0)
 
@@ -182,7 +126,7 @@ class _Line:
         """Return where to write what; None where the match is to be left alone."""
         if not self._is_json:
             return start, masks.masked(self._raw[start:end], rule.label)
-        if self._is_kept(start, end) or (rule.own and self._is_key(start, end)):
+        if self._is_kept(rule, start, end) or (rule.own and self._is_key(start, end)):
             return None
         if _DIGITS.match(self._raw, start, end):
             return self._number(rule, start, end)
@@ -206,17 +150,20 @@ class _Line:
             return start, masks.ones(self._raw[start:end])
         return self._text_mask(rule, start, end)
 
-    def _is_kept(self, start: int, end: int) -> bool:
+    def _is_kept(self, rule: Rule, start: int, end: int) -> bool:
         if not self._identity:
             return False
         if self._kept is None:
             # Of a usual line this costs less than to find out where it is; a long one is searched for once.
             if len(self._identity) <= _SHORT_IDENTITY and self._raw[start:end] not in self._identity:
                 return False
-            self._kept = sorted(_kept(self._text))
+            self._kept = sorted(_kept(self._text, IDS, WORDS))
         at = start - self._start
         before = bisect_right(self._kept, at, key=itemgetter(0)) - 1
-        return before >= 0 and at < self._kept[before][1]
+        if before < 0:
+            return False
+        _, high, is_id = self._kept[before]
+        return at < high and (is_id or not rule.secret)
 
     def _is_key(self, start: int, end: int) -> bool:
         before = _KEY_BEFORE.search(self._raw, max(self._start, start - _CONTEXT_BYTES), start)
@@ -252,10 +199,13 @@ def _identity_again(line: bytes) -> bytes | None:
     return line if jsontext.is_object(text) else b""
 
 
-def _kept(line: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where the values lie that are kept."""
+def _kept(line: bytes, ids: Collection[str], words: Collection[str]) -> Iterator[tuple[int, int, bool]]:
+    """Yield where the values lie that are kept, and whether each is an id."""
     for name, start, end in jsontext.members(jsontext.mended(line)):
-        if name in KEPT:
-            yield start, end
-        elif name == _BEGIN and line[start:end].startswith(b"{"):
-            yield from ((start + low, start + high) for low, high in _kept(line[start:end]))
+        if name in ids or name in words:
+            if line.startswith(b'"', start):  # with anything else there the line becomes a dead letter
+                yield start, end, name in ids
+        elif name in (_BEGIN, _BILLING) and line[start:end].startswith(b"{"):
+            own = (_BILLING_IDS, _BILLING_WORDS) if name == _BILLING else (ids, words)
+            for low, high, is_id in _kept(line[start:end], *own):
+                yield start + low, start + high, is_id

@@ -7,12 +7,27 @@ so that usage is read the same with every set switched on. Patterns are RE2's, a
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
+from llmtraced.redaction.kinds import (
+    HEADS,
+    LEFT,
+    MIDDLES,
+    NAMES,
+    Span,
+    from_head,
+    from_middle,
+    is_opaque,
+    jwt_from_head,
+)
+
 Check = Callable[[bytes], bool]
+Whole = Callable[[bytes, int, int], Span | None]
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -20,6 +35,10 @@ class Pattern(msgspec.Struct, frozen=True):
 
     expression: str
     check: Check | None = None
+    of_value: bool = False
+    """What matches is a name; its value, which follows, is what is checked and hidden."""
+    whole: Whole | None = None
+    """Finds the secret, of which only a part was matched, in the text from the part's start and end."""
 
 
 def is_card(text: bytes) -> bool:
@@ -34,46 +53,50 @@ def is_token(text: bytes) -> bool:
     return len(text) >= 24 or any(byte in b"0123456789" for byte in text)
 
 
-_API_KEYS: Final = (
-    # OpenAI, Anthropic, OpenRouter, DeepSeek, Langfuse; Cerebras.
-    r"\bc?sk-[A-Za-z0-9_-]{20,}",
-    # Google: API keys, and what its OAuth gives.
-    r"\bAIza[A-Za-z0-9_-]{35}",
-    r"\bya29\.[A-Za-z0-9_-]{20,}",
-    # AWS: key ids, Bedrock's own keys, and a secret key where it is called one.
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
-    r"\bABSK[A-Za-z0-9+/=]{40,}",
-    r"\bbedrock-api-key-[A-Za-z0-9+/=_-]{20,}",
-    r"(?i:\baws_?secret_?(?:access_?)?key)[ \t]{0,3}[=:][ \t'\\]{0,4}([A-Za-z0-9+/]{40,})",
-    # Groq, xAI, Hugging Face, Replicate, Perplexity, Fireworks, NVIDIA, Together, Tavily, LangSmith.
-    r"\b(?:gsk_|xai-|hf_|r8_|pplx-|fw_|nvapi-|tgp_v1_|tvly-)[A-Za-z0-9_-]{20,}",
-    r"\blsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}\b",
-    # What agents are handed besides: GitHub, GitLab, Slack, Stripe, SendGrid, npm, Databricks.
-    r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,})",
-    r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
-    r"\b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}",
-    r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
-    r"\b(?:npm_[A-Za-z0-9]{36}|dapi[a-f0-9]{32})\b",
-)
+def is_basic(text: bytes) -> bool:
+    """Whether the text is a user and a password, as HTTP's Basic scheme encodes them."""
+    with suppress(ValueError):
+        return b":" in base64.b64decode(text + b"=" * (-len(text) % 4), b"-_" if b"_" in text else None)
+    return False
+
+
 _LETTER: Final = r"A-Za-z0-9\x{80}-\x{10FFFF}"
 _EMAIL: Final = (
     rf"[{_LETTER}][{_LETTER}.!#$%&'*+/=?^_{{|}}~-]*@[{_LETTER}](?:[{_LETTER}-]*\.)+[{_LETTER}]{{2,24}}"
 )
 
+_GAP: Final = r"(?:[ \t:=]|%20|%3[AaDd]|\x1b){1,6}"
+"""Between a scheme's name and its credentials."""
+_IN_URLS: Final = (
+    # A password, or a token in a user's place.
+    r"://[!-.0-9;=?A-~]*:([!-.0-;=?A-~]+)@[A-Za-z0-9\[]",
+    r"://([A-Za-z0-9_-]{20,})@[A-Za-z0-9\[]",
+    r"(?i:[?&;](?:amp;)?(?:[a-z-]*api[_-]?key|key|[a-z_-]*token|sig|signature|secret|client_secret|password"
+    r"|x-(?:amz|goog)-(?:signature|credential|security-token)|code|subscription-key))=([!-%\'-:=?-~]{8,})",
+)
 _REST: Final = r"[.~]{0,2}[A-Za-z0-9_+/=-][A-Za-z0-9._~+/=-]*"
 """The rest of a secret of which a stream's chunk held enough to be hidden before the spool."""
 _KEY_END: Final = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 
 SETS: Final[Mapping[str, tuple[Pattern, ...]]] = {
     "api_key": (
-        *map(Pattern, _API_KEYS),
+        Pattern(HEADS, whole=from_head),
+        Pattern(f"({MIDDLES})", whole=from_middle),
+        Pattern(NAMES, is_opaque, of_value=True),
+        *(Pattern(expression, is_token) for expression in _IN_URLS),
         Pattern(rf"\[redacted:api_key\]\**({_REST})"),
     ),
     "bearer_token": (
-        Pattern(r"(?i:\bbearer)[ \t]{1,4}([A-Za-z0-9._~+/=-]{8,})", is_token),
-        Pattern(r"(?i:\bauthorization)[ \t]{0,2}:[ \t]{0,4}(?i:basic)[ \t]{1,4}([A-Za-z0-9+/=]{8,})"),
-        Pattern(rf"(?:\[redacted:bearer_token\]|(?i:\bbearer)[ \t]{{1,4}}\*)\**({_REST})"),
-        Pattern(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),  # a JWT, wherever it stands
+        Pattern(rf"{LEFT}(?i:bearer){_GAP}([A-Za-z0-9._~+/=\x1b-]{{8,}})", is_token),
+        Pattern(rf"{LEFT}(?i:basic){_GAP}([A-Za-z0-9+/=_\x1b-]{{8,}})", is_basic),
+        Pattern(
+            rf"{LEFT}(?i:token|api-?key|ssws|authorization[ \t]{{0,2}}[:=]){_GAP}([A-Za-z0-9._~+/=\x1b-]{{20,}})",
+            is_opaque,
+        ),
+        Pattern(
+            rf"(?:\[redacted:bearer_token\]|(?i:\b(?:bearer|basic|token|ssws))[ \t]{{1,4}}\*)\**({_REST})"
+        ),
+        Pattern(rf"{LEFT}(eyJ)", whole=jwt_from_head),  # wherever it stands
     ),
     # To its end, or to where it was cut. No body holds "--", so that the search ends at the next key.
     "private_key": (

@@ -16,7 +16,6 @@ from typing import Final
 import msgspec
 
 from llmtraced.config import Config
-from llmtraced.faults import INTERNAL_ERROR
 from llmtraced.redaction.lines import Masker
 from llmtraced.redaction.paths import PAYLOADS, TEXTS
 from llmtraced.redaction.payloads import Keys, cut, hide_path
@@ -29,12 +28,13 @@ _TEXTS: Final = {name: COLUMNS.index(name) for name in TEXTS.values()}
 
 
 class Redactor:
-    """The rules at work. Lines belong to one thread and rows to one, which need not be the same."""
+    """The rules at work. Lines, texts and rows belong to one thread each, which need not be the same."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._rows: Counter[str] = Counter()
         self._of_lines = Masker(rules.patterns) if rules.patterns else None
+        self._of_text = Masker(rules.patterns) if rules.patterns else None
         self._of_rows = Masker(rules.patterns) if rules.patterns else None
         self._keys = Keys(rules.keys, self._rows) if rules.keys else None
 
@@ -56,30 +56,36 @@ class Redactor:
     @property
     def counts(self) -> Counter[str]:
         """How often each rule has hidden or cut something since the start, by the rule's name."""
-        maskers = [masker.counts for masker in (self._of_lines, self._of_rows) if masker is not None]
+        every = (self._of_lines, self._of_text, self._of_rows)
+        maskers = [masker.counts for masker in every if masker is not None]
         return sum((Counter(dict(found)) for found in maskers), Counter(dict(self._rows)))
 
     def lines(self, pieces: list[bytes | bytearray]) -> list[bytes | bytearray]:
-        """Return pieces of whole lines, for the spool; as many bytes as were given."""
-        return pieces if self._of_lines is None else [self._shown(b"".join(pieces), self._of_lines.lines)]
+        """Return pieces of whole lines, for the spool; as many bytes as were given.
+
+        A line that cannot be looked at is hidden whole: it becomes a dead letter, and the daemon lives.
+        """
+        if self._of_lines is None:
+            return pieces
+        raw = b"".join(pieces)
+        try:
+            return [self._of_lines.lines(raw)]
+        except Exception:  # noqa: BLE001 -- whatever it is, it would end the daemon at every start
+            lines = raw.split(b"\n")[:-1]
+            return [_alone(self._of_lines, self._of_lines.lines, line + b"\n") for line in lines]
 
     def head(self, pieces: list[bytes | bytearray]) -> list[bytes | bytearray]:
         """Return the beginning of a line over the limit, which ends with a newline."""
         if self._of_lines is None:
             return pieces
-        return [self._shown(b"".join(pieces)[:-1], self._of_lines.head) + b"\n"]
+        masker = self._of_lines
+        return [_alone(masker, lambda line: masker.head(line[:-1]) + b"\n", b"".join(pieces))]
 
-    def _shown(
-        self, raw: bytes, hide: Callable[[bytes], bytes | bytearray], *, is_alone: bool = False
-    ) -> bytes | bytearray:
-        """Return lines without what is hidden; one that cannot be searched is hidden whole, and counted."""
-        try:
-            return hide(raw)
-        except Exception:  # noqa: BLE001 - whoever it was, nobody else's lines may wait for it, nor be shown
-            if is_alone:
-                self._rows[INTERNAL_ERROR] += 1
-                return b"*" * len(raw)
-            return b"\n".join([self._shown(line, hide, is_alone=True) for line in raw.split(b"\n")])
+    def text(self, text: str) -> str:
+        """Return a text that belongs to no line, as a hello's; for one thread, which may be a third."""
+        if self._of_text is None or not text:
+            return text
+        return msgspec.json.decode(self._of_text.payload(msgspec.json.encode(text)), type=str)
 
     def row(self, row: Row) -> Row:
         """Return a finished row of ``llm_traces`` as it may be stored."""
@@ -116,3 +122,11 @@ class Redactor:
         encoded = msgspec.json.encode(value)
         hidden = self._of_rows.payload(encoded)
         return value if hidden is encoded else msgspec.json.decode(hidden)
+
+
+def _alone(masker: Masker, hide: Callable[[bytes], bytes | bytearray], line: bytes) -> bytes | bytearray:
+    try:
+        return hide(line)
+    except Exception:  # noqa: BLE001 -- as above
+        masker.counts["unreadable"] += 1
+        return b"*" * (len(line) - 1) + b"\n"

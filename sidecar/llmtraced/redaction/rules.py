@@ -6,6 +6,7 @@ Invariant: a rule that exists can be applied to any bytes in linear time and fai
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,8 +14,9 @@ import msgspec
 from llmtraced.config import Config, OwnPattern
 from llmtraced.errors import ConfigError
 from llmtraced.redaction.paths import Path, parse_path
-from llmtraced.redaction.patterns import SETS, SETTINGS, Check, Pattern
+from llmtraced.redaction.patterns import SETS, SETTINGS, Check, Pattern, Whole
 
+SECRET: Final = frozenset({"api_key", "bearer_token", "private_key"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -27,19 +29,42 @@ class Rule(msgspec.Struct, frozen=True):
     inner: int
     """Of what is hidden."""
     check: Check | None
+    of_value: bool
+    whole: Whole | None
     own: bool
     """Whether an operator wrote it: nobody knows then what it may match."""
     label: bytes
 
+    @property
+    def secret(self) -> bool:
+        """Whether what it finds opens something, and is not a person's."""
+        return not self.own and self.name in SECRET
 
-class Patterns(msgspec.Struct, frozen=True):
-    """All patterns as one expression, which costs one pass however many they are."""
+    @property
+    def wraps(self) -> bool:
+        """Whether what it finds may have been broken over two lines, where a terminal is narrow."""
+        return self.secret and self.whole is not None
 
-    expression: Any
+
+class Expression(msgspec.Struct, frozen=True):
+    """Some patterns as one expression, which costs one pass however many they are."""
+
+    engine: Any
     """RE2's, which has no types."""
     rules: tuple[Rule, ...]
     alone: tuple[Any, ...]
     """The same patterns, each by itself, in the order of the rules."""
+
+
+class Patterns(msgspec.Struct, frozen=True):
+    """All patterns: those of secrets, and the rest.
+
+    Together each short match, such as a key's beginning, would wait for the longer ones that began before it,
+    an address say, and what lies behind it be looked through again, in a time that is quadratic; and an
+    address that ends in a token would take the token's beginning.
+    """
+
+    expressions: tuple[Expression, ...]
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -70,6 +95,13 @@ def _patterns(config: Config) -> Patterns | None:
     wanted += [(own.name, Pattern(own.pattern), True) for own in config.redaction_patterns]
     if not wanted:
         return None
+    groups: dict[bool, list[tuple[str, Pattern, bool]]] = {}
+    for name, pattern, own in wanted:
+        groups.setdefault(name in SECRET and not own, []).append((name, pattern, own))
+    return Patterns(tuple(_expression(some) for _, some in sorted(groups.items())))
+
+
+def _expression(wanted: Sequence[tuple[str, Pattern, bool]]) -> Expression:
     re2 = _engine()
     options = re2.Options()
     options.never_nl = True
@@ -81,10 +113,11 @@ def _patterns(config: Config) -> Patterns | None:
         alone.append(_alone(re2, options, name, pattern.expression))
         groups = int(alone[-1].groups)
         inner = group + 1 if groups else group
-        rules.append(Rule(name, group, inner, pattern.check, own, b"[redacted:%s]" % name.encode()))
+        label = b"[redacted:%s]" % name.encode()
+        rules.append(Rule(name, group, inner, pattern.check, pattern.of_value, pattern.whole, own, label))
         group += 1 + groups
     combined = "|".join(f"({pattern.expression})" for _, pattern, _ in wanted)
-    return Patterns(
+    return Expression(
         _compile(re2, combined, options, "redaction_patterns, together"), tuple(rules), tuple(alone)
     )
 

@@ -6,7 +6,8 @@ so that it lies within one string, at whatever level JSON is nested in JSON, and
 Quotation marks become newlines, which no pattern matches (RE2's ``never_nl``). Escaped white space
 becomes white space of the same length, or ``\\nsk-…`` would begin with a letter; so does an escaped
 letter of another alphabet. What is left are ``\\/`` and ``\\u00XX``, which some encoders write where
-others do not: a view with those has another length than its bytes, and remembers where.
+others do not, and the control sequences of terminals, each of which becomes one ESC, however it was
+written: a view with those has another length than its bytes, and remembers where.
 """
 
 from __future__ import annotations
@@ -17,11 +18,19 @@ from typing import Final
 
 import msgspec
 
-_RARE: Final = re.compile(rb"\\[tr/u]")
+_RARE: Final = re.compile(rb"\\[tr/ubfx0e]")
 """Looked for together, at the cost of one ``replace``: text has newlines, and seldom more."""
+_BARE: Final = (b"\x1b", b"%", b"^")
+"""What else a terminal's control sequence may begin with; single bytes, which are searched for the fastest."""
+_SPACES: Final = (rb"\t", rb"\r", rb"\b", rb"\f")
 _WIDE: Final = re.compile(rb"\\u(?!00)[0-9a-fA-F]{4}(?=[0-9A-Za-z+(])")
 # A run of backslashes is tried from its beginning alone, and once: else long runs would cost their square.
-_ESCAPES: Final = re.compile(rb"(?<!\\)\\++(?:u00([0-9a-fA-F]{2})|/)")
+_ESCAPES: Final = re.compile(
+    rb"((?:(?:\x1b|(?<!\\)\\++(?:u001[bB]|x1[bB]|033|e)|%1[bB]|\^\[|\xe2\x90\x9b)(?:(?:\[|%5[bB])(?:[0-9;:?]|%3[bB])*[A-Za-z]|\([A-Z0-9])"
+    rb"|(?:\xc2\x9b|(?<!\\)\\++u009[bB])[0-9;:?]*[A-Za-z]))"
+    rb"|(?<!\\)\\++(?:u00([0-9a-fA-F]{2})|/)"
+)
+_ESC: Final = b"\x1b"
 _CUTS: Final = frozenset(b'"\n')
 
 
@@ -43,9 +52,11 @@ class View(msgspec.Struct, frozen=True):
 def view(raw: bytes) -> View:
     """Return what patterns see of the bytes."""
     text = raw.replace(b'"', b"\n").replace(rb"\n", b"  ")
-    if _RARE.search(text) is None:
+    if _RARE.search(text) is None and not any(start in text for start in _BARE):
         return View(text)
-    return _unescaped(_WIDE.sub(b" " * 6, text.replace(rb"\t", b"  ").replace(rb"\r", b"  ")))
+    for escape in _SPACES:
+        text = text.replace(escape, b"  ")
+    return _unescaped(_WIDE.sub(b" " * 6, text))
 
 
 def _unescaped(text: bytes) -> View:
@@ -54,7 +65,7 @@ def _unescaped(text: bytes) -> View:
     distances: list[int] = []
     copied = length = 0
     for escape in _ESCAPES.finditer(text):
-        piece = text[copied : escape.start()] + _character(escape[1])
+        piece = text[copied : escape.start()] + (_ESC if escape[1] else _character(escape[2]))
         pieces.append(piece)
         length += len(piece)
         copied = escape.end()
@@ -72,4 +83,4 @@ def _character(code: bytes | None) -> bytes:
     value = int(code, 16)
     if value in _CUTS:
         return b"\n" if value == ord('"') else b" "
-    return chr(value).encode() if value >= ord(" ") else b" "
+    return chr(value).encode() if value >= ord(" ") or value == ord(_ESC) else b" "

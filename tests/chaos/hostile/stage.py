@@ -40,9 +40,15 @@ class Stage:
         return engine
 
     def daemon(
-        self, *, url: str = "", settings: Mapping[str, object] | None = None, **more: Any
+        self,
+        *,
+        name: str = "d",
+        kind: type[RunningDaemon] = RunningDaemon,
+        url: str = "",
+        settings: Mapping[str, object] | None = None,
+        **more: Any,
     ) -> RunningDaemon:
         """Return a daemon that is not started yet, on the embedded engine unless ``url`` names another."""
-        daemon = RunningDaemon(self.folder / "d", url=url, settings=settings, **more)
+        daemon = kind(self.folder / name, url=url, settings=settings, **more)
         self._ends.push(daemon)
         return daemon

@@ -10,7 +10,8 @@ import pytest
 
 from llmtraced.config import Config, OwnPattern
 from llmtraced.redaction import Redactor
-from llmtraced.redaction.lines import WINDOW_BYTES
+from llmtraced.redaction import lines as lines_module
+from llmtraced.redaction.finding import WINDOW_BYTES
 from tests.helpers.secrets import SETS, card, planted
 
 ALL = Redactor.of(Config(redact=SETS))
@@ -232,11 +233,69 @@ def test_any_bytes_keep_their_length_and_json_stays_json() -> None:
             json.loads(hidden(quoted, redactor))
 
 
+def test_ids_are_kept_and_words_are_kept_unless_a_secret_is_in_them() -> None:
+    key = "sk-proj-aB3dE6gH9jK2mN5pQ8rS1t"
+    ids = {"org_id": key, "user_id": key, "billing": {"customer_id": key, "plan_type": key}}
+    words = {
+        "model": f"gpt {key}",
+        "type": key,
+        "error_type": key,
+        "timestamp": key,
+        "source": "jane@example.org",
+    }
+    after = json.loads(hidden(record(**ids, **words, begin={"provider_trace_id": key, "model": key})))
+    assert (after["org_id"], after["user_id"], after["billing"]["customer_id"]) == (key, key, key)
+    assert after["begin"]["provider_trace_id"] == key
+    assert after["source"] == "jane@example.org"
+    for value in (
+        after["model"],
+        after["type"],
+        after["error_type"],
+        after["timestamp"],
+        after["billing"]["plan_type"],
+    ):
+        assert key not in value
+    assert after["begin"]["model"].startswith("[redacted:api_key]")
+
+
+@pytest.mark.parametrize("name", ["protocol_version", "hello", "dropped", "end", "agent_id", "tags"])
+def test_what_is_no_id_hides_nothing(name: str) -> None:
+    key = "sk-proj-aB3dE6gH9jK2mN5pQ8rS1t"
+    line = json.dumps({"protocol_version": 4, name: {key: [key]}}).encode() + b"\n"
+    assert key.encode() not in hidden(line)
+
+
+def test_a_line_that_cannot_be_looked_at_is_hidden_and_the_others_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    redactor = Redactor.of(Config(redact=SETS))
+    good, bad = record(request="good"), record(request="bad")
+    lines = lines_module._Line
+
+    def fails(raw: bytes, *args: Any, **kwargs: Any) -> Any:
+        if b"bad" in raw:
+            raise RuntimeError("unheard of")
+        return lines(raw, *args, **kwargs)
+
+    monkeypatch.setattr(lines_module, "_Line", fails)
+    bad = record(request="bad jane@example.org")
+    out = hidden(good + bad + good, redactor)
+    assert out == good + b"*" * (len(bad) - 1) + b"\n" + good
+    assert redactor.counts["unreadable"] == 1
+
+
+def test_the_text_of_a_hello_is_hidden_as_lines_are() -> None:
+    redactor = Redactor.of(Config(redact=SETS))
+    assert redactor.text("api sk-proj-aB3dE6gH9jK2mN5pQ8rS1t") == "api [redacted:api_key]************"
+    assert (redactor.text(""), redactor.text("api")) == ("", "api")
+    assert redactor.counts == {"api_key": 1}
+
+
 def test_a_pass_for_each_pattern_hides_what_one_pass_for_all_hides(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = ("jane@example.org", "AKIAABCDEFGHIJKLMNOP", "bearer abcdefgh12345678", "+49 170 1234567 ")
     dice = random.Random(7)
     lines = [record(request=" ".join(dice.choices((*secrets, "words", '"x"'), k=40))) for _ in range(50)]
     before = [hidden(line) for line in lines]
     assert all(b"[redacted:" in line for line in before)
-    monkeypatch.setattr("llmtraced.redaction.lines.MOST_PASSES", -1)
+    monkeypatch.setattr("llmtraced.redaction.finding.MOST_PASSES", -1)
     assert [hidden(line) for line in lines] == before

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 
 import pytest
 
 from llmtraced.config import Config
 from llmtraced.redaction import Redactor
+from llmtraced.redaction.finding import hits
+from llmtraced.redaction.rules import compiled
 from tests.helpers.secrets import SETS
+from tests.security.attack_redaction import CONTEXTS
+from tests.security.planted import KINDS
 
 ALL = Redactor.of(Config(redact=SETS))
 
@@ -32,6 +38,15 @@ INNOCENT = [
     "192.168.100.200",
     "gpt-4o-2024-08-06",
     "-----BEGIN CERTIFICATE-----",
+    "api_key=os.environ['OPENAI_API_KEY'], api_key: str, the api key is required",
+    "password: correct horse, password=get_password(), authorization header",
+    "access_token = settings.providers.access_token",
+    "api_key_file=/run/secrets/providers/key1",
+    "xai-image-generation-tool-for-grok-4, global-one-registerinstrumentations, hf_model_configuration_name",
+    "a basic understanding, Basic authentication, basic YWJjZGVm",
+    "http://localhost:8080/path?email=a&key=name, https://example.org/@somebody/post",
+    "sk-learn, sk-..., task-0123456789abcdefghijklmnop, sk_SK",
+    "8 backslashes \\\\\\\\ and C:\\new\\table\\fruit\\books",
 ]
 
 SECRETS = [
@@ -50,6 +65,46 @@ SECRETS = [
         "MIIE",
     ),
 ]
+
+
+KINDS_SEED = 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_hidden_in_every_context(kind: str) -> None:
+    dice = random.Random(KINDS_SEED)
+    for context, around in CONTEXTS.items():
+        secret, text = KINDS[kind](dice)
+        whole = around.format(text.replace("\0", "@"))
+        assert secret in whole
+        assert secret not in hidden(whole), context
+
+
+def test_a_key_that_a_terminal_has_broken_or_colored_is_one_key() -> None:
+    for middle in ("\x1b[0m", "\x1b[1;31m", "\n", "\r\n"):
+        text = f"X=ghp_aB3dE6gH9jK2mN5p{middle}Q8rS1tU4vW7xY0zA3bC6\n$ ls aB3dE6gH9jK2mN5p"
+        assert hidden(text).endswith("$ ls aB3dE6gH9jK2mN5p")
+        assert not re.search("H9jK2mN5p.*Q8r|S1tU4vW7x", hidden(text), re.DOTALL)
+
+
+def test_the_next_line_of_a_key_is_left_where_it_is_none() -> None:
+    text = "sk-proj-aB3dE6gH9jK2mN5pQ8rS1t\nHello world"
+    assert hidden(text).endswith("\nHello world")
+
+
+@pytest.mark.parametrize(
+    "part", ["sk-", "-sk", "eyJ.", "api_key", "api_key=", "a-us1", "://a:b.", "pat1", "SG.", "x\\n"]
+)
+def test_a_text_of_beginnings_takes_time_in_proportion_to_its_length(part: str) -> None:
+    """Counted in looks around a match, of which each has a bound: twice the text, twice the looks."""
+    patterns = compiled(Config(redact=SETS)).patterns
+    assert patterns is not None
+    counts = []
+    for times in (500, 1000):
+        raw = json.dumps(part * times).encode()
+        counts.append(sum(1 for each in patterns.expressions for _ in each.engine.finditer(raw)))
+        list(hits(raw, patterns))
+    assert counts[1] <= 2 * counts[0] + 2
 
 
 @pytest.mark.parametrize("text", INNOCENT)

@@ -1,0 +1,86 @@
+"""Connections taken off a listening socket.
+
+Invariant: no error of ``accept`` ends the listening. Without a descriptor or memory for one more
+connection, whoever connects waits in the kernel's queue, and is looked for again after a pause: the
+event loop neither spins nor, as its own servers do, closes the socket for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final
+
+BACKLOG: Final = 1024
+AT_ONCE: Final = 64
+"""Connections taken before others have their turn in the event loop."""
+PAUSE_SECONDS: Final = 0.25
+
+
+class Acceptor:
+    """One listening socket, from ``start`` until ``close``."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        on_trouble: Callable[[OSError], None],
+    ) -> None:
+        """``protocol`` makes the protocol of each connection; ``on_trouble`` hears why none can be taken."""
+        self._socket = sock
+        self._protocol = protocol
+        self._on_trouble = on_trouble
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._resuming: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def start(self) -> None:
+        """Listen. Raises OSError."""
+        self._socket.setblocking(False)
+        self._socket.listen(BACKLOG)
+        self._resume()
+
+    def close(self) -> None:
+        """Take nobody new; those that were taken stay. A second time is nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._resuming is not None:
+            self._resuming.cancel()
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a connection was taken whose protocol has not heard of it yet."""
+        return bool(self._opening)
+
+    def _resume(self) -> None:
+        self._loop.add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:  # EMFILE, ENFILE, ENOBUFS, ENOMEM
+                self._loop.remove_reader(self._socket)
+                self._resuming = self._loop.call_later(PAUSE_SECONDS, self._resume)
+                self._on_trouble(error)
+                return
+            connection.setblocking(False)
+            task = self._loop.create_task(self._open(connection))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, connection)
+        except OSError as error:
+            connection.close()
+            self._on_trouble(error)

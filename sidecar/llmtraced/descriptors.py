@@ -1,0 +1,69 @@
+"""File descriptors: how many the process may open, and what they are kept for.
+
+Invariant: however many connect, the spool, the store and the admin server can still open their files.
+The soft limit is raised to the hard one at start, up to ``MOST``; connections get what is left of it
+after what is open then and what is kept back.
+"""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+MOST: Final = 1 << 19
+"""systemd's hard limit. Some container runtimes have 2^30, and a child that closes them all takes minutes."""
+KEPT_BACK: Final = 256
+"""For segments, folders, dead letters, and the store: its connections, or the files of an embedded one."""
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """How many connections there may be."""
+
+    connections: int
+    """To the record socket."""
+    per_process: int
+    """The same of one process. Where descriptors are short it is half of them, so that others find some."""
+    admin: int
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """Descriptors that the process may have, and how many it has open without any connection."""
+
+    limit: int
+    used: int
+
+    def shares(self, connections: int, per_process: int, admin: int) -> Shares:
+        """Return what can be had of the numbers that are wanted; at least one of each. Pure."""
+        free = max(0, self.limit - self.used)
+        free -= min(KEPT_BACK, free // 2)
+        for_admin = max(1, min(admin, free // 4))
+        for_records = max(1, free - for_admin)
+        if for_records < connections:
+            connections, per_process = for_records, min(per_process, max(1, for_records // 2))
+        return Shares(connections, per_process, for_admin)
+
+
+PLENTY: Final = Budget(limit=1 << 30, used=0)
+
+
+def raise_limit() -> None:
+    """Raise the soft limit as far as it may be; it stays where the system refuses."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def budget() -> Budget:
+    """Return what the process has at this moment."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(list(Path("/dev/fd").iterdir()))
+    except OSError:
+        used = KEPT_BACK // 4  # a daemon that has just started; nothing depends on the exact number
+    return Budget(PLENTY.limit if soft == resource.RLIM_INFINITY else soft, used)

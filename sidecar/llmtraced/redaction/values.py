@@ -1,0 +1,35 @@
+r"""The value that has a name: what stands behind ``api_key``, however it is written.
+
+Invariant: a value lies within one string, and is found in a time that its own length bounds. It is looked
+for in the bytes and not in the view, since between a JSON member's name and its value there are
+quotation marks, which no pattern crosses.
+
+Known are ``name=value`` and ``name: value``, of environments, INI files, YAML, headers and commands; JSON's
+members and Python's, at any depth of text in text; pairs in a list; ``{"name": …, "value": …}``; and all of it
+percent-encoded or colored.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MOST_BYTES: Final = 4096
+
+_SPACE: Final = rb"(?:[ \t]|\\+[nrt]|\\+u0020|%20|\\+u001[bB]\[[0-9;]*m|\x1b\[[0-9;]*m)"
+_QUOTE: Final = rb"\\*(?:[\"'`]|u0022|u0027)"
+_VALUE: Final = re.compile(
+    # The rest of the name, as in API_KEY_2, and what closes it.
+    rb"[A-Za-z0-9_]{0,16}+(?![.-])(?:%s|[\])>])?%s{0,8}" % (_QUOTE, _SPACE)
+    + rb"(?:[:=,]{1,2}>?|%%3[AaDd]|=3D|\\+u003[AaDd]|\\+u002[cC])?%s{0,64}" % _SPACE
+    + rb"(?:%s(?:value|values)%s%s{0,4}(?:[:=]|\\+u003[AaDd])%s{0,4})?" % (_QUOTE, _QUOTE, _SPACE, _SPACE)
+    + rb"(?:[\[(<]|b?%s|%s){0,4}" % (_QUOTE, _SPACE)
+    + rb"(?:(?i:basic|token|bearer|ssws|apikey)%s{1,4})?" % _SPACE
+    + rb"((?:[A-Za-z0-9+/=_.~:%%!@#$^*-]|\\+/|\\+u00(?:2[bBdDfF]|3[dD]|5[fF])){8,%d})" % MOST_BYTES
+)
+
+
+def value_after(raw: bytes, end_of_name: int) -> tuple[int, int] | None:
+    """Return where the value lies of a name that ends here; None where there is none."""
+    found = _VALUE.match(raw, end_of_name)
+    return found.span(1) if found else None
