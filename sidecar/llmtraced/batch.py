@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import msgspec
 
 from llmtrace.protocol import Begin, End, Record
-from llmtraced import records
+from llmtraced import marks, records
 from llmtraced.blocks import Encode, Rows
 from llmtraced.dead_letters import DeadLetter, with_line
+from llmtraced.erasure import Erasure
 from llmtraced.errors import Rejected
 from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
@@ -93,6 +94,10 @@ class Batch(msgspec.Struct, kw_only=True):
     from_us: int = 0
     to_us: int = 0
     """The range of ``ingested_at``."""
+    erasures: tuple[Erasure, ...] = ()
+    """Those that were in force when the segment was read: its rows are made as they leave them."""
+    erased: int = 0
+    """Lines that are no rows because of them; counted as ``control`` too."""
 
 
 class Source(msgspec.Struct, gc=False):
@@ -119,8 +124,9 @@ class Preparer:
         finish: Callable[[Row], Row] | None = None,
         treatment: Treatment | None = None,
         store: str = ONLY_STORE,
+        erasures: Callable[[], tuple[Erasure, ...]] = tuple,
     ) -> None:
-        """``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay."""
+        """``erasures`` are in force; ``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay."""
         self._finish = finish or (lambda row: row)
         self._store = store
         self._builder = builder
@@ -128,12 +134,15 @@ class Preparer:
         self._encode = encode
         self._sessions = sessions
         self._host = host
+        self._erasures = erasures
 
     def prepare(self, segment: Segment, read: Callable[[Segment], Iterable[ReadGroup]]) -> Batch:
         """Read every line of a segment closely; ``read`` gives its groups, as often as it is asked."""
-        batch = Batch(segment=segment, from_us=segment.first_us, to_us=segment.last_us)
+        batch = Batch(
+            segment=segment, from_us=segment.first_us, to_us=segment.last_us, erasures=self._erasures()
+        )
         rows, found = Rows(self._encode), 0
-        given_up: dict[str, tuple[object, ...]] = {}
+        given_up: dict[str, Row] = {}
         for group in read(segment):
             found += group.group.lines
             if group.body is None:
@@ -146,6 +155,8 @@ class Preparer:
         for call in batch.ids & batch.opened.keys():
             del batch.opened[call]
         self._add_abandoned(batch, rows, given_up)
+        if batch.erased:
+            self._add_loss(batch, segment.last_us, "daemon", "erased", batch.erased)
         rows.close()
         for row, why in rows.refused.items():
             letter = condemned(batch, read(segment), row, "not_encodable", why, self._store)
@@ -162,8 +173,8 @@ class Preparer:
             if group.body is None or chosen.isdisjoint(_rows_of(group)):
                 continue
             for source, line in self._lines(group):
-                if source.row in chosen:
-                    rows.add(self._row(batch, source, line), len(line))
+                if source.row in chosen and (row := self._row(batch, source, line)) is not None:
+                    rows.add(row, len(line))
         rows.close()
         return rows
 
@@ -180,9 +191,7 @@ class Preparer:
                 yield Source(row, received_us, entry, number, service, host), line
                 row, number = row + 1, number + step
 
-    def _take(
-        self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
-    ) -> None:
+    def _take(self, batch: Batch, rows: Rows, given_up: dict[str, Row], source: Source, line: bytes) -> None:
         try:
             if source.entry.kind:  # of LINES, which is 0, there are the most
                 self._take_other(batch, given_up, source, line)
@@ -195,9 +204,7 @@ class Preparer:
         except Rejected as refusal:
             self._refuse(batch, source, line, refusal)
 
-    def _take_other(
-        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
-    ) -> None:
+    def _take_other(self, batch: Batch, given_up: dict[str, Row], source: Source, line: bytes) -> None:
         if source.entry.kind == EntryKind.OVERSIZE:
             raise Rejected(records.TOO_LONG, f"{source.entry.full_size} bytes")
         self._own(batch, given_up, source, line)
@@ -205,6 +212,8 @@ class Preparer:
     def _control(self, batch: Batch, source: Source, line: bytes, parsed: Begin | Dropped | End) -> None:
         batch.control += 1
         if isinstance(parsed, Begin):
+            if marks.covers_begin(batch.erasures, parsed, source.received_us):
+                return
             call = self._builder.call_id(parsed)
             batch.opened[call] = BegunCall(source.entry.session, line, source.received_us)
         elif isinstance(parsed, End):
@@ -215,6 +224,9 @@ class Preparer:
 
     def _record(self, batch: Batch, rows: Rows, source: Source, line: bytes, record: Record) -> None:
         row = self._built(batch, source, line, record)
+        if row is None:
+            batch.ids.add(self._builder.call_id(record))
+            return
         rows.add(row, len(line))
         batch.rows.append(source.row)
         call = str(row[ID])
@@ -222,9 +234,7 @@ class Preparer:
         if source.entry.repeats:
             batch.repeats[source.row] = call, int(str(row[CREATED_AT]))
 
-    def _own(
-        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: bytes
-    ) -> None:
+    def _own(self, batch: Batch, given_up: dict[str, Row], source: Source, line: bytes) -> None:
         own = msgspec.json.decode(line, type=OwnLine)
         if own.abandoned is None or own.store not in ("", self._store):
             batch.control += 1
@@ -235,10 +245,12 @@ class Preparer:
             self._loss(batch, source, own.stage, own.reason, own.count, own.session)
             return
         row = self._row(batch, source, line)
+        if row is None:
+            return
         given_up[str(row[ID])] = row
         batch.abandoned[str(row[ID])] = source.row
 
-    def _add_abandoned(self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]]) -> None:
+    def _add_abandoned(self, batch: Batch, rows: Rows, given_up: dict[str, Row]) -> None:
         """Keep the abandoned calls whose record has not come in this very segment."""
         for call, row in given_up.items():
             if call in batch.ids:
@@ -248,29 +260,28 @@ class Preparer:
                 batch.rows.append(batch.abandoned[call])
                 rows.add(row, 0)
 
-    def _row(self, batch: Batch, source: Source, line: bytes) -> tuple[object, ...]:
-        """Return the row of a line that is a record, or an abandoned call of the daemon's own."""
+    def _row(self, batch: Batch, source: Source, line: bytes) -> Row | None:
+        """Return the row of a line that is a record, or an abandoned call of the daemon's own; None: erased."""
         if source.entry.kind == EntryKind.OWN:
             own = msgspec.json.decode(line, type=OwnLine)
             begin = records.parse(own.abandoned or b"")
             if not isinstance(begin, Begin):
                 raise Rejected(records.NOT_JSON, "not the begin line that it was")
-            return self._finish(
-                self._builder.abandoned(
-                    begin,
-                    service=own.service,
-                    received_us=source.received_us,
-                    batch_id=batch.segment.batch,
-                    batch_row=source.row,
-                )
+            row = self._builder.abandoned(
+                begin,
+                service=own.service,
+                received_us=source.received_us,
+                batch_id=batch.segment.batch,
+                batch_row=source.row,
             )
+            return self._unless_erased(batch, source, row)[0]
         record = records.parse(line)
         if not isinstance(record, Record):
             raise Rejected(records.NOT_JSON, "not the record that it was")
         return self._built(batch, source, line, record)
 
-    def _built(self, batch: Batch, source: Source, line: bytes, record: Record) -> tuple[object, ...]:
-        """Return a record's row as it is stored."""
+    def _built(self, batch: Batch, source: Source, line: bytes, record: Record) -> Row | None:
+        """Return a record's row as it is stored; None where it is erased."""
         row = self._builder.row(
             record,
             line=line,
@@ -279,7 +290,27 @@ class Preparer:
             batch_id=batch.segment.batch,
             batch_row=source.row,
         )
-        return self._treatment.treat(self._finish(row), batch.uploads)
+        finished, has_payloads = self._unless_erased(batch, source, row)
+        if finished is None or not has_payloads:
+            return finished
+        return self._treatment.treat(finished, batch.uploads)
+
+    def _unless_erased(self, batch: Batch, source: Source, row: Row) -> tuple[Row | None, bool]:
+        """Return the finished row as an erasure leaves it, and whether it has its payloads."""
+        finished = self._finish(row)
+        if not batch.erasures:
+            return finished, True
+        # By the names that were sent, and by those that are stored.
+        erasure = marks.covers_row(batch.erasures, row, source.received_us) or marks.covers_row(
+            batch.erasures, finished, source.received_us
+        )
+        if erasure is None:
+            return finished, True
+        if not erasure.rows:
+            return marks.emptied(finished), False
+        batch.control += 1
+        batch.erased += 1
+        return None, False
 
     def _refuse(self, batch: Batch, source: Source, line: bytes, refusal: Rejected) -> None:
         letter = DeadLetter(
@@ -300,20 +331,13 @@ class Preparer:
 
     def _lose(self, batch: Batch, lines: int, at_us: int) -> None:
         batch.lost += lines
-        row = len(batch.losses)
+        self._add_loss(batch, at_us, "spool", "damaged", lines)
+
+    def _add_loss(self, batch: Batch, at_us: int, stage: str, reason: str, lines: int) -> None:
+        """Add a loss that is of no sender's saying."""
+        row, segment = len(batch.losses), batch.segment
         batch.losses.append(
-            (
-                at_us,
-                self._host,
-                "",
-                "",
-                "spool",
-                "damaged",
-                lines,
-                batch.segment.batch,
-                row,
-                batch.segment.last_us,
-            )
+            (at_us, self._host, "", "", stage, reason, lines, segment.batch, row, segment.last_us)
         )
 
     def _loss(

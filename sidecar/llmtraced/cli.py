@@ -159,11 +159,12 @@ def token(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="For every organisation, and for operators.")] = False,
     name: Annotated[str, typer.Option(help="What is to be remembered of it.")] = "",
+    erase: Annotated[bool, typer.Option("--erase", help="It may erase what it may see.")] = False,
 ) -> None:
     """Make a token for the admin address on TCP, on standard error, and its entry for admin_tokens_file."""
     if bool(org) == every:
         raise ConfigError("name organisations with --org, or say --all")
-    made, entry = tokens.new(org or [], name)
+    made, entry = tokens.new(org or [], name, erase=erase)
     typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
     typer.echo(entry)
 

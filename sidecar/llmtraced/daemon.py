@@ -27,8 +27,10 @@ from llmtraced.committer import Committer, Run
 from llmtraced.config import Config
 from llmtraced.cost import Pricer
 from llmtraced.errors import ConfigError, SpoolBroken
+from llmtraced.everywhere import Everywhere
 from llmtraced.housekeeping import Housekeeping, loss
 from llmtraced.listener import Listener
+from llmtraced.marks import Marks
 from llmtraced.metrics import Metrics, watch_loop
 from llmtraced.payloads import wiring
 from llmtraced.payloads.fetching import Fetcher
@@ -82,6 +84,8 @@ class Daemon:
         )
         self.listener = Listener(self.spool, self.committer, config, self.admission, self.clock)
         objects = wiring.objects(config)
+        self.everywhere = Everywhere(config)
+        self.marks = Marks(self.files.root)
         self.shipping = Shipping(
             stores.opened(config),
             builders,
@@ -96,6 +100,8 @@ class Daemon:
             on_settled=lambda: self.house.look_for_room(),
             metrics=self.metrics,
             upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
+            marks=self.marks,
+            erase_in=self.everywhere.erase_in,
         )
         self.api = self._api(objects)
         self.admin = Admin(
@@ -123,6 +129,7 @@ class Daemon:
             config,
             self.clock,
             catch_up=self._catch_up,
+            marks=self.marks,
         )
         self.stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -132,7 +139,7 @@ class Daemon:
         is_unix = self.config.admin_address.startswith(UNIX)
         tokens = None if is_unix else Tokens(self.config.admin_tokens_file)
         fetcher = Fetcher(lambda: objects)
-        return Api(self.config, self.status, tokens, self.metrics, fetcher, wiring.erasable(objects))
+        return Api(self.config, self.status, tokens, self.metrics, fetcher, self.everywhere)
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> int:
         """Serve until SIGTERM or SIGINT, drain, and return the exit code.
@@ -244,7 +251,7 @@ class Daemon:
 
     def _reconfigure(self, found: reload.Changes) -> None:
         self.config = found.config
-        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.house)
+        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.house, self.everywhere)
         for room in rooms:
             room.reconfigure(found.config)
         if "clickhouse_url" in found.made:

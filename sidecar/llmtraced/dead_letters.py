@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 FOLDER = "dead-letters"
+SUFFIX = ".ndjson"
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -60,20 +61,20 @@ def with_line(letter: DeadLetter, line: bytes) -> DeadLetter:
 
 def write(spool_dir: Path, name: str, letters: Iterable[DeadLetter]) -> None:
     """Put dead letters on the disk, in the file of this name. Raises OSError, and is to be called again then."""
-    folder = spool_dir / FOLDER
+    write_lines(spool_dir / FOLDER, name, (_encode(letter) + b"\n" for letter in letters))
+
+
+def write_lines(folder: Path, name: str, lines: Iterable[bytes]) -> None:
+    """Put encoded letters into the file of this name. Raises OSError, and is to be called again then."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = folder / f"{name}.tmp"
-    with open(temporary, "wb", opener=_for_owner) as stream:
-        for letter in letters:
-            stream.write(_encode(letter) + b"\n")
+    temporary.unlink(missing_ok=True)  # not written through, should it be a link
+    with open(temporary, "xb", opener=for_owner) as stream:
+        stream.writelines(lines)
         stream.flush()
         os.fsync(stream.fileno())
-    temporary.replace(folder / f"{name}.ndjson")
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    temporary.replace(folder / f"{name}{SUFFIX}")
+    sync_folder(folder)
 
 
 def read(spool_dir: Path) -> list[DeadLetter]:
@@ -119,8 +120,13 @@ def files(spool_dir: Path) -> list[Path]:
 
 def line_of(letter: DeadLetter) -> bytes | None:
     """Return the letter's whole line, or None where only its head was kept."""
-    line = base64.b64decode(letter.line_base64) if letter.line_base64 else (letter.line or "").encode()
+    line = bytes_of(letter)
     return line if len(line) == letter.size else None
+
+
+def bytes_of(letter: DeadLetter) -> bytes:
+    """Return what was kept of the letter's line. Raises ValueError where it is no base64."""
+    return base64.b64decode(letter.line_base64) if letter.line_base64 else (letter.line or "").encode()
 
 
 def _letters_in(path: Path) -> list[DeadLetter]:
@@ -131,6 +137,15 @@ def _letters_in(path: Path) -> list[DeadLetter]:
     return [msgspec.json.decode(line, type=DeadLetter) for line in lines if line]
 
 
-def _for_owner(path: str, flags: int) -> int:
+def sync_folder(folder: Path) -> None:
+    """Return when what was renamed in the folder is on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def for_owner(path: str, flags: int) -> int:
     """Open a file that holds payloads, in a folder that others may be able to enter."""
     return os.open(path, flags, 0o600)

@@ -23,6 +23,7 @@ from llmtraced.config import Config
 from llmtraced.errors import SpoolBroken
 from llmtraced.listener import Listener
 from llmtraced.log import Recurring
+from llmtraced.marks import Marks
 from llmtraced.metrics import Metrics
 from llmtraced.orphans import Orphan, orphans
 from llmtraced.reporting import FULL, Report
@@ -32,6 +33,8 @@ from llmtraced.spool import Entry, EntryKind, Files, Spool
 from llmtraced.spool.recovery import QUARANTINE
 
 HOUSEKEEPING_SECONDS = 1.0
+ON_THEIR_WAY_US = 3600 * 1_000_000
+"""Lines that were received so lately may be in memory, or in a clock's correction."""
 ENDED_MEMORY_SECONDS = 300.0
 """A session that has ended is remembered until its sender cannot be repeating the end any more."""
 
@@ -53,6 +56,7 @@ class Housekeeping:
         clock: Clock,
         *,
         catch_up: Callable[[], None],
+        marks: Marks,
     ) -> None:
         """``catch_up`` says what has recurred in the other rooms and was not said."""
         self._spool = spool
@@ -66,6 +70,7 @@ class Housekeeping:
         self._config = config
         self._clock = clock
         self._catch_up = catch_up
+        self._marks = marks
         self._started_us = clock.now_us()
         self.recurring = Recurring()
 
@@ -89,7 +94,8 @@ class Housekeeping:
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             await self._shipping.keeper.compress()
-            gone = await asyncio.get_running_loop().run_in_executor(None, self._look_aside)
+            oldest_us = await self._committer.on_writer(self._oldest_us) if self._marks.are_left else 0
+            gone = await asyncio.get_running_loop().run_in_executor(None, self._look_aside, oldest_us)
             self._metrics.letters_pruned += gone
             if gone:
                 self.recurring.warn("dead letters over their bounds were deleted", times=gone)
@@ -99,8 +105,15 @@ class Housekeeping:
             with contextlib.suppress(SpoolBroken):
                 self._spool.reserve()
 
-    def _look_aside(self) -> int:
-        """Keep dead letters within their bounds; return how many had to go."""
+    def _oldest_us(self) -> int:
+        """Return when the oldest line was received that may become a row yet."""
+        now_us = self._clock.now_us() - ON_THEIR_WAY_US
+        begun = (call.received_us for call in self._spool.state.snapshot.begun.values())
+        return min(self._spool.oldest_us(now_us), now_us, *begun)
+
+    def _look_aside(self, waiting_since_us: int) -> int:
+        """Keep dead letters within their bounds, forget marks; return how many letters had to go."""
+        self._marks.forget(waiting_since_us)
         config = self._config
         oldest_us = self._clock.now_us() - config.dead_letters_max_age_days * DAY_US
         pruned = dead_letters.prune(Path(config.spool_dir), config.dead_letters_max_bytes, oldest_us)

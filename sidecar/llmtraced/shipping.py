@@ -19,9 +19,11 @@ from llmtraced.batch import Preparer, RefusedLine
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
+from llmtraced.erasure import Erasure
 from llmtraced.errors import StoreBusy
 from llmtraced.keeping import Keeper
 from llmtraced.log import Recurring
+from llmtraced.marks import Marks
 from llmtraced.metrics import Metrics
 from llmtraced.payloads import wiring
 from llmtraced.redaction import Redactor
@@ -109,9 +111,12 @@ class Shipping:
         on_settled: Callable[[], None],
         metrics: Metrics,
         upload: Upload | None,
+        marks: Marks,
+        erase_in: Callable[[str, Erasure], None],
     ) -> None:
         """``builders`` and ``redactors`` have one by the name of each store: each is for one thread at a time."""
         self.keeper = Keeper(spool, committer, clock)
+        self._marks = marks
         host = socket.gethostname()
 
         def lane(outlet: Outlet) -> Lane:
@@ -124,6 +129,7 @@ class Shipping:
                 finish=redactor.row if redactor.is_on else None,
                 treatment=wiring.treatment(config),
                 store=outlet.name,
+                erasures=marks.current,
             )
             shipper = Shipper(
                 spool,
@@ -141,6 +147,8 @@ class Shipping:
                 on_settled=on_settled,
                 metrics=metrics.store(outlet.name),
                 upload=upload,
+                erasures=marks.current,
+                erase=partial(erase_in, outlet.name),
             )
             return Lane(outlet, shipper, config)
 
@@ -175,6 +183,7 @@ class Shipping:
             lane.recurring.catch_up(now=now)
             lane.shipper.recurring.catch_up(now=now)
         self.keeper.recurring.catch_up(now=now)
+        self._marks.recurring.catch_up(now=now)
 
     def close(self) -> None:
         """End the threads, and let go of the connections."""
