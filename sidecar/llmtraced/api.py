@@ -156,7 +156,7 @@ class Api:
     async def _erase(self, request: web.Request) -> web.Response:
         """Count what would be erased, or erase it with the code that the count was answered with."""
         access = self._access(request)
-        by = access.who or _peer(request)
+        by = self._who(request)
         _nothing_asked(request)
         wanted = _erase_request(await self._body(request))
         whose(access, wanted.organization_id, False)
@@ -165,7 +165,7 @@ class Api:
             raise Forbidden(
                 "this may not erase: `erase = true` of a token, or admin_socket_erases, allows it"
             )
-        who = access.who or by.partition(" pid")[0]  # which another request of the same user does not share
+        who = by.partition(" pid")[0]  # which another request of the same user does not share
         now = time.monotonic()
         if wanted.confirmation is None:
             erasure = msgspec.structs.replace(wanted.erasure, until_us=time.time_ns() // 1000)
@@ -198,6 +198,12 @@ class Api:
         if found is None:
             raise Unknown("a bearer token is needed here, and known ones are in admin_tokens_file")
         return found
+
+    def _who(self, request: web.Request) -> str:
+        """Return who asks, for the log."""
+        if self._tokens is not None:
+            return self._tokens.who(request.headers.get("Authorization", ""))
+        return _peer(request)
 
     def _operator(self, request: web.Request) -> Access:
         access = self._access(request)

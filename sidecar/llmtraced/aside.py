@@ -17,6 +17,7 @@ from llmtraced import dead_letters
 from llmtraced.dead_letters import DeadLetter
 from llmtraced.erasure import Erasure
 from llmtraced.errors import LlmtracedError
+from llmtraced.folders import sync_folder
 from llmtraced.spool.recovery import QUARANTINE
 from llmtraced.spool.scrubbing import scrubbed
 from llmtraced.whose import Person, Verdict, verdict
@@ -133,7 +134,7 @@ def _segment(path: Path, erasure: Erasure, done: Aside, *, only_count: bool) -> 
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)  # beside, since the file may be a second name of a segment that is shipped
-    dead_letters.sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _many(count: int, one: str, many: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
-from llmtraced import __version__, activation, memory, reload, stores
+from llmtraced import __version__, activation, folders, memory, reload, stores
 from llmtraced.admin import UNIX, Admin
 from llmtraced.admission import Admission
 from llmtraced.api import Api
@@ -149,6 +149,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         admin_path = self.config.admin_address.removeprefix(UNIX)
         passed = activation.take(os.environ, self.config.socket_path, admin_path)
+        for said in folders.exposed(self.config):
+            log.warning(said)
         self.files.lock()
         try:
             self._recover()

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from llmtraced.folders import make_folder, sync_folder
+
 FOLDER = "dead-letters"
 SUFFIX = ".ndjson"
 
@@ -66,7 +68,7 @@ def write(spool_dir: Path, name: str, letters: Iterable[DeadLetter]) -> None:
 
 def write_lines(folder: Path, name: str, lines: Iterable[bytes]) -> None:
     """Put encoded letters into the file of this name. Raises OSError, and is to be called again then."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     temporary = folder / f"{name}.tmp"
     temporary.unlink(missing_ok=True)  # not written through, should it be a link
     with open(temporary, "xb", opener=for_owner) as stream:
@@ -115,7 +117,8 @@ def prune(spool_dir: Path, max_bytes: int, oldest_us: int) -> Pruned:
 
 
 def files(spool_dir: Path) -> list[Path]:
-    return list((spool_dir / FOLDER).glob("*.ndjson"))
+    """Return the files of letters; a link leads elsewhere, and is none."""
+    return [path for path in (spool_dir / FOLDER).glob(f"*{SUFFIX}") if not path.is_symlink()]
 
 
 def line_of(letter: DeadLetter) -> bytes | None:
@@ -135,15 +138,6 @@ def _letters_in(path: Path) -> list[DeadLetter]:
     except FileNotFoundError:  # the daemon has pruned it meanwhile
         return []
     return [msgspec.json.decode(line, type=DeadLetter) for line in lines if line]
-
-
-def sync_folder(folder: Path) -> None:
-    """Return when what was renamed in the folder is on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def for_owner(path: str, flags: int) -> int:

@@ -22,6 +22,7 @@ from llmtrace.protocol import Begin
 from llmtraced import dead_letters
 from llmtraced.erasure import PAYLOADS, Erasure
 from llmtraced.errors import LlmtracedError
+from llmtraced.folders import make_folder, sync_folder
 from llmtraced.log import Recurring
 from llmtraced.rows import ABANDONED, BYTES_COLUMNS, COLUMNS, Row
 
@@ -43,15 +44,15 @@ def leave(spool_dir: Path, mark: Mark) -> None:
     """Put a mark on the disk. Raises LlmtracedError: then nothing may be erased."""
     folder = spool_dir / FOLDER
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder)
         name = folder / str(uuid.uuid4())
         with open(name, "xb", opener=dead_letters.for_owner) as stream:
             stream.write(msgspec.json.encode(mark))
             stream.flush()
             os.fsync(stream.fileno())
         name.rename(name.with_suffix(SUFFIX))
-        dead_letters.sync_folder(folder)
-        dead_letters.sync_folder(spool_dir)
+        sync_folder(folder)
+        sync_folder(spool_dir)
     except OSError as error:
         raise LlmtracedError(f"{folder}: {error.strerror}: nothing is erased") from error
 

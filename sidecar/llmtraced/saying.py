@@ -8,14 +8,18 @@ there such characters are escapes.
 from __future__ import annotations
 
 import re
+import sys
+import traceback
+from types import TracebackType
 from typing import Final
 
 import typer
+from typer import rich_utils
 
 _HIDDEN: Final = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without newline and tab, DEL, C1
     r"\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # direction, width none, breaks
-    r"\ud800-\udfff\U000e0000-\U000e007f"  # what is no character, and tags
+    r"\ud800-\udfff"  # what is no character
 )
 CONTROLS: Final = re.compile(f"[{_HIDDEN}]")
 
@@ -45,9 +49,32 @@ def say_json(text: str) -> None:
     typer.echo(clean_json(text))
 
 
+def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None = None) -> None:
+    """Run a command to its exit code; what its user is told of a wrong argument quotes it without effect.
+
+    Whatever else is raised leaves, and a traceback of it is as harmless.
+    """
+    sys.excepthook = _show_traceback
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+    except typer.Abort:
+        say("Aborted.", err=True)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # none of the command line's own
+            raise
+        for field, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, field, one_line(value))
+        rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # typer brings its own copy of click
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
+    if isinstance(code, int) and code:
+        raise SystemExit(code)
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(clean("".join(traceback.format_exception(kind, error, trace))))
+
+
 def _escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if code < 0x10000:
-        return f"\\u{code:04x}"
-    code -= 0x10000
-    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    return f"\\u{ord(found[0]):04x}"

@@ -26,8 +26,6 @@ class Access(msgspec.Struct, frozen=True):
     organizations: frozenset[str] = frozenset()
     may_erase: bool = False
     """It is a right of its own: seeing everything is none to erase anything."""
-    who: str = ""
-    """Whose access it is, for the log."""
 
 
 OPERATOR = Access(operator=True)
@@ -71,13 +69,24 @@ class Tokens:
 
         Raises ConfigError where the file has changed and cannot be read: nobody is let in then.
         """
+        token = self._known(authorization)
+        if token is None:
+            return None
+        return Access(token.all_organizations, frozenset(token.organizations), may_erase=token.erase)
+
+    def who(self, authorization: str) -> str:
+        """Return whose token a header holds, for the log; empty where it is none of the file."""
+        token = self._known(authorization)
+        return f"token {token.name or 'without a name'} ({token.sha256[:12]})" if token else ""
+
+    def _known(self, authorization: str) -> Token | None:
         self._reload()
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return None
         digest = hashed(token.strip())
         found = [one for one in self._tokens if hmac.compare_digest(one.sha256, digest)]
-        return _access(found[0]) if found else None
+        return found[0] if found else None
 
     def reread(self) -> None:
         """Read the file, also where its time is that of the last reading. Raises ConfigError."""
@@ -99,15 +108,6 @@ class Tokens:
             raise ConfigError(f"admin_tokens_file: {self._path}: {error.strerror}") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"admin_tokens_file: {self._path}: {error}") from error
-
-
-def _access(token: Token) -> Access:
-    return Access(
-        token.all_organizations,
-        frozenset(token.organizations),
-        may_erase=token.erase,
-        who=f"token {token.name or 'without a name'} ({token.sha256[:12]})",
-    )
 
 
 def whose(access: Access, organization_id: str | None, all_organizations: bool) -> str | None:
