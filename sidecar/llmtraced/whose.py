@@ -73,9 +73,7 @@ class _Claims(msgspec.Struct):
 def verdict(person: Person, line: bytes, *, cut: bool = False) -> Verdict:
     """Return whether a line is of a person; ``cut`` where only its beginning was kept."""
     found = [_one(person, _claims(text, cut=cut)) for text in _texts(line)]
-    if Verdict.YES in found:
-        return Verdict.YES
-    return Verdict.UNKNOWN if Verdict.UNKNOWN in found else Verdict.NO
+    return next(one for one in (Verdict.YES, Verdict.NO, Verdict.UNKNOWN) if one in found)
 
 
 def _one(person: Person, claims: _Claims) -> Verdict:
@@ -99,7 +97,6 @@ def _texts(line: bytes) -> Iterator[str]:
     encoding = json.detect_encoding(line)
     if not encoding.startswith("utf-8"):
         yield line.decode(encoding, "replace")
-        return
     try:
         yield line.decode("utf-8-sig")
     except UnicodeDecodeError:
