@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmtraced import dead_letters
+from llmtraced.config import Config
 from llmtraced.dead_letters import DeadLetter
 from tests.helpers import admin
 from tests.helpers.daemon import DaemonDied, RunningDaemon
@@ -37,7 +38,7 @@ def _modes(attack: Attack, umask: int) -> None:
         "payload_store": f"file://{folder}/deep/objects",
         "socket_path": folder / "run" / "s",
         "spool_dir": folder / "lib" / "spool",
-        "admin_socket_erases": "true",
+        **({"admin_socket_erases": "true"} if "admin_socket_erases" in Config.__struct_fields__ else {}),
     }
     before = os.umask(umask)
     try:
@@ -99,7 +100,7 @@ def _links(attack: Attack) -> None:
         victim = folder / "victim"
         victim.write_bytes(b"precious\n")
         (spool / name).symlink_to(victim)
-        settings = {"spool_reserve_bytes": 1, "admin_socket_erases": "true"}
+        settings = {"spool_reserve_bytes": 1}
         daemon = RunningDaemon(folder, settings=settings)
         try:
             with daemon:
