@@ -119,7 +119,6 @@ def _segment(path: Path, erasure: Erasure, done: Aside, *, only_count: bool) -> 
     found = scrubbed(
         path.read_bytes(),
         lambda line, received_us, cut: covers(erasure, line, received_us, cut=cut),
-        aside=True,
     )
     done.lines += found.lines
     if found.unknown:

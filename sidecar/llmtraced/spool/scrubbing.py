@@ -6,7 +6,9 @@ is whole afterwards. A blanked line has as many bytes as before, all of them NUL
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import msgspec
 import zstandard
@@ -19,6 +21,9 @@ from llmtraced.spool.state import BegunCall, EntryKind, Group, Settled, Snapshot
 Judge = Callable[[bytes, int, bool], bool | None]
 """Whether a line goes, by its bytes, its time of receipt (0 where that is unknown), and whether it is cut
 off; None where that cannot be told."""
+
+
+STEP_BYTES: Final = 4096
 
 
 class Scrubbed(msgspec.Struct):
@@ -38,46 +43,45 @@ class _OwnLine(msgspec.Struct):
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def scrubbed(data: bytes, judge: Judge, *, aside: bool) -> Scrubbed:
-    """Return the segment without the lines that are judged to go.
+def scrubbed(data: bytes, judge: Judge) -> Scrubbed:
+    """Return a segment that nobody ships any more without the lines that are judged to go.
 
-    Of one that lies ``aside``, which nobody ships, begun calls and the daemon's own lines go too, and
-    what is damaged is searched as it lies.
+    Begun calls and the daemon's own lines go too, and what is damaged is searched as it lies.
     """
     done = Scrubbed()
     for found in fmt.scan(data):
         if isinstance(found, Gap):
             raw = data[found.start : found.end]
-            done.buffers.append(_blanked(raw.split(b"\n"), done, judge) if aside else raw)
+            done.buffers.append(_blanked(raw.split(b"\n"), done, judge))
         else:
-            done.buffers += _frame(data, found, done, judge, aside=aside)
+            done.buffers += _frame(data, found, done, judge)
     return done
 
 
-def _frame(data: bytes, frame: Frame, done: Scrubbed, judge: Judge, *, aside: bool) -> list[Buffer]:
+def _frame(data: bytes, frame: Frame, done: Scrubbed, judge: Judge) -> list[Buffer]:
     as_it_was: list[Buffer] = [data[frame.start : frame.end]]
     try:
         if frame.kind == Kind.GROUP:
-            return _group(frame, done, judge, aside=aside) or as_it_was
-        if frame.kind == Kind.HEADER and aside:
+            return _group(frame, done, judge) or as_it_was
+        if frame.kind == Kind.HEADER:
             return _header(frame, done, judge) or as_it_was
-        if frame.kind == Kind.SETTLED and aside:
+        if frame.kind == Kind.SETTLED:
             return _settled(frame, done, judge) or as_it_was
     except (ValueError, msgspec.DecodeError, zstandard.ZstdError):
-        return _damaged(data, frame, done, judge) if aside else as_it_was
+        return _damaged(data, frame, done, judge)
     if frame.kind not in set(Kind):
         done.unknown += 1
     return as_it_was
 
 
-def _group(frame: Frame, done: Scrubbed, judge: Judge, *, aside: bool) -> list[Buffer] | None:
+def _group(frame: Frame, done: Scrubbed, judge: Judge) -> list[Buffer] | None:
     group = msgspec.msgpack.decode(frame.meta, type=Group)
     body = bytes(fmt.body_of(frame))
     before, parts, at = done.lines, [], 0
     for entry in group.entries:
         run, at = body[at : at + entry.size], at + entry.size
         if entry.kind == EntryKind.OWN:
-            parts.append(_blanked_own(run, done, judge, group.received_us) if aside else run)
+            parts.append(_blanked_own(run, done, judge, group.received_us))
         else:
             cut = entry.kind == EntryKind.OVERSIZE
             parts.append(_blanked(run.split(b"\n"), done, judge, group.received_us, cut=cut))
@@ -115,11 +119,27 @@ def _kept(begun: dict[str, BegunCall], done: Scrubbed, judge: Judge) -> dict[str
 def _damaged(data: bytes, frame: Frame, done: Scrubbed, judge: Judge) -> list[Buffer]:
     """Return a frame whose body or meaning is lost: its bytes, without the lines that can be seen in them."""
     raw = data[frame.start : frame.end]
-    if frame.flags & fmt.ZSTD or frame.kind != Kind.GROUP:
+    if frame.kind != Kind.GROUP:
         done.unknown += 1
         return [raw]
     start = fmt.HEAD_BYTES + len(frame.meta)
-    return [raw[:start], _blanked(raw[start:].split(b"\n"), done, judge)]
+    if not frame.flags & fmt.ZSTD:
+        return [raw[:start], _blanked(raw[start:].split(b"\n"), done, judge)]
+    # Nobody gets a single line out of such a body again, so that it goes whole where one of theirs is seen.
+    seen = _unpacked(raw[start:]).split(b"\n") + raw[start:].split(b"\n")
+    theirs = sum(judge(line, 0, False) is True for line in seen)
+    done.lines += theirs
+    done.unknown += not theirs
+    return [raw[:start], bytes(len(raw) - start) if theirs else raw[start:]]
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Return as much of a damaged body as comes out."""
+    found, unpack = b"", zstandard.ZstdDecompressor().decompressobj()
+    with contextlib.suppress(zstandard.ZstdError):
+        for start in range(0, len(body), STEP_BYTES):
+            found += unpack.decompress(body[start : start + STEP_BYTES])
+    return found
 
 
 def _blanked(
