@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -14,14 +15,16 @@ from typing import Any
 
 import pytest
 
-from llmtraced import dead_letters
+from llmtraced import dead_letters, tokens
 from llmtraced.aside import concerns
 from llmtraced.dead_letters import DeadLetter, with_line
 from llmtraced.erasure import PAYLOADS, Eraser, Erasure, Extent
-from llmtraced.errors import LlmtracedError
+from llmtraced.errors import ConfigError, LlmtracedError
+from llmtraced.everywhere import Erased
 from llmtraced.payloads import names
 from llmtraced.payloads.erasing import ErasableObjects
 from llmtraced.payloads.objects import Objects
+from llmtraced.remote import DaemonAnswers
 from llmtraced.store import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
@@ -279,6 +282,64 @@ def test_what_is_misspelt_is_refused_and_erases_nothing(
 ) -> None:
     code, text = admin.post(eraser.folder / "admin.sock", f"/v1/erase{query}", json.dumps(body))
     assert code == 400, text
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/status?organisation_id=acme",
+        "/v1/openapi.json?x=1",
+        "/v1/call?id=kept&organization_id=acme&payload=true",
+        "/v1/call?id=kept&organization_id=acme&payloads=True",
+        "/v1/step?step_id=s&organization_id=acme&files=1",
+        "/v1/calls?organization_id=acme&user=u-1",
+        "/v1/calls?organization_id=acme&is_error=yes",
+        "/v1/calls?organization_id=acme&organization_id=other",
+        "/v1/large?all_organizations=True",
+        "/v1/usage?all_organizations=1",
+        "/v1/losses?all_organizations=true&start=2026-01-01",
+    ],
+)
+def test_no_address_takes_what_it_does_not_know(eraser: RunningDaemon, target: str) -> None:
+    code, text = admin.get(eraser.folder / "admin.sock", target)
+    assert code == 400, text
+    assert admin.post(eraser.folder / "admin.sock", "/v1/sql?limit=1", "SELECT 1")[0] == 400
+
+
+def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    made = [
+        tokens.new([], "reads all"),
+        tokens.new([], "erases", erase=True),
+        tokens.new(["acme"], "acme's", erase=True),
+    ]
+    (tmp_path / "tokens").write_text("\n".join(entry for _, entry in made))
+    settings = {"admin": f"127.0.0.1:{port}", "admin_tokens_file": tmp_path / "tokens", **ALLOWED}
+    reads, erases, acmes = (token for token, _ in made)
+
+    def asked(token: str, organization: str, code: str | None = None) -> Erased:
+        async def ask() -> Erased:
+            daemon = DaemonAnswers(f"127.0.0.1:{port}", token)
+            try:
+                return await daemon.erase(Erasure(organization_id=organization), code)
+            finally:
+                await daemon.close()
+
+        return asyncio.run(ask())
+
+    with RunningDaemon(tmp_path, settings=settings) as daemon:
+        with pytest.raises(ConfigError, match="may not erase"):
+            asked(reads, "acme")
+        with pytest.raises(ConfigError, match="not for this organisation"):
+            asked(acmes, "other")
+        code = asked(acmes, "acme").confirmation
+        with pytest.raises(ValueError, match="count again"):
+            asked(erases, "acme", code)
+        assert not asked(erases, "other", asked(erases, "other").confirmation).confirmation
+        said = [entry["by"] for entry in daemon.log() if entry["event"] == "erased"]
+        assert said == [f"token erases ({tokens.hashed(erases)[:12]})"]
 
 
 def test_a_member_that_is_given_twice_is_refused(eraser: RunningDaemon) -> None:

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from llmtraced import dead_letters
 from llmtraced.dead_letters import DeadLetter
@@ -88,7 +89,7 @@ class RunningDaemonOnTerminal(RunningDaemon):
 def _send(daemon: RunningDaemon) -> None:
     lines = []
     for index, text in enumerate(HOSTILE):
-        fields = dict.fromkeys(
+        fields: dict[str, Any] = dict.fromkeys(
             ("org_id", "project_id", "agent_id", "run_id", "step_id", "trace_id", "user_id", "span_id"), text
         ) | dict.fromkeys(("service", "source", "provider", "model", "type", "error", "error_type"), text)
         message = {"role": text, "content": text, "name": text}
