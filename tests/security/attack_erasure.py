@@ -27,7 +27,7 @@ from llmtraced.spool import format as fmt
 from tests.helpers import admin, postgres
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
-from tests.helpers.postgres import PostgresServer, fresh_postgres_database, programs, running_postgres
+from tests.helpers.postgres import fresh_postgres_database, programs, running_postgres
 from tests.helpers.waiting import until
 from tests.security.attack import Attack
 
@@ -82,8 +82,9 @@ def run(attack: Attack) -> None:
         _erase_all(attack, daemon)
         server.thaw()
         until(lambda: not admin.status(daemon.folder / "admin.sock")["in_spool"], limit=90)
-        _erase_all(attack, daemon)
-        _look(attack, daemon, server, url, planted)
+        _look_at_what_waited(attack, daemon, url, planted)
+        _erase_all(attack, daemon)  # now of what the store had that was away
+        _look(attack, daemon, url, planted)
 
 
 def _migrate(daemon: RunningDaemon, url: str) -> None:
@@ -221,7 +222,20 @@ def _erase_all(attack: Attack, daemon: RunningDaemon) -> None:
         attack.tried(f"the erasure of {org} was refused: {text}", through=code != 200)
 
 
-def _look(attack: Attack, daemon: RunningDaemon, server: PostgresServer, url: str, planted: Planted) -> None:
+def _look_at_what_waited(attack: Attack, daemon: RunningDaemon, url: str, planted: Planted) -> None:
+    """Look for what a store that was away could bring back."""
+    held = {
+        **dict(_of_tables(daemon)),
+        **dict(_of_postgres(url)),
+        **dict(_of_files(attack.folder / "objects")),
+    }
+    for place, secret in planted.places.items():
+        if ": waiting," in place and not place.startswith(KEPT):
+            where = [name for name, body in held.items() if secret.encode() in body]
+            attack.tried(f"{place}: brought back to {', '.join(where)}", through=bool(where))
+
+
+def _look(attack: Attack, daemon: RunningDaemon, url: str, planted: Planted) -> None:
     held = {**dict(_of_tables(daemon)), **dict(_of_postgres(url))}
     held |= dict(_of_files(daemon.spool)) | dict(_of_files(attack.folder / "objects"))
     held |= {"the log": daemon.log_path.read_bytes()}
