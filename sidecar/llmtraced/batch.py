@@ -300,14 +300,9 @@ class Preparer:
         finished = self._finish(row)
         if not batch.erasures:
             return finished, True
-        # By the names that were sent, and by those that are stored.
-        erasure = marks.covers_row(batch.erasures, row, source.received_us) or marks.covers_row(
-            batch.erasures, finished, source.received_us
-        )
-        if erasure is None:
-            return finished, True
-        if not erasure.rows:
-            return marks.emptied(finished), False
+        left = marks.as_left(batch.erasures, row, finished, source.received_us)
+        if left is not None:
+            return left, left is finished
         batch.control += 1
         batch.erased += 1
         return None, False
