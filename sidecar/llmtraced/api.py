@@ -3,7 +3,10 @@
 Invariants:
 - A query never touches the record path: it runs in a thread of its own, on a connection of its
   own, and what is more than QUERIES at a time waits, or is turned away.
-- Nothing is changed but by ``/v1/erase``, which is for operators.
+- Nothing is changed but by ``/v1/erase``, which is a right of its own, and there by nothing but a
+  request that carries the code with which its extent was counted.
+- What a request says beyond what is known here is refused: a word that is misspelt must not come to
+  mean nothing.
 - On a Unix socket, whoever may open it is an operator; on TCP nobody is anybody without a token.
 - What goes wrong is a problem object (RFC 9457), and says nothing of the store's address.
 """
@@ -11,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import uuid
 from collections import Counter
@@ -18,24 +22,24 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 from aiohttp import web
 
-from llmtraced import reading
+from llmtraced import peercred, reading
 from llmtraced.config import Config
-from llmtraced.endpoints import ENDPOINTS, ERASE, Endpoint, Problem
-from llmtraced.erasure import Eraser, Erasure, Objects
-from llmtraced.errors import ConfigError, StoreBusy
+from llmtraced.confirmation import SECONDS, Confirmations
+from llmtraced.endpoints import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
+from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
+from llmtraced.everywhere import Everywhere
 from llmtraced.log import Recurring
 from llmtraced.metrics import OTHER, Metrics
 from llmtraced.openapi import description
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import from_text
 from llmtraced.status import Status
-from llmtraced.store import Store
 from llmtraced.tokens import OPERATOR, Access, Forbidden, Tokens, whose
 
 QUERIES: Final = 4
@@ -49,11 +53,10 @@ EACH: Final = (QUERIES + WAITING) // 4
 
 SQL_BYTES: Final = 1 << 18
 BODY_SECONDS: Final = 30.0
-CHANGE_SECONDS: Final = 3600.0
-"""How long the store may take to rewrite what is erased."""
 LIMITS: Final = {"max_execution_time": 60, "max_threads": 2}
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -75,17 +78,17 @@ class Api:
         tokens: Tokens | None,
         metrics: Metrics,
         fetcher: Fetcher | None = None,
-        erasable: Objects | None = None,
+        everywhere: Everywhere | None = None,
     ) -> None:
         """``tokens`` None lets everybody in who can connect. Nothing is opened before the first query.
 
-        ``erasable`` is the object storage of payloads, where there is one.
+        ``everywhere`` is what is erased.
         """
         mark = f"llmtraced-{uuid.uuid4()}"
         self._reading = reading.configured(config, fetcher, mark=mark, settings=LIMITS)
-        self._changes = Store(config.clickhouse_url, timeout_seconds=CHANGE_SECONDS)
-        self._erases = "clickhouse" in config.stores  # else asking would make an embedded store
-        self._eraser = Eraser(self._changes, erasable)
+        self._everywhere = everywhere or Everywhere(config)
+        self._confirmations = Confirmations()
+        self._of_socket = msgspec.structs.replace(OPERATOR, may_erase=config.admin_socket_erases)
         self._status = status
         self._tokens = tokens
         self._metrics = metrics
@@ -109,7 +112,6 @@ class Api:
     def log_in_as(self, url: str) -> None:
         """Use the user and the password of the URL from now on."""
         self._reading.log_in_as(url)
-        self._changes.log_in_as(url)
 
     def read_tokens(self) -> None:
         """Read the tokens again, whether their file looks changed or not. Raises ConfigError."""
@@ -122,7 +124,6 @@ class Api:
         if self.in_flight:  # the process would have waited for them to end
             self._reading.interrupt()
         self._reading.close()
-        self._changes.close()
 
     async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.Response:
         access = self._access(request)
@@ -139,42 +140,70 @@ class Api:
 
     async def _run_sql(self, request: web.Request) -> web.Response:
         access = self._operator(request)
+        _nothing_asked(request)
+        text = await self._body(request)
+        return _json(await self._in_thread(access, lambda: _encoded(self._reading.sql(text.decode()))))
+
+    async def _body(self, request: web.Request) -> bytes:
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                text = await request.read()
+                return await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise ValueError(f"a statement has at most {SQL_BYTES} bytes") from None
         except TimeoutError:
             raise ValueError(f"the statement did not come within {BODY_SECONDS:.0f} seconds") from None
-        return _json(await self._in_thread(access, lambda: _encoded(self._reading.sql(text.decode()))))
 
     async def _erase(self, request: web.Request) -> web.Response:
-        """Erase, or count what would be: for operators, and for an embedded store, which nobody else can open."""
-        access = self._operator(request)
-        if not self._erases:
-            raise ValueError("ClickHouse is none of this daemon's stores, and erase reaches no other")
-        wanted = msgspec.json.decode(await request.read(), type=Erasure)
-        only_counts = _parameters(request).get("only_count") == "true"
-        do = self._eraser.extent if only_counts else self._eraser.erase
-        found = await self._in_thread(access, lambda: _encoded(do(wanted)))
-        log.info("erasure", of=wanted.organization_id, rows=wanted.rows, counted=found.decode())
-        return _json(found)
+        """Count what would be erased, or erase it with the code that the count was answered with."""
+        access = self._access(request)
+        by = self._who(request)
+        _nothing_asked(request)
+        wanted = _erase_request(await self._body(request))
+        whose(access, wanted.organization_id, False)
+        if not access.may_erase:
+            log.warning("erasure refused", by=by, of=wanted.organization_id)
+            raise Forbidden(
+                "this may not erase: `erase = true` of a token, or admin_socket_erases, allows it"
+            )
+        who = by.partition(" pid")[0]  # which another request of the same user does not share
+        now = time.monotonic()
+        if wanted.confirmation is None:
+            erasure = msgspec.structs.replace(wanted.erasure, until_us=time.time_ns() // 1000)
+            found = await self._in_thread(access, partial(self._everywhere.count, erasure))
+            found.confirmation = self._confirmations.offer(who, erasure, now)
+            found.confirmation_seconds = int(SECONDS)
+        else:
+            erasure = self._confirmations.redeem(who, wanted.erasure, wanted.confirmation, now)
+            log.info("erasing", by=by, extent=msgspec.to_builtins(erasure))
+            found = await self._in_thread(access, partial(self._everywhere.erase, erasure, by))
+        said = msgspec.structs.replace(found, confirmation="")
+        what = "counted for an erasure" if wanted.confirmation is None else "erased"
+        log.info(what, by=by, extent=msgspec.to_builtins(erasure), found=msgspec.to_builtins(said))
+        return _json(_encoded(found))
 
     async def _show_status(self, request: web.Request) -> web.Response:
         self._operator(request)
+        _nothing_asked(request)
         return _json(_encoded(await self._status()))
 
     async def _describe(self, request: web.Request) -> web.Response:
         self._access(request)
+        _nothing_asked(request)
         return _json(msgspec.json.encode(description()))
 
     def _access(self, request: web.Request) -> Access:
         if self._tokens is None:
-            return OPERATOR
+            return self._of_socket
         found = self._tokens.access(request.headers.get("Authorization", ""))
         if found is None:
             raise Unknown("a bearer token is needed here, and known ones are in admin_tokens_file")
         return found
+
+    def _who(self, request: web.Request) -> str:
+        """Return who asks, for the log."""
+        if self._tokens is not None:
+            return self._tokens.who(request.headers.get("Authorization", ""))
+        return _peer(request)
 
     def _operator(self, request: web.Request) -> Access:
         access = self._access(request)
@@ -182,7 +211,7 @@ class Api:
             raise Forbidden("this is for operators")
         return access
 
-    async def _in_thread(self, access: Access, action: Callable[[], bytes]) -> bytes:
+    async def _in_thread(self, access: Access, action: Callable[[], T]) -> T:
         if self.in_flight >= QUERIES + WAITING:
             raise Overloaded("too many queries are waiting")
         if self._tokens is not None and self._of[access] >= EACH:
@@ -212,6 +241,8 @@ class Api:
         if not request.path.startswith("/v1"):
             return await handler(request)
         try:
+            if request.method == "GET" and request.body_exists:
+                raise ValueError("a GET takes no body here, and would not go by it")
             return await handler(request)
         except web.HTTPException as error:
             return _problem(error.status, error.text or error.reason)
@@ -228,6 +259,9 @@ class Api:
         except ConfigError as error:
             self.recurring.error("a question could not be put", error=str(error))
             return _problem(500, "the daemon's log says more")
+        except LlmtracedError as error:
+            self.recurring.error("a request could not be met", path=request.path, error=str(error))
+            return _problem(500, "the daemon's log says more")
         except Exception as error:  # noqa: BLE001 - the outer edge: a fault in one answer is not to close the connection
             self.recurring.error("a question failed", path=request.path, exc_info=error)
             return _problem(500, "the daemon's log says more")
@@ -239,6 +273,33 @@ def _parameters(request: web.Request) -> dict[str, str]:
     if len(given) != len(request.query):
         raise ValueError("a parameter is given twice")
     return given
+
+
+def _nothing_asked(request: web.Request) -> None:
+    """Refuse parameters where there are none to give."""
+    if given := _parameters(request):
+        raise ValueError(f"there is no parameter `{next(iter(given))}` here")
+
+
+def _erase_request(body: bytes) -> EraseRequest:
+    """Return what a body asks for. Raises ValueError; of two members with one name too."""
+    try:
+        json.loads(body, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("the body is nested too deeply") from None
+    return msgspec.json.decode(body, type=EraseRequest)
+
+
+def _once(members: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in members}) != len(members):
+        raise ValueError("a member is given twice")
+
+
+def _peer(request: web.Request) -> str:
+    """Return who is at the other end of a Unix socket, for the log."""
+    sock = request.transport.get_extra_info("socket") if request.transport is not None else None
+    found = None if sock is None else peercred.of(sock)
+    return "an unknown user" if found is None else f"uid {found.uid} pid {found.pid}"
 
 
 def _encoded(answer: Any) -> bytes:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import msgspec
 
 from llmtrace.protocol import Begin, End, Record
-from llmtraced import begun, records
+from llmtraced import begun, marks, records
 from llmtraced.blocks import Buffer, Encode, Rows
 from llmtraced.dead_letters import DeadLetter, with_line
+from llmtraced.erasure import Erasure
 from llmtraced.errors import Rejected
 from llmtraced.faults import INTERNAL_ERROR, NOT_OF_A_LINE, described
 from llmtraced.payloads.policy import Decision, Policy
@@ -106,6 +107,10 @@ class Batch(msgspec.Struct, kw_only=True):
     """In which range of ``ingested_at`` its rows are looked for."""
     window: Window = Window()
     """The times of receipt that its store takes as they are."""
+    erasures: tuple[Erasure, ...] = ()
+    """Those that were in force when the segment was read: its rows are made as they leave them."""
+    erased: int = 0
+    """Lines that are no rows because of them; counted as ``control`` too."""
 
 
 class Source(msgspec.Struct, gc=False):
@@ -113,6 +118,9 @@ class Source(msgspec.Struct, gc=False):
 
     row: int
     received_us: int
+    """As it is stored: within the store's window."""
+    arrived_us: int
+    """As it was."""
     entry: Entry
     number: int
     service: str
@@ -133,10 +141,11 @@ class Preparer:
         treatment: Treatment | None = None,
         store: str = ONLY_STORE,
         takes_views: bool = False,
+        erasures: Callable[[], tuple[Erasure, ...]] = tuple,
     ) -> None:
         """``finish`` hides what may not be stored, then ``treatment`` says where payloads go: else they stay.
 
-        ``takes_views``: ``encode`` takes payloads that are views of their line.
+        ``takes_views``: ``encode`` takes payloads that are views of their line. ``erasures`` are in force.
         """
         self._finish = finish or (lambda row: row)
         # What is hidden or taken out is looked for in bytes, and only one store's blocks refer to a line.
@@ -147,6 +156,7 @@ class Preparer:
         self._encode = encode
         self._sessions = sessions
         self._host = host
+        self._erasures = erasures
 
     def prepare(
         self,
@@ -161,12 +171,12 @@ class Preparer:
         are lines that we failed at before, by their index in the segment: once decided, a line stays a
         dead letter, also where a newer daemon would not fail.
         """
-        batch = Batch(segment=segment, window=window or Window())
+        batch = Batch(segment=segment, window=window or Window(), erasures=self._erasures())
         batch.from_us, batch.to_us = batch.window.searched(
             segment.first_us, segment.last_us, recovered=segment.recovered
         )
         rows, found = Rows(self._encode), 0
-        given_up: dict[str, tuple[object, ...]] = {}
+        given_up: dict[str, Row] = {}
         for group in read(segment):
             found += group.group.lines
             if batch.window.fit(group.group.received_us) != group.group.received_us:
@@ -186,6 +196,8 @@ class Preparer:
         for call in batch.ids & batch.opened.keys():
             del batch.opened[call]
         self._add_abandoned(batch, rows, given_up)
+        if batch.erased:
+            self._add_loss(batch, segment.last_us, "daemon", "erased", batch.erased)
         rows.close()
         for row, why in rows.refused.items():
             letter = condemned(batch, read(segment), row, "not_encodable", why, self._store)
@@ -207,8 +219,8 @@ class Preparer:
             if group.body is None or chosen.isdisjoint(_rows_of(group)):
                 continue
             for source, line in self._lines(group, batch.window):
-                if source.row in chosen:
-                    rows.add(self._row(batch, source, line), len(line))
+                if source.row in chosen and (row := self._row(batch, source, line)) is not None:
+                    rows.add(row, len(line))
         rows.close()
         return rows
 
@@ -222,12 +234,10 @@ class Preparer:
             number, step = (entry.first, 1) if entry.session else (0, 0)
             run, start = body[start : start + entry.size], start + entry.size
             for line in _split(run, entry.lines, LARGE_LINE if self._takes_views else len(run)):
-                yield Source(row, received_us, entry, number, service, host), line
+                yield Source(row, received_us, read.group.received_us, entry, number, service, host), line
                 row, number = row + 1, number + step
 
-    def _take(
-        self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]], source: Source, line: Line
-    ) -> None:
+    def _take(self, batch: Batch, rows: Rows, given_up: dict[str, Row], source: Source, line: Line) -> None:
         control, losses = batch.control, len(batch.losses)
         try:
             if source.entry.kind:  # of LINES, which is 0, there are the most
@@ -250,9 +260,7 @@ class Preparer:
                 batch, source, line, INTERNAL_ERROR, what, self._store
             )
 
-    def _take_other(
-        self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: Line
-    ) -> None:
+    def _take_other(self, batch: Batch, given_up: dict[str, Row], source: Source, line: Line) -> None:
         if source.entry.kind == EntryKind.OVERSIZE:
             raise Rejected(records.TOO_LONG, f"{source.entry.full_size} bytes")
         self._own(batch, given_up, source, line)
@@ -260,6 +268,8 @@ class Preparer:
     def _control(self, batch: Batch, source: Source, line: Line, parsed: Begin | Dropped | End) -> None:
         batch.control += 1
         if isinstance(parsed, Begin):
+            if marks.covers_begin(batch.erasures, parsed, source.arrived_us):
+                return
             call = self._builder.call_id(parsed)
             batch.opened[call] = BegunCall(source.entry.session, begun.kept(parsed), source.received_us)
         elif isinstance(parsed, End):
@@ -270,6 +280,9 @@ class Preparer:
 
     def _record(self, batch: Batch, rows: Rows, source: Source, line: Line, record: Record) -> None:
         row = self._built(batch, source, line, record)
+        if row is None:
+            batch.ids.add(self._builder.call_id(record))
+            return
         call = call_of(row)
         if source.entry.repeats:
             if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
@@ -281,7 +294,7 @@ class Preparer:
         batch.ids.add(call[1])
         batch.calls.add(call)
 
-    def _own(self, batch: Batch, given_up: dict[str, tuple[object, ...]], source: Source, line: Line) -> None:
+    def _own(self, batch: Batch, given_up: dict[str, Row], source: Source, line: Line) -> None:
         own = msgspec.json.decode(line, type=OwnLine)
         if own.abandoned is None or own.store not in ("", self._store):
             batch.control += 1
@@ -292,11 +305,13 @@ class Preparer:
             self._loss(batch, source, own.stage, own.reason, own.count, own.session)
             return
         row = self._row(batch, source, line)
+        if row is None:
+            return
         batch.control += str(row[ID]) in given_up  # said twice: one row
         given_up[str(row[ID])] = row
         batch.abandoned[str(row[ID])] = source.row
 
-    def _add_abandoned(self, batch: Batch, rows: Rows, given_up: dict[str, tuple[object, ...]]) -> None:
+    def _add_abandoned(self, batch: Batch, rows: Rows, given_up: dict[str, Row]) -> None:
         """Keep the abandoned calls whose record has not come in this very segment."""
         for call, row in given_up.items():
             if call in batch.ids:
@@ -308,29 +323,28 @@ class Preparer:
                 batch.rows.append(batch.abandoned[call])
                 rows.add(row, 0)
 
-    def _row(self, batch: Batch, source: Source, line: Line) -> tuple[object, ...]:
-        """Return the row of a line that is a record, or an abandoned call of the daemon's own."""
+    def _row(self, batch: Batch, source: Source, line: Line) -> Row | None:
+        """Return the row of a line that is a record, or an abandoned call of the daemon's own; None: erased."""
         if source.entry.kind == EntryKind.OWN:
             own = msgspec.json.decode(line, type=OwnLine)
             begin = records.parse(own.abandoned or b"")
             if not isinstance(begin, Begin):
                 raise Rejected(records.NOT_JSON, "not the begin line that it was")
-            return self._finish(
-                self._builder.abandoned(
-                    begin,
-                    service=own.service,
-                    received_us=source.received_us,
-                    batch_id=batch.segment.batch,
-                    batch_row=source.row,
-                )
+            row = self._builder.abandoned(
+                begin,
+                service=own.service,
+                received_us=source.received_us,
+                batch_id=batch.segment.batch,
+                batch_row=source.row,
             )
+            return self._unless_erased(batch, source, row)[0]
         record = records.parse(line)
         if not isinstance(record, Record):
             raise Rejected(records.NOT_JSON, "not the record that it was")
         return self._built(batch, source, line, record)
 
-    def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> tuple[object, ...]:
-        """Return a record's row as it is stored."""
+    def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> Row | None:
+        """Return a record's row as it is stored; None where it is erased."""
         row = self._builder.row(
             record,
             line=line,
@@ -339,7 +353,22 @@ class Preparer:
             batch_id=batch.segment.batch,
             batch_row=source.row,
         )
-        return self._treatment.treat(self._finish(row), batch.uploads)
+        finished, has_payloads = self._unless_erased(batch, source, row)
+        if finished is None or not has_payloads:
+            return finished
+        return self._treatment.treat(finished, batch.uploads)
+
+    def _unless_erased(self, batch: Batch, source: Source, row: Row) -> tuple[Row | None, bool]:
+        """Return the finished row as an erasure leaves it, and whether it has its payloads."""
+        finished = self._finish(row)
+        if not batch.erasures:
+            return finished, True
+        left = marks.as_left(batch.erasures, row, finished, source.arrived_us)
+        if left is not None:
+            return left, left is finished
+        batch.control += 1
+        batch.erased += 1
+        return None, False
 
     def _refuse(self, batch: Batch, source: Source, line: Line, refusal: Rejected) -> None:
         letter = self._letter(batch, source, line, refusal.reason, refusal.detail)
@@ -368,19 +397,23 @@ class Preparer:
 
     def _lose(self, batch: Batch, lines: int, at_us: int) -> None:
         batch.lost += lines
-        row = len(batch.losses)
+        self._add_loss(batch, at_us, "spool", "damaged", lines)
+
+    def _add_loss(self, batch: Batch, at_us: int, stage: str, reason: str, lines: int) -> None:
+        """Add a loss that is of no sender's saying."""
+        row, segment = len(batch.losses), batch.segment
         batch.losses.append(
             (
                 at_us,
                 self._host,
                 "",
                 "",
-                "spool",
-                "damaged",
+                stage,
+                reason,
                 lines,
-                batch.segment.batch,
+                segment.batch,
                 row,
-                batch.window.fit(batch.segment.last_us),
+                batch.window.fit(segment.last_us),
             )
         )
 

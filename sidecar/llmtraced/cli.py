@@ -13,10 +13,12 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from llmtraced import __version__, config, credentials, log, peercred, stores, tokens
+from llmtraced import __version__, config, credentials, folders, log, peercred, stores, tokens
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.payloads import wiring
 from llmtraced.redaction import Redactor
+from llmtraced.saying import one_line, say, say_json
+from llmtraced.saying import run as run_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -85,7 +87,7 @@ def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings
     for outlet in stores.opened(chosen):
         with contextlib.closing(outlet):
             for sentence in outlet.migrate() or ["nothing to do"]:
-                typer.echo(f"{outlet.name}: {sentence}")
+                say(f"{outlet.name}: {sentence}")
 
 
 @app.command()
@@ -105,6 +107,8 @@ def check(
     """Print the settings in force, secrets masked, and test each store."""
     chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
     _print(chosen)
+    for exposed in folders.exposed(chosen):
+        say(exposed)
     peercred.allowed(chosen.allowed_uids, chosen.allowed_gids)
     Redactor.of(chosen)  # its rules are compiled, or refused by name
     outlets = stores.opened(chosen)
@@ -123,7 +127,7 @@ def check(
 def _wrong_with(outlet: stores.Outlet) -> list[str]:
     """Say what a store is, and return what keeps it from taking records."""
     try:
-        typer.echo(f"{outlet.name}: {outlet.version()}")
+        say(f"{outlet.name}: {outlet.version()}")
         missing = outlet.missing()
         for sentence in [] if missing else outlet.unsynced():
             typer.echo(f"{outlet.name}: {sentence}")
@@ -132,7 +136,7 @@ def _wrong_with(outlet: stores.Outlet) -> list[str]:
     finally:
         outlet.close()
     if missing and outlet.is_ours:
-        typer.echo(f"{outlet.name}: `llmtraced serve` will create its tables")
+        say(f"{outlet.name}: `llmtraced serve` will create its tables")
         return []
     return missing
 
@@ -150,7 +154,7 @@ def health(
 
     chosen, _ = config.load(file, flags=_flags(settings), with_password=False)
     well, said = asyncio.run(daemon_health(chosen.admin_address, ready=ready))
-    typer.echo(said, err=not well)
+    say(said, err=not well)
     raise typer.Exit(0 if well else 1)
 
 
@@ -161,13 +165,14 @@ def token(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="For every organisation, and for operators.")] = False,
     name: Annotated[str, typer.Option(help="What is to be remembered of it.")] = "",
+    erase: Annotated[bool, typer.Option("--erase", help="It may erase what it may see.")] = False,
 ) -> None:
     """Make a token for the admin address on TCP, on standard error, and its entry for admin_tokens_file."""
     if bool(org) == every:
         raise ConfigError("name organisations with --org, or say --all")
-    made, entry = tokens.new(org or [], name)
+    made, entry = tokens.new(org or [], name, erase=erase)
     typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
-    typer.echo(entry)
+    say_json(entry)
 
 
 @app.command("config")
@@ -187,7 +192,7 @@ def _print(chosen: config.Config) -> None:
     for name in config.Config.__struct_fields__:
         value = getattr(chosen, name)
         value = ",".join(value) if name == "stores" else value
-        typer.echo(f"{name} = {credentials.masked(str(value))}")
+        say(f"{name} = {one_line(credentials.masked(str(value)))}")
 
 
 def _version(wanted: bool) -> None:
@@ -205,10 +210,11 @@ def root(
 
 def main() -> None:
     """Run, and turn what operators have to act on into one line."""
+    folders.keep_private()
     try:
-        app()
+        run_command(app)
     except LlmtracedError as error:
-        typer.echo(f"llmtraced: {error}", err=True)
+        say(f"llmtraced: {one_line(str(error))}", err=True)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
 
 

@@ -67,6 +67,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = ""
 
+    admin_socket_erases: Annotated[
+        bool,
+        _is(
+            "Whether whoever may open a Unix `admin` socket may erase there; on `host:port` a token's"
+            " `erase = true` says so."
+        ),
+    ] = False
+
     clickhouse_url: Annotated[
         str,
         _is(

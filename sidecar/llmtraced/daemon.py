@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
-from llmtraced import __version__, activation, descriptors, memory, reload, stores
+from llmtraced import __version__, activation, descriptors, folders, memory, reload, stores
 from llmtraced.admin import UNIX, Admin
 from llmtraced.admission import Admission
 from llmtraced.api import Api
@@ -28,8 +28,10 @@ from llmtraced.config import Config
 from llmtraced.cost import Pricer
 from llmtraced.door import CONNECTIONS
 from llmtraced.errors import ConfigError, SpoolBroken
+from llmtraced.everywhere import Everywhere
 from llmtraced.housekeeping import Housekeeping, loss
 from llmtraced.listener import Listener
+from llmtraced.marks import Marks
 from llmtraced.metrics import Metrics, watch_loop
 from llmtraced.payloads import wiring
 from llmtraced.payloads.fetching import Fetcher
@@ -85,6 +87,8 @@ class Daemon:
             self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
         )
         objects = wiring.objects(config)
+        self.everywhere = Everywhere(config)
+        self.marks = Marks(self.files.root)
         self.shipping = Shipping(
             stores.opened(config),
             builders,
@@ -99,6 +103,8 @@ class Daemon:
             on_settled=lambda: self.house.look_for_room(),
             metrics=self.metrics,
             upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
+            marks=self.marks,
+            erase_in=self.everywhere.erase_in,
         )
         self.api = self._api(objects)
         self.admin = Admin(
@@ -126,6 +132,7 @@ class Daemon:
             config,
             self.clock,
             catch_up=self._catch_up,
+            marks=self.marks,
         )
         self.stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -138,7 +145,7 @@ class Daemon:
         is_unix = self.config.admin_address.startswith(UNIX)
         tokens = None if is_unix else Tokens(self.config.admin_tokens_file)
         fetcher = Fetcher(lambda: objects)
-        return Api(self.config, self.status, tokens, self.metrics, fetcher, wiring.erasable(objects))
+        return Api(self.config, self.status, tokens, self.metrics, fetcher, self.everywhere)
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> int:
         """Serve until SIGTERM or SIGINT, drain, and return the exit code: 1 where a part of it has ended.
@@ -148,6 +155,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         admin_path = self.config.admin_address.removeprefix(UNIX)
         passed = activation.take(os.environ, self.config.socket_path, admin_path)
+        for said in folders.exposed(self.config):
+            log.warning(said)
         self.files.lock()
         try:
             self._recover()
@@ -266,7 +275,7 @@ class Daemon:
 
     def _reconfigure(self, found: reload.Changes) -> None:
         self.config = found.config
-        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.house)
+        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.house, self.everywhere)
         for room in rooms:
             room.reconfigure(found.config)
         if "clickhouse_url" in found.made:

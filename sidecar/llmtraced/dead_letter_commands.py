@@ -17,6 +17,7 @@ from llmtraced import config, dead_letters, rendering
 from llmtraced.dead_letters import DeadLetter
 from llmtraced.errors import LlmtracedError
 from llmtraced.replay import replay as send_again
+from llmtraced.saying import say_json
 
 app = typer.Typer(no_args_is_help=True, help="Lines that could not become rows, with their reasons.")
 
@@ -38,7 +39,7 @@ def show_list(
     letters = _letters(_folder(spool_dir), reason)
     if as_json:
         for letter in letters:
-            typer.echo(msgspec.json.encode(letter).decode())
+            say_json(msgspec.json.encode(letter).decode())
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("RECEIVED", "ID", "REASON", "BYTES", "SERVICE", "DETAIL"):
@@ -59,7 +60,7 @@ def show(id: Annotated[str, typer.Argument(help="The id of a letter.")], spool_d
     letter = next((letter for letter in dead_letters.read(_folder(spool_dir)) if letter.id == id), None)
     if letter is None:
         raise LlmtracedError(f"there is no dead letter {id}")
-    typer.echo(msgspec.json.format(msgspec.json.encode(letter), indent=2).decode())
+    say_json(msgspec.json.format(msgspec.json.encode(letter), indent=2).decode())
 
 
 @app.command()

@@ -19,7 +19,10 @@ from pathlib import Path
 
 import msgspec
 
+from llmtraced.folders import make_folder, sync_folder
+
 FOLDER = "dead-letters"
+SUFFIX = ".ndjson"
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -64,26 +67,25 @@ def with_line(letter: DeadLetter, line: bytes | memoryview) -> DeadLetter:
 
 def write(spool_dir: Path, name: str, letters: Iterable[DeadLetter]) -> None:
     """Put dead letters on the disk, in the file of this name. Raises OSError, and is to be called again then."""
-    folder = spool_dir / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_lines(spool_dir / FOLDER, name, (piece for letter in letters for piece in (_encode(letter), b"\n")))
+
+
+def write_lines(folder: Path, name: str, lines: Iterable[bytes]) -> None:
+    """Put encoded letters into the file of this name. Raises OSError, and is to be called again then."""
+    make_folder(folder)
     temporary = folder / f"{name}.tmp"
     try:
-        with open(temporary, "wb", opener=_for_owner) as stream:
-            for letter in letters:
-                stream.write(_encode(letter))
-                stream.write(b"\n")
+        temporary.unlink(missing_ok=True)  # not written through, should it be a link
+        with open(temporary, "xb", opener=for_owner) as stream:
+            stream.writelines(lines)
             stream.flush()
             os.fsync(stream.fileno())
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()  # on a full disk it holds the room that is missing
         raise
-    temporary.replace(folder / f"{name}.ndjson")
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    temporary.replace(folder / f"{name}{SUFFIX}")
+    sync_folder(folder)
 
 
 @contextlib.contextmanager
@@ -157,10 +159,13 @@ def prune(spool_dir: Path, max_bytes: int, oldest_us: int) -> Pruned:
 
 
 def files(spool_dir: Path) -> list[Path]:
-    """Return the files of dead letters; none where there is no such folder. Raises OSError."""
+    """Return the files of dead letters; none where there is no such folder. Raises OSError.
+
+    A link leads elsewhere, and is none.
+    """
     try:
         with os.scandir(spool_dir / FOLDER) as entries:
-            return [Path(entry.path) for entry in entries if entry.name.endswith(".ndjson")]
+            return [Path(one.path) for one in entries if one.name.endswith(SUFFIX) and not one.is_symlink()]
     except FileNotFoundError:
         return []
 
@@ -173,8 +178,13 @@ def _count(path: Path) -> int:
 
 def line_of(letter: DeadLetter) -> bytes | None:
     """Return the letter's whole line, or None where only its head was kept."""
-    line = base64.b64decode(letter.line_base64) if letter.line_base64 else (letter.line or "").encode()
+    line = bytes_of(letter)
     return line if len(line) == letter.size else None
+
+
+def bytes_of(letter: DeadLetter) -> bytes:
+    """Return what was kept of the letter's line. Raises ValueError where it is no base64."""
+    return base64.b64decode(letter.line_base64) if letter.line_base64 else (letter.line or "").encode()
 
 
 def _letters_in(path: Path) -> list[DeadLetter]:
@@ -185,6 +195,6 @@ def _letters_in(path: Path) -> list[DeadLetter]:
     return [msgspec.json.decode(line, type=DeadLetter) for line in lines if line]
 
 
-def _for_owner(path: str, flags: int) -> int:
+def for_owner(path: str, flags: int) -> int:
     """Open a file that holds payloads, in a folder that others may be able to enter."""
     return os.open(path, flags, 0o600)

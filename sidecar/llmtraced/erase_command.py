@@ -8,30 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
-from llmtraced import config, dead_letters
-from llmtraced.erasure import Eraser, Erasure, Extent, concerns
-from llmtraced.errors import LlmtracedError
+from llmtraced import config
+from llmtraced.erasure import Erasure
+from llmtraced.errors import ConfigError, LlmtracedError
+from llmtraced.everywhere import SECONDS, Erased, Everywhere
 from llmtraced.finding import daemon_at, daemon_status
-from llmtraced.payloads import wiring
 from llmtraced.remote import is_daemon
+from llmtraced.saying import say
 from llmtraced.store import Store
 
-ERASING_SECONDS = 3600.0
-"""How long a daemon may take: parts are rewritten."""
-
-Ask = Callable[[Erasure, bool], Extent]
-"""Answers how much there is, or was once it is erased: the flag says which."""
+Ask = Callable[[Erasure, str | None], Erased]
+"""Counts, and answers with a code; or with that code, erases."""
 
 
 def erase(
-    org: Annotated[str, typer.Option(help="Whose calls.")],
+    org: Annotated[str, typer.Option(help="Whose calls; without --customer and --user, everybody's in it.")],
     customer: Annotated[
         str | None, typer.Option(help="Only those billed to this customer.", show_default=False)
     ] = None,
@@ -53,46 +54,84 @@ def erase(
         ),
     ] = None,
 ) -> None:
-    """Erase the payloads of stored calls, or the calls, from table, usage, objects and this host's dead letters."""
+    """Erase the payloads of stored calls, or the calls: from stores, objects, and what lies aside on this host."""
+    for name, value in (("--customer", customer), ("--user", user)):
+        if value == "":  # a variable that was empty, which would have been read as nobody's calls
+            raise ConfigError(f"{name} is empty")
     wanted = Erasure(
         organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
     )
-    folder = spool_dir or Path(config.load(with_password=False)[0].spool_dir)
-    letters = {letter.id for letter in dead_letters.read(folder) if concerns(wanted, letter)}
-    ask = _asked_of(url)
-    found = ask(wanted, False)
-    if found.calls or letters:
-        what = "calls and their usage" if rows else "the payloads of calls, whose numbers stay"
-        typer.echo(f"{_told(found, len(letters))} of {org}: {what}")
-        if not yes and not typer.confirm("Erase for ever?"):
-            raise LlmtracedError("nothing was erased")
-        found = ask(wanted, True)
-    elif rows:
-        ask(wanted, True)  # sums of calls whose rows have expired are nobody's rows
-    gone = dead_letters.remove(folder, letters)
-    typer.echo(f"erased: {_told(found, gone)}")
-    _say_what_stays()
+    ask = _asked_of(url, spool_dir)
+    found = ask(wanted, None)
+    if found.is_nothing and not rows:
+        say(f"erased: {_told(found)}")
+    else:
+        if not found.is_nothing:
+            what = "calls and their usage" if rows else "the payloads of calls, whose numbers stay"
+            say(f"{_told(found)} of {_whom(wanted)}: {what}")
+            if not yes and not typer.confirm("Erase for ever?"):
+                raise LlmtracedError("nothing was erased")
+        found = ask(wanted, found.confirmation)  # sums of calls whose rows have expired are nobody's rows
+        say(f"erased: {_told(found)}")
+    for stays in found.unread:
+        say(f"not read, and not erased: {stays}", err=True)
     _say_what_waits()
+    if found.away:
+        raise LlmtracedError(f"not erased there, so run this again: {', '.join(found.away)}")
 
 
-def _told(found: Extent, letters: int) -> str:
-    of_calls = f"{_many(found.calls, 'call')} in {_many(found.hours, 'hour')}"
-    return f"{of_calls}, {_many(found.objects, 'object')}, {_many(letters, 'dead letter')}"
+def _whom(wanted: Erasure) -> str:
+    parts = [f"user {wanted.user_id}"] if wanted.user_id is not None else []
+    parts += [f"customer {wanted.customer_id}"] if wanted.customer_id is not None else []
+    return (
+        f"{' of '.join(parts)} of {wanted.organization_id}"
+        if parts
+        else f"{wanted.organization_id}, everybody"
+    )
+
+
+def _told(found: Erased) -> str:
+    parts = [
+        f"{_many(found.calls, 'call')} in {_many(found.hours, 'hour')}",
+        _many(found.objects, "object"),
+        _many(found.dead_letters, "dead letter"),
+    ]
+    parts += [f"{_many(found.postgres_calls, 'call')} in PostgreSQL"] if found.postgres_calls else []
+    parts += [f"{_many(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
+    return ", ".join(parts)
 
 
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-def _asked_of(url: str | None) -> Ask:
-    """Return who erases: the daemon where it alone can open the store, else the store itself."""
+def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
+    """Return who erases: the daemon where it alone can open the store, else this process."""
     settings = config.load(with_password=False)[0]
     if url is not None and is_daemon(url):
-        return lambda wanted, do: _by_daemon(url, wanted, do)
-    if url is None and _is_held(settings.clickhouse_url, settings.admin_address):
-        return lambda wanted, do: _by_daemon(settings.admin_address, wanted, do)
-    store_url = url or config.load()[0].clickhouse_url
-    return lambda wanted, do: _by_store(store_url, wanted, do)
+        return lambda wanted, code: _by_daemon(url, wanted, code)
+    embedded = "clickhouse" in settings.stores
+    if url is None and embedded and _is_held(settings.clickhouse_url, settings.admin_address):
+        return lambda wanted, code: _by_daemon(settings.admin_address, wanted, code)
+    settings = config.load()[0]
+    if url is not None:
+        further = tuple(name for name in settings.stores if name != "clickhouse")
+        settings = msgspec.structs.replace(settings, clickhouse_url=url, stores=("clickhouse", *further))
+    return _Here(Everywhere(settings, spool_dir))
+
+
+class _Here:
+    """Counts and erases in this process, what was received until the count."""
+
+    def __init__(self, everywhere: Everywhere) -> None:
+        self._everywhere = everywhere
+        self._until_us = time.time_ns() // 1000
+
+    def __call__(self, wanted: Erasure, code: str | None) -> Erased:
+        erasure = msgspec.structs.replace(wanted, until_us=self._until_us)
+        if code is None:
+            return self._everywhere.count(erasure)
+        return self._everywhere.erase(erasure, f"uid {os.getuid()} pid {os.getpid()}")
 
 
 def _is_held(store_url: str, address: str) -> bool:
@@ -109,26 +148,15 @@ async def _answers(address: str) -> bool:
     return True
 
 
-def _by_store(url: str, wanted: Erasure, do: bool) -> Extent:
-    with contextlib.closing(Store(url, timeout_seconds=ERASING_SECONDS)) as store:
-        eraser = Eraser(store, wiring.erasable(wiring.objects(config.load()[0])))
-        return eraser.erase(wanted) if do else eraser.extent(wanted)
-
-
-def _by_daemon(address: str, wanted: Erasure, do: bool) -> Extent:
-    async def asked() -> Extent:
-        daemon = daemon_at(address, ERASING_SECONDS)
+def _by_daemon(address: str, wanted: Erasure, code: str | None) -> Erased:
+    async def asked() -> Erased:
+        daemon = daemon_at(address, SECONDS)
         try:
-            return await daemon.erase(wanted, only_count=not do)
+            return await daemon.erase(wanted, code)
         finally:
             await daemon.close()
 
     return asyncio.run(asked())
-
-
-def _say_what_stays() -> None:
-    if "postgres" in config.load()[0].stores:
-        typer.echo("PostgreSQL has calls as well, and none of them was erased: docs/erasure.md", err=True)
 
 
 def _say_what_waits() -> None:
@@ -137,8 +165,8 @@ def _say_what_waits() -> None:
     except LlmtracedError:
         return
     if waiting:
-        typer.echo(
-            f"{waiting:,} lines wait in the spool, whosever they are: run this again when they have landed"
+        say(
+            f"{waiting:,} lines wait in the spool, whosever they are: theirs land as they were erased, or not at all"
         )
 
 

@@ -1,30 +1,35 @@
-"""Taking away what was stored of somebody: payloads, or whole rows.
+"""Taking away what ClickHouse holds of somebody: payloads, or whole rows.
 
 Invariant: it is done in an order that can be interrupted anywhere and begun again: objects before
 the rows that name them, hours put in doubt before their rows go. Nothing outside the condition is
 touched, and what is gone is gone from the disk: parts are rewritten, not masked.
 
-What has not landed yet cannot be found here. Whoever erases runs it again once the spool is empty.
+What has not landed yet cannot be found here; ``marks`` has what becomes of it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from llmtraced.dead_letters import DeadLetter, line_of
-from llmtraced.errors import LlmtracedError
+from llmtraced.errors import LlmtracedError, StoreBusy
 from llmtraced.placement import DDL_SETTINGS
 from llmtraced.rollup import Rollup
-from llmtraced.store import Store
+from llmtraced.store import AWAY, Store
 
 PAYLOADS: Final = (
     "request_json", "response_json", "llm_config_json", "compaction_settings_json", "error_message", "payload_uri",
 )  # fmt: skip
-"""What holds what was said. ``usage_json`` holds numbers, and stays."""
+"""What holds what was said."""
+
+TOKENS: Final = r"""'"(?:[^"\\\\]|\\\\.)*"\\s*:|"(?:[^"\\\\]|\\\\.)*"|[^"]+'"""
+BARE_USAGE: Final = (
+    r"""arrayStringConcat(arrayMap(x -> if(startsWith(x, '"') AND NOT match(x, ':\\s*$'), '""', x),"""
+    f" extractAll(usage_json, {TOKENS})))"
+)
+"""``usage_json`` with its texts empty: a provider's usage object is numbers, and whatever else it put there."""
 
 TABLE: Final = "llm_traces"
 OBJECTS_AT_ONCE: Final = 1000
@@ -37,7 +42,7 @@ class Objects(Protocol):
     def delete_files(self, organization_id: str) -> None: ...
 
 
-class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Whose calls, and whether their rows go too."""
 
     organization_id: str
@@ -45,6 +50,8 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_id: str | None = None
     before_us: int | None = None
     """Only calls that started before, in microseconds since 1970."""
+    until_us: int | None = None
+    """Only what was received until then: what came after a count was not counted."""
     rows: bool = False
 
     @property
@@ -72,6 +79,10 @@ class Eraser:
 
     def extent(self, erasure: Erasure) -> Extent:
         """Return what ``erase`` would find now."""
+        return self._found(erasure)[0]
+
+    def _found(self, erasure: Erasure) -> tuple[Extent, set[int]]:
+        """Return the same, and the hours of usage in which it is counted."""
         condition, values = _condition(erasure)
         found, hours = Extent(), set[int]()
         for at in self._store.apart(TABLE):
@@ -85,22 +96,37 @@ class Eraser:
             found.objects += here["objects"]
             hours.update(here["hours"])
         found.hours = len(hours)
-        return found
+        return found, hours
 
     def erase(self, erasure: Erasure) -> Extent:
         """Erase, and return what there was. Raises LlmtracedError where objects are out of reach."""
         condition, values = _condition(erasure)
-        found = self.extent(erasure)
+        found, hours = self._found(erasure)
         self._erase_objects(erasure, found, condition, values)
         if found.calls and erasure.rows:
             Rollup(self._store).doubt_rows("erased", condition, values)
             self._change(f"DELETE WHERE {condition}", values)
+            if erasure.is_of_all:
+                Rollup(self._store).forget_hours(erasure.organization_id, hours)
         elif found.calls:
             emptied = ", ".join(f"{name} = ''" for name in PAYLOADS)
-            self._change(f"UPDATE {emptied} WHERE {condition}", values)
+            self._change(f"UPDATE {emptied}, usage_json = {BARE_USAGE} WHERE {condition}", values)
         if erasure.rows and erasure.is_of_all:
             Rollup(self._store).forget_expired_usage(erasure.organization_id, erasure.before_us)
         return found
+
+    def detached(self) -> list[str]:
+        """Return what lies beside the tables, which no statement reaches, a sentence each."""
+        try:
+            rows = self._store.query(
+                "SELECT table, count() AS parts FROM system.detached_parts WHERE database = currentDatabase()"
+                " AND startsWith(table, 'llm_') GROUP BY table"
+            )
+        except StoreBusy as error:
+            if error.kind in AWAY:
+                raise
+            return ["detached parts of the tables: this user may not see them"]
+        return [f"{row['parts']:,} detached parts of {row['table']}" for row in rows]
 
     def _change(self, change: str, values: dict[str, Any]) -> None:
         place = self._store.placement(TABLE)
@@ -150,49 +176,10 @@ def _condition(erasure: Erasure) -> tuple[str, dict[str, Any]]:
     if erasure.before_us is not None:
         conditions.append("created_at < fromUnixTimestamp64Micro({before:Int64})")
         values["before"] = erasure.before_us
+    if erasure.until_us is not None:
+        conditions.append("ingested_at <= fromUnixTimestamp64Micro({until:Int64})")
+        values["until"] = erasure.until_us
     if not erasure.rows:  # so that a second time finds nothing
-        conditions.append(f"({' OR '.join(f'notEmpty({name})' for name in PAYLOADS)})")
+        held = [*(f"notEmpty({name})" for name in PAYLOADS), f"usage_json != {BARE_USAGE}"]
+        conditions.append(f"({' OR '.join(held)})")
     return " AND ".join(conditions), values
-
-
-class _Billing(msgspec.Struct):
-    customer_id: str | None = None
-
-
-class _Whose(msgspec.Struct):
-    """Whose a refused line is, as far as it says."""
-
-    org_id: str | None = None
-    user_id: str | None = None
-    billing: _Billing | None = None
-
-
-def concerns(erasure: Erasure, letter: DeadLetter) -> bool:
-    """Whether a dead letter is of the calls that are erased, as far as its line can be read."""
-    if erasure.before_us is not None and letter.received_us >= erasure.before_us:
-        return False
-    line = line_of(letter)
-    try:
-        whose = msgspec.json.decode(line or b"", type=_Whose)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _mentions(erasure, letter.line or "")
-    customer = whose.billing.customer_id if whose.billing else None
-    return (
-        whose.org_id == erasure.organization_id
-        and erasure.customer_id in (None, customer)
-        and erasure.user_id in (None, whose.user_id)
-    )
-
-
-def _mentions(erasure: Erasure, text: str) -> bool:
-    """Whether text that is no record any more names what the erasure names."""
-    named = (
-        ("org_id", erasure.organization_id),
-        ("customer_id", erasure.customer_id),
-        ("user_id", erasure.user_id),
-    )
-    return all(
-        re.search(rf'"{field}"\s*:\s*{re.escape(msgspec.json.encode(value).decode())}', text)
-        for field, value in named
-        if value is not None
-    )

@@ -26,6 +26,7 @@ from llmtraced.config import Config
 from llmtraced.errors import SpoolBroken
 from llmtraced.listener import Listener
 from llmtraced.log import Recurring
+from llmtraced.marks import Marks
 from llmtraced.metrics import Metrics
 from llmtraced.orphans import decided, orphans
 from llmtraced.repeats import DAY_US
@@ -35,6 +36,8 @@ from llmtraced.spool import Entry, EntryKind, Files, Spool
 from llmtraced.spool.recovery import QUARANTINE
 
 HOUSEKEEPING_SECONDS = 1.0
+ON_THEIR_WAY_US = 3600 * 1_000_000
+"""Lines that were received so lately may be in memory, or in a clock's correction."""
 ENDED_MEMORY_SECONDS = 300.0
 """A session that has ended is remembered until its sender cannot be repeating the end any more."""
 
@@ -58,6 +61,7 @@ class Housekeeping:
         clock: Clock,
         *,
         catch_up: Callable[[], None],
+        marks: Marks,
     ) -> None:
         """``catch_up`` says what has recurred in the other rooms and was not said."""
         self._spool = spool
@@ -71,6 +75,7 @@ class Housekeeping:
         self._config = config
         self._clock = clock
         self._catch_up = catch_up
+        self._marks = marks
         self._started_us = clock.now_us()
         self.recurring = Recurring()
         self.failures: Counter[str] = Counter()
@@ -115,7 +120,8 @@ class Housekeeping:
         self._listener.close_stalled()
 
     async def _prune(self) -> None:
-        pruned = await asyncio.get_running_loop().run_in_executor(None, self._look_aside)
+        oldest_us = await self._committer.on_writer(self._oldest_us) if self._marks.are_left else 0
+        pruned = await asyncio.get_running_loop().run_in_executor(None, self._look_aside, oldest_us)
         self._metrics.letters_pruned += pruned.gone
         if pruned.gone:
             self.recurring.warn("dead letters over their bounds were deleted", times=pruned.gone)
@@ -127,8 +133,15 @@ class Housekeeping:
             with contextlib.suppress(SpoolBroken):
                 self._spool.reserve()
 
-    def _look_aside(self) -> dead_letters.Pruned:
-        """Keep dead letters within their bounds; return what was done."""
+    def _oldest_us(self) -> int:
+        """Return when the oldest line was received that may become a row yet."""
+        now_us = self._clock.now_us() - ON_THEIR_WAY_US
+        begun = (call.received_us for call in self._spool.state.snapshot.begun.values())
+        return min(self._spool.oldest_us(now_us), now_us, *begun)
+
+    def _look_aside(self, waiting_since_us: int) -> dead_letters.Pruned:
+        """Keep dead letters within their bounds, forget marks; return what was done."""
+        self._marks.forget(waiting_since_us)
         config = self._config
         # Files go by the machine's clock; where that is ahead of the time, nothing is too old for it.
         oldest_us = (

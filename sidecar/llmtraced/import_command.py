@@ -19,6 +19,7 @@ from llmtrace.protocol import MAX_LINE_BYTES
 from llmtraced import config
 from llmtraced.record_files import Line, Source, lines, sources
 from llmtraced.resending import Resending
+from llmtraced.saying import one_line
 
 SEND_BYTES = 4 << 20
 """Sent before the daemon's word is waited for: one group of its spool."""
@@ -49,7 +50,7 @@ class Import:
         bar = self._progress.add_task("", total=total)
         before = 0
         for source in found:
-            self._progress.update(bar, description=source.name)
+            self._progress.update(bar, description=one_line(source.name))
             for line in self._each(source):
                 self._progress.update(bar, completed=before + line.done)
             before += source.size
@@ -91,7 +92,7 @@ class Import:
                 continue
             self.done.faults += 1
             self._progress.console.print(
-                f"{line.place}: {line.fault}", markup=False, highlight=False, soft_wrap=True
+                one_line(f"{line.place}: {line.fault}"), markup=False, highlight=False, soft_wrap=True
             )
 
 
@@ -107,7 +108,12 @@ def import_records(
     """Send records from files to the daemon: versions 1 to 4, one a line, or one in each file of a tree."""
     found = sources(paths)
     target = None if dry_run else socket or Path(config.load(with_password=False)[0].socket_path)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         run = Import(target, progress)
         run.run(found)

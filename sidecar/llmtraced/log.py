@@ -10,9 +10,12 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import structlog
+
+from llmtraced.saying import clean, one_line
 
 MINUTE = 60.0
 
@@ -26,18 +29,45 @@ def configure(form: str, level: str) -> None:
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Harmless())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _harmless,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is said
         cache_logger_on_first_use=False,  # so that a reload changes the level of every module
     )
+
+
+def _harmless(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Leave nothing in an event that acts on a terminal, or looks like another event there."""
+    return {
+        _cleaned(name): value if name == "exception" else _cleaned(value) for name, value in event.items()
+    } | ({"exception": clean(str(event["exception"]))} if "exception" in event else {})
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        return {_cleaned(name): _cleaned(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_cleaned(inner) for inner in value]
+    return value if isinstance(value, int | float | None) else one_line(str(value))
+
+
+class _Harmless(logging.Formatter):
+    """Of what libraries say through the standard module."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
 
 
 class Unsaid(msgspec.Struct):

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from llmtraced import __version__
-from llmtraced.endpoints import ENDPOINTS, ERASE, Endpoint, Problem
-from llmtraced.erasure import Erasure, Extent
+from llmtraced.endpoints import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
+from llmtraced.everywhere import Erased
 from llmtraced.questions import Question
 from llmtraced.readonly_sql import Table
 from llmtraced.status import Status
@@ -44,7 +44,7 @@ def description() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
     questions = [endpoint.question for endpoint in ENDPOINTS]
     answers = [endpoint.answer for endpoint in ENDPOINTS]
-    types = [*questions, *answers, Problem, Status, Table, Erasure, Extent]
+    types = [*questions, *answers, Problem, Status, Table, EraseRequest, Erased]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_endpoint = dict(zip(ENDPOINTS, schemas[len(questions) :], strict=False))
     asked = {kind: components.pop(kind.__name__)["properties"] for kind in dict.fromkeys(questions)}
@@ -109,20 +109,12 @@ def _others() -> dict[str, Any]:
     }
     erase = {
         "operationId": "Erase",
-        "summary": "Erase payloads or rows for ever, or count them. For operators.",
-        "parameters": [
-            {
-                "name": "only_count",
-                "in": "query",
-                "description": "Erase nothing.",
-                "schema": {"type": "boolean", "default": False},
-            }
-        ],
+        "summary": "Count what would be erased; with the code of that answer, erase it for ever. For who may erase.",
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"$ref": REF.format(name="Erasure")}}},
+            "content": {"application/json": {"schema": {"$ref": REF.format(name="EraseRequest")}}},
         },
-        "responses": _responses({"$ref": REF.format(name="Extent")}),
+        "responses": _responses({"$ref": REF.format(name="Erased")}),
     }
     return {"/v1/sql": {"post": sql}, "/v1/status": {"get": status}, ERASE: {"post": erase}}
 

@@ -24,6 +24,7 @@ from llmtraced import (
     dead_letter_commands,
     demo,
     erase_command,
+    folders,
     import_command,
     migrations,
     object_commands,
@@ -37,6 +38,8 @@ from llmtraced.following import follow as follow_calls
 from llmtraced.moments import moment
 from llmtraced.questions import GROUPS, MAX_LIMIT
 from llmtraced.reader import ALL_ORGANIZATIONS, CallsNarrowing, LLMTraceReader, Scope
+from llmtraced.saying import clean_json, one_line, say
+from llmtraced.saying import run as run_command
 from llmtraced.store import Store
 from llmtraced.ui import command as ui_command
 
@@ -214,7 +217,7 @@ def trace(
     if raw:
         if call.payloads_missing:
             raise Nothing(f"no payloads: {call.payloads_missing}")
-        sys.stdout.buffer.write(call.payloads.request_json + b"\n" + call.payloads.response_json + b"\n")
+        _write_raw(call.payloads.request_json + b"\n" + call.payloads.response_json + b"\n")
         return
     console = rendering.console()
     console.print(rendering.call_numbers(call))
@@ -267,13 +270,13 @@ def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> Non
     """Show how the daemon is doing: speed, spool, lag, losses, dead letters."""
     said = asyncio.run(daemon_status(url))
     if as_json:
-        typer.echo(rendering.json_line(said))
+        say(rendering.json_line(said))
         return
     _lines(rendering.status_lines(said))
     start, _ = _times(since, None)
     losses = _ask(url, lambda reader: reader.get_losses(start_date=start))
     if losses:
-        typer.echo(f"\nlost since {start or 'ever'}:")
+        say(f"\nlost since {start or 'ever'}:")
         rendering.console().print(rendering.losses_table(losses))
 
 
@@ -291,7 +294,7 @@ def sql(
     else:
         rendering.console().print(rendering.rows_table(found))
     if found.more:
-        typer.echo("llmtrace: there are more rows; add a LIMIT, or sum", err=True)
+        say("llmtrace: there are more rows; add a LIMIT, or sum", err=True)
 
 
 @app.command("demo")
@@ -313,11 +316,18 @@ def fill_with_demo(
         if store.is_embedded:
             migrations.apply(store, migrations.Layout(ttl_days=config.Config().ttl_days))
         for done in demo.fill(store, traffic):
-            typer.echo(f"{done:,} of {rows:,} calls in {credentials.masked(address)}")
+            say(f"{done:,} of {rows:,} calls in {credentials.masked(address)}")
 
 
 class Nothing(Exception):
     """The question was answered: there is none."""
+
+
+def _write_raw(payloads: bytes) -> None:
+    """Write payloads as they are; to a terminal as JSON of the same value that does nothing there."""
+    if sys.stdout.isatty():
+        payloads = clean_json(payloads.decode(errors="replace")).encode()
+    sys.stdout.buffer.write(payloads)
 
 
 def _times(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
@@ -369,15 +379,16 @@ def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> No
 
 def _lines(lines: Any) -> None:
     for line in lines:
-        typer.echo(line)
+        say(line)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command, and turn what goes wrong into a line and an exit code."""
+    folders.keep_private()
     if credentials.shown(sys.argv[1:] if arguments is None else arguments):
-        typer.echo(f"llmtrace: {credentials.ON_COMMAND_LINE}", err=True)
+        say(f"llmtrace: {credentials.ON_COMMAND_LINE}", err=True)
     try:
-        app(arguments, prog_name="llmtrace")
+        run_command(app, arguments, "llmtrace")
     except Nothing as nothing:
         _end(1, nothing)
     except (LlmtracedError, ValueError) as error:
@@ -385,5 +396,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _end(code: int, said: Any) -> None:
-    typer.echo(f"llmtrace: {said}", err=True)
+    say(f"llmtrace: {one_line(str(said))}", err=True)
     raise SystemExit(code)

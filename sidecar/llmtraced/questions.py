@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -44,6 +45,9 @@ def _is(description: str, **bounds: Any) -> Meta:
     return Meta(description=description, **bounds)
 
 
+_WHOLE: Final = re.compile(r"-?[0-9]+")
+_DATED: Final = re.compile(r"[0-9]{4}-")
+"""How a time begins; a bare number would be taken for seconds since 1970."""
 Limit = Annotated[int, _is("How many at most.", ge=1, le=MAX_LIMIT)]
 Size = Annotated[int, _is("Bytes.", ge=0, le=2**63 - 1)]
 Q = TypeVar("Q", bound="Question")
@@ -168,6 +172,16 @@ def _value(name: str, text: str, kind: Any) -> Any:
         return text
     if kind == tuple[str, ...]:
         return [part for part in text.split(",") if part]
+    if text.lower() == "null":  # which lax conversion takes for "not narrowed"
+        raise ValueError(f"`{name}`: {text} is no value")
+    if kind in (bool, bool | None):
+        if text not in ("true", "false"):
+            raise ValueError(f"`{name}`: true or false is wanted, in small letters")
+        return text == "true"
+    if kind in (int, int | None) and not _WHOLE.fullmatch(text):
+        raise ValueError(f"`{name}`: a whole number is wanted")
+    if kind == datetime | None and not _DATED.match(text):
+        raise ValueError(f"`{name}`: a time is wanted, such as 2026-11-21T08:00:00Z")
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -12,9 +12,10 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from llmtraced.endpoints import ERASE, OF, Problem
-from llmtraced.erasure import Erasure, Extent
+from llmtraced.endpoints import ERASE, OF, EraseRequest, Problem
+from llmtraced.erasure import Erasure
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
+from llmtraced.everywhere import Erased
 from llmtraced.questions import Question, to_text
 from llmtraced.readonly_sql import Table
 
@@ -61,11 +62,11 @@ class DaemonAnswers:
         found: Table = self._read(status, body, Table)
         return found
 
-    async def erase(self, erasure: Erasure, *, only_count: bool) -> Extent:
-        """Return what was erased, or what there is to erase. Raises as above."""
-        asked = {"only_count": "true" if only_count else "false"}
-        status, body = await self.request("POST", ERASE, asked, msgspec.json.encode(erasure))
-        found: Extent = self._read(status, body, Extent)
+    async def erase(self, erasure: Erasure, confirmation: str | None = None) -> Erased:
+        """Return what there is to erase, with a code; or with the code, what was erased. Raises as above."""
+        asked = msgspec.json.encode(EraseRequest.of(erasure, confirmation))
+        status, body = await self.request("POST", ERASE, {}, asked)
+        found: Erased = self._read(status, body, Erased)
         return found
 
     async def get(self, path: str, kind: Any) -> Any:

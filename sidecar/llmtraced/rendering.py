@@ -20,14 +20,11 @@ from rich.text import Text
 from llmtraced.answers import Call, LargeCall, Loss, Usage
 from llmtraced.conversation import Turn
 from llmtraced.readonly_sql import Table as Rows
+from llmtraced.saying import clean, clean_json
 from llmtraced.status import Status, StoreStatus
 
 PIPE_WIDTH = 100_000
 """Wider than any row: rich cuts at the width it is given."""
-
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, with which a payload could write over the terminal, and those that turn the
-direction of text, with which it could look like another; newline and tab stay."""
 
 BREAKS = re.compile(r"[\n\t\u2028\u2029]")
 """In a cell they could look like another line of the table."""
@@ -44,7 +41,7 @@ def console() -> Console:
 
 def json_line(answer: object) -> str:
     """Return an answer as one line of JSON. Money is text, so that no reader rounds it."""
-    return msgspec.json.encode(answer, enc_hook=str).decode()
+    return clean_json(msgspec.json.encode(answer, enc_hook=str).decode())
 
 
 def json_text(value: object) -> str:
@@ -55,7 +52,11 @@ def json_text(value: object) -> str:
 
 def texts(*values: str) -> list[Text]:
     """Return cells that show what senders said, as one line and without any effect on the terminal."""
-    return [Text(BREAKS.sub(" ", _clean(value)) or "-") for value in values]
+    return [Text(_cell(value) or "-") for value in values]
+
+
+def _cell(text: str) -> str:
+    return clean(BREAKS.sub(" ", text))
 
 
 def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
@@ -80,7 +81,7 @@ def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
             _number(call.completion_tokens if known else None),
             _money(call.cost_usd),
             _number(call.latency_ms or None),
-            Text(BREAKS.sub(" ", _clean(outcome)), style="red" if call.is_error else ""),
+            Text(_cell(outcome), style="red" if call.is_error else ""),
         )
     return table
 
@@ -92,7 +93,7 @@ def errors_table(calls: Iterable[Call]) -> Table:
         table.add_row(
             *texts(_time(call.created_at), call.id, call.organization_id, call.agent_id),
             *texts(call.provider, call.model, str(call.status_code or ""), call.error_type or call.outcome),
-            Text(" ".join(_clean(call.error_message).split()) or "-"),
+            Text(" ".join(clean(call.error_message).split()) or "-"),
         )
     return table
 
@@ -129,7 +130,7 @@ def rows_table(found: Rows) -> Table:
     """Return what SQL found."""
     table = _table(found.columns, (), ())
     for row in found.rows:
-        table.add_row(*(Text(_clean(value if isinstance(value, str) else json_text(value))) for value in row))
+        table.add_row(*(Text(_cell(value if isinstance(value, str) else json_text(value))) for value in row))
     return table
 
 
@@ -137,7 +138,7 @@ def status_lines(status: Status) -> list[str]:
     """Return what a daemon says of itself, a line for each matter."""
     state = "ready" if status.ready else "not taking records"
     return [
-        f"daemon    {status.version}, {state}",
+        f"daemon    {_cell(status.version)}, {state}",
         f"records   {status.received:,} received = {status.stored:,} stored + {status.dead_letters:,} dead letters"
         f" + {status.lost:,} lost + {status.control_lines:,} control lines + {status.in_spool:,} in the spool",
         f"speed     {status.received_per_second:,.1f} received and {status.stored_per_second:,.1f} stored a second,"
@@ -148,21 +149,21 @@ def status_lines(status: Status) -> list[str]:
         f" {status.begun_calls:,} calls under way",
         *(line for store in status.stores for line in _store_lines(store, alone=len(status.stores) == 1)),
         *([f"redacted  {_counts(status.redacted)}"] if status.redacted else []),
-        *([f"trouble   {_clean(status.spool)}"] if status.spool else []),
+        *([f"trouble   {_cell(status.spool)}"] if status.spool else []),
     ]
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{_clean(name)} {count:,}" for name, count in sorted(counts.items()))
+    return ", ".join(f"{_cell(name)} {count:,}" for name, count in sorted(counts.items()))
 
 
 def _store_lines(store: StoreStatus, *, alone: bool) -> list[str]:
-    says = f"{_clean(store.trouble) or 'takes records'}; {store.inserts_in_flight:,} inserts under way"
-    says += f"; {_clean(store.faults)}" if store.faults else ""
+    says = f"{_cell(store.trouble) or 'takes records'}; {store.inserts_in_flight:,} inserts under way"
+    says += f"; {_cell(store.faults)}" if store.faults else ""
     if alone:  # its numbers are above
         return [f"store     {says}"]
     return [
-        f"{store.name:10}{says}",
+        f"{_cell(store.name):10}{says}",
         f"{'':10}{store.stored:,} stored, {store.dead_letters:,} dead letters, {store.lost:,} lost,"
         f" {store.in_spool:,} in the spool, {store.lag_seconds:,.1f} s behind",
     ]
@@ -201,7 +202,7 @@ def call_numbers(call: Call) -> Table:
     table.add_column(overflow="fold")
     for name, value in facts(call):
         if value not in ("", "-"):
-            table.add_row(name, Text(_clean(value)))
+            table.add_row(name, Text(_cell(value)))
     return table
 
 
@@ -250,10 +251,10 @@ def conversation(turns: Iterable[Turn]) -> Text:
     """Return what was said, speaker by speaker."""
     text = Text()
     for turn in turns:
-        text.append(f"\n[{_clean(turn.role)}]\n", style="bold")
+        text.append(f"\n[{_cell(turn.role)}]\n", style="bold")
         for part in turn.parts:
             label = "" if part.kind in ("text", "other") else f"({part.kind}) "
-            text.append(f"{label}{_clean(part.text)}\n", style=STYLES.get(part.kind, ""))
+            text.append(f"{label}{clean(part.text)}\n", style=STYLES.get(part.kind, ""))
     return text
 
 
@@ -282,17 +283,13 @@ def _usage_cells(usage: Usage) -> list[str]:
 def _table(left: Sequence[str], right: Sequence[str], last: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     wraps = sys.stdout.isatty()
-    for name in left:
-        table.add_column(name, no_wrap=not wraps, overflow="fold")
+    for name in left:  # as text, in which no markup is read: of SQL they are somebody's words
+        table.add_column(Text(_cell(name)), no_wrap=not wraps, overflow="fold")
     for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(Text(name), justify="right", no_wrap=True)
     for name in last:
-        table.add_column(name, no_wrap=not wraps, overflow="fold")
+        table.add_column(Text(name), no_wrap=not wraps, overflow="fold")
     return table
-
-
-def _clean(text: str) -> str:
-    return CONTROLS.sub("\ufffd", text)
 
 
 def _time(moment: datetime) -> str:

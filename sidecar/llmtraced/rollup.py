@@ -132,6 +132,11 @@ class Rollup:
         """Return how many hours readers do without the rollup for."""
         return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
 
+    def forget_hours(self, organization_id: str, hours: Collection[Hour]) -> None:
+        """Delete an organisation's sums of hours that are in doubt, and so are answered from its rows."""
+        condition = "organization_id = {org:String} AND toUnixTimestamp(hour) IN {hours:Array(UInt32)}"
+        self._forget(condition, {"org": organization_id, "hours": sorted(hours)})
+
     def forget_expired_usage(self, organization_id: str, before_us: int | None = None) -> None:
         """Delete what is summed of an organisation's rows that have expired; the rest follows its rows."""
         days = migrations.ttl_days(self._store)
@@ -142,6 +147,9 @@ class Rollup:
         if before_us is not None:
             condition += " AND hour < toStartOfHour(fromUnixTimestamp64Micro({before:Int64}))"
             values["before"] = before_us
+        self._forget(condition, values)
+
+    def _forget(self, condition: str, values: Mapping[str, Any]) -> None:
         for at in self._store.apart("llm_usage_hourly"):
             place = self._store.placement("llm_usage_hourly")
             self._store.run(

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from llmtraced import dead_letters
 from llmtraced.admission import Admission
+from llmtraced.aside import concerns
 from llmtraced.batch import LOSS_COLUMNS, Batch, Preparer, RefusedLine, condemned
 from llmtraced.blocks import Buffer
 from llmtraced.clock import Clock
@@ -24,7 +25,8 @@ from llmtraced.committer import Committer
 from llmtraced.config import Config
 from llmtraced.dead_letters import DeadLetter
 from llmtraced.destination import Destination, Doubts
-from llmtraced.errors import BatchRejected, SpoolBroken, StoreBusy
+from llmtraced.erasure import Erasure
+from llmtraced.errors import BatchRejected, LlmtracedError, SpoolBroken, StoreBusy
 from llmtraced.faults import INTERNAL_ERROR, Faults, described
 from llmtraced.log import Recurring
 from llmtraced.metrics import StoreMetrics
@@ -70,10 +72,17 @@ class Shipper:
         metrics: StoreMetrics,
         is_witness: bool = False,
         upload: Upload | None = None,
+        erasures: Callable[[], tuple[Erasure, ...]] = tuple,
+        erase: Callable[[Erasure], None] = lambda erasure: None,
     ) -> None:
         """``held`` are segments that somebody else does something to; ``upload`` stores what rows need in
         object storage, and is there where any row needs it. A ``is_witness`` store says what the time is.
+        ``erasures`` are in force, and ``erase`` does one in this store.
         """
+        self._erasures = erasures
+        self._erase = erase
+        self._erased_again: set[Erasure] = set()
+        """Of what an earlier process may have inserted."""
         self.name = name
         self._spool = spool
         self._committer = committer
@@ -194,6 +203,7 @@ class Shipper:
             # In order, because a begun call and its record may lie in neighbouring segments.
             if before is not None:
                 await asyncio.wait([before])
+            await self._erase_again(batch)
             await self._settle(batch)
             self.faults.over(segment.number)
         finally:
@@ -417,6 +427,19 @@ class Shipper:
             self._on_refused(line)
         self._on_settled()
 
+    async def _erase_again(self, batch: Batch) -> None:
+        """Erase what may have landed of rows that were made before an erasure was in force."""
+        for erasure in self._erasures():
+            if erasure in (self._erased_again if batch.segment.recovered else batch.erasures):
+                continue
+            if batch.from_us > (erasure.until_us or batch.to_us):
+                continue
+            try:
+                await self.patience.until_it_works(self._storing, partial(self._erase, erasure))
+            except LlmtracedError as error:  # time does not mend it, and the segment's rows are there
+                self.recurring.error("an erasure is not done", store=self.name, error=str(error))
+            self._erased_again.add(erasure)
+
     def _write_off(self, batch: Batch) -> bool:
         """Settle the segment for this store; return whether it is the first one that has.
 
@@ -457,6 +480,10 @@ class Shipper:
         if not by_row:
             return
         letters = [by_row[row] for row in sorted(by_row)]
+        erasures = self._erasures()
+        letters = [one for one in letters if not any(concerns(erasure, one) for erasure in erasures)]
+        if not letters:
+            return
         reasons = sorted({letter.reason for letter in letters})
         self.recurring.warn("lines became dead letters", times=len(letters), reasons=reasons)
 

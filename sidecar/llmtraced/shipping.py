@@ -19,10 +19,12 @@ from llmtraced.batch import Preparer, RefusedLine
 from llmtraced.clock import Clock
 from llmtraced.committer import Committer
 from llmtraced.config import Config
+from llmtraced.erasure import Erasure
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.faults import INTERNAL_ERROR, described
 from llmtraced.keeping import Keeper
 from llmtraced.log import Recurring
+from llmtraced.marks import Marks
 from llmtraced.metrics import Metrics
 from llmtraced.payloads import wiring
 from llmtraced.redaction import Redactor
@@ -119,9 +121,12 @@ class Shipping:
         on_settled: Callable[[], None],
         metrics: Metrics,
         upload: Upload | None,
+        marks: Marks,
+        erase_in: Callable[[str, Erasure], None],
     ) -> None:
         """``builders`` and ``redactors`` have one by the name of each store: each is for one thread at a time."""
         self.keeper = Keeper(spool, committer, clock)
+        self._marks = marks
         host = socket.gethostname()
 
         def lane(outlet: Outlet) -> Lane:
@@ -135,6 +140,7 @@ class Shipping:
                 treatment=wiring.treatment(config),
                 store=outlet.name,
                 takes_views=outlet.encode_in_pieces is not None,
+                erasures=marks.current,
             )
             shipper = Shipper(
                 spool,
@@ -153,6 +159,8 @@ class Shipping:
                 metrics=metrics.store(outlet.name),
                 is_witness=outlet is outlets[0],
                 upload=upload,
+                erasures=marks.current,
+                erase=partial(erase_in, outlet.name),
             )
             return Lane(outlet, shipper, config)
 
@@ -187,6 +195,7 @@ class Shipping:
             lane.recurring.catch_up(now=now)
             lane.shipper.recurring.catch_up(now=now)
         self.keeper.recurring.catch_up(now=now)
+        self._marks.recurring.catch_up(now=now)
 
     def close(self) -> None:
         """End the threads, and let go of the connections."""

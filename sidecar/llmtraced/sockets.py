@@ -15,19 +15,19 @@ import socket
 from pathlib import Path
 
 from llmtraced.errors import ConfigError
+from llmtraced.folders import SHARED, make_folder
 
 
 def bind(path: Path, mode: int, group: str) -> socket.socket:
     """Return a bound Unix socket at ``path``, replacing a stale one. Raises ConfigError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, SHARED)
         if path.is_socket():
             _remove_stale(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        sock.bind(str(path))
-        path.chmod(mode)
+        _bind(sock, path, mode)
         if group:
-            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+            os.chown(path, -1, grp.getgrnam(group).gr_gid, follow_symlinks=False)
     except KeyError:
         raise ConfigError(f"socket_group: there is no group `{group}`") from None
     except OSError as error:
@@ -52,6 +52,15 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
+
+
+def _bind(sock: socket.socket, path: Path, mode: int) -> None:
+    """Bind with the mode at once: what has the name a moment later may be somebody else's file."""
+    before = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(before)
 
 
 def end_writes(descriptor: int) -> None:

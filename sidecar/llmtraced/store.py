@@ -21,6 +21,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import clickhouse_connect
@@ -36,6 +37,7 @@ from urllib3 import exceptions as transport
 
 from llmtraced.addresses import Addresses
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
+from llmtraced.folders import make_folder
 from llmtraced.insert_settings import InsertMode, insert_settings
 from llmtraced.native import native_block, native_pieces, wire_type
 from llmtraced.placement import Placement, placement
@@ -339,6 +341,7 @@ def _missing_table(table: str) -> StoreBusy:
 
 def _open(target: Target, database: str | None, timeout: int) -> Client:
     if target.path is not None:
+        make_folder(Path(target.path))
         return clickhouse_connect.get_client(
             interface="chdb",
             path=target.path,

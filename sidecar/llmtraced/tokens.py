@@ -24,6 +24,8 @@ class Access(msgspec.Struct, frozen=True):
 
     operator: bool
     organizations: frozenset[str] = frozenset()
+    may_erase: bool = False
+    """It is a right of its own: seeing everything is none to erase anything."""
 
 
 OPERATOR = Access(operator=True)
@@ -40,6 +42,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: str = ""
     organizations: list[str] = []
     all_organizations: bool = False
+    erase: bool = False
+    """What it may see, it may erase."""
 
     def __post_init__(self) -> None:
         if bool(self.organizations) == self.all_organizations:
@@ -65,13 +69,24 @@ class Tokens:
 
         Raises ConfigError where the file has changed and cannot be read: nobody is let in then.
         """
+        token = self._known(authorization)
+        if token is None:
+            return None
+        return Access(token.all_organizations, frozenset(token.organizations), may_erase=token.erase)
+
+    def who(self, authorization: str) -> str:
+        """Return whose token a header holds, for the log; empty where it is none of the file."""
+        token = self._known(authorization)
+        return f"token {token.name or 'without a name'} ({token.sha256[:12]})" if token else ""
+
+    def _known(self, authorization: str) -> Token | None:
         self._reload()
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return None
         digest = hashed(token.strip())
         found = [one for one in self._tokens if hmac.compare_digest(one.sha256, digest)]
-        return Access(found[0].all_organizations, frozenset(found[0].organizations)) if found else None
+        return found[0] if found else None
 
     def reread(self) -> None:
         """Read the file, also where its time is that of the last reading. Raises ConfigError."""
@@ -121,11 +136,15 @@ def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new(organizations: list[str], name: str = "") -> tuple[str, str]:
+def new(organizations: list[str], name: str = "", *, erase: bool = False) -> tuple[str, str]:
     """Return a new token and its entry for the file; without organisations it is for all of them."""
     token = secrets.token_urlsafe(32)
     entry = Token(
-        sha256=hashed(token), name=name, organizations=organizations, all_organizations=not organizations
+        sha256=hashed(token),
+        name=name,
+        organizations=organizations,
+        all_organizations=not organizations,
+        erase=erase,
     )
     lines = [f"{field} = {msgspec.json.encode(value).decode()}" for field, value in _said(entry).items()]
     return token, "\n".join(["[[tokens]]", *lines])

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmtraced import dead_letters
+from llmtraced import dead_letters, tokens
+from llmtraced.aside import concerns
 from llmtraced.dead_letters import DeadLetter, with_line
-from llmtraced.erasure import PAYLOADS, Eraser, Erasure, Extent, concerns
-from llmtraced.errors import LlmtracedError
+from llmtraced.erasure import PAYLOADS, Eraser, Erasure, Extent
+from llmtraced.errors import ConfigError, LlmtracedError
+from llmtraced.everywhere import Erased
 from llmtraced.payloads import names
 from llmtraced.payloads.erasing import ErasableObjects
 from llmtraced.payloads.objects import Objects
+from llmtraced.remote import DaemonAnswers
 from llmtraced.store import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
@@ -187,11 +191,11 @@ def letter(text: str, **fields: Any) -> DeadLetter:
         ('{"org_id":"acme","user_id":"u-2","agent_id":17}', False),
         ('{"org_id":"other","user_id":"u-1","request":{"org_id":"acme"}}', False),
         ('{"org_id": "acme", "user_id": "u-1", "request": "cut off he', True),
-        ('{"org_id": "acme", "request": "cut off he', False),
-        ("nothing of the kind", False),
+        ('{"org_id": "acme", "request": "cut off he', None),
+        ("nothing of the kind", None),
     ],
 )
-def test_a_dead_letter_is_whose_it_says(text: str, concerned: bool) -> None:
+def test_a_dead_letter_is_whose_it_says(text: str, concerned: bool | None) -> None:
     assert concerns(Erasure(organization_id="acme", user_id="u-1"), letter(text)) is concerned
     assert not concerns(Erasure(organization_id="acme", user_id="u-1", before_us=1), letter(text))
 
@@ -207,8 +211,11 @@ def erase(daemon: RunningDaemon, *arguments: str, said: str = "") -> subprocess.
     return subprocess.run(command, env=environment, input=said, text=True, capture_output=True, check=False)
 
 
+ALLOWED = {"admin_socket_erases": "true"}
+
+
 def test_the_command_erases_in_the_store_of_a_running_daemon_and_its_dead_letters(tmp_path: Path) -> None:
-    with RunningDaemon(tmp_path) as daemon:
+    with RunningDaemon(tmp_path, settings=ALLOWED) as daemon:
         daemon.send_one_way(
             b"".join(line(f"call-{index}", index, org_id="acme") for index in range(3))
             + line("theirs", 4, org_id="other")
@@ -217,7 +224,7 @@ def test_the_command_erases_in_the_store_of_a_running_daemon_and_its_dead_letter
         until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 4)
         refused = erase(daemon, "--org", "acme", said="n\n")
         assert (refused.returncode, refused.stderr) == (2, "llmtrace: nothing was erased\n")
-        assert "3 calls in 1 hour, 0 objects, 1 dead letter of acme" in refused.stdout
+        assert "3 calls in 1 hour, 0 objects, 1 dead letter of acme, everybody" in refused.stdout
         assert len(dead_letters.read(daemon.spool)) == 1
 
         done = erase(daemon, "--org", "acme", "--rows", "--yes")
@@ -234,10 +241,146 @@ def test_the_command_erases_in_the_store_of_a_running_daemon_and_its_dead_letter
         assert daemon.terminate() == 0
 
 
-def test_a_daemon_without_clickhouse_says_that_it_cannot_erase(tmp_path: Path, postgres_url: str) -> None:
-    settings = {"stores": "postgres", "postgres_url": postgres_url}
+def test_nobody_erases_by_opening_the_admin_socket_alone(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path) as daemon:
+        done = erase(daemon, "--org", "acme", "--yes")
+        assert done.returncode == 2, done
+        assert "may not erase" in done.stderr
+        refused = [entry for entry in daemon.log() if entry["event"] == "erasure refused"]
+        assert refused[0]["by"].startswith("uid ")
+
+
+ACME = {"organization_id": "acme", "whole_organization": True}
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("", {**ACME, "whole_organization": False, "user": "u-1"}),
+        ("", {"organization_id": "acme", "user": "u-1"}),
+        ("", {"organization_id": "acme"}),
+        ("", {"organization_id": "acme", "user_id": None}),
+        ("", {"organization_id": "acme", "user_id": ""}),
+        ("", {**ACME, "user_id": "u-1"}),
+        ("", {**ACME, "rows": "true"}),
+        ("", {**ACME, "rows": 1}),
+        ("", {**ACME, "only_count": True}),
+        ("", {**ACME, "until_us": 1}),
+        ("", {**ACME, "organization_id": ["acme"]}),
+        ("", {**ACME, "before_us": -1}),
+        ("", {**ACME, "confirmation": "guessed"}),
+        ("", {**ACME, "confirmation": True}),
+        ("", [ACME]),
+        ("", None),
+        ("?only_count=True", ACME),
+        ("?only_count=true", ACME),
+        ("?confirmation=x", ACME),
+    ],
+)
+def test_what_is_misspelt_is_refused_and_erases_nothing(
+    eraser: RunningDaemon, query: str, body: object
+) -> None:
+    code, text = admin.post(eraser.folder / "admin.sock", f"/v1/erase{query}", json.dumps(body))
+    assert code == 400, text
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/status?organisation_id=acme",
+        "/v1/openapi.json?x=1",
+        "/v1/call?id=kept&organization_id=acme&payload=true",
+        "/v1/call?id=kept&organization_id=acme&payloads=True",
+        "/v1/step?step_id=s&organization_id=acme&files=1",
+        "/v1/calls?organization_id=acme&user=u-1",
+        "/v1/calls?organization_id=acme&is_error=yes",
+        "/v1/calls?organization_id=acme&organization_id=other",
+        "/v1/large?all_organizations=True",
+        "/v1/usage?all_organizations=1",
+        "/v1/losses?all_organizations=true&start=2026-01-01",
+    ],
+)
+def test_no_address_takes_what_it_does_not_know(eraser: RunningDaemon, target: str) -> None:
+    code, text = admin.get(eraser.folder / "admin.sock", target)
+    assert code == 400, text
+    assert admin.post(eraser.folder / "admin.sock", "/v1/sql?limit=1", "SELECT 1")[0] == 400
+
+
+def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    made = [
+        tokens.new([], "reads all"),
+        tokens.new([], "erases", erase=True),
+        tokens.new(["acme"], "acme's", erase=True),
+    ]
+    (tmp_path / "tokens").write_text("\n".join(entry for _, entry in made))
+    settings = {"admin": f"127.0.0.1:{port}", "admin_tokens_file": tmp_path / "tokens", **ALLOWED}
+    reads, erases, acmes = (token for token, _ in made)
+
+    def asked(token: str, organization: str, code: str | None = None) -> Erased:
+        async def ask() -> Erased:
+            daemon = DaemonAnswers(f"127.0.0.1:{port}", token)
+            try:
+                return await daemon.erase(Erasure(organization_id=organization), code)
+            finally:
+                await daemon.close()
+
+        return asyncio.run(ask())
+
     with RunningDaemon(tmp_path, settings=settings) as daemon:
-        wanted = json.dumps({"organization_id": "acme"})
-        code, text = admin.post(daemon.folder / "admin.sock", "/v1/erase", wanted)
-        assert (code, "erase reaches no other" in text) == (400, True), text
+        with pytest.raises(ConfigError, match="may not erase"):
+            asked(reads, "acme")
+        with pytest.raises(ConfigError, match="not for this organisation"):
+            asked(acmes, "other")
+        code = asked(acmes, "acme").confirmation
+        with pytest.raises(ValueError, match="count again"):
+            asked(erases, "acme", code)
+        assert not asked(erases, "other", asked(erases, "other").confirmation).confirmation
+        said = [entry["by"] for entry in daemon.log() if entry["event"] == "erased"]
+        assert said == [f"token erases ({tokens.hashed(erases)[:12]})"]
+
+
+def test_a_member_that_is_given_twice_is_refused(eraser: RunningDaemon) -> None:
+    twice = '{"organization_id":"x","whole_organization":true,"organization_id":"acme"}'
+    assert admin.post(eraser.folder / "admin.sock", "/v1/erase", twice)[0] == 400
+
+
+@pytest.fixture(scope="module")
+def eraser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
+    with RunningDaemon(tmp_path_factory.mktemp("eraser"), settings=ALLOWED) as daemon:
+        daemon.send_one_way(line("kept", 1, org_id="acme"))
+        until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 1)
+        yield daemon
+        code, text = admin.get(
+            daemon.folder / "admin.sock", "/v1/call?id=kept&organization_id=acme&payloads=true"
+        )
+        assert code == 200, text
+        assert json.loads(text)["payloads"]["request_json"]
+
+
+def test_a_code_is_good_once_and_for_what_was_counted(eraser: RunningDaemon) -> None:
+    def post(**more: object) -> tuple[int, dict[str, Any]]:
+        wanted = {"organization_id": "nobody", "whole_organization": True, **more}
+        code, text = admin.post(eraser.folder / "admin.sock", "/v1/erase", json.dumps(wanted))
+        return code, json.loads(text)
+
+    given = post()[1]["confirmation"]
+    assert post(rows=True, confirmation=given)[0] == 400
+    assert post(confirmation=given)[0] == 400, "it was tried for another extent, and is of no more use"
+    given = post()[1]["confirmation"]
+    code, done = post(confirmation=given)
+    assert (code, "confirmation" in done and done["confirmation"]) == (200, ""), done
+    assert post(confirmation=given)[0] == 400
+    said = [entry for entry in eraser.log() if entry["event"] == "erased"]
+    assert said[-1]["by"].startswith("uid ")
+    assert said[-1]["extent"]["organization_id"] == "nobody"
+
+
+def test_a_daemon_without_clickhouse_erases_in_postgres(tmp_path: Path, postgres_url: str) -> None:
+    settings = {"stores": "postgres", "postgres_url": postgres_url, **ALLOWED}
+    with RunningDaemon(tmp_path, settings=settings) as daemon:
+        code, text = admin.post(daemon.folder / "admin.sock", "/v1/erase", json.dumps(ACME))
+        assert (code, json.loads(text)["postgres_calls"]) == (200, 0), text
         assert not (tmp_path / "clickhouse").exists(), "an embedded store was made to erase in"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtraced.batch import LARGE_LINE, LONG_LINE, Batch, OwnLine, Preparer
 from llmtraced.cost import Pricer
+from llmtraced.erasure import Erasure
 from llmtraced.errors import BatchRejected
+from llmtraced.payloads.policy import Decision, Policy
+from llmtraced.payloads.treatment import Treatment
 from llmtraced.receipts import NEVER_US, Window
 from llmtraced.rows import COLUMNS, RowBuilder
 from llmtraced.spool import Entry, EntryKind, Group, ReadGroup, Segment, SessionState
@@ -20,6 +24,7 @@ from llmtraced.spool import Entry, EntryKind, Group, ReadGroup, Segment, Session
 SESSION = uuid.UUID(int=1, version=4).bytes
 RECEIVED_US = 1_790_000_000_000_000
 ID, SERVICE, REQUEST, BATCH_ROW = map(COLUMNS.index, ("id", "service", "request_json", "batch_row"))
+USAGE, MESSAGE, TOKENS = map(COLUMNS.index, ("usage_json", "error_message", "prompt_tokens"))
 
 
 def line(number: int, size: int) -> bytes:
@@ -176,3 +181,92 @@ def test_a_line_that_raises_is_a_dead_letter_and_its_neighbours_are_rows() -> No
     assert list(batch.faults) == [2]
     assert "ZeroDivisionError" in batch.faults[2]
     assert "words" not in batch.faults[2]
+
+
+def segment_of_records(lines: Sequence[bytes]) -> tuple[Segment, ReadGroup]:
+    body = b"".join(lines)
+    group = Group(RECEIVED_US, 0, [Entry(EntryKind.LINES, SESSION, 1, len(lines), len(body))])
+    segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=len(lines))
+    segment.first_us = segment.last_us = RECEIVED_US
+    return segment, ReadGroup(group, memoryview(body))
+
+
+def erased(erasure: Erasure, *records: Mapping[str, object]) -> tuple[Batch, list[tuple[object, ...]]]:
+    """Return the batch and the rows of records that wait when an erasure is in force."""
+    seen: list[tuple[object, ...]] = []
+
+    def encode(rows: Sequence[tuple[object, ...]]) -> bytes:
+        seen.extend(rows)
+        return b"block"
+
+    segment, group = segment_of_records(
+        [msgspec.json.encode({"protocol_version": 4, **one}) + b"\n" for one in records]
+    )
+    preparer = Preparer(
+        RowBuilder(Pricer()),
+        encode,
+        lambda: {SESSION: SessionState(0, 0, "billing")},
+        "here",
+        treatment=Treatment(Policy(Decision(mode="offload")), base="file:///objects"),
+        erasures=lambda: (erasure,),
+    )
+    return preparer.prepare(segment, lambda _: [group]), seen
+
+
+THEIRS: dict[str, object] = {
+    "provider_trace_id": "theirs",
+    "org_id": "acme",
+    "user_id": "u-1",
+    "error": "secret",
+    "request": {"model": "gpt-4o"},
+    "response": {
+        "model": "gpt-4o",
+        "usage": {"prompt_tokens": 3, "completion_tokens": 1, "note": "secret", "a": []},
+    },
+}
+OTHER = {**THEIRS, "provider_trace_id": "other", "user_id": "u-2"}
+
+
+def test_a_line_whose_rows_are_erased_is_none_and_is_counted() -> None:
+    batch, rows = erased(
+        Erasure(organization_id="acme", user_id="u-1", rows=True, until_us=RECEIVED_US), THEIRS, OTHER
+    )
+    assert [row[ID] for row in rows] == ["other"]
+    assert (batch.control, batch.erased, batch.ids) == (1, 1, {"theirs", "other"})
+    assert [loss[4:7] for loss in batch.losses] == [("daemon", "erased", 1)]
+    assert list(batch.uploads.parcels) == [1]
+
+
+def test_a_line_whose_payloads_are_erased_has_its_numbers_and_no_object() -> None:
+    batch, rows = erased(Erasure(organization_id="acme", user_id="u-1", until_us=RECEIVED_US), THEIRS, OTHER)
+    mine: Any = rows[0]
+    assert (mine[REQUEST], mine[MESSAGE], mine[TOKENS]) == (b"", "", 3)
+    assert msgspec.json.decode(mine[USAGE]) == {
+        "prompt_tokens": 3,
+        "completion_tokens": 1,
+        "note": "",
+        "a": [],
+    }
+    assert (list(batch.uploads.parcels), batch.control, batch.losses) == ([1], 0, [])
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        {"until_us": RECEIVED_US - 1},
+        {"before_us": RECEIVED_US},
+        {"customer_id": "c-1"},
+        {"organization_id": "acme2"},
+    ],
+)
+def test_what_an_erasure_does_not_cover_is_a_row(narrowed: dict[str, Any]) -> None:
+    erasure = Erasure(**{"organization_id": "acme", "rows": True, **narrowed})
+    batch, rows = erased(erasure, THEIRS, OTHER)
+    assert (len(rows), batch.erased) == (2, 0)
+
+
+def test_a_call_that_began_before_it_was_erased_leaves_no_row() -> None:
+    begin = {"begin": {"provider_trace_id": "a", "org_id": "acme"}}
+    for rows, opened in ((True, set()), (False, {"a"})):
+        batch, _ = erased(Erasure(organization_id="acme", rows=rows, until_us=RECEIVED_US), begin)
+        assert set(batch.opened) == opened

@@ -68,6 +68,15 @@ def test_no_word_stands_for_not_narrowed(word: str) -> None:
         (ListCalls, {"limit": "null"}, "limit"),
         (ListCalls, {"start_date": "yesterday"}, "start_date"),
         (ListCalls, {"is_error": "perhaps"}, "is_error"),
+        *(
+            (GetCall, {"id": "a", "payloads": word}, "payloads")
+            for word in ("True", "1", "yes", "TRUE", "null", "")
+        ),
+        (ListCalls, {"is_error": "null"}, "is_error"),
+        (ListCalls, {"start_date": "null"}, "start_date"),
+        (ListCalls, {"start_date": "123"}, "start_date"),
+        (ListCalls, {"limit": "5.0"}, "limit"),
+        (ListCalls, {"limit": "1e2"}, "limit"),
         (GetCall, {}, "id"),
         (GetUsage, {"group_by": "model,colour"}, "colour"),
         (FindLarge, {"min_size_bytes": "-1"}, "min_size_bytes"),

@@ -28,6 +28,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore, from_url
 
 from llmtraced.errors import OBJECT_STORAGE, ConfigError, ObjectGone, StoreBusy
+from llmtraced.folders import make_folder
 
 SCHEMES: Final = {"s3": "s3", "gs": "gs", "az": "azure", "azure": "azure", "file": "file"}
 FOLDER: Final = "file"
@@ -177,6 +178,7 @@ def _open(base: str, options: dict[str, Any], timeout_seconds: float) -> ObjectS
     url = f"{SCHEMES[scheme]}://{rest}"
     try:
         if scheme == FOLDER:
+            make_folder(Path(unquote(urlsplit(base).path)))
             return from_url(url, mkdir=True)
         client = {
             "connect_timeout": CONNECT_TIMEOUT,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from llmtraced.errors import ConfigError, SpoolLocked
+from llmtraced.folders import make_folder, sync_folder
 
 IOV_MAX = 1024  # Linux's and macOS's bound on the buffers of one writev
 RESYNC_BYTES = 1 << 20
@@ -212,7 +213,7 @@ class Files:
         read-only can still be taken, because what lies in it can still be shipped.
         """
         try:
-            _make_folder(self.root)
+            make_folder(self.root)
             descriptor = _open_lock(self.root / "lock")
         except OSError as error:
             raise ConfigError(f"spool_dir: {self.root}: {error.strerror or error}") from error
@@ -276,28 +277,28 @@ class Files:
 
     def rename(self, name: str, other: str) -> None:
         target = self.root / other
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         (self.root / name).replace(target)
 
     def copy(self, name: str, other: str) -> None:
         target = self.root / other
-        _make_folder(target.parent)
+        make_folder(target.parent)
         if not target.exists():
             os.link(self.root / name, target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def unlink(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
     def sync_folder(self) -> None:
-        _sync_folder(self.root)
+        sync_folder(self.root)
 
     def free_bytes(self) -> int:
         status = os.statvfs(self.root)
         return status.f_bavail * status.f_frsize
 
     def reserve(self, name: str, size: int) -> None:
-        descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, size)
@@ -333,27 +334,10 @@ def _sync(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _make_folder(folder: Path, mode: int = 0o700) -> None:
-    """Make a folder that a power failure does not take away again with all that is put into it."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent, mode=0o755)
-    folder.mkdir(exist_ok=True, mode=mode)
-    _sync_folder(folder.parent)
-
-
 def _open_lock(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
         if not path.exists():
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

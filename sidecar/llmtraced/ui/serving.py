@@ -34,9 +34,9 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((host, port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError) as error:  # a name that none can be is of the wrong type
         opened.close()
-        said = error.strerror if isinstance(error, OSError) else "no such port"
+        said = error.strerror if isinstance(error, OSError) else "no such address"
         raise ConfigError(f"{host}:{port}: {said}; choose with --host and --port") from None
     return opened
 

@@ -1,0 +1,80 @@
+"""Text for people, on a terminal or in a pipe: what of it came from elsewhere does nothing there.
+
+Invariant: no byte that this module writes moves a cursor, colours, rings, or turns the direction of text,
+whoever wrote the text: senders, stores, files' names, messages of libraries. JSON keeps its value, since
+there such characters are escapes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from types import TracebackType
+from typing import Final
+
+import typer
+from typer import rich_utils
+
+_HIDDEN: Final = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without newline and tab, DEL, C1
+    r"\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # direction, width none, breaks
+    r"\ud800-\udfff"  # what is no character
+)
+CONTROLS: Final = re.compile(f"[{_HIDDEN}]")
+
+
+def clean(text: str) -> str:
+    """Return text without effect on a terminal; newline and tab stay."""
+    return CONTROLS.sub("\ufffd", text)
+
+
+def one_line(text: str) -> str:
+    """Return the same as one line."""
+    return clean(" ".join(text.split("\n")).replace("\t", " "))
+
+
+def clean_json(text: str) -> str:
+    """Return JSON of the same value, in which such characters are escapes; layout stays."""
+    return CONTROLS.sub(_escape, text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Write a line, or lines of our own that others' words stand in."""
+    typer.echo(clean(text), err=err)
+
+
+def say_json(text: str) -> None:
+    """Write a line of JSON."""
+    typer.echo(clean_json(text))
+
+
+def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None = None) -> None:
+    """Run a command to its exit code; what its user is told of a wrong argument quotes it without effect.
+
+    Whatever else is raised leaves, and a traceback of it is as harmless.
+    """
+    sys.excepthook = _show_traceback
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+    except typer.Abort:
+        say("Aborted.", err=True)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # none of the command line's own
+            raise
+        for field, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, field, one_line(value))
+        rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # typer brings its own copy of click
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
+    if isinstance(code, int) and code:
+        raise SystemExit(code)
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(clean("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
