@@ -63,10 +63,13 @@ FUNCTION: Final = re.compile(rf"{ALIAS}function_name: (\w+), function_type: \w+(
 TABLE_FUNCTION: Final = re.compile(rf"{ALIAS}table_function_name: (\w+)(?:, .*)?")
 TABLE: Final = re.compile(rf"{ALIAS}table_name: ([^,]+)(?:, .*)?")
 IDENTIFIER: Final = re.compile(rf"{ALIAS}identifier: ([^,]+)(?:, .*)?")
+LAMBDA: Final = re.compile(r"alias: ([^,]*)")
 CTE: Final = re.compile(r"\bcte_name: ([^,]*)")
 PLAIN: Final = re.compile(r"[\w .()%-]+")
 
-QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|`((?:[^`\\]|\\.|``)*)`|\"((?:[^\"\\]|\\.|\"\")*)\"", re.DOTALL)
+QUOTED: Final = re.compile(
+    r"'(?:[^'\\]|\\.|'')*'|`((?:[^`\\]|\\.|``)*)`|\"((?:[^\"\\]|\\.|\"\")*)\"", re.DOTALL
+)
 NAME: Final = re.compile(r"[^,:;`'\"\\\x00-\x1f\x7f-\x9f\u2028\u2029]*")
 """What a quoted name may hold: the tree writes names bare, so none may look like a part of it."""
 
@@ -87,6 +90,8 @@ class Tree(msgspec.Struct, frozen=True):
     sources: set[str] = msgspec.field(default_factory=set)
     """Those of them that stand where a table stands."""
     ctes: set[str] = msgspec.field(default_factory=set)
+    lambdas: set[str] = msgspec.field(default_factory=set)
+    """Names of functions that the statement itself defines."""
 
 
 def check_names(rendered: str) -> None:
@@ -116,7 +121,11 @@ class Node(msgspec.Struct):
     def arguments(self) -> list[Node]:
         """Return a function's arguments."""
         return [
-            one for part in self.below if part.kind == "ARGUMENTS" for each in part.below for one in each.below
+            one
+            for part in self.below
+            if part.kind == "ARGUMENTS"
+            for each in part.below
+            for one in each.below
         ]
 
     def is_source(self) -> bool:
@@ -146,6 +155,8 @@ def read(lines: Iterable[str]) -> Tree:
                 tree.sources.add(name)
         elif node.kind in ("QUERY", "UNION"):
             tree.ctes.update(CTE.findall(node.rest))
+        elif node.kind == "LAMBDA" and node.rest:
+            tree.lambdas.add(node.name(LAMBDA))
     return tree
 
 
@@ -186,7 +197,7 @@ def _check_arguments(function: str, arguments: list[Node]) -> None:
 
 def check(tree: Tree, database: str) -> None:
     """Raise Refused for a name that is on no list."""
-    for name in sorted(tree.functions):
+    for name in sorted(tree.functions - tree.lambdas):
         if not is_allowed(name):
             raise Refused(f"the function {name} is not among those that only compute")
     for name in sorted(tree.table_functions):
@@ -208,7 +219,9 @@ def check_found(found: Collection[tuple[str, str]], tree: Tree, database: str) -
     """
     for kind, name in found:
         if kind == "function" and not is_allowed(name):
-            raise Refused(f"{name} is a function that is not among those that only compute; name it otherwise")
+            raise Refused(
+                f"{name} is a function that is not among those that only compute; name it otherwise"
+            )
         if kind == "table" and name not in OWN_TABLES | tree.ctes:
             raise Refused(f"{name} is a table, and not of those that may be read")
         if kind == "database":
@@ -218,7 +231,7 @@ def check_found(found: Collection[tuple[str, str]], tree: Tree, database: str) -
 
 def candidates(tree: Tree) -> list[str]:
     """Return what the tree's bare names may name besides columns: whole, and what is before their dots."""
-    found = set(tree.identifiers)
+    found = tree.identifiers | tree.lambdas
     for name in tree.identifiers:
         parts = name.split(".")
         found.update(".".join(parts[:end]) for end in range(1, len(parts)))
