@@ -6,7 +6,6 @@ Invariant: what tells how the daemon is doing waits for no store, and changes no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from llmtraced.api import SQL_BYTES, Api
 from llmtraced.door import KEEPALIVE_SECONDS, Door, is_loopback
 from llmtraced.errors import ConfigError
 from llmtraced.metrics import Metrics
-from llmtraced.sockets import bind
+from llmtraced.sockets import Bound, bind
 from llmtraced.status import Status
 
 UNIX = "unix:"
@@ -44,6 +43,7 @@ class Admin:
         self._metrics = metrics
         self._runner: web.AppRunner | None = None
         self._passed: socket.socket | None = None
+        self._bound: Bound | None = None
         self._listening: asyncio.Server | None = None
 
     async def start(self, passed: socket.socket | None = None) -> None:
@@ -72,15 +72,15 @@ class Admin:
         if self._runner is not None:
             await asyncio.to_thread(self._api.close)
             await self._runner.cleanup()
-        if self._address.startswith(UNIX) and self._passed is None:
-            with contextlib.suppress(OSError):
-                Path(self._address.removeprefix(UNIX)).unlink(missing_ok=True)  # noqa: ASYNC240 -- one unlink, at the end
+        if self._bound is not None:
+            self._bound.remove()
 
     async def _listen(self, door: Door) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         if self._address.startswith(UNIX):
-            own = self._passed or bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
-            return await loop.create_server(door, sock=own)
+            if self._passed is None:
+                self._bound = bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
+            return await loop.create_server(door, sock=self._passed or self._bound.socket)
         host, colon, port = self._address.rpartition(":")
         if not colon or not port.isdigit():
             raise ConfigError(f"admin: `{self._address}` is neither unix:/path nor host:port")

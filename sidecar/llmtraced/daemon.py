@@ -296,6 +296,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.admin.stop()
+        self.listener.close_door()
         self.shipping.close()
         self.committer.close()
         self.service.close()

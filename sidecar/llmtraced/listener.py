@@ -28,7 +28,7 @@ from llmtraced.log import Recurring
 from llmtraced.peer import Peer, Phase
 from llmtraced.peers import Peers
 from llmtraced.sessions import HelloLine, remembered
-from llmtraced.sockets import bind
+from llmtraced.sockets import BACKLOG, Bound, bind
 from llmtraced.spool import Entry, Spool
 
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
@@ -68,6 +68,7 @@ class Listener:
         self._greetings: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._is_passed = False
+        self._bound: Bound | None = None
         self._emptied = asyncio.Event()
         self.closed_at: dict[bytes, int] = {}
         """Sessions that had a connection in this process and lost it, and when."""
@@ -78,11 +79,11 @@ class Listener:
         Raises ConfigError where the socket cannot be had.
         """
         self._is_passed = passed is not None
-        sock = passed or bind(
-            Path(self.config.socket_path), int(self.config.socket_mode, 8), self.config.socket_group
-        )
+        if passed is None:
+            path, mode = Path(self.config.socket_path), int(self.config.socket_mode, 8)
+            self._bound = bind(path, mode, self.config.socket_group)
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: Peer(self), sock=sock, backlog=1024, **LEAVE_PATH
+            lambda: Peer(self), sock=passed or self._bound.socket, backlog=BACKLOG, **LEAVE_PATH
         )
 
     def reconfigure(self, config: Config) -> None:
@@ -99,8 +100,8 @@ class Listener:
         if self._is_passed:
             self._stop_listening()
             return
-        with contextlib.suppress(OSError):
-            Path(self.config.socket_path).unlink(missing_ok=True)
+        if self._bound is not None:
+            self._bound.remove()
 
     async def stop(self, deadline: float) -> None:
         """Take what has arrived, until nothing comes any more or ``deadline`` (loop time); then close.

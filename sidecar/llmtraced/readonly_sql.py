@@ -42,10 +42,8 @@ LIMITS: Final[Mapping[str, Any]] = {
 
 TOO_LARGE: Final = f"the answer has more than {MAX_BYTES} bytes; add a LIMIT, or select less"
 BOUNDED: Final = (
-    "SELECT * FROM ({statement} LIMIT "
-    + str(MAX_ROWS + 1)
-    + ") QUALIFY NOT throwIf((sum(byteSize(*)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) > "
-    + f"{MAX_BYTES}, '{TOO_LARGE}')"
+    "SELECT * FROM ({statement} LIMIT {rows}) QUALIFY NOT throwIf("
+    "(sum(byteSize(*)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) > {bytes}, '{said}')"
 )
 """Counts in the engine, row by row, so that no block that is too large leaves it."""
 
@@ -96,7 +94,7 @@ class ReadOnlySql:
         query_tree.check_found(self._looked_up(written), written, database)
         query_tree.check(self._tree(statement, "run_passes = 1, passes = 1"), database)
         try:
-            names, rows = self._store.table(BOUNDED.format(statement=statement))
+            names, rows = self._store.table(_bounded(statement))
         except StoreBusy as error:
             raise (Refused(TOO_LARGE) if TOO_LARGE in str(error) else error) from None
         return Table(list(names), [list(row) for row in rows[:MAX_ROWS]], len(rows) > MAX_ROWS)
@@ -117,3 +115,7 @@ class ReadOnlySql:
             raise Refused("only SELECT is run here")
         query_tree.check_names(rendered)
         return rendered
+
+
+def _bounded(statement: str) -> str:
+    return BOUNDED.format(statement=statement, rows=MAX_ROWS + 1, bytes=MAX_BYTES, said=TOO_LARGE)

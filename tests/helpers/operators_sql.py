@@ -1,7 +1,6 @@
 """What operators legitimately ask, and what nobody may."""
 
 # fmt: off
-# ruff: noqa: E501
 LEGITIMATE = [
     "SELECT 1",
     "SELECT count() FROM llm_traces",
