@@ -78,9 +78,11 @@ class Admin:
     async def _listen(self, door: Door) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         if self._address.startswith(UNIX):
-            if self._passed is None:
+            own = self._passed
+            if own is None:
                 self._bound = bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
-            return await loop.create_server(door, sock=self._passed or self._bound.socket)
+                own = self._bound.socket
+            return await loop.create_server(door, sock=own)
         host, colon, port = self._address.rpartition(":")
         if not colon or not port.isdigit():
             raise ConfigError(f"admin: `{self._address}` is neither unix:/path nor host:port")

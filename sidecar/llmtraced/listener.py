@@ -79,11 +79,13 @@ class Listener:
         Raises ConfigError where the socket cannot be had.
         """
         self._is_passed = passed is not None
-        if passed is None:
+        sock = passed
+        if sock is None:
             path, mode = Path(self.config.socket_path), int(self.config.socket_mode, 8)
             self._bound = bind(path, mode, self.config.socket_group)
+            sock = self._bound.socket
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: Peer(self), sock=passed or self._bound.socket, backlog=BACKLOG, **LEAVE_PATH
+            lambda: Peer(self), sock=sock, backlog=BACKLOG, **LEAVE_PATH
         )
 
     def reconfigure(self, config: Config) -> None:
