@@ -110,7 +110,9 @@ class StoreAnswers:
         where.between(question.start_date, question.end_date)
         where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
         order = f"t.request_size_bytes DESC, {NEWEST_FIRST}"
-        return [LargeCall(**row) for row in self._whole(LargeCall.__struct_fields__, where, order, question.limit)]
+        return [
+            LargeCall(**row) for row in self._whole(LargeCall.__struct_fields__, where, order, question.limit)
+        ]
 
     def _usage(self, organization_id: str | None, question: GetUsage) -> list[Usage]:
         try:
@@ -200,7 +202,9 @@ class StoreAnswers:
 
 def _whole(rows: list[dict[str, Any]], is_whole: bool) -> list[dict[str, Any]]:
     if not is_whole:
-        raise ValueError(f"the answer has more than {ROWS_BYTES} bytes; ask for less, as by a smaller `limit`")
+        raise ValueError(
+            f"the answer has more than {ROWS_BYTES} bytes; ask for less, as by a smaller `limit`"
+        )
     return rows
 
 

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections import Counter
@@ -18,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -34,6 +35,8 @@ from llmtraced.metrics import OTHER, Metrics
 from llmtraced.openapi import description
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import from_text
+from llmtraced.room import LARGEST_BYTES, ROWS_BYTES, Overloaded, Turns
+from llmtraced.sending import pieces, size_of
 from llmtraced.status import Status
 from llmtraced.store import Store
 from llmtraced.tokens import OPERATOR, Access, Forbidden, Tokens, whose
@@ -49,20 +52,20 @@ EACH: Final = (QUERIES + WAITING) // 4
 
 SQL_BYTES: Final = 1 << 18
 BODY_SECONDS: Final = 30.0
+SEND_SECONDS: Final = 60.0
+"""How long an answer may take to be read."""
 CHANGE_SECONDS: Final = 3600.0
 """How long the store may take to rewrite what is erased."""
-LIMITS: Final = {"max_execution_time": 60, "max_threads": 2}
+LIMITS: Final = {"max_execution_time": 60, "max_memory_usage": 1 << 30, "max_threads": 2}
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Unknown(Exception):
     """Nobody is known by the token that was given, or none was."""
-
-
-class Overloaded(Exception):
-    """Too many queries wait already."""
 
 
 class Api:
@@ -90,7 +93,9 @@ class Api:
         self._tokens = tokens
         self._metrics = metrics
         self.recurring = Recurring()
-        self._threads = ThreadPoolExecutor(QUERIES, thread_name_prefix="query")
+        self._threads = ThreadPoolExecutor(QUERIES + 1, thread_name_prefix="query")
+        self._turns = Turns(QUERIES, is_shared=tokens is not None)
+        self._statement = asyncio.Semaphore()
         self.in_flight = 0
         """Queries that run or wait."""
         self._of: Counter[Access] = Counter()
@@ -124,7 +129,7 @@ class Api:
         self._reading.close()
         self._changes.close()
 
-    async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.Response:
+    async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         access = self._access(request)
         given = _parameters(request)
         every = given.pop("all_organizations", "false")
@@ -132,12 +137,16 @@ class Api:
             raise ValueError("all_organizations is true or false")
         organization = whose(access, given.pop("organization_id", None), every == "true")
         question = from_text(endpoint.question, given)
-        body = await self._in_thread(access, lambda: _encoded(self._reading.answer(organization, question)))
-        if body == b"null":
-            raise web.HTTPNotFound(text="there is none")
-        return _json(body)
+        largest = LARGEST_BYTES if getattr(question, "payloads", False) else ROWS_BYTES
 
-    async def _run_sql(self, request: web.Request) -> web.Response:
+        async def send(answer: object) -> web.StreamResponse:
+            if answer is None:
+                raise web.HTTPNotFound(text="there is none")
+            return await _sent(request, answer)
+
+        return await self._asked(access, largest, lambda: self._reading.answer(organization, question), send)
+
+    async def _run_sql(self, request: web.Request) -> web.StreamResponse:
         access = self._operator(request)
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -146,7 +155,13 @@ class Api:
             raise ValueError(f"a statement has at most {SQL_BYTES} bytes") from None
         except TimeoutError:
             raise ValueError(f"the statement did not come within {BODY_SECONDS:.0f} seconds") from None
-        return _json(await self._in_thread(access, lambda: _encoded(self._reading.sql(text.decode()))))
+        return await self._asked(
+            access,
+            ROWS_BYTES,
+            lambda: self._reading.sql(text.decode()),
+            partial(_sent, request),
+            self._statement,
+        )
 
     async def _erase(self, request: web.Request) -> web.Response:
         """Erase, or count what would be: for operators, and for an embedded store, which nobody else can open."""
@@ -183,6 +198,25 @@ class Api:
         return access
 
     async def _in_thread(self, access: Access, action: Callable[[], bytes]) -> bytes:
+        """Return what an action returns that is no question; its answer is small."""
+
+        async def give(found: bytes) -> bytes:
+            return found
+
+        return await self._asked(access, 0, action, give)
+
+    async def _asked(
+        self,
+        access: Access,
+        largest: int,
+        action: Callable[[], T],
+        send: Callable[[T], Awaitable[R]],
+        alone: contextlib.AbstractAsyncContextManager[None] | None = None,
+    ) -> R:
+        """Run an action in a thread when it is its turn, and send what it returns, for which there is room.
+
+        ``alone`` keeps it from others of its kind: each statement of an operator may take much memory.
+        """
         if self.in_flight >= QUERIES + WAITING:
             raise Overloaded("too many queries are waiting")
         if self._tokens is not None and self._of[access] >= EACH:
@@ -190,7 +224,14 @@ class Api:
         self.in_flight += 1
         self._of[access] += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, action)
+            async with alone or contextlib.nullcontext():
+                share = await self._turns.begin(access, largest)
+                try:
+                    found = await asyncio.get_running_loop().run_in_executor(self._threads, action)
+                    self._turns.made(share, min(largest, ROWS_BYTES + size_of(found)) if largest else 0)
+                    return await send(found)
+                finally:
+                    self._turns.end(share)
         finally:
             self.in_flight -= 1
             self._of[access] -= 1
@@ -239,6 +280,31 @@ def _parameters(request: web.Request) -> dict[str, str]:
     if len(given) != len(request.query):
         raise ValueError("a parameter is given twice")
     return given
+
+
+async def _sent(request: web.Request, answer: object) -> web.StreamResponse:
+    """Send an answer piece by piece, as fast as it is read."""
+    whole = pieces(answer)
+    first = next(whole)
+    second = next(whole, None)
+    if second is None:
+        return _json(first)
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await response.prepare(request)
+            await response.write(first)
+            await response.write(second)
+            for piece in whole:
+                await response.write(piece)
+                await asyncio.sleep(0)
+            await response.write_eof()
+    except TimeoutError:  # whoever does not read holds memory that others wait for
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the answer was not read in time") from None
+    return response
 
 
 def _encoded(answer: Any) -> bytes:

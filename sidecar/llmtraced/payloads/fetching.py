@@ -59,13 +59,16 @@ class Fetcher:
         those that were cut out are put back.
         """
         sizes = [
-            max(size, call.request_size_bytes + call.response_size_bytes) if call.payload_uri or files else size
+            max(size, call.request_size_bytes + call.response_size_bytes)
+            if call.payload_uri or files
+            else size
             for call, size in zip(calls, stored, strict=True)
         ]
         count = fitting(sizes, PAYLOAD_BYTES)
         found = read(calls[:count]) if any(stored[:count]) else {}
         chosen = [
-            replace(call, payloads=found.get((call.batch_id, call.batch_row), NOTHING)) for call in calls[:count]
+            replace(call, payloads=found.get((call.batch_id, call.batch_row), NOTHING))
+            for call in calls[:count]
         ]
         answer = _Answer(self._opened, files, max(PAYLOAD_BYTES, sum(sizes[:count])))
         with ThreadPoolExecutor(THREADS, thread_name_prefix="objects") as threads:
