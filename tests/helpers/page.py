@@ -39,6 +39,11 @@ class RunningPage:
         self.base, _, self._token = link.partition("/?")
 
     @property
+    def origin(self) -> str:
+        """Return the address without the path that the page lies below."""
+        return f"http://{self.host}"
+
+    @property
     def host(self) -> str:
         return urlsplit(self.link).netloc
 
