@@ -1,6 +1,7 @@
 """The admin address: is it alive, can it take records, its metrics, and the addresses of ``/v1``.
 
-Invariant: what tells how the daemon is doing waits for no store, and changes nothing.
+Invariant: what tells how the daemon is doing waits for no store, and changes nothing. On TCP, whoever has
+no token learns no store's address of it, and no metrics where the settings say so.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ class Admin:
         status: Callable[[], Awaitable[Status]],
         api: Api,
         metrics: Metrics,
+        *,
+        metrics_need_token: bool = False,
     ) -> None:
         self._address = address
         self._mode = mode
         self._status = status
         self._api = api
         self._metrics = metrics
+        self._metrics_need_token = metrics_need_token
         self._runner: web.AppRunner | None = None
         self._passed: socket.socket | None = None
         self._bound: Bound | None = None
@@ -97,8 +101,12 @@ class Admin:
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, request: web.Request) -> web.Response:
+        """Say whether records are taken; why not, and where the stores are, to operators alone."""
         status = await self._status()
+        if not self._api.is_operator(request):
+            said = "ready" if status.ready else "not ready"
+            return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
         said = status.spool or "ready"
         for store in status.stores:
             if store.trouble:
@@ -108,5 +116,7 @@ class Admin:
         return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
+        if self._metrics_need_token:
+            self._api.check_metrics(request)
         body, content_type = self._metrics.exposition(await self._status(), request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})

@@ -191,6 +191,20 @@ class Api:
             raise Unknown("a bearer token is needed here, and known ones are in admin_tokens_file")
         return found
 
+    def is_operator(self, request: web.Request) -> bool:
+        """Return whether whoever asks may know of the daemon what operators may."""
+        with contextlib.suppress(Unknown, ConfigError):
+            return self._access(request).operator
+        return False
+
+    def check_metrics(self, request: web.Request) -> None:
+        """Raise HTTPUnauthorized for whoever has no token for metrics."""
+        with contextlib.suppress(Unknown, ConfigError):
+            access = self._access(request)
+            if access.operator or access.metrics:
+                return
+        raise web.HTTPUnauthorized(text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
+
     def _operator(self, request: web.Request) -> Access:
         access = self._access(request)
         if not access.operator:

@@ -158,12 +158,13 @@ def token(
         list[str] | None, typer.Option(help="An organisation it is for; may be repeated.", show_default=False)
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="For every organisation, and for operators.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="For `/metrics`, and nothing else.")] = False,
     name: Annotated[str, typer.Option(help="What is to be remembered of it.")] = "",
 ) -> None:
     """Make a token for the admin address on TCP, on standard error, and its entry for admin_tokens_file."""
-    if bool(org) == every:
-        raise ConfigError("name organisations with --org, or say --all")
-    made, entry = tokens.new(org or [], name)
+    if [bool(org), every, metrics].count(True) != 1:
+        raise ConfigError("name organisations with --org, or say --all, or --metrics")
+    made, entry = tokens.new(org or [], name, metrics=metrics)
     typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
     typer.echo(entry)
 

@@ -67,6 +67,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = ""
 
+    metrics_need_token: Annotated[
+        bool,
+        _is(
+            "On `host:port`, `/metrics` needs a token too: an operator's, or one for metrics alone"
+            " (`llmtraced token --metrics`)."
+        ),
+    ] = False
+
     clickhouse_url: Annotated[
         str,
         _is(

@@ -24,6 +24,8 @@ class Access(msgspec.Struct, frozen=True):
 
     operator: bool
     organizations: frozenset[str] = frozenset()
+    metrics: bool = False
+    """Whether it is for the daemon's metrics, and nothing else."""
 
 
 OPERATOR = Access(operator=True)
@@ -34,16 +36,19 @@ class Forbidden(Exception):
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of the file: either organisations, or all of them."""
+    """One entry of the file: either organisations, or all of them, or the daemon's metrics alone."""
 
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     name: str = ""
     organizations: list[str] = []
     all_organizations: bool = False
+    metrics: bool = False
 
     def __post_init__(self) -> None:
-        if bool(self.organizations) == self.all_organizations:
-            raise ValueError("a token has either organizations or all_organizations = true")
+        if [bool(self.organizations), self.all_organizations, self.metrics].count(True) != 1:
+            raise ValueError(
+                "a token has either organizations or all_organizations = true, or metrics = true alone"
+            )
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +76,9 @@ class Tokens:
             return None
         digest = hashed(token.strip())
         found = [one for one in self._tokens if hmac.compare_digest(one.sha256, digest)]
-        return Access(found[0].all_organizations, frozenset(found[0].organizations)) if found else None
+        if not found:
+            return None
+        return Access(found[0].all_organizations, frozenset(found[0].organizations), found[0].metrics)
 
     def reread(self) -> None:
         """Read the file, also where its time is that of the last reading. Raises ConfigError."""
@@ -121,11 +128,18 @@ def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new(organizations: list[str], name: str = "") -> tuple[str, str]:
-    """Return a new token and its entry for the file; without organisations it is for all of them."""
+def new(organizations: list[str], name: str = "", *, metrics: bool = False) -> tuple[str, str]:
+    """Return a new token and its entry for the file; without organisations it is for all of them.
+
+    One for ``metrics`` is for nothing else.
+    """
     token = secrets.token_urlsafe(32)
     entry = Token(
-        sha256=hashed(token), name=name, organizations=organizations, all_organizations=not organizations
+        sha256=hashed(token),
+        name=name,
+        organizations=organizations,
+        all_organizations=not organizations and not metrics,
+        metrics=metrics,
     )
     lines = [f"{field} = {msgspec.json.encode(value).decode()}" for field, value in _said(entry).items()]
     return token, "\n".join(["[[tokens]]", *lines])
