@@ -62,13 +62,17 @@ class Admin:
         self._passed = passed
         app = web.Application(client_max_size=SQL_BYTES)
         door = Door(app)
+        self.add_to(app)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
+        await self._runner.setup()
+        self._listening = await self._listen(door.opens(self._runner.server))
+
+    def add_to(self, app: web.Application) -> None:
+        """Add all addresses."""
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._show_metrics)
         self._api.add_to(app)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
-        await self._runner.setup()
-        self._listening = await self._listen(door.opens(self._runner.server))
 
     async def stop(self) -> None:
         if self._listening is not None:
