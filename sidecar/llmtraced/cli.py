@@ -17,6 +17,8 @@ from llmtraced import __version__, config, credentials, log, peercred, stores, t
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.payloads import wiring
 from llmtraced.redaction import Redactor
+from llmtraced.rights import beyond_reading
+from llmtraced.store import Store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -116,6 +118,7 @@ def check(
         objects.probe()
         typer.echo("payload store: takes, gives and deletes")
     wrong = [f"{outlet.name}: {what}" for outlet in outlets for what in _wrong_with(outlet)]
+    wrong += _wrong_with_sql(chosen)
     if wrong:
         raise LlmtracedError("; ".join(wrong))
 
@@ -133,6 +136,27 @@ def _wrong_with(outlet: stores.Outlet) -> list[str]:
         typer.echo(f"{outlet.name}: `llmtraced serve` will create its tables")
         return []
     return missing
+
+
+def _wrong_with_sql(chosen: config.Config) -> list[str]:
+    """Say what operators' SQL may do besides reading, and return that where a user of its own may do it."""
+    url = chosen.sql_url or chosen.clickhouse_url
+    if "clickhouse" not in chosen.stores or url.startswith("chdb:"):
+        return []
+    with contextlib.closing(Store(url)) as store:
+        try:
+            database = store.query("SELECT currentDatabase() AS name")[0]["name"]
+            grants = [str(next(iter(row.values()))) for row in store.query("SHOW GRANTS")]
+        except StoreBusy as error:
+            return [f"sql_url: {error}"] if chosen.sql_url else []
+    beyond = beyond_reading(grants, database)
+    if not beyond:
+        return []
+    said = f"operators' SQL runs as a user who may do more than read (docs/sql.md): {', '.join(beyond)[:500]}"
+    if chosen.sql_url:
+        return [said]
+    typer.echo(f"clickhouse: {said}; sql_url names another")
+    return []
 
 
 @app.command()

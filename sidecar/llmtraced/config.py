@@ -83,6 +83,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             LOGIN,
         ),
     ] = "chdb:///var/lib/llmtraced/clickhouse"
+    sql_url: Annotated[
+        str,
+        _is(
+            "A server's URL as `clickhouse_url`, of a user who may only read (docs/sql.md), for operators' SQL;"
+            " empty: `clickhouse_url`."
+        ),
+    ] = ""
     cluster: Annotated[
         str,
         _is(

@@ -50,9 +50,7 @@ class RunningPage:
     def link_to(self, path: str) -> str:
         """Return the link that opens the page at another address."""
         path = path or "/"
-        return (
-            f"{self.base}{path}{'return f"{self.base}{path}{' & ' if' if '?' in path else '?'}{self._token}"
-        )
+        return f"{self.base}{path}{'&' if '?' in path else '?'}{self._token}"
 
     def interrupt(self) -> int:
         """Press Ctrl-C, and return the exit code."""

@@ -60,7 +60,10 @@ def test_security_md_says_of_every_route_and_command_what_it_changes_and_who_may
     text = (ROOT / "SECURITY.md").read_text()
     start = text.index("## What changes or removes anything")
     changing, _, reading = text[start:].partition("| what | only reads |")
-    said = [re.findall(r"`((?:[A-Z]+ /|llmtraced? )[^`]*)`", part) for part in (changing, reading.partition("\n\n")[0])]
+    said = [
+        re.findall(r"`((?:[A-Z]+ /|llmtraced? )[^`]*)`", part)
+        for part in (changing, reading.partition("\n\n")[0])
+    ]
     there = [
         *every_route(),
         *every_command("llmtraced", typer.main.get_command(cli.app)),
