@@ -11,6 +11,7 @@ import http.client
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlencode
 
 from llmtraced import migrations, tokens
@@ -18,7 +19,6 @@ from llmtraced.endpoints import ENDPOINTS
 from llmtraced.questions import GROUPS, fields
 from llmtraced.store import Store
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.engine import running_engine
 from tests.helpers.places import free_port
 from tests.helpers.store_rows import add_traces
 from tests.security.attack import Attack
@@ -63,7 +63,7 @@ class Asker:
     def ask(
         self, method: str, path: str, headers: dict[str, str], body: str | None = None
     ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
         try:
             connection.putrequest(method, path, skip_host="Host" in headers)
             connection.putheader("Authorization", f"Bearer {self._token}")
@@ -83,8 +83,7 @@ class Asker:
 
 
 def run(attack: Attack) -> None:
-    engine = attack.ends.enter_context(running_engine(attack.folder / "data"))
-    store = Store(engine.url)
+    store = Store(f"chdb://{attack.folder}/d/clickhouse")
     migrations.apply(store, migrations.Layout(ttl_days=0))
     add_traces(store, _rows())
     store.close()
@@ -93,14 +92,16 @@ def run(attack: Attack) -> None:
     file.write_text("\n".join(entry for _, entry in made.values()))
     port = free_port()
     settings = {"admin": f"127.0.0.1:{port}", "admin_tokens_file": file}
-    attack.ends.enter_context(RunningDaemon(attack.folder / "d", url=engine.url, settings=settings))
+    attack.ends.enter_context(RunningDaemon(attack.folder / "d", settings=settings))
     beta, alpha = Asker(port, made["beta"][0]), Asker(port, made["alpha"][0])
     code, text = beta.ask("GET", "/v1/calls?limit=2", {})
     cursor = json.loads(text)["cursor"]
     assert code == 200, text
     assert MARK in text
-    for method, path, headers, body in _attempts(cursor):
-        status, said = alpha.ask(method, path, headers, body)
+    attempts = list(_attempts(cursor))
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda one: alpha.ask(*one), attempts))
+    for (method, path, headers, _), (status, said) in zip(attempts, answers, strict=True):
         echoed = said.replace(path, "") if status != 200 else said  # a refusal may name what it was asked
         attack.tried(f"{status} {method} {path[:150]} {headers}", through=status == 200 and MARK in echoed)
     code, text = alpha.ask("GET", "/v1/calls", {})

@@ -11,7 +11,7 @@ import shutil
 import time
 from urllib.parse import quote, urlencode, urlsplit
 
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Dialog, Page, sync_playwright
 
 from llmtraced import migrations
 from llmtraced.store import Store
@@ -112,7 +112,12 @@ def _watched(context: BrowserContext, page: RunningPage) -> tuple[Page, list[str
     seen: list[str] = []
     context.add_init_script(CANARY)
     tab = context.new_page()
-    tab.on("dialog", lambda dialog: (seen.append("dialog"), dialog.dismiss()))
+
+    def refuse(dialog: Dialog) -> None:
+        seen.append("dialog")
+        dialog.dismiss()
+
+    tab.on("dialog", refuse)
     tab.on("pageerror", lambda error: seen.append(f"error {error}"))
     tab.on("popup", lambda popup: seen.append(f"popup {popup.url}"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -67,7 +68,8 @@ def call(**fields: object) -> Call:
         "ingested_at": now,
         "batch_id": uuid.UUID(int=1),
     }
-    return Call(**{**texts, **numbers, **flags, **rest, **fields})
+    given: dict[str, Any] = {**texts, **numbers, **flags, **rest, **fields}
+    return Call(**given)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 196607, 196608, 196609, 1 << 20])

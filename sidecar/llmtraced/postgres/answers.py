@@ -23,6 +23,7 @@ from llmtraced.readonly_sql import Table as Rows
 
 NEEDS_CLICKHOUSE = "this needs ClickHouse; from PostgreSQL come single calls and the calls of one step"
 Order = sql.SQL
+Part = sql.Composable
 OLDEST_FIRST = sql.SQL("t.created_at, t.batch_id, t.batch_row")
 NEWEST_FIRST = sql.SQL("t.ingested_at DESC")
 
@@ -115,7 +116,7 @@ class PostgresReading:
         column: str,
         value: str,
         order: Order,
-        further: Sequence[sql.Composable],
+        further: Sequence[Part],
         keys: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         """``keys`` are the rows that are meant, by segment and line; None: all."""
