@@ -6,12 +6,14 @@ Chromium. Through is whatever calls the canary, opens a dialog, raises, or asks 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
 from urllib.parse import quote, urlencode, urlsplit
 
 from playwright.sync_api import BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from llmtraced import migrations
 from llmtraced.store import Store
@@ -50,6 +52,7 @@ TEXTS = (
     "finish_reason", "error_type", "error_message", "billing_plan_type", "billing_customer_id", "url", "span_id",
     "request_model", "provider_request_id", "service_tier", "outcome", "usage_source", "payload_uri",
 )  # fmt: skip
+DONE = "document.querySelector('#main') && !document.querySelector('#main .waiting')"
 CANARY = "window.canaries = []; window.canary = (n) => window.canaries.push(n);"
 
 
@@ -133,7 +136,8 @@ def _watched(context: BrowserContext, page: RunningPage) -> tuple[Page, list[str
 def _opened(attack: Attack, tab: Page, seen: list[str], address: str, what: str) -> None:
     seen.clear()
     tab.goto(address)
-    tab.wait_for_function("document.querySelector('#main') && !document.querySelector('#main .waiting')")
+    with contextlib.suppress(PlaywrightTimeout):  # what it has shown by then is looked at all the same
+        tab.wait_for_function(DONE, timeout=10_000)
     for kind in ("mouseover", "click"):
         tab.evaluate(
             "(kind) => document.querySelectorAll('#main *').forEach((e) => !e.closest('a, button, form')"
