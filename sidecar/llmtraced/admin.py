@@ -1,12 +1,12 @@
 """The admin address: is it alive, can it take records, its metrics, and the addresses of ``/v1``.
 
-Invariant: what tells how the daemon is doing waits for no store, and changes nothing.
+Invariant: what tells how the daemon is doing waits for no store, and changes nothing. On TCP, whoever has
+no token learns no store's address of it, and no metrics where the settings say so.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ from llmtraced.door import CONNECTIONS, KEEPALIVE_SECONDS, Door, is_loopback
 from llmtraced.errors import ConfigError
 from llmtraced.log import Recurring
 from llmtraced.metrics import Metrics
-from llmtraced.sockets import bind, bind_tcp
+from llmtraced.sockets import Bound, bind, bind_tcp
 from llmtraced.status import Status
 
 UNIX = "unix:"
@@ -38,14 +38,18 @@ class Admin:
         status: Callable[[], Awaitable[Status]],
         api: Api,
         metrics: Metrics,
+        *,
+        metrics_need_token: bool = False,
     ) -> None:
         self._address = address
         self._mode = mode
         self._status = status
         self._api = api
         self._metrics = metrics
+        self._metrics_need_token = metrics_need_token
         self._runner: web.AppRunner | None = None
         self._passed: socket.socket | None = None
+        self._bound: Bound | None = None
         self._acceptors: list[Acceptor] = []
         self._recurring = Recurring()
         self.accept_errors = 0
@@ -62,10 +66,7 @@ class Admin:
         self._passed = passed
         app = web.Application(client_max_size=SQL_BYTES)
         door = Door(app, connections=connections)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._show_metrics)
-        self._api.add_to(app)
+        self.add_to(app)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
         await self._runner.setup()
         door.opens(self._runner.server)
@@ -73,15 +74,21 @@ class Admin:
         for acceptor in self._acceptors:
             acceptor.start()
 
+    def add_to(self, app: web.Application) -> None:
+        """Add all addresses."""
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._show_metrics)
+        self._api.add_to(app)
+
     async def stop(self) -> None:
         for acceptor in self._acceptors:
             acceptor.close()
         if self._runner is not None:
             await asyncio.to_thread(self._api.close)
             await self._runner.cleanup()
-        if self._address.startswith(UNIX) and self._passed is None:
-            with contextlib.suppress(OSError):
-                Path(self._address.removeprefix(UNIX)).unlink(missing_ok=True)  # noqa: ASYNC240 -- one unlink, at the end
+        if self._bound is not None:
+            self._bound.remove()
 
     def _cannot_accept(self, error: OSError) -> None:
         self.accept_errors += 1
@@ -89,7 +96,10 @@ class Admin:
 
     async def _sockets(self) -> list[socket.socket]:
         if self._address.startswith(UNIX):
-            return [self._passed or bind(Path(self._address.removeprefix(UNIX)), self._mode, "")]
+            if self._passed is not None:
+                return [self._passed]
+            self._bound = bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
+            return [self._bound.socket]
         host, colon, port = self._address.rpartition(":")
         if not colon or not port.isdigit():
             raise ConfigError(f"admin: `{self._address}` is neither unix:/path nor host:port")
@@ -104,8 +114,12 @@ class Admin:
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, request: web.Request) -> web.Response:
+        """Say whether records are taken; why not, and where the stores are, to operators alone."""
         status = await self._status()
+        if not self._api.is_operator(request):
+            said = "ready" if status.ready else "not ready"
+            return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
         said = status.spool or "ready"
         for store in status.stores:
             if store.trouble:
@@ -117,5 +131,7 @@ class Admin:
         return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
+        if self._metrics_need_token:
+            self._api.check_metrics(request)
         body, content_type = self._metrics.exposition(await self._status(), request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})

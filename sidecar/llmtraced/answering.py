@@ -2,7 +2,8 @@
 
 Invariants:
 - Every statement begins with the organisation's condition; None alone leaves it out.
-- Payloads are fetched only where they are asked for.
+- Payloads are fetched only where they are asked for, and as many as an answer may hold.
+- No answer has more than ROWS_BYTES of rows: a page ends there, and what has no pages is refused.
 - Usage is right whatever state the rollup is in: hours in doubt, and stores without a rollup, are
   answered from the rows.
 """
@@ -17,8 +18,9 @@ from uuid import UUID
 
 from llmtraced.answers import Call, LargeCall, Loss, Page, Payloads, Usage
 from llmtraced.errors import StoreBusy
-from llmtraced.payloads.fetching import Fetcher
+from llmtraced.payloads.fetching import Fetcher, Key
 from llmtraced.questions import (
+    MAX_LIMIT,
     FindLarge,
     GetCall,
     GetLosses,
@@ -27,6 +29,7 @@ from llmtraced.questions import (
     ListCalls,
     Question,
 )
+from llmtraced.room import ROWS_BYTES
 from llmtraced.store import Store
 from llmtraced.summing import Plan, plan, usage_sql
 from llmtraced.where import Where, microseconds
@@ -35,6 +38,14 @@ COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if not name.start
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
 STEP_CALLS: Final = 1000
 """Calls of one step that are returned: a step is one call and its retries."""
+
+STORED_BYTES: Final = " + ".join(f"length(t.{name})" for name in Payloads.__struct_fields__)
+BOUNDED: Final = (
+    "SELECT * FROM (SELECT *, byteSize(*) AS row_bytes,"
+    " sum(byteSize(*)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS answer_bytes,"
+    " count() OVER () AS answer_rows FROM ({sql})) WHERE answer_bytes - row_bytes <= {most}"
+)
+"""Rows are counted where they are, so that what is too much is never sent. Their order is the inner one's."""
 
 
 class StoreAnswers:
@@ -89,8 +100,9 @@ class StoreAnswers:
             "t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
             f" WHERE {where} ORDER BY t.created_at DESC LIMIT {{limit:UInt32}}))"
         )
-        calls = self._calls(where, NEWEST_FIRST, limit + 1)
-        return Page(calls[:limit], _cursor(calls[limit - 1]) if len(calls) > limit else None)
+        rows, is_whole = self._rows(COLUMNS, where, NEWEST_FIRST, limit + 1)
+        calls = [call_of(row) for row in rows[:limit]]
+        return Page(calls, None if is_whole and len(rows) <= limit else _cursor(calls[-1]))
 
     def _large(self, organization_id: str | None, question: FindLarge) -> list[LargeCall]:
         where = Where(organization_id)
@@ -98,8 +110,9 @@ class StoreAnswers:
         where.between(question.start_date, question.end_date)
         where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
         order = f"t.request_size_bytes DESC, {NEWEST_FIRST}"
-        rows = self._rows(LargeCall.__struct_fields__, where, order, question.limit)
-        return [LargeCall(**row) for row in rows]
+        return [
+            LargeCall(**row) for row in self._whole(LargeCall.__struct_fields__, where, order, question.limit)
+        ]
 
     def _usage(self, organization_id: str | None, question: GetUsage) -> list[Usage]:
         try:
@@ -115,7 +128,10 @@ class StoreAnswers:
     ) -> list[dict[str, Any]]:
         where = Where(organization_id)
         where.narrow(question)
-        return self._store.query(usage_sql(question, where, chosen), where.values)
+        rows = _whole(*self._bounded(usage_sql(question, where, chosen), where.values))
+        if len(rows) > MAX_LIMIT:
+            raise ValueError(f"there are more than {MAX_LIMIT} groups; say a `limit`, or group by less")
+        return rows
 
     def _doubted(self) -> list[int]:
         rows = self._store.query("SELECT DISTINCT toUnixTimestamp(hour) AS first FROM llm_usage_doubts")
@@ -126,33 +142,70 @@ class StoreAnswers:
             raise ValueError("losses belong to no organisation; they are for operators")
         where = Where(None)
         where.add("t.at >= fromUnixTimestamp64Micro({start:Int64})", start=microseconds(question.start_date))
-        rows = self._store.query(
+        rows, _ = self._bounded(
             "SELECT t.stage AS stage, t.reason AS reason, t.service AS service, ifNull(sum(t.count), 0) AS records,"  # noqa: S608 - fixed fragments, values are bound
             " countIf(t.count IS NULL) AS of_unknown_count, max(t.at) AS last_at"
-            f" FROM llm_trace_losses AS t WHERE {where} GROUP BY stage, reason, service ORDER BY last_at DESC",
+            f" FROM llm_trace_losses AS t WHERE {where} GROUP BY stage, reason, service ORDER BY last_at DESC"
+            f" LIMIT {MAX_LIMIT}",
             where.values,
         )
         return [Loss(**row) for row in rows]
 
-    def _calls(
-        self, where: Where, order: str, limit: int, wanted: GetCall | GetStep | None = None
-    ) -> list[Call]:
-        """Return calls, with their payloads where those are ``wanted``."""
-        if wanted is None or not wanted.payloads:
-            return [call_of(row) for row in self._rows(COLUMNS, where, order, limit)]
+    def _calls(self, where: Where, order: str, limit: int, wanted: GetCall | GetStep) -> list[Call]:
+        """Return calls, with their payloads where those are ``wanted``: of the first that fit together."""
+        if not wanted.payloads:
+            return [call_of(row) for row in self._whole(COLUMNS, where, order, limit)]
+        rows = self._whole(COLUMNS, where, order, limit, f"{STORED_BYTES} AS stored_bytes")
+        stored = [row.pop("stored_bytes") for row in rows]
+        calls = [call_of(row) for row in rows]
+        return self._fetcher.complete_fitting(
+            calls, stored, lambda chosen: self._payloads(where, chosen), files=wanted.files
+        )
+
+    def _payloads(self, where: Where, calls: Sequence[Call]) -> dict[Key, Payloads]:
+        """Return what is in the rows of the calls."""
+        where.add(
+            "concat(toString(t.batch_id), ':', toString(t.batch_row)) IN {keys:Array(String)}",
+            keys=[f"{call.batch_id}:{call.batch_row}" for call in calls],
+        )
         names = Payloads.__struct_fields__
-        rows = self._rows((*COLUMNS, *names), where, order, limit, raw=names)
-        return self._fetcher.complete([call_of(row) for row in rows], files=wanted.files)
+        columns = ", ".join(f"t.{name} AS {name}" for name in ("batch_id", "batch_row", *names))
+        rows = self._store.query(
+            f"SELECT {columns} FROM llm_traces AS t WHERE {where}",  # noqa: S608 - fixed fragments, values are bound
+            where.values,
+            raw=names,
+        )
+        return {(row["batch_id"], row["batch_row"]): Payloads(*(row[name] for name in names)) for row in rows}
+
+    def _whole(
+        self, names: Sequence[str], where: Where, order: str, limit: int, *further: str
+    ) -> list[dict[str, Any]]:
+        return _whole(*self._rows(names, where, order, limit, *further))
 
     def _rows(
-        self, names: Sequence[str], where: Where, order: str, limit: int, raw: Sequence[str] = ()
-    ) -> list[dict[str, Any]]:
-        columns = ", ".join(f"t.{name} AS {name}" for name in names)
-        return self._store.query(
+        self, names: Sequence[str], where: Where, order: str, limit: int, *further: str
+    ) -> tuple[list[dict[str, Any]], bool]:
+        columns = ", ".join([*(f"t.{name} AS {name}" for name in names), *further])
+        return self._bounded(
             f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments, values are bound
             {**where.values, "limit": limit},
-            raw=raw,
         )
+
+    def _bounded(self, sql: str, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
+        rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values)
+        count = rows[0]["answer_rows"] if rows else 0
+        for row in rows:
+            del row["answer_rows"], row["answer_bytes"], row["row_bytes"]
+        return rows, len(rows) == count
+
+
+def _whole(rows: list[dict[str, Any]], is_whole: bool) -> list[dict[str, Any]]:
+    if not is_whole:
+        raise ValueError(
+            f"the answer has more than {ROWS_BYTES} bytes; ask for less, as by a smaller `limit`"
+        )
+    return rows
 
 
 def plan_without_rollup(question: GetUsage) -> Plan:
@@ -163,13 +216,10 @@ def plan_without_rollup(question: GetUsage) -> Plan:
 
 
 def call_of(row: dict[str, Any]) -> Call:
-    """Return the call that a row of COLUMNS is, with its payloads where they are in it."""
-    payloads = None
-    if "request_json" in row:
-        payloads = Payloads(*(row.pop(name) for name in Payloads.__struct_fields__))
+    """Return the call that a row of COLUMNS is."""
     for name in ("is_byok", "is_stream", "is_error"):
         row[name] = bool(row[name])
-    return Call(**row, payloads=payloads)
+    return Call(**row)
 
 
 def _usage(row: dict[str, Any], group_by: Sequence[str]) -> Usage:

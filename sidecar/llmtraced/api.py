@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
@@ -39,6 +40,8 @@ from llmtraced.metrics import OTHER, Metrics
 from llmtraced.openapi import description
 from llmtraced.payloads.fetching import Fetcher
 from llmtraced.questions import from_text
+from llmtraced.room import LARGEST_BYTES, ROWS_BYTES, Overloaded, Turns
+from llmtraced.sending import pieces, size_of
 from llmtraced.status import Status
 from llmtraced.tokens import OPERATOR, Access, Forbidden, Tokens, whose
 
@@ -53,19 +56,18 @@ EACH: Final = (QUERIES + WAITING) // 4
 
 SQL_BYTES: Final = 1 << 18
 BODY_SECONDS: Final = 30.0
-LIMITS: Final = {"max_execution_time": 60, "max_threads": 2}
+SEND_SECONDS: Final = 60.0
+"""How long an answer may take to be read."""
+LIMITS: Final = {"max_execution_time": 60, "max_memory_usage": 1 << 30, "max_threads": 2}
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+R = TypeVar("R")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Unknown(Exception):
     """Nobody is known by the token that was given, or none was."""
-
-
-class Overloaded(Exception):
-    """Too many queries wait already."""
 
 
 class Api:
@@ -93,7 +95,9 @@ class Api:
         self._tokens = tokens
         self._metrics = metrics
         self.recurring = Recurring()
-        self._threads = ThreadPoolExecutor(QUERIES, thread_name_prefix="query")
+        self._threads = ThreadPoolExecutor(QUERIES + 1, thread_name_prefix="query")
+        self._turns = Turns(QUERIES, is_shared=tokens is not None)
+        self._statement = asyncio.Semaphore()
         self.in_flight = 0
         """Queries that run or wait."""
         self._of: Counter[Access] = Counter()
@@ -125,7 +129,7 @@ class Api:
             self._reading.interrupt()
         self._reading.close()
 
-    async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.Response:
+    async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         access = self._access(request)
         given = _parameters(request)
         every = given.pop("all_organizations", "false")
@@ -133,16 +137,26 @@ class Api:
             raise ValueError("all_organizations is true or false")
         organization = whose(access, given.pop("organization_id", None), every == "true")
         question = from_text(endpoint.question, given)
-        body = await self._in_thread(access, lambda: _encoded(self._reading.answer(organization, question)))
-        if body == b"null":
-            raise web.HTTPNotFound(text="there is none")
-        return _json(body)
+        largest = LARGEST_BYTES if getattr(question, "payloads", False) else ROWS_BYTES
 
-    async def _run_sql(self, request: web.Request) -> web.Response:
+        async def send(answer: object) -> web.StreamResponse:
+            if answer is None:
+                raise web.HTTPNotFound(text="there is none")
+            return await _sent(request, answer)
+
+        return await self._asked(access, largest, lambda: self._reading.answer(organization, question), send)
+
+    async def _run_sql(self, request: web.Request) -> web.StreamResponse:
         access = self._operator(request)
         _nothing_asked(request)
         text = await self._body(request)
-        return _json(await self._in_thread(access, lambda: _encoded(self._reading.sql(text.decode()))))
+        return await self._asked(
+            access,
+            ROWS_BYTES,
+            lambda: self._reading.sql(text.decode()),
+            partial(_sent, request),
+            self._statement,
+        )
 
     async def _body(self, request: web.Request) -> bytes:
         try:
@@ -205,6 +219,20 @@ class Api:
             return self._tokens.who(request.headers.get("Authorization", ""))
         return _peer(request)
 
+    def is_operator(self, request: web.Request) -> bool:
+        """Return whether whoever asks may know of the daemon what operators may."""
+        with contextlib.suppress(Unknown, ConfigError):
+            return self._access(request).operator
+        return False
+
+    def check_metrics(self, request: web.Request) -> None:
+        """Raise HTTPUnauthorized for whoever has no token for metrics."""
+        with contextlib.suppress(Unknown, ConfigError):
+            access = self._access(request)
+            if access.operator or access.metrics:
+                return
+        raise web.HTTPUnauthorized(text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
+
     def _operator(self, request: web.Request) -> Access:
         access = self._access(request)
         if not access.operator:
@@ -212,6 +240,25 @@ class Api:
         return access
 
     async def _in_thread(self, access: Access, action: Callable[[], T]) -> T:
+        """Return what an action returns that is no question; its answer is small."""
+
+        async def give(found: T) -> T:
+            return found
+
+        return await self._asked(access, 0, action, give)
+
+    async def _asked(
+        self,
+        access: Access,
+        largest: int,
+        action: Callable[[], T],
+        send: Callable[[T], Awaitable[R]],
+        alone: contextlib.AbstractAsyncContextManager[None] | None = None,
+    ) -> R:
+        """Run an action in a thread when it is its turn, and send what it returns, for which there is room.
+
+        ``alone`` keeps it from others of its kind: each statement of an operator may take much memory.
+        """
         if self.in_flight >= QUERIES + WAITING:
             raise Overloaded("too many queries are waiting")
         if self._tokens is not None and self._of[access] >= EACH:
@@ -219,7 +266,14 @@ class Api:
         self.in_flight += 1
         self._of[access] += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, action)
+            async with alone or contextlib.nullcontext():
+                share = await self._turns.begin(access, largest)
+                try:
+                    found = await asyncio.get_running_loop().run_in_executor(self._threads, action)
+                    self._turns.made(share, min(largest, ROWS_BYTES + size_of(found)) if largest else 0)
+                    return await send(found)
+                finally:
+                    self._turns.end(share)
         finally:
             self.in_flight -= 1
             self._of[access] -= 1
@@ -300,6 +354,31 @@ def _peer(request: web.Request) -> str:
     sock = request.transport.get_extra_info("socket") if request.transport is not None else None
     found = None if sock is None else peercred.of(sock)
     return "an unknown user" if found is None else f"uid {found.uid} pid {found.pid}"
+
+
+async def _sent(request: web.Request, answer: object) -> web.StreamResponse:
+    """Send an answer piece by piece, as fast as it is read."""
+    whole = pieces(answer)
+    first = next(whole)
+    second = next(whole, None)
+    if second is None:
+        return _json(first)
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await response.prepare(request)
+            await response.write(first)
+            await response.write(second)
+            for piece in whole:
+                await response.write(piece)
+                await asyncio.sleep(0)
+            await response.write_eof()
+    except TimeoutError:  # whoever does not read holds memory that others wait for
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the answer was not read in time") from None
+    return response
 
 
 def _encoded(answer: Any) -> bytes:

@@ -17,8 +17,10 @@ from llmtraced import __version__, config, credentials, folders, log, peercred, 
 from llmtraced.errors import ConfigError, LlmtracedError, StoreBusy
 from llmtraced.payloads import wiring
 from llmtraced.redaction import Redactor
+from llmtraced.rights import beyond_reading
 from llmtraced.saying import one_line, say, say_json
 from llmtraced.saying import run as run_command
+from llmtraced.store import Store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,6 +122,7 @@ def check(
         objects.probe()
         typer.echo("payload store: takes, gives and deletes")
     wrong = [f"{outlet.name}: {what}" for outlet in outlets for what in _wrong_with(outlet)]
+    wrong += _wrong_with_sql(chosen)
     if wrong:
         raise LlmtracedError("; ".join(wrong))
 
@@ -139,6 +142,27 @@ def _wrong_with(outlet: stores.Outlet) -> list[str]:
         say(f"{outlet.name}: `llmtraced serve` will create its tables")
         return []
     return missing
+
+
+def _wrong_with_sql(chosen: config.Config) -> list[str]:
+    """Say what operators' SQL may do besides reading, and return that where a user of its own may do it."""
+    url = chosen.sql_url or chosen.clickhouse_url
+    if "clickhouse" not in chosen.stores or url.startswith("chdb:"):
+        return []
+    with contextlib.closing(Store(url)) as store:
+        try:
+            database = store.query("SELECT currentDatabase() AS name")[0]["name"]
+            grants = [str(next(iter(row.values()))) for row in store.query("SHOW GRANTS")]
+        except StoreBusy as error:
+            return [f"sql_url: {error}"] if chosen.sql_url else []
+    beyond = beyond_reading(grants, database)
+    if not beyond:
+        return []
+    said = f"operators' SQL runs as a user who may do more than read (docs/sql.md): {', '.join(beyond)[:500]}"
+    if chosen.sql_url:
+        return [said]
+    typer.echo(f"clickhouse: {said}; sql_url names another")
+    return []
 
 
 @app.command()
@@ -164,13 +188,14 @@ def token(
         list[str] | None, typer.Option(help="An organisation it is for; may be repeated.", show_default=False)
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="For every organisation, and for operators.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="For `/metrics`, and nothing else.")] = False,
     name: Annotated[str, typer.Option(help="What is to be remembered of it.")] = "",
     erase: Annotated[bool, typer.Option("--erase", help="It may erase what it may see.")] = False,
 ) -> None:
     """Make a token for the admin address on TCP, on standard error, and its entry for admin_tokens_file."""
-    if bool(org) == every:
-        raise ConfigError("name organisations with --org, or say --all")
-    made, entry = tokens.new(org or [], name, erase=erase)
+    if [bool(org), every, metrics].count(True) != 1:
+        raise ConfigError("name organisations with --org, or say --all, or --metrics")
+    made, entry = tokens.new(org or [], name, erase=erase, metrics=metrics)
     typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
     say_json(entry)
 

@@ -74,6 +74,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             " `erase = true` says so."
         ),
     ] = False
+    metrics_need_token: Annotated[
+        bool,
+        _is(
+            "On `host:port`, `/metrics` needs a token too: an operator's, or one for metrics alone"
+            " (`llmtraced token --metrics`)."
+        ),
+    ] = False
 
     clickhouse_url: Annotated[
         str,
@@ -83,6 +90,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             LOGIN,
         ),
     ] = "chdb:///var/lib/llmtraced/clickhouse"
+    sql_url: Annotated[
+        str,
+        _is(
+            "A server's URL as `clickhouse_url`, of a user who may only read (docs/sql.md), for operators' SQL;"
+            " empty: `clickhouse_url`."
+        ),
+    ] = ""
     cluster: Annotated[
         str,
         _is(

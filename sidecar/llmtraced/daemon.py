@@ -69,7 +69,7 @@ class Daemon:
         pricer = Pricer()
         builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
         # What a record's values had to be changed to is the same for every store.
-        self.metrics = Metrics(builders[config.stores[0]].counts)
+        self.metrics = Metrics(builders[config.stores[0]].counts, Redactor.of(config).label)
         redactors: dict[str, Redactor] = {name: Redactor.of(config) for name in config.stores}
         self.redactor = redactors[config.stores[0]]
         self.admission = Admission(config.max_inflight_bytes)
@@ -108,7 +108,12 @@ class Daemon:
         )
         self.api = self._api(objects)
         self.admin = Admin(
-            config.admin_address, int(config.socket_mode, 8), self.status, self.api, self.metrics
+            config.admin_address,
+            int(config.socket_mode, 8),
+            self.status,
+            self.api,
+            self.metrics,
+            metrics_need_token=config.metrics_need_token,
         )
         self.report = Report(
             self.spool,
@@ -328,6 +333,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.admin.stop()
+        self.listener.close_door()
         self.shipping.close()
         self.committer.close()
         self.service.close()

@@ -30,7 +30,7 @@ from llmtraced.log import Recurring
 from llmtraced.peer import Peer, Phase
 from llmtraced.peers import Peers
 from llmtraced.sessions import HelloLine, is_news, remembered
-from llmtraced.sockets import bind
+from llmtraced.sockets import Bound, bind
 from llmtraced.spool import Entry, Spool
 
 log = structlog.get_logger(__name__)
@@ -82,6 +82,7 @@ class Listener:
         self._descriptors = descriptors.PLENTY
         self._shares = self._shared()
         self._is_passed = False
+        self._bound: Bound | None = None
         self._emptied = asyncio.Event()
         self.closed_at: dict[bytes, int] = {}
         """Sessions that had a connection in this process and lost it, and when."""
@@ -96,9 +97,11 @@ class Listener:
         self._descriptors = budget
         self._shares = self._shared()
         self._is_passed = passed is not None
-        sock = passed or bind(
-            Path(self.config.socket_path), int(self.config.socket_mode, 8), self.config.socket_group
-        )
+        sock = passed
+        if sock is None:
+            path, mode = Path(self.config.socket_path), int(self.config.socket_mode, 8)
+            self._bound = bind(path, mode, self.config.socket_group)
+            sock = self._bound.socket
         self._acceptor = Acceptor(sock, lambda: Peer(self), self._cannot_accept)
         self._acceptor.start()
 
@@ -117,8 +120,8 @@ class Listener:
         if self._is_passed:
             self._stop_listening()
             return
-        with contextlib.suppress(OSError):
-            Path(self.config.socket_path).unlink(missing_ok=True)
+        if self._bound is not None:
+            self._bound.remove()
 
     async def stop(self, deadline: float) -> None:
         """Take what has arrived, until nothing comes any more or ``deadline`` (loop time); then close.

@@ -16,6 +16,7 @@ import asyncio
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -36,6 +37,9 @@ MOST_REASONS: Final = 20
 """Reasons that senders give are multiplied by their services. Our client has five."""
 OTHER: Final = "other"
 VALUE_CHARACTERS: Final = 128
+LOOKED_AT_CHARACTERS: Final = 1024
+"""Of a value, for telling it from others."""
+Clean = Callable[[str], str]
 
 LOOP_SECONDS: Final = 0.5
 """How often the event loop is timed."""
@@ -50,20 +54,24 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # 
 
 
 class Capped:
-    """The values of one label: the first so many keep their names, all others are OTHER."""
+    """The values of one label: the first so many keep their names, as far as they may be shown; all others
+    are OTHER.
+    """
 
-    def __init__(self, most: int = MOST_VALUES) -> None:
+    def __init__(self, most: int = MOST_VALUES, clean: Clean = str) -> None:
+        """``clean`` hides what may not be shown of a value."""
         self._most = most
-        self._known: set[str] = set()
+        self._clean = clean
+        self._known: dict[str, str] = {}
 
     def __call__(self, value: str) -> str:
         """Return the label for a value that may be anything, a lone surrogate included."""
-        value = value[:VALUE_CHARACTERS].encode(errors="replace").decode()
+        value = value[:LOOKED_AT_CHARACTERS].encode(errors="replace").decode()
         if value not in self._known:
             if len(self._known) >= self._most:
                 return OTHER
-            self._known.add(value)
-        return value
+            self._known[value] = self._clean(value)[:VALUE_CHARACTERS]  # cut after: half a key is no key
+        return self._known[value]
 
 
 class Tally:
@@ -143,8 +151,14 @@ class StoreMetrics:
 class Metrics:
     """All that is measured by one daemon. For its event loop alone."""
 
-    def __init__(self, changes: Mapping[str, int]) -> None:
-        """``changes`` are ``RowBuilder.counts``, which its own thread goes on counting."""
+    def __init__(
+        self, changes: Mapping[str, int], clean: Callable[[str, str], str] = lambda _, value: value
+    ) -> None:
+        """``changes`` are ``RowBuilder.counts``, which its own thread goes on counting.
+
+        ``clean`` returns a value of a column as it may be shown: labels that senders write are as they
+        are in rows.
+        """
         self._changes = changes
         self._registry = CollectorRegistry()
         self._histograms: dict[Described, Histogram] = {}
@@ -152,8 +166,10 @@ class Metrics:
         self._at_scrape = _AtScrape()
         self._registry.register(self._at_scrape)
         ProcessCollector(registry=self._registry)
-        self._service, self._loss_reason = Capped(), Capped(MOST_REASONS)
-        self._path, self._model = Capped(), Capped()
+        self._service = Capped(clean=partial(clean, "service"))
+        self._loss_reason = Capped(MOST_REASONS, partial(clean, "error_type"))
+        self._stage = Capped(MOST_REASONS, partial(clean, "error_type"))
+        self._path, self._model = Capped(), Capped(clean=partial(clean, "model"))
         self._losses: Counter[tuple[str, str, str]] = Counter()
         self._uncounted: Counter[tuple[str, str, str]] = Counter()
         self._queries: Counter[tuple[str, str]] = Counter()
@@ -188,7 +204,7 @@ class Metrics:
         for row in losses:
             count = row[_COUNT]
             labels = (
-                str(row[_STAGE]),
+                self._stage(str(row[_STAGE])),
                 self._service(str(row[_SERVICE])),
                 self._loss_reason(str(row[_REASON])),
             )

@@ -51,12 +51,14 @@ class ClickHouseReading:
         mark: str,
         settings: Mapping[str, Any],
         timeout_seconds: float,
+        sql_url: str = "",
     ) -> None:
         """``mark`` tells our queries from those of others. Nothing is opened before the first query."""
         self._mark = mark
         self._store = Store(url, timeout_seconds=timeout_seconds, settings={**settings, "log_comment": mark})
         self._answers = StoreAnswers(self._store, fetcher)
-        self._sql = ReadOnlySql(url, mark)
+        self._has_own_user = bool(sql_url)
+        self._sql = ReadOnlySql(sql_url or url, mark)
 
     def answer(self, organization_id: str | None, question: Question) -> object:
         return self._answers.answer(organization_id, question)
@@ -66,7 +68,8 @@ class ClickHouseReading:
 
     def log_in_as(self, url: str) -> None:
         self._store.log_in_as(url)
-        self._sql.log_in_as(url)
+        if not self._has_own_user:
+            self._sql.log_in_as(url)
 
     def interrupt(self) -> None:
         with contextlib.suppress(LlmtracedError):
@@ -85,6 +88,7 @@ def opened(
     settings: Mapping[str, Any] | None = None,
     timeout_seconds: float = 60.0,
     password_file: str = "",
+    sql_url: str = "",
 ) -> Reading:
     """Return the store that a URL names; ``settings`` are ClickHouse's, ``password_file`` is PostgreSQL's.
 
@@ -94,7 +98,12 @@ def opened(
     """
     if not url.startswith(POSTGRES_SCHEMES):
         return ClickHouseReading(
-            url, fetcher, mark=mark, settings=settings or {}, timeout_seconds=timeout_seconds
+            url,
+            fetcher,
+            mark=mark,
+            settings=settings or {},
+            timeout_seconds=timeout_seconds,
+            sql_url=sql_url,
         )
     try:
         from llmtraced.postgres.answers import PostgresReading
@@ -108,5 +117,10 @@ def opened(
 def configured(config: Config, fetcher: Fetcher | None, *, mark: str, settings: Mapping[str, Any]) -> Reading:
     """Return the store that the settings name first."""
     return opened(
-        config.read_url, fetcher, mark=mark, settings=settings, password_file=config.read_password_file
+        config.read_url,
+        fetcher,
+        mark=mark,
+        settings=settings,
+        password_file=config.read_password_file,
+        sql_url=config.sql_url,
     )

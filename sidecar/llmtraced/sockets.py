@@ -1,38 +1,82 @@
 """Sockets that are bound by us: permissions, and what lies in the way.
 
 Invariant: the socket of a daemon that runs is never taken from it, and one that a dead daemon left is
-no obstacle.
+no obstacle. Whoever binds a path holds a lock on its folder until the socket listens, so that of two that
+start at once neither takes the other's for a dead one's; and a path is removed by whom it was bound by,
+while it still names that socket.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import grp
 import os
 import select
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from llmtraced.errors import ConfigError
 from llmtraced.folders import SHARED, make_folder
 
+BACKLOG = 1024
 
-def bind(path: Path, mode: int, group: str) -> socket.socket:
-    """Return a bound Unix socket at ``path``, replacing a stale one. Raises ConfigError."""
+
+class Bound:
+    """A socket that listens at a path of its own."""
+
+    def __init__(self, sock: socket.socket, path: Path) -> None:
+        """Remember which file the path is now, and hold on to it, else its number could become another's."""
+        self.socket = sock
+        self._path = path
+        self._is = path.lstat()
+        self._held = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC) if hasattr(os, "O_PATH") else -1
+
+    def remove(self) -> None:
+        """Remove the path, unless somebody else has put another file there."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(self._is, self._path.lstat()):
+                self._path.unlink()
+        with contextlib.suppress(OSError):
+            os.close(self._held)
+        self._held = -1
+
+
+def bind(path: Path, mode: int, group: str) -> Bound:
+    """Return a socket that listens at ``path``, replacing a stale one. Raises ConfigError."""
     try:
         make_folder(path.parent, SHARED)
-        if path.is_socket():
-            _remove_stale(path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        _bind(sock, path, mode)
-        if group:
-            os.chown(path, -1, grp.getgrnam(group).gr_gid, follow_symlinks=False)
+        with _locked(path.parent):
+            if path.is_socket():
+                _remove_stale(path)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            _bind(sock, path, mode)
+            bound = Bound(sock, path)
+            try:
+                if group:
+                    os.chown(path, -1, grp.getgrnam(group).gr_gid, follow_symlinks=False)
+                sock.listen(BACKLOG)
+            except (KeyError, OSError):
+                bound.remove()
+                sock.close()
+                raise
     except KeyError:
         raise ConfigError(f"socket_group: there is no group `{group}`") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot listen: {error.strerror or error}") from error
-    return sock
+    return bound
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # for as long as a bind takes
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def bind_tcp(host: str, port: int) -> list[socket.socket]:

@@ -206,7 +206,7 @@ class Store:
     def explain(self, sql: str) -> list[str]:
         """Return the lines of an EXPLAIN, whose FORMAT clause would be the explained statement's."""
         with self._client() as client:
-            return client.raw_query(f"EXPLAIN {sql}", fmt="TabSeparated").decode().splitlines()
+            return client.raw_query(f"EXPLAIN {sql}", fmt="TabSeparated").decode(errors="replace").split("\n")
 
     def columns(self, table: str) -> dict[str, str]:
         """Return the table's columns and their types, in order; empty where there is no table."""

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from llmtraced.questions import GROUPS, GetUsage
+from llmtraced.questions import GROUPS, MAX_LIMIT, GetUsage
 from llmtraced.where import Where, microseconds
 
 HOUR_US: Final = 3_600_000_000
@@ -114,7 +114,7 @@ def usage_sql(question: GetUsage, where: Where, chosen: Plan) -> str:
         f"SELECT {', '.join([*groups, *totals, quantiles])} FROM ({' UNION ALL '.join(sources)})"  # noqa: S608 - fixed fragments, values are bound
         f"{_grouping(groups)} HAVING requests > 0"
         f" ORDER BY {', '.join(['cost_usd DESC', 'total_tokens DESC', *groups])}"
-        f"{'' if question.limit is None else f' LIMIT {question.limit}'}"
+        f" LIMIT {question.limit or MAX_LIMIT + 1}"
     )
 
 

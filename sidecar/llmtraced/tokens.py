@@ -26,6 +26,8 @@ class Access(msgspec.Struct, frozen=True):
     organizations: frozenset[str] = frozenset()
     may_erase: bool = False
     """It is a right of its own: seeing everything is none to erase anything."""
+    metrics: bool = False
+    """Whether it is for the daemon's metrics, and nothing else."""
 
 
 OPERATOR = Access(operator=True)
@@ -36,7 +38,7 @@ class Forbidden(Exception):
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of the file: either organisations, or all of them."""
+    """One entry of the file: either organisations, or all of them, or the daemon's metrics alone."""
 
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     name: str = ""
@@ -44,10 +46,13 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     all_organizations: bool = False
     erase: bool = False
     """What it may see, it may erase."""
+    metrics: bool = False
 
     def __post_init__(self) -> None:
-        if bool(self.organizations) == self.all_organizations:
-            raise ValueError("a token has either organizations or all_organizations = true")
+        if [bool(self.organizations), self.all_organizations, self.metrics].count(True) != 1:
+            raise ValueError(
+                "a token has either organizations or all_organizations = true, or metrics = true alone"
+            )
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +77,12 @@ class Tokens:
         token = self._known(authorization)
         if token is None:
             return None
-        return Access(token.all_organizations, frozenset(token.organizations), may_erase=token.erase)
+        return Access(
+            token.all_organizations,
+            frozenset(token.organizations),
+            may_erase=token.erase,
+            metrics=token.metrics,
+        )
 
     def who(self, authorization: str) -> str:
         """Return whose token a header holds, for the log; empty where it is none of the file."""
@@ -136,15 +146,21 @@ def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new(organizations: list[str], name: str = "", *, erase: bool = False) -> tuple[str, str]:
-    """Return a new token and its entry for the file; without organisations it is for all of them."""
+def new(
+    organizations: list[str], name: str = "", *, erase: bool = False, metrics: bool = False
+) -> tuple[str, str]:
+    """Return a new token and its entry for the file; without organisations it is for all of them.
+
+    One for ``metrics`` is for nothing else.
+    """
     token = secrets.token_urlsafe(32)
     entry = Token(
         sha256=hashed(token),
         name=name,
         organizations=organizations,
-        all_organizations=not organizations,
+        all_organizations=not organizations and not metrics,
         erase=erase,
+        metrics=metrics,
     )
     lines = [f"{field} = {msgspec.json.encode(value).decode()}" for field, value in _said(entry).items()]
     return token, "\n".join(["[[tokens]]", *lines])

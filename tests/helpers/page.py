@@ -39,11 +39,17 @@ class RunningPage:
         self.base, _, self._token = link.partition("/?")
 
     @property
+    def origin(self) -> str:
+        """Return the address without the path that the page lies below."""
+        return f"http://{self.host}"
+
+    @property
     def host(self) -> str:
         return urlsplit(self.link).netloc
 
     def link_to(self, path: str) -> str:
         """Return the link that opens the page at another address."""
+        path = path or "/"
         return f"{self.base}{path}{'&' if '?' in path else '?'}{self._token}"
 
     def interrupt(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 
 from llmtrace import TraceClient
-from llmtraced import migrations
+from llmtraced import migrations, query_tree
 from llmtraced.readonly_sql import ReadOnlySql
 from llmtraced.store import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, external_server, fresh_database
 from tests.helpers.exchanges import line, openai_chat
+from tests.helpers.operators_sql import HOSTILE, LEGITIMATE, REACHING
 from tests.helpers.places import Places, http, places
 from tests.helpers.store_rows import add_traces
 from tests.helpers.waiting import until
@@ -140,96 +142,6 @@ HARMLESS = [
     "SELECT uniqExact(id), quantilesBFloat16Merge(0.5, 0.95, 0.99)(latency_quantiles) FROM llm_traces, llm_usage_hourly",
 ]
 
-HOSTILE = [
-    "SELECT * FROM file('{file}', 'LineAsString')",
-    "SELECT file('{file}')",
-    "SELECT FILE('{file}')",
-    "SELECT `file`('{file}')",
-    "SELECT (SELECT file('{file}'))",
-    "SELECT arrayMap(x -> file('{file}'), [1])",
-    "WITH file('{file}') AS x SELECT x",
-    "SELECT 1 FROM llm_traces WHERE file('{file}') != ''",
-    "SELECT 1 ORDER BY file('{file}')",
-    "SELECT * FROM '{file}'",
-    "SELECT * FROM `{file}`",
-    "SELECT 1 IN `{file}`",
-    "SELECT * FROM fileCluster('default', '{file}', 'LineAsString')",
-    "SELECT * FROM view(SELECT * FROM file('{file}', 'LineAsString'))",
-    "SELECT * FROM loop(file('{file}', 'LineAsString'))",
-    "DESCRIBE file('{file}', 'LineAsString')",
-    "DESCRIBE TABLE url('http://127.0.0.1:1/')",
-    "SELECT * FROM (DESCRIBE file('{file}', 'LineAsString'))",
-    "EXPLAIN SELECT * FROM file('{file}', 'LineAsString')",
-    "SELECT * FROM (EXPLAIN AST SELECT 1)",
-    "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
-    "SELECT * FROM remote('127.0.0.1', 'system.one')",
-    "SELECT * FROM remoteSecure('127.0.0.1', 'system.one')",
-    "SELECT * FROM cluster('default', 'system.one')",
-    "SELECT hasColumnInTable('127.0.0.1', 'u', 'p', 'd', 't', 'c')",
-    "SELECT * FROM s3('http://127.0.0.1:1/bucket/key', 'CSV')",
-    "SELECT * FROM mysql('127.0.0.1:1', 'd', 't', 'u', 'p')",
-    "SELECT * FROM postgresql('127.0.0.1:1', 'd', 't', 'u', 'p')",
-    "SELECT * FROM executable('ls', 'CSV', 'a String')",
-    "SELECT * FROM Python(os)",
-    "SELECT * FROM input('a String')",
-    "SELECT * FROM merge('', '.*')",
-    "SELECT * FROM sqlite('{file}', 't')",
-    "SELECT * FROM icebergLocal('{file}')",
-    "SELECT * FROM deltaLakeLocal('{file}')",
-    "SELECT catboostEvaluate('{file}', 1)",
-    "SELECT aiGenerate('x', 'y')",
-    "SELECT dictGet('d', 'a', 1)",
-    "SELECT joinGet('j', 'a', 1)",
-    "SELECT getServerSetting('path')",
-    "SELECT getSetting('readonly')",
-    "SELECT sleep(3)",
-    "SELECT sleepEachRow(1) FROM numbers(3)",
-    "SELECT addressToLine(1::UInt64)",
-    "SELECT * FROM system.users",
-    "SELECT * FROM system.settings",
-    "SELECT * FROM system.query_log",
-    "SELECT * FROM system.processes",
-    "SELECT * FROM system.named_collections",
-    "SELECT 1 IN system.users",
-    "SELECT * FROM information_schema.tables",
-    "SELECT 1 INTO OUTFILE '{out}'",
-    "SELECT 1 INTO OUTFILE '{out}' FORMAT CSV",
-    "SELECT 1) INTO OUTFILE '{out}' --",
-    "SELECT 1) LIMIT 1 INTO OUTFILE '{out}' FORMAT CSV /*",
-    "SELECT 1 FORMAT CSV",
-    "SELECT 1; SELECT 1 INTO OUTFILE '{out}'",
-    "SELECT 1 UNION ALL SELECT 1 INTO OUTFILE '{out}'",
-    "SELECT 1 SETTINGS readonly = 0",
-    "SELECT 1 SETTINGS max_execution_time = 0",
-    "SELECT * FROM (SELECT 1 SETTINGS allow_introspection_functions = 1)",
-    "SET readonly = 0",
-    "INSERT INTO llm_traces (id) VALUES ('x')",
-    "INSERT INTO FUNCTION file('{out}', 'CSV', 'a Int') SELECT 1",
-    "CREATE TABLE t (a Int) ENGINE = File(CSV, '{file}')",
-    "CREATE TEMPORARY TABLE t (a Int)",
-    "CREATE FUNCTION f AS x -> file(x)",
-    "DROP TABLE llm_traces",
-    "SELECT 1; DROP TABLE llm_traces",
-    "SELECT 1 PARALLEL WITH DROP TABLE llm_traces",
-    "TRUNCATE TABLE llm_traces",
-    "ALTER TABLE llm_traces DELETE WHERE 1",
-    "DELETE FROM llm_traces WHERE 1",
-    "OPTIMIZE TABLE llm_traces",
-    "SYSTEM SHUTDOWN",
-    "KILL QUERY WHERE 1",
-    "BACKUP TABLE llm_traces TO File('{out}')",
-    "ATTACH TABLE t FROM '{file}' (a Int) ENGINE = MergeTree ORDER BY a",
-    "GRANT ALL ON *.* TO default",
-    "SHOW CREATE USER default",
-    "USE system",
-    "EXECUTE AS default SELECT 1",
-    "",
-    ";",
-    "--",
-    "\x00",
-    "SELECT 1\x00; DROP TABLE llm_traces",
-]
-
 
 @pytest.fixture(scope="module", params=["embedded", "server"])
 def guarded(
@@ -255,11 +167,12 @@ def _filled(url: str) -> tuple[str, Store]:
     return url, store
 
 
-@pytest.mark.parametrize("statement", HARMLESS)
+@pytest.mark.parametrize("statement", [*HARMLESS, *LEGITIMATE])
 def test_what_only_reads_the_store_is_run(guarded: tuple[str, Store], statement: str) -> None:
     sql = ReadOnlySql(guarded[0])
     try:
-        assert sql.run(statement).columns
+        found = sql.run(statement)
+        assert found.columns or not found.rows  # the embedded engine names the columns of rows
     finally:
         sql.close()
 
@@ -287,6 +200,35 @@ def test_an_answer_has_a_largest_size(guarded: tuple[str, Store]) -> None:
     sql.close()
 
     assert (len(found.rows), found.more) == (10_000, True)
+
+
+def test_an_answer_that_is_too_large_is_refused_by_its_bytes(guarded: tuple[str, Store]) -> None:
+    sql = ReadOnlySql(guarded[0])
+    with pytest.raises(ValueError, match="more than 16777216 bytes"):
+        sql.run("SELECT repeat('x', 100000) FROM numbers(10000)")
+    sql.close()
+
+
+def test_no_function_that_is_allowed_reaches_beyond_its_arguments(guarded: tuple[str, Store]) -> None:
+    ordinary, aggregates = query_tree.allowed()
+    rows = guarded[1].query(
+        "SELECT lower(name) AS name, is_aggregate, origin, categories FROM system.functions"
+    )
+    reaching = {"AI", "Dictionary", "Embedded Dictionary", "Encryption", "Introspection", "Machine Learning"}
+    assert not [
+        row["name"] for row in rows if row["categories"] in reaching and row["name"] in ordinary | aggregates
+    ]
+    assert not [name for name in REACHING if query_tree.is_allowed(name)]
+    assert not [
+        row["name"] for row in rows if row["origin"] != "System" and query_tree.is_allowed(row["name"])
+    ]
+    assert {row["name"] for row in rows if row["is_aggregate"]} >= aggregates
+    touching = re.compile(
+        "^(file|url$|s3|hdfs|remote|cluster|get(?!subcolumn)|current(?!_?database|_date|_timestamp)|server|host|fqdn|dict|join|initial|query"
+        "|sleep|zookeeper|process|tcp|uptime|build|revision|enabled|default|has(column|thread)|transaction|catboost)"
+    )
+    pure = {"geturlparameter", "querystring", "querystringandfragment", "filesize", "joinstrings"}
+    assert not [name for name in ordinary | aggregates if touching.match(name) and name not in pure]
 
 
 # Off the record path.

@@ -13,7 +13,7 @@ from llmtrace import TraceClient
 from llmtraced import migrations
 from llmtraced.store import Store
 from tests.helpers import admin
-from tests.helpers.daemon import RunningDaemon
+from tests.helpers.daemon import DaemonDied, RunningDaemon
 from tests.helpers.exchanges import line, openai_chat
 from tests.helpers.waiting import until
 
@@ -171,3 +171,22 @@ def test_the_embedded_engine_gives_the_same_rows(daemon: RunningDaemon, table: S
     here = Store(embedded.url)
     assert here.query(sql) == table.query(sql)
     here.close()
+
+
+@pytest.mark.parametrize("taken", ["record", "admin", "both"])
+def test_a_second_daemon_that_cannot_start_takes_no_path_of_the_first(tmp_path: Path, taken: str) -> None:
+    with RunningDaemon(tmp_path / "first") as first:
+        second = RunningDaemon(tmp_path / "second")
+        record, admin_path = first.socket, first.folder / "admin.sock"
+        second.settings = {"admin": f"unix:{tmp_path / 'other.sock'}"}
+        if taken in ("record", "both"):
+            second.settings["socket_path"] = record
+        if taken in ("admin", "both"):
+            second.settings["admin"] = f"unix:{admin_path}"
+        with pytest.raises(DaemonDied, match="another daemon"):
+            second.start()
+
+        assert admin.get(admin_path, "/healthz")[0] == 200
+        first.send_one_way(line("c-1", 1))
+        until(lambda: admin.status(admin_path)["stored"] == 1)
+        assert not second.socket.exists(), "what it had bound itself is gone with it"

@@ -19,13 +19,14 @@ async def test_nothing_is_served_without_the_token(server_url: str) -> None:
              "/_nicegui_ws/socket.io/?EIO=4&transport=polling", f"/_nicegui/{nicegui_version}/static/nicegui.js",
              "/openapi.json")  # fmt: skip
     with running_page(server_url) as page:
-        async with aiohttp.ClientSession(page.base) as session:
-            for path in paths:
+        root = page.base.removeprefix(page.origin)
+        async with aiohttp.ClientSession(page.origin) as session:
+            for path in (*paths, *(f"{root}{path}" for path in paths)):
                 for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
                     async with session.request(method, path) as answer:
                         assert answer.status == 401, (method, path)
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-                await session.ws_connect("/_nicegui_ws/socket.io/?EIO=4&transport=websocket")
+                await session.ws_connect(f"{root}/_nicegui_ws/socket.io/?EIO=4&transport=websocket")
             assert refused.value.status == 403
 
 
@@ -44,7 +45,7 @@ def test_a_taken_port_is_said_in_one_line(server_url: str) -> None:
             "--url",
             server_url,
             "--port",
-            page.base.rpartition(":")[2],
+            page.host.rpartition(":")[2],
         ]
         done = subprocess.run(
             command, env=environment(), capture_output=True, text=True, timeout=60, check=False

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer.main
+from aiohttp import web
 
 from llmtraced import cli, config, people
+from llmtraced.admin import Admin
+from llmtraced.api import Api
+from llmtraced.metrics import Metrics
+from llmtraced.status import Status
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,3 +57,46 @@ def test_no_example_puts_a_socket_or_data_where_anybody_may_write() -> None:
         fence for path in documents for fence in re.findall(r"```.*?```", path.read_text(), re.DOTALL)
     )
     assert "/tmp/" not in commands
+
+
+def every_command(name: str, command: object) -> Iterator[str]:
+    for word, one in getattr(command, "commands", {}).items():
+        if hasattr(one, "commands"):
+            yield from every_command(f"{name} {word}", one)
+        else:
+            yield f"{name} {word}"
+
+
+async def status() -> Status:
+    raise NotImplementedError
+
+
+def every_route() -> Iterator[str]:
+    app = web.Application()
+    api = Api(config.Config(), status, None, Metrics({}))
+    Admin("", 0o600, status, api, Metrics({})).add_to(app)
+    for route in app.router.routes():
+        if route.method != "HEAD" and route.resource is not None:
+            yield f"{route.method} {route.resource.canonical}"
+
+
+def test_security_md_says_of_every_route_and_command_what_it_changes_and_who_may() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    start = text.index("## What changes or removes anything")
+    changing, _, reading = text[start:].partition("| what | only reads |")
+    said = [
+        re.findall(r"`((?:[A-Z]+ /|llmtraced? )[^`]*)`", part)
+        for part in (changing, reading.partition("\n\n")[0])
+    ]
+    there = [
+        *every_route(),
+        *every_command("llmtraced", typer.main.get_command(cli.app)),
+        *every_command("llmtrace", typer.main.get_command(people.app)),
+    ]
+
+    rows = [line for line in changing.splitlines() if line.startswith("| `")]
+    assert sorted([*said[0], *said[1]]) == sorted(there)
+    assert all(len(line.strip("| ").split(" | ")) == 3 for line in rows), "each says what, and who may"
+    methods = {one.partition(" ")[0] for one in said[1] if not one.startswith("llmtrace")}
+    assert methods <= {"GET", "POST"}
+    assert [one for one in said[1] if one.startswith("POST")] == ["POST /v1/sql"]

@@ -278,3 +278,13 @@ async def test_a_loop_that_was_held_up_is_seen() -> None:
 
 def _counts(found: Iterable[Metric]) -> dict[str, float]:
     return {s.labels["le"]: s.value for family in found for s in family.samples if s.name.endswith("_bucket")}
+
+
+def test_a_label_is_shown_as_rows_show_it_and_cut_only_then() -> None:
+    secret = "sk-" + "a" * 200
+    capped = Capped(2, lambda value: value.replace(secret, "[hidden]"))
+
+    assert capped(f"model {secret}") == "model [hidden]"
+    assert capped(f"model {secret}") == "model [hidden]"
+    assert len(capped("x" * 5000)) == 128
+    assert capped("another") == OTHER

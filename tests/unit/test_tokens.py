@@ -90,3 +90,18 @@ def test_every_organisation_is_for_operators_who_say_so() -> None:
             whose(access, None, False)
     with pytest.raises(ValueError, match="either"):
         whose(OPERATOR, "acme", True)
+
+
+def test_a_token_for_metrics_is_for_nothing_else(tmp_path: Path) -> None:
+    made, entry = new([], metrics=True)
+    file = tmp_path / "tokens.toml"
+    file.write_text(entry)
+
+    access = Tokens(str(file)).access(f"Bearer {made}")
+
+    assert access == Access(operator=False, metrics=True)
+    for organization, every in (("acme", False), ("", False), (None, True)):
+        with pytest.raises(Forbidden):
+            whose(access, organization, every)
+    with pytest.raises(ValueError, match="organization_id is missing"):
+        whose(access, None, False)

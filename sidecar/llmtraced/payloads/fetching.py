@@ -3,21 +3,24 @@
 Invariants:
 - A row's URI is data, and sends nobody anywhere: what is read lies under the configured store, and its
   record names the same organisation and the same id as the row.
+- An answer holds at most PAYLOAD_BYTES of payloads, or those of one call.
 - A call whose payloads cannot be had is returned all the same, and says why in ``payloads_missing``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from llmtraced.answers import Call, Payloads
 from llmtraced.errors import OBJECT_STORAGE, ConfigError, ObjectGone, StoreBusy
 from llmtraced.payloads import attachments, names, parcels
+from llmtraced.room import PAYLOAD_BYTES, fitting
 
 if TYPE_CHECKING:
     from llmtraced.payloads.objects import Objects
@@ -31,8 +34,13 @@ ELSEWHERE: Final = "in object storage that is not the one of payload_store"
 GONE: Final = "no longer in object storage"
 AWAY: Final = "object storage cannot be read"
 NOT_ITS_OWN: Final = "the object is not this call's"
+TOO_MUCH: Final = "beyond what one answer holds; ask for the call by its id"
+NOTHING: Final = Payloads(**dict.fromkeys(Payloads.__struct_fields__, b""))
 
 Open = Callable[[], "Objects | None"]
+Key = tuple[UUID, int]
+"""A row, by its segment and its line."""
+Read = Callable[[Sequence[Call]], Mapping[Key, Payloads]]
 
 
 class Fetcher:
@@ -42,11 +50,30 @@ class Fetcher:
         self._open = open_objects
         self._objects: Objects | None = None
 
-    def complete(self, calls: Sequence[Call], *, files: bool) -> list[Call]:
-        """Return the calls with their payloads, and with ``files`` those that were cut out put back."""
-        answer = _Answer(self._opened, files)
+    def complete_fitting(
+        self, calls: Sequence[Call], stored: Sequence[int], read: Read, *, files: bool
+    ) -> list[Call]:
+        """Return the calls, the first of them that fit together with their payloads.
+
+        ``stored`` says how many bytes lie in the row of each, and ``read`` brings them; with ``files``,
+        those that were cut out are put back.
+        """
+        sizes = [
+            max(size, call.request_size_bytes + call.response_size_bytes)
+            if call.payload_uri or files
+            else size
+            for call, size in zip(calls, stored, strict=True)
+        ]
+        count = fitting(sizes, PAYLOAD_BYTES)
+        found = read(calls[:count]) if any(stored[:count]) else {}
+        chosen = [
+            replace(call, payloads=found.get((call.batch_id, call.batch_row), NOTHING))
+            for call in calls[:count]
+        ]
+        answer = _Answer(self._opened, files, max(PAYLOAD_BYTES, sum(sizes[:count])))
         with ThreadPoolExecutor(THREADS, thread_name_prefix="objects") as threads:
-            return list(threads.map(answer.complete, calls))
+            completed = list(threads.map(answer.complete, chosen))
+        return [*completed, *(replace(call, payloads_missing=TOO_MUCH) for call in calls[count:])]
 
     def _opened(self) -> Objects | None:
         if self._objects is None:
@@ -57,9 +84,11 @@ class Fetcher:
 class _Answer:
     """One answer, for which a store that is away is waited for once."""
 
-    def __init__(self, opened: Open, files: bool) -> None:
+    def __init__(self, opened: Open, files: bool, most: int) -> None:
+        """``most`` is how many bytes of files are put back."""
         self._opened = opened
         self._files = files
+        self._left = most
         self._trouble = ""
 
     def complete(self, call: Call) -> Call:
@@ -88,7 +117,7 @@ class _Answer:
             return replace(call, payloads_missing=NOT_ITS_OWN)
         if (contents.organization_id, contents.id) != (call.organization_id, call.id):
             return replace(call, payloads_missing=NOT_ITS_OWN)
-        here = call.payloads or Payloads(**dict.fromkeys(Payloads.__struct_fields__, b""))
+        here = call.payloads or NOTHING
         brought = {column: text for column, text in contents.payloads.items() if hasattr(here, column)}
         return replace(call, payloads=replace(here, **brought))
 
@@ -104,12 +133,14 @@ class _Answer:
 
     def _file(self, organization: str, digest: str) -> bytes | None:
         objects = self._store()
-        if objects is None:
-            return None
+        if objects is None or self._left <= 0:
+            return None  # the reference stays, and says what it was
         try:
-            return objects.read(names.file_name(organization, digest))
-        except ObjectGone:  # the reference stays, and says what it was
+            content = objects.read(names.file_name(organization, digest))
+        except ObjectGone:
             return None
+        self._left -= len(content) * 4 // 3  # one payload may name one file any number of times
+        return content if self._left >= 0 else None
 
     def _store(self) -> Objects | None:
         if self._trouble:

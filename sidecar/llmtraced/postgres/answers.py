@@ -15,7 +15,7 @@ from psycopg import sql
 
 from llmtraced.answering import COLUMNS, STEP_CALLS, call_of
 from llmtraced.answers import Call, Payloads
-from llmtraced.payloads.fetching import Fetcher
+from llmtraced.payloads.fetching import Fetcher, Key
 from llmtraced.postgres.connections import Connections
 from llmtraced.postgres.tables import FULL, METADATA, Table
 from llmtraced.questions import GetCall, GetStep, Question
@@ -23,6 +23,7 @@ from llmtraced.readonly_sql import Table as Rows
 
 NEEDS_CLICKHOUSE = "this needs ClickHouse; from PostgreSQL come single calls and the calls of one step"
 Order = sql.SQL
+Part = sql.Composable
 OLDEST_FIRST = sql.SQL("t.created_at, t.batch_id, t.batch_row")
 NEWEST_FIRST = sql.SQL("t.ingested_at DESC")
 
@@ -61,16 +62,51 @@ class PostgresReading:
         self, organization_id: str | None, column: str, value: str, order: Order, wanted: GetCall | GetStep
     ) -> list[Call]:
         """Return the whole records, and those of which there is only metadata."""
-        names = (*COLUMNS, *(Payloads.__struct_fields__ if wanted.payloads else ()))
+        rows = self._both(COLUMNS, organization_id, column, value, order, measured=wanted.payloads)
+        stored = [row.pop("stored_bytes", 0) for row in rows]
+        calls = [_call(row) for row in rows]
+        if not wanted.payloads:
+            return calls
+        return self._fetcher.complete_fitting(
+            calls,
+            stored,
+            lambda chosen: self._payloads(organization_id, column, value, order, chosen),
+            files=wanted.files,
+        )
+
+    def _both(
+        self,
+        names: Sequence[str],
+        organization_id: str | None,
+        column: str,
+        value: str,
+        order: Order,
+        *,
+        measured: bool,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of both tables, each once."""
         found: dict[str, dict[str, Any]] = {}
         for table in (METADATA, FULL):
-            for row in self._rows(table, names, organization_id, column, value, order):
+            further = [_stored(table)] if measured else []
+            for row in self._rows(table, names, organization_id, column, value, order, further):
                 found[f"{row['batch_id']}:{row['batch_row']}"] = row
         rows = sorted(found.values(), key=lambda row: row["created_at"])
         if order is NEWEST_FIRST:
             rows.sort(key=lambda row: row["ingested_at"], reverse=True)
-        calls = [_call(row) for row in rows]
-        return self._fetcher.complete(calls, files=wanted.files) if wanted.payloads else calls
+        return rows
+
+    def _payloads(
+        self, organization_id: str | None, column: str, value: str, order: Order, calls: Sequence[Call]
+    ) -> dict[Key, Payloads]:
+        names = ("batch_id", "batch_row", *Payloads.__struct_fields__)
+        keys = [f"{call.batch_id}:{call.batch_row}" for call in calls]
+        return {
+            (row["batch_id"], row["batch_row"]): Payloads(
+                *(row[name].encode() for name in Payloads.__struct_fields__)
+            )
+            for table in (METADATA, FULL)
+            for row in self._rows(table, names, organization_id, column, value, order, [], keys)
+        }
 
     def _rows(
         self,
@@ -80,21 +116,35 @@ class PostgresReading:
         column: str,
         value: str,
         order: Order,
+        further: Sequence[Part],
+        keys: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
+        """``keys`` are the rows that are meant, by segment and line; None: all."""
         whose = [] if organization_id is None else [organization_id]
         conditions: list[sql.Composable] = [sql.SQL("t.organization_id = %s") for _ in whose]
         conditions.append(sql.SQL("t.{} = %s").format(sql.Identifier(column)))
         if value:  # which lets the partial index of steps be used
             conditions.append(sql.SQL("t.{} <> ''").format(sql.Identifier(column)))
+        if keys is not None:
+            conditions.append(sql.SQL("t.batch_id::text || ':' || t.batch_row::text = ANY(%s)"))
         statement = sql.SQL("SELECT {} FROM {} AS t WHERE {} ORDER BY {} LIMIT {}").format(
-            sql.SQL(", ").join(_selected(name, table) for name in names),
+            sql.SQL(", ").join([*(_selected(name, table) for name in names), *further]),
             sql.Identifier(table.name),
             sql.SQL(" AND ").join(conditions),
             order,
             STEP_CALLS,
         )
         with self._connections.lent() as link:
-            return link.query(statement, [*whose, value])
+            return link.query(statement, [*whose, value, *([] if keys is None else [list(keys)])])
+
+
+def _stored(table: Table) -> sql.Composed:
+    lengths = [
+        sql.SQL("octet_length(t.{})").format(sql.Identifier(name))
+        for name in Payloads.__struct_fields__
+        if name in table.columns
+    ]
+    return sql.SQL("{} AS stored_bytes").format(sql.SQL(" + ").join(lengths))
 
 
 def _selected(name: str, table: Table) -> sql.Composed:
@@ -105,7 +155,4 @@ def _selected(name: str, table: Table) -> sql.Composed:
 def _call(row: dict[str, Any]) -> Call:
     for name in ("created_at", "ingested_at"):
         row[name] = row[name].astimezone(UTC)
-    for name in Payloads.__struct_fields__:
-        if name in row:
-            row[name] = row[name].encode()
     return call_of(row)

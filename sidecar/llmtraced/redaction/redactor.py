@@ -99,6 +99,10 @@ class Redactor:
                 values[index] = self._text(column, values[index])
         return tuple(values)
 
+    def label(self, column: str, value: str) -> str:
+        """Return a value of a column as it may be shown beside the rows."""
+        return str(self._text(column, value))
+
     def _payload(self, column: str, text: bytes) -> bytes:
         if self._keys is not None:
             text = self._keys.hide(text)

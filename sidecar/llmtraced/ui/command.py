@@ -46,12 +46,13 @@ async def _serve(host: str, port: int, only: Scope, refresh: float, url: str | N
     from llmtraced.ui.asking import Asking
     from llmtraced.ui.shell import Site
 
-    token = secrets.token_urlsafe(24)
+    token, key = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
     async with await open_reader(url) as reader:
         opened = serving.bound(host, port)
         await serving.serve(
             opened,
             token,
+            key,
             Site(Asking(reader, only), lambda: daemon_status(url), refresh),
-            lambda: typer.echo(f"llmtrace: open {serving.link(opened, token)}"),
+            lambda: typer.echo(f"llmtrace: open {serving.link(opened, token, key)}"),
         )

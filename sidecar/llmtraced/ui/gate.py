@@ -3,8 +3,9 @@
 Invariants:
 - Nothing behind the gate sees a request that does not carry the token, whatever its path: pages,
   assets, downloads, the websocket.
-- The token comes once in an address, and from then on in a cookie that scripts cannot read, no other
-  site's request carries, and whose name has the port, since browsers share cookies between ports.
+- The token comes once in an address, and from then on in a cookie that scripts cannot read and no other
+  site's request carries. Browsers send a host's cookies to each of its ports, so that this one is for a
+  path that nobody else knows: whoever serves another port is never asked for it.
 - Tokens are compared in a time that says nothing of them, and no answer names the token.
 - Whatever is served tells the browser to load nothing from anywhere else.
 """
@@ -33,6 +34,8 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
+NEEDS_LINK: Final = "Open the link that `llmtrace ui` has printed; it carries a token.\n"
+
 AGAIN: Final = (
     '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0"><title>llmtrace</title>'
 )
@@ -42,9 +45,11 @@ AGAIN: Final = (
 class Gate:
     """Lets requests with the token through to ``app``."""
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, token: str, port: int, key: str) -> None:
+        """``key`` is the secret first part of every path."""
         self.app = app
         self._token = token.encode()
+        self._root = f"/{key}"
         self._cookie = f"llmtrace-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +58,7 @@ class Gate:
             return
         refusal = self._refusal(scope)
         if refusal is None:
-            await self.app(scope, receive, _with_headers(send))
+            await self.app({**scope, "root_path": self._root}, receive, _with_headers(send))
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: a 403
@@ -65,6 +70,8 @@ class Gate:
         headers = Headers(scope=scope)
         if not _is_own(headers):
             return PlainTextResponse("This page answers to itself alone.\n", 403)
+        if not self._is_within(scope["path"]):
+            return PlainTextResponse(NEEDS_LINK, 401)
         given, rest = _token_of(scope)
         if given is not None and self._is_token(given):
             return self._welcome(scope["path"], rest)
@@ -72,7 +79,11 @@ class Gate:
             return None
         if _comes_from_elsewhere(headers):
             return HTMLResponse(AGAIN)
-        return PlainTextResponse("Open the link that `llmtrace ui` has printed; it carries a token.\n", 401)
+        return PlainTextResponse(NEEDS_LINK, 401)
+
+    def _is_within(self, path: str) -> bool:
+        root = "/" + path.lstrip("/").partition("/")[0]
+        return hmac.compare_digest(root.encode(errors="replace"), self._root.encode()) and path != root
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token)
@@ -81,7 +92,9 @@ class Gate:
         """Move the token from the address into a cookie."""
         local = "/" + path.lstrip("/")  # two slashes would name a host
         answer = RedirectResponse(f"{local}?{query}" if query else local, 303)
-        answer.set_cookie(self._cookie, self._token.decode(), httponly=True, samesite="strict")
+        answer.set_cookie(
+            self._cookie, self._token.decode(), path=f"{self._root}/", httponly=True, samesite="strict"
+        )
         return answer
 
     def _cookie_of(self, headers: Headers) -> str:

@@ -1,11 +1,14 @@
 """Figures as HTML, from the templates beside this module.
 
-Invariant: every value is escaped by the engine of the templates; none of them says ``safe``, and no
-text that was recorded becomes an address but as a parameter.
+Invariants:
+- Every value is escaped by the engine of the templates; none of them says ``safe``, and no text that was
+  recorded becomes an address but as a parameter.
+- Addresses are relative: the pages lie side by side below a path that is another each time.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -13,10 +16,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from llmtraced.ui import formatting
 
+ADDRESS = re.compile(r'\b(href|action)="/')
+"""An attribute of a template's own: quotes of values are escaped."""
+
 
 def render(template: str, **values: Any) -> str:
     """Return a template's HTML."""
-    return _environment().get_template(template).render(**values)
+    html = _environment().get_template(template).render(**values)
+    return ADDRESS.sub(r'\1="./', html)
 
 
 @cache

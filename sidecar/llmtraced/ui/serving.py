@@ -41,23 +41,23 @@ def bound(host: str, port: int) -> socket.socket:
     return opened
 
 
-def link(opened: socket.socket, token: str) -> str:
+def link(opened: socket.socket, token: str, key: str) -> str:
     """Return the address to open in a browser."""
     host, port = opened.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = socket.gethostname()
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={token}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/{key}/?token={token}"
 
 
-async def serve(opened: socket.socket, token: str, site: Site, ready: Callable[[], None]) -> None:
-    """Serve the page on a bound socket until a signal comes."""
+async def serve(opened: socket.socket, token: str, key: str, site: Site, ready: Callable[[], None]) -> None:
+    """Serve the page on a bound socket, below the path ``key``, until a signal comes."""
     app = FastAPI(openapi_url=None)
     app.mount(ASSETS, StaticFiles(directory=Path(str(files("llmtraced.ui") / "assets"))))
     add_downloads(app, site.asking)
     add_pages(site)
     ui.run_with(app, title="llmtrace", tailwind=False, show_welcome_message=False, dark=None)
     settings = uvicorn.Config(
-        _Patient(Gate(app, token, opened.getsockname()[1])),
+        _Patient(Gate(app, token, opened.getsockname()[1], key)),
         ws="wsproto",
         log_level="warning",
         access_log=False,  # addresses hold the token, once

@@ -34,7 +34,7 @@ AT_MOST: Final = 0.1
 ASSETS: Final = f"/assets/{__version__}"
 
 HEAD: Final = (
-    f'<link rel="stylesheet" href="{ASSETS}/page.css"><script src="{ASSETS}/page.js"></script>'
+    f'<link rel="stylesheet" href=".{ASSETS}/page.css"><script src=".{ASSETS}/page.js"></script>'
     '<meta name="color-scheme" content="light dark">'
 )
 

@@ -10,6 +10,7 @@ from llmtraced.ui.gate import Gate
 
 TOKEN = "the-token"
 OWN = "127.0.0.1:9465"
+KEY = "the-key"
 COOKIE = f"llmtrace-9465={TOKEN}"
 
 
@@ -29,14 +30,14 @@ class Page:
 
 
 async def knock(
-    path: str = "/", query: str = "", kind: str = "http", **headers: str
+    path: str = "/", query: str = "", kind: str = "http", root: str = f"/{KEY}", **headers: str
 ) -> tuple[int, dict[str, str], bytes, int]:
     """Return status, headers, body and how often the page was reached; a websocket's refusal is a 403."""
     page, sent = Page(), []
     given = {"host": OWN, **{name.replace("_", "-"): value for name, value in headers.items()}}
     scope = {
         "type": kind,
-        "path": path,
+        "path": f"{root}{path}",
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
     }
@@ -47,7 +48,7 @@ async def knock(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await Gate(page, TOKEN, 9465)(scope, receive, send)
+    await Gate(page, TOKEN, 9465, KEY)(scope, receive, send)
     first = sent[0]
     if kind == "websocket":
         return (101 if first["type"] == "websocket.accept" else 403), {}, b"", page.seen
@@ -76,14 +77,25 @@ async def test_with_the_cookie_all_is_reached() -> None:
 async def test_the_link_gives_a_cookie_and_an_address_without_the_token() -> None:
     status, headers, _, seen = await knock("/calls", f"model=a%26b&token={TOKEN}&without=agent")
 
-    assert (status, headers["location"], seen) == (303, "/calls?model=a%26b&without=agent", 0)
+    assert (status, headers["location"], seen) == (303, f"/{KEY}/calls?model=a%26b&without=agent", 0)
     said = headers["set-cookie"].lower()
     assert COOKIE in headers["set-cookie"]
-    assert all(word in said for word in ("httponly", "samesite=strict", "path=/"))
+    assert all(word in said for word in ("httponly", "samesite=strict", f"path=/{KEY}/"))
 
 
 async def test_a_link_leads_to_no_other_host() -> None:
-    assert (await knock("//evil.example", f"token={TOKEN}"))[1]["location"] == "/evil.example"
+    for path in ("//evil.example", "/"):
+        location = (await knock(path, f"token={TOKEN}"))[1]["location"]
+        assert location.startswith(f"/{KEY}/")
+
+
+@pytest.mark.parametrize(
+    "root", ["", "/", "//", "/wrong", f"/{KEY}x", f"/{KEY[:-1]}", f"//{KEY.upper()}", "/\udcff"]
+)
+async def test_token_and_cookie_are_worth_nothing_without_the_path(root: str) -> None:
+    for query, cookie in ((f"token={TOKEN}", ""), ("", COOKIE)):
+        assert (await knock("/calls", query, root=root, cookie=cookie))[::3] == (401, 0)
+    assert (await knock(kind="websocket", root=root, cookie=COOKIE, origin=f"http://{OWN}"))[0] == 403
 
 
 @pytest.mark.parametrize(

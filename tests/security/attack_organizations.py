@@ -1,0 +1,159 @@
+"""A token of one organization sees a row of another.
+
+Every answer that a token of ``alpha`` gets is searched for the marks of ``beta``: each text of its rows
+holds one. A cursor of beta's page, its ids, values that look like SQL, wildcards, null, empty and repeated
+parameters, other spellings of the parameters, headers and paths are tried at every address of ``/v1``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote, urlencode
+
+from llmtraced import migrations, tokens
+from llmtraced.endpoints import ENDPOINTS
+from llmtraced.questions import GROUPS, fields
+from llmtraced.store import Store
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.places import free_port
+from tests.helpers.store_rows import add_traces
+from tests.security.attack import Attack
+
+MARK = "BETAS-OWN"
+TEXTS = (
+    "project_id", "agent_id", "run_id", "step_id", "trace_id", "user_id", "service", "model", "provider", "call_type",
+    "error_message", "billing_customer_id", "billing_plan_type",
+)  # fmt: skip
+VALUES = [
+    "beta", "Beta", "BETA", " beta", "beta ", "beta\x00", "beta\n", "alpha,beta", "alpha|beta", "alpha' OR '1'='1", "alpha') OR 1=1 --",
+    "' UNION ALL SELECT * FROM llm_traces --", "alpha\\' OR 1=1 --", "%", "*", "_", "?", "null", "NULL", "None", "undefined", "", "true", "[]",
+    "['beta']", '["alpha","beta"]', "{}", "0", "-1", "NaN", "alpha\x00beta", "{alpha:String}", "{organization_id:String}", "ALL", "ALL_ORGANIZATIONS",
+    "AllOrganizations.ALL", "all", "\uff42\uff45\uff54\uff41", "b\u0435ta", "beta\u200b", "beta\u0301", "../beta", "%62eta", "%2562eta", "beta%00", "be%74a",
+    MARK, f"{MARK}-id", f"provider_trace-{MARK}-id", f"{MARK}-step_id", f"{MARK}-run_id", "1) OR (1", "char(98)", "\\x62eta", "\u2028beta", "\ud83d\ude00", "a" * 5000,
+]  # fmt: skip
+NAMES = [
+    "organization_id", "organization_id[]", "organization_id[0]", "organizationId", "Organization_Id", "ORGANIZATION_ID", "org", "org_id", "organization",
+    "organization_id%00", "organization_id ", " organization_id", "organization\u005fid", "all_organizations", "all", "scope", "user", "where", "filter", "sql", "tenant",
+]  # fmt: skip
+HEADERS = [
+    {"X-Organization-Id": "beta"}, {"X-Forwarded-For": "127.0.0.1"}, {"X-Original-URL": "/v1/status"}, {"X-Rewrite-URL": "/v1/calls?organization_id=beta"},
+    {"X-HTTP-Method-Override": "POST"}, {"Host": "localhost"}, {"Host": "daemon"}, {"Cookie": "token=x; organization_id=beta"}, {"Forwarded": "for=unix:"},
+    {"Transfer-Encoding": "chunked"}, {"Content-Length": "0"}, {"Connection": "Authorization"}, {"Upgrade": "h2c", "Connection": "Upgrade"},
+    {"X-Forwarded-Prefix": "/v1"}, {"Range": "bytes=0-"}, {"Accept": "text/html"}, {"Accept-Encoding": "gzip"}, {"Expect": "100-continue"},
+]  # fmt: skip
+PATHS = [
+    "/v1/status", "/v1/sql", "/v1/losses", "/v1//calls", "/v1/./calls", "/v1/../v1/calls", "//v1/calls", "/V1/calls", "/v1/calls/", "/v1/calls;organization_id=beta",
+    "/v1/calls%3Forganization_id=beta", "/v1%2Fcalls", "/v1/%63alls", "/v1/calls#", "/v1/erase", "/metrics", "/readyz", "/healthz", "/v1", "/v1/", "/", "/v1/openapi.json",
+    "http://127.0.0.1/v1/calls?organization_id=beta", "/v1/calls?organization_id=alpha&organization_id=beta", "/v1/calls?organization_id=beta&organization_id=alpha",
+    "/v1/calls?organization_id=alpha;organization_id=beta", "/v1/calls?organization_id=alpha%26organization_id=beta", "/v1/calls?&&organization_id=beta",
+]  # fmt: skip
+
+
+class Asker:
+    """Asks over one connection, which is opened again where it was closed."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port = port
+        self._token = token
+
+    def ask(
+        self, method: str, path: str, headers: dict[str, str], body: str | None = None
+    ) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        try:
+            connection.putrequest(method, path, skip_host="Host" in headers)
+            connection.putheader("Authorization", f"Bearer {self._token}")
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body.encode())))
+            connection.endheaders(body.encode() if body is not None else None)
+            if "Transfer-Encoding" in headers:
+                connection.send(b"0\r\n\r\n")
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (http.client.HTTPException, OSError):
+            return 0, ""
+        finally:
+            connection.close()
+
+
+def run(attack: Attack) -> None:
+    store = Store(f"chdb://{attack.folder}/d/clickhouse")
+    migrations.apply(store, migrations.Layout(ttl_days=0))
+    add_traces(store, _rows())
+    store.close()
+    made = {name: tokens.new([name] if name else []) for name in ("alpha", "beta", "")}
+    file = attack.folder / "tokens.toml"
+    file.write_text("\n".join(entry for _, entry in made.values()))
+    port = free_port()
+    settings = {"admin": f"127.0.0.1:{port}", "admin_tokens_file": file}
+    attack.ends.enter_context(RunningDaemon(attack.folder / "d", settings=settings))
+    beta, alpha = Asker(port, made["beta"][0]), Asker(port, made["alpha"][0])
+    code, text = beta.ask("GET", "/v1/calls?limit=2", {})
+    cursor = json.loads(text)["cursor"]
+    assert code == 200, text
+    assert MARK in text
+    attempts = list(_attempts(cursor))
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda one: alpha.ask(*one), attempts))
+    for (method, path, headers, _), (status, said) in zip(attempts, answers, strict=True):
+        echoed = said.replace(path, "") if status != 200 else said  # a refusal may name what it was asked
+        attack.tried(f"{status} {method} {path[:150]} {headers}", through=status == 200 and MARK in echoed)
+    code, text = alpha.ask("GET", "/v1/calls", {})
+    attack.tried("its own rows are not seen any more", through="alphas-own" not in text)
+
+
+def _attempts(cursor: str) -> Iterator[tuple[str, str, dict[str, str], str | None]]:
+    for endpoint in ENDPOINTS:
+        needed = {"/v1/call": {"id": f"{MARK}-id"}, "/v1/step": {"step_id": f"{MARK}-step_id"}}.get(
+            endpoint.path, {}
+        )
+        for name in fields(endpoint.question):
+            for value in (*VALUES, cursor):
+                yield "GET", _address(endpoint.path, {**needed, name: value}), {}, None
+        for name, value in itertools.product(NAMES, [*VALUES[:14], "true", "alpha"]):
+            yield "GET", _address(endpoint.path, {**needed, name: value}), {}, None
+            yield (
+                "GET",
+                f"{_address(endpoint.path, {**needed, 'organization_id': 'alpha'})}&{quote(name)}={quote(value)}",
+                {},
+                None,
+            )
+        for headers in HEADERS:
+            yield "GET", _address(endpoint.path, needed), headers, None
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD"):
+            yield (
+                method,
+                _address(endpoint.path, {**needed, "organization_id": "beta"}),
+                {},
+                '{"organization_id":"beta"}',
+            )
+    for group in GROUPS:
+        yield "GET", _address("/v1/usage", {"group_by": f"organization,{group}"}), {}, None
+    for path, headers in itertools.product(PATHS, [{}, *HEADERS[:6]]):
+        yield "GET", path, headers, None
+    for statement in ("SELECT * FROM llm_traces", "SELECT 1", ""):
+        yield "POST", "/v1/sql", {}, statement
+        yield "POST", "/v1/sql?organization_id=alpha", {}, statement
+    for body in ('{"organization_id":"beta"}', '{"organization_id":"alpha"}', "{}", "[]", ""):
+        yield "POST", "/v1/erase?only_count=true", {}, body
+
+
+def _address(path: str, parameters: dict[str, str]) -> str:
+    return f"{path}?{urlencode({name: value.encode(errors='surrogatepass') for name, value in parameters.items()})}"
+
+
+def _rows() -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for organization, mark in (("alpha", "alphas-own"), ("beta", MARK)):
+        for number in range(5):
+            texts: dict[str, object] = {name: f"{mark}-{name}" for name in TEXTS}
+            payload = json.dumps({"messages": [{"role": "user", "content": mark}]}).encode()
+            rows.append({**texts, "id": f"{mark}-id" if not number else f"{mark}-{number}", "organization_id": organization,
+                         "request_json": payload, "response_json": payload, "request_size_bytes": 2_000_000})  # fmt: skip
+    return rows
