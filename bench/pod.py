@@ -20,8 +20,8 @@ from rich.table import Table
 
 from bench.pipeline.processes import Cost, Watch
 from bench.pipeline.workload import make_lines
-from llmtraced import migrations
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine
 from tests.helpers.waiting import until

@@ -18,9 +18,10 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from llmtraced import demo, migrations
+from llmtraced.cli import demo_data
 from llmtraced.reader import LLMTraceReader
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 
 ORG = "org-00"
 RUNS = 7
@@ -34,8 +35,8 @@ def grow(url: str, rows: int, seed: int) -> None:
     store = Store(url, timeout_seconds=600)
     migrations.apply(store, migrations.Layout(ttl_days=90))
     began = time.perf_counter()
-    traffic = demo.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
-    for _ in demo.fill(store, traffic):
+    traffic = demo_data.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
+    for _ in demo_data.fill(store, traffic):
         pass
     seconds = time.perf_counter() - began
     size = store.query("SELECT sum(bytes_on_disk) / 1e6 AS mb FROM system.parts WHERE active")[0]["mb"]

@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Callable
 
 from llmtrace.protocol import Record
-from llmtraced.config import Config
-from llmtraced.cost import Pricer
-from llmtraced.records import parse
+from llmtraced.config.settings import Config
+from llmtraced.records.parsing import parse
+from llmtraced.records.pricing import Pricer
+from llmtraced.records.rows import RowBuilder
 from llmtraced.redaction import Redactor
 from llmtraced.redaction.rules import compiled
-from llmtraced.rows import RowBuilder
 
 SIZES = (2_000, 20_000, 200_000)
 SETS = ("api_keys", "bearer_tokens", "private_keys", "emails", "phones", "cards")

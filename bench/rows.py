@@ -16,9 +16,9 @@ from collections.abc import Callable
 import msgspec
 
 from llmtrace.protocol import Record
-from llmtraced.cost import Pricer
-from llmtraced.records import parse
-from llmtraced.rows import RowBuilder
+from llmtraced.records.parsing import parse
+from llmtraced.records.pricing import Pricer
+from llmtraced.records.rows import RowBuilder
 from llmtraced.usage import Exchange, read_exchange
 
 SIZES = (2_000, 20_000, 200_000)

@@ -17,8 +17,8 @@ from bench.pipeline import scenes
 from bench.pipeline.backlog import backlog
 from bench.pipeline.report import console
 from bench.pipeline.ways import ROOT, Bench
-from llmtraced import migrations
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.engine import running_engine
 
 SCENES: dict[str, Callable[[scenes.Run], object]] = {

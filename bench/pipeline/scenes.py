@@ -21,8 +21,8 @@ from bench.pipeline import report, ways
 from bench.pipeline.report import Runs, console
 from bench.pipeline.ways import POLL_SECONDS, Bench, Way
 from bench.pipeline.workload import Workload, prepare
-from llmtraced import demo
-from llmtraced.store import Store
+from llmtraced.cli import demo_data
+from llmtraced.stores.clickhouse.client import Store
 
 COUNTS = {2_000: 150_000, 20_000: 30_000, 200_000: 3_000}
 """Records in one run, by size: enough that the last batch, which waits for its age, hardly counts."""
@@ -182,8 +182,8 @@ def growth(run: Run) -> None:
 
 def fill(store: Store, rows: int, seed: int) -> None:
     """Add generated rows, and wait until the engine has merged what it wants to merge at once."""
-    traffic = demo.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
-    for _ in demo.fill(store, traffic):
+    traffic = demo_data.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
+    for _ in demo_data.fill(store, traffic):
         pass
     deadline = time.monotonic() + MERGING_SECONDS
     while store.query("SELECT count() AS merges FROM system.merges")[0]["merges"]:

@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 
 from llmtrace.protocol import Record
-from llmtraced import records
-from llmtraced.config import Config
-from llmtraced.cost import Pricer
-from llmtraced.rows import COLUMNS, RowBuilder
-from llmtraced.store import Store
+from llmtraced.config.settings import Config
+from llmtraced.records import parsing
+from llmtraced.records.pricing import Pricer
+from llmtraced.records.rows import RowBuilder
+from llmtraced.records.schema import COLUMNS
+from llmtraced.stores.clickhouse.client import Store
 
 NOW_US = 1_790_000_000_000_000
 BATCH_ROWS, BATCH_BYTES = Config().batch_max_rows, Config().batch_max_bytes
@@ -128,7 +129,7 @@ def _write_bodies(folder: Path, lines: Path, store: Store) -> Iterator[Path]:
 
     with lines.open("rb") as file:
         for line in file:
-            record = records.parse(line)
+            record = parsing.parse(line)
             assert isinstance(record, Record)
             rows.append(
                 builder.row(

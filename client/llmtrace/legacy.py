@@ -23,7 +23,7 @@ from llmtrace.client import TraceClient
 from llmtrace.credentials import masked
 
 if TYPE_CHECKING:
-    from llmtraced.answers import Call
+    from llmtraced.query.results import Call
 
 DEFAULT_SOCKET: Final = "/var/run/telemetry/telemetry.sock"
 """Where such senders connect, unless they are told otherwise."""

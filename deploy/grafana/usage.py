@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.grafana.board import CLICKHOUSE, WIDTH, Dashboard, Json, datasource, variable
-from llmtraced.summing import LEVELS, STATE_OF_ROLLUP, STATE_OF_ROWS, SUMS
+from llmtraced.stores.clickhouse.usage_sql import LEVELS, STATE_OF_ROLLUP, STATE_OF_ROWS, SUMS
 
 DIMENSIONS: Final = {
     "organization": "organization_id",

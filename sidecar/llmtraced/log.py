@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from llmtraced.saying import clean, one_line
+from llmtraced.printable import clean, one_line
 
 MINUTE = 60.0
 

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, TypeVar, Unp
 
 import msgspec
 
-from llmtraced import config, reading
-from llmtraced.answers import Call, LargeCall, Loss, Page, Usage
+from llmtraced.config import settings
+from llmtraced.config.store_url import targets
 from llmtraced.errors import ConfigError
 from llmtraced.payloads import wiring
-from llmtraced.payloads.fetching import Fetcher
-from llmtraced.questions import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
-from llmtraced.readonly_sql import Table
-from llmtraced.remote import DaemonAnswers, is_daemon
-from llmtraced.store_url import targets
+from llmtraced.query.backend import Reading
+from llmtraced.query.daemon_client import DaemonAnswers, is_daemon
+from llmtraced.query.payloads import Fetcher
+from llmtraced.query.requests import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
+from llmtraced.query.results import Call, LargeCall, Loss, Page, Table, Usage
+from llmtraced.stores import readers
 
 if TYPE_CHECKING:
     from llmtraced.payloads.objects import Objects
@@ -80,7 +81,7 @@ class Source(Protocol):
 class _Threaded:
     """A store whose queries run in threads, so that the loop never waits."""
 
-    def __init__(self, opened: reading.Reading) -> None:
+    def __init__(self, opened: Reading) -> None:
         self._reading = opened
 
     async def answer(self, organization_id: str | None, question: Question) -> object:
@@ -279,18 +280,18 @@ class LLMTraceReader:
 
 
 def _configured_objects() -> Objects | None:
-    return wiring.objects(config.load()[0])
+    return wiring.objects(settings.load()[0])
 
 
 def _source(url: str, token: str, timeout_seconds: float, password_file: str) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
-    path = None if url.startswith(reading.POSTGRES_SCHEMES) else targets(url, {})[0].path
+    path = None if url.startswith(readers.POSTGRES_SCHEMES) else targets(url, {})[0].path
     if path is not None and not Path(path).is_dir():
         raise ConfigError(f"there is no store at {path}")
     fetcher = Fetcher(_configured_objects)
     return _Threaded(
-        reading.opened(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
+        readers.opened(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from llmtraced.spool import format as spool_format
+from llmtraced.spool import format as fmt
 from llmtraced.spool.bounds import Limits
 from tests.chaos.flooding import APART, FLOODS
 from tests.chaos.harness import Chaos, running_chaos
@@ -84,7 +84,7 @@ class Headers(threading.Thread):
             for path in set(self._spool.glob("*.seg")) - self._seen:
                 with contextlib.suppress(OSError), path.open("rb") as file:  # it may be gone
                     start = file.read(HEAD_BYTES)
-                    head = spool_format.read_head(start[: spool_format.MARKER_BYTES], start)
+                    head = fmt.read_head(start[: fmt.MARKER_BYTES], start)
                     if head is not None:  # else it is being written
                         self.largest = max(self.largest, head.size)
                         self._seen.add(path)

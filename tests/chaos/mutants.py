@@ -21,11 +21,14 @@ from typing import Any
 
 import msgspec
 
-from llmtraced import batch, cli, committer, landing, listener, peer, retry, rows, shipper, store
+from llmtraced.cli import daemon
+from llmtraced.delivery import attempts, batch, shipper
 from llmtraced.errors import BatchRejected
-from llmtraced.spool import Spool
-from llmtraced.spool import log as spool_log
+from llmtraced.ingest import connection, server
+from llmtraced.records import schema
+from llmtraced.spool import Spool, committer, log
 from llmtraced.spool.state import Snapshot, State
+from llmtraced.stores.clickhouse import client, sink
 
 MUTANTS: dict[str, Callable[[], None]] = {}
 
@@ -69,7 +72,7 @@ def header_without_counts() -> None:
             value = msgspec.structs.replace(value, sessions=sessions)
         return bytes(before(value))
 
-    before = replace(spool_log, "_encode", encode)
+    before = replace(log, "_encode", encode)
 
 
 @mutant
@@ -81,7 +84,7 @@ def header_without_begun_calls() -> None:
             before(msgspec.structs.replace(value, begun={}) if isinstance(value, Snapshot) else value)
         )
 
-    before = replace(spool_log, "_encode", encode)
+    before = replace(log, "_encode", encode)
 
 
 @mutant
@@ -89,7 +92,7 @@ def received_instead_of_durable() -> None:
     """A hello is answered with the lines that were read, synced or not."""
     read: dict[bytes, int] = {}
 
-    async def open_(self: listener.Listener, peer: peer.Peer, hello: Any) -> None:
+    async def open_(self: server.Listener, peer: connection.Peer, hello: Any) -> None:
         flush = replace(self.committer, "flush", _at_once)
         session = uuid.UUID(hello.session).bytes
         older = self._sessions.get(session)
@@ -101,13 +104,13 @@ def received_instead_of_durable() -> None:
         finally:
             self.committer.flush = flush  # type: ignore[method-assign]  # put back what was replaced
 
-    def lost(self: listener.Listener, peer: peer.Peer) -> None:
+    def lost(self: server.Listener, peer: connection.Peer) -> None:
         if peer.session:
             read[peer.session] = peer.next_line - 1
         before_lost(self, peer)
 
-    before = replace(listener.Listener, "_open", open_)
-    before_lost = replace(listener.Listener, "lost", lost)
+    before = replace(server.Listener, "_open", open_)
+    before_lost = replace(server.Listener, "lost", lost)
 
 
 @mutant
@@ -131,14 +134,14 @@ def sessions_forgotten_that_wait() -> None:
 def hello_without_flush() -> None:
     """A hello is answered with what is on the disk, while what was read before it is on its way there."""
 
-    async def open_(self: listener.Listener, peer: peer.Peer, hello: Any) -> None:
+    async def open_(self: server.Listener, peer: connection.Peer, hello: Any) -> None:
         flush = replace(self.committer, "flush", _at_once)
         try:
             await before(self, peer, hello)
         finally:
             self.committer.flush = flush  # type: ignore[method-assign]  # put back what was replaced
 
-    before = replace(listener.Listener, "_open", open_)
+    before = replace(server.Listener, "_open", open_)
 
 
 @mutant
@@ -146,12 +149,12 @@ def own_rows_taken_for_others() -> None:
     """A batch's own rows, of an insert that nobody heard of, keep it from being theirs."""
 
     def calls_present(
-        self: landing.Landing, calls: Any, from_us: int, to_us: int, *, besides: str
+        self: sink.Landing, calls: Any, from_us: int, to_us: int, *, besides: str
     ) -> set[tuple[str, str]]:
         found: set[tuple[str, str]] = before(self, calls, from_us, to_us, besides=str(uuid.UUID(int=0)))
         return found
 
-    before = replace(landing.Landing, "calls_present", calls_present)
+    before = replace(sink.Landing, "calls_present", calls_present)
 
 
 @mutant
@@ -223,43 +226,43 @@ def losses_after_the_settle() -> None:
 def no_asking() -> None:
     """After an unknown outcome the same rows are simply offered again."""
 
-    def busy(self: retry.Delivery, error: Exception) -> None:
+    def busy(self: attempts.Delivery, error: Exception) -> None:
         self._uncertain = False
 
-    def init(self: retry.Delivery, batch_id: str, numbers: Any, *, uncertain: bool) -> None:
+    def init(self: attempts.Delivery, batch_id: str, numbers: Any, *, uncertain: bool) -> None:
         before(self, batch_id, numbers, uncertain=False)
 
-    replace(retry.Delivery, "busy", busy)
-    before = replace(retry.Delivery, "__init__", init)
+    replace(attempts.Delivery, "busy", busy)
+    before = replace(attempts.Delivery, "__init__", init)
 
 
 @mutant
 def halves_not_asked_about() -> None:
     """A refused block is halved on the assumption that none of it was ever stored."""
 
-    def rejected(self: retry.Delivery, error: BatchRejected) -> None:
+    def rejected(self: attempts.Delivery, error: BatchRejected) -> None:
         before(self, error)
         self._uncertain = False
 
     no_asking()
-    before = replace(retry.Delivery, "rejected", rejected)
+    before = replace(attempts.Delivery, "rejected", rejected)
 
 
 def _rows_differ_per_try() -> None:
     """Give every encoding of a row a ``source`` of its own, so that the server sees other content."""
     tries = itertools.count(1)
-    source = rows.COLUMNS.index("source")
+    source = schema.COLUMNS.index("source")
 
     def encode(
-        self: store.Store, table: str, columns: Sequence[str], given: Sequence[Sequence[Any]]
+        self: client.Store, table: str, columns: Sequence[str], given: Sequence[Sequence[Any]]
     ) -> bytes | bytearray:
-        if table == shipper.TRACES:
+        if table == schema.TRACES:
             attempt = f"try {next(tries)}"
             given = [(*row[:source], attempt, *row[source + 1 :]) for row in given]
         encoded: bytes | bytearray = before(self, table, columns, given)
         return encoded
 
-    before = replace(store.Store, "encode", encode)
+    before = replace(client.Store, "encode", encode)
 
 
 @mutant
@@ -274,7 +277,7 @@ def token_left_out() -> None:
     _rows_differ_per_try()
 
     def insert_blocks(
-        self: store.Store,
+        self: client.Store,
         table: str,
         columns: Sequence[str],
         blocks: Any,
@@ -284,7 +287,7 @@ def token_left_out() -> None:
     ) -> None:
         before(self, table, columns, blocks, "", at=at)
 
-    before = replace(store.Store, "insert_blocks", insert_blocks)
+    before = replace(client.Store, "insert_blocks", insert_blocks)
 
 
 # -- the machine ---------------------------------------------------------------------------------------
@@ -355,7 +358,7 @@ async def _at_once() -> None:
 def main() -> None:
     name = sys.argv.pop(1)
     MUTANTS[name]()
-    cli.main()
+    daemon.main()
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ from typing import Final
 import msgspec
 
 from llmtrace.protocol import Hello, Record, frame
-from llmtraced import records
 from llmtraced.errors import Rejected
+from llmtraced.records import parsing
 from tests.fuzz.mutations import mutated, seeds
 from tests.fuzz.scene import BUILDER, Fate, Kept, Scene, fate, head, scene
 from tests.fuzz.wire import InSession, OneWay
@@ -78,7 +78,7 @@ def read_closely(line: bytes) -> float:
     """Read a line as the preparer does; return the seconds."""
     began = time.thread_time()
     try:
-        parsed = records.parse(line)
+        parsed = parsing.parse(line)
         if isinstance(parsed, Record):
             BUILDER.row(parsed, line=line, service="", received_us=0, batch_id="", batch_row=0)
     except Rejected:

@@ -19,18 +19,20 @@ from random import Random
 import msgspec
 
 from llmtrace.protocol import Unsupported
-from llmtraced.admission import Admission
-from llmtraced.batch import LOSS_COLUMNS, Preparer
 from llmtraced.clock import Clock
-from llmtraced.committer import Committer
-from llmtraced.config import Config
-from llmtraced.cost import Pricer
-from llmtraced.framing import HEAD_BYTES, NEWLINE
-from llmtraced.listener import Listener
-from llmtraced.rows import COLUMNS, RowBuilder
-from llmtraced.sessions import HELLO_BYTES, is_json, read_hello
+from llmtraced.config.settings import Config
+from llmtraced.delivery.batch import Preparer
+from llmtraced.flow_control import Admission
+from llmtraced.ingest.framing import HEAD_BYTES, NEWLINE
+from llmtraced.ingest.handshake import HELLO_BYTES, read_hello
+from llmtraced.ingest.server import Listener
+from llmtraced.records.json_text import is_json
+from llmtraced.records.pricing import Pricer
+from llmtraced.records.rows import RowBuilder
+from llmtraced.records.schema import COLUMNS, LOSS_COLUMNS
 from llmtraced.spool import Files, Segment, Settled, Spool
-from llmtraced.status import store_counters
+from llmtraced.spool.committer import Committer
+from llmtraced.telemetry.status import store_counters
 from tests.fuzz.wire import InSession, OneWay
 from tests.helpers import admin
 

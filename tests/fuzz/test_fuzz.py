@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
-from llmtraced import records
 from llmtraced.errors import Rejected
-from llmtraced.framing import Block, Framer, Oversize
-from llmtraced.peer import Peer
-from llmtraced.records import parse
+from llmtraced.ingest.connection import Peer
+from llmtraced.ingest.framing import Block, Framer, Oversize
+from llmtraced.records import parsing
+from llmtraced.records.parsing import parse
 from tests.fuzz.mutations import mutated, seeds
 from tests.fuzz.run import LINES_PER_ROUND, Watch, fuzz
 from tests.fuzz.scene import head
@@ -69,7 +69,7 @@ async def test_a_line_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> N
             raise ZeroDivisionError
         return parse(line)
 
-    monkeypatch.setattr(records, "parse", fragile)
+    monkeypatch.setattr(parsing, "parse", fragile)
     with pytest.raises(ZeroDivisionError):
         await play()
 

@@ -14,8 +14,8 @@ from typing import cast
 import msgspec
 
 from llmtrace.protocol import Answer, Hello, frame
-from llmtraced.listener import Listener
-from llmtraced.peer import Peer
+from llmtraced.ingest.connection import Peer
+from llmtraced.ingest.server import Listener
 
 
 class FakeTransport:

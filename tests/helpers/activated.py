@@ -14,7 +14,8 @@ import sys
 import threading
 from typing import Any
 
-from llmtraced import batch, cli
+from llmtraced.cli import daemon
+from llmtraced.delivery import batch
 
 FIRST_DESCRIPTOR = 3
 FOR_EVER = threading.Event()
@@ -42,7 +43,7 @@ def main() -> None:
     hand_over(int(sys.argv.pop(1)))
     signal.signal(signal.SIGUSR1, block_the_loop)
     signal.signal(signal.SIGUSR2, hang_the_shipper)
-    cli.main()
+    daemon.main()
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class RunningDaemon:
     def start(self, *, wait: bool = True) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
-        module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmtraced.cli"]
+        module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmtraced"]
         command = [sys.executable, "-m", *module, "serve", *self._options()]
         if self._config is not None:
             command += ["--config", str(self._config)]

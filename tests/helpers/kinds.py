@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtraced import stores
-from llmtraced.config import Config
-from llmtraced.postgres.tables import PAYLOADS, tables
-from llmtraced.rows import BYTES_COLUMNS
-from llmtraced.store import Store
-from llmtraced.stores import Outlet
+from llmtraced.config.settings import Config
+from llmtraced.records.schema import BYTES_COLUMNS
+from llmtraced.stores import registry
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.postgres.tables import PAYLOADS, tables
+from llmtraced.stores.registry import Outlet
 from tests.helpers import postgres
 from tests.helpers.engine import Engine, external_server
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database
@@ -85,7 +85,7 @@ def clickhouse_kind(name: str, url: str, engine: Engine | None) -> Iterator[Kind
         store.run(statement)
         return []
 
-    (outlet,) = stores.opened(Config(clickhouse_url=url, insert_timeout_seconds=TIMEOUT_SECONDS))
+    (outlet,) = registry.opened(Config(clickhouse_url=url, insert_timeout_seconds=TIMEOUT_SECONDS))
     outlet.migrate()
     cut = (lambda: engine.fault("commit_then_cut", only="INSERT")) if engine else None
     try:
@@ -109,7 +109,7 @@ def postgres_kind(name: str, server: PostgresServer) -> Iterator[Kind]:
             },
             Config,
         )
-        (outlet,) = stores.opened(config)
+        (outlet,) = registry.opened(config)
         outlet.migrate()
         try:
             yield Kind(

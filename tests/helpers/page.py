@@ -26,7 +26,7 @@ from tests.helpers.waiting import LIMIT_SECONDS
 SCREENSHOTS = "LLMTRACE_SCREENSHOTS"
 """Names the folder that pictures of the page are written to; nothing is written without it."""
 
-COMMAND = "from llmtraced.people import main; main()"
+COMMAND = "from llmtraced.cli.app import main; main()"
 DESKTOP, PHONE = (1360, 900), (390, 844)
 
 

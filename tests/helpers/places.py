@@ -13,9 +13,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from llmtraced import migrations, tokens
+from llmtraced.admin import auth
 from llmtraced.reader import LLMTraceReader
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.store_rows import add_traces
 
@@ -46,8 +47,8 @@ def places(url: str, folder: Path, rows: Sequence[Mapping[str, object]]) -> Iter
     migrations.apply(store, migrations.Layout(ttl_days=90))
     add_traces(store, rows)
     store.close()
-    operator, for_all = tokens.new([])
-    only_a, for_a = tokens.new(["a"])
+    operator, for_all = auth.new([])
+    only_a, for_a = auth.new(["a"])
     file = folder / "tokens.toml"
     file.write_text(f"{for_all}\n{for_a}\n")
     address = f"127.0.0.1:{free_port()}"

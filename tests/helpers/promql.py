@@ -8,7 +8,7 @@ from __future__ import annotations
 import promql_parser as promql
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from llmtraced import metric_names
+from llmtraced.telemetry import definitions
 
 TARGET = {"instance", "job"}
 """What Prometheus adds to every series of a target."""
@@ -20,7 +20,7 @@ def _exposed() -> dict[str, set[str]]:
     ProcessCollector(registry=registry)
     series = {sample.name: TARGET for family in registry.collect() for sample in family.samples}
     series["up"] = TARGET
-    for metric in metric_names.ALL:
+    for metric in definitions.ALL:
         labels = TARGET | set(metric.labels)
         if metric.kind == "histogram":
             series |= {f"{metric.name}_{part}": labels for part in ("sum", "count")}

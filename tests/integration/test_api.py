@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from llmtrace import TraceClient
-from llmtraced import migrations, query_tree
-from llmtraced.readonly_sql import ReadOnlySql
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse import migrations, query_tree
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.readonly_sql import ReadOnlySql
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, external_server, fresh_database

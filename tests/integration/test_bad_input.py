@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced import dead_letters
-from llmtraced.store import Store
+from llmtraced.spool import dead_letters
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, RunningDaemon
 from tests.helpers.fake_daemon import FakeDaemon

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced import migrations, rows
-from llmtraced.cost import Pricer
 from llmtraced.errors import ConfigError
-from llmtraced.landing import Landing
-from llmtraced.migrations import Migration, layout_of
-from llmtraced.placement import placement
-from llmtraced.reprice import reprice
-from llmtraced.rollup import Rollup
-from llmtraced.store import Store
+from llmtraced.records import schema
+from llmtraced.records.pricing import Pricer
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.migrations import Migration, layout_of
+from llmtraced.stores.clickhouse.reprice import reprice
+from llmtraced.stores.clickhouse.rollup import Rollup
+from llmtraced.stores.clickhouse.sink import Landing
+from llmtraced.stores.clickhouse.topology import placement
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine, without_faults
@@ -102,8 +103,8 @@ def test_a_statement_for_shards_is_left_out_on_one_server() -> None:
 
 
 def test_migrating_makes_the_tables_of_the_cluster_once(sharded: Store) -> None:
-    assert tuple(sharded.columns("llm_traces")) == rows.COLUMNS
-    assert tuple(sharded.columns("llm_traces_local")) == rows.COLUMNS
+    assert tuple(sharded.columns("llm_traces")) == schema.COLUMNS
+    assert tuple(sharded.columns("llm_traces_local")) == schema.COLUMNS
     assert sharded.placement("llm_traces").changed == "llm_traces_local ON CLUSTER 'everything'"
     assert migrations.ttl_days(sharded) == 90
     assert migrations.apply(sharded, layout_of(90, "everything")) == []

@@ -12,8 +12,8 @@ from typing import IO
 
 import pytest
 
-from llmtraced import migrations
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -21,7 +21,7 @@ from tests.helpers.places import NOW, environment, free_port
 from tests.helpers.store_rows import add_traces
 from tests.helpers.waiting import until
 
-COMMAND = [sys.executable, "-c", "from llmtraced.people import main; main()"]
+COMMAND = [sys.executable, "-c", "from llmtraced.cli.app import main; main()"]
 CALLS: list[dict[str, object]] = [
     {"id": "a-1", "organization_id": "a", "agent_id": "smith", "model": "m1", "provider": "openai", "run_id": "r",
      "prompt_tokens": 10, "total_tokens": 15, "cost_usd": Decimal("0.25"), "outcome": "ok", "usage_source": "reported",
@@ -259,7 +259,7 @@ def stored(daemon: RunningDaemon, org: str, count: int) -> None:
 
 def test_a_token_is_taken_from_the_environment(tmp_path: Path) -> None:
     made = subprocess.run(
-        [sys.executable, "-m", "llmtraced.cli", "token", "--org", "acme"],
+        [sys.executable, "-m", "llmtraced", "token", "--org", "acme"],
         env=environment(), capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     (tmp_path / "tokens.toml").write_text(made.stdout)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmtraced import people, stores, transfer
-from llmtraced.config import Config
+from llmtraced.cli import app
+from llmtraced.config.settings import Config
 from llmtraced.errors import StoreBusy
-from llmtraced.rows import COLUMNS
-from llmtraced.shipper import TRACES
-from llmtraced.stores import Outlet
+from llmtraced.records.schema import COLUMNS, TRACES
+from llmtraced.stores import copy, registry
+from llmtraced.stores.registry import Outlet
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
 from tests.helpers.kinds import Kind, clickhouse_kind, postgres_kind
@@ -23,7 +23,7 @@ from tests.helpers.waiting import until
 
 SEGMENTS, EACH = 5, 20
 END_US = 4_000_000_000_000_000
-START_US = END_US - 3 * transfer.HOUR_US - 7
+START_US = END_US - 3 * copy.HOUR_US - 7
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def fill(kind: Kind) -> None:
     store = kind.outlet.destination
     for number in range(SEGMENTS):
         batch = f"00000000-0000-4000-8000-{number:012}"
-        rows = [row(batch, place, START_US + number * transfer.HOUR_US // 2 + place) for place in range(EACH)]
+        rows = [row(batch, place, START_US + number * copy.HOUR_US // 2 + place) for place in range(EACH)]
         store.insert_blocks(TRACES, COLUMNS, [store.encode(TRACES, COLUMNS, rows)], batch)
 
 
@@ -73,10 +73,10 @@ def test_every_row_comes_over_as_it_was_and_a_second_run_has_nothing_to_do(
 ) -> None:
     source, target = both if forth else both[::-1]
     fill(source)
-    done = transfer.copy(source.outlet.source, target.outlet.destination, START_US, END_US)
+    done = copy.copy(source.outlet.source, target.outlet.destination, START_US, END_US)
     assert (done.looked_at, done.copied, done.repeated) == (SEGMENTS * EACH, SEGMENTS * EACH, 0)
     assert target.rows(TRACES) == source.rows(TRACES)
-    again = transfer.copy(source.outlet.source, target.outlet.destination, START_US, END_US)
+    again = copy.copy(source.outlet.source, target.outlet.destination, START_US, END_US)
     assert (again.looked_at, again.copied) == (SEGMENTS * EACH, 0)
 
 
@@ -85,13 +85,13 @@ def test_a_copy_that_was_interrupted_is_taken_up_again(both: tuple[Kind, Kind], 
     source, target = both if forth else both[::-1]
     fill(source)
 
-    def interrupt(done: transfer.Copied) -> None:
+    def interrupt(done: copy.Copied) -> None:
         if done.copied >= 2 * EACH:
             raise StoreBusy("network", "interrupted")
 
     with pytest.raises(StoreBusy):
-        transfer.copy(source.outlet.source, target.outlet.destination, START_US, END_US, interrupt)
-    done = transfer.copy(source.outlet.source, target.outlet.destination, START_US, END_US)
+        copy.copy(source.outlet.source, target.outlet.destination, START_US, END_US, interrupt)
+    done = copy.copy(source.outlet.source, target.outlet.destination, START_US, END_US)
     assert 0 < done.copied < SEGMENTS * EACH
     assert target.rows(TRACES) == source.rows(TRACES)
 
@@ -99,8 +99,8 @@ def test_a_copy_that_was_interrupted_is_taken_up_again(both: tuple[Kind, Kind], 
 def test_only_what_was_received_in_the_time_comes_over(both: tuple[Kind, Kind]) -> None:
     source, target = both
     fill(source)
-    start, end = START_US + transfer.HOUR_US // 2 + 3, START_US + transfer.HOUR_US
-    done = transfer.copy(source.outlet.source, target.outlet.destination, start, end)
+    start, end = START_US + copy.HOUR_US // 2 + 3, START_US + copy.HOUR_US
+    done = copy.copy(source.outlet.source, target.outlet.destination, start, end)
     assert done.copied == EACH - 3
     assert {found["batch_row"] for found in target.rows(TRACES)} == set(range(3, EACH))
 
@@ -119,7 +119,7 @@ def test_a_store_that_was_named_later_gets_what_was_before_by_the_command(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    (second,) = stores.opened(Config(stores=("postgres",), postgres_url=postgres_url))
+    (second,) = registry.opened(Config(stores=("postgres",), postgres_url=postgres_url))
     with contextlib.closing(second):
         second.migrate()
         until(lambda: ran("--since", "1h", "--until", "2100-01-01") == (0, said(30, 30, 0)))
@@ -137,7 +137,7 @@ def said(looked_at: int, copied: int, repeated: int) -> str:
 
 def ran(*arguments: str) -> tuple[int, str]:
     """Run the command; return its exit code, and what it said on standard output."""
-    done = CliRunner().invoke(people.app, ["copy", *arguments])
+    done = CliRunner().invoke(app.app, ["copy", *arguments])
     return (done.exit_code if done.exception is None or done.exit_code == 0 else 2), done.stdout
 
 

@@ -7,10 +7,10 @@ import contextlib
 import json
 from pathlib import Path
 
-from llmtraced.answers import Call
-from llmtraced.postgres.migrations import apply
-from llmtraced.postgres.store import Postgres
+from llmtraced.query.results import Call
 from llmtraced.reader import LLMTraceReader
+from llmtraced.stores.postgres.migrations import apply
+from llmtraced.stores.postgres.sink import Postgres
 from tests.helpers import admin
 from tests.helpers.corpus import needs_corpus, records
 from tests.helpers.daemon import RunningDaemon

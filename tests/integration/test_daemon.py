@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from llmtrace import TraceClient
-from llmtraced import migrations
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import DaemonDied, RunningDaemon
 from tests.helpers.exchanges import line, openai_chat

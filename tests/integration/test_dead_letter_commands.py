@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmtraced import dead_letters, migrations
-from llmtraced.dead_letter_commands import app
-from llmtraced.dead_letters import Pruned
+from llmtraced.cli.dead_letters import app
 from llmtraced.errors import LlmtracedError
-from llmtraced.store import Store
+from llmtraced.spool import dead_letters
+from llmtraced.spool.dead_letters import Pruned
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -99,7 +100,7 @@ def test_a_replay_waits_for_another_and_sends_what_that_has_left(daemon: Running
     command = [
         sys.executable,
         "-c",
-        "from llmtraced.people import main; main()",
+        "from llmtraced.cli.app import main; main()",
         "dead-letters",
         "replay",
         "--all",

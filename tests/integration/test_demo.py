@@ -7,18 +7,18 @@ import sys
 import time
 from pathlib import Path
 
-from llmtraced import demo
-from llmtraced.store import Store
+from llmtraced.cli import demo_data
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.places import environment
 from tests.helpers.rollups import differences
 
 END_US = time.time_ns() // 1000
 
 
-def filled(store: Store, **own: object) -> demo.Traffic:
+def filled(store: Store, **own: object) -> demo_data.Traffic:
     given = {"rows": 5_000, "days": 3.0, "end_us": END_US, **own}
-    traffic = demo.Traffic(**given)  # type: ignore[arg-type]  # each test names its own
-    assert list(demo.fill(store, traffic))[-1] == traffic.rows
+    traffic = demo_data.Traffic(**given)  # type: ignore[arg-type]  # each test names its own
+    assert list(demo_data.fill(store, traffic))[-1] == traffic.rows
     return traffic
 
 
@@ -45,7 +45,7 @@ def test_numbers_agree_with_each_other(store: Store) -> None:
     assert one(store, "countIf(NOT isValidJSON(request_json))") == 0
     assert one(store, "countIf(response_json != '' AND NOT isValidJSON(response_json))") == 0
     assert one(store, "countIf(organization_id = '' OR model = '' OR provider = '')") == 0
-    assert one(store, "uniqExact(run_id)") == 5_000 // demo.RUN_CALLS
+    assert one(store, "uniqExact(run_id)") == 5_000 // demo_data.RUN_CALLS
     for outcome in ("ok", "error", "cancelled"):
         assert one(store, "count()", f"outcome = '{outcome}'") != 0
 
@@ -79,7 +79,7 @@ def test_the_command_fills_a_store_that_was_not_there(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "from llmtraced.people import main; main()",
+        "from llmtraced.cli.app import main; main()",
         "demo",
         "--rows",
         "1000",

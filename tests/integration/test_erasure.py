@@ -15,17 +15,18 @@ from typing import Any
 
 import pytest
 
-from llmtraced import dead_letters, tokens
-from llmtraced.aside import concerns
-from llmtraced.dead_letters import DeadLetter, with_line
-from llmtraced.erasure import PAYLOADS, Eraser, Erasure, Extent
+from llmtraced.admin import auth
+from llmtraced.delivery.erasing_files import concerns
 from llmtraced.errors import ConfigError, LlmtracedError
-from llmtraced.everywhere import Erased
 from llmtraced.payloads import names
 from llmtraced.payloads.erasing import ErasableObjects
 from llmtraced.payloads.objects import Objects
-from llmtraced.remote import DaemonAnswers
-from llmtraced.store import Store
+from llmtraced.query.daemon_client import DaemonAnswers
+from llmtraced.query.erasure import PAYLOADS, Erased, Erasure, Extent
+from llmtraced.spool import dead_letters
+from llmtraced.spool.dead_letters import DeadLetter, with_line
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.erasure import Eraser
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -207,7 +208,7 @@ def erase(daemon: RunningDaemon, *arguments: str, said: str = "") -> subprocess.
         "LLMTRACE_CLICKHOUSE_URL": daemon.url,
         "PYTHONPATH": ":".join(sys.path),
     }
-    command = [sys.executable, "-c", "from llmtraced.people import main; main()", "erase", *arguments]
+    command = [sys.executable, "-c", "from llmtraced.cli.app import main; main()", "erase", *arguments]
     return subprocess.run(command, env=environment, input=said, text=True, capture_output=True, check=False)
 
 
@@ -311,9 +312,9 @@ def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> 
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     made = [
-        tokens.new([], "reads all"),
-        tokens.new([], "erases", erase=True),
-        tokens.new(["acme"], "acme's", erase=True),
+        auth.new([], "reads all"),
+        auth.new([], "erases", erase=True),
+        auth.new(["acme"], "acme's", erase=True),
     ]
     (tmp_path / "tokens").write_text("\n".join(entry for _, entry in made))
     settings = {"admin": f"127.0.0.1:{port}", "admin_tokens_file": tmp_path / "tokens", **ALLOWED}
@@ -339,7 +340,7 @@ def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> 
             asked(erases, "acme", code)
         assert not asked(erases, "other", asked(erases, "other").confirmation).confirmation
         said = [entry["by"] for entry in daemon.log() if entry["event"] == "erased"]
-        assert said == [f"token erases ({tokens.hashed(erases)[:12]})"]
+        assert said == [f"token erases ({auth.hashed(erases)[:12]})"]
 
 
 def test_a_member_that_is_given_twice_is_refused(eraser: RunningDaemon) -> None:

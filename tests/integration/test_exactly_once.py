@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from llmtrace import TraceClient
-from llmtraced import migrations
-from llmtraced.dead_letters import DeadLetter, with_line
-from llmtraced.replay import replay
+from llmtraced.importing.dead_letters import replay
+from llmtraced.spool.dead_letters import DeadLetter, with_line
+from llmtraced.stores.clickhouse import migrations
 from tests.helpers.daemon import ROOT
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line, openai_chat

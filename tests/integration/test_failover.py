@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced import migrations
-from llmtraced.cost import Pricer
 from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.landing import Landing
-from llmtraced.migrations import layout_of
 from llmtraced.reader import LLMTraceReader
-from llmtraced.reprice import reprice
-from llmtraced.rollup import Rollup
-from llmtraced.store import Store
+from llmtraced.records.pricing import Pricer
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.migrations import layout_of
+from llmtraced.stores.clickhouse.reprice import reprice
+from llmtraced.stores.clickhouse.rollup import Rollup
+from llmtraced.stores.clickhouse.sink import Landing
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine, without_faults

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmtrace import TraceClient
-from llmtraced import migrations
-from llmtraced.admission import PENDING_BYTES
-from llmtraced.committer import GROUP_BYTES
-from llmtraced.store import Store
+from llmtraced.flow_control import PENDING_BYTES
+from llmtraced.spool.committer import GROUP_BYTES
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from llmtraced import migrations
-from llmtraced.batch import LOSS_COLUMNS
-from llmtraced.demo import Traffic, fill
-from llmtraced.store import Store
+from llmtraced.cli.demo_data import Traffic, fill
+from llmtraced.records.schema import LOSS_COLUMNS
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.engine import Engine, external_server, fresh_database
 from tests.helpers.grafana import ALL, Range, dashboards, expanded, panels
 

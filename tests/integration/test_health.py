@@ -12,7 +12,7 @@ from tests.helpers.waiting import until
 
 
 def health(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "llmtraced.cli", "health", *arguments]
+    command = [sys.executable, "-m", "llmtraced", "health", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced import record_files
 from llmtraced.errors import LlmtracedError
-from llmtraced.store import Store
+from llmtraced.importing import files as record_files
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -26,7 +26,7 @@ START = "2026-11-20T10:00:00Z"
 
 @pytest.fixture
 def daemon(tmp_path: Path, server_url: str) -> Iterator[RunningDaemon]:
-    from llmtraced import migrations
+    from llmtraced.stores.clickhouse import migrations
 
     store = Store(server_url)
     migrations.apply(store, migrations.Layout())
@@ -36,7 +36,7 @@ def daemon(tmp_path: Path, server_url: str) -> Iterator[RunningDaemon]:
 
 
 def command(daemon: RunningDaemon, *arguments: str) -> list[str]:
-    main = "from llmtraced.people import main; main()"
+    main = "from llmtraced.cli.app import main; main()"
     return [sys.executable, "-c", main, "import", "--socket", str(daemon.socket), *arguments]
 
 

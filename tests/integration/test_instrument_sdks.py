@@ -14,7 +14,7 @@ import pytest
 
 import llmtrace
 from llmtrace.instrumentation.safety import faults
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import sdks
 from tests.helpers.captured import Captured
 from tests.helpers.daemon import RunningDaemon

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from llmtraced import migrations, rows
 from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.migrations import Layout, Migration
-from llmtraced.store import Store
+from llmtraced.records import schema
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.migrations import Layout, Migration
 from tests.helpers.engine import Engine
 
 
@@ -20,11 +21,11 @@ def engine_of(store: Store, table: str = "llm_traces") -> str:
 
 
 def test_migrating_an_empty_store_makes_every_table(store: Store) -> None:
-    assert tuple(store.columns("llm_traces")) == rows.COLUMNS
+    assert tuple(store.columns("llm_traces")) == schema.COLUMNS
     assert store.columns("llm_traces")["id"] == "String"
     assert store.columns("llm_trace_losses")["count"] == "Nullable(UInt64)"
     assert migrations.pending(store) == []
-    assert migrations.check(store, {"llm_traces": rows.COLUMNS, "llm_trace_losses": ["reason"]}) == []
+    assert migrations.check(store, {"llm_traces": schema.COLUMNS, "llm_trace_losses": ["reason"]}) == []
 
 
 def test_the_answer_to_an_insert_means_on_disk_and_repeats_are_ignored(store: Store) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.accepting import Acceptor
-from llmtraced.config import Config
-from llmtraced.daemon import Daemon
-from llmtraced.status import Status
+from llmtraced.config.settings import Config
+from llmtraced.daemon.app import Daemon
+from llmtraced.system.accept_loop import Acceptor
+from llmtraced.telemetry.status import Status
 from tests.integration.test_peers import AWAY
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced import people
+from llmtraced.cli import app
 from llmtraced.reader import LLMTraceReader
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine
@@ -129,11 +129,11 @@ async def test_a_reader_without_the_setting_says_where_the_payloads_are(
 def test_trace_shows_the_conversation_and_raw_the_very_bytes(
     scene: Scene, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    people.app(["trace", "a", "--url", scene.url], standalone_mode=False)
+    app.app(["trace", "a", "--url", scene.url], standalone_mode=False)
     shown = capfdbinary.readouterr().out.decode()
     assert "What is this?" in shown
     assert "llmtrace-file:sha256:" in shown
-    people.app(["trace", "a", "--raw", "--url", daemon_address(scene)], standalone_mode=False)
+    app.app(["trace", "a", "--raw", "--url", daemon_address(scene)], standalone_mode=False)
     assert capfdbinary.readouterr().out.split(b"\n")[0] == json.dumps(REQUEST).encode()
 
 
@@ -149,9 +149,9 @@ def test_cleaning_deletes_what_has_no_row_and_is_old(
     for path in (tmp_path / "objects").rglob("*.json.gz"):
         os.utime(path, (long_ago, long_ago))
     before = set(storage.objects())
-    people.app(["objects", "clean", "--url", scene.url], standalone_mode=False)
+    app.app(["objects", "clean", "--url", scene.url], standalone_mode=False)
     assert set(storage.objects()) == before
-    people.app(["objects", "clean", "--yes", "--url", daemon_address(scene)], standalone_mode=False)
+    app.app(["objects", "clean", "--yes", "--url", daemon_address(scene)], standalone_mode=False)
     assert before - set(storage.objects()) == {"raw/date=2025-01-01/old.json.gz"}
     said = capsys.readouterr().out.splitlines()
     assert [text.partition(" objects")[0] for text in said] == [

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from llmtraced import cli
+from llmtraced.cli import daemon
 from llmtraced.errors import ConfigError, StoreBusy
 from llmtraced.payloads import names
 from llmtraced.reader import LLMTraceReader
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line, openai_chat
 from tests.helpers.object_storage import S3, Folder, ObjectStorage, running_s3
@@ -173,15 +173,15 @@ def test_check_says_whether_object_storage_does_what_is_needed(
     command = ["check", "--clickhouse-url", server_url]
     for name, value in s3.settings().items():
         command += ["--set", f"{name}={value}"]
-    cli.app(command, standalone_mode=False)
+    daemon.app(command, standalone_mode=False)
     assert "payload store: takes, gives and deletes" in capsys.readouterr().out
     assert s3.objects() == {}
     s3.fault("overwrite", 2)
     with pytest.raises(ConfigError, match="conditional writes"):
-        cli.app(command, standalone_mode=False)
+        daemon.app(command, standalone_mode=False)
     s3.kill()
     with pytest.raises(StoreBusy):
-        cli.app(command, standalone_mode=False)
+        daemon.app(command, standalone_mode=False)
 
 
 def test_uploads_that_were_cut_before_and_after_they_were_stored_are_not_repeated(

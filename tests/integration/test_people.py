@@ -16,10 +16,10 @@ import pytest
 import pytest_asyncio
 import typer
 
-from llmtraced.moments import moment
-from llmtraced.questions import GROUPS
+from llmtraced.cli.time_arguments import moment
+from llmtraced.query.requests import GROUPS
 from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.engine import running_engine
 from tests.helpers.store_rows import add_traces
 
@@ -199,7 +199,7 @@ def run(*arguments: str, url: str | None = None) -> subprocess.CompletedProcess[
     }
     if url:
         environment["LLMTRACE_CLICKHOUSE_URL"] = url
-    command = [sys.executable, "-c", "from llmtraced.people import main; main()", *arguments]
+    command = [sys.executable, "-c", "from llmtraced.cli.app import main; main()", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 

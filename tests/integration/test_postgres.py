@@ -11,13 +11,12 @@ import pytest
 from psycopg import sql
 
 from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.postgres.answers import NEEDS_CLICKHOUSE
-from llmtraced.postgres.connections import Connections
-from llmtraced.postgres.migrations import apply
-from llmtraced.postgres.store import Postgres
 from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader
-from llmtraced.rows import COLUMNS
-from llmtraced.shipper import TRACES
+from llmtraced.records.schema import COLUMNS, TRACES
+from llmtraced.stores.postgres.connections import Connections
+from llmtraced.stores.postgres.migrations import apply
+from llmtraced.stores.postgres.reader import NEEDS_CLICKHOUSE
+from llmtraced.stores.postgres.sink import Postgres
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line

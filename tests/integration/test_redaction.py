@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmtraced.spool import format as frames
-from llmtraced.store import Store
+from llmtraced.spool import format as fmt
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import openai_chat
@@ -109,9 +109,9 @@ def spooled(folder: Path) -> Iterator[bytes]:
     """Yield all that the spool's segments hold, as it was before it was compressed."""
     for path in folder.glob("*.seg"):
         data = path.read_bytes()
-        for frame in frames.scan(frames.marker_in(data), data):
-            if isinstance(frame, frames.Frame):
-                yield frame.meta + bytes(frames.body_of(frame))
+        for frame in fmt.scan(fmt.marker_in(data), data):
+            if isinstance(frame, fmt.Frame):
+                yield frame.meta + bytes(fmt.body_of(frame))
 
 
 def plain(data: bytes) -> str:

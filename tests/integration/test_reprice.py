@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
-from llmtraced.cost import Pricer
-from llmtraced.reprice import reprice
-from llmtraced.store import Store
+from llmtraced.records.pricing import Pricer
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.reprice import reprice
 from tests.helpers.rollups import differences, doubted, mend
 from tests.helpers.store_rows import add_traces
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced import migrations
 from llmtraced.errors import LlmtracedError
-from llmtraced.migrations import Layout
-from llmtraced.rollup import Mended, Rollup
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.migrations import Layout
+from llmtraced.stores.clickhouse.rollup import Mended, Rollup
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line
 from tests.helpers.rollups import differences, doubted, mend

@@ -172,12 +172,12 @@ URLS = {
     "query": "http://{host}/db?password={secret}",
 }
 COMMANDS = {
-    "check": ["llmtraced.cli", "check"],
-    "config": ["llmtraced.cli", "config"],
-    "migrate": ["llmtraced.cli", "migrate"],
-    "serve": ["llmtraced.cli", "serve", "--set", "socket_path=/proc/nowhere/s"],
-    "usage": ["llmtraced.people", "usage"],
-    "demo": ["llmtraced.people", "demo", "--rows", "1"],
+    "check": ["llmtraced", "check"],
+    "config": ["llmtraced", "config"],
+    "migrate": ["llmtraced", "migrate"],
+    "serve": ["llmtraced", "serve", "--set", "socket_path=/proc/nowhere/s"],
+    "usage": ["llmtraced.cli.app", "usage"],
+    "demo": ["llmtraced.cli.app", "demo", "--rows", "1"],
 }
 
 
@@ -196,9 +196,9 @@ def test_no_command_shows_the_password_whatever_is_wrong(
 
 def test_settings_are_checked_where_the_store_is_away_and_its_url_is_tested_too() -> None:
     away = "http://user@127.0.0.1:1/db"
-    assert run("llmtraced.cli", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
-    assert run("llmtraced.cli", "check", CLICKHOUSE_URL=away).returncode == 1
-    wrong = run("llmtraced.cli", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
+    assert run("llmtraced", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
+    assert run("llmtraced", "check", CLICKHOUSE_URL=away).returncode == 1
+    wrong = run("llmtraced", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
     assert wrong.returncode == 2
     assert "gopher" in wrong.stderr
 

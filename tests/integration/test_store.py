@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from llmtraced.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
-from llmtraced.landing import Landing
-from llmtraced.store import Store
-from llmtraced.store_errors import IMPOSSIBLE, REFUSED, UNCERTAIN
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN
+from llmtraced.stores.clickhouse.sink import Landing
 from tests.helpers.engine import Engine, running_engine, without_faults
 from tests.helpers.store_rows import add_traces, trace_rows
 

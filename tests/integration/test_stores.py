@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from llmtraced.batch import LOSS_COLUMNS
 from llmtraced.errors import BatchRejected, OutcomeUnknown, StoreBusy
-from llmtraced.rows import BYTES_COLUMNS, COLUMNS
-from llmtraced.shipper import LOSSES, TRACES
+from llmtraced.records.schema import BYTES_COLUMNS, COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from tests.helpers.kinds import Kind
 
 NOW_US = time.time_ns() // 1000

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from llmtrace import TraceClient
-from llmtraced import migrations
-from llmtraced.listener import QUIET_SECONDS
-from llmtraced.notify import Notifier
-from llmtraced.sockets import end_writes
-from llmtraced.store import Store
+from llmtraced.ingest.server import QUIET_SECONDS
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.system.sd_notify import Notifier
+from llmtraced.system.unix_sockets import end_writes
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, RunningDaemon
 from tests.helpers.engine import Engine
@@ -128,7 +128,7 @@ def test_socket_activate_of_systemd_starts_a_daemon_that_serves_who_knocked(
     path, log = tmp_path / "s", tmp_path / "log"
     settings = {"clickhouse_url": server_url, "spool_dir": tmp_path / "spool", "admin": f"unix:{tmp_path}/a"}
     command = ["systemd-socket-activate", "-l", str(path), "-E", "PYTHONPATH", "-E", "PATH"]
-    command += [sys.executable, "-m", "llmtraced.cli", "serve"]
+    command += [sys.executable, "-m", "llmtraced", "serve"]
     for name, value in {"batch_max_age_seconds": 0.1, **settings}.items():
         command += ["--set", f"{name}={value}"]
     with log.open("wb") as stream:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.config import Config
-from llmtraced.credentials import CREDENTIAL
-from llmtraced.service import MARGIN_SECONDS
+from llmtraced.config.secrets import CREDENTIAL
+from llmtraced.config.settings import Config
+from llmtraced.daemon.service_manager import MARGIN_SECONDS
 
 UNITS = Path(__file__).parents[2] / "systemd"
 EXPOSURE = 2.0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced import dead_letters
-from llmtraced.dead_letters import DeadLetter
-from llmtraced.replay import replay
+from llmtraced.importing.dead_letters import replay
+from llmtraced.spool import dead_letters
+from llmtraced.spool.dead_letters import DeadLetter
 from tests.helpers import admin
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from llmtraced import demo, migrations
-from llmtraced.store import Store
+from llmtraced.cli import demo_data
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, external_server, fresh_database, without_faults
 from tests.helpers.exchanges import line
@@ -52,7 +53,7 @@ def filled(request: pytest.FixtureRequest) -> Iterator[tuple[Store, str]]:
     with fresh_database(address) as url:
         store = Store(url)
         migrations.apply(store, migrations.Layout())
-        list(demo.fill(store, demo.Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
+        list(demo_data.fill(store, demo_data.Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
         yield store, url
         store.close()
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced import migrations, rows
-from llmtraced.migrations import Migration, layout_of
-from llmtraced.store import Store
+from llmtraced.records import schema
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.migrations import Migration, layout_of
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -143,7 +144,7 @@ def test_the_first_daemon_s_insert_works_on_the_present_tables(server: Store) ->
         "ingested_at": now,
     }
     blank = {name: "" if "String" in kind else 0 for name, kind in server.columns("llm_traces").items()}
-    payloads = dict.fromkeys(rows.BYTES_COLUMNS, b"")
+    payloads = dict.fromkeys(schema.BYTES_COLUMNS, b"")
     row = tuple({**blank, **payloads, **given}[name] for name in columns)
 
     server.insert("llm_traces", columns, [row], "t")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llmtraced.store import Store
+from llmtraced.stores.clickhouse.client import Store
 from llmtraced.usage import Exchange, Facts, read_exchange
 from tests.helpers.corpus import needs_corpus, records
 from tests.integration.test_corpus_usage import exchange

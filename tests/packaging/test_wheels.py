@@ -80,11 +80,11 @@ def test_the_sidecar_brings_its_sql_and_both_commands(wheels: dict[str, Path], t
     assert not any(name.startswith(("tests", "client", "llmtrace/")) for name in found)
     paths = [unpacked(wheels[name], tmp_path / name) for name in ("llmtraced", "llmtrace")]
     entry = (next((tmp_path / "llmtraced").glob("*.dist-info")) / "entry_points.txt").read_text()
-    assert "llmtraced = llmtraced.cli:main" in entry
-    assert "llmtrace = llmtraced.people:main" in entry
+    assert "llmtraced = llmtraced.cli.daemon:main" in entry
+    assert "llmtrace = llmtraced.cli.app:main" in entry
     said = run(
         [*paths, SITE],
-        "import llmtraced, llmtraced.cli, llmtraced.people; from llmtraced import migrations\n"
+        "import llmtraced, llmtraced.cli.daemon, llmtraced.cli.app; from llmtraced.stores.clickhouse import migrations\n"
         "print(llmtraced.__file__); print(len(migrations.load()))",
     )
     where, files = said.splitlines()

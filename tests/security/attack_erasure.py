@@ -20,10 +20,9 @@ from typing import Any
 import msgspec
 import zstandard
 
-from llmtraced import dead_letters
-from llmtraced.dead_letters import DeadLetter, with_line
-from llmtraced.spool import Entry, EntryKind, Group
+from llmtraced.spool import Entry, EntryKind, Group, dead_letters
 from llmtraced.spool import format as fmt
+from llmtraced.spool.dead_letters import DeadLetter, with_line
 from tests.helpers import admin, postgres
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -88,8 +87,8 @@ def run(attack: Attack) -> None:
 
 
 def _migrate(daemon: RunningDaemon, url: str) -> None:
-    from llmtraced.postgres.migrations import apply
-    from llmtraced.postgres.store import Postgres
+    from llmtraced.stores.postgres.migrations import apply
+    from llmtraced.stores.postgres.sink import Postgres
 
     with contextlib.closing(Postgres(url)) as store:
         apply(store)

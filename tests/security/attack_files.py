@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtraced import dead_letters
-from llmtraced.config import Config
-from llmtraced.dead_letters import DeadLetter
+from llmtraced.config.settings import Config
+from llmtraced.spool import dead_letters
+from llmtraced.spool.dead_letters import DeadLetter
 from tests.helpers import admin
 from tests.helpers.daemon import DaemonDied, RunningDaemon
 from tests.helpers.exchanges import line
@@ -156,7 +156,7 @@ def _starts(daemon: RunningDaemon) -> tuple[bool, str]:
 
 
 def _llmtrace(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from llmtraced.people import main; main()", *arguments]
+    return [sys.executable, "-c", "from llmtraced.cli.app import main; main()", *arguments]
 
 
 def _environment() -> dict[str, str]:

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlencode
 
-from llmtraced import migrations, tokens
-from llmtraced.endpoints import ENDPOINTS
-from llmtraced.questions import GROUPS, fields
-from llmtraced.store import Store
+from llmtraced.admin import auth
+from llmtraced.query.requests import GROUPS, fields
+from llmtraced.query.routes import ENDPOINTS
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.places import free_port
 from tests.helpers.store_rows import add_traces
@@ -87,7 +88,7 @@ def run(attack: Attack) -> None:
     migrations.apply(store, migrations.Layout(ttl_days=0))
     add_traces(store, _rows())
     store.close()
-    made = {name: tokens.new([name] if name else []) for name in ("alpha", "beta", "")}
+    made = {name: auth.new([name] if name else []) for name in ("alpha", "beta", "")}
     file = attack.folder / "tokens.toml"
     file.write_text("\n".join(entry for _, entry in made.values()))
     port = free_port()

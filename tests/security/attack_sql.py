@@ -10,10 +10,11 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
-from llmtraced import migrations
 from llmtraced.errors import LlmtracedError
-from llmtraced.readonly_sql import MAX_BYTES, ReadOnlySql, Table
-from llmtraced.store import Store
+from llmtraced.query.results import Table
+from llmtraced.stores.clickhouse import migrations
+from llmtraced.stores.clickhouse.client import Store
+from llmtraced.stores.clickhouse.readonly_sql import MAX_BYTES, ReadOnlySql
 from tests.helpers.operators_sql import AS_FUNCTIONS, AS_TABLES, HOSTILE, LARGE, REACHING, TABLES
 from tests.helpers.store_rows import add_traces
 from tests.security.attack import Attack

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmtraced import dead_letters
-from llmtraced.dead_letters import DeadLetter
+from llmtraced.spool import dead_letters
+from llmtraced.spool.dead_letters import DeadLetter
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, RunningDaemon
 from tests.helpers.exchanges import line

@@ -11,19 +11,21 @@ import pytest
 from llmtrace import payload
 from llmtrace.instrumentation import bodies, eventstream, recognise
 from llmtrace.protocol import Record
-from llmtraced import conversation, jsontext, records, sessions
-from llmtraced.config import Config, OwnPattern
-from llmtraced.cost import Pricer
+from llmtraced.config.settings import Config, OwnPattern
 from llmtraced.errors import Rejected
-from llmtraced.framing import Framer
+from llmtraced.ingest import handshake
+from llmtraced.ingest.framing import Framer
 from llmtraced.payloads import attachments
+from llmtraced.query import conversation
+from llmtraced.records import json_text, parsing
+from llmtraced.records.pricing import Pricer
+from llmtraced.records.rows import RowBuilder
+from llmtraced.records.timestamps import created_at_us
 from llmtraced.redaction import Redactor
 from llmtraced.redaction.view import view
-from llmtraced.rows import RowBuilder
-from llmtraced.timestamps import created_at_us
-from llmtraced.usage import decode, places, request
+from llmtraced.usage import decode, request, url_rules
 from llmtraced.usage.exchange import read_unguarded
-from llmtraced.usage.facts import Exchange
+from llmtraced.usage.exchange_facts import Exchange
 from tests.unit.growth import grows_linearly
 
 RECEIVED_US = 1_790_000_000_000_000
@@ -63,18 +65,18 @@ TEXTS: dict[str, Callable[[int], bytes]] = {
 }
 
 READERS: dict[str, Callable[[bytes], object]] = {
-    "cut_members": jsontext.cut_members,
-    "cut_items": jsontext.cut_items,
-    "folded": jsontext.folded,
-    "mended": jsontext.mended,
-    "value_end": lambda text: jsontext.value_end(text, 0),
+    "cut_members": json_text.cut_members,
+    "cut_items": json_text.cut_items,
+    "folded": json_text.folded,
+    "mended": json_text.mended,
+    "value_end": lambda text: json_text.value_end(text, 0),
     "members": decode.members,
     "items": decode.items,
     "value": decode.value,
-    "parse": records.parse,
-    "parse, as a request": lambda text: records.parse(b'{"protocol_version":4,"request":%s}' % text),
-    "hello": lambda text: sessions.read_hello(b'{"hello":%s}' % text),
-    "is_json": sessions.is_json,
+    "parse": parsing.parse,
+    "parse, as a request": lambda text: parsing.parse(b'{"protocol_version":4,"request":%s}' % text),
+    "hello": lambda text: handshake.read_hello(b'{"hello":%s}' % text),
+    "is_json": json_text.is_json,
     "model_of": request.model_of,
     "model_of, at the end": lambda text: request.model_of(b'{"x":1,"model":"a",' + text + b"}"),
     "response": lambda text: read_unguarded(Exchange(response=text)),
@@ -99,7 +101,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "event stream": eventstream.rendered,
 }
 
-REFUSALS = Rejected, jsontext.NotJson, jsontext.TooDeep, jsontext.TooMuch, msgspec.MsgspecError
+REFUSALS = Rejected, json_text.NotJson, json_text.TooDeep, json_text.TooMuch, msgspec.MsgspecError
 
 
 def quiet(read: Callable[[bytes], object]) -> Callable[[bytes], None]:
@@ -232,7 +234,7 @@ def test_every_member_becomes_a_column_in_time_in_proportion(field: str) -> None
 
     def row(text: bytes) -> None:
         with suppress(Rejected):
-            record = records.parse(text)
+            record = parsing.parse(text)
             assert isinstance(record, Record)
             builder.row(record, line=text, service="", received_us=RECEIVED_US, batch_id="b", batch_row=0)
 
@@ -255,7 +257,7 @@ def test_times_and_addresses_are_read_in_time_in_proportion(value: str) -> None:
     hosts = recognise.Hosts([".internal", "localhost:8000"])
     for call in (
         lambda text: created_at_us(text, RECEIVED_US),
-        places._place.__wrapped__,
+        url_rules._place.__wrapped__,
         recognise.call_type.__wrapped__,
         lambda text: hosts._provider(text, None),
         bodies.is_text,
@@ -310,9 +312,9 @@ def test_whatever_is_hidden_is_found_in_time_in_proportion(text: str) -> None:
     def hide(line: bytes) -> None:
         redactor.lines([line + b"\n"])
         redactor.head([line + b"\n"])
-        with suppress(jsontext.NotJson, jsontext.TooDeep, UnicodeDecodeError):
+        with suppress(json_text.NotJson, json_text.TooDeep, UnicodeDecodeError):
             line.decode()
-            jsontext.folded(jsontext.mended(line))
+            json_text.folded(json_text.mended(line))
             redactor._payload("request_json", line)
 
     # Searching is fast, so that its square is seen in long texts alone.

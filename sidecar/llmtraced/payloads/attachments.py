@@ -17,7 +17,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
-from llmtraced.payloads.policy import Attachments
+from llmtraced.config.options import Attachments
 from llmtraced.payloads.uploads import File
 
 MARK: Final = b"llmtrace-file:sha256:"

@@ -28,7 +28,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore, from_url
 
 from llmtraced.errors import OBJECT_STORAGE, ConfigError, ObjectGone, StoreBusy
-from llmtraced.folders import make_folder
+from llmtraced.system.folders import make_folder
 
 SCHEMES: Final = {"s3": "s3", "gs": "gs", "az": "azure", "azure": "azure", "file": "file"}
 FOLDER: Final = "file"

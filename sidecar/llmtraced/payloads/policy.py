@@ -7,26 +7,10 @@ answer depends on the organisation and the call type alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
 
-Mode = Literal["inline", "metadata_only", "offload"]
-Attachments = Literal["keep", "store", "drop"]
-Rate = Annotated[float, Meta(ge=0, le=1)]
-Bytes = Annotated[int, Meta(ge=0)]
-
-
-class PayloadRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ``[[payload_rules]]`` of the settings. What is None matches everything, or leaves the default."""
-
-    organization_id: str | None = None
-    call_type: str | None = None
-    mode: Mode | None = None
-    above_bytes: Bytes | None = None
-    sample_rate: Rate | None = None
-    attachments: Attachments | None = None
+from llmtraced.config.options import Attachments, Mode, PayloadRule
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Final
 from llmtraced.payloads import attachments, names, parcels, sampling
 from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.uploads import Parcel, Uploads
-from llmtraced.rows import COLUMNS, Row
+from llmtraced.records.schema import COLUMNS, Row
 
 _AT: Final = {name: index for index, name in enumerate(COLUMNS)}
 _PAYLOADS: Final = tuple(_AT[column] for column in parcels.PAYLOADS.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmtraced.config import Config
+from llmtraced.config.settings import Config
 from llmtraced.errors import ConfigError
 from llmtraced.payloads.erasing import ErasableObjects
 from llmtraced.payloads.policy import Decision, Policy

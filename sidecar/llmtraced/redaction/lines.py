@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from llmtraced import jsontext
+from llmtraced.records import json_text
 from llmtraced.redaction import masks, streams
 from llmtraced.redaction.finding import hits
 from llmtraced.redaction.rules import Patterns, Rule
@@ -41,7 +41,7 @@ COUNT_DIGITS: Final = 12
 _NOT_STRUCTURE: Final = re.compile(rb"[^\s,:\[\]{}0-9.eE+\-truefalsn]")
 _DIGITS: Final = re.compile(rb"[0-9]+\Z")
 _IN_NUMBER_BEFORE: Final = re.compile(rb"[0-9][.eE+-]\Z")
-_STRING: Final = re.compile(jsontext.STRING, re.DOTALL)
+_STRING: Final = re.compile(json_text.STRING, re.DOTALL)
 _VALUE_FOLLOWS: Final = re.compile(rb"\"\s*:\s*-?\Z")
 _KEY_BEFORE: Final = re.compile(rb"[{,]\s*(\\*)\"[^\"]*\Z")
 _KEY_AFTER: Final = re.compile(rb"[^\"\\]*(\\*)\"\s*:")
@@ -192,16 +192,16 @@ def _identity(line: bytes) -> bytes | None:
 def _identity_again(line: bytes) -> bytes | None:
     """Read what msgspec refuses and JSON allows."""
     try:
-        text = jsontext.mended(line)
-        jsontext.folded(text)
-    except (jsontext.NotJson, jsontext.TooDeep):
+        text = json_text.mended(line)
+        json_text.folded(text)
+    except (json_text.NotJson, json_text.TooDeep):
         return None
-    return line if jsontext.is_object(text) else b""
+    return line if json_text.is_object(text) else b""
 
 
 def _kept(line: bytes, ids: Collection[str], words: Collection[str]) -> Iterator[tuple[int, int, bool]]:
     """Yield where the values lie that are kept, and whether each is an id."""
-    for name, start, end in jsontext.members(jsontext.mended(line)):
+    for name, start, end in json_text.members(json_text.mended(line)):
         if name in ids or name in words:
             if line.startswith(b'"', start):  # with anything else there the line becomes a dead letter
                 yield start, end, name in ids

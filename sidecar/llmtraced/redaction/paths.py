@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from llmtraced import jsontext
 from llmtraced.errors import ConfigError
+from llmtraced.records import json_text
 
 PAYLOADS: Final = {
     "request": "request_json",
@@ -75,10 +75,10 @@ def values_at(text: bytes, steps: tuple[str | int, ...], start: int = 0) -> Iter
 def _below(text: bytes, step: str | int) -> Iterator[Span]:
     kind = text.lstrip()[:1]
     if kind == b"{":
-        for name, low, high in jsontext.members(text):
+        for name, low, high in json_text.members(text):
             if step in (MEMBERS, name):
                 yield low, high
     elif kind == b"[":
-        for index, span in enumerate(jsontext.elements(text)):
+        for index, span in enumerate(json_text.elements(text)):
             if step in (ELEMENTS, index):
                 yield span

@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 
-from llmtraced import jsontext
+from llmtraced.records import json_text
 from llmtraced.redaction import masks
 from llmtraced.redaction.paths import Path, Span, values_at
 
-_STRING: Final = re.compile(jsontext.STRING, re.DOTALL)
+_STRING: Final = re.compile(json_text.STRING, re.DOTALL)
 _SPACE: Final = re.compile(rb"\s*")
 _KEY_FOLLOWS: Final = re.compile(rb"\s*:")
 _NOTHING: Final = frozenset({b"null", b'""'})
@@ -55,7 +55,7 @@ class Keys:
             start = match.end()
             if start < done:
                 continue  # within a value that is hidden already
-            done = jsontext.value_end(text, start)
+            done = json_text.value_end(text, start)
             if text[start:done] not in _NOTHING:
                 yield start, done, self._label(match[1])
 
@@ -79,8 +79,8 @@ class Keys:
     def _within(self, string: bytes) -> bytes:
         inner = _encode_text(string)
         try:
-            is_json = inner.lstrip()[:1] in (b"{", b"[") and jsontext.folded(jsontext.mended(inner))
-        except (jsontext.NotJson, jsontext.TooDeep):
+            is_json = inner.lstrip()[:1] in (b"{", b"[") and json_text.folded(json_text.mended(inner))
+        except (json_text.NotJson, json_text.TooDeep):
             is_json = b""
         hidden = self.hide(inner) if is_json else self._pair.sub(self._without, inner)
         return string if hidden == inner else _encode(hidden.decode())
@@ -98,7 +98,7 @@ def hide_path(text: bytes, path: Path, counts: Counter[str]) -> bytes:
     """Return the payload without the values at a place."""
     edits = [
         (start, end, b'"[redacted]"')
-        for start, end in values_at(jsontext.mended(text), path.steps)
+        for start, end in values_at(json_text.mended(text), path.steps)
         if text[start:end] not in _NOTHING
     ]
     counts[f"path:{path.text}"] += len(edits)
@@ -109,7 +109,7 @@ def cut(text: bytes, path: Path, limit: int, counts: Counter[str]) -> bytes:
     """Return the payload with the strings at a place, or below it, cut at so many bytes."""
     if len(text) <= limit:
         return text
-    spans = list(values_at(jsontext.mended(text), path.steps))
+    spans = list(values_at(json_text.mended(text), path.steps))
     edits = [edit for span in spans for edit in _cuts(text, span, limit)]
     counts[f"truncated:{path.text}"] += len(edits)
     return _edited(text, edits) if edits else text
@@ -138,7 +138,7 @@ def _boundary(text: bytes, start: int, end: int) -> int:
 
 def _encode_text(string: bytes) -> bytes:
     """Return the text that a JSON string stands for, in UTF-8."""
-    decoded: str = msgspec.json.decode(jsontext.mended(string), type=str)
+    decoded: str = msgspec.json.decode(json_text.mended(string), type=str)
     return decoded.encode()
 
 

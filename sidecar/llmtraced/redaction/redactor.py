@@ -15,12 +15,12 @@ from typing import Final
 
 import msgspec
 
-from llmtraced.config import Config
+from llmtraced.config.settings import Config
+from llmtraced.records.schema import COLUMNS, Row
 from llmtraced.redaction.lines import Masker
 from llmtraced.redaction.paths import PAYLOADS, TEXTS
 from llmtraced.redaction.payloads import Keys, cut, hide_path
 from llmtraced.redaction.rules import Rules, compiled
-from llmtraced.rows import COLUMNS, Row
 
 HIDDEN: Final = "[redacted]"
 _PAYLOADS: Final = {name: COLUMNS.index(name) for name in PAYLOADS.values()}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from llmtraced.config import Config, OwnPattern
+from llmtraced.config.settings import Config, OwnPattern
 from llmtraced.errors import ConfigError
 from llmtraced.redaction.paths import Path, parse_path
 from llmtraced.redaction.patterns import SETS, SETTINGS, Check, Pattern, Whole

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from llmtraced.errors import ConfigError, SpoolLocked
-from llmtraced.folders import make_folder, sync_folder
+from llmtraced.system.folders import make_folder, sync_folder
 
 IOV_MAX = 1024  # Linux's and macOS's bound on the buffers of one writev
 RESYNC_BYTES = 1 << 20

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from llmtraced.answers import Call, Loss, Page, Usage
+from llmtraced.query.results import Call, Loss, Page, Usage
 from llmtraced.reader import LLMTraceReader, Scope
-from llmtraced.summing import ROLLED_UP
+from llmtraced.stores.clickhouse.usage_sql import ROLLED_UP
 from llmtraced.ui.view import View, narrow
 
 GROUPS_SHOWN: Final = 25

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from llmtraced import rendering
-from llmtraced.answers import Call
-from llmtraced.conversation import Turn, read_conversation
-from llmtraced.ui import details
-from llmtraced.ui import view as views
+from llmtraced.query import display
+from llmtraced.query.conversation import Turn, read_conversation
+from llmtraced.query.results import Call
+from llmtraced.ui import details, view
 from llmtraced.ui.asking import Run
 from llmtraced.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS
 from llmtraced.ui.formatting import UNKNOWN
@@ -46,7 +45,7 @@ class CallPage:
             fold=FOLDED_CHARACTERS,
             shown=SHOWN_CHARACTERS,
         )
-        facts = [fact for fact in rendering.facts(call) if fact[1] not in ("", UNKNOWN)]
+        facts = [fact for fact in display.facts(call) if fact[1] not in ("", UNKNOWN)]
         self._payloads.show("payloads.html", facts=facts, payloads=details.payloads(call))
         if call.run_id:
             self._show_run(call, await self._asking.run(call))
@@ -68,7 +67,7 @@ class CallPage:
             is_whole=run.is_whole,
             total=steps[-1].so_far if steps else None,
             lasted=details.lasted_ms(run.calls),
-            run_address=views.write("/calls", View(span="1y", run=call.run_id)),
+            run_address=view.write("/calls", View(span="1y", run=call.run_id)),
             before=details.address(beside[here - 1]) if here - 1 in beside else "",
             after=details.address(beside[here + 1]) if here + 1 in beside else "",
             call_address=details.address,

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from llmtraced.answers import Call, Payloads
+from llmtraced.query.results import Call, Payloads
 from llmtraced.ui import formatting
 from llmtraced.ui.figures import Tile
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from llmtraced.answers import Usage
+from llmtraced.query.results import Usage
 from llmtraced.ui import formatting, spans
 
 TOKEN_KINDS: Final = ("Fresh input", "Cache read", "Cache write", "Output", "Reasoning")

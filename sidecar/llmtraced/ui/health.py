@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from llmtraced.errors import LlmtracedError
-from llmtraced.status import Status
+from llmtraced.telemetry.status import Status
 from llmtraced.ui import formatting
 from llmtraced.ui.figures import Tile
 from llmtraced.ui.markup import render

@@ -9,7 +9,7 @@ from decimal import Decimal
 from nicegui import ui
 from nicegui.events import EChartPointClickEventArguments
 
-from llmtraced.answers import Usage
+from llmtraced.query.results import Usage
 from llmtraced.ui import charts, figures, formatting, spans
 from llmtraced.ui import view as views
 from llmtraced.ui.asking import GROUPS_SHOWN, Overview

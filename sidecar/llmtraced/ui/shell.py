@@ -21,7 +21,7 @@ from nicegui.events import GenericEventArguments
 
 from llmtraced import __version__
 from llmtraced.errors import LlmtracedError
-from llmtraced.status import Status
+from llmtraced.telemetry.status import Status
 from llmtraced.ui import view as views
 from llmtraced.ui.asking import Asking
 from llmtraced.ui.markup import render

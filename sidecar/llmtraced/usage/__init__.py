@@ -7,6 +7,6 @@ unknown.
 from __future__ import annotations
 
 from llmtraced.usage.exchange import read_exchange, read_usage
-from llmtraced.usage.facts import Exchange, Facts, PricedUsage
+from llmtraced.usage.exchange_facts import Exchange, Facts, PricedUsage
 
 __all__ = ["Exchange", "Facts", "PricedUsage", "read_exchange", "read_usage"]

@@ -20,7 +20,7 @@ from typing import Any, TypeGuard, TypeVar, cast, get_args, get_origin
 import msgspec
 from msgspec import Raw
 
-from llmtraced import jsontext
+from llmtraced.records import json_text
 from llmtraced.usage import budget
 
 Json = bytes | memoryview | Raw
@@ -75,7 +75,7 @@ def members(raw: Json | str) -> Members:
     try:
         return cast("Members", _decode_members(raw))
     except REFUSED:
-        return dict(jsontext.cut_members(as_bytes(raw))) if _begins(raw, b"{") else {}
+        return dict(json_text.cut_members(as_bytes(raw))) if _begins(raw, b"{") else {}
 
 
 def items(raw: Json) -> list[Json]:
@@ -85,7 +85,7 @@ def items(raw: Json) -> list[Json]:
     try:
         return cast("list[Json]", _decode_list(raw))
     except REFUSED:
-        return list(jsontext.cut_items(as_bytes(raw))) if _begins(raw, b"[") else []
+        return list(json_text.cut_items(as_bytes(raw))) if _begins(raw, b"[") else []
 
 
 def _begins(raw: Json | str, mark: bytes) -> bool:
@@ -115,7 +115,7 @@ def _second_reading(raw: bytes, levels: int) -> Any:
     except RecursionError:
         if not levels:
             return None
-        return {name: _second_reading(part, levels - 1) for name, part in jsontext.cut_members(raw).items()}
+        return {name: _second_reading(part, levels - 1) for name, part in json_text.cut_members(raw).items()}
 
 
 def encode(value: Any) -> bytes:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmtraced.jsontext import TooMuch
+from llmtraced.records.json_text import TooMuch
 from llmtraced.usage import budget
-from llmtraced.usage.bedrock import usage_in_headers
 from llmtraced.usage.costs import cost_in
 from llmtraced.usage.decode import Json, join, members, text
-from llmtraced.usage.facts import Exchange, Facts
+from llmtraced.usage.dispatch import rule_for
+from llmtraced.usage.exchange_facts import Exchange, Facts
 from llmtraced.usage.failures import failure
-from llmtraced.usage.openai_chat import plain_facts
-from llmtraced.usage.places import place
-from llmtraced.usage.reply import (
+from llmtraced.usage.providers.bedrock import usage_in_headers
+from llmtraced.usage.providers.openai_chat import plain_facts
+from llmtraced.usage.request import model_of
+from llmtraced.usage.response_fields import (
     Reply,
     finish_reason,
     kind_of,
@@ -26,10 +27,9 @@ from llmtraced.usage.reply import (
     unwrapped,
     usage_in,
 )
-from llmtraced.usage.request import model_of
-from llmtraced.usage.shapes import rule_for
-from llmtraced.usage.streams import assemble
-from llmtraced.usage.whole import Whole
+from llmtraced.usage.streams.assembled import Whole
+from llmtraced.usage.streams.assembly import assemble
+from llmtraced.usage.url_rules import place
 
 BATCH_TIER = "batch"
 """Anthropic's ``usage.service_tier`` of a message that came out of a batch."""

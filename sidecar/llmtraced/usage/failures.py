@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from llmtraced.usage.decode import Json, encode, is_null, plain, value
-from llmtraced.usage.reply import Reply
+from llmtraced.usage.response_fields import Reply
 
 LOWEST_ERROR_STATUS = 400
 AMAZON_ERROR_TYPE = "x-amzn-errortype"

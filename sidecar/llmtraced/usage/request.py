@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
-from llmtraced.jsontext import TooMuch
+from llmtraced.records.json_text import TooMuch
 from llmtraced.usage.decode import REFUSED, members, text
 
 FIRST_MEMBER = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]*)"\s*[,}]')

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from llmtraced.usage.facts import Facts, PricedUsage, UsageCheck
+from llmtraced.usage.exchange_facts import Facts, PricedUsage, UsageCheck
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 """A leaf of a usage object; whatever else stands there is read by ``decode.count``."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmtraced import cli
-from llmtraced.rows import RowBuilder
-from llmtraced.store import Store
+from llmtraced.cli import daemon
+from llmtraced.records.rows import RowBuilder
+from llmtraced.stores.clickhouse.client import Store
 
 RAISES = "raises-"
 """The beginning of the ids of calls whose rows cannot be built."""
@@ -34,7 +34,7 @@ def main() -> None:
 
     RowBuilder.row = row  # type: ignore[method-assign]
     Store.insert_blocks = insert_blocks  # type: ignore[method-assign]
-    cli.main()
+    daemon.main()
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.config import Config, load
+from llmtraced.config.options import PayloadRule
+from llmtraced.config.settings import Config, load
 from llmtraced.errors import ConfigError
 from llmtraced.payloads import names, sampling, wiring
-from llmtraced.payloads.policy import Decision, PayloadRule, Policy
+from llmtraced.payloads.policy import Decision, Policy
 
 NOON_US = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * 1_000_000
 BATCH = "6d0c0d6c-7d7e-4c8e-9b39-6f5d2b4f2c11"

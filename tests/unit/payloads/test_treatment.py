@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from llmtrace.protocol import Record
-from llmtraced import records
-from llmtraced.cost import Pricer
+from llmtraced.config.options import PayloadRule
 from llmtraced.payloads import parcels
-from llmtraced.payloads.policy import Decision, PayloadRule, Policy
+from llmtraced.payloads.policy import Decision, Policy
 from llmtraced.payloads.treatment import Treatment
 from llmtraced.payloads.uploads import Uploads
-from llmtraced.rows import COLUMNS, Row, RowBuilder
+from llmtraced.records import parsing
+from llmtraced.records.pricing import Pricer
+from llmtraced.records.rows import RowBuilder
+from llmtraced.records.schema import COLUMNS, Row
 from tests.helpers.exchanges import line
 from tests.unit.payloads.test_attachments import PNG, text
 
@@ -26,7 +28,7 @@ BASE = "s3://bucket/here"
 
 def built(sent: bytes, batch_row: int = 3) -> Row:
     sent = sent.rstrip(b"\n")
-    record = records.parse(sent)
+    record = parsing.parse(sent)
     assert isinstance(record, Record)
     return RowBuilder(Pricer()).row(
         record, line=sent, service="api", received_us=RECEIVED_US, batch_id="b", batch_row=batch_row

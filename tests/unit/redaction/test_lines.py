@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmtraced.config import Config, OwnPattern
+from llmtraced.config.settings import Config, OwnPattern
 from llmtraced.redaction import Redactor
 from llmtraced.redaction import lines as lines_module
 from llmtraced.redaction.finding import WINDOW_BYTES

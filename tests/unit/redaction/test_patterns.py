@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from llmtraced.config import Config
+from llmtraced.config.settings import Config
 from llmtraced.redaction import Redactor
 from llmtraced.redaction.finding import hits
 from llmtraced.redaction.rules import compiled

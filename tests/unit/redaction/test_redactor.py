@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from llmtrace.protocol import Record
-from llmtraced.config import Config, OwnPattern, load
-from llmtraced.cost import Pricer
+from llmtraced.config.settings import Config, OwnPattern, load
 from llmtraced.errors import ConfigError
-from llmtraced.records import parse
+from llmtraced.records.parsing import parse
+from llmtraced.records.pricing import Pricer
+from llmtraced.records.rows import RowBuilder
+from llmtraced.records.schema import COLUMNS
 from llmtraced.redaction import Redactor
-from llmtraced.rows import COLUMNS, RowBuilder
 from tests.helpers.secrets import SETS
 
 BATCH = "00000000-0000-4000-8000-000000000000"

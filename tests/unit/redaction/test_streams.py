@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmtraced.config import Config
+from llmtraced.config.settings import Config
 from llmtraced.redaction import Redactor
 from tests.helpers.secrets import SETS, planted
 from tests.security.planted import KINDS

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from llmtraced.errors import SpoolBroken
-from llmtraced.spool import ONLY_STORE, Damage, Group, Segment, Settled, Spool, State, recovery
+from llmtraced.spool import ONLY_STORE, Damage, Group, Segment, Settled, Spool, State, log, recovery
 from llmtraced.spool import format as fmt
-from llmtraced.spool import log as spool_log
 from llmtraced.spool.bounds import Limits
 from llmtraced.spool.files import FileSystem
 from llmtraced.spool.format import Buffer, Frame, Head, Kind
@@ -294,7 +293,7 @@ def not_syncing_what_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
         files.create(f"{name}.tmp").write(buffers)
         return f"{name}.tmp"
 
-    monkeypatch.setattr(spool_log, "written_beside", unsynced)
+    monkeypatch.setattr(log, "written_beside", unsynced)
 
 
 def believing_every_body(monkeypatch: pytest.MonkeyPatch) -> None:

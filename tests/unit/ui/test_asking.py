@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from llmtraced.answers import Usage
+from llmtraced.query.results import Usage
 from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
 from llmtraced.ui.asking import GROUPS_SHOWN, PARTS, Asking
 from llmtraced.ui.shell import pause

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from llmtraced.answers import Payloads
+from llmtraced.query.results import Payloads
 from llmtraced.ui import details
 from llmtraced.ui.asking import Run
 from tests.helpers.answers import NOON, call

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.conversation import Part, Turn
-from llmtraced.ui import details, shell
-from llmtraced.ui import view as views
+from llmtraced.query.conversation import Part, Turn
+from llmtraced.ui import details, shell, view
 from llmtraced.ui.call import KINDS, ROLES
 from llmtraced.ui.markup import render
 from llmtraced.ui.view import View
@@ -29,7 +28,7 @@ def test_no_template_lets_anything_through_unescaped() -> None:
     "html",
     [
         render("trouble.html", said=EVIL),
-        render("nothing.html", title=EVIL, text=EVIL, links=[(views.write("/", View(run=EVIL)), EVIL)]),
+        render("nothing.html", title=EVIL, text=EVIL, links=[(view.write("/", View(run=EVIL)), EVIL)]),
         render("legend.html", series=[(EVIL, "var(--c1)")]),
         render("suggestions.html", suggestions={"model": [EVIL]}),
         render(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.questions import GROUPS, NARROWING
+from llmtraced.query.requests import GROUPS, NARROWING
 from llmtraced.ui import spans
 from llmtraced.ui.spans import SPANS
 from llmtraced.ui.view import COLUMNS, FAILED, View, change, narrow, read, widen, write

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from llmtraced.usage import Exchange, Facts
 from llmtraced.usage.exchange import read_unguarded
-from llmtraced.usage.facts import UsageCheck, UsageSource
+from llmtraced.usage.exchange_facts import UsageCheck, UsageSource
 from tests.unit.usage.examples import CHAT_USAGE, STREAMS, columns
 
 MUTATIONS = int(os.environ.get("LLMTRACE_MUTATIONS", "300"))

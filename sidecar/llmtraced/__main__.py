@@ -1,0 +1,5 @@
+"""``python -m llmtraced`` is the command ``llmtraced``."""
+
+from llmtraced.cli.daemon import main
+
+main()

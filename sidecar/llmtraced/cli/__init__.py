@@ -1,0 +1,1 @@
+"""Both commands: ``llmtraced`` for the daemon, ``llmtrace`` for people."""

@@ -1,0 +1,37 @@
+"""Types of settings that components share, below the settings themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+STATEMENT_SECONDS = 600
+"""How long one statement may take at all; the store ends it then."""
+
+
+InsertMode = Literal["sync", "async"]
+
+
+Mode = Literal["inline", "metadata_only", "offload"]
+
+
+Attachments = Literal["keep", "store", "drop"]
+
+
+Rate = Annotated[float, Meta(ge=0, le=1)]
+
+
+Bytes = Annotated[int, Meta(ge=0)]
+
+
+class PayloadRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ``[[payload_rules]]`` of the settings. What is None matches everything, or leaves the default."""
+
+    organization_id: str | None = None
+    call_type: str | None = None
+    mode: Mode | None = None
+    above_bytes: Bytes | None = None
+    sample_rate: Rate | None = None
+    attachments: Attachments | None = None

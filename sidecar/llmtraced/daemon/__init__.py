@@ -1,0 +1,1 @@
+"""The composition root: every component made, wired together, started and stopped."""

@@ -1,0 +1,1 @@
+"""Sealed segments into stores: batches, retries, settlement, eviction."""

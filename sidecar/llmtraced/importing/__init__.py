@@ -1,0 +1,1 @@
+"""Records that exist already, sent again: files, and dead letters."""

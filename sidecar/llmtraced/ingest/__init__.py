@@ -1,0 +1,1 @@
+"""The record socket, from a connection's bytes up to the committer."""

@@ -1,0 +1,1 @@
+"""The catalog of metrics, and the model of the daemon's status."""

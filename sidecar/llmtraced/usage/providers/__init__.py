@@ -1,0 +1,1 @@
+"""One module for each API: its usage object, its stream, its hosts."""

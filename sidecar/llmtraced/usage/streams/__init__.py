@@ -1,0 +1,1 @@
+"""Streamed answers made whole: the parts that every provider's streams share."""

@@ -1,0 +1,1 @@
+"""Unit tests of client: no sockets, no sleeps."""

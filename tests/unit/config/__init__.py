@@ -1,0 +1,1 @@
+"""Unit tests of config: no sockets, no sleeps."""

@@ -1,0 +1,94 @@
+"""Settings: the later source wins, and whatever is wrong is named in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmtraced.config.secrets import masked
+from llmtraced.config.settings import Config, load
+from llmtraced.errors import ConfigError
+
+
+def loaded(environment: dict[str, str] | None = None, **flags: object) -> Config:
+    return load(None, environment or {}, flags)[0]
+
+
+def test_defaults_then_file_then_environment_then_flags(tmp_path: Path) -> None:
+    file = tmp_path / "llmtraced.toml"
+    file.write_text('batch_max_rows = 1\nbatch_max_bytes = 2\nspool_dir = "/file"\n')
+    environment = {"LLMTRACE_BATCH_MAX_BYTES": "3", "LLMTRACE_SPOOL_DIR": "/env", "LLMTRACE_SOCKET": "/sock"}
+    config, warnings = load(file, environment, {"spool_dir": "/flag"})
+    assert (config.batch_max_rows, config.batch_max_bytes, config.spool_dir) == (1, 3, "/flag")
+    assert config.socket_path == "/sock"
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch_max_row = 1", "batch_max_row"),
+        ("batch_max_rows = 0", "batch_max_rows"),
+        ('batch_max_rows = "many"', "batch_max_rows"),
+        ('on_full = "explode"', "on_full"),
+        ("nonsense", "llmtraced.toml"),
+    ],
+)
+def test_a_wrong_value_or_key_in_the_file_is_named_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "llmtraced.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, {})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_value_in_the_environment_or_a_flag_is_named_too() -> None:
+    with pytest.raises(ConfigError, match="LLMTRACE_FSYNC"):
+        loaded({"LLMTRACE_FSYNC": "perhaps"})
+    with pytest.raises(ConfigError, match="--batch-max-rows"):
+        loaded(batch_max_rows="-1")
+
+
+def test_an_unknown_name_in_the_environment_is_a_warning() -> None:
+    config, warnings = load(
+        None, {"LLMTRACE_SERVICE_PORT": "tcp://10.0.0.1:80", "LLMTRACE_DISABLED": "1"}, {}
+    )
+    assert config == Config()
+    assert warnings == ["LLMTRACE_SERVICE_PORT is no setting and is ignored"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("ch", "http://me:pw@ch:8123/db"),
+        ("ch:9999", "http://me:pw@ch:9999/db"),
+        ("https://ch", "https://me:pw@ch:8443/db"),
+        ("http://ch:1/", "http://me:pw@ch:1/db"),
+    ],
+)
+def test_the_variables_of_existing_deployments_make_the_url(endpoint: str, url: str) -> None:
+    environment = {
+        "CLICKHOUSE_ENDPOINT": endpoint,
+        "CLICKHOUSE_USERNAME": "me",
+        "CLICKHOUSE_PASSWORD": "pw",
+        "CLICKHOUSE_DATABASE": "db",
+    }
+    assert loaded(environment).clickhouse_url == url
+    named = {**environment, "LLMTRACE_CLICKHOUSE_URL": "http://other"}
+    assert loaded(named).clickhouse_url == "http://other"
+
+
+def test_a_password_with_odd_characters_survives_and_is_masked() -> None:
+    config = loaded(
+        {"CLICKHOUSE_ENDPOINT": "ch", "CLICKHOUSE_USERNAME": "u", "CLICKHOUSE_PASSWORD": "p@ss/w:rd"}
+    )
+    assert config.clickhouse_url == "http://u:p%40ss%2Fw%3Ard@ch:8123/"
+    assert masked(config.clickhouse_url) == "http://u:***@ch:8123/"
+
+
+def test_the_admin_socket_lies_beside_the_record_socket_unless_it_is_named() -> None:
+    assert loaded(socket_path="/run/x/s").admin_address == "unix:/run/x/admin.sock"
+    assert loaded(admin="").admin_address == ""
+    assert loaded(admin="127.0.0.1:9").admin_address == "127.0.0.1:9"

@@ -1,0 +1,1 @@
+"""Unit tests of daemon: no sockets, no sleeps."""

@@ -1,0 +1,92 @@
+"""A daemon whose disk hangs still answers, and says that it cannot take records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from llmtraced.backoff import Backoff
+from llmtraced.clock import Clock
+from llmtraced.config.settings import Config
+from llmtraced.daemon import status_reporter
+from llmtraced.daemon.status_reporter import FULL, Report
+from llmtraced.delivery.retry_loop import Patience
+from llmtraced.flow_control import Admission
+from llmtraced.ingest.server import Listener
+from llmtraced.log import Recurring
+from llmtraced.spool import ONLY_STORE, Files, Spool
+from llmtraced.spool.committer import Committer
+from llmtraced.telemetry.metrics import Metrics
+
+
+class HangingCommitter(Committer):
+    """Its writer is kept by the disk."""
+
+    hangs = False
+
+    async def on_writer(self, action: Callable[..., Any], *arguments: object) -> Any:
+        if self.hangs:
+            await asyncio.Event().wait()
+        return action(*arguments)
+
+
+class Room:
+    """A report and the rooms that it asks, none of them running."""
+
+    def __init__(self, folder: Path) -> None:
+        config, clock, files = Config(spool_dir=str(folder)), Clock(), Files(folder)
+        self.admission = Admission(1 << 20)
+        spool = Spool(files)
+        self.committer = HangingCommitter(
+            spool, config, self.admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
+        )
+        listener = Listener(spool, self.committer, config, self.admission, clock)
+        self.patience = Patience(ONLY_STORE, Backoff(first=1.0, cap=1.0), Recurring(), lambda: 0)
+        shipper = SimpleNamespace(patience=self.patience, in_flight=0, faults=SimpleNamespace(said=""))
+        lane: Any = SimpleNamespace(  # nothing of it runs
+            name=ONLY_STORE, shipper=shipper, outlet=SimpleNamespace(counts={}), doubted_hours=None
+        )
+        self.report = Report(spool, files, self.committer, listener, [lane], self.admission, config, clock)
+        self.report.note()
+
+    async def ready(self, *, stopping: bool = False) -> tuple[bool, str]:
+        status = await self.report.status(stopping=stopping, queries=0, redacted={}, system_errors={})
+        Metrics({}).exposition(status, "")
+        return status.ready, status.spool
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path)
+
+
+async def test_all_is_well(room: Room) -> None:
+    assert await room.ready() == (True, "")
+
+
+async def test_a_disk_that_hangs_is_said_and_waited_for_no_longer(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_reporter, "WRITER_SECONDS", 0.01)
+    room.committer.hangs = True
+    ready, why = await room.ready()
+    assert not ready
+    assert "has not answered" in why
+
+
+async def test_a_full_spool_a_failing_disk_and_a_stop_are_each_said(room: Room) -> None:
+    assert await room.ready(stopping=True) == (False, "stopping")
+    room.admission.spool_full = True
+    assert await room.ready() == (False, FULL)
+    room.committer.broken = "0000000000000001.seg: No space left on device"
+    assert await room.ready() == (False, room.committer.broken)
+
+
+async def test_a_store_that_is_away_leaves_it_ready(room: Room) -> None:
+    room.patience.trouble = "unreachable: connection refused"
+    assert await room.ready() == (True, "")

@@ -1,0 +1,235 @@
+"""Nothing is offered again while it may have landed, and nothing is given up unless it was refused alone."""
+
+from __future__ import annotations
+
+import contextlib
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtraced.backoff import Backoff
+from llmtraced.delivery.attempts import Ask, Condemn, Delivery, Insert, token
+from llmtraced.errors import BatchRejected, OutcomeUnknown, StoreBusy
+
+BATCH = "7d3f"
+
+
+def test_the_wait_doubles_up_to_a_cap_and_begins_anew_after_a_success() -> None:
+    backoff = Backoff(first=0.1, cap=1.0, dice=lambda: 1.0)
+    assert [round(backoff.failed(), 3) for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    backoff.succeeded()
+    assert backoff.failed() == pytest.approx(0.1)
+
+
+def test_a_wait_is_never_less_than_half_and_never_too_large_for_a_number() -> None:
+    dice = Random(1)
+    backoff = Backoff(first=0.1, cap=30.0, dice=dice.random)
+    waits = [backoff.failed() for _ in range(5000)]
+    assert all(15.0 <= wait <= 30.0 for wait in waits[20:])
+
+
+def test_a_new_batch_is_inserted_without_asking() -> None:
+    delivery = Delivery(BATCH, range(3), uncertain=False)
+    assert delivery.next() == Insert([0, 1, 2], f"{BATCH}:0-2")
+    delivery.inserted()
+    assert delivery.next() is None
+
+
+def test_an_empty_batch_is_delivered() -> None:
+    assert Delivery(BATCH, [], uncertain=True).next() is None
+
+
+def test_after_an_unknown_outcome_the_table_is_asked_before_anything_else() -> None:
+    delivery = Delivery(BATCH, range(3), uncertain=False)
+    delivery.busy(OutcomeUnknown("timeout", "no answer"))
+    assert delivery.next() == Ask()
+    delivery.landed({0, 1, 2})
+    assert delivery.next() is None
+    assert delivery.found == {0, 1, 2}
+
+
+def test_rows_that_landed_are_left_out_and_the_rest_keeps_the_token_of_the_whole() -> None:
+    delivery = Delivery(BATCH, range(4), uncertain=True)
+    delivery.landed({1, 9})
+    assert delivery.next() == Insert([0, 2, 3], token(BATCH, [0, 1, 2, 3]))
+    assert delivery.found == {1}
+
+
+def test_a_rest_that_was_taken_for_a_repeat_goes_under_a_token_of_its_own() -> None:
+    delivery = Delivery(BATCH, range(4), uncertain=True)
+    delivery.landed({1})
+    delivery.inserted()
+    assert delivery.next() == Ask()
+    delivery.landed({1, 3})
+    assert delivery.next() == Insert([0, 2], token(BATCH, [0, 2, 3]))
+    delivery.inserted()
+    delivery.landed({1, 3})
+    assert delivery.next() == Insert([0, 2], token(BATCH, [0, 2]))
+    delivery.inserted()
+    assert delivery.next() is None
+
+
+def test_only_a_store_that_was_never_reached_is_not_asked() -> None:
+    for kind, asked in [("unreachable", False), ("timeout", True), ("memory", True), ("other", True)]:
+        delivery = Delivery(BATCH, range(3), uncertain=False)
+        delivery.busy(StoreBusy(kind, ""))
+        assert (delivery.next() == Ask()) == asked
+
+
+def test_a_store_that_goes_away_before_it_could_answer_is_asked_when_it_is_back() -> None:
+    delivery = Delivery(BATCH, range(3), uncertain=True)
+    delivery.busy(StoreBusy("unreachable", "connection refused"))
+    assert delivery.next() == Ask()
+
+
+def test_a_single_row_that_is_refused_is_condemned_with_the_reason() -> None:
+    delivery = Delivery(BATCH, [5], uncertain=False)
+    delivery.rejected(BatchRejected(27, "cannot parse"))
+    assert delivery.next() == Ask()
+    delivery.landed(set())
+    assert delivery.next() == Condemn(5, 27, "cannot parse")
+    delivery.condemned()
+    assert delivery.next() is None
+
+
+def test_a_row_whose_refusal_came_after_it_was_stored_is_not_condemned() -> None:
+    delivery = Delivery(BATCH, [5], uncertain=False)
+    delivery.rejected(BatchRejected(27, "a view behind the table failed"))
+    assert delivery.next() == Ask()
+    delivery.landed({5})
+    assert delivery.next() is None
+    assert delivery.found == {5}
+
+
+def test_a_token_tells_every_set_of_rows_of_every_batch_apart() -> None:
+    sets = [[0], [1], [0, 1], [0, 2], [0, 1, 2], [0, 1, 3], [0, 2, 3]]
+    tokens = [token(batch, rows) for batch in ("a", "b") for rows in sets]
+    assert len(set(tokens)) == len(tokens)
+    assert token("a", [0, 2]) == token("a", [0, 2])
+
+
+class Table:
+    """A store that refuses some rows, and may lose its answer or fall over at any time."""
+
+    def __init__(self, bad: set[int], dice: Random) -> None:
+        self.bad, self.dice = bad, dice
+        self.rows: list[int] = []
+
+    def insert(self, rows: list[int]) -> None:
+        """Raises StoreBusy, BatchRejected."""
+        if self.dice.random() < 0.2:
+            raise StoreBusy("unreachable", "")
+        if self.bad.intersection(rows):
+            raise BatchRejected(27, "a row is at fault")
+        lost = self.dice.random()
+        if lost < 0.2:
+            raise StoreBusy("memory", "before anything was stored")
+        self.rows += rows
+        if lost < 0.4:
+            raise OutcomeUnknown("timeout", "after all was stored")
+
+    def ask(self) -> set[int]:
+        """Raises StoreBusy."""
+        if self.dice.random() < 0.3:
+            raise StoreBusy("unreachable", "")
+        return set(self.rows)
+
+
+def deliver(delivery: Delivery, table: Table) -> list[int]:
+    """Do what a shipper does; return the rows that were condemned."""
+    condemned = []
+    while (step := delivery.next()) is not None:
+        try:
+            match step:
+                case Ask():
+                    delivery.landed(table.ask())
+                case Insert():
+                    table.insert(step.rows)
+                    delivery.inserted()
+                case Condemn():
+                    condemned.append(step.row)
+                    delivery.condemned()
+        except StoreBusy as error:
+            delivery.busy(error)
+        except BatchRejected as error:
+            delivery.rejected(error)
+    return condemned
+
+
+@given(
+    rows=st.integers(0, 40), bad=st.sets(st.integers(0, 39)), before=st.booleans(), seed=st.integers(0, 10**6)
+)
+def test_every_row_is_stored_once_or_condemned_once_whatever_the_store_does(
+    rows: int, bad: set[int], before: bool, seed: int
+) -> None:
+    bad = {row for row in bad if row < rows}
+    table = Table(bad, Random(seed))
+    if before:  # an earlier process stored some and died
+        table.rows = [row for row in range(rows) if row not in bad and row % 3]
+    condemned = deliver(Delivery(BATCH, range(rows), uncertain=before), table)
+    assert sorted(table.rows) == sorted(set(range(rows)) - bad)
+    assert sorted(condemned) == sorted(bad)
+
+
+class Shards:
+    """A store of three shares of each block, which commits each share once for a token, and maybe late."""
+
+    def __init__(self, dice: Random) -> None:
+        self.dice = dice
+        self.rows: list[int] = []
+        self.tokens: set[tuple[int, str]] = set()
+        self.running: list[tuple[int, str, list[int]]] = []
+
+    def insert(self, rows: list[int], token: str) -> None:
+        """Commit the shares in any order. Raises OutcomeUnknown, while the rest is still running."""
+        shares = [(shard, token, [row for row in rows if row % 3 == shard]) for shard in range(3)]
+        self.dice.shuffle(shares)
+        cut = self.dice.choice([0, 1, 2, 3, 3])
+        for share in shares[:cut]:
+            self.commit(*share)
+        self.running += shares[cut:]
+        if cut < 3 or self.dice.random() < 0.2:
+            raise OutcomeUnknown("timeout", "")
+
+    def commit(self, shard: int, token: str, rows: list[int]) -> None:
+        if rows and (shard, token) not in self.tokens:
+            self.tokens.add((shard, token))
+            self.rows += rows
+
+    def go_on(self) -> None:
+        """Let what an earlier attempt left behind be committed at last, or be given up."""
+        waiting, self.running = self.running, []
+        for share in waiting:
+            fate = self.dice.random()
+            if fate < 0.3:
+                self.commit(*share)
+            elif fate < 0.7:
+                self.running.append(share)
+
+
+@given(rows=st.integers(1, 40), before=st.booleans(), seed=st.integers(0, 10**6))
+def test_shares_of_a_block_that_are_committed_late_are_stored_once(
+    rows: int, before: bool, seed: int
+) -> None:
+    table = Shards(Random(seed))
+    if before:  # an earlier process began, and died
+        with contextlib.suppress(OutcomeUnknown):
+            table.insert(list(range(rows)), token(BATCH, list(range(rows))))
+    delivery = Delivery(BATCH, range(rows), uncertain=before)
+    while (step := delivery.next()) is not None:
+        table.go_on()
+        if isinstance(step, Ask):
+            delivery.landed(set(table.rows))
+            continue
+        assert isinstance(step, Insert)
+        try:
+            table.insert(step.rows, step.token)
+        except OutcomeUnknown as error:
+            delivery.busy(error)
+        else:
+            delivery.inserted()
+    while table.running:
+        table.go_on()
+    assert sorted(table.rows) == list(range(rows))

@@ -1,0 +1,340 @@
+"""What becomes of a segment when its store refuses it, when it is given up, and when we fail."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from llmtraced.clock import Clock
+from llmtraced.config.settings import Config
+from llmtraced.delivery.batch import Preparer
+from llmtraced.delivery.eviction import GivenUp, Keeper
+from llmtraced.delivery.row_blocks import Buffer
+from llmtraced.delivery.shipper import Shipper
+from llmtraced.errors import StoreBusy
+from llmtraced.flow_control import Admission
+from llmtraced.records.pricing import Pricer
+from llmtraced.records.repeats import Call
+from llmtraced.records.rows import RowBuilder
+from llmtraced.records.schema import LOSSES
+from llmtraced.spool import (
+    ONLY_STORE,
+    Entry,
+    EntryKind,
+    Files,
+    Group,
+    Progress,
+    ReadGroup,
+    Segment,
+    Spool,
+    dead_letters,
+)
+from llmtraced.spool.committer import Committer
+from llmtraced.stores.receipt_window import StoreClock
+from llmtraced.system.watchdog import Watchdog
+from llmtraced.telemetry.metrics import Metrics
+from tests.helpers.exchanges import line
+
+LIMIT_SECONDS = 20.0
+
+
+class SlowStore:
+    """Takes a batch when it is allowed to, and finds nothing when it is asked."""
+
+    def __init__(self) -> None:
+        self.begun, self.allowed = threading.Event(), threading.Event()
+
+    def encode(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
+        return b"block"
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
+    ) -> set[int]:
+        self.begun.set()
+        assert self.allowed.wait(LIMIT_SECONDS)
+        return set()
+
+    def clock(self) -> StoreClock:
+        return StoreClock(time.time_ns() // 1000)
+
+    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
+        return set()
+
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
+        return set()
+
+    def delete_abandoned(self, ids: Sequence[str]) -> None: ...
+
+    def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None: ...
+
+    def doubt_abandoned(self, ids: Sequence[str]) -> None: ...
+
+
+class Room:
+    """A shipper over a spool with so many sealed segments, of one line each if nothing else is said."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: SlowStore,
+        *,
+        segments: int,
+        lines: int = 1,
+        bodies: Sequence[bytes] = (),
+        repeats: bool = False,
+        **settings: object,
+    ) -> None:
+        """Without a segment it goes on with what the folder has."""
+        config = Config(spool_dir=str(folder), **settings)  # type: ignore[arg-type]  # Config checks nothing here
+        clock, admission = Clock(), Admission(1 << 20)
+        self.spool = Spool(Files(folder))
+        self.builder = RowBuilder(Pricer())
+        if not segments:
+            self.spool.recover()
+        for number in range(segments):
+            body = (
+                bodies[number]
+                if bodies
+                else b"".join(line(f"call-{number + one}", number) for one in range(lines))
+            )
+            entry = Entry(EntryKind.LINES, b"", 0, lines, len(body), repeats=repeats)
+            self.spool.append(Group(clock.now_us(), 0, [entry]), [body], clock.now_us())
+            self.spool.seal(clock.now_us())
+        self.committer = Committer(
+            self.spool, config, admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
+        )
+        self.keeper = Keeper(self.spool, self.committer, clock)
+        self.shipper = Shipper(
+            self.spool,
+            self.committer,
+            store,
+            store,
+            Preparer(self.builder, lambda rows: b"block", dict, "here"),
+            config,
+            admission,
+            clock,
+            Watchdog(),
+            name=ONLY_STORE,
+            held=self.keeper.held,
+            on_refused=lambda _: None,
+            on_settled=lambda: None,
+            metrics=Metrics({}).store(ONLY_STORE),
+        )
+        self.keeper.shippers = [self.shipper]
+
+    @property
+    def progress(self) -> Progress:
+        return self.spool.state.snapshot.stores[ONLY_STORE]
+
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.create_task(self.shipper.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        self.shipper.close()
+        self.keeper.close()
+        self.committer.close()
+        self.spool.close()
+
+
+class FullStore(SlowStore):
+    """Answers questions, and refuses the first inserts."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.refusals = refusals
+        self.trouble: Callable[[], str] = str
+        self.seen: list[str] = []
+        """What was known of it at each insert."""
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
+    ) -> set[int]:
+        self.seen.append(self.trouble())
+        if len(self.seen) <= self.refusals:
+            raise StoreBusy("too_many_parts", "merges are behind")
+        return set()
+
+
+async def test_a_store_that_answers_questions_is_not_taken_for_one_that_takes_rows(tmp_path: Path) -> None:
+    store = FullStore(refusals=4)
+    room = Room(tmp_path, store, segments=1, retry_first_seconds=0.001)
+    store.trouble = lambda: room.shipper.patience.trouble
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        await room.shipper.idle()
+    assert store.seen == ["", *["too_many_parts: merges are behind"] * 4]
+    assert room.shipper.patience.trouble == ""
+    assert room.shipper.patience.retries == {"too_many_parts": 4}
+    assert room.progress.stored == 1
+
+
+async def test_a_segment_that_meets_a_fault_is_said_and_tried_again_while_others_go_on(
+    tmp_path: Path,
+) -> None:
+    store = SlowStore()
+    room = Room(tmp_path, store, segments=2, retry_first_seconds=0.001, retry_cap_seconds=0.01)
+    tried: list[int] = []
+    store.allowed.set()
+    is_mended = False
+
+    def read(segment: Segment) -> Iterator[ReadGroup]:
+        tried.append(segment.number)
+        if segment.number == 1 and not is_mended:
+            raise ZeroDivisionError("a payload's words")
+        return Spool.read(room.spool, segment)
+
+    room.spool.read = read  # type: ignore[method-assign]  # a fault that no input is known to cause
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        while 2 in room.spool.segments or tried.count(1) < 3:
+            await asyncio.sleep(0)
+        said = room.shipper.faults.said
+        assert "segment 1" in said
+        assert "ZeroDivisionError in unit/test_shipper.py" in said
+        assert "words" not in said
+        assert room.shipper.patience.retries["internal_error"] >= 2
+        is_mended = True
+        await room.shipper.idle()
+    assert room.shipper.faults.said == ""
+    assert (room.progress.stored, room.progress.dead) == (2, 0)
+
+
+class ForgetfulStore(SlowStore):
+    """Stores what it is given and then raises what nobody foresaw; it knows what it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inserts: list[str] = []
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
+    ) -> set[int]:
+        self.inserts.append(table)
+        raise KeyError("of the driver's")
+
+    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
+        return {0} if self.inserts else set()
+
+
+async def test_a_store_that_raises_is_asked_before_it_is_given_the_rows_again(tmp_path: Path) -> None:
+    store = ForgetfulStore()
+    room = Room(tmp_path, store, segments=1, retry_first_seconds=0.001)
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        await room.shipper.idle()
+    assert store.inserts == ["llm_traces"]
+    assert room.progress.stored == 1
+
+
+async def test_a_line_that_raises_stays_a_dead_letter_after_a_restart_that_would_not_fail(
+    tmp_path: Path,
+) -> None:
+    store = SlowStore()
+    room = Room(tmp_path, store, segments=1, lines=2)
+    build = room.builder.row
+
+    def row(record: Any, **given: Any) -> Any:
+        if record.provider_trace_id == "call-0":
+            raise ZeroDivisionError("a payload's words")
+        return build(record, **given)
+
+    room.builder.row = row  # type: ignore[method-assign]  # a fault that no input is known to cause
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
+        assert "1 lines since the start became dead letters" in room.shipper.faults.said
+        assert "words" not in room.shipper.faults.said
+    store.allowed.set()
+
+    again = Room(tmp_path, store, segments=0)
+    async with asyncio.timeout(LIMIT_SECONDS), again:
+        await again.shipper.idle()
+    assert (again.progress.stored, again.progress.dead) == (1, 1)
+    (letter,) = dead_letters.read(tmp_path)
+    assert (letter.reason, letter.store) == ("internal_error", ONLY_STORE)
+    assert "ZeroDivisionError" in letter.detail
+    assert "words" not in letter.detail
+    assert dead_letters.line_of(letter) == line("call-0", 0)[:-1]
+
+
+async def test_the_segment_next_in_turn_is_dropped_while_all_slots_are_taken(tmp_path: Path) -> None:
+    store = SlowStore()
+    room = Room(tmp_path, store, segments=3, inserts_in_flight=1)
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
+        assert await room.keeper.drop_oldest(the_only_copy=True) == GivenUp(1, [ONLY_STORE])
+        store.allowed.set()
+        await room.shipper.idle()
+    assert (room.progress.stored, room.progress.lost) == (2, 1)
+
+
+class AskedStore(SlowStore):
+    """Has what was inserted, and remembers when it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: Callable[[], int] = int
+        self.asked: list[int] = []
+        """How many rows were settled at each question."""
+        self.besides: list[str] = []
+        self.inserts = 0
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
+    ) -> set[int]:
+        done = super().insert_blocks(table, columns, blocks, token)
+        self.inserts += 1
+        return done
+
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
+        self.asked.append(self.stored())
+        self.besides.append(besides)
+        return set(calls) if self.inserts else set()
+
+
+async def test_a_segment_with_repeats_is_asked_about_when_those_before_it_are_settled(tmp_path: Path) -> None:
+    store = AskedStore()
+    same = [line("call", 1)] * 3
+    room = Room(tmp_path, store, segments=3, bodies=same, repeats=True, inserts_in_flight=3)
+    store.stored = lambda: room.progress.stored
+    batches = [segment.batch for segment in room.spool.segments.values()]
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
+        while room.shipper.in_flight < len(same):
+            await asyncio.sleep(0)
+        store.allowed.set()
+        await room.shipper.idle()
+    assert store.asked == [0, 1, 1]
+    assert store.besides == batches
+    assert (room.progress.stored, room.progress.control) == (1, 2)
+
+
+class Inserts(SlowStore):
+    """Remembers what was waiting at each insert."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: Callable[[], int] = int
+        self.seen: list[tuple[str, int]] = []
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
+    ) -> set[int]:
+        self.seen.append((table, self.waiting()))
+        return set()
+
+
+async def test_the_losses_of_a_segment_are_stored_before_it_is_written_off(tmp_path: Path) -> None:
+    store = Inserts()
+    report = b'{"protocol_version":4,"dropped":{"buffer_full":3}}\n'
+    room = Room(tmp_path, store, segments=1, bodies=[report])
+    store.waiting = lambda: len(room.spool.segments)
+    async with asyncio.timeout(LIMIT_SECONDS), room:
+        await room.shipper.idle()
+    assert store.seen == [(LOSSES, 1)]

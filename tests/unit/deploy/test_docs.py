@@ -1,0 +1,104 @@
+"""What users read agrees with what there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+from aiohttp import web
+
+from llmtraced.admin.api import Api
+from llmtraced.admin.server import Admin
+from llmtraced.cli import app as people
+from llmtraced.cli import daemon
+from llmtraced.config import settings
+from llmtraced.telemetry.metrics import Metrics
+from llmtraced.telemetry.status import Status
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def commands(app: typer.Typer) -> set[str]:
+    group = typer.main.get_command(app)
+    return set(getattr(group, "commands", {}))
+
+
+def test_the_settings_reference_is_the_one_that_the_code_prints() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text().endswith(settings.reference())
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, app in (("llmtraced", daemon.app), ("llmtrace", people.app)):
+        missing = [command for command in commands(app) if f"{name} {command}" not in readme]
+        assert not missing, f"README.md does not mention {name} {missing}"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*.md", "docs/*.md", "client/**/*.*", "sidecar/**/*.py", "examples/**/*.*"]
+)
+def test_nobody_is_told_to_install_a_name_that_is_not_ours(pattern: str) -> None:
+    from_index = re.compile(
+        r"(?:pip install|pipx install|uv add|uvx|uv tool install)\b[^\n#`]*?[ '\"]llmtraced?\b"
+    )
+    told = {
+        f"{path.relative_to(ROOT)}: {found[0]}"
+        for path in ROOT.glob(pattern)
+        if path.suffix in (".md", ".py", ".sh", ".toml", ".mjs")
+        for found in from_index.finditer(path.read_text())
+    }
+    assert not told
+
+
+def test_no_example_puts_a_socket_or_data_where_anybody_may_write() -> None:
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("client/*.md")]
+    commands = "\n".join(
+        fence for path in documents for fence in re.findall(r"```.*?```", path.read_text(), re.DOTALL)
+    )
+    assert "/tmp/" not in commands
+
+
+def every_command(name: str, command: object) -> Iterator[str]:
+    for word, one in getattr(command, "commands", {}).items():
+        if hasattr(one, "commands"):
+            yield from every_command(f"{name} {word}", one)
+        else:
+            yield f"{name} {word}"
+
+
+async def status() -> Status:
+    raise NotImplementedError
+
+
+def every_route() -> Iterator[str]:
+    app = web.Application()
+    api = Api(settings.Config(), status, None, Metrics({}))
+    Admin("", 0o600, status, api, Metrics({})).add_to(app)
+    for route in app.router.routes():
+        if route.method != "HEAD" and route.resource is not None:
+            yield f"{route.method} {route.resource.canonical}"
+
+
+def test_security_md_says_of_every_route_and_command_what_it_changes_and_who_may() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    start = text.index("## What changes or removes anything")
+    changing, _, reading = text[start:].partition("| what | only reads |")
+    said = [
+        re.findall(r"`((?:[A-Z]+ /|llmtraced? )[^`]*)`", part)
+        for part in (changing, reading.partition("\n\n")[0])
+    ]
+    there = [
+        *every_route(),
+        *every_command("llmtraced", typer.main.get_command(daemon.app)),
+        *every_command("llmtrace", typer.main.get_command(people.app)),
+    ]
+
+    rows = [line for line in changing.splitlines() if line.startswith("| `")]
+    assert sorted([*said[0], *said[1]]) == sorted(there)
+    assert all(len(line.strip("| ").split(" | ")) == 3 for line in rows), "each says what, and who may"
+    methods = {one.partition(" ")[0] for one in said[1] if not one.startswith("llmtrace")}
+    assert methods <= {"GET", "POST"}
+    assert [one for one in said[1] if one.startswith("POST")] == ["POST /v1/sql"]

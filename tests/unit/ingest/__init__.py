@@ -1,0 +1,1 @@
+"""Unit tests of ingest: no sockets, no sleeps."""

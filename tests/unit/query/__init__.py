@@ -1,0 +1,1 @@
+"""Unit tests of query: no sockets, no sleeps."""

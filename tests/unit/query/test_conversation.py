@@ -1,0 +1,173 @@
+"""Payloads of every provider read as the same conversation, and no payload is too odd to show."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtraced.query.conversation import Part, Turn, read_conversation
+
+ASKED = [Turn("system", [Part("text", "Be short.")]), Turn("user", [Part("text", "Weather?")])]
+ANSWERED = [
+    Turn(
+        "assistant",
+        [Part("thinking", "Look it up."), Part("text", "One moment."), Part("call", 'get({"at": "Rome"})')],
+    )
+]
+
+CHAT = (
+    {
+        "messages": [
+            {"role": "system", "content": "Be short."},
+            {"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
+        ]
+    },
+    {
+        "choices": [
+            {
+                "message": {
+                    "role": "assistant",
+                    "reasoning_content": "Look it up.",
+                    "content": "One moment.",
+                    "tool_calls": [
+                        {"type": "function", "function": {"name": "get", "arguments": '{"at": "Rome"}'}}
+                    ],
+                }
+            }
+        ]
+    },
+)
+ANTHROPIC = (
+    {
+        "system": [{"type": "text", "text": "Be short."}],
+        "messages": [{"role": "user", "content": "Weather?"}],
+    },
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "Look it up.", "signature": "x"},
+            {"type": "text", "text": "One moment."},
+            {"type": "tool_use", "id": "t", "name": "get", "input": {"at": "Rome"}},
+        ],
+    },
+)
+GEMINI = (
+    {
+        "systemInstruction": {"parts": [{"text": "Be short."}]},
+        "contents": [{"role": "user", "parts": [{"text": "Weather?"}]}],
+    },
+    {
+        "candidates": [
+            {
+                "content": {
+                    "role": "model",
+                    "parts": [
+                        {"text": "Look it up.", "thought": True},
+                        {"text": "One moment."},
+                        {"functionCall": {"name": "get", "args": {"at": "Rome"}}},
+                    ],
+                }
+            }
+        ]
+    },
+)
+CONVERSE = (
+    {"system": [{"text": "Be short."}], "messages": [{"role": "user", "content": [{"text": "Weather?"}]}]},
+    {
+        "output": {
+            "message": {
+                "role": "assistant",
+                "content": [
+                    {"reasoningContent": {"reasoningText": {"text": "Look it up."}}},
+                    {"text": "One moment."},
+                    {"toolUse": {"toolUseId": "t", "name": "get", "input": {"at": "Rome"}}},
+                ],
+            }
+        }
+    },
+)
+
+
+@pytest.mark.parametrize(("request_", "response"), [CHAT, ANTHROPIC, GEMINI, CONVERSE])
+def test_the_same_conversation_reads_the_same_from_every_provider(request_: Any, response: Any) -> None:
+    turns = read_conversation(json.dumps(request_).encode(), json.dumps(response).encode())
+
+    assert turns == ASKED + ANSWERED
+
+
+def test_the_items_of_the_responses_api_are_turns_of_their_own() -> None:
+    request = {
+        "instructions": "Be short.",
+        "input": [{"type": "function_call_output", "call_id": "c", "output": "sunny"}],
+    }
+    response = {
+        "output": [
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "It is sunny."}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Sunny."}]},
+        ],
+        "text": {"format": {"type": "text"}},
+    }
+
+    assert read_conversation(json.dumps(request).encode(), json.dumps(response).encode()) == [
+        Turn("system", [Part("text", "Be short.")]),
+        Turn("user", [Part("result", "sunny")]),
+        Turn("assistant", [Part("thinking", "It is sunny.")]),
+        Turn("assistant", [Part("text", "Sunny.")]),
+    ]
+
+
+def test_an_error_is_shown_as_it_came() -> None:
+    assert read_conversation(b"", b'{"error": {"message": "no"}}') == [
+        Turn("error", [Part("other", '{"message": "no"}')])
+    ]
+
+
+def test_a_page_of_html_is_shown_as_text() -> None:
+    assert read_conversation(b"", b"<html>") == [Turn("assistant", [Part("text", "<html>")])]
+
+
+def test_what_nobody_understands_is_shown_as_json_and_cut_where_long() -> None:
+    (turn,) = read_conversation(b"", json.dumps({"embeddings": [0.5] * 10_000}).encode())
+
+    assert turn.parts[0].text.startswith('{"embeddings": [0.5, 0.5')
+    assert "more characters" in turn.parts[0].text
+    assert len(turn.parts[0].text) < 2_100
+
+
+@pytest.mark.parametrize("depth", [400, 900, 10_000])
+def test_deep_nesting_is_shown_somehow(depth: int) -> None:
+    payload = b'{"content":' + b"[" * depth + b"]" * depth + b"}"
+
+    read_conversation(payload, payload)
+
+
+WORDS = [
+    "role",
+    "content",
+    "parts",
+    "messages",
+    "choices",
+    "message",
+    "type",
+    "text",
+    "thinking",
+    "output",
+    "input",
+    "function",
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["tool_use", "message", "user"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+)
+
+
+@given(JSON, JSON)
+def test_no_payload_raises_and_every_payload_shows(request_: Any, response: Any) -> None:
+    turns = read_conversation(json.dumps(request_).encode(), json.dumps(response).encode())
+
+    assert turns
+    assert all(isinstance(part.text, str) for turn in turns for part in turn.parts)

@@ -1,0 +1,1 @@
+"""Unit tests of stores.clickhouse: no sockets, no sleeps."""

@@ -1,0 +1,1 @@
+"""Unit tests of stores.postgres: no sockets, no sleeps."""

@@ -1,0 +1,1 @@
+"""Unit tests of system: no sockets, no sleeps."""

@@ -1,0 +1,1 @@
+"""Unit tests of telemetry: no sockets, no sleeps."""

@@ -1,0 +1,1 @@
+"""Unit tests of usage.providers: no sockets, no sleeps."""
