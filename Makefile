@@ -64,7 +64,7 @@ clean:
 # Resolves the ranges of both pyprojects anew; needs uv on the PATH. The shorter files are parts of the
 # first, for those who need less: a container, the demo.
 PINNED := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
-	--no-emit-package llmtrace --no-header
+	--no-emit-package llmledger --no-header
 BOTH := pyproject.toml client/pyproject.toml
 PART := $(PINNED) --no-annotate --constraints constraints.txt
 

@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from llmtrace.protocol import Durable, answer
+from llmledger.protocol import Durable, answer
 
 
 class Swallow(BaseHTTPRequestHandler):

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from llmtrace import TraceClient, new_id
+from llmledger import TraceClient, new_id
 
 TICK_SECONDS = 0.0005
 APART_SECONDS = 0.15

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from bench.client_subject import ANSWER, Fields, Nothing, fields
-from llmtrace import TraceClient
+from llmledger import TraceClient
 
 Call = tuple[Callable[..., object], Fields]
 LOOP = 50

@@ -2,7 +2,7 @@
 
 ``python bench/fleet.py`` prints the table of docs/fleet.md; ``--pods 500 --calls 2 --age 10`` prints one
 fleet of your own. Nothing is measured here: records arrive at random, daemons seal segments as
-``llmtraced`` does, each insert makes a part in each of two tables, and merges take the time that their
+``llmledgerd`` does, each insert makes a part in each of two tables, and merges take the time that their
 bytes take. What is assumed of the server is in ``Server``, and can be set.
 
 Invariant: the same seed gives the same outcome; every record that arrived is in a segment or in a part.
@@ -28,7 +28,7 @@ Mode = Literal["sync", "async"]
 
 
 class Fleet(msgspec.Struct, frozen=True):
-    """The daemons and their settings; the defaults are those of ``llmtraced``."""
+    """The daemons and their settings; the defaults are those of ``llmledgerd``."""
 
     pods: int
     calls_per_second: float
@@ -51,7 +51,7 @@ class Server(msgspec.Struct, frozen=True):
     """What is assumed of ClickHouse. Names and limits are its settings' defaults; speeds are guesses."""
 
     insert_seconds: float = 0.02
-    """Of a small insert, synced, by itself: ``llmtraced_store_insert_seconds`` tells yours."""
+    """Of a small insert, synced, by itself: ``llmledgerd_store_insert_seconds`` tells yours."""
     insert_slots: int = 16
     """Inserts that run side by side before they wait for each other."""
     merge_threads: int = 8

@@ -26,10 +26,10 @@ from pathlib import Path
 
 import msgspec
 
-from llmtraced.errors import StoreBusy
-from llmtraced.query.daemon_client import DaemonAnswers
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.telemetry.status import Status
+from llmledgerd.errors import StoreBusy
+from llmledgerd.query.daemon_client import DaemonAnswers
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.telemetry.status import Status
 
 RECORD_BYTES = 50_000
 STAND_IN = Path(__file__).parents[1] / "tests" / "helpers" / "object_server.py"
@@ -92,7 +92,7 @@ def daemon(folder: Path, settings: dict[str, object]) -> Iterator[None]:
         "log_level": "warning",
         **settings,
     }
-    command = [sys.executable, "-m", "llmtraced", "serve"]
+    command = [sys.executable, "-m", "llmledgerd", "serve"]
     for name, value in chosen.items():
         command += ["--set", f"{name}={value}"]
     process = subprocess.Popen(command)

@@ -20,8 +20,8 @@ from rich.table import Table
 
 from bench.pipeline.processes import Cost, Watch
 from bench.pipeline.workload import make_lines
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine
 from tests.helpers.waiting import until
@@ -59,7 +59,7 @@ LOADS = (
 def settings() -> dict[str, str]:
     """Return the settings that the sidecar has in the manifests."""
     data = yaml.safe_load((ROOT / "deploy/kubernetes/base/settings.yaml").read_text())["data"]
-    short = {name.removeprefix("LLMTRACE_"): value for name, value in data.items()}
+    short = {name.removeprefix("LLMLEDGER_"): value for name, value in data.items()}
     return {name.lower(): value for name, value in short.items() if name not in OWN}
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     for name in ("", "bytes each", "records", "seconds", "CPU, cores", "CPU ms a record", "peak MiB"):
         table.add_column(name, justify="right" if name else "left")
     with (
-        tempfile.TemporaryDirectory(prefix="llmtrace-pod-") as name,
+        tempfile.TemporaryDirectory(prefix="llmledger-pod-") as name,
         running_engine(Path(name) / "engine") as engine,
     ):
         migrations.apply(Store(engine.url), migrations.Layout(ttl_days=90))

@@ -18,10 +18,10 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from llmtraced.cli import demo_data
-from llmtraced.reader import LLMTraceReader
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli import demo_data
+from llmledgerd.reader import LLMTraceReader
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 
 ORG = "org-00"
 RUNS = 7
@@ -85,7 +85,7 @@ async def measured(url: str) -> dict[str, float]:
 def main() -> None:
     millions = [float(text) for text in sys.argv[1:]] or [1.0, 10.0]
     results = []
-    with tempfile.TemporaryDirectory(prefix="llmtrace-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="llmledger-bench-") as folder:
         url = f"chdb://{folder}/clickhouse"
         there = 0
         for number, size in enumerate(millions):

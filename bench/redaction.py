@@ -15,13 +15,13 @@ import time
 import uuid
 from collections.abc import Callable
 
-from llmtrace.protocol import Record
-from llmtraced.config.settings import Config
-from llmtraced.records.parsing import parse
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.redaction import Redactor
-from llmtraced.redaction.rules import compiled
+from llmledger.protocol import Record
+from llmledgerd.config.settings import Config
+from llmledgerd.records.parsing import parse
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.redaction import Redactor
+from llmledgerd.redaction.rules import compiled
 
 SIZES = (2_000, 20_000, 200_000)
 SETS = ("api_keys", "bearer_tokens", "private_keys", "emails", "phones", "cards")

@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmtrace.protocol import Record
-from llmtraced.records.parsing import parse
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.usage import Exchange, read_exchange
+from llmledger.protocol import Record
+from llmledgerd.records.parsing import parse
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.usage import Exchange, read_exchange
 
 SIZES = (2_000, 20_000, 200_000)
 BATCH = str(uuid.UUID(int=7, version=4))

@@ -16,7 +16,7 @@ from typing import Any
 
 import chdb
 
-from llmtraced.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse import migrations
 
 CANDIDATES = [
     "(organization_id, created_at)",

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmtraced.usage import Exchange, read_exchange
-from llmtraced.usage.streams.sse import events
+from llmledgerd.usage import Exchange, read_exchange
+from llmledgerd.usage.streams.sse import events
 
 SENTENCE = "The application never waits: handing a record over takes microseconds and does no I/O. "
 SIZES = (2_000, 20_000, 200_000)

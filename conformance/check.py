@@ -92,7 +92,7 @@ class Stage:
         self._peers: list[Peer] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.settimeout(PATIENCE_SECONDS)
-        own = {"LLMTRACE_SOCKET": self.path, "CONFORMANCE_RECORDS": records, "CONFORMANCE_BYTES": size}
+        own = {"LLMLEDGER_SOCKET": self.path, "CONFORMANCE_RECORDS": records, "CONFORMANCE_BYTES": size}
         environment = {**os.environ, **{name: str(value) for name, value in own.items()}}
         self._process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command line
 

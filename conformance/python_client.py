@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from llmtrace import TraceClient
+from llmledger import TraceClient
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 -- The token columns computed again from `usage_json` alone, without the payloads.
 --
--- The rules are those of `llmtraced.usage`, one branch per shape of usage object; a test holds both
+-- The rules are those of `llmledgerd.usage`, one branch per shape of usage object; a test holds both
 -- to the same numbers. What a release of the daemon read wrongly shows up here as `differs`.
 
 CREATE VIEW IF NOT EXISTS llm_traces_recomputed {on_cluster} AS

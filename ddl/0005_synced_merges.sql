@@ -21,6 +21,6 @@ ALTER TABLE llm_usage_doubts {on_cluster} MODIFY SETTING
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
     min_compressed_bytes_to_fsync_after_fetch = 1, old_parts_lifetime = 480;
 
-ALTER TABLE llmtrace_migrations {on_cluster} MODIFY SETTING
+ALTER TABLE llmledger_migrations {on_cluster} MODIFY SETTING
     min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
     min_compressed_bytes_to_fsync_after_fetch = 1, old_parts_lifetime = 480;

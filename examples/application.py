@@ -11,13 +11,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import llmtrace
+import llmledger
 
-WHO = llmtrace.context(
+WHO = llmledger.context(
     org_id="acme",
     agent_id="support-agent",
     run_id="run-1",
-    billing=llmtrace.BillingContext(plan_type="standard", cost_source="quota", customer_id="cus-7"),
+    billing=llmledger.BillingContext(plan_type="standard", cost_source="quota", customer_id="cus-7"),
 )
 
 
@@ -39,7 +39,7 @@ def openai_chat() -> bool:
             "completion_tokens_details": {"reasoning_tokens": 0},
         },
     }
-    return llmtrace.record(
+    return llmledger.record(
         provider="openai",
         url="https://api.openai.com/v1/chat/completions",
         status_code=200,
@@ -77,7 +77,7 @@ def anthropic_stream() -> bool:
         {"type": "message_stop"},
     ]
     stream = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
-    return llmtrace.record(
+    return llmledger.record(
         provider="anthropic",
         url="https://api.anthropic.com/v1/messages",
         status_code=200,
@@ -105,7 +105,7 @@ def gemini() -> bool:
         },
         "modelVersion": "gemini-2.5-flash",
     }
-    return llmtrace.record(
+    return llmledger.record(
         provider="google",
         url="https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent",
         status_code=200,
@@ -118,7 +118,7 @@ def gemini() -> bool:
 def failing() -> bool:
     """A refusal by the provider is a row too, with its type and message."""
     response = {"error": {"message": "Rate limit reached for gpt-4o", "type": "rate_limit_error"}}
-    return llmtrace.record(
+    return llmledger.record(
         provider="openai",
         url="https://api.openai.com/v1/chat/completions",
         status_code=429,
@@ -132,14 +132,14 @@ def failing() -> bool:
 def cancelled() -> bool:
     """A stream that the user stopped half-way: announced first, so that a crash would not hide it."""
     call = f"provider_trace-{uuid.uuid4()}"
-    llmtrace.begin(provider_trace_id=call, provider="openai", model="gpt-4o")
+    llmledger.begin(provider_trace_id=call, provider="openai", model="gpt-4o")
     chunk = {
         "id": "chatcmpl-demo-2",
         "object": "chat.completion.chunk",
         "model": "gpt-4o-2024-08-06",
         "choices": [{"index": 0, "delta": {"content": "Once upon"}}],
     }
-    return llmtrace.record(
+    return llmledger.record(
         provider_trace_id=call,
         provider="openai",
         url="https://api.openai.com/v1/chat/completions",
@@ -171,9 +171,9 @@ def main() -> None:
     with WHO:  # whose calls these are, for all that is recorded inside
         for name, taken, microseconds in timed():
             print(f"  {name:17} {'taken' if taken else 'NOT TAKEN'} in {microseconds:4.0f} µs")
-    durable = llmtrace.flush(10)
+    durable = llmledger.flush(10)
     print(f"  on the daemon's disk: {'all' if durable else 'NOT ALL'}")
-    llmtrace.close()
+    llmledger.close()
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ def say(text: str) -> None:
 
 
 def start_daemon(run: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start ``llmtraced serve`` and return when it says that it is ready."""
-    command: list[str | Path] = [BIN / "llmtraced", "serve", "--socket", run / "llmtraced.sock"]
+    """Start ``llmledgerd serve`` and return when it says that it is ready."""
+    command: list[str | Path] = [BIN / "llmledgerd", "serve", "--socket", run / "llmledgerd.sock"]
     command += ["--clickhouse-url", URL, "--spool-dir", DATA / "spool"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMLEDGER_", "CLICKHOUSE_"))}
     with log.open("wb") as stream:
         daemon = subprocess.Popen(command, stderr=stream, env=environment)
     deadline = time.monotonic() + READY_SECONDS
@@ -45,16 +45,16 @@ def main() -> None:
     DATA.mkdir()
     log = DATA / "daemon.log"
     # Not below DATA: the path of a Unix socket has at most 107 bytes, and clones lie deep.
-    with tempfile.TemporaryDirectory(prefix="llmtrace-") as run:
-        say("1. llmtraced serve, on an embedded ClickHouse")
+    with tempfile.TemporaryDirectory(prefix="llmledger-") as run:
+        say("1. llmledgerd serve, on an embedded ClickHouse")
         daemon = start_daemon(Path(run), log)
         try:
             print(f"  ready, pid {daemon.pid}, data in {DATA}")
             say("2. An application makes five LLM calls (examples/application.py)")
             environment = {
                 **os.environ,
-                "LLMTRACE_SOCKET": f"{run}/llmtraced.sock",
-                "LLMTRACE_SERVICE": "demo",
+                "LLMLEDGER_SOCKET": f"{run}/llmledgerd.sock",
+                "LLMLEDGER_SERVICE": "demo",
             }
             subprocess.run(
                 [sys.executable, Path(__file__).with_name("application.py")], env=environment, check=True
@@ -65,15 +65,15 @@ def main() -> None:
     stopped = json.loads(log.read_text().splitlines()[-1])
     print(f"  daemon stopped, {stopped['lines_left_in_spool']} lines left in its spool")
     for title, arguments in (
-        ("3. What landed: llmtrace traces", ["traces"]),
-        ("4. What it cost: llmtrace usage --by model", ["usage", "--by", "model"]),
+        ("3. What landed: llmledger traces", ["traces"]),
+        ("4. What it cost: llmledger usage --by model", ["usage", "--by", "model"]),
     ):
         say(title)
-        subprocess.run([BIN / "llmtrace", *arguments, "--url", URL], check=True)
+        subprocess.run([BIN / "llmledger", *arguments, "--url", URL], check=True)
     say("Ask more of it:")
-    print(f"  export LLMTRACE_CLICKHOUSE_URL={URL}")
-    print(f"  {os.path.relpath(BIN)}/llmtrace traces --errors")
-    print(f"  {os.path.relpath(BIN)}/llmtrace trace ID")
+    print(f"  export LLMLEDGER_CLICKHOUSE_URL={URL}")
+    print(f"  {os.path.relpath(BIN)}/llmledger traces --errors")
+    print(f"  {os.path.relpath(BIN)}/llmledger trace ID")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from bench.pipeline import scenes
 from bench.pipeline.backlog import backlog
 from bench.pipeline.report import console
 from bench.pipeline.ways import ROOT, Bench
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.engine import running_engine
 
 SCENES: dict[str, Callable[[scenes.Run], object]] = {
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results")
     chosen = parser.parse_args()
     with (
-        tempfile.TemporaryDirectory(prefix="llmtrace-bench-") as name,
+        tempfile.TemporaryDirectory(prefix="llmledger-bench-") as name,
         running_engine(Path(name) / "engine") as engine,
     ):
         store = Store(engine.url, timeout_seconds=600)

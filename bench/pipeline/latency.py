@@ -14,7 +14,7 @@ import msgspec
 
 from bench.pipeline.ways import Bench, go, read, ready, rows_in
 from bench.pipeline.workload import make_lines
-from llmtrace import TraceClient
+from llmledger import TraceClient
 from tests.helpers.daemon import RunningDaemon
 
 POLL_SECONDS = 0.01

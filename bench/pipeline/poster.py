@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import local
 from urllib.parse import quote, urlsplit
 
-from llmtraced.records.schema import COLUMNS
+from llmledgerd.records.schema import COLUMNS
 
 INSERT = f"INSERT INTO llm_traces ({', '.join(COLUMNS)}) FORMAT Native"
 _mine = local()

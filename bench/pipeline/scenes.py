@@ -21,8 +21,8 @@ from bench.pipeline import report, ways
 from bench.pipeline.report import Runs, console
 from bench.pipeline.ways import POLL_SECONDS, Bench, Way
 from bench.pipeline.workload import Workload, prepare
-from llmtraced.cli import demo_data
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli import demo_data
+from llmledgerd.stores.clickhouse.client import Store
 
 COUNTS = {2_000: 150_000, 20_000: 30_000, 200_000: 3_000}
 """Records in one run, by size: enough that the last batch, which waits for its age, hardly counts."""
@@ -30,7 +30,7 @@ ALONE_COUNT = 100
 """Records of the ways that insert one at a time, which would take minutes."""
 REDACTION = {"redact": "api_keys,bearer_tokens,private_keys,emails,phones,cards"}
 MERGING_SECONDS = 600.0
-OURS, BODIES, REDACTED = "llmtraced", "ready-made bodies", "llmtraced, redaction on"
+OURS, BODIES, REDACTED = "llmledgerd", "ready-made bodies", "llmledgerd, redaction on"
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ import uuid
 
 import msgspec
 
-from llmtrace.protocol import Answer, Hello, frame
+from llmledger.protocol import Answer, Hello, frame
 
 CHUNK = 256 << 10
 

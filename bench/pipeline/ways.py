@@ -20,7 +20,7 @@ import msgspec
 
 from bench.pipeline.processes import Cost, Watch, cpu_seconds
 from bench.pipeline.workload import Workload
-from llmtraced.records.schema import COLUMNS
+from llmledgerd.records.schema import COLUMNS
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine
 

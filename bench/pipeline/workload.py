@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from llmtrace.protocol import Record
-from llmtraced.config.settings import Config
-from llmtraced.records import parsing
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.schema import COLUMNS
-from llmtraced.stores.clickhouse.client import Store
+from llmledger.protocol import Record
+from llmledgerd.config.settings import Config
+from llmledgerd.records import parsing
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import COLUMNS
+from llmledgerd.stores.clickhouse.client import Store
 
 NOW_US = 1_790_000_000_000_000
 BATCH_ROWS, BATCH_BYTES = Config().batch_max_rows, Config().batch_max_bytes

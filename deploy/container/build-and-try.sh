@@ -61,10 +61,10 @@ for name in cert find-links; do
     if [ -e "$path" ]; then volumes+=(--volume "$path:$path:ro"); fi
 done
 
-image=localhost/llmtraced:try-$embedded
+image=localhost/llmledgerd:try-$embedded
 buildah bud --quiet --pull-never --format docker --build-arg EMBEDDED=$embedded \
     --secret "id=pip.conf,src=$folder/pip.conf" "${volumes[@]}" --tag "$image" "$here" > /dev/null
 buildah images --format '{{.Name}}:{{.Tag}} {{.Size}}'
 
 cd "$here"
-LLMTRACE_TEST_IMAGE=$image "$python" -m pytest -q -p no:cacheprovider tests/packaging/test_container.py
+LLMLEDGER_TEST_IMAGE=$image "$python" -m pytest -q -p no:cacheprovider tests/packaging/test_container.py

@@ -32,7 +32,7 @@ class Dashboard:
             "uid": uid,
             "title": title,
             "description": description,
-            "tags": ["llmtrace"],
+            "tags": ["llmledger"],
             "schemaVersion": 39,
             "version": 1,
             "editable": True,

@@ -35,10 +35,10 @@ def shown(metric: str, what: str = "") -> Query:
 
 def health_dashboard() -> Dashboard:
     """Return what the daemons say: whether everything arrives, and how fast."""
-    instances = {"query": "label_values(llmtraced_build_info, instance)", "refId": "A"}
+    instances = {"query": "label_values(llmledgerd_build_info, instance)", "refId": "A"}
     board = Dashboard(
-        "llmtraced-health",
-        "llmtraced health",
+        "llmledgerd-health",
+        "llmledgerd health",
         "Whether every record becomes a row, and how fast. From the daemons' /metrics.",
         PROMETHEUS,
         [datasource(PROMETHEUS), variable("instance", instances, PROMETHEUS)],
@@ -53,14 +53,14 @@ def health_dashboard() -> Dashboard:
 
 
 def _totals(board: Dashboard) -> None:
-    fullest = f"max(llmtraced_spool_bytes{CHOSEN} / llmtraced_spool_max_bytes)"
-    board.stat("Daemons", "short", f"count(llmtraced_build_info{CHOSEN})")
-    board.stat("Taking records", "short", f"sum(llmtraced_accepting{CHOSEN})")
-    board.stat("Oldest waiting record", "s", f"max(llmtraced_spool_oldest_seconds{CHOSEN})")
+    fullest = f"max(llmledgerd_spool_bytes{CHOSEN} / llmledgerd_spool_max_bytes)"
+    board.stat("Daemons", "short", f"count(llmledgerd_build_info{CHOSEN})")
+    board.stat("Taking records", "short", f"sum(llmledgerd_accepting{CHOSEN})")
+    board.stat("Oldest waiting record", "s", f"max(llmledgerd_spool_oldest_seconds{CHOSEN})")
     board.stat("Fullest spool", "percentunit", fullest)
     for title, metric in (
-        ("Lost in this range", "llmtraced_lost_lines_total"),
-        ("Dead letters in this range", "llmtraced_dead_letter_lines_total"),
+        ("Lost in this range", "llmledgerd_lost_lines_total"),
+        ("Dead letters in this range", "llmledgerd_dead_letter_lines_total"),
     ):
         board.stat(title, "short", f"sum(increase({metric}{CHOSEN}[$__range]))")
 
@@ -70,12 +70,12 @@ def _arriving(board: Dashboard) -> None:
     board.chart(
         "Lines a second",
         "cps",
-        (rate("llmtraced_received_lines_total", "job"), "received"),
-        (rate("llmtraced_stored_lines_total", "store"), "stored in {{store}}"),
+        (rate("llmledgerd_received_lines_total", "job"), "received"),
+        (rate("llmledgerd_stored_lines_total", "store"), "stored in {{store}}"),
     )
-    board.chart("From a call's start to its row", "s", *quantiles("llmtraced_store_lag_seconds"))
-    board.chart("Waiting lines", "short", shown("llmtraced_waiting_lines", "{{store}}"))
-    board.chart("Age of the oldest waiting line", "s", shown("llmtraced_spool_oldest_seconds"))
+    board.chart("From a call's start to its row", "s", *quantiles("llmledgerd_store_lag_seconds"))
+    board.chart("Waiting lines", "short", shown("llmledgerd_waiting_lines", "{{store}}"))
+    board.chart("Age of the oldest waiting line", "s", shown("llmledgerd_spool_oldest_seconds"))
 
 
 def _missing(board: Dashboard) -> None:
@@ -83,43 +83,43 @@ def _missing(board: Dashboard) -> None:
     board.chart(
         "Lost by the daemon or its disk, and dead letters",
         "short",
-        (grown("llmtraced_lost_lines_total", "instance"), "lost, {{instance}}"),
-        (grown("llmtraced_rejected_lines_total", "reason"), "dead letter, {{reason}}"),
+        (grown("llmledgerd_lost_lines_total", "instance"), "lost, {{instance}}"),
+        (grown("llmledgerd_rejected_lines_total", "reason"), "dead letter, {{reason}}"),
     )
     labels = ("stage", "service", "reason")
     board.chart(
         "Losses that were reported",
         "short",
-        (grown("llmtraced_losses_total", *labels), "{{stage}} {{service}} {{reason}}"),
+        (grown("llmledgerd_losses_total", *labels), "{{stage}} {{service}} {{reason}}"),
         (
-            grown("llmtraced_uncounted_losses_total", *labels),
+            grown("llmledgerd_uncounted_losses_total", *labels),
             "{{stage}} {{service}} {{reason}}, unknown how many",
         ),
     )
     board.chart(
-        "Calls whose record never came", "short", (grown("llmtraced_abandoned_calls_total", "instance"), "")
+        "Calls whose record never came", "short", (grown("llmledgerd_abandoned_calls_total", "instance"), "")
     )
     board.chart(
         "Values that were changed, calls without a price",
         "short",
-        (grown("llmtraced_changed_values_total", "what"), "{{what}}"),
-        (grown("llmtraced_unpriced_calls_total", "model"), "no price for {{model}}"),
+        (grown("llmledgerd_changed_values_total", "what"), "{{what}}"),
+        (grown("llmledgerd_unpriced_calls_total", "model"), "no price for {{model}}"),
     )
 
 
 def _stores(board: Dashboard) -> None:
     board.row("Stores")
-    retries = rate("llmtraced_store_retries_total", "store", "kind")
-    board.chart("Taking batches", "bool_on_off", shown("llmtraced_store_taking", "{{store}}"), min=0, max=1)
+    retries = rate("llmledgerd_store_retries_total", "store", "kind")
+    board.chart("Taking batches", "bool_on_off", shown("llmledgerd_store_taking", "{{store}}"), min=0, max=1)
     board.chart("Failed attempts a second", "ops", (retries, "{{store}} {{kind}}"))
-    board.chart("Time of an insert", "s", *quantiles("llmtraced_store_insert_seconds"))
-    board.chart("Rows of an insert", "short", *quantiles("llmtraced_store_insert_rows"))
-    board.chart("Bytes of an insert", "bytes", *quantiles("llmtraced_store_insert_bytes"))
+    board.chart("Time of an insert", "s", *quantiles("llmledgerd_store_insert_seconds"))
+    board.chart("Rows of an insert", "short", *quantiles("llmledgerd_store_insert_rows"))
+    board.chart("Bytes of an insert", "bytes", *quantiles("llmledgerd_store_insert_bytes"))
     board.chart(
         "Inserts under way, hours of the rollup in doubt",
         "short",
-        shown("llmtraced_store_inserts_in_flight", "inserts, {{store}}"),
-        shown("llmtraced_rollup_doubted_hours", "hours in doubt, {{store}}"),
+        shown("llmledgerd_store_inserts_in_flight", "inserts, {{store}}"),
+        shown("llmledgerd_rollup_doubted_hours", "hours in doubt, {{store}}"),
     )
 
 
@@ -128,41 +128,41 @@ def _spool(board: Dashboard) -> None:
     board.chart(
         "Spool",
         "bytes",
-        shown("llmtraced_spool_bytes", "spool"),
-        shown("llmtraced_spool_max_bytes", "its bound"),
-        shown("llmtraced_spool_disk_free_bytes", "free on the disk"),
+        shown("llmledgerd_spool_bytes", "spool"),
+        shown("llmledgerd_spool_max_bytes", "its bound"),
+        shown("llmledgerd_spool_disk_free_bytes", "free on the disk"),
     )
-    board.chart("Time to make a group durable", "s", *quantiles("llmtraced_group_commit_seconds"))
-    board.chart("Dead letters on the disk", "bytes", shown("llmtraced_dead_letter_bytes"))
+    board.chart("Time to make a group durable", "s", *quantiles("llmledgerd_group_commit_seconds"))
+    board.chart("Dead letters on the disk", "bytes", shown("llmledgerd_dead_letter_bytes"))
     board.chart(
         "Segments, files in quarantine",
         "short",
-        shown("llmtraced_spool_segments", "segments"),
-        shown("llmtraced_quarantined_files", "in quarantine"),
+        shown("llmledgerd_spool_segments", "segments"),
+        shown("llmledgerd_quarantined_files", "in quarantine"),
     )
 
 
 def _process(board: Dashboard) -> None:
     board.row("Senders and process")
-    refused = grown("llmtraced_refused_connections_total", "reason")
-    ours = "and on (job, instance) llmtraced_build_info"
+    refused = grown("llmledgerd_refused_connections_total", "reason")
+    ours = "and on (job, instance) llmledgerd_build_info"
     board.chart(
         "Senders",
         "short",
-        shown("llmtraced_open_connections", "connections"),
-        shown("llmtraced_sessions", "sessions"),
+        shown("llmledgerd_open_connections", "connections"),
+        shown("llmledgerd_sessions", "sessions"),
         (refused, "refused, {{reason}}"),
     )
-    board.chart("Event loop held up", "s", *quantiles("llmtraced_event_loop_lag_seconds"))
+    board.chart("Event loop held up", "s", *quantiles("llmledgerd_event_loop_lag_seconds"))
     board.chart(
         "Memory",
         "bytes",
         (f"process_resident_memory_bytes{CHOSEN} {ours}", "resident, {{instance}}"),
-        shown("llmtraced_inflight_bytes", "records,"),
+        shown("llmledgerd_inflight_bytes", "records,"),
     )
     board.chart(
         "Processor", "percentunit", f"rate(process_cpu_seconds_total{CHOSEN}[$__rate_interval]) {ours}"
     )
-    queries = rate("llmtraced_queries_total", "path", "status")
+    queries = rate("llmledgerd_queries_total", "path", "status")
     board.chart("Questions a second", "reqps", (queries, "{{path}} {{status}}"))
-    board.chart("Time of a question", "s", *quantiles("llmtraced_query_seconds"))
+    board.chart("Time of a question", "s", *quantiles("llmledgerd_query_seconds"))

@@ -10,7 +10,7 @@ from deploy.grafana.usage import usage_dashboard
 
 FOLDER: Final = Path(__file__).parent
 
-BOARDS: Final = {"llmtrace-usage.json": usage_dashboard, "llmtraced-health.json": health_dashboard}
+BOARDS: Final = {"llmledger-usage.json": usage_dashboard, "llmledgerd-health.json": health_dashboard}
 
 if __name__ == "__main__":
     for file, board in BOARDS.items():

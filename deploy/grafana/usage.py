@@ -1,7 +1,7 @@
 """The dashboard of usage, from ``llm_traces`` and its rollup.
 
 Invariant: what is shown is exact. Whole hours in no doubt come from the rollup, the rest of the range
-from the rows, by the expressions of ``llmtraced.summing``; a chart of less than hours is made of rows alone.
+from the rows, by the expressions of ``llmledgerd.summing``; a chart of less than hours is made of rows alone.
 
 Macros and ``${name:singlequote}`` are those of the plugin grafana-clickhouse-datasource, 4 and later. Its
 parser ends a macro's argument at the first closing bracket, so arguments are names of columns.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.grafana.board import CLICKHOUSE, WIDTH, Dashboard, Json, datasource, variable
-from llmtraced.stores.clickhouse.usage_sql import LEVELS, STATE_OF_ROLLUP, STATE_OF_ROWS, SUMS
+from llmledgerd.stores.clickhouse.usage_sql import LEVELS, STATE_OF_ROLLUP, STATE_OF_ROWS, SUMS
 
 DIMENSIONS: Final = {
     "organization": "organization_id",
@@ -106,7 +106,7 @@ def _named(columns: dict[str, str]) -> str:
 def usage_dashboard() -> Dashboard:
     """Return what the rows say: who spends what on which model, and what came of it."""
     board = Dashboard(
-        "llmtrace-usage",
+        "llmledger-usage",
         "LLM usage",
         "What calls to language models cost, who makes them, and how they end. From llm_traces and its rollup.",
         CLICKHOUSE,

@@ -1,4 +1,4 @@
-// A client of the llmtrace daemon for Node.js, written from PROTOCOL.md. It needs nothing else.
+// A client of the llmledger daemon for Node.js, written from PROTOCOL.md. It needs nothing else.
 //
 // Invariant: lines leave `#lines` from the front alone, when the daemon has called them durable; the
 // line at index i has the number `#first + i` in every hello and on every connection.
@@ -28,7 +28,7 @@ export class Client {
   #timer = null;
   #whenDurable = () => {};
 
-  constructor({ path = process.env.LLMTRACE_SOCKET ?? "/run/llmtraced/llmtraced.sock", maxBytes = 64 << 20 } = {}) {
+  constructor({ path = process.env.LLMLEDGER_SOCKET ?? "/run/llmledgerd/llmledgerd.sock", maxBytes = 64 << 20 } = {}) {
     this.path = path;
     this.maxBytes = maxBytes;
   }
@@ -108,7 +108,7 @@ export class Client {
   }
 
   #hello() {
-    const hello = { session: this.#session, first: this.#first, client: "llmtrace-node-example/1.0" };
+    const hello = { session: this.#session, first: this.#first, client: "llmledger-node-example/1.0" };
     if (this.#last) hello.last = this.#last;
     return encoded({ protocol_version: 4, hello: { ...hello, pid: process.pid, host: hostname() } });
   }

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.harness import DATABASE, HEAL_SECONDS, Chaos
 from tests.chaos.ledger import Pen
 from tests.helpers.store_rows import add_traces

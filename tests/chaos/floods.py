@@ -20,8 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from llmtraced.spool import format as fmt
-from llmtraced.spool.bounds import Limits
+from llmledgerd.spool import format as fmt
+from llmledgerd.spool.bounds import Limits
 from tests.chaos.flooding import APART, FLOODS
 from tests.chaos.harness import Chaos, running_chaos
 from tests.chaos.ledger import Pen, judge

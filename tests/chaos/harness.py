@@ -23,9 +23,9 @@ from typing import Any, Self
 
 import msgspec
 
-from llmtraced.spool import dead_letters
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.spool import dead_letters
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.ledger import READ_SECONDS, Amnesty, Death, Landed, Ledger
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, DaemonDied, RunningDaemon

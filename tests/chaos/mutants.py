@@ -4,7 +4,7 @@ Invariant: the product knows nothing of this. Each mutant replaces one decision 
 outside and asserts that what it replaces is there, so that a mutant cannot become the daemon itself
 when the code moves on.
 
-Run as ``python -m tests.chaos.mutants NAME serve …``; the rest is ``llmtraced``'s.
+Run as ``python -m tests.chaos.mutants NAME serve …``; the rest is ``llmledgerd``'s.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 
 import msgspec
 
-from llmtraced.cli import daemon
-from llmtraced.delivery import attempts, batch, shipper
-from llmtraced.errors import BatchRejected
-from llmtraced.ingest import connection, server
-from llmtraced.records import schema
-from llmtraced.spool import Spool, committer, log
-from llmtraced.spool.state import Snapshot, State
-from llmtraced.stores.clickhouse import client, sink
+from llmledgerd.cli import daemon
+from llmledgerd.delivery import attempts, batch, shipper
+from llmledgerd.errors import BatchRejected
+from llmledgerd.ingest import connection, server
+from llmledgerd.records import schema
+from llmledgerd.spool import Spool, committer, log
+from llmledgerd.spool.state import Snapshot, State
+from llmledgerd.stores.clickhouse import client, sink
 
 MUTANTS: dict[str, Callable[[], None]] = {}
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.harness import HEAL_SECONDS, ORPHAN_GRACE_SECONDS, Crowd, landed
 from tests.chaos.ledger import Death, Landed, Ledger, Verdict, judge
 from tests.helpers import admin

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from llmtrace import TraceClient
+from llmledger import TraceClient
 from tests.chaos.ledger import Pen
 from tests.helpers.exchanges import openai_chat
 from tests.helpers.session import Session, WentBack

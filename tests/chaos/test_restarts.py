@@ -1,4 +1,4 @@
-"""Restarts by socket activation under load, a few; ``LLMTRACE_RESTARTS`` asks for more."""
+"""Restarts by socket activation under load, a few; ``LLMLEDGER_RESTARTS`` asks for more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.restarts import run, table_of
 
-RESTARTS = int(os.environ.get("LLMTRACE_RESTARTS", "5"))
+RESTARTS = int(os.environ.get("LLMLEDGER_RESTARTS", "5"))
 
 
 @pytest.mark.chaos

@@ -1,6 +1,6 @@
 """Two stores at load: each away for a while, each killed in the middle, the daemon too.
 
-``LLMTRACE_TWO_STORES_SECONDS`` says how long each phase takes, ``LLMTRACE_TWO_STORES_RATE`` how many
+``LLMLEDGER_TWO_STORES_SECONDS`` says how long each phase takes, ``LLMLEDGER_TWO_STORES_RATE`` how many
 records are handed over each second. Run with ``-s`` it prints what became of each phase.
 """
 
@@ -18,7 +18,7 @@ from typing import Self
 import msgspec
 import pytest
 
-from llmtrace import TraceClient
+from llmledger import TraceClient
 from tests.helpers.engine import running_engine
 from tests.helpers.exchanges import openai_chat
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database, running_postgres
@@ -27,8 +27,8 @@ from tests.helpers.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
-SECONDS = float(os.environ.get("LLMTRACE_TWO_STORES_SECONDS", "4"))
-RATE = int(os.environ.get("LLMTRACE_TWO_STORES_RATE", "800"))
+SECONDS = float(os.environ.get("LLMLEDGER_TWO_STORES_SECONDS", "4"))
+RATE = int(os.environ.get("LLMLEDGER_TWO_STORES_RATE", "800"))
 RECORD_BYTES = 1500
 UNAFFECTED = 0.8
 """The least that the other store may have stored of what came, beside one that is away."""

@@ -27,9 +27,9 @@ from typing import Final
 
 import msgspec
 
-from llmtrace.protocol import Hello, Record, frame
-from llmtraced.errors import Rejected
-from llmtraced.records import parsing
+from llmledger.protocol import Hello, Record, frame
+from llmledgerd.errors import Rejected
+from llmledgerd.records import parsing
 from tests.fuzz.mutations import mutated, seeds
 from tests.fuzz.scene import BUILDER, Fate, Kept, Scene, fate, head, scene
 from tests.fuzz.wire import InSession, OneWay

@@ -18,21 +18,21 @@ from random import Random
 
 import msgspec
 
-from llmtrace.protocol import Unsupported
-from llmtraced.clock import Clock
-from llmtraced.config.settings import Config
-from llmtraced.delivery.batch import Preparer
-from llmtraced.flow_control import Admission
-from llmtraced.ingest.framing import HEAD_BYTES, NEWLINE
-from llmtraced.ingest.handshake import HELLO_BYTES, read_hello
-from llmtraced.ingest.server import Listener
-from llmtraced.records.json_text import is_json
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.schema import COLUMNS, LOSS_COLUMNS
-from llmtraced.spool import Files, Segment, Settled, Spool
-from llmtraced.spool.committer import Committer
-from llmtraced.telemetry.status import store_counters
+from llmledger.protocol import Unsupported
+from llmledgerd.clock import Clock
+from llmledgerd.config.settings import Config
+from llmledgerd.delivery.batch import Preparer
+from llmledgerd.flow_control import Admission
+from llmledgerd.ingest.framing import HEAD_BYTES, NEWLINE
+from llmledgerd.ingest.handshake import HELLO_BYTES, read_hello
+from llmledgerd.ingest.server import Listener
+from llmledgerd.records.json_text import is_json
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS
+from llmledgerd.spool import Files, Segment, Settled, Spool
+from llmledgerd.spool.committer import Committer
+from llmledgerd.telemetry.status import store_counters
 from tests.fuzz.wire import InSession, OneWay
 from tests.helpers import admin
 

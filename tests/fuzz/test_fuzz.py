@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
-from llmtraced.errors import Rejected
-from llmtraced.ingest.connection import Peer
-from llmtraced.ingest.framing import Block, Framer, Oversize
-from llmtraced.records import parsing
-from llmtraced.records.parsing import parse
+from llmledgerd.errors import Rejected
+from llmledgerd.ingest.connection import Peer
+from llmledgerd.ingest.framing import Block, Framer, Oversize
+from llmledgerd.records import parsing
+from llmledgerd.records.parsing import parse
 from tests.fuzz.mutations import mutated, seeds
 from tests.fuzz.run import LINES_PER_ROUND, Watch, fuzz
 from tests.fuzz.scene import head

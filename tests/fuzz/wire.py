@@ -13,9 +13,9 @@ from typing import cast
 
 import msgspec
 
-from llmtrace.protocol import Answer, Hello, frame
-from llmtraced.ingest.connection import Peer
-from llmtraced.ingest.server import Listener
+from llmledger.protocol import Answer, Hello, frame
+from llmledgerd.ingest.connection import Peer
+from llmledgerd.ingest.server import Listener
 
 
 class FakeTransport:

@@ -3,7 +3,7 @@
 Invariant: until a signal comes, the daemon that runs here is the one that users run. SIGUSR1 blocks its
 event loop for ever, SIGUSR2 its shipper at the next segment.
 
-Run as ``python -m tests.helpers.activated DESCRIPTOR serve …``; the rest is ``llmtraced``'s.
+Run as ``python -m tests.helpers.activated DESCRIPTOR serve …``; the rest is ``llmledgerd``'s.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 import threading
 from typing import Any
 
-from llmtraced.cli import daemon
-from llmtraced.delivery import batch
+from llmledgerd.cli import daemon
+from llmledgerd.delivery import batch
 
 FIRST_DESCRIPTOR = 3
 FOR_EVER = threading.Event()

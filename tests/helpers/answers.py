@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from llmtraced.query.results import Call, Usage
+from llmledgerd.query.results import Call, Usage
 
 NOON = datetime(2025, 3, 31, 12, tzinfo=UTC)
 

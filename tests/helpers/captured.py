@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmtrace import TraceClient
+from llmledger import TraceClient
 
 
 class Captured(TraceClient):

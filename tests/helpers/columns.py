@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal
 
-from llmtraced.records.schema import BYTES_COLUMNS, COLUMNS
+from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS
 
 Check = Callable[[object], bool]
 

@@ -1,4 +1,4 @@
-"""The recorded exchanges, where ``LLMTRACE_CORPUS`` names their folder; they are not ours to ship."""
+"""The recorded exchanges, where ``LLMLEDGER_CORPUS`` names their folder; they are not ours to ship."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-CORPUS = os.environ.get("LLMTRACE_CORPUS", "")
+CORPUS = os.environ.get("LLMLEDGER_CORPUS", "")
 
-needs_corpus = pytest.mark.skipif(not CORPUS, reason="LLMTRACE_CORPUS names no folder of recorded exchanges")
+needs_corpus = pytest.mark.skipif(not CORPUS, reason="LLMLEDGER_CORPUS names no folder of recorded exchanges")
 
 SUMS = ("prompt_tokens", "completion_tokens", "total_tokens")
 """Here null and 0 are the same."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 
-from llmtraced.errors import SpoolLocked
+from llmledgerd.errors import SpoolLocked
 
 PAGE = 64
 """Far smaller than a real page or sector, so that small groups are torn too."""

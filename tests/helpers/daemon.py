@@ -25,7 +25,7 @@ class DaemonDied(AssertionError):
 
 
 class RunningDaemon:
-    """``llmtraced serve`` over one folder, which outlives the process."""
+    """``llmledgerd serve`` over one folder, which outlives the process."""
 
     def __init__(
         self,
@@ -64,8 +64,8 @@ class RunningDaemon:
 
     def start(self, *, wait: bool = True) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
-        module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmtraced"]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMLEDGER_", "CLICKHOUSE_"))}
+        module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmledgerd"]
         command = [sys.executable, "-m", *module, "serve", *self._options()]
         if self._config is not None:
             command += ["--config", str(self._config)]

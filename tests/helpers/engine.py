@@ -1,7 +1,7 @@
 """A ClickHouse to test against: the real engine in a process that can be killed, stopped and faulted.
 
 Invariant: an engine that was entered answers; its URL stays the same across restarts. Where
-``LLMTRACE_TEST_CLICKHOUSE_URL`` names a server, ``database_url`` gives a fresh database on that one
+``LLMLEDGER_TEST_CLICKHOUSE_URL`` names a server, ``database_url`` gives a fresh database on that one
 instead, and faults are not to be had.
 """
 
@@ -23,7 +23,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 
-EXTERNAL = "LLMTRACE_TEST_CLICKHOUSE_URL"
+EXTERNAL = "LLMLEDGER_TEST_CLICKHOUSE_URL"
 SERVER = Path(__file__).with_name("engine_server.py")
 
 
@@ -150,7 +150,7 @@ def running_engine(data: Path, *, cluster: str = "", certificate: Path | None = 
 @contextlib.contextmanager
 def fresh_database(address: str) -> Iterator[str]:
     """Return the URL of a new, empty database on the server, and drop it after the block."""
-    name = f"llmtrace_test_{uuid.uuid4().hex}"
+    name = f"llmledger_test_{uuid.uuid4().hex}"
     _post(address, f"CREATE DATABASE {name}")
     try:
         yield urlunsplit(urlsplit(address)._replace(path=f"/{name}"))

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from llmtrace.protocol import Durable, Hello, LineHead, Refused, Unsupported, answer
+from llmledger.protocol import Durable, Hello, LineHead, Refused, Unsupported, answer
 
 WAIT_SECONDS = 20.0
 _head = msgspec.json.Decoder(LineHead)

@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtraced.config.settings import Config
-from llmtraced.records.schema import BYTES_COLUMNS
-from llmtraced.stores import registry
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.postgres.tables import PAYLOADS, tables
-from llmtraced.stores.registry import Outlet
+from llmledgerd.config.settings import Config
+from llmledgerd.records.schema import BYTES_COLUMNS
+from llmledgerd.stores import registry
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.postgres.tables import PAYLOADS, tables
+from llmledgerd.stores.registry import Outlet
 from tests.helpers import postgres
 from tests.helpers.engine import Engine, external_server
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database

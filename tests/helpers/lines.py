@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from llmtrace.buffer import Buffer
-from llmtrace.line import Line
+from llmledger.buffer import Buffer
+from llmledger.line import Line
 
 
 def taken(kind: Literal["record", "begin"], fields: dict[str, Any], at: float) -> Line:

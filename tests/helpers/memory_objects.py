@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from llmtraced.errors import OBJECT_STORAGE, ObjectGone, StoreBusy
-from llmtraced.payloads.objects import Found, Objects
+from llmledgerd.errors import OBJECT_STORAGE, ObjectGone, StoreBusy
+from llmledgerd.payloads.objects import Found, Objects
 
 
 class MemoryObjects(Objects):

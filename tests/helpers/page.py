@@ -1,4 +1,4 @@
-"""The real ``llmtrace ui`` in a process of its own, and a real Chromium that looks at it.
+"""The real ``llmledger ui`` in a process of its own, and a real Chromium that looks at it.
 
 Invariants: the page answers when the context is entered; the browser asks nobody but the page, and
 a page whose script raises fails its test.
@@ -23,15 +23,15 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.helpers.places import environment
 from tests.helpers.waiting import LIMIT_SECONDS
 
-SCREENSHOTS = "LLMTRACE_SCREENSHOTS"
+SCREENSHOTS = "LLMLEDGER_SCREENSHOTS"
 """Names the folder that pictures of the page are written to; nothing is written without it."""
 
-COMMAND = "from llmtraced.cli.app import main; main()"
+COMMAND = "from llmledgerd.cli.app import main; main()"
 DESKTOP, PHONE = (1360, 900), (390, 844)
 
 
 class RunningPage:
-    """``llmtrace ui`` over one store."""
+    """``llmledger ui`` over one store."""
 
     def __init__(self, process: subprocess.Popen[str], link: str) -> None:
         self._process = process
@@ -68,7 +68,7 @@ def running_page(url: str, *arguments: str, refresh: float = 0.5) -> Iterator[Ru
     assert process.stdout is not None
     try:
         said = process.stdout.readline()
-        assert said.startswith("llmtrace: open http://"), said
+        assert said.startswith("llmledger: open http://"), said
         yield RunningPage(process, said.split()[-1])
     finally:
         process.kill()

@@ -13,10 +13,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from llmtraced.admin import auth
-from llmtraced.reader import LLMTraceReader
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.admin import auth
+from llmledgerd.reader import LLMTraceReader
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.store_rows import add_traces
 
@@ -89,7 +89,9 @@ def _json(body: bytes) -> Any:
 def environment(**own: str) -> dict[str, str]:
     """Return the environment for a command of ours: this one's, without settings."""
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LLMTRACE_", "CLICKHOUSE_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LLMLEDGER_", "CLICKHOUSE_"))
     }
     return inherited | own
 

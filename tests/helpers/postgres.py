@@ -120,7 +120,7 @@ class PostgresServer:
 @contextlib.contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
     """Run a server for the length of a block; skip where none is installed."""
-    with tempfile.TemporaryDirectory(prefix="llmtrace-pg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="llmledger-pg-") as folder:
         server = PostgresServer(Path(folder))
         server.start()
         try:
@@ -132,7 +132,7 @@ def running_postgres() -> Iterator[PostgresServer]:
 @contextlib.contextmanager
 def fresh_postgres_database(address: str) -> Iterator[str]:
     """Return the URL of a new, empty database, and drop it after the block."""
-    name = f"llmtrace_test_{uuid.uuid4().hex}"
+    name = f"llmledger_test_{uuid.uuid4().hex}"
     _administer(address, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
         yield f"{address}/{name}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import promql_parser as promql
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from llmtraced.telemetry import definitions
+from llmledgerd.telemetry import definitions
 
 TARGET = {"instance", "job"}
 """What Prometheus adds to every series of a target."""

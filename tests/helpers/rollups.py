@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.rollup import Rollup
 
 KEYS = "hour, organization_id, project_id, agent_id, provider, model, call_type, billing_plan_type, is_byok"
 LEVELS = (0.5, 0.95, 0.99)

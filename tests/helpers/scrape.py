@@ -22,8 +22,8 @@ class Scrape:
         }
 
     def __call__(self, name: str, **labels: str) -> float:
-        """Return a value; 0 where there is no such series yet. The prefix ``llmtraced_`` is implied."""
-        return self._samples.get((f"llmtraced_{name}", frozenset(labels.items())), 0.0)
+        """Return a value; 0 where there is no such series yet. The prefix ``llmledgerd_`` is implied."""
+        return self._samples.get((f"llmledgerd_{name}", frozenset(labels.items())), 0.0)
 
     def of_store(self, name: str, **labels: str) -> float:
         return self(name, store=STORE, **labels)

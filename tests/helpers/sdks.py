@@ -4,7 +4,7 @@ Invariant: ``CALLS[name](base_url)`` makes exactly one HTTP exchange. Nothing is
 called, and through ``importlib``, because type-checking all SDKs takes longer than all of our own code.
 
 Run as a program (``python -m tests.helpers.sdks HOW HOST NAMES…``) it makes the calls of those names
-with ``LLMTRACE_SOCKET``'s daemon, recorded by the hooks, by LiteLLM's callback, or by both. A process of
+with ``LLMLEDGER_SOCKET``'s daemon, recorded by the hooks, by LiteLLM's callback, or by both. A process of
 their own, because some SDKs leave event loops and threads behind.
 """
 
@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import llmtrace
-from llmtrace.instrumentation.safety import faults
+import llmledger
+from llmledger.instrumentation.safety import faults
 from tests.helpers.waiting import until
 
 MESSAGES = [{"role": "user", "content": "How are things?"}]
@@ -302,7 +302,7 @@ def run(how: str, host: str, socket: Path, names: list[str]) -> None:
     """Make the calls in a process of their own; raises CalledProcessError where one fails."""
     environment = {
         **os.environ,
-        "LLMTRACE_SOCKET": str(socket),
+        "LLMLEDGER_SOCKET": str(socket),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else LiteLLM's import asks the network
         "NO_PROXY": "*",
     }
@@ -313,17 +313,17 @@ def run(how: str, host: str, socket: Path, names: list[str]) -> None:
 def main(how: str, host: str, *names: str) -> None:
     """Make the calls, and end only when their records are durable."""
     if how in ("hooks", "both"):
-        llmtrace.instrument(hosts=[host])
+        llmledger.instrument(hosts=[host])
     if how in ("callback", "both"):
-        from llmtrace.litellm import LlmtraceLogger
+        from llmledger.litellm import LlmledgerLogger
 
-        sdk("litellm").callbacks = [LlmtraceLogger()]
+        sdk("litellm").callbacks = [LlmledgerLogger()]
     for number, name in enumerate(names, start=1):
-        with llmtrace.context(org_id="acme", step_id=name, tags=["sdk"]):
+        with llmledger.context(org_id="acme", step_id=name, tags=["sdk"]):
             make(name, f"http://{host}")
         # LiteLLM calls back from a thread, or later on the loop.
-        until(lambda: llmtrace.stats().records >= number, limit=30, what=name)  # noqa: B023 - called at once
-    assert llmtrace.close(30)
+        until(lambda: llmledger.stats().records >= number, limit=30, what=name)  # noqa: B023 - called at once
+    assert llmledger.close(30)
     assert not faults
 
 

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.client import Store
 
 PAYLOADS = {"request_json", "response_json", "llm_config_json", "compaction_settings_json", "usage_json"}
 

@@ -22,7 +22,7 @@ BACKLOG = 4096
 
 
 class SupervisedDaemon(RunningDaemon):
-    """``llmtraced serve`` by socket activation, ``Type=notify`` and a watchdog."""
+    """``llmledgerd serve`` by socket activation, ``Type=notify`` and a watchdog."""
 
     def __init__(
         self,

@@ -69,7 +69,7 @@ def calls(record: Path) -> Iterator[Call]:
 
 
 class TracedDaemon(RunningDaemon):
-    """``llmtraced serve`` under strace."""
+    """``llmledgerd serve`` under strace."""
 
     @property
     def record(self) -> Path:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.postgres.migrations import apply
-from llmtraced.stores.postgres.sink import Postgres
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.postgres.migrations import apply
+from llmledgerd.stores.postgres.sink import Postgres
 from tests.helpers import admin, postgres
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine

@@ -15,8 +15,8 @@ import sys
 from collections import Counter
 from typing import Any
 
-import llmtrace
-from llmtrace.instrumentation.safety import faults
+import llmledger
+from llmledger.instrumentation.safety import faults
 from tests.helpers import ways
 from tests.helpers.captured import Captured
 
@@ -87,9 +87,9 @@ def scene(name: str, host: str) -> dict[str, Any]:
                 for library in LIBRARIES:
                     importlib.import_module(f"ddtrace.contrib.internal.{library}.patch").unpatch()
             case "on":
-                llmtrace.instrument(hosts=[host], client=client)
+                llmledger.instrument(hosts=[host], client=client)
             case "off":
-                llmtrace.uninstrument()
+                llmledger.uninstrument()
             case "calls":
                 worked, failed = asyncio.run(calls(f"http://{host}"))
             case _:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.engine import Engine, external_server, fresh_database, running_engine
 from tests.helpers.kinds import KINDS, Kind, running_kind
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database, running_postgres

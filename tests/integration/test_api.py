@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from llmtrace import TraceClient
-from llmtraced.stores.clickhouse import migrations, query_tree
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.readonly_sql import ReadOnlySql
+from llmledger import TraceClient
+from llmledgerd.stores.clickhouse import migrations, query_tree
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.readonly_sql import ReadOnlySql
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, external_server, fresh_database

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.spool import dead_letters
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.spool import dead_letters
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line

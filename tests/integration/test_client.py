@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-import llmtrace
-from llmtrace import TraceClient
-from llmtrace.line import OVERHEAD_BYTES
+import llmledger
+from llmledger import TraceClient
+from llmledger.line import OVERHEAD_BYTES
 from tests.helpers.fake_daemon import FakeDaemon
 
 
@@ -66,7 +66,7 @@ def test_the_hello_says_who_it_is(daemon: FakeDaemon, client: TraceClient) -> No
     (hello,) = daemon.hellos
     assert (hello.session, hello.first, hello.last) == (client.stats().session, 1, None)
     assert (hello.client, hello.pid, hello.service) == (
-        f"llmtrace-python/{llmtrace.__version__}",
+        f"llmledger-python/{llmledger.__version__}",
         os.getpid(),
         "tests",
     )
@@ -198,7 +198,7 @@ def test_an_unsupported_version_ends_the_session_and_counts_everything(
     daemon: FakeDaemon, client: TraceClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     daemon.is_unsupported = True
-    with caplog.at_level(logging.WARNING, "llmtrace"):
+    with caplog.at_level(logging.WARNING, "llmledger"):
         was_taken = client.record(model="m")  # False if the daemon was faster
         wait_until(lambda: client.stats().lost)
         assert not client.record(model="m")
@@ -238,7 +238,7 @@ def test_rejected_records_are_counted_and_said_once(
     daemon: FakeDaemon, client: TraceClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     daemon.rejects = lambda line: "wrong_type" if b"bad" in line else ""
-    with caplog.at_level(logging.WARNING, "llmtrace"):
+    with caplog.at_level(logging.WARNING, "llmledger"):
         for model in ("bad", "good", "bad"):
             client.record(model=model)
         assert client.flush(20)
@@ -264,7 +264,7 @@ def test_a_payload_of_100_mb_arrives(tmp_path: Path, daemon: FakeDaemon) -> None
 def test_an_absent_daemon_is_said_once_however_often_it_is_tried(
     client: TraceClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG, "llmtrace"):
+    with caplog.at_level(logging.DEBUG, "llmledger"):
         for _ in range(1000):
             client.record(model="m")
         assert not client.flush(0.5)
@@ -280,7 +280,7 @@ def test_a_path_that_can_never_be_a_socket_hurts_nobody(path: str) -> None:
 
 
 def test_disabled_does_nothing(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLMTRACE_DISABLED", "1")
+    monkeypatch.setenv("LLMLEDGER_DISABLED", "1")
     client = TraceClient(daemon.path)
     assert not client.record(model="m")
     assert not client.begin(model="m")
@@ -291,14 +291,14 @@ def test_disabled_does_nothing(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_module_has_a_client_of_its_own(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLMTRACE_SOCKET", str(daemon.path))
-    monkeypatch.setenv("LLMTRACE_SERVICE", "by-name")
+    monkeypatch.setenv("LLMLEDGER_SOCKET", str(daemon.path))
+    monkeypatch.setenv("LLMLEDGER_SERVICE", "by-name")
     for round_number in range(2):
-        assert llmtrace.begin(model="b")
-        assert llmtrace.record(model=str(round_number))
-        assert llmtrace.flush(20)
-        assert llmtrace.stats().delivered == 1
-        assert llmtrace.close(20)
+        assert llmledger.begin(model="b")
+        assert llmledger.record(model=str(round_number))
+        assert llmledger.flush(20)
+        assert llmledger.stats().delivered == 1
+        assert llmledger.close(20)
     assert models(daemon) == ["0", "1"]
     assert [hello.service for hello in daemon.hellos] == ["by-name"] * 2
 
@@ -373,12 +373,12 @@ def test_a_log_handler_that_records_and_flushes_does_not_hang(tmp_path: Path) ->
             client.flush(10)
 
     recorder = Recorder()
-    logging.getLogger("llmtrace").addHandler(recorder)
+    logging.getLogger("llmledger").addHandler(recorder)
     try:
         client.record(model="m")
         wait_until(lambda: client.stats().records == 2, seconds=5)
     finally:
-        logging.getLogger("llmtrace").removeHandler(recorder)
+        logging.getLogger("llmledger").removeHandler(recorder)
         client.close(0)
 
 
@@ -388,7 +388,7 @@ def test_a_log_handler_that_records_and_flushes_does_not_hang(tmp_path: Path) ->
 def run_script(daemon: FakeDaemon, script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
-        env={**os.environ, "LLMTRACE_SOCKET": str(daemon.path)},
+        env={**os.environ, "LLMLEDGER_SOCKET": str(daemon.path)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -405,7 +405,7 @@ def test_a_log_filter_that_raises_does_not_end_the_sender(tmp_path: Path, client
             raise ZeroDivisionError
 
     broken = Broken()
-    logging.getLogger("llmtrace").addFilter(broken)
+    logging.getLogger("llmledger").addFilter(broken)
     try:
         client.record(model="m")
         wait_until(lambda: broken.times)
@@ -413,7 +413,7 @@ def test_a_log_filter_that_raises_does_not_end_the_sender(tmp_path: Path, client
             assert client.flush(20)
             assert models(daemon) == ["m"]
     finally:
-        logging.getLogger("llmtrace").removeFilter(broken)
+        logging.getLogger("llmledger").removeFilter(broken)
 
 
 def test_url_and_headers_lose_what_is_confidential(daemon: FakeDaemon, client: TraceClient) -> None:
@@ -454,9 +454,9 @@ def test_a_child_does_not_keep_its_parents_connection_open(daemon: FakeDaemon) -
     result = run_script(
         daemon,
         """
-        import os, signal, llmtrace
-        llmtrace.record(model="parent")
-        assert llmtrace.flush(20)
+        import os, signal, llmledger
+        llmledger.record(model="parent")
+        assert llmledger.flush(20)
         child = os.fork()
         if not child:
             os.close(1), os.close(2)
@@ -476,9 +476,9 @@ def test_a_script_that_ends_without_close_delivers_everything(daemon: FakeDaemon
     result = run_script(
         daemon,
         """
-        import sys, llmtrace
+        import sys, llmledger
         for number in range(1000):
-            llmtrace.record(model=str(number))
+            llmledger.record(model=str(number))
         sys.exit(3)
         """,
     )
@@ -489,7 +489,7 @@ def test_a_script_that_ends_without_close_delivers_everything(daemon: FakeDaemon
 
 def test_a_script_with_nobody_at_the_socket_ends_in_two_seconds(tmp_path: Path) -> None:
     started = time.monotonic()
-    result = run_script(FakeDaemon(tmp_path / "none"), "import llmtrace; llmtrace.record(model='m')")
+    result = run_script(FakeDaemon(tmp_path / "none"), "import llmledger; llmledger.record(model='m')")
     assert result.returncode == 0
     assert time.monotonic() - started < 10
     assert "away" in result.stderr
@@ -501,10 +501,10 @@ def test_a_destructor_that_records_at_shutdown_hurts_nobody(daemon: FakeDaemon) 
     result = run_script(
         daemon,
         """
-        import llmtrace, sys
+        import llmledger, sys
         class Late:
-            def __del__(self): llmtrace.record(model="late")
-        llmtrace.record(model="m")
+            def __del__(self): llmledger.record(model="late")
+        llmledger.record(model="m")
         sys.late = late = Late()
         """,
     )
@@ -520,11 +520,11 @@ def test_children_of_multiprocessing_deliver_before_they_end(
     script.write_text(
         textwrap.dedent(
             f"""
-            import multiprocessing, llmtrace
+            import multiprocessing, llmledger
             def work(number):
-                llmtrace.record(model=str(number))
+                llmledger.record(model=str(number))
             if __name__ == "__main__":
-                llmtrace.record(model="parent")
+                llmledger.record(model="parent")
                 context = multiprocessing.get_context({method!r})
                 children = [context.Process(target=work, args=(number,)) for number in range(3)]
                 for child in children: child.start()
@@ -534,7 +534,7 @@ def test_children_of_multiprocessing_deliver_before_they_end(
     )
     result = subprocess.run(
         [sys.executable, str(script)],
-        env={**os.environ, "LLMTRACE_SOCKET": str(daemon.path)},
+        env={**os.environ, "LLMLEDGER_SOCKET": str(daemon.path)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -550,11 +550,11 @@ def test_an_application_that_restored_sigpipe_survives_a_dead_daemon(daemon: Fak
     result = run_script(
         daemon,
         """
-        import signal, llmtrace
+        import signal, llmledger
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         for number in range(20):
-            llmtrace.record(model=str(number), request="x" * 100_000)
-        assert llmtrace.close(30)
+            llmledger.record(model=str(number), request="x" * 100_000)
+        assert llmledger.close(30)
         """,
     )
     assert (result.returncode, result.stderr.count("\n")) == (0, 1)
@@ -562,6 +562,6 @@ def test_an_application_that_restored_sigpipe_survives_a_dead_daemon(daemon: Fak
 
 
 def test_the_import_brings_neither_asyncio_nor_logging() -> None:
-    script = "import sys, llmtrace; print([m for m in ('asyncio', 'logging', 'json', 'ctypes') if m in sys.modules])"
+    script = "import sys, llmledger; print([m for m in ('asyncio', 'logging', 'json', 'ctypes') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, RunningDaemon
 from tests.helpers.fake_daemon import FakeDaemon
@@ -24,22 +24,22 @@ SETTINGS = {"orphan_grace_seconds": 0.5, "batch_max_age_seconds": 0.05}
 
 PREFORK = r"""
 import os, signal, sys, time
-import llmtrace
+import llmledger
 
 PER_WORKER = 300
 
 def work(name):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     for number in range(PER_WORKER):
-        llmtrace.record(provider_trace_id=f"{name}-{number}", model="m", request={"n": number})
+        llmledger.record(provider_trace_id=f"{name}-{number}", model="m", request={"n": number})
         time.sleep(0.001)  # an application has other things to do
         if number == PER_WORKER // 2:
-            llmtrace.flush(20)
-            durable = llmtrace.stats().delivered
+            llmledger.flush(20)
+            durable = llmledger.stats().delivered
             os.write(1, f"{name} {durable}\n".encode())  # at once, beside the other workers
             while "killed" in name:  # to be killed in the middle
                 number += 1
-                llmtrace.record(provider_trace_id=f"{name}-{number}", model="m", request={"n": number})
+                llmledger.record(provider_trace_id=f"{name}-{number}", model="m", request={"n": number})
                 time.sleep(0.001)
     sys.exit(0)
 
@@ -50,7 +50,7 @@ def start(name):
     return child
 
 for number in range(100):
-    llmtrace.record(provider_trace_id=f"parent-before-{number}", model="m")
+    llmledger.record(provider_trace_id=f"parent-before-{number}", model="m")
 workers = {start(name): name for name in ("living-1", "living-2", "killed-1", "killed-2")}
 replaced = 0
 while workers:
@@ -62,13 +62,13 @@ while workers:
         del workers[child]
         replaced += 1
         workers[start(f"living-{2 + replaced}")] = f"living-{2 + replaced}"
-        llmtrace.record(provider_trace_id=f"parent-replaced-{replaced}", model="m")
+        llmledger.record(provider_trace_id=f"parent-replaced-{replaced}", model="m")
         continue
     child, status = os.wait()
     assert status == 0, (workers[child], status)
     del workers[child]
 for number in range(100):
-    llmtrace.record(provider_trace_id=f"parent-after-{number}", model="m")
+    llmledger.record(provider_trace_id=f"parent-after-{number}", model="m")
 """
 
 
@@ -107,7 +107,7 @@ def script(code: str, daemon: RunningDaemon | FakeDaemon, *flags: str) -> subpro
     path = daemon.socket if isinstance(daemon, RunningDaemon) else daemon.path
     return subprocess.Popen(
         [sys.executable, "-W", "error", *flags, "-c", textwrap.dedent(code)],
-        env={**os.environ, "LLMTRACE_SOCKET": str(path)},
+        env={**os.environ, "LLMLEDGER_SOCKET": str(path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -161,7 +161,7 @@ def fake(tmp_path: Path) -> Iterator[FakeDaemon]:
 def test_uvloop_is_not_held_up_by_a_daemon_that_never_answers(fake: FakeDaemon) -> None:
     fake.is_silent = True
     code = """
-        import asyncio, llmtrace, uvloop
+        import asyncio, llmledger, uvloop
         async def tick():
             turns = 0
             try:
@@ -173,14 +173,14 @@ def test_uvloop_is_not_held_up_by_a_daemon_that_never_answers(fake: FakeDaemon) 
         async def main():
             ticking = asyncio.create_task(tick())
             for number in range(1000):
-                assert llmtrace.record(model=str(number), request=b"{}")
+                assert llmledger.record(model=str(number), request=b"{}")
                 await asyncio.sleep(0)
-            assert not await llmtrace.aflush(0.1)
+            assert not await llmledger.aflush(0.1)
             ticking.cancel()
             assert await ticking > 1000
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
-        llmtrace.close(0.0)
+        llmledger.close(0.0)
     """
     status, errors = run(code, fake)
     assert (status, "Traceback" in errors) == (0, False), errors
@@ -190,13 +190,13 @@ def test_uvloop_is_not_held_up_by_a_daemon_that_never_answers(fake: FakeDaemon) 
 
 def test_sys_exit_in_a_signal_handler_delivers_what_was_taken(fake: FakeDaemon) -> None:
     code = """
-        import llmtrace, os, signal, sys
+        import llmledger, os, signal, sys
         def stop(*_):
-            llmtrace.record(model="from the handler")
+            llmledger.record(model="from the handler")
             sys.exit(7)
         signal.signal(signal.SIGTERM, stop)
         for number in range(100):
-            llmtrace.record(model=str(number))
+            llmledger.record(model=str(number))
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
     """
@@ -206,26 +206,26 @@ def test_sys_exit_in_a_signal_handler_delivers_what_was_taken(fake: FakeDaemon) 
 
 
 def test_an_application_that_dies_of_an_exception_delivers_what_was_taken(fake: FakeDaemon) -> None:
-    status, errors = run("import llmtrace; llmtrace.record(model='m'); raise KeyError('theirs')", fake)
+    status, errors = run("import llmledger; llmledger.record(model='m'); raise KeyError('theirs')", fake)
     assert (status, errors.splitlines()[-1]) == (1, "KeyError: 'theirs'")
     assert len(fake.records()) == 1
 
 
 def test_a_destructor_that_raises_while_it_is_recorded_hurts_nobody(fake: FakeDaemon) -> None:
     code = """
-        import gc, llmtrace, sys
+        import gc, llmledger, sys
         sys.unraisablehook = lambda _: None  # the application's own exceptions, which Python prints
         class Loud:
             def __init__(self): self.me = self
             def __del__(self):
-                llmtrace.record(model="from the destructor")
+                llmledger.record(model="from the destructor")
                 raise RuntimeError("in a destructor")
         gc.set_threshold(5)
         for number in range(200):
             Loud()
-            assert llmtrace.record(model="from the program", request={"a": [number]})
+            assert llmledger.record(model="from the program", request={"a": [number]})
         gc.collect()
-        assert llmtrace.flush(20)
+        assert llmledger.flush(20)
     """
     assert run(code, fake) == (0, "")
     by_whom = [record["model"] for record in fake.records()]
@@ -234,13 +234,13 @@ def test_a_destructor_that_raises_while_it_is_recorded_hurts_nobody(fake: FakeDa
 
 def test_an_object_that_records_while_it_is_encoded_is_recorded_with_it(fake: FakeDaemon) -> None:
     code = """
-        import llmtrace
+        import llmledger
         class Curious:
             def model_dump(self, **_):
-                llmtrace.record(model="inner")
+                llmledger.record(model="inner")
                 return {"a": 1}
-        assert llmtrace.record(model="outer", request={"x": Curious()})
-        assert llmtrace.flush(20)
+        assert llmledger.record(model="outer", request={"x": Curious()})
+        assert llmledger.flush(20)
     """
     assert run(code, fake) == (0, "")
     assert [record["model"] for record in fake.records()] == ["inner", "outer"]
@@ -248,13 +248,13 @@ def test_an_object_that_records_while_it_is_encoded_is_recorded_with_it(fake: Fa
 
 def test_an_object_that_records_itself_without_end_ends(fake: FakeDaemon) -> None:
     code = """
-        import llmtrace
+        import llmledger
         class Bottomless:
             def model_dump(self, **_):
-                llmtrace.record(model="inner", request=self)
+                llmledger.record(model="inner", request=self)
                 return {"a": 1}
-        assert llmtrace.record(model="outer", request=Bottomless())
-        assert llmtrace.flush(30)
+        assert llmledger.record(model="outer", request=Bottomless())
+        assert llmledger.flush(30)
     """
     status, errors = run(code, fake)
     assert (status, "Traceback" in errors) == (0, False), errors
@@ -263,14 +263,14 @@ def test_an_object_that_records_itself_without_end_ends(fake: FakeDaemon) -> Non
 
 def test_a_child_that_forks_again_delivers_for_itself(fake: FakeDaemon) -> None:
     code = """
-        import llmtrace, os, sys
+        import llmledger, os, sys
         for depth in range(4):
-            llmtrace.record(model=str(depth))
+            llmledger.record(model=str(depth))
             child = os.fork()
             if child:
                 assert os.waitpid(child, 0)[1] == 0
                 sys.exit(0)
-        llmtrace.record(model="leaf")
+        llmledger.record(model="leaf")
     """
     assert run(code, fake) == (0, "")
     assert sorted(record["model"] for record in fake.records()) == ["0", "1", "2", "3", "leaf"]
@@ -279,10 +279,10 @@ def test_a_child_that_forks_again_delivers_for_itself(fake: FakeDaemon) -> None:
 
 def test_threads_that_record_while_the_process_forks_lose_nothing(fake: FakeDaemon) -> None:
     code = """
-        import llmtrace, os, threading
+        import llmledger, os, threading
         def work(name):
             for number in range(300):
-                assert llmtrace.record(model=name)
+                assert llmledger.record(model=name)
         threads = [threading.Thread(target=work, args=("parent",)) for _ in range(3)]
         for thread in threads: thread.start()
         children = []
@@ -290,11 +290,11 @@ def test_threads_that_record_while_the_process_forks_lose_nothing(fake: FakeDaem
             child = os.fork()
             if not child:
                 work("child")
-                os._exit(0 if llmtrace.close(20) else 1)
+                os._exit(0 if llmledger.close(20) else 1)
             children.append(child)
         assert all(os.waitpid(child, 0)[1] == 0 for child in children)
         for thread in threads: thread.join()
-        assert llmtrace.close(20)
+        assert llmledger.close(20)
     """
     assert run(code, fake) == (0, "")
     by_whom = [record["model"] for record in fake.records()]
@@ -303,11 +303,11 @@ def test_threads_that_record_while_the_process_forks_lose_nothing(fake: FakeDaem
 
 def test_a_thread_that_outlives_the_exit_hurts_nobody(fake: FakeDaemon) -> None:
     code = """
-        import llmtrace, threading
+        import llmledger, threading
         def forever():
             while True:
-                llmtrace.record(model="late")
-        llmtrace.record(model="m")
+                llmledger.record(model="late")
+        llmledger.record(model="m")
         threading.Thread(target=forever, daemon=True).start()
     """
     status, errors = run(code, fake)
@@ -330,7 +330,7 @@ def test_the_one_liners_of_the_protocol_make_rows(daemon: RunningDaemon, table: 
     commands = by_hand()
     assert len(commands) >= 2
     for command in commands:
-        here = command.replace("/run/llmtraced/llmtraced.sock", str(daemon.socket))
+        here = command.replace("/run/llmledgerd/llmledgerd.sock", str(daemon.socket))
         subprocess.run(["sh", "-ec", here], check=True, capture_output=True, timeout=30)
     until(lambda: sum(counts(table).values()) == len(commands), what="a row for each command")
     assert "5f0c4a52-6f0e-4a8e-9a0e-6d2a3f5c7b10" in counts(table)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace import TraceClient
+from llmledger import TraceClient
 from tests.helpers.fake_daemon import FakeDaemon
 from tests.helpers.waiting import until
 
@@ -78,7 +78,7 @@ def test_a_strangers_socket_in_a_shared_folder_gets_not_a_byte(
     with Stranger(open_folder / "s", DAEMON) as stranger:
         client = TraceClient(open_folder / "s", service="secret")
         try:
-            with caplog.at_level(logging.WARNING, "llmtrace"):
+            with caplog.at_level(logging.WARNING, "llmledger"):
                 assert client.record(model="m")
                 assert not client.flush(0.2)
                 until(lambda: client.stats().untrusted >= 3, what="three attempts")
@@ -87,7 +87,7 @@ def test_a_strangers_socket_in_a_shared_folder_gets_not_a_byte(
             assert (stats.is_connected, stats.waiting, stats.lost) == (False, 1, {})
             (said,) = [record.getMessage() for record in caplog.records]
             assert f"held by user {DAEMON}" in said
-            assert "LLMTRACE_DAEMON_UID" in said
+            assert "LLMLEDGER_DAEMON_UID" in said
         finally:
             client.close(0.0)
 
@@ -113,20 +113,20 @@ def test_a_daemon_of_its_own_user_in_its_own_folder_is_served(
     folder = open_folder / "run"
     folder.mkdir()
     if named:
-        monkeypatch.setenv("LLMTRACE_DAEMON_UID", named)
+        monkeypatch.setenv("LLMLEDGER_DAEMON_UID", named)
         folder.chmod(0o1777)
     else:
         os.chown(folder, DAEMON, DAEMON)
     code = f"""
-        import logging, os, llmtrace  # imported while the interpreter's files can be read
+        import logging, os, llmledger  # imported while the interpreter's files can be read
         os.setgid({APP}); os.setuid({APP})
-        assert llmtrace.record(model="m")
-        assert llmtrace.flush(20)
-        assert llmtrace.stats().untrusted == 0
-        llmtrace.close(0)
+        assert llmledger.record(model="m")
+        assert llmledger.flush(20)
+        assert llmledger.stats().untrusted == 0
+        llmledger.close(0)
     """
     with Stranger(folder / "s", DAEMON):
-        environment = {**os.environ, "LLMTRACE_SOCKET": str(folder / "s")}
+        environment = {**os.environ, "LLMLEDGER_SOCKET": str(folder / "s")}
         subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=environment, check=True, timeout=60)
 
 
@@ -134,11 +134,11 @@ def test_a_daemon_of_its_own_user_in_its_own_folder_is_served(
 def test_where_users_are_named_ones_own_is_not_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
-    monkeypatch.setenv("LLMTRACE_DAEMON_UID", named)
+    monkeypatch.setenv("LLMLEDGER_DAEMON_UID", named)
     with FakeDaemon(tmp_path / "s") as daemon:
         client = TraceClient(daemon.path)
         client.record(model="m")
         until(lambda: client.stats().untrusted, what="an attempt")
-        monkeypatch.setenv("LLMTRACE_DAEMON_UID", str(os.geteuid()))
+        monkeypatch.setenv("LLMLEDGER_DAEMON_UID", str(os.geteuid()))
         assert client.close(20)
         assert len(daemon.records()) == 1

@@ -1,4 +1,4 @@
-"""``llmtrace`` beside a running daemon: it finds it, follows what arrives, and works on pipes."""
+"""``llmledger`` beside a running daemon: it finds it, follows what arrives, and works on pipes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import IO
 
 import pytest
 
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -21,7 +21,7 @@ from tests.helpers.places import NOW, environment, free_port
 from tests.helpers.store_rows import add_traces
 from tests.helpers.waiting import until
 
-COMMAND = [sys.executable, "-c", "from llmtraced.cli.app import main; main()"]
+COMMAND = [sys.executable, "-c", "from llmledgerd.cli.app import main; main()"]
 CALLS: list[dict[str, object]] = [
     {"id": "a-1", "organization_id": "a", "agent_id": "smith", "model": "m1", "provider": "openai", "run_id": "r",
      "prompt_tokens": 10, "total_tokens": 15, "cost_usd": Decimal("0.25"), "outcome": "ok", "usage_source": "reported",
@@ -62,7 +62,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
 
 def known(daemon: RunningDaemon, **own: str) -> dict[str, str]:
     """Return an environment that leads to the daemon, as on its own host."""
-    return environment(LLMTRACE_SOCKET=str(daemon.socket), LLMTRACE_SPOOL_DIR=str(daemon.spool), **own)
+    return environment(LLMLEDGER_SOCKET=str(daemon.socket), LLMLEDGER_SPOOL_DIR=str(daemon.spool), **own)
 
 
 def run(daemon: RunningDaemon, *arguments: str, **own: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +95,7 @@ def test_without_a_daemon_the_store_is_read(tmp_path: Path) -> None:
     migrations.apply(store, migrations.Layout())
     add_traces(store, CALLS)
     store.close()
-    env = environment(LLMTRACE_CLICKHOUSE_URL=url, LLMTRACE_ADMIN=f"127.0.0.1:{free_port()}")
+    env = environment(LLMLEDGER_CLICKHOUSE_URL=url, LLMLEDGER_ADMIN=f"127.0.0.1:{free_port()}")
     command = [*COMMAND, "traces", "--json"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
@@ -144,7 +144,7 @@ def test_large_requests_are_listed_largest_first(daemon: RunningDaemon) -> None:
     assert ids(run(daemon, "large", "--json", "--min-bytes", "0", "--org", "a")) == ["a-1", "a-2"]
     assert "2,000,000" in run(daemon, "large", "--org", "a").stdout
     none = run(daemon, "large", "--org", "nobody")
-    assert (none.returncode, none.stderr) == (1, "llmtrace: no such calls\n")
+    assert (none.returncode, none.stderr) == (1, "llmledger: no such calls\n")
 
 
 def test_usage_is_narrowed(daemon: RunningDaemon) -> None:
@@ -168,13 +168,13 @@ def test_status_says_how_the_daemon_is_doing(daemon: RunningDaemon) -> None:
 
 def test_who_may_ask_the_daemon_need_not_know_the_password_of_its_store(daemon: RunningDaemon) -> None:
     unreadable = str(daemon.folder / "not-for-you")
-    done = run(daemon, "status", LLMTRACE_CLICKHOUSE_PASSWORD_FILE=unreadable)
+    done = run(daemon, "status", LLMLEDGER_CLICKHOUSE_PASSWORD_FILE=unreadable)
 
     assert done.returncode == 0, done.stderr
 
 
 def test_status_without_a_daemon_says_so_in_one_line(tmp_path: Path) -> None:
-    env = environment(LLMTRACE_ADMIN=f"unix:{tmp_path}/nobody")
+    env = environment(LLMLEDGER_ADMIN=f"unix:{tmp_path}/nobody")
     done = subprocess.run(
         [*COMMAND, "status"], env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -182,7 +182,7 @@ def test_status_without_a_daemon_says_so_in_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == f"llmtrace: no daemon answers at unix:{tmp_path}/nobody; LLMTRACE_ADMIN says where one is\n"
+        == f"llmledger: no daemon answers at unix:{tmp_path}/nobody; LLMLEDGER_ADMIN says where one is\n"
     )
 
 
@@ -259,7 +259,7 @@ def stored(daemon: RunningDaemon, org: str, count: int) -> None:
 
 def test_a_token_is_taken_from_the_environment(tmp_path: Path) -> None:
     made = subprocess.run(
-        [sys.executable, "-m", "llmtraced", "token", "--org", "acme"],
+        [sys.executable, "-m", "llmledgerd", "token", "--org", "acme"],
         env=environment(), capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     (tmp_path / "tokens.toml").write_text(made.stdout)
@@ -267,9 +267,14 @@ def test_a_token_is_taken_from_the_environment(tmp_path: Path) -> None:
     settings = {"admin": address, "admin_tokens_file": tmp_path / "tokens.toml"}
     with RunningDaemon(tmp_path / "d", settings=settings) as daemon:
         allowed = run(
-            daemon, "usage", "--org", "acme", LLMTRACE_ADMIN=address, LLMTRACE_ADMIN_TOKEN=made.stderr.strip()
+            daemon,
+            "usage",
+            "--org",
+            "acme",
+            LLMLEDGER_ADMIN=address,
+            LLMLEDGER_ADMIN_TOKEN=made.stderr.strip(),
         )
-        unknown = run(daemon, "usage", "--org", "acme", LLMTRACE_ADMIN=address)
+        unknown = run(daemon, "usage", "--org", "acme", LLMLEDGER_ADMIN=address)
 
     assert allowed.returncode == 0, allowed.stderr
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)

@@ -28,7 +28,7 @@ deadline = time.monotonic() + 20
 while durable < len(lines) and time.monotonic() < deadline:
     connection = socket.socket(socket.AF_UNIX)
     try:
-        connection.connect(os.environ["LLMTRACE_SOCKET"])
+        connection.connect(os.environ["LLMLEDGER_SOCKET"])
         if "new_session" in bugs: session = str(uuid.uuid4())
         first = (last if "forgets" in bugs else durable) + 1
         hello = {"session": session, "first": first, **({"last": last} if last and "no_last" not in bugs else {})}

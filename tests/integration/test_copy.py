@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmtraced.cli import app
-from llmtraced.config.settings import Config
-from llmtraced.errors import StoreBusy
-from llmtraced.records.schema import COLUMNS, TRACES
-from llmtraced.stores import copy, registry
-from llmtraced.stores.registry import Outlet
+from llmledgerd.cli import app
+from llmledgerd.config.settings import Config
+from llmledgerd.errors import StoreBusy
+from llmledgerd.records.schema import COLUMNS, TRACES
+from llmledgerd.stores import copy, registry
+from llmledgerd.stores.registry import Outlet
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
 from tests.helpers.kinds import Kind, clickhouse_kind, postgres_kind
@@ -112,10 +112,10 @@ def test_a_store_that_was_named_later_gets_what_was_before_by_the_command(
         daemon.send_one_way(b"".join(line(f"a-{number}", number) for number in range(30)))
         assert daemon.terminate() == 0
     environment = {
-        "LLMTRACE_CLICKHOUSE_URL": daemon.url,
-        "LLMTRACE_POSTGRES_URL": postgres_url,
-        "LLMTRACE_STORES": "clickhouse,postgres",
-        "LLMTRACE_ADMIN": "",
+        "LLMLEDGER_CLICKHOUSE_URL": daemon.url,
+        "LLMLEDGER_POSTGRES_URL": postgres_url,
+        "LLMLEDGER_STORES": "clickhouse,postgres",
+        "LLMLEDGER_ADMIN": "",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

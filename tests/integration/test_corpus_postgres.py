@@ -7,10 +7,10 @@ import contextlib
 import json
 from pathlib import Path
 
-from llmtraced.query.results import Call
-from llmtraced.reader import LLMTraceReader
-from llmtraced.stores.postgres.migrations import apply
-from llmtraced.stores.postgres.sink import Postgres
+from llmledgerd.query.results import Call
+from llmledgerd.reader import LLMTraceReader
+from llmledgerd.stores.postgres.migrations import apply
+from llmledgerd.stores.postgres.sink import Postgres
 from tests.helpers import admin
 from tests.helpers.corpus import needs_corpus, records
 from tests.helpers.daemon import RunningDaemon

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from llmtraced.spool import dead_letters
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.spool import dead_letters
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.corpus import PARTS, SUMS, TEXTS, allowed, needs_corpus, scored
 from tests.helpers.daemon import RunningDaemon

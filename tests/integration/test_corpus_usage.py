@@ -1,6 +1,6 @@
 """The recorded corpus: every exchange's expected facts, or one of those that can be defended.
 
-Runs where ``LLMTRACE_CORPUS`` names the folder with ``open.ndjson``; recordings are not ours to
+Runs where ``LLMLEDGER_CORPUS`` names the folder with ``open.ndjson``; recordings are not ours to
 ship. Prints how many lines of each api were compared.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmtraced.usage import Exchange, Facts, read_exchange
+from llmledgerd.usage import Exchange, Facts, read_exchange
 from tests.helpers.corpus import PARTS, SUMS, TEXTS, allowed, needs_corpus, records, scored
 
 pytestmark = needs_corpus

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace import TraceClient
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledger import TraceClient
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import DaemonDied, RunningDaemon
 from tests.helpers.exchanges import line, openai_chat
@@ -152,7 +152,7 @@ def test_a_server_without_tables_keeps_records_waiting_until_somebody_migrates(
     with RunningDaemon(tmp_path / "d", url=server_url) as daemon:
         daemon.send_one_way(line("early", 1))
         until(lambda: admin.status(daemon.folder / "admin.sock")["in_spool"] == 1)
-        until(lambda: "llmtraced migrate" in admin.get(daemon.folder / "admin.sock", "/readyz")[1])
+        until(lambda: "llmledgerd migrate" in admin.get(daemon.folder / "admin.sock", "/readyz")[1])
         assert admin.get(daemon.folder / "admin.sock", "/readyz")[0] == 200, "it can take records"
         migrations.apply(table, migrations.Layout())
         until(lambda: count(table) == 1)

@@ -1,7 +1,7 @@
 """An application under ddtrace works as it did, and is recorded, whoever patched first and goes first.
 
 ddtrace is no dependency of the tests, because it puts a plugin into every run of pytest: it is installed
-into a folder of its own, or taken from ``LLMTRACE_TEST_DDTRACE``.
+into a folder of its own, or taken from ``LLMLEDGER_TEST_DDTRACE``.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MODELS = len(WAYS)
 @pytest.fixture(scope="module")
 def ddtrace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that ddtrace is in."""
-    if "LLMTRACE_TEST_DDTRACE" in os.environ:
-        return Path(os.environ["LLMTRACE_TEST_DDTRACE"])
+    if "LLMLEDGER_TEST_DDTRACE" in os.environ:
+        return Path(os.environ["LLMLEDGER_TEST_DDTRACE"])
     folder = tmp_path_factory.mktemp("ddtrace")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(

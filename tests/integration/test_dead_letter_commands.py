@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmtraced.cli.dead_letters import app
-from llmtraced.errors import LlmtracedError
-from llmtraced.spool import dead_letters
-from llmtraced.spool.dead_letters import Pruned
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli.dead_letters import app
+from llmledgerd.errors import LlmledgerdError
+from llmledgerd.spool import dead_letters
+from llmledgerd.spool.dead_letters import Pruned
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -73,9 +73,9 @@ def test_a_refused_row_is_replayed_once_it_can_be_stored(daemon: RunningDaemon, 
 def test_letters_are_chosen_by_reason_or_all_and_never_by_accident(daemon: RunningDaemon) -> None:
     daemon.send_one_way(b"bad\n[1]\nworse\n")
     until(lambda: settled(daemon, 3))
-    with pytest.raises(LlmtracedError, match="name ids"):
+    with pytest.raises(LlmledgerdError, match="name ids"):
         run(daemon, "purge")
-    with pytest.raises(LlmtracedError, match="no dead letter nonsense"):
+    with pytest.raises(LlmledgerdError, match="no dead letter nonsense"):
         run(daemon, "purge", "nonsense")
     assert run(daemon, "purge", "--reason", "not_json") == "2 deleted\n"
     assert "not_an_object" in run(daemon, "list")
@@ -100,7 +100,7 @@ def test_a_replay_waits_for_another_and_sends_what_that_has_left(daemon: Running
     command = [
         sys.executable,
         "-c",
-        "from llmtraced.cli.app import main; main()",
+        "from llmledgerd.cli.app import main; main()",
         "dead-letters",
         "replay",
         "--all",

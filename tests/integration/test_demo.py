@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from llmtraced.cli import demo_data
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli import demo_data
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.places import environment
 from tests.helpers.rollups import differences
 
@@ -79,7 +79,7 @@ def test_the_command_fills_a_store_that_was_not_there(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "from llmtraced.cli.app import main; main()",
+        "from llmledgerd.cli.app import main; main()",
         "demo",
         "--rows",
         "1000",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from llmtraced.admin.connection_limit import CONNECTIONS, Door, is_loopback
+from llmledgerd.admin.connection_limit import CONNECTIONS, Door, is_loopback
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -15,18 +15,18 @@ from typing import Any
 
 import pytest
 
-from llmtraced.admin import auth
-from llmtraced.delivery.erasing_files import concerns
-from llmtraced.errors import ConfigError, LlmtracedError
-from llmtraced.payloads import names
-from llmtraced.payloads.erasing import ErasableObjects
-from llmtraced.payloads.objects import Objects
-from llmtraced.query.daemon_client import DaemonAnswers
-from llmtraced.query.erasure import PAYLOADS, Erased, Erasure, Extent
-from llmtraced.spool import dead_letters
-from llmtraced.spool.dead_letters import DeadLetter, with_line
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.erasure import Eraser
+from llmledgerd.admin import auth
+from llmledgerd.delivery.erasing_files import concerns
+from llmledgerd.errors import ConfigError, LlmledgerdError
+from llmledgerd.payloads import names
+from llmledgerd.payloads.erasing import ErasableObjects
+from llmledgerd.payloads.objects import Objects
+from llmledgerd.query.daemon_client import DaemonAnswers
+from llmledgerd.query.erasure import PAYLOADS, Erased, Erasure, Extent
+from llmledgerd.spool import dead_letters
+from llmledgerd.spool.dead_letters import DeadLetter, with_line
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.erasure import Eraser
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -72,7 +72,7 @@ class Storage:
     def delete_calls(self, uris: Sequence[str]) -> None:
         self.asked.extend(uris)
         if self.is_away:
-            raise LlmtracedError("the bucket is away")
+            raise LlmledgerdError("the bucket is away")
 
     def delete_files(self, organization_id: str) -> None:
         self.organizations.append(organization_id)
@@ -140,11 +140,11 @@ def test_objects_go_before_the_rows_that_name_them(server: Store) -> None:
     )
     storage = Storage(is_away=True)
     erasure = Erasure(organization_id="acme")
-    with pytest.raises(LlmtracedError, match="the bucket is away"):
+    with pytest.raises(LlmledgerdError, match="the bucket is away"):
         Eraser(server, storage).erase(erasure)
     assert storage.asked == uris
     assert ids(server, "notEmpty(payload_uri)") == {*uris, "t"}
-    with pytest.raises(LlmtracedError, match="cannot reach: nothing is erased"):
+    with pytest.raises(LlmledgerdError, match="cannot reach: nothing is erased"):
         Eraser(server).erase(erasure)
     storage = Storage()
     assert Eraser(server, storage).erase(erasure) == Extent(calls=3, hours=1, objects=3)
@@ -169,7 +169,7 @@ def test_only_what_lies_in_the_payload_store_is_deleted(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("not an object")
     erasable = ErasableObjects(objects)
     for elsewhere in (f"file://{tmp_path}/store/../secret", "s3://others/raw/date=2026-01-01/a.json.gz"):
-        with pytest.raises(LlmtracedError, match="does not lie in payload_store"):
+        with pytest.raises(LlmledgerdError, match="does not lie in payload_store"):
             erasable.delete_calls([names.uri(objects.base, mine), elsewhere])
     erasable.delete_calls([names.uri(objects.base, mine)])
     erasable.delete_calls([names.uri(objects.base, mine)])
@@ -203,12 +203,12 @@ def test_a_dead_letter_is_whose_it_says(text: str, concerned: bool | None) -> No
 
 def erase(daemon: RunningDaemon, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
     environment = {
-        "LLMTRACE_SOCKET": str(daemon.socket),
-        "LLMTRACE_SPOOL_DIR": str(daemon.spool),
-        "LLMTRACE_CLICKHOUSE_URL": daemon.url,
+        "LLMLEDGER_SOCKET": str(daemon.socket),
+        "LLMLEDGER_SPOOL_DIR": str(daemon.spool),
+        "LLMLEDGER_CLICKHOUSE_URL": daemon.url,
         "PYTHONPATH": ":".join(sys.path),
     }
-    command = [sys.executable, "-c", "from llmtraced.cli.app import main; main()", "erase", *arguments]
+    command = [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", "erase", *arguments]
     return subprocess.run(command, env=environment, input=said, text=True, capture_output=True, check=False)
 
 
@@ -224,7 +224,7 @@ def test_the_command_erases_in_the_store_of_a_running_daemon_and_its_dead_letter
         )
         until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 4)
         refused = erase(daemon, "--org", "acme", said="n\n")
-        assert (refused.returncode, refused.stderr) == (2, "llmtrace: nothing was erased\n")
+        assert (refused.returncode, refused.stderr) == (2, "llmledger: nothing was erased\n")
         assert "3 calls in 1 hour, 0 objects, 1 dead letter of acme, everybody" in refused.stdout
         assert len(dead_letters.read(daemon.spool)) == 1
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace import TraceClient
-from llmtraced.importing.dead_letters import replay
-from llmtraced.spool.dead_letters import DeadLetter, with_line
-from llmtraced.stores.clickhouse import migrations
+from llmledger import TraceClient
+from llmledgerd.importing.dead_letters import replay
+from llmledgerd.spool.dead_letters import DeadLetter, with_line
+from llmledgerd.stores.clickhouse import migrations
 from tests.helpers.daemon import ROOT
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line, openai_chat
@@ -155,7 +155,7 @@ def test_a_daemon_killed_while_it_looks_for_a_bad_row_decides_the_same_after_its
 def test_tables_that_are_dropped_and_made_again_get_what_has_waited(scene: Scene) -> None:
     scene.daemon.send_one_way(b"".join(lines("before", 1, 5)))
     scene.settled(5)
-    for table in ("llm_traces", "llm_trace_losses", "llmtrace_migrations"):
+    for table in ("llm_traces", "llm_trace_losses", "llmledger_migrations"):
         scene.table.run(f"DROP TABLE {table} SYNC")
     scene.daemon.send_one_way(b"".join(lines("a", 1, 5)))
     until(lambda: scene.status()["store"])
@@ -520,7 +520,7 @@ def die(scene: Scene, name: str) -> None:
 
 DYING = """
 import os, signal, sys
-from llmtrace import TraceClient
+from llmledger import TraceClient
 client = TraceClient(sys.argv[1], service="dying")
 client.begin(provider_trace_id="begun", provider="openai", model="gpt-4o")
 client.begin(provider_trace_id="finished", provider="openai", model="gpt-4o")

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.reader import LLMTraceReader
-from llmtraced.records.pricing import Pricer
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.migrations import layout_of
-from llmtraced.stores.clickhouse.reprice import reprice
-from llmtraced.stores.clickhouse.rollup import Rollup
-from llmtraced.stores.clickhouse.sink import Landing
+from llmledgerd.errors import ConfigError, StoreBusy
+from llmledgerd.reader import LLMTraceReader
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.migrations import layout_of
+from llmledgerd.stores.clickhouse.reprice import reprice
+from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.clickhouse.sink import Landing
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine, without_faults

@@ -7,11 +7,11 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from llmtrace import TraceClient
-from llmtraced.flow_control import PENDING_BYTES
-from llmtraced.spool.committer import GROUP_BYTES
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledger import TraceClient
+from llmledgerd.flow_control import PENDING_BYTES
+from llmledgerd.spool.committer import GROUP_BYTES
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from llmtraced.cli.demo_data import Traffic, fill
-from llmtraced.records.schema import LOSS_COLUMNS
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli.demo_data import Traffic, fill
+from llmledgerd.records.schema import LOSS_COLUMNS
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.engine import Engine, external_server, fresh_database
 from tests.helpers.grafana import ALL, Range, dashboards, expanded, panels
 
 NOW_US = 1_790_000_000_000_000
 DAY = 86_400
-BOARD = dashboards()["llmtrace-usage.json"]
+BOARD = dashboards()["llmledger-usage.json"]
 OVER = Range(NOW_US // 10**6 - DAY + 1234, NOW_US // 10**6 - 777)
 """Begins and ends within an hour, so that both are read from the rows."""
 

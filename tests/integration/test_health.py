@@ -1,4 +1,4 @@
-"""``llmtraced health``: what containers and probes ask."""
+"""``llmledgerd health``: what containers and probes ask."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.helpers.waiting import until
 
 
 def health(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "llmtraced", "health", *arguments]
+    command = [sys.executable, "-m", "llmledgerd", "health", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
 
 

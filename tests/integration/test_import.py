@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.errors import LlmtracedError
-from llmtraced.importing import files as record_files
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.errors import LlmledgerdError
+from llmledgerd.importing import files as record_files
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -26,7 +26,7 @@ START = "2026-11-20T10:00:00Z"
 
 @pytest.fixture
 def daemon(tmp_path: Path, server_url: str) -> Iterator[RunningDaemon]:
-    from llmtraced.stores.clickhouse import migrations
+    from llmledgerd.stores.clickhouse import migrations
 
     store = Store(server_url)
     migrations.apply(store, migrations.Layout())
@@ -36,7 +36,7 @@ def daemon(tmp_path: Path, server_url: str) -> Iterator[RunningDaemon]:
 
 
 def command(daemon: RunningDaemon, *arguments: str) -> list[str]:
-    main = "from llmtraced.cli.app import main; main()"
+    main = "from llmledgerd.cli.app import main; main()"
     return [sys.executable, "-c", main, "import", "--socket", str(daemon.socket), *arguments]
 
 
@@ -141,7 +141,7 @@ def test_a_daemon_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(line("a", 1))
     done = run(RunningDaemon(tmp_path), str(path))
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == f"llmtrace: {tmp_path / 's'}: No such file or directory"
+    assert done.stderr.splitlines()[-1] == f"llmledger: {tmp_path / 's'}: No such file or directory"
 
 
 def test_a_line_over_the_limit_is_passed_over(tmp_path: Path) -> None:
@@ -154,5 +154,5 @@ def test_a_line_over_the_limit_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LlmtracedError, match="there is no such file"):
+    with pytest.raises(LlmledgerdError, match="there is no such file"):
         record_files.sources([tmp_path / "nothing"])

@@ -18,9 +18,9 @@ import httpx2
 import pytest
 import urllib3
 
-import llmtrace
-from llmtrace.instrumentation.safety import faults
-from llmtrace.instrumentation.switch import LIBRARIES
+import llmledger
+from llmledger.instrumentation.safety import faults
+from llmledger.instrumentation.switch import LIBRARIES
 from tests.helpers.captured import Captured
 from tests.helpers.providers import Providers
 from tests.helpers.ways import (
@@ -54,9 +54,9 @@ def providers() -> Iterator[Providers]:
 @pytest.fixture
 def client(providers: Providers) -> Iterator[Captured]:
     made = Captured()
-    assert llmtrace.instrument(hosts={providers.host: "stand-in"}, client=made) == list(LIBRARIES)
+    assert llmledger.instrument(hosts={providers.host: "stand-in"}, client=made) == list(LIBRARIES)
     yield made
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert not faults
 
 
@@ -131,7 +131,7 @@ async def test_a_connection_cut_in_the_middle_is_an_error(
 async def test_a_refused_connection_is_an_error(call: Call, client: Captured) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        llmtrace.instrument(hosts=[f"127.0.0.1:{unused.getsockname()[1]}"], client=client)
+        llmledger.instrument(hosts=[f"127.0.0.1:{unused.getsockname()[1]}"], client=client)
         with pytest.raises(Exception) as caught:
             await call(f"http://127.0.0.1:{unused.getsockname()[1]}{PATH}", {"model": "m"})
     record = client.record_of()
@@ -143,7 +143,7 @@ async def test_a_refused_connection_is_an_error(call: Call, client: Captured) ->
 
 @every_way
 async def test_other_traffic_is_untouched(call: Call, client: Captured, providers: Providers) -> None:
-    llmtrace.instrument(client=client)
+    llmledger.instrument(client=client)
     assert (await call(providers.url + PATH, {"model": "m"}))[0] == 200
     assert client.lines == []
 
@@ -152,7 +152,7 @@ async def test_other_traffic_is_untouched(call: Call, client: Captured, provider
 async def test_nothing_is_recorded_after_uninstrument(
     call: Call, client: Captured, providers: Providers
 ) -> None:
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert (await call(providers.url + PATH, {"model": "m"}))[0] == 200
     assert client.lines == []
 
@@ -174,7 +174,7 @@ async def test_a_cancelled_task_is_a_cancelled_call(
 
 
 def _open_exchanges() -> list[Any]:
-    from llmtrace.instrumentation.exchange import _open
+    from llmledger.instrumentation.exchange import _open
 
     return [exchange for reference in tuple(_open.values()) if (exchange := reference()) is not None]
 
@@ -211,7 +211,7 @@ def test_what_is_compressed_is_recorded_decoded(library: Any, client: Captured) 
         stream = (gzip.compress(b'{"a":1}')[start : start + 5] for start in range(0, 40, 5))
         return library.Response(200, headers={**JSON, "content-encoding": "gzip"}, content=stream)
 
-    llmtrace.instrument(hosts=["stand-in"], client=client)
+    llmledger.instrument(hosts=["stand-in"], client=client)
     with library.Client(transport=library.MockTransport(answer)) as session:
         assert session.post("https://stand-in" + PATH, json={}).json() == {"a": 1}
         with session.stream("POST", "https://stand-in" + PATH, json={}) as response:
@@ -222,7 +222,7 @@ def test_what_is_compressed_is_recorded_decoded(library: Any, client: Captured) 
 
 @pytest.mark.parametrize("library", HTTPX, ids=ids)
 def test_a_transport_that_answers_from_memory_is_recorded(library: Any, client: Captured) -> None:
-    llmtrace.instrument(hosts=["stand-in"], client=client)
+    llmledger.instrument(hosts=["stand-in"], client=client)
     transport = library.MockTransport(lambda _: library.Response(200, json={"a": 1}))
     with library.Client(transport=transport) as session:
         session.post("https://stand-in" + PATH, json={})

@@ -15,8 +15,8 @@ import httpx2
 import pytest
 import urllib3
 
-import llmtrace
-from llmtrace.instrumentation.safety import faults
+import llmledger
+from llmledger.instrumentation.safety import faults
 from tests.helpers import ways
 from tests.helpers.captured import Captured
 from tests.helpers.providers import Providers
@@ -157,7 +157,7 @@ class Scene:
         return self.owner.__dict__[self.name]
 
     def instrument(self) -> None:
-        llmtrace.instrument(hosts=[self._providers.host], client=self.client)
+        llmledger.instrument(hosts=[self._providers.host], client=self.client)
 
     async def call(self) -> tuple[int, int]:
         """Make a call; return how often they and we saw it."""
@@ -184,7 +184,7 @@ def scene(request: pytest.FixtureRequest, kind: type[Theirs], providers: Provide
     made = Scene(request.param, kind, providers)
     before = made.attribute
     yield made
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     setattr(made.owner, made.name, before)
     found = dict(faults)
     faults.clear()
@@ -197,7 +197,7 @@ async def test_who_patched_before_us_is_called_as_without_us(scene: Scene) -> No
     patched = scene.attribute
     scene.instrument()
     assert await scene.call() == (1, 1)
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert scene.attribute is patched
     assert await scene.call() == (1, 0)
     scene.theirs.off()
@@ -210,7 +210,7 @@ async def test_who_patched_over_us_goes_on_when_we_are_off(scene: Scene) -> None
     scene.theirs.on()
     assert await scene.call() == (1, 1)
     patched = scene.attribute
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert scene.attribute is patched
     assert await scene.call() == (1, 0)
     scene.theirs.off()
@@ -223,7 +223,7 @@ async def test_who_patched_over_us_and_went_leaves_us_as_we_were(scene: Scene) -
     scene.theirs.on()
     scene.theirs.off()
     assert await scene.call() == (0, 1)
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert scene.attribute is before
 
 
@@ -232,7 +232,7 @@ async def test_who_patched_before_us_and_goes_first_breaks_nothing(scene: Scene)
     scene.instrument()
     scene.theirs.off()
     await scene.call()
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert (await scene.call())[1] == 0
 
 
@@ -242,7 +242,7 @@ async def test_switched_on_again_under_and_over_somebody_it_records_once(scene: 
     scene.instrument()
     scene.instrument()
     assert (await scene.call())[1] == 1
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert (await scene.call())[1] == 0
 
 
@@ -250,11 +250,11 @@ def test_a_mock_that_is_no_descriptor_is_bound_to_nothing(providers: Providers) 
     client = Captured()
     answer = httpx.Response(200, json={}, stream=None)
     with mock.patch.object(httpx.Client, "_send_single_request", return_value=answer) as theirs:
-        llmtrace.instrument(hosts=[providers.host], client=client)
+        llmledger.instrument(hosts=[providers.host], client=client)
         try:
             assert httpx.post(providers.url + PATH, json={"model": "m"}).status_code == 200
         finally:
-            llmtrace.uninstrument()
+            llmledger.uninstrument()
     ((request,), _) = theirs.call_args
     assert request.method == "POST"
     assert len(client.records()) == 1
@@ -272,7 +272,7 @@ def test_a_subclass_that_overrides_and_a_patched_instance_are_called_as_ever(
             seen.append("subclass")
             return super()._send_single_request(request)
 
-    llmtrace.instrument(hosts=[providers.host], client=client)
+    llmledger.instrument(hosts=[providers.host], client=client)
     try:
         with Own() as session:
             below = session._send_single_request
@@ -284,7 +284,7 @@ def test_a_subclass_that_overrides_and_a_patched_instance_are_called_as_ever(
             session._send_single_request = MethodType(theirs, session)
             assert session.post(providers.url + PATH, json={"model": "m"}).status_code == 200
     finally:
-        llmtrace.uninstrument()
+        llmledger.uninstrument()
     assert seen == ["instance", "subclass"]
     assert len(client.records()) == 1
 
@@ -298,12 +298,12 @@ def test_a_class_that_stands_in_for_the_librarys_is_hooked_where_the_method_is(
     before = httpx.Client.__dict__["_send_single_request"]
     monkeypatch.setattr(httpx, "Client", StandIn)
     client = Captured()
-    llmtrace.instrument(hosts=[providers.host], client=client)
+    llmledger.instrument(hosts=[providers.host], client=client)
     try:
         with StandIn() as session:
             session.post(providers.url + PATH, json={"model": "m"})
     finally:
-        llmtrace.uninstrument()
+        llmledger.uninstrument()
     assert "_send_single_request" not in StandIn.__dict__
     assert StandIn.__mro__[1].__dict__["_send_single_request"] is before
     assert len(client.records()) == 1
@@ -320,13 +320,13 @@ def test_a_later_version_may_take_more_arguments(
 
     monkeypatch.setattr(httpx.Client, "_send_single_request", newer)
     client = Captured()
-    llmtrace.instrument(hosts=[providers.host], client=client)
+    llmledger.instrument(hosts=[providers.host], client=client)
     try:
         with httpx.Client() as session:
             request = session.build_request("POST", providers.url + PATH, json={"model": "m"})
             session._send_single_request(request=request, trace=True).close()  # type: ignore[call-arg]  # the later version's
     finally:
-        llmtrace.uninstrument()
+        llmledger.uninstrument()
     assert len(client.records()) == 1
 
 
@@ -341,17 +341,17 @@ async def test_a_request_made_within_an_exchange_is_not_taken_for_its_own(provid
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(refresh)
     trace.on_request_end.append(refresh)
-    llmtrace.instrument(hosts=[providers.host], client=client)
+    llmledger.instrument(hosts=[providers.host], client=client)
     try:
         async with aiohttp.ClientSession(trace_configs=[trace]) as session:
             await (await session.post(providers.url + PATH, json={"model": "m"})).read()
     finally:
-        llmtrace.uninstrument()
+        llmledger.uninstrument()
     assert client.record_of()["request"] == b'{"model": "m"}'
 
 
 async def test_the_content_of_an_answer_is_still_a_stream_reader(providers: Providers) -> None:
-    llmtrace.instrument(hosts=[providers.host], client=Captured())
+    llmledger.instrument(hosts=[providers.host], client=Captured())
     try:
         async with (
             aiohttp.ClientSession() as session,
@@ -359,4 +359,4 @@ async def test_the_content_of_an_answer_is_still_a_stream_reader(providers: Prov
         ):
             assert isinstance(answer.content, aiohttp.StreamReader)
     finally:
-        llmtrace.uninstrument()
+        llmledger.uninstrument()

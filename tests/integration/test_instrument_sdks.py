@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-import llmtrace
-from llmtrace.instrumentation.safety import faults
-from llmtraced.stores.clickhouse.client import Store
+import llmledger
+from llmledger.instrumentation.safety import faults
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import sdks
 from tests.helpers.captured import Captured
 from tests.helpers.daemon import RunningDaemon
@@ -23,7 +23,7 @@ from tests.helpers.providers import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS, Pro
 # The SDKs' own warnings, at their import and later, are not ours to fail on.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-CALLS = int(os.environ.get("LLMTRACE_SDK_CALLS", "120"))
+CALLS = int(os.environ.get("LLMLEDGER_SDK_CALLS", "120"))
 """1,000 for the full run."""
 
 
@@ -81,7 +81,7 @@ def test_sdks_that_count_their_attempts_are_believed(rows: Rows, name: str) -> N
 
 def test_an_sdks_retries_are_rows_with_their_attempt(providers: Providers) -> None:
     client = Captured()
-    llmtrace.instrument(hosts=[providers.host], client=client)
+    llmledger.instrument(hosts=[providers.host], client=client)
     openai = sdks.sdk("openai")
     try:
         with openai.OpenAI(base_url=f"{providers.url}/v1", api_key="k", max_retries=2) as sdk:
@@ -89,7 +89,7 @@ def test_an_sdks_retries_are_rows_with_their_attempt(providers: Providers) -> No
             with pytest.raises(openai.InternalServerError):
                 sdk.chat.completions.create(model="fail-500", messages=sdks.MESSAGES)
     finally:
-        llmtrace.uninstrument()
+        llmledger.uninstrument()
     assert [(one["attempt"], one["status_code"]) for one in client.records()] == [
         (1, 500),
         (2, 500),
@@ -112,7 +112,7 @@ async def _storm(url: str, dice: random.Random) -> None:
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0, http_client=http) as sdk:
 
         async def consume(model: str, step: str, first: asyncio.Event) -> None:
-            with llmtrace.context(org_id="acme", step_id=step):
+            with llmledger.context(org_id="acme", step_id=step):
                 stream = await sdk.chat.completions.create(model=model, messages=sdks.MESSAGES, stream=True)
                 async for _ in stream:
                     first.set()
@@ -141,12 +141,12 @@ def test_a_storm_of_cancelled_and_failing_streams_is_one_right_row_each(
     providers: Providers, tmp_path: Path
 ) -> None:
     with RunningDaemon(tmp_path / "d") as daemon:
-        client = llmtrace.TraceClient(daemon.socket)
-        llmtrace.instrument(hosts=[providers.host], client=client)
+        client = llmledger.TraceClient(daemon.socket)
+        llmledger.instrument(hosts=[providers.host], client=client)
         try:
             asyncio.run(_storm(providers.url, random.Random(5)))
         finally:
-            llmtrace.uninstrument()
+            llmledger.uninstrument()
         assert client.close(30)
         assert daemon.terminate() == 0
     found = _read(daemon.url)

@@ -20,10 +20,10 @@ import httpx2
 import pytest
 import urllib3
 
-import llmtrace
-from llmtrace.instrumentation import bodies
-from llmtrace.instrumentation.safety import faults
-from llmtrace.instrumentation.switch import LIBRARIES
+import llmledger
+from llmledger.instrumentation import bodies
+from llmledger.instrumentation.safety import faults
+from llmledger.instrumentation.switch import LIBRARIES
 from tests.helpers.captured import Captured
 from tests.helpers.fake_daemon import FakeDaemon
 from tests.helpers.providers import Providers
@@ -41,9 +41,9 @@ def providers() -> Iterator[Providers]:
 @pytest.fixture
 def client(providers: Providers) -> Iterator[Captured]:
     made = Captured()
-    assert llmtrace.instrument(hosts={providers.host: "stand-in"}, client=made) == list(LIBRARIES)
+    assert llmledger.instrument(hosts={providers.host: "stand-in"}, client=made) == list(LIBRARIES)
     yield made
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert not faults
 
 
@@ -58,15 +58,15 @@ def _methods() -> list[Any]:
 
 def test_uninstrument_restores_exactly() -> None:
     before = _methods()
-    llmtrace.instrument()
-    llmtrace.instrument()
+    llmledger.instrument()
+    llmledger.instrument()
     assert all(now is not then for now, then in zip(_methods(), before, strict=True))
     assert [inspect.iscoroutinefunction(one) for one in _methods()] == [
         inspect.iscoroutinefunction(one) for one in before
     ]
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert _methods() == before
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
 
 
 def test_who_wrapped_us_is_left_in_place_and_then_sees_the_original(
@@ -78,7 +78,7 @@ def test_who_wrapped_us_is_left_in_place_and_then_sees_the_original(
         return ours(self, request)
 
     monkeypatch.setattr(httpx.Client, "_send_single_request", theirs)
-    llmtrace.uninstrument()
+    llmledger.uninstrument()
     assert httpx.Client._send_single_request is theirs
     httpx.post(providers.url + PATH, json={"model": "m"})
     assert client.lines == []
@@ -94,13 +94,13 @@ def test_a_library_that_is_not_there_is_not_hooked(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(importlib, "import_module", without_httpx)
     try:
-        assert llmtrace.instrument() == ["httpx2", "aiohttp", "urllib3"]
+        assert llmledger.instrument() == ["httpx2", "aiohttp", "urllib3"]
     finally:
-        llmtrace.uninstrument()
+        llmledger.uninstrument()
 
 
 LEAVES_A_STREAM_OPEN = """
-    import multiprocessing, sys, httpx, llmtrace
+    import multiprocessing, sys, httpx, llmledger
 
     def leave_open():
         global answer, pieces
@@ -112,7 +112,7 @@ LEAVES_A_STREAM_OPEN = """
         pieces = answer.iter_bytes()
         next(pieces)
 
-    llmtrace.instrument(hosts=[sys.argv[1]])
+    llmledger.instrument(hosts=[sys.argv[1]])
     if sys.argv[2] == "child":
         child = multiprocessing.get_context("fork").Process(target=leave_open)
         child.start()
@@ -129,7 +129,7 @@ def test_a_stream_that_is_open_when_its_process_ends_is_recorded(
 ) -> None:
     with FakeDaemon(tmp_path / "d.sock") as daemon:
         command = [sys.executable, "-c", textwrap.dedent(LEAVES_A_STREAM_OPEN), providers.host, where]
-        result = subprocess.run(command, env={"LLMTRACE_SOCKET": str(daemon.path)}, check=False)
+        result = subprocess.run(command, env={"LLMLEDGER_SOCKET": str(daemon.path)}, check=False)
         assert result.returncode == 3
         (record,) = daemon.records()
     assert (record["outcome"], record["request"]["model"]) == ("cancelled", "hang")
@@ -148,23 +148,23 @@ DISABLED = """
         (urllib3.connectionpool.HTTPConnectionPool, "_make_request"),
     ]
     before = [vars(owner)[name] for owner, name in places]
-    import llmtrace
+    import llmledger
     loaded = set(sys.modules)
-    assert llmtrace.instrument(hosts=["localhost", "", 3]) == []
-    assert not llmtrace.record(model="m")
-    assert not llmtrace.begin(provider_trace_id="x")
-    with llmtrace.context(org_id="acme"):
-        assert llmtrace.flush() and llmtrace.stats().records == 0
-    llmtrace.uninstrument()
+    assert llmledger.instrument(hosts=["localhost", "", 3]) == []
+    assert not llmledger.record(model="m")
+    assert not llmledger.begin(provider_trace_id="x")
+    with llmledger.context(org_id="acme"):
+        assert llmledger.flush() and llmledger.stats().records == 0
+    llmledger.uninstrument()
     assert all(vars(owner)[name] is was for (owner, name), was in zip(places, before))
     assert threading.active_count() == 1
-    assert not {name for name in set(sys.modules) - loaded if name.startswith("llmtrace")}
-    assert llmtrace.close()
+    assert not {name for name in set(sys.modules) - loaded if name.startswith("llmledger")}
+    assert llmledger.close()
 """
 
 
 def test_switched_off_by_the_environment_nothing_is_hooked_started_or_imported(tmp_path: Path) -> None:
-    environment = {"LLMTRACE_DISABLED": "1", "LLMTRACE_SOCKET": str(tmp_path / "nowhere")}
+    environment = {"LLMLEDGER_DISABLED": "1", "LLMLEDGER_SOCKET": str(tmp_path / "nowhere")}
     subprocess.run([sys.executable, "-c", textwrap.dedent(DISABLED)], env=environment, check=True)
 
 
@@ -191,12 +191,12 @@ def test_a_log_handler_that_raises_harms_no_call(
             raise ZeroDivisionError
 
     broken = Broken()
-    logging.getLogger("llmtrace").addFilter(broken)
+    logging.getLogger("llmledger").addFilter(broken)
     monkeypatch.setattr(bodies, "recorded_url", _refuses)
     try:
         assert httpx.post(providers.url + PATH, json={"model": "m"}).status_code == 200
     finally:
-        logging.getLogger("llmtrace").removeFilter(broken)
+        logging.getLogger("llmledger").removeFilter(broken)
     assert client.lines == []
     assert faults
     faults.clear()
@@ -220,11 +220,11 @@ def test_an_import_that_switches_it_on_again_is_no_deadlock(
     def importing(name: str, *args: Any) -> Any:
         if name == "httpx" and not nested:
             nested.append(name)
-            llmtrace.instrument(client=client)
+            llmledger.instrument(client=client)
         return real(name, *args)
 
     monkeypatch.setattr(importlib, "import_module", importing)
-    assert llmtrace.instrument(client=client) == list(LIBRARIES)
+    assert llmledger.instrument(client=client) == list(LIBRARIES)
     assert nested
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmtrace.legacy import DEFAULT_SOCKET, SocketProviderTraceBackend
+from llmledger.legacy import DEFAULT_SOCKET, SocketProviderTraceBackend
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.fake_daemon import FakeDaemon
 
@@ -54,9 +54,9 @@ def written(backend: SocketProviderTraceBackend, daemon: FakeDaemon) -> dict[str
 
 
 def test_it_connects_where_such_senders_always_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LLMTRACE_SOCKET", raising=False)
+    monkeypatch.delenv("LLMLEDGER_SOCKET", raising=False)
     assert SocketProviderTraceBackend().socket_path == DEFAULT_SOCKET
-    monkeypatch.setenv("LLMTRACE_SOCKET", "/elsewhere")
+    monkeypatch.setenv("LLMLEDGER_SOCKET", "/elsewhere")
     assert SocketProviderTraceBackend().socket_path == "/elsewhere"
     assert SocketProviderTraceBackend("/mine").socket_path == "/mine"
 
@@ -105,9 +105,9 @@ async def test_a_step_is_read_back(tmp_path: Path) -> None:
 async def test_reading_without_the_daemons_distribution_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "llmtraced.reader", None)
-    with pytest.raises(RuntimeError, match="needs the llmtraced distribution"):
+    monkeypatch.setitem(sys.modules, "llmledgerd.reader", None)
+    with pytest.raises(RuntimeError, match="needs the llmledgerd distribution"):
         await SocketProviderTraceBackend(clickhouse_url="chdb:///x").get_by_step_id_async("s", User())
-    monkeypatch.delenv("LLMTRACE_CLICKHOUSE_URL", raising=False)
-    with pytest.raises(RuntimeError, match="LLMTRACE_CLICKHOUSE_URL"):
+    monkeypatch.delenv("LLMLEDGER_CLICKHOUSE_URL", raising=False)
+    with pytest.raises(RuntimeError, match="LLMLEDGER_CLICKHOUSE_URL"):
         await SocketProviderTraceBackend().get_by_step_id_async("s", User())

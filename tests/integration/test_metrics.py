@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace import TraceClient
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledger import TraceClient
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, without_faults

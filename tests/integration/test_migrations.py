@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.records import schema
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.migrations import Layout, Migration
+from llmledgerd.errors import ConfigError, StoreBusy
+from llmledgerd.records import schema
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.migrations import Layout, Migration
 from tests.helpers.engine import Engine
 
 
@@ -116,8 +116,8 @@ def test_checking_says_which_table_and_which_columns_are_missing(server: Store) 
     found = migrations.check(server, {"llm_traces": ["id", "colour", "smell"], "llm_pictures": ["id"]})
 
     assert found == [
-        "the table llm_traces lacks colour, smell; run `llmtraced migrate`",
-        "there is no table llm_pictures; run `llmtraced migrate`",
+        "the table llm_traces lacks colour, smell; run `llmledgerd migrate`",
+        "there is no table llm_pictures; run `llmledgerd migrate`",
     ]
 
 

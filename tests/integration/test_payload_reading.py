@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.cli import app
-from llmtraced.reader import LLMTraceReader
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli import app
+from llmledgerd.reader import LLMTraceReader
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine
@@ -46,7 +46,7 @@ def scene(
     engine: Engine, server_url: str, tmp_path: Path, storage: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Scene]:
     settings = {"payloads": "offload", "attachments": "store", **storage.settings()}
-    monkeypatch.setenv("LLMTRACE_PAYLOAD_STORE", str(settings["payload_store"]))
+    monkeypatch.setenv("LLMLEDGER_PAYLOAD_STORE", str(settings["payload_store"]))
     with running_scene(engine, server_url, tmp_path, settings=settings) as running:
         running.daemon.send_one_way(line("a", 1, request=REQUEST) + line("b", 2, request=REQUEST))
         running.settled(2)
@@ -118,7 +118,7 @@ async def test_a_forged_uri_brings_nothing_that_is_not_the_row_s_own(scene: Scen
 async def test_a_reader_without_the_setting_says_where_the_payloads_are(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("LLMTRACE_PAYLOAD_STORE")
+    monkeypatch.delenv("LLMLEDGER_PAYLOAD_STORE")
     async with LLMTraceReader(scene.url) as reader:
         call = await reader.get_by_id("org-1", "a", payloads=True)
     assert call is not None
@@ -132,7 +132,7 @@ def test_trace_shows_the_conversation_and_raw_the_very_bytes(
     app.app(["trace", "a", "--url", scene.url], standalone_mode=False)
     shown = capfdbinary.readouterr().out.decode()
     assert "What is this?" in shown
-    assert "llmtrace-file:sha256:" in shown
+    assert "llmledger-file:sha256:" in shown
     app.app(["trace", "a", "--raw", "--url", daemon_address(scene)], standalone_mode=False)
     assert capfdbinary.readouterr().out.split(b"\n")[0] == json.dumps(REQUEST).encode()
 
@@ -165,7 +165,7 @@ def test_cleaning_deletes_what_has_no_row_and_is_old(
 def test_each_organisation_and_call_type_has_its_own_rule(
     server: Store, server_url: str, tmp_path: Path
 ) -> None:
-    file = tmp_path / "llmtraced.toml"
+    file = tmp_path / "llmledgerd.toml"
     file.write_text(
         'payloads = "metadata_only"\n'
         f'payload_store = "file://{tmp_path}/objects"\n'

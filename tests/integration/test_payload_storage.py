@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from llmtraced.cli import daemon
-from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.payloads import names
-from llmtraced.reader import LLMTraceReader
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli import daemon
+from llmledgerd.errors import ConfigError, StoreBusy
+from llmledgerd.payloads import names
+from llmledgerd.reader import LLMTraceReader
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line, openai_chat
 from tests.helpers.object_storage import S3, Folder, ObjectStorage, running_s3
@@ -30,7 +30,7 @@ SHORT: Mapping[str, object] = {
     "drain_timeout_seconds": 1,
 }
 
-KILLS = int(os.environ.get("LLMTRACE_KILLS", "2"))
+KILLS = int(os.environ.get("LLMLEDGER_KILLS", "2"))
 """How often daemon and object storage are killed together; more by hand."""
 
 

@@ -16,10 +16,10 @@ import pytest
 import pytest_asyncio
 import typer
 
-from llmtraced.cli.time_arguments import moment
-from llmtraced.query.requests import GROUPS
-from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli.time_arguments import moment
+from llmledgerd.query.requests import GROUPS
+from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.engine import running_engine
 from tests.helpers.store_rows import add_traces
 
@@ -195,11 +195,13 @@ async def test_the_most_expensive_groups_are_had_alone(reader: LLMTraceReader) -
 
 def run(*arguments: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LLMTRACE_", "CLICKHOUSE_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LLMLEDGER_", "CLICKHOUSE_"))
     }
     if url:
-        environment["LLMTRACE_CLICKHOUSE_URL"] = url
-    command = [sys.executable, "-c", "from llmtraced.cli.app import main; main()", *arguments]
+        environment["LLMLEDGER_CLICKHOUSE_URL"] = url
+    command = [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -224,7 +226,7 @@ def test_traces_narrows_and_writes_json(filled_url: str) -> None:
     assert (call["id"], call["is_error"], call["cost_usd"]) == ("a-2", True, None)
     assert run("traces", "--model", "m9", "--json", url=filled_url).stdout == ""
     none = run("traces", "--model", "m9", url=filled_url)
-    assert (none.returncode, none.stderr) == (1, "llmtrace: no such calls\n")
+    assert (none.returncode, none.stderr) == (1, "llmledger: no such calls\n")
 
 
 def test_trace_shows_numbers_and_the_conversation(filled_url: str) -> None:
@@ -244,7 +246,7 @@ def test_trace_raw_is_the_payloads_and_nothing_else(filled_url: str) -> None:
 def test_a_trace_that_is_not_there_is_said_in_one_line(filled_url: str) -> None:
     done = run("trace", "nobody", url=filled_url)
 
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "llmtrace: there is no call nobody\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "llmledger: there is no call nobody\n")
 
 
 def test_usage_splits_and_says_what_is_unknown(filled_url: str) -> None:
@@ -286,7 +288,7 @@ def test_a_store_that_is_not_there_is_said_in_one_line(url: str) -> None:
     done = run("usage", "--url", url)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("llmtrace: ")
+    assert done.stderr.startswith("llmledger: ")
     assert done.stderr.count("\n") == 1
 
 

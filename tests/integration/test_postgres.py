@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader
-from llmtraced.records.schema import COLUMNS, TRACES
-from llmtraced.stores.postgres.connections import Connections
-from llmtraced.stores.postgres.migrations import apply
-from llmtraced.stores.postgres.reader import NEEDS_CLICKHOUSE
-from llmtraced.stores.postgres.sink import Postgres
+from llmledgerd.errors import ConfigError, StoreBusy
+from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
+from llmledgerd.records.schema import COLUMNS, TRACES
+from llmledgerd.stores.postgres.connections import Connections
+from llmledgerd.stores.postgres.migrations import apply
+from llmledgerd.stores.postgres.reader import NEEDS_CLICKHOUSE
+from llmledgerd.stores.postgres.sink import Postgres
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.query.requests import GROUPS, NARROWING
-from llmtraced.query.results import Usage
-from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.rollup import Rollup
+from llmledgerd.errors import ConfigError, StoreBusy
+from llmledgerd.query.requests import GROUPS, NARROWING
+from llmledgerd.query.results import Usage
+from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.rollup import Rollup
 from tests.helpers.engine import Engine, external_server, fresh_database
 from tests.helpers.places import PLACES, Places, places
 from tests.helpers.store_rows import add_traces

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmtraced.spool import format as fmt
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.spool import format as fmt
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import openai_chat

@@ -23,7 +23,7 @@ class Configured(RunningDaemon):
 
     def __init__(self, folder: Path, **settings: object) -> None:
         super().__init__(folder, url=NOBODY)
-        self.file = folder / "llmtraced.toml"
+        self.file = folder / "llmledgerd.toml"
         self.write(**settings)
 
     def _options(self) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
-from llmtraced.records.pricing import Pricer
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.reprice import reprice
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.reprice import reprice
 from tests.helpers.rollups import differences, doubted, mend
 from tests.helpers.store_rows import add_traces
 
@@ -64,7 +64,7 @@ def test_wrong_and_missing_costs_are_mended_and_others_are_left(server: Store) -
         "outside": (None, ""),
     }
     assert reprice(server, Pricer(), CALLED_US, CALLED_US + DAY_US).changed == 0
-    assert not server.query("SELECT name FROM system.tables WHERE name LIKE 'llmtrace_reprice%'")
+    assert not server.query("SELECT name FROM system.tables WHERE name LIKE 'llmledger_reprice%'")
 
 
 def test_the_rollup_is_in_doubt_until_its_hours_are_rebuilt(server: Store) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.errors import LlmtracedError
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.migrations import Layout
-from llmtraced.stores.clickhouse.rollup import Mended, Rollup
+from llmledgerd.errors import LlmledgerdError
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.migrations import Layout
+from llmledgerd.stores.clickhouse.rollup import Mended, Rollup
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line
 from tests.helpers.rollups import differences, doubted, mend
@@ -229,7 +229,7 @@ def test_inserts_into_an_hour_that_is_being_rebuilt_are_neither_lost_nor_doubled
 
 
 def test_rows_from_before_the_view_are_answered_for_after_migrating(server: Store) -> None:
-    for table in ("llm_usage_hourly_view", "llm_usage_hourly", "llm_usage_doubts", "llmtrace_migrations"):
+    for table in ("llm_usage_hourly_view", "llm_usage_hourly", "llm_usage_doubts", "llmledger_migrations"):
         server.run(f"DROP TABLE {table} SYNC")
     add_traces(server, calls(100))
     add_traces(server, [{"created_at": OVER_US - 40 * 24 * HOUR_US}])
@@ -334,7 +334,7 @@ def test_an_abandoned_row_that_is_replaced_leaves_the_rollup_too(scene: Scene) -
     assert differences(scene.table) == []
 
 
-class _Died(LlmtracedError):
+class _Died(LlmledgerdError):
     pass
 
 

@@ -97,7 +97,7 @@ def command_lines(pid: int) -> str:
             parent = int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
             if pid in (parent, int(process.name)):
                 found.append(process.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode())
-    assert any("llmtraced" in text or "activated" in text for text in found), (
+    assert any("llmledgerd" in text or "activated" in text for text in found), (
         "the daemon itself is among them"
     )
     return "\n".join(found)
@@ -112,15 +112,15 @@ def everything_shown(daemon: RunningDaemon) -> str:
 
 @pytest.mark.parametrize("source", ["environment", "file", "credential", "deployed"])
 def test_a_running_daemon_shows_its_password_nowhere(guard: Guard, tmp_path: Path, source: str) -> None:
-    (tmp_path / "llmtraced.clickhouse-password").write_text(SECRET)
+    (tmp_path / "llmledgerd.clickhouse-password").write_text(SECRET)
     bare, whole = f"http://user@{guard.host}/db", f"http://user:{quote(SECRET, safe='')}@{guard.host}/db"
     environment = {
-        "environment": {"LLMTRACE_CLICKHOUSE_URL": whole},
+        "environment": {"LLMLEDGER_CLICKHOUSE_URL": whole},
         "file": {
-            "LLMTRACE_CLICKHOUSE_URL": bare,
-            "LLMTRACE_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "llmtraced.clickhouse-password"),
+            "LLMLEDGER_CLICKHOUSE_URL": bare,
+            "LLMLEDGER_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / "llmledgerd.clickhouse-password"),
         },
-        "credential": {"LLMTRACE_CLICKHOUSE_URL": bare, "CREDENTIALS_DIRECTORY": str(tmp_path)},
+        "credential": {"LLMLEDGER_CLICKHOUSE_URL": bare, "CREDENTIALS_DIRECTORY": str(tmp_path)},
         "deployed": {
             "CLICKHOUSE_ENDPOINT": guard.host,
             "CLICKHOUSE_USERNAME": "user",
@@ -144,8 +144,8 @@ def test_a_password_that_is_changed_in_its_file_is_used_after_a_reload(guard: Gu
     file = tmp_path / "password"
     file.write_text("stale")
     environment = {
-        "LLMTRACE_CLICKHOUSE_URL": f"http://user@{guard.host}/db",
-        "LLMTRACE_CLICKHOUSE_PASSWORD_FILE": str(file),
+        "LLMLEDGER_CLICKHOUSE_URL": f"http://user@{guard.host}/db",
+        "LLMLEDGER_CLICKHOUSE_PASSWORD_FILE": str(file),
     }
     guard.password = SECRET
     with WithoutUrl(
@@ -172,12 +172,12 @@ URLS = {
     "query": "http://{host}/db?password={secret}",
 }
 COMMANDS = {
-    "check": ["llmtraced", "check"],
-    "config": ["llmtraced", "config"],
-    "migrate": ["llmtraced", "migrate"],
-    "serve": ["llmtraced", "serve", "--set", "socket_path=/proc/nowhere/s"],
-    "usage": ["llmtraced.cli.app", "usage"],
-    "demo": ["llmtraced.cli.app", "demo", "--rows", "1"],
+    "check": ["llmledgerd", "check"],
+    "config": ["llmledgerd", "config"],
+    "migrate": ["llmledgerd", "migrate"],
+    "serve": ["llmledgerd", "serve", "--set", "socket_path=/proc/nowhere/s"],
+    "usage": ["llmledgerd.cli.app", "usage"],
+    "demo": ["llmledgerd.cli.app", "demo", "--rows", "1"],
 }
 
 
@@ -196,17 +196,17 @@ def test_no_command_shows_the_password_whatever_is_wrong(
 
 def test_settings_are_checked_where_the_store_is_away_and_its_url_is_tested_too() -> None:
     away = "http://user@127.0.0.1:1/db"
-    assert run("llmtraced", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
-    assert run("llmtraced", "check", CLICKHOUSE_URL=away).returncode == 1
-    wrong = run("llmtraced", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
+    assert run("llmledgerd", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
+    assert run("llmledgerd", "check", CLICKHOUSE_URL=away).returncode == 1
+    wrong = run("llmledgerd", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
     assert wrong.returncode == 2
     assert "gopher" in wrong.stderr
 
 
 def run(module: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command with these settings and no others."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMTRACE_", "CLICKHOUSE_"))}
-    environment |= {f"LLMTRACE_{name}": value for name, value in settings.items()}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMLEDGER_", "CLICKHOUSE_"))}
+    environment |= {f"LLMLEDGER_{name}": value for name, value in settings.items()}
     code = f"from {module} import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN
-from llmtraced.stores.clickhouse.sink import Landing
+from llmledgerd.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN
+from llmledgerd.stores.clickhouse.sink import Landing
 from tests.helpers.engine import Engine, running_engine, without_faults
 from tests.helpers.store_rows import add_traces, trace_rows
 
@@ -282,7 +282,7 @@ def test_closing_lets_another_folder_be_opened(tmp_path: Path) -> None:
 def test_opening_the_embedded_engine_leaves_signals_to_asyncio(tmp_path: Path) -> None:
     script = f"""
 import asyncio, os, signal, uvloop
-from llmtraced.store import Store
+from llmledgerd.store import Store
 
 async def main():
     loop = asyncio.get_running_loop()

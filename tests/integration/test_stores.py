@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from llmtraced.errors import BatchRejected, OutcomeUnknown, StoreBusy
-from llmtraced.records.schema import BYTES_COLUMNS, COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
+from llmledgerd.errors import BatchRejected, OutcomeUnknown, StoreBusy
+from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from tests.helpers.kinds import Kind
 
 NOW_US = time.time_ns() // 1000

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from llmtrace import TraceClient
-from llmtraced.ingest.server import QUIET_SECONDS
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.system.sd_notify import Notifier
-from llmtraced.system.unix_sockets import end_writes
+from llmledger import TraceClient
+from llmledgerd.ingest.server import QUIET_SECONDS
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.system.sd_notify import Notifier
+from llmledgerd.system.unix_sockets import end_writes
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, RunningDaemon
 from tests.helpers.engine import Engine
@@ -64,7 +64,7 @@ def test_the_manager_hears_of_the_start_the_reload_and_the_end(tmp_path: Path) -
 
 
 def test_a_name_in_the_abstract_namespace_is_told_too(tmp_path: Path) -> None:
-    name = f"llmtrace-test-{os.getpid()}"
+    name = f"llmledger-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(f"\0{name}")
         ear.settimeout(10)
@@ -128,7 +128,7 @@ def test_socket_activate_of_systemd_starts_a_daemon_that_serves_who_knocked(
     path, log = tmp_path / "s", tmp_path / "log"
     settings = {"clickhouse_url": server_url, "spool_dir": tmp_path / "spool", "admin": f"unix:{tmp_path}/a"}
     command = ["systemd-socket-activate", "-l", str(path), "-E", "PYTHONPATH", "-E", "PATH"]
-    command += [sys.executable, "-m", "llmtraced", "serve"]
+    command += [sys.executable, "-m", "llmledgerd", "serve"]
     for name, value in {"batch_max_age_seconds": 0.1, **settings}.items():
         command += ["--set", f"{name}={value}"]
     with log.open("wb") as stream:

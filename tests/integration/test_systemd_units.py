@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.config.secrets import CREDENTIAL
-from llmtraced.config.settings import Config
-from llmtraced.daemon.service_manager import MARGIN_SECONDS
+from llmledgerd.config.secrets import CREDENTIAL
+from llmledgerd.config.settings import Config
+from llmledgerd.daemon.service_manager import MARGIN_SECONDS
 
 UNITS = Path(__file__).parents[2] / "systemd"
 EXPOSURE = 2.0
@@ -38,30 +38,30 @@ def settings_of(name: str) -> dict[str, str]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """Return the folder of units whose program exists."""
-    for unit in (UNITS / "llmtraced.service", UNITS / "llmtraced.socket"):
-        text = unit.read_text().replace("/usr/bin/llmtraced", shutil.which("true") or "/bin/true")
+    for unit in (UNITS / "llmledgerd.service", UNITS / "llmledgerd.socket"):
+        text = unit.read_text().replace("/usr/bin/llmledgerd", shutil.which("true") or "/bin/true")
         (tmp_path / unit.name).write_text(text)
     return tmp_path
 
 
 def test_systemd_reads_the_units_without_a_word(installed: Path) -> None:
     analyze = needs("systemd-analyze")
-    assert run(analyze, "verify", installed / "llmtraced.service", installed / "llmtraced.socket") == ""
+    assert run(analyze, "verify", installed / "llmledgerd.service", installed / "llmledgerd.socket") == ""
 
 
 def test_the_service_is_hardened(installed: Path) -> None:
     analyze = needs("systemd-analyze")
-    said = run(analyze, "security", "--offline=true", "--no-pager", installed / "llmtraced.service")
-    found = re.search(r"exposure level for llmtraced.service: ([0-9.]+)", said)
+    said = run(analyze, "security", "--offline=true", "--no-pager", installed / "llmledgerd.service")
+    found = re.search(r"exposure level for llmledgerd.service: ([0-9.]+)", said)
     assert found is not None, said
     assert float(found[1]) <= EXPOSURE
 
 
 def test_users_and_folders_are_made_as_the_units_want_them(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    run(needs("systemd-sysusers"), f"--root={tmp_path}", UNITS / "llmtraced.sysusers.conf")
+    run(needs("systemd-sysusers"), f"--root={tmp_path}", UNITS / "llmledgerd.sysusers.conf")
     groups = (tmp_path / "etc/group").read_text()
-    socket, service = settings_of("llmtraced.socket"), settings_of("llmtraced.service")
+    socket, service = settings_of("llmledgerd.socket"), settings_of("llmledgerd.service")
     for group in (socket["SocketGroup"], service["Group"]):
         assert re.search(f"^{group}:", groups, re.MULTILINE)
     assert socket["SocketGroup"] != service["Group"], "who may send is not who may ask"
@@ -71,14 +71,14 @@ def test_users_and_folders_are_made_as_the_units_want_them(tmp_path: Path) -> No
     assert entry is not None
     if os.geteuid() != 0:
         pytest.skip("only root gives folders to others")
-    run(needs("systemd-tmpfiles"), f"--root={tmp_path}", "--create", UNITS / "llmtraced.tmpfiles.conf")
-    folder = (tmp_path / "run/llmtraced").stat()
+    run(needs("systemd-tmpfiles"), f"--root={tmp_path}", "--create", UNITS / "llmledgerd.tmpfiles.conf")
+    folder = (tmp_path / "run/llmledgerd").stat()
     assert (folder.st_uid, folder.st_gid) == (int(entry[1]), int(entry[2]))
     assert folder.st_mode & 0o777 == int(service["RuntimeDirectoryMode"], 8)
 
 
 def test_the_units_agree_with_the_settings() -> None:
-    socket, service = settings_of("llmtraced.socket"), settings_of("llmtraced.service")
+    socket, service = settings_of("llmledgerd.socket"), settings_of("llmledgerd.service")
     settings = Config()
     assert socket["ListenStream"] == settings.socket_path
     assert socket["SocketMode"] == settings.socket_mode

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.errors import ConfigError, StoreBusy
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.errors import ConfigError, StoreBusy
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import ROOT
 from tests.helpers.engine import Engine, running_engine, without_faults
 
@@ -110,7 +110,7 @@ def test_an_authority_s_file_that_is_missing_is_the_operator_s_to_mend(folder: P
 
 def test_check_says_in_one_line_what_is_wrong_with_the_certificate(secured: Engine, folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "llmtraced", "check", "--clickhouse-url", f"{secured.url}?ca_cert={folder / 'theirs.pem'}"],
+        [sys.executable, "-m", "llmledgerd", "check", "--clickhouse-url", f"{secured.url}?ca_cert={folder / 'theirs.pem'}"],
         capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
     )  # fmt: skip
 

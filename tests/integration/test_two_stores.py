@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.importing.dead_letters import replay
-from llmtraced.spool import dead_letters
-from llmtraced.spool.dead_letters import DeadLetter
+from llmledgerd.importing.dead_letters import replay
+from llmledgerd.spool import dead_letters
+from llmledgerd.spool.dead_letters import DeadLetter
 from tests.helpers import admin
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line

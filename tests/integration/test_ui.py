@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from llmtraced.cli import demo_data
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli import demo_data
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, external_server, fresh_database, without_faults
 from tests.helpers.exchanges import line
@@ -252,7 +252,7 @@ def test_a_page_that_is_left_while_it_loads_raises_nothing(browser: Browser, pag
     with looking(browser, page, "/health") as tab:
         tab.route(re.compile(r"/lang/"), lambda route: None)  # never answered: nothing is mounted
         tab.goto(page.link_to("/calls?span=30d"), wait_until="commit")
-        tab.wait_for_function("window.llmtrace && window.emitEvent && !window.socket")
+        tab.wait_for_function("window.llmledger && window.emitEvent && !window.socket")
         tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         tab.goto("about:blank")
 

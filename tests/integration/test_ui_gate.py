@@ -1,4 +1,4 @@
-"""``llmtrace ui`` from outside, without a browser: who is let in, and how it starts and ends."""
+"""``llmledger ui`` from outside, without a browser: who is let in, and how it starts and ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from nicegui import __version__ as nicegui_version
 
-from llmtraced.ui.shell import ASSETS
+from llmledgerd.ui.shell import ASSETS
 from tests.helpers.page import COMMAND, running_page
 from tests.helpers.places import environment
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.records import schema
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.migrations import Migration, layout_of
+from llmledgerd.records import schema
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.migrations import Migration, layout_of
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -116,7 +116,7 @@ def test_a_new_daemon_waits_for_an_old_server_to_be_migrated_and_then_lands_an_o
 ) -> None:
     use_first_spool(tmp_path)
     with RunningDaemon(tmp_path, url=server_url, settings=SETTINGS) as daemon:
-        until(lambda: "run `llmtraced migrate`" in str(admin.status(tmp_path / "admin.sock")["store"]))
+        until(lambda: "run `llmledgerd migrate`" in str(admin.status(tmp_path / "admin.sock")["store"]))
         assert old_server.query("SELECT count() AS n FROM llm_traces") == [{"n": 0}]
 
         done = migrations.apply(old_server, layout_of(0))

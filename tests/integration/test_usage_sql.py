@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.usage import Exchange, Facts, read_exchange
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.usage import Exchange, Facts, read_exchange
 from tests.helpers.corpus import needs_corpus, records
 from tests.integration.test_corpus_usage import exchange
 

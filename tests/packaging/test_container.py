@@ -1,6 +1,6 @@
 """The container: what its file promises, and, where one was built, what it does.
 
-``deploy/container/build-and-try.sh`` builds the image and names it in LLMTRACE_TEST_IMAGE. The image is
+``deploy/container/build-and-try.sh`` builds the image and names it in LLMLEDGER_TEST_IMAGE. The image is
 run as a container engine would: its own user, a root file system that is read-only, two folders that
 are not, the daemon as PID 1; the network is the host's.
 """
@@ -19,14 +19,14 @@ from pathlib import Path
 
 import pytest
 
-import llmtrace
+import llmledger
 from tests.helpers.engine import running_engine
 from tests.helpers.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-IMAGE = os.environ.get("LLMTRACE_TEST_IMAGE", "")
-OWN = {"run": "/run/llmtraced", "state": "/var/lib/llmtraced"}
+IMAGE = os.environ.get("LLMLEDGER_TEST_IMAGE", "")
+OWN = {"run": "/run/llmledgerd", "state": "/var/lib/llmledgerd"}
 """The folders that may be written, by what they are called on the host."""
 LIMIT_BYTES = 400_000_000
 """With Debian's own Python, and without an engine. Of it 176 MB are the base made by debootstrap."""
@@ -104,7 +104,7 @@ class Container:
 
     @property
     def socket(self) -> Path:
-        return self._folder / "run" / "llmtraced.sock"
+        return self._folder / "run" / "llmledgerd.sock"
 
     def command(self, *arguments: str) -> list[str]:
         """Return what runs a command of the image with everything read-only but its own folders."""
@@ -164,17 +164,17 @@ def working() -> Iterator[str]:
 
 @built
 def test_the_image_runs_as_another_user_and_has_neither_compiler_nor_pip(working: str) -> None:
-    tools = "for tool in gcc cc make pip; do command -v $tool && exit 1; done; id -u; llmtraced --version"
+    tools = "for tool in gcc cc make pip; do command -v $tool && exit 1; done; id -u; llmledgerd --version"
     said = buildah("run", working, "--", "sh", "-c", tools).splitlines()
     assert said[0] == "10001"
-    assert said[1].startswith("llmtraced ")
+    assert said[1].startswith("llmledgerd ")
 
 
 @built
 def test_the_image_is_small_and_remembers_no_registry(working: str) -> None:
     root = Path(buildah("mount", working))
     size = int(subprocess.check_output(["du", "-sb", root], text=True).split()[0])
-    if not (root / "opt/llmtrace/lib/python3.11/site-packages/chdb").exists():
+    if not (root / "opt/llmledger/lib/python3.11/site-packages/chdb").exists():
         assert size < LIMIT_BYTES
     assert not list(root.glob("**/pip.conf"))
 
@@ -185,15 +185,15 @@ def test_records_land_from_a_read_only_container_which_drains_at_sigterm(
 ) -> None:
     with running_engine(tmp_path / "engine") as engine:
         settings = dict(variable.split("=", 1) for variable in image["Env"])
-        settings |= {"LLMTRACE_CLICKHOUSE_URL": engine.url, "LLMTRACE_BATCH_MAX_AGE_SECONDS": "600"}
+        settings |= {"LLMLEDGER_CLICKHOUSE_URL": engine.url, "LLMLEDGER_BATCH_MAX_AGE_SECONDS": "600"}
         container = Container(Path(buildah("mount", working)), settings, tmp_path)
-        assert container.run("touch", "/opt/llmtrace/x").stderr.endswith("Read-only file system\n")
+        assert container.run("touch", "/opt/llmledger/x").stderr.endswith("Read-only file system\n")
         assert container.run(*image["Healthcheck"][1:]).returncode == 1, "nobody is there yet"
-        migrated = container.run("llmtraced", "migrate")
+        migrated = container.run("llmledgerd", "migrate")
         assert migrated.returncode == 0, migrated.stderr
         with container.started(*image["Entrypoint"], *image["Cmd"]) as process:
             until(lambda: '"ready"' in container.log() or process.poll() is not None)
-            client = llmtrace.TraceClient(str(container.socket))
+            client = llmledger.TraceClient(str(container.socket))
             for number in range(100):
                 assert client.record(org_id="acme", agent_id=str(number), response={"model": "gpt-4o"})
             assert client.flush(timeout=30), container.log()
@@ -209,7 +209,7 @@ def test_the_health_check_follows_the_daemon(
 ) -> None:
     settings = dict(variable.split("=", 1) for variable in image["Env"])
     # A store that is away makes nobody ill.
-    settings["LLMTRACE_CLICKHOUSE_URL"] = "http://127.0.0.1:9/none"
+    settings["LLMLEDGER_CLICKHOUSE_URL"] = "http://127.0.0.1:9/none"
     container = Container(Path(buildah("mount", working)), settings, tmp_path)
     check = image["Healthcheck"][1:]
     with container.started(*image["Entrypoint"], *image["Cmd"]) as process:
@@ -224,14 +224,14 @@ def test_the_embedded_engine_needs_a_tmp_beside_the_read_only_root(
     image: dict[str, list[str]], working: str, tmp_path: Path
 ) -> None:
     root = Path(buildah("mount", working))
-    if not list(root.glob("opt/llmtrace/lib/python3*/site-packages/chdb")):
+    if not list(root.glob("opt/llmledger/lib/python3*/site-packages/chdb")):
         pytest.skip("built without EMBEDDED=1")
     settings = dict(variable.split("=", 1) for variable in image["Env"])
     container = Container(root, settings, tmp_path, has_tmp=True)
     with container.started(*image["Entrypoint"], *image["Cmd"]) as process:
         until(lambda: '"ready"' in container.log() or process.poll() is not None)
-        client = llmtrace.TraceClient(str(container.socket))
+        client = llmledger.TraceClient(str(container.socket))
         assert client.record(org_id="acme", agent_id="embedded", response={"model": "gpt-4o"})
         assert client.close(timeout=30), container.log()
-        until(lambda: "embedded" in container.run("llmtrace", "traces", "--json").stdout)
+        until(lambda: "embedded" in container.run("llmledger", "traces", "--json").stdout)
         assert terminate(process) == 0, container.log()

@@ -51,41 +51,41 @@ def metadata(wheel: Path) -> str:
 
 def test_the_client_needs_msgspec_and_nothing_else(wheels: dict[str, Path], tmp_path: Path) -> None:
     assert [
-        line for line in metadata(wheels["llmtrace"]).splitlines() if line.startswith("Requires-Dist")
+        line for line in metadata(wheels["llmledger"]).splitlines() if line.startswith("Requires-Dist")
     ] == ["Requires-Dist: msgspec>=0.19"]
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "msgspec").symlink_to(SITE / "msgspec")
-    client = unpacked(wheels["llmtrace"], tmp_path / "client")
+    client = unpacked(wheels["llmledger"], tmp_path / "client")
     loaded = run(
         [client, tmp_path / "site"],
-        "import llmtrace, json, sys; llmtrace.TraceClient('/nowhere').close(); print(json.dumps(list(sys.modules)))",
+        "import llmledger, json, sys; llmledger.TraceClient('/nowhere').close(); print(json.dumps(list(sys.modules)))",
     )
     modules = {name.partition(".")[0] for name in json.loads(loaded)}
     foreign = {name for name in modules if name not in sys.stdlib_module_names and not name.startswith("_")}
-    assert foreign - {"sitecustomize", "__main__"} == {"msgspec", "llmtrace"}
+    assert foreign - {"sitecustomize", "__main__"} == {"msgspec", "llmledger"}
     assert "asyncio" not in modules, "an application that does not use it must not pay for it"
 
 
 def test_the_client_installs_no_command_and_says_that_it_is_typed(wheels: dict[str, Path]) -> None:
-    found = names(wheels["llmtrace"])
-    assert "llmtrace/py.typed" in found
+    found = names(wheels["llmledger"])
+    assert "llmledger/py.typed" in found
     assert not any(name.endswith("entry_points.txt") for name in found)
-    assert not any(name.startswith(("tests", "llmtraced")) for name in found)
+    assert not any(name.startswith(("tests", "llmledgerd")) for name in found)
 
 
 def test_the_sidecar_brings_its_sql_and_both_commands(wheels: dict[str, Path], tmp_path: Path) -> None:
-    found = names(wheels["llmtraced"])
-    assert {f"llmtraced/ddl/{path.name}" for path in (ROOT / "ddl").glob("*.sql")} <= found
-    assert "llmtraced/py.typed" in found
-    assert not any(name.startswith(("tests", "client", "llmtrace/")) for name in found)
-    paths = [unpacked(wheels[name], tmp_path / name) for name in ("llmtraced", "llmtrace")]
-    entry = (next((tmp_path / "llmtraced").glob("*.dist-info")) / "entry_points.txt").read_text()
-    assert "llmtraced = llmtraced.cli.daemon:main" in entry
-    assert "llmtrace = llmtraced.cli.app:main" in entry
+    found = names(wheels["llmledgerd"])
+    assert {f"llmledgerd/ddl/{path.name}" for path in (ROOT / "ddl").glob("*.sql")} <= found
+    assert "llmledgerd/py.typed" in found
+    assert not any(name.startswith(("tests", "client", "llmledger/")) for name in found)
+    paths = [unpacked(wheels[name], tmp_path / name) for name in ("llmledgerd", "llmledger")]
+    entry = (next((tmp_path / "llmledgerd").glob("*.dist-info")) / "entry_points.txt").read_text()
+    assert "llmledgerd = llmledgerd.cli.daemon:main" in entry
+    assert "llmledger = llmledgerd.cli.app:main" in entry
     said = run(
         [*paths, SITE],
-        "import llmtraced, llmtraced.cli.daemon, llmtraced.cli.app; from llmtraced.stores.clickhouse import migrations\n"
-        "print(llmtraced.__file__); print(len(migrations.load()))",
+        "import llmledgerd, llmledgerd.cli.daemon, llmledgerd.cli.app; from llmledgerd.stores.clickhouse import migrations\n"
+        "print(llmledgerd.__file__); print(len(migrations.load()))",
     )
     where, files = said.splitlines()
     assert Path(where).is_relative_to(tmp_path)

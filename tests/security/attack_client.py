@@ -23,10 +23,10 @@ import httpx2
 import requests
 import urllib3
 
-import llmtrace
-from llmtrace.instrumentation.exchange import Exchange
-from llmtrace.instrumentation.recognise import Call
-from llmtrace.legacy import SocketProviderTraceBackend
+import llmledger
+from llmledger.instrumentation.exchange import Exchange
+from llmledger.instrumentation.recognise import Call
+from llmledger.legacy import SocketProviderTraceBackend
 from tests.security.attack import Attack
 from tests.security.client_scene import Scene, made
 from tests.security.client_sdks import keys_of_sdks, litellms_callback
@@ -251,11 +251,11 @@ def by_hand(scene: Scene) -> None:
 def run(attack: Attack) -> None:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     scene = Scene(attack)
-    llmtrace.instrument(hosts=["127.0.0.1", "h"], client=scene.client)
+    llmledger.instrument(hosts=["127.0.0.1", "h"], client=scene.client)
     try:
         for part in (headers_of_libraries, urls_of_libraries, arguments_of_aiohttp, exceptions, keys_of_sdks):
             part(scene)
     finally:
-        llmtrace.uninstrument()
+        llmledger.uninstrument()
     litellms_callback(scene)
     by_hand(scene)

@@ -20,9 +20,9 @@ from typing import Any
 import msgspec
 import zstandard
 
-from llmtraced.spool import Entry, EntryKind, Group, dead_letters
-from llmtraced.spool import format as fmt
-from llmtraced.spool.dead_letters import DeadLetter, with_line
+from llmledgerd.spool import Entry, EntryKind, Group, dead_letters
+from llmledgerd.spool import format as fmt
+from llmledgerd.spool.dead_letters import DeadLetter, with_line
 from tests.helpers import admin, postgres
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -68,11 +68,11 @@ def run(attack: Attack) -> None:
     }
     with RunningDaemon(attack.folder / "d", settings=settings) as daemon:
         daemon.terminate()
-        os.environ["LLMTRACE_POSTGRES_URL"] = url
+        os.environ["LLMLEDGER_POSTGRES_URL"] = url
         try:
             _migrate(daemon, url)
         finally:
-            del os.environ["LLMTRACE_POSTGRES_URL"]
+            del os.environ["LLMLEDGER_POSTGRES_URL"]
         daemon.start()
         _send_rows(daemon, planted)
         _plant_aside(daemon.spool, planted)
@@ -87,8 +87,8 @@ def run(attack: Attack) -> None:
 
 
 def _migrate(daemon: RunningDaemon, url: str) -> None:
-    from llmtraced.stores.postgres.migrations import apply
-    from llmtraced.stores.postgres.sink import Postgres
+    from llmledgerd.stores.postgres.migrations import apply
+    from llmledgerd.stores.postgres.sink import Postgres
 
     with contextlib.closing(Postgres(url)) as store:
         apply(store)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtraced.config.settings import Config
-from llmtraced.spool import dead_letters
-from llmtraced.spool.dead_letters import DeadLetter
+from llmledgerd.config.settings import Config
+from llmledgerd.spool import dead_letters
+from llmledgerd.spool.dead_letters import DeadLetter
 from tests.helpers import admin
 from tests.helpers.daemon import DaemonDied, RunningDaemon
 from tests.helpers.exchanges import line
@@ -58,7 +58,7 @@ def _modes(attack: Attack, umask: int) -> None:
             daemon.terminate()
         _look(attack, folder, umask)
         demo = ["demo", "--rows", "10", "--url", f"chdb://{folder}/demo"]
-        subprocess.run(_llmtrace(*demo), check=True, capture_output=True, env=_environment())
+        subprocess.run(_llmledger(*demo), check=True, capture_output=True, env=_environment())
         _look(attack, folder / "demo", umask)
     finally:
         os.umask(before)
@@ -155,8 +155,8 @@ def _starts(daemon: RunningDaemon) -> tuple[bool, str]:
         return False, daemon.log_path.read_text()[-500:]
 
 
-def _llmtrace(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from llmtraced.cli.app import main; main()", *arguments]
+def _llmledger(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", *arguments]
 
 
 def _environment() -> dict[str, str]:

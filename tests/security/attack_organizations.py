@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlencode
 
-from llmtraced.admin import auth
-from llmtraced.query.requests import GROUPS, fields
-from llmtraced.query.routes import ENDPOINTS
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.admin import auth
+from llmledgerd.query.requests import GROUPS, fields
+from llmledgerd.query.routes import ENDPOINTS
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.places import free_port
 from tests.helpers.store_rows import add_traces

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from playwright.sync_api import BrowserContext, Dialog, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.engine import running_engine
 from tests.helpers.page import RunningPage, running_page
 from tests.helpers.store_rows import add_traces

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import openai_chat

@@ -10,11 +10,11 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
-from llmtraced.errors import LlmtracedError
-from llmtraced.query.results import Table
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
-from llmtraced.stores.clickhouse.readonly_sql import MAX_BYTES, ReadOnlySql
+from llmledgerd.errors import LlmledgerdError
+from llmledgerd.query.results import Table
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.readonly_sql import MAX_BYTES, ReadOnlySql
 from tests.helpers.operators_sql import AS_FUNCTIONS, AS_TABLES, HOSTILE, LARGE, REACHING, TABLES
 from tests.helpers.store_rows import add_traces
 from tests.security.attack import Attack
@@ -67,7 +67,7 @@ def _filled(url: str, file: Path) -> Store:
 def _run(sql: ReadOnlySql, statement: str) -> tuple[Table | None, str]:
     try:
         return sql.run(statement), ""
-    except (ValueError, LlmtracedError) as error:
+    except (ValueError, LlmledgerdError) as error:
         return None, str(error)
 
 

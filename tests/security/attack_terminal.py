@@ -20,8 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmtraced.spool import dead_letters
-from llmtraced.spool.dead_letters import DeadLetter
+from llmledgerd.spool import dead_letters
+from llmledgerd.spool.dead_letters import DeadLetter
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, RunningDaemon
 from tests.helpers.exchanges import line
@@ -51,9 +51,9 @@ def run(attack: Attack) -> None:
         _send(daemon)
         until(lambda: admin.status(daemon.folder / "admin.sock")["in_spool"] == 0, limit=60)
         environment = {
-            "LLMTRACE_SOCKET": str(daemon.socket),
-            "LLMTRACE_SPOOL_DIR": str(daemon.spool),
-            "LLMTRACE_CLICKHOUSE_URL": daemon.url,
+            "LLMLEDGER_SOCKET": str(daemon.socket),
+            "LLMLEDGER_SPOOL_DIR": str(daemon.spool),
+            "LLMLEDGER_CLICKHOUSE_URL": daemon.url,
         }
         _plant_letters(daemon.spool)
         for arguments in _commands(attack.folder):
@@ -186,16 +186,16 @@ def _commands(folder: Path) -> Iterator[list[str]]:
     yield ["traces", "--url", f"http://{ARGUMENT}"]
     yield [ARGUMENT]
     setting = ["--set", f"socket_path=/nowhere/{ARGUMENT}"]
-    yield ["llmtraced", "config", *setting]
-    yield ["llmtraced", "check", *setting, "--set", f"spool_dir={ARGUMENT}"]
-    yield ["llmtraced", "check", "--config", f"/nowhere/{ARGUMENT}"]
-    yield ["llmtraced", "config", "--set", f"{ARGUMENT}=1"]
-    yield ["llmtraced", "config", "--set", f"ttl_days={ARGUMENT}"]
-    yield ["llmtraced", "health", "--set", f"admin=unix:{ARGUMENT}"]
-    yield ["llmtraced", "migrate", "--clickhouse-url", ARGUMENT]
-    yield ["llmtraced", "token", "--org", ARGUMENT, "--name", ARGUMENT]
+    yield ["llmledgerd", "config", *setting]
+    yield ["llmledgerd", "check", *setting, "--set", f"spool_dir={ARGUMENT}"]
+    yield ["llmledgerd", "check", "--config", f"/nowhere/{ARGUMENT}"]
+    yield ["llmledgerd", "config", "--set", f"{ARGUMENT}=1"]
+    yield ["llmledgerd", "config", "--set", f"ttl_days={ARGUMENT}"]
+    yield ["llmledgerd", "health", "--set", f"admin=unix:{ARGUMENT}"]
+    yield ["llmledgerd", "migrate", "--clickhouse-url", ARGUMENT]
+    yield ["llmledgerd", "token", "--org", ARGUMENT, "--name", ARGUMENT]
     yield [
-        "llmtraced",
+        "llmledgerd",
         "serve",
         *setting,
         "--set",
@@ -224,9 +224,9 @@ def _record_files(folder: Path) -> list[Path]:
 
 def _shown(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[str, int]:
     """Run a command on a terminal of its own; return what that was sent, and the exit code."""
-    module = "cli" if arguments[0] == "llmtraced" else "people"
-    given = arguments[1:] if arguments[0] == "llmtraced" else arguments
-    code = f"from llmtraced.{module} import main; main()"
+    module = "cli" if arguments[0] == "llmledgerd" else "people"
+    given = arguments[1:] if arguments[0] == "llmledgerd" else arguments
+    code = f"from llmledgerd.{module} import main; main()"
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(os.fsencode, given)],
@@ -246,10 +246,12 @@ def _shown(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[st
 
 def _known(environment: Mapping[str, str]) -> dict[str, str]:
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LLMTRACE_", "CLICKHOUSE_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LLMLEDGER_", "CLICKHOUSE_"))
     }
     path = {"PYTHONPATH": ":".join(part for part in sys.path if part) or "."}
-    hostile = {f"LLMTRACE_{NAME.replace('=', '')}": "1"}
+    hostile = {f"LLMLEDGER_{NAME.replace('=', '')}": "1"}
     return {**kept, **environment, **path, **hostile, "TERM": "xterm-256color", "COLUMNS": "150"}
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
-import llmtrace
+import llmledger
 from tests.helpers.fake_daemon import FakeDaemon
 from tests.helpers.providers import Providers
 from tests.security.attack import Attack
@@ -63,7 +63,7 @@ class Scene:
         os.environ["NO_PROXY"] = "*"
         self.daemon = ends.enter_context(FakeDaemon(attack.folder / "d.sock"))
         self.providers = ends.enter_context(Providers())
-        self.client = llmtrace.TraceClient(self.daemon.path)
+        self.client = llmledger.TraceClient(self.daemon.path)
         ends.callback(self.client.close, 10)
         unused = ends.enter_context(socket.socket())
         unused.bind(("127.0.0.1", 0))
@@ -71,8 +71,8 @@ class Scene:
         self._logged: list[str] = []
         handler = logging.Handler()
         handler.emit = lambda record: self._logged.append(logging.Formatter().format(record))  # type: ignore[method-assign]
-        logging.getLogger("llmtrace").addHandler(handler)
-        ends.callback(logging.getLogger("llmtrace").removeHandler, handler)
+        logging.getLogger("llmledger").addHandler(handler)
+        ends.callback(logging.getLogger("llmledger").removeHandler, handler)
         self._read = 0
 
     def canary(self, tail: str = "") -> Canary:

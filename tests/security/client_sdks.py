@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import llmtrace
+import llmledger
 from tests.helpers.sdks import MESSAGES, sdk
 from tests.helpers.waiting import until
 from tests.security.client_scene import Scene, made
@@ -97,9 +97,9 @@ SDKS: dict[str, Callable[[str, str, str], Any]] = {
 
 def litellms_callback(scene: Scene) -> None:
     """The same without hooks: what LiteLLM hands to a callback."""
-    from llmtrace.litellm import LlmtraceLogger
+    from llmledger.litellm import LlmledgerLogger
 
-    logger = LlmtraceLogger(scene.client)
+    logger = LlmledgerLogger(scene.client)
     sdk("litellm").callbacks = [logger]
     bedrock = {"model": "bedrock/anthropic.claude-3-haiku-20240307-v1:0", "aws_region_name": "us-east-1"}
     calls: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -137,5 +137,5 @@ def litellms_callback(scene: Scene) -> None:
     sdk("litellm").callbacks = []
 
 
-def _until_recorded(client: llmtrace.TraceClient, records: int) -> None:
+def _until_recorded(client: llmledger.TraceClient, records: int) -> None:
     until(lambda: client.stats().records >= records, limit=10, what="LiteLLM's callback")

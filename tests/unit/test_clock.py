@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from llmtraced.clock import APART_US, JUMP_US, WRITTEN_US, Step, Timekeeper
+from llmledgerd.clock import APART_US, JUMP_US, WRITTEN_US, Step, Timekeeper
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.flow_control import Admission
+from llmledgerd.flow_control import Admission
 
 READ = 10
 

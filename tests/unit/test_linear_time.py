@@ -8,24 +8,24 @@ from contextlib import suppress
 import msgspec
 import pytest
 
-from llmtrace import payload
-from llmtrace.instrumentation import bodies, eventstream, recognise
-from llmtrace.protocol import Record
-from llmtraced.config.settings import Config, OwnPattern
-from llmtraced.errors import Rejected
-from llmtraced.ingest import handshake
-from llmtraced.ingest.framing import Framer
-from llmtraced.payloads import attachments
-from llmtraced.query import conversation
-from llmtraced.records import json_text, parsing
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.timestamps import created_at_us
-from llmtraced.redaction import Redactor
-from llmtraced.redaction.view import view
-from llmtraced.usage import decode, request, url_rules
-from llmtraced.usage.exchange import read_unguarded
-from llmtraced.usage.exchange_facts import Exchange
+from llmledger import payload
+from llmledger.instrumentation import bodies, eventstream, recognise
+from llmledger.protocol import Record
+from llmledgerd.config.settings import Config, OwnPattern
+from llmledgerd.errors import Rejected
+from llmledgerd.ingest import handshake
+from llmledgerd.ingest.framing import Framer
+from llmledgerd.payloads import attachments
+from llmledgerd.query import conversation
+from llmledgerd.records import json_text, parsing
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.timestamps import created_at_us
+from llmledgerd.redaction import Redactor
+from llmledgerd.redaction.view import view
+from llmledgerd.usage import decode, request, url_rules
+from llmledgerd.usage.exchange import read_unguarded
+from llmledgerd.usage.exchange_facts import Exchange
 from tests.unit.growth import grows_linearly
 
 RECEIVED_US = 1_790_000_000_000_000
@@ -92,7 +92,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "conversation": lambda text: conversation.read_conversation(text, text),
     "attachments": lambda text: attachments.cut(text, "store", 64, str),
     "attachments put back": lambda text: attachments.restored(
-        text.replace(b"data:", b"llmtrace-file:sha256:" + b"0" * 64), lambda _: None
+        text.replace(b"data:", b"llmledger-file:sha256:" + b"0" * 64), lambda _: None
     ),
     "view": view,
     "rendered by the client": lambda text: list(payload.rendered(text, is_stream=False)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from llmtraced.log import MINUTE, Recurring
+from llmledgerd.log import MINUTE, Recurring
 
 
 class Now:

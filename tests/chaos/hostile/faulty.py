@@ -1,12 +1,12 @@
-"""A daemon that meets faults of its own, which no input is known to cause. Run as ``llmtraced`` is."""
+"""A daemon that meets faults of its own, which no input is known to cause. Run as ``llmledgerd`` is."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from llmtraced.cli import daemon
-from llmtraced.records.rows import RowBuilder
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.cli import daemon
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.stores.clickhouse.client import Store
 
 RAISES = "raises-"
 """The beginning of the ids of calls whose rows cannot be built."""

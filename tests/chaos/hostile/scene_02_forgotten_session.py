@@ -12,7 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import Mapping
 
-from llmtrace import TraceClient
+from llmledger import TraceClient
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from llmtraced.importing.dead_letters import replay
-from llmtraced.spool.dead_letters import DeadLetter, with_line
+from llmledgerd.importing.dead_letters import replay
+from llmledgerd.spool.dead_letters import DeadLetter, with_line
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, RunningDaemon
@@ -89,7 +89,7 @@ def import_by_two_names(stage: Stage, daemon: RunningDaemon) -> None:
     files = [stage.folder / name for name in ("one.ndjson", "two.ndjson")]
     files[0].write_bytes(b"".join(b'{"protocol_version":1,"request":{"n":%d}}\n' % n for n in range(200)))
     shutil.copy(files[0], files[1])
-    command = [sys.executable, "-c", "from llmtraced.cli.app import main; main()", "import", "--socket"]
+    command = [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", "import", "--socket"]
     quiet = subprocess.DEVNULL
     running = [
         subprocess.Popen([*command, daemon.socket, file], cwd=ROOT, stdout=quiet, stderr=quiet)

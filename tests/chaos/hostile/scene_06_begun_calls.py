@@ -10,7 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.hostile.floods import at_once, begin, greeted, hello, one_line, say_hello_and_go
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import uuid
 
-from llmtraced.spool import dead_letters
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.spool import dead_letters
+from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.harness import SmallDisk
 from tests.chaos.hostile.floods import hello, resident_bytes, say_hello_and_go
 from tests.chaos.hostile.stage import Stage

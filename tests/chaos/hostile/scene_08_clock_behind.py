@@ -10,8 +10,8 @@ import os
 import time
 from pathlib import Path
 
-from llmtraced.stores.clickhouse import migrations
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
 from tests.helpers.exchanges import line

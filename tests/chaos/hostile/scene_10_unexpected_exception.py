@@ -6,8 +6,8 @@ import subprocess
 from collections import Counter
 from typing import IO
 
-from llmtraced.spool import dead_letters
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.spool import dead_letters
+from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.hostile.faulty import RAISES
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
@@ -26,7 +26,7 @@ class Faulty(RunningDaemon):
     def _launch(
         self, command: list[str], environment: dict[str, str], log: IO[bytes]
     ) -> subprocess.Popen[bytes]:
-        module = [part if part != "llmtraced" else "tests.chaos.hostile.faulty" for part in command]
+        module = [part if part != "llmledgerd" else "tests.chaos.hostile.faulty" for part in command]
         return super()._launch(module, environment, log)
 
 

@@ -75,7 +75,7 @@ class Watch(threading.Thread):
             status = seen(self._path)
             text = scrape(self._path)
             now: dict[str, float] = {name: status[name] for name in COUNTERS}
-            now.update({f"llmtraced_{name}": text(name) for name in METRICS})
+            now.update({f"llmledgerd_{name}": text(name) for name in METRICS})
             for name, value in now.items():
                 if value < self._before.get(name, 0):
                     self.back.append(f"{name} went back from {self._before[name]:.0f} to {value:.0f}")

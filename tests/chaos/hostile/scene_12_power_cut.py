@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from llmtraced.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
 from tests.helpers.exchanges import line

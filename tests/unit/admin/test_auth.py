@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.admin.auth import OPERATOR, Access, Forbidden, Tokens, new, whose
-from llmtraced.errors import ConfigError
+from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, new, whose
+from llmledgerd.errors import ConfigError
 
 ACME = Access(operator=False, organizations=frozenset({"acme"}))
 TWO = Access(operator=False, organizations=frozenset({"acme", "other"}))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from llmtraced.admin.confirmation import MOST, SECONDS, Confirmations
-from llmtraced.query.erasure import Erasure
+from llmledgerd.admin.confirmation import MOST, SECONDS, Confirmations
+from llmledgerd.query.erasure import Erasure
 
 COUNTED = Erasure(organization_id="acme", user_id="u-1", until_us=7)
 ASKED = msgspec.structs.replace(COUNTED, until_us=None)

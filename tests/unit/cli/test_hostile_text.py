@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from typer.testing import CliRunner
 
-from llmtraced.cli.dead_letters import app
-from llmtraced.cli.output import texts
-from llmtraced.spool import dead_letters
-from llmtraced.spool.dead_letters import DeadLetter
+from llmledgerd.cli.dead_letters import app
+from llmledgerd.cli.output import texts
+from llmledgerd.spool import dead_letters
+from llmledgerd.spool.dead_letters import DeadLetter
 
 HOSTILE = [
     "\x1b[2Jgone",

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.printable import CONTROLS, clean, clean_json, one_line
+from llmledgerd.printable import CONTROLS, clean, clean_json, one_line
 
 
 @given(st.text())

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from llmtraced.cli.tail import OVERLAP, Seen
-from llmtraced.query.results import Call
+from llmledgerd.cli.tail import OVERLAP, Seen
+from llmledgerd.query.results import Call
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 BATCH = uuid.UUID(int=1)

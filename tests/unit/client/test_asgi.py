@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtrace.asgi import BillingMiddleware
-from llmtrace.context import current
-from llmtrace.instrumentation.safety import faults
+from llmledger.asgi import BillingMiddleware
+from llmledger.context import current
+from llmledger.instrumentation.safety import faults
 
 ALL = [
     (b"x-billing-plan-type", b"max"),

@@ -9,8 +9,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace.buffer import _COMING_AT_MOST, BUFFER_FULL, CLOSED, TOO_LONG, Buffer
-from llmtrace.line import Line
+from llmledger.buffer import _COMING_AT_MOST, BUFFER_FULL, CLOSED, TOO_LONG, Buffer
+from llmledger.line import Line
 
 
 def record(size: int = 10, name: str = "") -> Line:

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
-from llmtrace.credentials import found, masked
-from llmtrace.harmless import bare_url, harmless_headers
-from llmtrace.instrumentation.cleaning import LONGEST_TEXT, cleaned, cleaned_path, said, unquoted
+from llmledger.credentials import found, masked
+from llmledger.harmless import bare_url, harmless_headers
+from llmledger.instrumentation.cleaning import LONGEST_TEXT, cleaned, cleaned_path, said, unquoted
 
 KEY = "Zx81-Kq7vWnB42-pLmT"
 URL = "https://api.openai.com/v1/chat/completions"

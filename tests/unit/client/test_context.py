@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtrace import BillingContext, context
-from llmtrace.context import current, filled
-from llmtrace.fields import CallFields
+from llmledger import BillingContext, context
+from llmledger.context import current, filled
+from llmledger.fields import CallFields
 
 
 def plain(fields: dict[str, Any]) -> dict[str, Any]:

@@ -21,12 +21,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace import fields as names
-from llmtrace import new_id
-from llmtrace.encoding import IMMUTABLE, encode, freeze
-from llmtrace.line import FIELD_BYTES, OVERHEAD_BYTES, complete, control, most_bytes, pieces
-from llmtrace.payload import JUDGED_BYTES, SLICE, is_json
-from llmtrace.protocol import Begin, Record
+from llmledger import fields as names
+from llmledger import new_id
+from llmledger.encoding import IMMUTABLE, encode, freeze
+from llmledger.line import FIELD_BYTES, OVERHEAD_BYTES, complete, control, most_bytes, pieces
+from llmledger.payload import JUDGED_BYTES, SLICE, is_json
+from llmledger.protocol import Begin, Record
 from tests.helpers.lines import taken
 
 AT = 1_750_000_000.25

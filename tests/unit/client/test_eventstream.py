@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace.instrumentation.eventstream import rendered
+from llmledger.instrumentation.eventstream import rendered
 from tests.helpers.eventstreams import event, message
 
 
@@ -63,9 +63,9 @@ def test_any_bytes_are_rendered_or_left_out(stream: bytes) -> None:
     assert rendered(event("e", b"{}") + stream).startswith(b"event: e\n")
 
 
-@pytest.mark.skipif("LLMTRACE_CORPUS" not in os.environ, reason="needs the recorded exchanges")
+@pytest.mark.skipif("LLMLEDGER_CORPUS" not in os.environ, reason="needs the recorded exchanges")
 def test_recorded_streams_are_rendered_as_the_daemon_knows_them() -> None:
-    lines = (Path(os.environ["LLMTRACE_CORPUS"]) / "open.ndjson").read_text().splitlines()
+    lines = (Path(os.environ["LLMLEDGER_CORPUS"]) / "open.ndjson").read_text().splitlines()
     recorded = [one for one in map(json.loads, lines) if one.get("response_raw_b64")]
     assert recorded
     for one in recorded:

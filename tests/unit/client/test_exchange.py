@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from llmtrace import context
-from llmtrace.harmless import harmless_headers
-from llmtrace.instrumentation import bodies, exchange
-from llmtrace.instrumentation.exchange import Begin, Exchange, record_open
-from llmtrace.instrumentation.recognise import Call
-from llmtrace.instrumentation.safety import faults
+from llmledger import context
+from llmledger.harmless import harmless_headers
+from llmledger.instrumentation import bodies, exchange
+from llmledger.instrumentation.exchange import Begin, Exchange, record_open
+from llmledger.instrumentation.recognise import Call
+from llmledger.instrumentation.safety import faults
 from tests.helpers.captured import Captured
 
 CHAT = Call("openai", "", False)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtrace import outbox
-from llmtrace.buffer import TOO_LONG, Buffer
-from llmtrace.line import Line, complete
-from llmtrace.outbox import GATHERED_BYTES, MOST_VIEWS, Outbox
+from llmledger import outbox
+from llmledger.buffer import TOO_LONG, Buffer
+from llmledger.line import Line, complete
+from llmledger.outbox import GATHERED_BYTES, MOST_VIEWS, Outbox
 
 
 def filled(*payloads: bytes) -> Buffer:

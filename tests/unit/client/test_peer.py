@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtrace.environment import daemon_uids, is_disabled
-from llmtrace.peer import Holder, open_to_others, refusal
+from llmledger.environment import daemon_uids, is_disabled
+from llmledger.peer import Holder, open_to_others, refusal
 
 APP, DAEMON, STRANGER = 1000, 991, 1666
-SOCKET = "/run/llmtraced/llmtraced.sock"
+SOCKET = "/run/llmledgerd/llmledgerd.sock"
 Entry = tuple[int, int, int]
 """Mode, user, group."""
 
@@ -49,22 +49,22 @@ def test_users_that_are_named_are_trusted_and_nobody_else() -> None:
     assert refusal(Holder(65534), "/nowhere", named, APP) == ""
     for uid in (STRANGER, APP, 0):
         assert refusal(Holder(uid), SOCKET, named, APP) == (
-            f"it is held by user {uid}; LLMTRACE_DAEMON_UID says 991, 65534"
+            f"it is held by user {uid}; LLMLEDGER_DAEMON_UID says 991, 65534"
         )
 
 
 @pytest.mark.parametrize(
     ("tree", "holder", "mounts", "where"),
     [
-        pytest.param({"/run/llmtraced": folder(0o755, DAEMON)}, Holder(DAEMON), (), "", id="systemd"),
-        pytest.param({"/run/llmtraced": folder(0o755, STRANGER)}, Holder(DAEMON), (), "/run/llmtraced", id="another's"),
-        pytest.param({"/run/llmtraced": folder(0o777)}, Holder(DAEMON), (), "/run/llmtraced", id="everybody's"),
-        pytest.param({"/run/llmtraced": folder(0o2777, 0, 10001)}, Holder(10001), ("/run/llmtraced",), "", id="emptyDir"),
-        pytest.param({"/run/llmtraced": folder(0o1777)}, Holder(DAEMON), ("/run/llmtraced",), "/run/llmtraced", id="tmpfs"),
-        pytest.param({"/run/llmtraced": folder(0o775, 0, 44)}, Holder(DAEMON, 44), (), "", id="the holder's group's"),
-        pytest.param({"/run/llmtraced": folder(0o775, 0, 44)}, Holder(DAEMON, 45), (), "/run/llmtraced", id="a group's"),
-        pytest.param({"/run/llmtraced": folder(0o755, 65534)}, Holder(65534), (), "", id="of another user namespace"),
-        pytest.param({"/run": folder(0o777), "/run/llmtraced": folder(0o755)}, Holder(DAEMON), (), "/run", id="above"),
+        pytest.param({"/run/llmledgerd": folder(0o755, DAEMON)}, Holder(DAEMON), (), "", id="systemd"),
+        pytest.param({"/run/llmledgerd": folder(0o755, STRANGER)}, Holder(DAEMON), (), "/run/llmledgerd", id="another's"),
+        pytest.param({"/run/llmledgerd": folder(0o777)}, Holder(DAEMON), (), "/run/llmledgerd", id="everybody's"),
+        pytest.param({"/run/llmledgerd": folder(0o2777, 0, 10001)}, Holder(10001), ("/run/llmledgerd",), "", id="emptyDir"),
+        pytest.param({"/run/llmledgerd": folder(0o1777)}, Holder(DAEMON), ("/run/llmledgerd",), "/run/llmledgerd", id="tmpfs"),
+        pytest.param({"/run/llmledgerd": folder(0o775, 0, 44)}, Holder(DAEMON, 44), (), "", id="the holder's group's"),
+        pytest.param({"/run/llmledgerd": folder(0o775, 0, 44)}, Holder(DAEMON, 45), (), "/run/llmledgerd", id="a group's"),
+        pytest.param({"/run/llmledgerd": folder(0o755, 65534)}, Holder(65534), (), "", id="of another user namespace"),
+        pytest.param({"/run": folder(0o777), "/run/llmledgerd": folder(0o755)}, Holder(DAEMON), (), "/run", id="above"),
     ],
 )  # fmt: skip
 def test_a_folder_in_which_nobody_else_can_bind_is_trusted(
@@ -121,14 +121,14 @@ def test_links_are_followed_and_judged_where_they_lie(tmp_path: Path) -> None:
         ("991", {991}),
         ("991, 0", {991, 0}),
         ("0 991", {991, 0}),
-        ("llmtraced", set()),
+        ("llmledgerd", set()),
         ("-1", set()),
     ],
 )
 def test_the_environment_names_users_by_number(
     monkeypatch: pytest.MonkeyPatch, said: str, uids: set[int] | None
 ) -> None:
-    monkeypatch.setenv("LLMTRACE_DAEMON_UID", said)
+    monkeypatch.setenv("LLMLEDGER_DAEMON_UID", said)
     assert daemon_uids() == uids
 
 
@@ -136,5 +136,5 @@ def test_the_environment_names_users_by_number(
 def test_the_environment_switches_everything_off(
     monkeypatch: pytest.MonkeyPatch, said: str, is_off: bool
 ) -> None:
-    monkeypatch.setenv("LLMTRACE_DISABLED", said)
+    monkeypatch.setenv("LLMLEDGER_DISABLED", said)
     assert is_disabled() is is_off

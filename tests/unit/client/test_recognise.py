@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from llmtrace.instrumentation.recognise import Call, Hosts, call_type, known_provider
-from llmtraced.usage.url_rules import place
+from llmledger.instrumentation.recognise import Call, Hosts, call_type, known_provider
+from llmledgerd.usage.url_rules import place
 
 CALLS = {
     "https://api.openai.com/v1/chat/completions": ("openai", ""),
@@ -179,10 +179,10 @@ def test_a_name_that_is_no_host_is_said_at_once() -> None:
         Hosts([""])
 
 
-@pytest.mark.skipif("LLMTRACE_CORPUS" not in os.environ, reason="needs the recorded exchanges")
+@pytest.mark.skipif("LLMLEDGER_CORPUS" not in os.environ, reason="needs the recorded exchanges")
 def test_every_recorded_call_is_recognised() -> None:
     missed = set()
-    for line in (Path(os.environ["LLMTRACE_CORPUS"]) / "open.ndjson").read_text().splitlines():
+    for line in (Path(os.environ["LLMLEDGER_CORPUS"]) / "open.ndjson").read_text().splitlines():
         exchange = json.loads(line)
         url = urlsplit((exchange["url"] or "").replace("<AWS_REGION>", "us-east-1"))
         # The recorded runs are polls, whose method was not recorded.

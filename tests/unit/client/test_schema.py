@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtrace import protocol, schema
-from llmtrace.line import pieces
-from llmtraced.errors import Rejected
-from llmtraced.records import parsing
+from llmledger import protocol, schema
+from llmledger.line import pieces
+from llmledgerd.errors import Rejected
+from llmledgerd.records import parsing
 from tests.helpers.lines import taken
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,7 +23,7 @@ PROTOCOL = (ROOT / "PROTOCOL.md").read_text()
 
 def test_the_published_schema_is_the_one_that_the_code_makes() -> None:
     assert PUBLISHED.read_text() == schema.text(), (
-        "run `python -m llmtrace.schema > docs/protocol.schema.json`"
+        "run `python -m llmledger.schema > docs/protocol.schema.json`"
     )
 
 

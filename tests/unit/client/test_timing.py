@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrace.timing import (
+from llmledger.timing import (
     LEISURELY_LINES_PER_SECOND,
     LINES_PER_NAP,
     LONGEST_NAP_SECONDS,

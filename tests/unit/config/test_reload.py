@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from llmtraced.config.reload import changes
-from llmtraced.config.settings import RELOAD, Config
-from llmtraced.errors import ConfigError
+from llmledgerd.config.reload import changes
+from llmledgerd.config.settings import RELOAD, Config
+from llmledgerd.errors import ConfigError
 
 NOW = Config(clickhouse_url="https://me:old@ch:8443/db")
 

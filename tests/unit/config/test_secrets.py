@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.config import secrets
-from llmtraced.config.secrets import CREDENTIAL, masked
-from llmtraced.config.settings import load
-from llmtraced.config.store_url import parse_url
-from llmtraced.errors import ConfigError
+from llmledgerd.config import secrets
+from llmledgerd.config.secrets import CREDENTIAL, masked
+from llmledgerd.config.settings import load
+from llmledgerd.config.store_url import parse_url
+from llmledgerd.errors import ConfigError
 
 SECRET = "p4ss"
 
@@ -65,11 +65,11 @@ def test_an_endpoint_that_cannot_be_read_is_refused_without_its_password() -> No
 )
 def test_a_password_comes_from_a_file_or_from_systemd(tmp_path: Path, url: str, whole: str) -> None:
     (tmp_path / CREDENTIAL).write_text("p@4ss/\n")
-    named = {"LLMTRACE_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / CREDENTIAL)}
+    named = {"LLMLEDGER_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / CREDENTIAL)}
     for source in (named, {"CREDENTIALS_DIRECTORY": str(tmp_path)}):
-        config, _ = load(None, {"LLMTRACE_CLICKHOUSE_URL": url, **source}, {})
+        config, _ = load(None, {"LLMLEDGER_CLICKHOUSE_URL": url, **source}, {})
         assert config.clickhouse_url == whole
-    assert load(None, {"LLMTRACE_CLICKHOUSE_URL": url}, {})[0].clickhouse_url == url
+    assert load(None, {"LLMLEDGER_CLICKHOUSE_URL": url}, {})[0].clickhouse_url == url
 
 
 @pytest.mark.parametrize("url", ["https://me:other@ch/db", "chdb:///data"])
@@ -93,4 +93,4 @@ def test_a_password_file_that_is_none_is_named(tmp_path: Path, content: bytes | 
 def test_a_password_on_the_command_line_is_warned_of() -> None:
     _, warnings = load(None, {}, {"clickhouse_url": "http://u:p4ss@ch"})
     assert warnings == [secrets.ON_COMMAND_LINE]
-    assert not load(None, {"LLMTRACE_CLICKHOUSE_URL": "http://u:p4ss@ch"}, {"spool_dir": "/x"})[1]
+    assert not load(None, {"LLMLEDGER_CLICKHOUSE_URL": "http://u:p4ss@ch"}, {"spool_dir": "/x"})[1]

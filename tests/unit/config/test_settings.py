@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.config.secrets import masked
-from llmtraced.config.settings import Config, load
-from llmtraced.errors import ConfigError
+from llmledgerd.config.secrets import masked
+from llmledgerd.config.settings import Config, load
+from llmledgerd.errors import ConfigError
 
 
 def loaded(environment: dict[str, str] | None = None, **flags: object) -> Config:
@@ -16,9 +16,13 @@ def loaded(environment: dict[str, str] | None = None, **flags: object) -> Config
 
 
 def test_defaults_then_file_then_environment_then_flags(tmp_path: Path) -> None:
-    file = tmp_path / "llmtraced.toml"
+    file = tmp_path / "llmledgerd.toml"
     file.write_text('batch_max_rows = 1\nbatch_max_bytes = 2\nspool_dir = "/file"\n')
-    environment = {"LLMTRACE_BATCH_MAX_BYTES": "3", "LLMTRACE_SPOOL_DIR": "/env", "LLMTRACE_SOCKET": "/sock"}
+    environment = {
+        "LLMLEDGER_BATCH_MAX_BYTES": "3",
+        "LLMLEDGER_SPOOL_DIR": "/env",
+        "LLMLEDGER_SOCKET": "/sock",
+    }
     config, warnings = load(file, environment, {"spool_dir": "/flag"})
     assert (config.batch_max_rows, config.batch_max_bytes, config.spool_dir) == (1, 3, "/flag")
     assert config.socket_path == "/sock"
@@ -32,11 +36,11 @@ def test_defaults_then_file_then_environment_then_flags(tmp_path: Path) -> None:
         ("batch_max_rows = 0", "batch_max_rows"),
         ('batch_max_rows = "many"', "batch_max_rows"),
         ('on_full = "explode"', "on_full"),
-        ("nonsense", "llmtraced.toml"),
+        ("nonsense", "llmledgerd.toml"),
     ],
 )
 def test_a_wrong_value_or_key_in_the_file_is_named_in_one_line(tmp_path: Path, text: str, said: str) -> None:
-    file = tmp_path / "llmtraced.toml"
+    file = tmp_path / "llmledgerd.toml"
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load(file, {}, {})
@@ -45,18 +49,18 @@ def test_a_wrong_value_or_key_in_the_file_is_named_in_one_line(tmp_path: Path, t
 
 
 def test_a_wrong_value_in_the_environment_or_a_flag_is_named_too() -> None:
-    with pytest.raises(ConfigError, match="LLMTRACE_FSYNC"):
-        loaded({"LLMTRACE_FSYNC": "perhaps"})
+    with pytest.raises(ConfigError, match="LLMLEDGER_FSYNC"):
+        loaded({"LLMLEDGER_FSYNC": "perhaps"})
     with pytest.raises(ConfigError, match="--batch-max-rows"):
         loaded(batch_max_rows="-1")
 
 
 def test_an_unknown_name_in_the_environment_is_a_warning() -> None:
     config, warnings = load(
-        None, {"LLMTRACE_SERVICE_PORT": "tcp://10.0.0.1:80", "LLMTRACE_DISABLED": "1"}, {}
+        None, {"LLMLEDGER_SERVICE_PORT": "tcp://10.0.0.1:80", "LLMLEDGER_DISABLED": "1"}, {}
     )
     assert config == Config()
-    assert warnings == ["LLMTRACE_SERVICE_PORT is no setting and is ignored"]
+    assert warnings == ["LLMLEDGER_SERVICE_PORT is no setting and is ignored"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ def test_the_variables_of_existing_deployments_make_the_url(endpoint: str, url: 
         "CLICKHOUSE_DATABASE": "db",
     }
     assert loaded(environment).clickhouse_url == url
-    named = {**environment, "LLMTRACE_CLICKHOUSE_URL": "http://other"}
+    named = {**environment, "LLMLEDGER_CLICKHOUSE_URL": "http://other"}
     assert loaded(named).clickhouse_url == "http://other"
 
 

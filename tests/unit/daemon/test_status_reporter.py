@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from llmtraced.backoff import Backoff
-from llmtraced.clock import Clock
-from llmtraced.config.settings import Config
-from llmtraced.daemon import status_reporter
-from llmtraced.daemon.status_reporter import FULL, Report
-from llmtraced.delivery.retry_loop import Patience
-from llmtraced.flow_control import Admission
-from llmtraced.ingest.server import Listener
-from llmtraced.log import Recurring
-from llmtraced.spool import ONLY_STORE, Files, Spool
-from llmtraced.spool.committer import Committer
-from llmtraced.telemetry.metrics import Metrics
+from llmledgerd.backoff import Backoff
+from llmledgerd.clock import Clock
+from llmledgerd.config.settings import Config
+from llmledgerd.daemon import status_reporter
+from llmledgerd.daemon.status_reporter import FULL, Report
+from llmledgerd.delivery.retry_loop import Patience
+from llmledgerd.flow_control import Admission
+from llmledgerd.ingest.server import Listener
+from llmledgerd.log import Recurring
+from llmledgerd.spool import ONLY_STORE, Files, Spool
+from llmledgerd.spool.committer import Committer
+from llmledgerd.telemetry.metrics import Metrics
 
 
 class HangingCommitter(Committer):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.backoff import Backoff
-from llmtraced.delivery.attempts import Ask, Condemn, Delivery, Insert, token
-from llmtraced.errors import BatchRejected, OutcomeUnknown, StoreBusy
+from llmledgerd.backoff import Backoff
+from llmledgerd.delivery.attempts import Ask, Condemn, Delivery, Insert, token
+from llmledgerd.errors import BatchRejected, OutcomeUnknown, StoreBusy
 
 BATCH = "7d3f"
 

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.delivery.batch import LARGE_LINE, LONG_LINE, Batch, Preparer
-from llmtraced.errors import BatchRejected
-from llmtraced.payloads.policy import Decision, Policy
-from llmtraced.payloads.treatment import Treatment
-from llmtraced.query.erasure import Erasure
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.schema import COLUMNS
-from llmtraced.spool import Entry, EntryKind, Group, ReadGroup, Segment, SessionState
-from llmtraced.spool.own_lines import OwnLine
-from llmtraced.stores.receipt_window import NEVER_US, Window
+from llmledgerd.delivery.batch import LARGE_LINE, LONG_LINE, Batch, Preparer
+from llmledgerd.errors import BatchRejected
+from llmledgerd.payloads.policy import Decision, Policy
+from llmledgerd.payloads.treatment import Treatment
+from llmledgerd.query.erasure import Erasure
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import COLUMNS
+from llmledgerd.spool import Entry, EntryKind, Group, ReadGroup, Segment, SessionState
+from llmledgerd.spool.own_lines import OwnLine
+from llmledgerd.stores.receipt_window import NEVER_US, Window
 
 SESSION = uuid.UUID(int=1, version=4).bytes
 RECEIVED_US = 1_790_000_000_000_000

@@ -10,19 +10,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from llmtraced.clock import Clock
-from llmtraced.config.settings import Config
-from llmtraced.delivery.batch import Preparer
-from llmtraced.delivery.eviction import GivenUp, Keeper
-from llmtraced.delivery.row_blocks import Buffer
-from llmtraced.delivery.shipper import Shipper
-from llmtraced.errors import StoreBusy
-from llmtraced.flow_control import Admission
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.repeats import Call
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.schema import LOSSES
-from llmtraced.spool import (
+from llmledgerd.clock import Clock
+from llmledgerd.config.settings import Config
+from llmledgerd.delivery.batch import Preparer
+from llmledgerd.delivery.eviction import GivenUp, Keeper
+from llmledgerd.delivery.row_blocks import Buffer
+from llmledgerd.delivery.shipper import Shipper
+from llmledgerd.errors import StoreBusy
+from llmledgerd.flow_control import Admission
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.repeats import Call
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import LOSSES
+from llmledgerd.spool import (
     ONLY_STORE,
     Entry,
     EntryKind,
@@ -34,10 +34,10 @@ from llmtraced.spool import (
     Spool,
     dead_letters,
 )
-from llmtraced.spool.committer import Committer
-from llmtraced.stores.receipt_window import StoreClock
-from llmtraced.system.watchdog import Watchdog
-from llmtraced.telemetry.metrics import Metrics
+from llmledgerd.spool.committer import Committer
+from llmledgerd.stores.receipt_window import StoreClock
+from llmledgerd.system.watchdog import Watchdog
+from llmledgerd.telemetry.metrics import Metrics
 from tests.helpers.exchanges import line
 
 LIMIT_SECONDS = 20.0

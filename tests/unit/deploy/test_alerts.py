@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from llmtraced.config import settings
-from llmtraced.telemetry import definitions
+from llmledgerd.config import settings
+from llmledgerd.telemetry import definitions
 from tests.helpers.promql import EXPOSED, labels_of
 
 ROOT = Path(__file__).resolve().parents[3]
-RULES = ROOT / "deploy" / "alerts" / "llmtraced.rules.yml"
+RULES = ROOT / "deploy" / "alerts" / "llmledgerd.rules.yml"
 DURATION = re.compile(r"\d+[smhd]")
 
 
@@ -63,23 +63,23 @@ def test_settings_and_metrics_that_an_alert_speaks_of_exist(alert: dict[str, Any
     named = set(re.findall(r"\b(?:max|spool|batch|dead_letters|socket|on_full)_\w+", text))
     assert named - {"buffer_max_bytes"} <= set(settings.Config.__struct_fields__)
     exposed = {metric.name for metric in definitions.ALL} | set(EXPOSED)
-    assert set(re.findall(r"\b(?:llmtraced|process)_\w+", text)) <= exposed
+    assert set(re.findall(r"\b(?:llmledgerd|process)_\w+", text)) <= exposed
 
 
 def test_names_are_unique_and_what_is_lost_is_critical() -> None:
     names = Counter(alert["alert"] for alert in alerts())
     assert max(names.values()) == 1
     critical = {alert["alert"] for alert in alerts() if alert["labels"]["severity"] == "critical"}
-    assert {"LlmtracedDown", "LlmtracedRecordsLost", "LlmtracedSpoolFilling"} <= critical
+    assert {"LlmledgerdDown", "LlmledgerdRecordsLost", "LlmledgerdSpoolFilling"} <= critical
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        "llmtraced_lost_records_total",
-        'llmtraced_lost_lines_total{shop="x"}',
-        "sum by (reason) (rate(llmtraced_lost_lines_total[5m]))",
-        "llmtraced_accepting == 0 and on (store) llmtraced_spool_bytes",
+        "llmledgerd_lost_records_total",
+        'llmledgerd_lost_lines_total{shop="x"}',
+        "sum by (reason) (rate(llmledgerd_lost_lines_total[5m]))",
+        "llmledgerd_accepting == 0 and on (store) llmledgerd_spool_bytes",
     ],
 )
 def test_the_check_would_find_a_name_that_is_not_there(wrong: str) -> None:

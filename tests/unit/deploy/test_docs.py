@@ -10,13 +10,13 @@ import pytest
 import typer.main
 from aiohttp import web
 
-from llmtraced.admin.api import Api
-from llmtraced.admin.server import Admin
-from llmtraced.cli import app as people
-from llmtraced.cli import daemon
-from llmtraced.config import settings
-from llmtraced.telemetry.metrics import Metrics
-from llmtraced.telemetry.status import Status
+from llmledgerd.admin.api import Api
+from llmledgerd.admin.server import Admin
+from llmledgerd.cli import app as people
+from llmledgerd.cli import daemon
+from llmledgerd.config import settings
+from llmledgerd.telemetry.metrics import Metrics
+from llmledgerd.telemetry.status import Status
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -32,7 +32,7 @@ def test_the_settings_reference_is_the_one_that_the_code_prints() -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
-    for name, app in (("llmtraced", daemon.app), ("llmtrace", people.app)):
+    for name, app in (("llmledgerd", daemon.app), ("llmledger", people.app)):
         missing = [command for command in commands(app) if f"{name} {command}" not in readme]
         assert not missing, f"README.md does not mention {name} {missing}"
 
@@ -42,7 +42,7 @@ def test_every_command_is_in_the_readme() -> None:
 )
 def test_nobody_is_told_to_install_a_name_that_is_not_ours(pattern: str) -> None:
     from_index = re.compile(
-        r"(?:pip install|pipx install|uv add|uvx|uv tool install)\b[^\n#`]*?[ '\"]llmtraced?\b"
+        r"(?:pip install|pipx install|uv add|uvx|uv tool install)\b[^\n#`]*?[ '\"]llmledgerd?\b"
     )
     told = {
         f"{path.relative_to(ROOT)}: {found[0]}"
@@ -87,18 +87,18 @@ def test_security_md_says_of_every_route_and_command_what_it_changes_and_who_may
     start = text.index("## What changes or removes anything")
     changing, _, reading = text[start:].partition("| what | only reads |")
     said = [
-        re.findall(r"`((?:[A-Z]+ /|llmtraced? )[^`]*)`", part)
+        re.findall(r"`((?:[A-Z]+ /|llmledgerd? )[^`]*)`", part)
         for part in (changing, reading.partition("\n\n")[0])
     ]
     there = [
         *every_route(),
-        *every_command("llmtraced", typer.main.get_command(daemon.app)),
-        *every_command("llmtrace", typer.main.get_command(people.app)),
+        *every_command("llmledgerd", typer.main.get_command(daemon.app)),
+        *every_command("llmledger", typer.main.get_command(people.app)),
     ]
 
     rows = [line for line in changing.splitlines() if line.startswith("| `")]
     assert sorted([*said[0], *said[1]]) == sorted(there)
     assert all(len(line.strip("| ").split(" | ")) == 3 for line in rows), "each says what, and who may"
-    methods = {one.partition(" ")[0] for one in said[1] if not one.startswith("llmtrace")}
+    methods = {one.partition(" ")[0] for one in said[1] if not one.startswith("llmledger")}
     assert methods <= {"GET", "POST"}
     assert [one for one in said[1] if one.startswith("POST")] == ["POST /v1/sql"]

@@ -78,7 +78,7 @@ def test_every_variable_that_is_used_is_there_and_the_other_way_round(name: str)
 
 
 def test_every_expression_parses_and_names_metrics_and_labels_that_there_are() -> None:
-    for panel in panels(dashboards()["llmtraced-health.json"]):
+    for panel in panels(dashboards()["llmledgerd-health.json"]):
         for target in panel["targets"]:
             labels = labels_of(promql(target))
             shown = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
@@ -86,13 +86,13 @@ def test_every_expression_parses_and_names_metrics_and_labels_that_there_are() -
 
 
 def test_health_shows_only_the_chosen_instances() -> None:
-    for panel in panels(dashboards()["llmtraced-health.json"]):
+    for panel in panels(dashboards()["llmledgerd-health.json"]):
         for target in panel["targets"]:
             assert 'instance=~"$instance"' in target["expr"]
 
 
 def test_a_macro_is_given_a_column_because_its_argument_ends_at_the_first_bracket() -> None:
-    for panel in panels(dashboards()["llmtrace-usage.json"]):
+    for panel in panels(dashboards()["llmledger-usage.json"]):
         for target in panel["targets"]:
             for argument in re.findall(r"\$__time\w+\((.*?)\)", target["rawSql"]):
                 assert argument.isidentifier(), argument

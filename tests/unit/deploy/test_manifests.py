@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llmtraced.config import settings as config
+from llmledgerd.config import settings as config
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -20,9 +20,9 @@ FILES = sorted(FOLDER.rglob("*.yaml"))
 UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 APPLICATION_SECONDS = 30
 """What Kubernetes gives an application to end, and what it keeps beside the sidecar."""
-MADE_BY_HAND = {"Secret/llmtraced-clickhouse"}
+MADE_BY_HAND = {"Secret/llmledgerd-clickhouse"}
 """What docs/kubernetes.md has the operator make."""
-OF_THE_CLIENT = {"LLMTRACE_SERVICE"}
+OF_THE_CLIENT = {"LLMLEDGER_SERVICE"}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def ours() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         (f"{name}/{container['name']}", pod, container)
         for name, pod in pods()
         for container in containers(pod)
-        if container["image"] == "llmtraced"
+        if container["image"] == "llmledgerd"
     ]
 
 
@@ -63,7 +63,7 @@ def pod_named(name: str) -> dict[str, Any]:
 
 
 def daemon_of(pod: dict[str, Any]) -> dict[str, Any]:
-    return next(container for container in containers(pod) if container["name"] == "llmtraced")
+    return next(container for container in containers(pod) if container["name"] == "llmledgerd")
 
 
 def settings_of(container: dict[str, Any]) -> config.Config:
@@ -80,7 +80,7 @@ def size(text: str) -> int:
     return int(number) * UNITS[unit]
 
 
-SIDECAR, DAEMONSET = pod_named("Deployment/any"), pod_named("DaemonSet/llmtraced")
+SIDECAR, DAEMONSET = pod_named("Deployment/any"), pod_named("DaemonSet/llmledgerd")
 
 
 def test_what_a_kustomization_names_is_there() -> None:
@@ -123,7 +123,7 @@ def test_every_variable_is_a_setting() -> None:
 
 def test_what_lies_in_the_spool_cannot_evict_the_application() -> None:
     settings = settings_of(daemon_of(SIDECAR))
-    (spool,) = (volume for volume in SIDECAR["volumes"] if volume["name"] == "llmtraced-spool")
+    (spool,) = (volume for volume in SIDECAR["volumes"] if volume["name"] == "llmledgerd-spool")
     # Quarantine has no bound of its own: a start puts aside at most what the spool held. What is being
     # read when the spool becomes full still comes into it.
     most = 2 * settings.spool_max_bytes + settings.dead_letters_max_bytes + settings.max_inflight_bytes
@@ -149,7 +149,7 @@ def test_the_socket_lies_where_the_client_looks_and_the_group_may_write() -> Non
     (application,) = pod_named("Deployment/application")["containers"]
     for container in (application, daemon_of(SIDECAR), daemon_of(DAEMONSET)):
         paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-        assert paths["llmtraced-socket"] == str(Path(config.Config().socket_path).parent)
+        assert paths["llmledgerd-socket"] == str(Path(config.Config().socket_path).parent)
     assert settings_of(daemon_of(SIDECAR)).socket_mode == "0660"
     assert SIDECAR["securityContext"]["fsGroup"]
 
@@ -205,4 +205,4 @@ def test_kustomize_builds_it(variant: str) -> None:
     if variant == "example":
         pod = built["Deployment"]["spec"]["template"]["spec"]
         assert [container["name"] for container in pod["containers"]] == ["application"]
-        assert [container["name"] for container in pod["initContainers"]] == ["llmtraced"]
+        assert [container["name"] for container in pod["initContainers"]] == ["llmledgerd"]

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.ingest.framing import HEAD_BYTES, Block, Framer, Oversize, split, split_at
+from llmledgerd.ingest.framing import HEAD_BYTES, Block, Framer, Oversize, split, split_at
 
 
 def lines_of(items: list[Block | Oversize]) -> list[bytes | tuple[bytes, int]]:

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from conformance.first_lines import CASES
-from llmtrace.protocol import Begin, Hello, Unsupported, frame
-from llmtraced.delivery.orphans import MOST_AT_ONCE, decided, orphans
-from llmtraced.ingest import handshake
-from llmtraced.ingest.handshake import NEVER, TEXT_CHARACTERS, HelloLine, is_news, read_hello, remembered
-from llmtraced.spool import BegunCall, SessionState
-from llmtraced.spool.own_lines import OwnLine
-from llmtraced.spool.state import Snapshot
+from llmledger.protocol import Begin, Hello, Unsupported, frame
+from llmledgerd.delivery.orphans import MOST_AT_ONCE, decided, orphans
+from llmledgerd.ingest import handshake
+from llmledgerd.ingest.handshake import NEVER, TEXT_CHARACTERS, HelloLine, is_news, read_hello, remembered
+from llmledgerd.spool import BegunCall, SessionState
+from llmledgerd.spool.own_lines import OwnLine
+from llmledgerd.spool.state import Snapshot
 
 SESSION = uuid.UUID("00000000-0000-4000-8000-000000000001")
 S = SESSION.bytes

@@ -10,9 +10,9 @@ import struct
 
 import pytest
 
-from llmtraced.errors import ConfigError
-from llmtraced.ingest import peer_credentials
-from llmtraced.ingest.peer_credentials import Allowed, Credentials, allowed
+from llmledgerd.errors import ConfigError
+from llmledgerd.ingest import peer_credentials
+from llmledgerd.ingest.peer_credentials import Allowed, Credentials, allowed
 
 APP = Credentials(pid=7, uid=1000, gids=frozenset({1000, 44}))
 

@@ -6,8 +6,8 @@ from collections.abc import Hashable
 
 import pytest
 
-from llmtraced.flow_control import Admission
-from llmtraced.ingest.registry import Peers
+from llmledgerd.flow_control import Admission
+from llmledgerd.ingest.registry import Peers
 
 READ = 100
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtraced.ingest.stall_detector import Progress
+from llmledgerd.ingest.stall_detector import Progress
 
 MINUTE = 60.0
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.payloads import attachments, names
+from llmledgerd.payloads import attachments, names
 
 PNG = b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(3_000)
 WAV = b"RIFF\x00\x00\x00\x00WAVE" + random.Random(2).randbytes(3_001)

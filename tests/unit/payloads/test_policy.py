@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.config.options import PayloadRule
-from llmtraced.config.settings import Config, load
-from llmtraced.errors import ConfigError
-from llmtraced.payloads import names, sampling, wiring
-from llmtraced.payloads.policy import Decision, Policy
+from llmledgerd.config.options import PayloadRule
+from llmledgerd.config.settings import Config, load
+from llmledgerd.errors import ConfigError
+from llmledgerd.payloads import names, sampling, wiring
+from llmledgerd.payloads.policy import Decision, Policy
 
 NOON_US = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * 1_000_000
 BATCH = "6d0c0d6c-7d7e-4c8e-9b39-6f5d2b4f2c11"
@@ -65,9 +65,11 @@ def test_a_url_that_is_of_no_use_is_refused_without_what_is_secret_in_it(url: st
 
 
 def test_a_rule_with_a_wrong_word_is_named_with_its_file(tmp_path_factory: pytest.TempPathFactory) -> None:
-    file = tmp_path_factory.mktemp("config") / "llmtraced.toml"
+    file = tmp_path_factory.mktemp("config") / "llmledgerd.toml"
     file.write_text('[[payload_rules]]\norganization = "acme"\n')
-    with pytest.raises(ConfigError, match=r"llmtraced.toml: `payload_rules`: .*unknown field `organization`"):
+    with pytest.raises(
+        ConfigError, match=r"llmledgerd.toml: `payload_rules`: .*unknown field `organization`"
+    ):
         load(file, {})
 
 

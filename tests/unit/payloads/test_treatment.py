@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from llmtrace.protocol import Record
-from llmtraced.config.options import PayloadRule
-from llmtraced.payloads import parcels
-from llmtraced.payloads.policy import Decision, Policy
-from llmtraced.payloads.treatment import Treatment
-from llmtraced.payloads.uploads import Uploads
-from llmtraced.records import parsing
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.schema import COLUMNS, Row
+from llmledger.protocol import Record
+from llmledgerd.config.options import PayloadRule
+from llmledgerd.payloads import parcels
+from llmledgerd.payloads.policy import Decision, Policy
+from llmledgerd.payloads.treatment import Treatment
+from llmledgerd.payloads.uploads import Uploads
+from llmledgerd.records import parsing
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import COLUMNS, Row
 from tests.helpers.exchanges import line
 from tests.unit.payloads.test_attachments import PNG, text
 
@@ -146,7 +146,7 @@ def test_files_are_cut_before_payloads_are_offloaded_and_sizes_stay() -> None:
     assert found["request_size_bytes"] > len(PNG)
     assert [file.content for file in uploads.files.values()] == [PNG]
     request = json.loads(parcels.unpack(uploads.parcels[3].content).payloads["request_json"])
-    assert request["messages"][0]["source"]["data"].startswith("llmtrace-file:sha256:")
+    assert request["messages"][0]["source"]["data"].startswith("llmledger-file:sha256:")
 
 
 def test_a_row_that_is_encoded_again_has_the_name_that_its_object_got() -> None:

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from llmtraced.errors import StoreBusy
-from llmtraced.payloads import names
-from llmtraced.payloads.cleaning import FILES_MARGIN, Cleaned, clean, pointed_sql
-from llmtraced.payloads.uploading import REFRESH, Uploader
-from llmtraced.payloads.uploads import File, Parcel, Uploads
+from llmledgerd.errors import StoreBusy
+from llmledgerd.payloads import names
+from llmledgerd.payloads.cleaning import FILES_MARGIN, Cleaned, clean, pointed_sql
+from llmledgerd.payloads.uploading import REFRESH, Uploader
+from llmledgerd.payloads.uploads import File, Parcel, Uploads
 from tests.helpers.memory_objects import MemoryObjects
 
 BATCH = "6d0c0d6c-7d7e-4c8e-9b39-6f5d2b4f2c11"

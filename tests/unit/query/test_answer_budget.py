@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtraced.admin.json_stream import pieces, size_of
-from llmtraced.query.answer_budget import LARGEST_BYTES, TOGETHER_BYTES, Turns, fitting
-from llmtraced.query.results import Call, Page, Payloads
+from llmledgerd.admin.json_stream import pieces, size_of
+from llmledgerd.query.answer_budget import LARGEST_BYTES, TOGETHER_BYTES, Turns, fitting
+from llmledgerd.query.results import Call, Page, Payloads
 
 
 @pytest.mark.parametrize(

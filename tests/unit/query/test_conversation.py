@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.query.conversation import Part, Turn, read_conversation
+from llmledgerd.query.conversation import Part, Turn, read_conversation
 
 ASKED = [Turn("system", [Part("text", "Be short.")]), Turn("user", [Part("text", "Weather?")])]
 ANSWERED = [

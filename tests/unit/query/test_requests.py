@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.admin.openapi import description
-from llmtraced.query.requests import (
+from llmledgerd.admin.openapi import description
+from llmledgerd.query.requests import (
     GROUPS,
     NARROWING,
     FindLarge,
@@ -22,8 +22,8 @@ from llmtraced.query.requests import (
     from_text,
     to_text,
 )
-from llmtraced.query.routes import ENDPOINTS
-from llmtraced.reader import CallsNarrowing, Narrowing
+from llmledgerd.query.routes import ENDPOINTS
+from llmledgerd.reader import CallsNarrowing, Narrowing
 
 texts = st.none() | st.text(max_size=20) | st.sampled_from(["null", "None", "true", "1", "", "%", "a,b"])
 times = st.none() | st.datetimes(timezones=st.just(UTC))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmtraced.records.attribution import Person, Verdict, verdict
+from llmledgerd.records.attribution import Person, Verdict, verdict
 
 ACME = Person("acme")
 NESTED = '{"a":' * 3000 + "1" + "}" * 3000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmtrace.protocol import Begin, Billing
-from llmtraced.records import begun_calls, parsing
+from llmledger.protocol import Begin, Billing
+from llmledgerd.records import begun_calls, parsing
 
 ORDINARY = Begin(
     provider_trace_id="provider_trace-1",

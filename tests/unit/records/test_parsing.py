@@ -8,10 +8,10 @@ import random
 import msgspec
 import pytest
 
-from llmtrace.protocol import Begin, End, Record
-from llmtraced.errors import Rejected
-from llmtraced.records import json_text, parsing
-from llmtraced.records.parsing import MAX_COUNT, Dropped, parse
+from llmledger.protocol import Begin, End, Record
+from llmledgerd.errors import Rejected
+from llmledgerd.records import json_text, parsing
+from llmledgerd.records.parsing import MAX_COUNT, Dropped, parse
 
 DEEP = 10_000
 

@@ -20,8 +20,8 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-from llmtraced.records.pricing import MAX_COST, Pricer, reported_cost
-from llmtraced.usage.exchange_facts import Facts, PricedUsage
+from llmledgerd.records.pricing import MAX_COST, Pricer, reported_cost
+from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 
 CHANGE = date(2030, 6, 1)
 

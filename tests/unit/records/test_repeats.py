@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmtraced.records.repeats import DAY_US, Repeat, repeat, started_between
-from llmtraced.records.schema import COLUMNS, Row
+from llmledgerd.records.repeats import DAY_US, Repeat, repeat, started_between
+from llmledgerd.records.schema import COLUMNS, Row
 
 RECEIVED_US = 1_790_000_000_000_000
 

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmtrace.protocol import Begin, Record
-from llmtraced.records.parsing import parse
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.schema import BYTES_COLUMNS, COLUMNS
-from llmtraced.usage.exchange_facts import Exchange, Facts, PricedUsage
+from llmledger.protocol import Begin, Record
+from llmledgerd.records.parsing import parse
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS
+from llmledgerd.usage.exchange_facts import Exchange, Facts, PricedUsage
 from tests.helpers.columns import assert_fits, named
 
 BATCH = str(uuid.UUID(int=7, version=4))

@@ -1,6 +1,6 @@
 """Whatever bytes a sender writes, a line is refused with a reason or makes a row that fits.
 
-``LLMTRACE_MUTATIONS`` is the number of examples; the default keeps the unit tests quick.
+``LLMLEDGER_MUTATIONS`` is the number of examples; the default keeps the unit tests quick.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtrace.protocol import Begin, End, Record
-from llmtraced.errors import Rejected
-from llmtraced.records import parsing
-from llmtraced.records.parsing import Dropped
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.schema import COLUMNS
+from llmledger.protocol import Begin, End, Record
+from llmledgerd.errors import Rejected
+from llmledgerd.records import parsing
+from llmledgerd.records.parsing import Dropped
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import COLUMNS
 from tests.helpers.columns import assert_fits
 
-EXAMPLES = int(os.environ.get("LLMTRACE_MUTATIONS", "100"))
+EXAMPLES = int(os.environ.get("LLMLEDGER_MUTATIONS", "100"))
 BATCH = str(uuid.UUID(int=7, version=4))
 RECEIVED_US = 1_900_000_000_000_000
 ENOUGH = settings(max_examples=EXAMPLES, deadline=None)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from llmtraced.records.timestamps import created_at_us
+from llmledgerd.records.timestamps import created_at_us
 
 RECEIVED = datetime(2031, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

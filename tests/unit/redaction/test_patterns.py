@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from llmtraced.config.settings import Config
-from llmtraced.redaction import Redactor
-from llmtraced.redaction.finding import hits
-from llmtraced.redaction.rules import compiled
+from llmledgerd.config.settings import Config
+from llmledgerd.redaction import Redactor
+from llmledgerd.redaction.finding import hits
+from llmledgerd.redaction.rules import compiled
 from tests.helpers.secrets import SETS
 from tests.security.attack_redaction import CONTEXTS
 from tests.security.planted import KINDS

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from llmtraced.errors import ConfigError
-from llmtraced.redaction.paths import parse_path, values_at
-from llmtraced.redaction.payloads import Keys, cut, hide_path
+from llmledgerd.errors import ConfigError
+from llmledgerd.redaction.paths import parse_path, values_at
+from llmledgerd.redaction.payloads import Keys, cut, hide_path
 
 
 def without(names: list[str], value: Any) -> Any:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from llmtrace.protocol import Record
-from llmtraced.config.settings import Config, OwnPattern, load
-from llmtraced.errors import ConfigError
-from llmtraced.records.parsing import parse
-from llmtraced.records.pricing import Pricer
-from llmtraced.records.rows import RowBuilder
-from llmtraced.records.schema import COLUMNS
-from llmtraced.redaction import Redactor
+from llmledger.protocol import Record
+from llmledgerd.config.settings import Config, OwnPattern, load
+from llmledgerd.errors import ConfigError
+from llmledgerd.records.parsing import parse
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import COLUMNS
+from llmledgerd.redaction import Redactor
 from tests.helpers.secrets import SETS
 
 BATCH = "00000000-0000-4000-8000-000000000000"
@@ -152,10 +152,10 @@ def test_without_the_engine_the_error_names_what_to_install(monkeypatch: pytest.
 def test_lists_and_tables_come_from_the_environment_as_words_or_as_json() -> None:
     config, _ = load(
         environment={
-            "LLMTRACE_REDACT": "emails, phones",
-            "LLMTRACE_REDACT_KEYS": '["a,b"]',
-            "LLMTRACE_REDACTION_PATTERNS": '[{"name":"case","pattern":"C-[0-9]+"}]',
-            "LLMTRACE_TRUNCATE_PAYLOAD_BYTES": '{"request":1000}',
+            "LLMLEDGER_REDACT": "emails, phones",
+            "LLMLEDGER_REDACT_KEYS": '["a,b"]',
+            "LLMLEDGER_REDACTION_PATTERNS": '[{"name":"case","pattern":"C-[0-9]+"}]',
+            "LLMLEDGER_TRUNCATE_PAYLOAD_BYTES": '{"request":1000}',
         }
     )
     assert config.redact == ("emails", "phones")
@@ -163,5 +163,5 @@ def test_lists_and_tables_come_from_the_environment_as_words_or_as_json() -> Non
     assert config.redaction_patterns == (OwnPattern("case", "C-[0-9]+"),)
     assert config.truncate_payload_bytes == {"request": 1000}
     for text in ("[1", "{}", "[1]"):
-        with pytest.raises(ConfigError, match=r"^LLMTRACE_REDACT: `redact`: "):
-            load(environment={"LLMTRACE_REDACT": text})
+        with pytest.raises(ConfigError, match=r"^LLMLEDGER_REDACT: `redact`: "):
+            load(environment={"LLMLEDGER_REDACT": text})

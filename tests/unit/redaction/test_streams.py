@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from llmtraced.config.settings import Config
-from llmtraced.redaction import Redactor
+from llmledgerd.config.settings import Config
+from llmledgerd.redaction import Redactor
 from tests.helpers.secrets import SETS, planted
 from tests.security.planted import KINDS
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmtraced.spool import BegunCall, Condemned, Entry, EntryKind, Group, SessionState, Settled, Spool
-from llmtraced.spool.files import FileSystem
+from llmledgerd.spool import BegunCall, Condemned, Entry, EntryKind, Group, SessionState, Settled, Spool
+from llmledgerd.spool.files import FileSystem
 
 SESSION = b"\x01" * 16
 OTHER = b"\x02" * 16

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmtraced.spool import Group
+from llmledgerd.spool import Group
 
 
 class Died(BaseException):

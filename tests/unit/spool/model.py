@@ -16,8 +16,8 @@ from typing import Protocol
 
 import msgspec
 
-from llmtraced.errors import SpoolBroken
-from llmtraced.spool import (
+from llmledgerd.errors import SpoolBroken
+from llmledgerd.spool import (
     BegunCall,
     Change,
     Condemned,
@@ -30,8 +30,8 @@ from llmtraced.spool import (
     Settled,
     Spool,
 )
-from llmtraced.spool.bounds import Limits, call_bytes, session_bytes
-from llmtraced.spool.room import CALL_FORGOTTEN
+from llmledgerd.spool.bounds import Limits, call_bytes, session_bytes
+from llmledgerd.spool.room import CALL_FORGOTTEN
 from tests.helpers.crashing_files import PAGE, CrashingFiles
 from tests.unit.spool.ledger import Died, Ledger, Sent
 

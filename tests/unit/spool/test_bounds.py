@@ -6,10 +6,10 @@ from random import Random
 
 import msgspec
 
-from llmtraced.spool import BegunCall, Group, SessionState, Settled, State, bounds
-from llmtraced.spool.bounds import Limits
-from llmtraced.spool.room import CALL_FORGOTTEN, MOST_SERVICES, SESSION_FORGOTTEN
-from llmtraced.spool.state import NEVER, Snapshot
+from llmledgerd.spool import BegunCall, Group, SessionState, Settled, State, bounds
+from llmledgerd.spool.bounds import Limits
+from llmledgerd.spool.room import CALL_FORGOTTEN, MOST_SERVICES, SESSION_FORGOTTEN
+from llmledgerd.spool.state import NEVER, Snapshot
 
 A, B, C = (bytes([number]) * 16 for number in (1, 2, 3))
 encoded = msgspec.msgpack.encode

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from llmtraced.spool import Damage, Spool
+from llmledgerd.spool import Damage, Spool
 from tests.helpers.crashing_files import PAGE, CrashingFiles
 from tests.unit.spool.examples import append, lines_in, one_of_everything
 
-FLIPS = int(os.environ.get("LLMTRACE_FLIPS", "250")) // 2
+FLIPS = int(os.environ.get("LLMLEDGER_FLIPS", "250")) // 2
 SEED = 20
 
 

@@ -10,13 +10,13 @@ from random import Random
 
 import pytest
 
-from llmtraced.clock import Clock
-from llmtraced.config.settings import Config
-from llmtraced.errors import SpoolBroken
-from llmtraced.flow_control import Admission
-from llmtraced.spool import ONLY_STORE, Entry, EntryKind, Files, Segment, SessionState, Spool
-from llmtraced.spool.committer import MOST_HELLOS, PADDED, Committer, Run, merged, seal_in
-from llmtraced.spool.files import FileSystem
+from llmledgerd.clock import Clock
+from llmledgerd.config.settings import Config
+from llmledgerd.errors import SpoolBroken
+from llmledgerd.flow_control import Admission
+from llmledgerd.spool import ONLY_STORE, Entry, EntryKind, Files, Segment, SessionState, Spool
+from llmledgerd.spool.committer import MOST_HELLOS, PADDED, Committer, Run, merged, seal_in
+from llmledgerd.spool.files import FileSystem
 from tests.helpers.crashing_files import CrashingFiles
 
 SESSION = b"\x01" * 16

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.spool import dead_letters
-from llmtraced.spool.dead_letters import DeadLetter
+from llmledgerd.spool import dead_letters
+from llmledgerd.spool.dead_letters import DeadLetter
 
 
 def test_what_could_not_be_written_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

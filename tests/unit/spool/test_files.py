@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from llmtraced.spool import Files
-from llmtraced.spool.files import BLOCK_BYTES, WINDOW_BYTES
+from llmledgerd.spool import Files
+from llmledgerd.spool.files import BLOCK_BYTES, WINDOW_BYTES
 
 
 def test_any_part_of_a_file_is_read_as_it_is_by_way_of_a_window_that_stays_small(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.spool import format as fmt
-from llmtraced.spool.format import Frame, Gap, Kind
+from llmledgerd.spool import format as fmt
+from llmledgerd.spool.format import Frame, Gap, Kind
 
 MARKER = fmt.new_marker()
 

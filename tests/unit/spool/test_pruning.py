@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.spool import dead_letters
+from llmledgerd.spool import dead_letters
 
 
 @pytest.fixture

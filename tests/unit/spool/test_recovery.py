@@ -13,12 +13,12 @@ from random import Random
 import msgspec
 import pytest
 
-from llmtraced.errors import ConfigError, SpoolBroken, SpoolLocked
-from llmtraced.spool import ONLY_STORE, Condemned, Files, Settled, Spool
-from llmtraced.spool import format as fmt
-from llmtraced.spool.files import BLOCK_BYTES, O_DIRECT, STAGED_BYTES
-from llmtraced.spool.format import Frame, Kind
-from llmtraced.spool.segment import HeaderMeta, name_of, number_of
+from llmledgerd.errors import ConfigError, SpoolBroken, SpoolLocked
+from llmledgerd.spool import ONLY_STORE, Condemned, Files, Settled, Spool
+from llmledgerd.spool import format as fmt
+from llmledgerd.spool.files import BLOCK_BYTES, O_DIRECT, STAGED_BYTES
+from llmledgerd.spool.format import Frame, Kind
+from llmledgerd.spool.segment import HeaderMeta, name_of, number_of
 from tests.helpers.crashing_files import CrashingFiles
 from tests.unit.spool.examples import (
     OTHER,
@@ -476,7 +476,7 @@ def test_whole_blocks_are_written_and_read_whatever_the_buffers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
     if refused:
-        monkeypatch.setattr("llmtraced.spool.files._past_cache", lambda descriptor: False)
+        monkeypatch.setattr("llmledgerd.spool.files._past_cache", lambda descriptor: False)
     files, dice = Files(tmp_path), Random(5)
     handle = files.create("some", direct=True)
     written = b""

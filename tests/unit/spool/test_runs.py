@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.spool import runs
-from llmtraced.spool.runs import Runs
+from llmledgerd.spool import runs
+from llmledgerd.spool.runs import Runs
 
 NUMBERS = st.integers(0, 12)
 

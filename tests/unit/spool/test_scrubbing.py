@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from llmtraced.spool import BegunCall, Entry, EntryKind, Group, Settled
-from llmtraced.spool import format as fmt
-from llmtraced.spool.format import Frame, Gap, Kind
-from llmtraced.spool.scrubbing import scrubbed
-from llmtraced.spool.segment import HeaderMeta
-from llmtraced.spool.state import Snapshot
+from llmledgerd.spool import BegunCall, Entry, EntryKind, Group, Settled
+from llmledgerd.spool import format as fmt
+from llmledgerd.spool.format import Frame, Gap, Kind
+from llmledgerd.spool.scrubbing import scrubbed
+from llmledgerd.spool.segment import HeaderMeta
+from llmledgerd.spool.state import Snapshot
 
 encode = msgspec.msgpack.encode
 

@@ -15,21 +15,21 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from llmtraced.errors import SpoolBroken
-from llmtraced.spool import ONLY_STORE, Damage, Group, Segment, Settled, Spool, State, log, recovery
-from llmtraced.spool import format as fmt
-from llmtraced.spool.bounds import Limits
-from llmtraced.spool.files import FileSystem
-from llmtraced.spool.format import Buffer, Frame, Head, Kind
-from llmtraced.spool.log import Open
-from llmtraced.spool.room import Room
-from llmtraced.spool.state import Snapshot
+from llmledgerd.errors import SpoolBroken
+from llmledgerd.spool import ONLY_STORE, Damage, Group, Segment, Settled, Spool, State, log, recovery
+from llmledgerd.spool import format as fmt
+from llmledgerd.spool.bounds import Limits
+from llmledgerd.spool.files import FileSystem
+from llmledgerd.spool.format import Buffer, Frame, Head, Kind
+from llmledgerd.spool.log import Open
+from llmledgerd.spool.room import Room
+from llmledgerd.spool.state import Snapshot
 from tests.helpers.crashing_files import CrashingFiles
 from tests.unit.spool.examples import START_US, append, lines_in, text
 from tests.unit.spool.model import Make, SpoolModel, run
 
 DICE = st.integers(0, 999)
-LONG_RUNS = int(os.environ.get("LLMTRACE_SPOOL_RUNS", "100"))
+LONG_RUNS = int(os.environ.get("LLMLEDGER_SPOOL_RUNS", "100"))
 STEPS = 60
 SEARCHED = 2000
 

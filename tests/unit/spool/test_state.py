@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtraced.spool import (
+from llmledgerd.spool import (
     ONLY_STORE,
     BegunCall,
     Condemned,
@@ -14,7 +14,7 @@ from llmtraced.spool import (
     Settled,
     State,
 )
-from llmtraced.spool.state import NEVER
+from llmledgerd.spool.state import NEVER
 
 A, B = b"\x01" * 16, b"\x02" * 16
 HOUR_US = 3_600_000_000

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from llmtraced.stores.clickhouse.sink import kept_us
-from llmtraced.stores.receipt_window import (
+from llmledgerd.stores.clickhouse.sink import kept_us
+from llmledgerd.stores.receipt_window import (
     ASKED_SECONDS,
     HOUR_US,
     NEVER_US,

@@ -6,8 +6,8 @@ import resource
 
 import pytest
 
-from llmtraced.system import descriptors
-from llmtraced.system.descriptors import KEPT_BACK, MOST, PLENTY, Budget, Shares
+from llmledgerd.system import descriptors
+from llmledgerd.system.descriptors import KEPT_BACK, MOST, PLENTY, Budget, Shares
 
 
 def test_with_plenty_everybody_has_what_the_settings_say() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.errors import ConfigError
-from llmtraced.system import socket_activation
+from llmledgerd.errors import ConfigError
+from llmledgerd.system import socket_activation
 
 RECORD, ADMIN = "/run/x/s", "/run/x/admin.sock"
 
@@ -20,8 +20,8 @@ RECORD, ADMIN = "/run/x/s", "/run/x/admin.sock"
         ([], {}),
         ([("record", "/elsewhere")], {"record": 0}),
         ([("admin", ADMIN), ("record", RECORD)], {"admin": 0, "record": 1}),
-        ([("llmtraced.socket", ADMIN), ("llmtraced.socket", RECORD)], {"admin": 0, "record": 1}),
-        ([("llmtraced.socket", "/a"), ("llmtraced.socket", "/b")], {"record": 0, "admin": 1}),
+        ([("llmledgerd.socket", ADMIN), ("llmledgerd.socket", RECORD)], {"admin": 0, "record": 1}),
+        ([("llmledgerd.socket", "/a"), ("llmledgerd.socket", "/b")], {"record": 0, "admin": 1}),
         ([("unknown", "/a")], {"record": 0}),
         ([("unknown", ADMIN)], {"admin": 0}),
         ([("admin", RECORD)], {"admin": 0}),

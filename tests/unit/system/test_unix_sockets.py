@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.errors import ConfigError
-from llmtraced.system.unix_sockets import Bound, bind
+from llmledgerd.errors import ConfigError
+from llmledgerd.system.unix_sockets import Bound, bind
 
 
 def test_a_path_at_which_somebody_listens_is_not_taken(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.system import sd_notify
-from llmtraced.system.watchdog import Watchdog, WatchedThreads, period_seconds
+from llmledgerd.system import sd_notify
+from llmledgerd.system.watchdog import Watchdog, WatchedThreads, period_seconds
 
 FOREVER = 1e9
 

@@ -13,65 +13,65 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from llmtraced.records.schema import LOSS_COLUMNS
-from llmtraced.telemetry import definitions
-from llmtraced.telemetry.metrics import OTHER, Capped, Metrics, Tally, of_status, watch_loop
-from llmtraced.telemetry.status import Status, StoreStatus
+from llmledgerd.records.schema import LOSS_COLUMNS
+from llmledgerd.telemetry import definitions
+from llmledgerd.telemetry.metrics import OTHER, Capped, Metrics, Tally, of_status, watch_loop
+from llmledgerd.telemetry.status import Status, StoreStatus
 
 ROOT = Path(__file__).resolve().parents[3]
 SECOND_US = 1_000_000
 
 # name, type, labels: a promise to whoever has a dashboard. Lines may be added, never changed.
 PINNED = """
-llmtraced_abandoned_calls_total counter
-llmtraced_accepting gauge
-llmtraced_begun_calls gauge
-llmtraced_build_info gauge version
-llmtraced_changed_values_total counter what
-llmtraced_clock_correction_seconds gauge
-llmtraced_clock_jumps_total counter
-llmtraced_connections_total counter
-llmtraced_control_lines_total counter store
-llmtraced_dead_letter_bytes gauge
-llmtraced_dead_letter_files gauge
-llmtraced_dead_letter_lines_total counter store
-llmtraced_dead_letters_pruned_total counter
-llmtraced_event_loop_lag_seconds histogram
-llmtraced_group_commit_seconds histogram
-llmtraced_inflight_bytes gauge
-llmtraced_inflight_max_bytes gauge
-llmtraced_losses_total counter stage service reason
-llmtraced_lost_lines_total counter store
-llmtraced_open_connections gauge
-llmtraced_quarantined_files gauge
-llmtraced_queries_in_flight gauge
-llmtraced_queries_total counter path status
-llmtraced_query_seconds histogram path
-llmtraced_received_bytes_total counter
-llmtraced_received_lines_total counter
-llmtraced_refused_connections_total counter reason
-llmtraced_rejected_lines_total counter store reason
-llmtraced_rollup_doubted_hours gauge store
-llmtraced_sessions gauge
-llmtraced_spool_bytes gauge
-llmtraced_spool_disk_free_bytes gauge
-llmtraced_spool_max_bytes gauge
-llmtraced_spool_oldest_seconds gauge
-llmtraced_spool_segments gauge
-llmtraced_stalled_connections_total counter
-llmtraced_store_insert_bytes histogram store
-llmtraced_store_insert_rows histogram store
-llmtraced_store_insert_seconds histogram store
-llmtraced_store_inserts_in_flight gauge store
-llmtraced_store_lag_seconds histogram store
-llmtraced_store_retries_total counter store kind
-llmtraced_store_taking gauge store
-llmtraced_stored_lines_total counter store
-llmtraced_system_errors_total counter what
-llmtraced_torn_lines_total counter
-llmtraced_uncounted_losses_total counter stage service reason
-llmtraced_unpriced_calls_total counter model
-llmtraced_waiting_lines gauge store
+llmledgerd_abandoned_calls_total counter
+llmledgerd_accepting gauge
+llmledgerd_begun_calls gauge
+llmledgerd_build_info gauge version
+llmledgerd_changed_values_total counter what
+llmledgerd_clock_correction_seconds gauge
+llmledgerd_clock_jumps_total counter
+llmledgerd_connections_total counter
+llmledgerd_control_lines_total counter store
+llmledgerd_dead_letter_bytes gauge
+llmledgerd_dead_letter_files gauge
+llmledgerd_dead_letter_lines_total counter store
+llmledgerd_dead_letters_pruned_total counter
+llmledgerd_event_loop_lag_seconds histogram
+llmledgerd_group_commit_seconds histogram
+llmledgerd_inflight_bytes gauge
+llmledgerd_inflight_max_bytes gauge
+llmledgerd_losses_total counter stage service reason
+llmledgerd_lost_lines_total counter store
+llmledgerd_open_connections gauge
+llmledgerd_quarantined_files gauge
+llmledgerd_queries_in_flight gauge
+llmledgerd_queries_total counter path status
+llmledgerd_query_seconds histogram path
+llmledgerd_received_bytes_total counter
+llmledgerd_received_lines_total counter
+llmledgerd_refused_connections_total counter reason
+llmledgerd_rejected_lines_total counter store reason
+llmledgerd_rollup_doubted_hours gauge store
+llmledgerd_sessions gauge
+llmledgerd_spool_bytes gauge
+llmledgerd_spool_disk_free_bytes gauge
+llmledgerd_spool_max_bytes gauge
+llmledgerd_spool_oldest_seconds gauge
+llmledgerd_spool_segments gauge
+llmledgerd_stalled_connections_total counter
+llmledgerd_store_insert_bytes histogram store
+llmledgerd_store_insert_rows histogram store
+llmledgerd_store_insert_seconds histogram store
+llmledgerd_store_inserts_in_flight gauge store
+llmledgerd_store_lag_seconds histogram store
+llmledgerd_store_retries_total counter store kind
+llmledgerd_store_taking gauge store
+llmledgerd_stored_lines_total counter store
+llmledgerd_system_errors_total counter what
+llmledgerd_torn_lines_total counter
+llmledgerd_uncounted_losses_total counter stage service reason
+llmledgerd_unpriced_calls_total counter model
+llmledgerd_waiting_lines gauge store
 """
 
 
@@ -139,7 +139,7 @@ def test_every_metric_is_exposed_as_it_is_described_and_no_other_is() -> None:
 
 def test_names_follow_the_conventions_of_prometheus() -> None:
     for metric in definitions.ALL:
-        assert metric.name.startswith("llmtraced_")
+        assert metric.name.startswith("llmledgerd_")
         assert metric.name.endswith("_total") == (metric.kind == "counter")
         assert bool(metric.buckets) == (metric.kind == "histogram")
         assert metric.help.endswith(".")
@@ -158,8 +158,8 @@ def test_the_identity_can_be_read_from_the_counters() -> None:
         "control_lines_total",
         "waiting_lines",
     )
-    sum_of_parts = sum(value(found, f"llmtraced_{part}", store="clickhouse") for part in parts)
-    assert value(found, "llmtraced_received_lines_total") == sum_of_parts == 10
+    sum_of_parts = sum(value(found, f"llmledgerd_{part}", store="clickhouse") for part in parts)
+    assert value(found, "llmledgerd_received_lines_total") == sum_of_parts == 10
 
 
 def test_no_counter_of_the_identity_goes_back_when_lines_turn_out_to_be_no_records() -> None:
@@ -171,26 +171,26 @@ def test_no_counter_of_the_identity_goes_back_when_lines_turn_out_to_be_no_recor
 def test_a_store_that_is_away_and_a_daemon_that_cannot_take_records_are_told_apart() -> None:
     away = families(measured())
     assert (
-        value(away, "llmtraced_store_taking", store="clickhouse"),
-        value(away, "llmtraced_accepting"),
+        value(away, "llmledgerd_store_taking", store="clickhouse"),
+        value(away, "llmledgerd_accepting"),
     ) == (0, 1)
     full = families(measured(), a_status(store="", ready=False))
     assert (
-        value(full, "llmtraced_store_taking", store="clickhouse"),
-        value(full, "llmtraced_accepting"),
+        value(full, "llmledgerd_store_taking", store="clickhouse"),
+        value(full, "llmledgerd_accepting"),
     ) == (1, 0)
 
 
 def test_what_was_never_asked_is_not_told() -> None:
-    assert not families(measured(), a_status(doubted_hours=None))["llmtraced_rollup_doubted_hours"].samples
+    assert not families(measured(), a_status(doubted_hours=None))["llmledgerd_rollup_doubted_hours"].samples
 
 
 def test_losses_are_counted_by_service_and_reason_and_the_uncounted_apart() -> None:
     found = families(measured())
-    assert value(found, "llmtraced_losses_total", stage="client", service="api", reason="buffer_full") == 5
+    assert value(found, "llmledgerd_losses_total", stage="client", service="api", reason="buffer_full") == 5
     died = {"stage": "client", "service": "api", "reason": "sender_died"}
-    assert value(found, "llmtraced_uncounted_losses_total", **died) == 1
-    assert value(found, "llmtraced_rejected_lines_total", store="clickhouse", reason="not_json") == 1
+    assert value(found, "llmledgerd_uncounted_losses_total", **died) == 1
+    assert value(found, "llmledgerd_rejected_lines_total", store="clickhouse", reason="not_json") == 1
 
 
 def test_a_second_store_adds_values_and_no_names_and_counts_no_loss_again() -> None:
@@ -201,8 +201,8 @@ def test_a_second_store_adds_values_and_no_names_and_counts_no_loss_again() -> N
     second.settled([a_loss("api", "buffer_full", 5)], ["not_json"])
     found = families(metrics)
     assert set(found) == names
-    assert value(found, "llmtraced_rejected_lines_total", store="postgres", reason="not_json") == 1
-    assert value(found, "llmtraced_losses_total", stage="client", service="api", reason="buffer_full") == 5
+    assert value(found, "llmledgerd_rejected_lines_total", store="postgres", reason="not_json") == 1
+    assert value(found, "llmledgerd_losses_total", stage="client", service="api", reason="buffer_full") == 5
 
 
 def test_the_first_hundred_values_of_a_label_keep_their_names() -> None:
@@ -216,13 +216,13 @@ def test_the_first_hundred_values_of_a_label_keep_their_names() -> None:
 def test_any_text_can_be_a_label(value: str) -> None:
     metrics = Metrics({f"model_without_price:{value}": 1})
     metrics.store("clickhouse").settled([a_loss(value, value, 1)], [])
-    assert len(families(metrics)["llmtraced_losses_total"].samples) == 1
-    assert len(families(metrics)["llmtraced_unpriced_calls_total"].samples) == 1
+    assert len(families(metrics)["llmledgerd_losses_total"].samples) == 1
+    assert len(families(metrics)["llmledgerd_unpriced_calls_total"].samples) == 1
 
 
 def test_values_that_are_cut_to_the_same_text_are_one_series() -> None:
     metrics = Metrics({f"model_without_price:{'x' * 500}{number}": 1 for number in range(3)})
-    (sample,) = families(metrics)["llmtraced_unpriced_calls_total"].samples
+    (sample,) = families(metrics)["llmledgerd_unpriced_calls_total"].samples
     assert sample.value == 3
 
 
@@ -231,7 +231,7 @@ def test_senders_that_invent_services_and_reasons_make_a_bounded_number_of_serie
     store = metrics.store("clickhouse")
     for number in range(5000):
         store.settled([a_loss(f"s{number}", f"r{number % 997}", 1)], [])
-    samples = families(metrics)["llmtraced_losses_total"].samples
+    samples = families(metrics)["llmledgerd_losses_total"].samples
     assert len(samples) <= 21 * 101
     assert sum(sample.value for sample in samples) == 5000
 
@@ -257,7 +257,7 @@ def test_the_scraper_chooses_the_format() -> None:
     openmetrics = "application/openmetrics-text; version=1.0.0"
     text, content_type = measured().exposition(a_status(), openmetrics)
     assert content_type.startswith("application/openmetrics-text")
-    assert {family.name for family in parse_openmetrics(text.decode())}  # type: ignore[no-untyped-call]  # of the library >= {"llmtraced_received_lines"}
+    assert {family.name for family in parse_openmetrics(text.decode())}  # type: ignore[no-untyped-call]  # of the library >= {"llmledgerd_received_lines"}
     assert measured().exposition(a_status(), "*/*")[1].startswith("text/plain")
 
 

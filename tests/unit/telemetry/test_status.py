@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtraced.telemetry.status import Rates
+from llmledgerd.telemetry.status import Rates
 
 
 def test_a_speed_is_what_was_added_over_the_time_between() -> None:

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from llmtraced.query.results import Usage
-from llmtraced.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmtraced.ui.asking import GROUPS_SHOWN, PARTS, Asking
-from llmtraced.ui.shell import pause
-from llmtraced.ui.view import View
+from llmledgerd.query.results import Usage
+from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
+from llmledgerd.ui.asking import GROUPS_SHOWN, PARTS, Asking
+from llmledgerd.ui.shell import pause
+from llmledgerd.ui.view import View
 from tests.helpers.answers import NOON, usage
 
 

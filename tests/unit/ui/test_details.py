@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from llmtraced.query.results import Payloads
-from llmtraced.ui import details
-from llmtraced.ui.asking import Run
+from llmledgerd.query.results import Payloads
+from llmledgerd.ui import details
+from llmledgerd.ui.asking import Run
 from tests.helpers.answers import NOON, call
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.ui import charts, figures
-from llmtraced.ui.figures import Line, token_kinds
+from llmledgerd.ui import charts, figures
+from llmledgerd.ui.figures import Line, token_kinds
 from tests.helpers.answers import NOON, usage
 
 HOURS = [NOON + timedelta(hours=n) for n in range(3)]

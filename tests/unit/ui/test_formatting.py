@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from llmtraced.ui import formatting
+from llmledgerd.ui import formatting
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from llmtraced.ui.gate import Gate
+from llmledgerd.ui.gate import Gate
 
 TOKEN = "the-token"
 OWN = "127.0.0.1:9465"
 KEY = "the-key"
-COOKIE = f"llmtrace-9465={TOKEN}"
+COOKIE = f"llmledger-9465={TOKEN}"
 
 
 class Page:
@@ -60,7 +60,7 @@ async def knock(
     "path", ["/", "/calls", "/assets/0/page.css", "/_nicegui_ws/socket.io/", "/payload/request", "//"]
 )
 @pytest.mark.parametrize(
-    "cookie", ["", "llmtrace-9465=", "llmtrace-9465=wrong", f"llmtrace-1={TOKEN}", "\xff=;;"]
+    "cookie", ["", "llmledger-9465=", "llmledger-9465=wrong", f"llmledger-1={TOKEN}", "\xff=;;"]
 )
 async def test_nothing_is_reached_without_the_token(path: str, cookie: str) -> None:
     for kind, refused in (("http", 401), ("websocket", 403)):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtraced.query.conversation import Part, Turn
-from llmtraced.ui import details, shell, view
-from llmtraced.ui.call import KINDS, ROLES
-from llmtraced.ui.markup import render
-from llmtraced.ui.view import View
+from llmledgerd.query.conversation import Part, Turn
+from llmledgerd.ui import details, shell, view
+from llmledgerd.ui.call import KINDS, ROLES
+from llmledgerd.ui.markup import render
+from llmledgerd.ui.view import View
 from tests.helpers.answers import call
 
 EVIL = "\"'><script>x</script><img src=x onerror=x>&amp;"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.query.requests import GROUPS, NARROWING
-from llmtraced.ui import spans
-from llmtraced.ui.spans import SPANS
-from llmtraced.ui.view import COLUMNS, FAILED, View, change, narrow, read, widen, write
+from llmledgerd.query.requests import GROUPS, NARROWING
+from llmledgerd.ui import spans
+from llmledgerd.ui.spans import SPANS
+from llmledgerd.ui.view import COLUMNS, FAILED, View, change, narrow, read, widen, write
 
 NOW = datetime(2025, 3, 31, 12, 34, 56, 789, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from llmtraced.usage import Exchange, Facts, read_exchange
+from llmledgerd.usage import Exchange, Facts, read_exchange
 
 Columns = tuple[int | None, int | None, int | None, int | None, int | None, int | None]
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmtraced.usage import Facts
+from llmledgerd.usage import Facts
 from tests.unit.usage.examples import CHAT_USAGE, STREAMS, WORDS, chat_stream, columns, message_stream, stream
 
 TEXT = "".join(WORDS)

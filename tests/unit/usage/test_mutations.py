@@ -1,6 +1,6 @@
 """Any value in any place: nothing raises, and every fact keeps its type.
 
-``LLMTRACE_MUTATIONS`` sets how many mutations are tried; the default keeps the suite quick.
+``LLMLEDGER_MUTATIONS`` sets how many mutations are tried; the default keeps the suite quick.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtraced.usage import Exchange, Facts
-from llmtraced.usage.exchange import read_unguarded
-from llmtraced.usage.exchange_facts import UsageCheck, UsageSource
+from llmledgerd.usage import Exchange, Facts
+from llmledgerd.usage.exchange import read_unguarded
+from llmledgerd.usage.exchange_facts import UsageCheck, UsageSource
 from tests.unit.usage.examples import CHAT_USAGE, STREAMS, columns
 
-MUTATIONS = int(os.environ.get("LLMTRACE_MUTATIONS", "300"))
+MUTATIONS = int(os.environ.get("LLMLEDGER_MUTATIONS", "300"))
 
 DEEP = "@deep@"
 """Stands for 10,000 brackets, which a value that Python encodes cannot hold."""

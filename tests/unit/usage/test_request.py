@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.usage.request import TAIL_BYTES, model_of
+from llmledgerd.usage.request import TAIL_BYTES, model_of
 
 LONG = "x" * (2 * TAIL_BYTES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtraced.usage.url_rules import place
+from llmledgerd.usage.url_rules import place
 from tests.unit.usage.examples import reply
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmtraced.config.store_url import each_address, parse_url
-from llmtraced.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
-from llmtraced.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN, meaning
+from llmledgerd.config.store_url import each_address, parse_url
+from llmledgerd.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
+from llmledgerd.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN, meaning
 
 
 @pytest.mark.parametrize("code", IMPOSSIBLE)

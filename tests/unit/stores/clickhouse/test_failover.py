@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtraced.stores.clickhouse.failover import REMEMBERED, Addresses
+from llmledgerd.stores.clickhouse.failover import REMEMBERED, Addresses
 
 BATCH = ("llm_traces", "7d3f")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtraced.stores.clickhouse.grants import beyond_reading
+from llmledgerd.stores.clickhouse.grants import beyond_reading
 
 
 @pytest.mark.parametrize(

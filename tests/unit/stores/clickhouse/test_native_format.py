@@ -12,8 +12,8 @@ from clickhouse_connect.driver.insert import InsertContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.errors import BatchRejected
-from llmtraced.stores.clickhouse.native_format import LARGE_BYTES, native_block, native_pieces
+from llmledgerd.errors import BatchRejected
+from llmledgerd.stores.clickhouse.native_format import LARGE_BYTES, native_block, native_pieces
 
 ROWS = 3
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=4)

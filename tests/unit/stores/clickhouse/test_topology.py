@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtraced.stores.clickhouse.topology import Placement, placement
+from llmledgerd.stores.clickhouse.topology import Placement, placement
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.query.requests import GROUPS, GetUsage
-from llmtraced.stores.clickhouse.conditions import microseconds
-from llmtraced.stores.clickhouse.usage_sql import (
+from llmledgerd.query.requests import GROUPS, GetUsage
+from llmledgerd.stores.clickhouse.conditions import microseconds
+from llmledgerd.stores.clickhouse.usage_sql import (
     HOUR_US,
     MAX_SPANS,
     NOT_ROLLED_UP,

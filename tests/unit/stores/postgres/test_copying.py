@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.errors import BatchRejected
-from llmtraced.stores.postgres.copying import encode, moment
+from llmledgerd.errors import BatchRejected
+from llmledgerd.stores.postgres.copying import encode, moment
 
 ESCAPES = {b"\\\\": b"\\", b"\\t": b"\t", b"\\n": b"\n", b"\\r": b"\r"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmtraced.errors import BatchRejected, LlmtracedError, OutcomeUnknown, StoreBusy
-from llmtraced.stores.postgres.errors import meaning
+from llmledgerd.errors import BatchRejected, LlmledgerdError, OutcomeUnknown, StoreBusy
+from llmledgerd.stores.postgres.errors import meaning
 
 BEFORE, DURING = False, True
 
@@ -28,7 +28,7 @@ BEFORE, DURING = False, True
     ],
 )
 def test_time_acts_and_only_a_lost_answer_to_commit_is_uncertain(
-    state: str | None, committing: bool, expected: type[LlmtracedError], kind: str
+    state: str | None, committing: bool, expected: type[LlmledgerdError], kind: str
 ) -> None:
     found = meaning(state, "why", committing=committing)
     assert type(found) is expected

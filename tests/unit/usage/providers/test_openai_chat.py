@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.usage import Exchange, dispatch, read_exchange
-from llmtraced.usage.costs import cost_in
-from llmtraced.usage.decode import members
-from llmtraced.usage.providers import openai_chat
+from llmledgerd.usage import Exchange, dispatch, read_exchange
+from llmledgerd.usage.costs import cost_in
+from llmledgerd.usage.decode import members
+from llmledgerd.usage.providers import openai_chat
 from tests.unit.usage.examples import columns, of_usage, reply
 
 OPENAI = {

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from llmtraced.usage.decode import join
-from llmtraced.usage.streams import coalesce
-from llmtraced.usage.streams.assembly import assemble
-from llmtraced.usage.streams.sse import Events
+from llmledgerd.usage.decode import join
+from llmledgerd.usage.streams import coalesce
+from llmledgerd.usage.streams.assembly import assemble
+from llmledgerd.usage.streams.sse import Events
 from tests.unit.usage.examples import (
     CHAT_USAGE,
     STREAMS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtraced.usage.streams.sse import events
+from llmledgerd.usage.streams.sse import events
 from tests.unit.usage.examples import data_events, lines, named_events
 
 ONE, TWO = {"a": 1}, {"b": "x\u2028\u0085y"}

@@ -1,0 +1,52 @@
+"""What every hook has in common: the settings, and the way from a request to its exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from llmledger.client import TraceClient
+from llmledger.instrumentation.exchange import Begin, Exchange, inside
+from llmledger.instrumentation.patches import Patches
+from llmledger.instrumentation.recognise import Call, Hosts
+from llmledger.instrumentation.safety import harmless
+
+_ATTEMPT_HEADERS = (("x-stainless-retry-count", 1), ("amz-sdk-request", 0))
+"""OpenAI's, Anthropic's and Groq's SDKs count retries from 0; Amazon's says ``attempt=1; max=3``."""
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """One ``instrument()``: which hosts, whose client, what is announced."""
+
+    hosts: Hosts
+    client: TraceClient | None
+    begin: Begin
+    patches: Patches
+
+    @harmless
+    def recognise(self, method: str, host: str, port: int | None, path: str) -> Call | None:
+        """Return the call that this exchange is; None where it is none, or is another hook's."""
+        if not self.patches.is_active or inside.get():
+            return None
+        return self.hosts.recognise(method, host, port, path)
+
+    def begin_exchange(self, call: Call, url: str, headers: Mapping[str, str]) -> Exchange:
+        """Return the exchange that begins now; ``headers`` are looked up in small letters."""
+        return Exchange(
+            call, url=url, headers=headers, attempt=_attempt(headers), client=self.client, begin=self.begin
+        )
+
+
+def length_of(headers: Mapping[str, str]) -> int | None:
+    """Return how long the headers say that the body is."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _attempt(headers: Mapping[str, str]) -> int | None:
+    for name, offset in _ATTEMPT_HEADERS:
+        digits = headers.get(name, "").partition(";")[0].rpartition("=")[2].strip()
+        if digits.isdecimal():
+            return int(digits) + offset
+    return None

@@ -1,0 +1,79 @@
+"""Which libraries are hooked now.
+
+Invariants:
+- Only what is installed is imported, and only when it is asked for.
+- Each library is hooked at most once, however often ``instrument`` is called; a later call replaces
+  the settings of the earlier one. ``uninstrument`` puts every method back as it was.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Final
+
+from llmledger.client import TraceClient
+from llmledger.instrumentation.exchange import Begin
+from llmledger.instrumentation.hook import Hook
+from llmledger.instrumentation.patches import Patches
+from llmledger.instrumentation.recognise import Hosts
+from llmledger.instrumentation.safety import harmless
+
+LIBRARIES: Final = {
+    "httpx2": "llmledger.instrumentation.httpx",
+    "httpx": "llmledger.instrumentation.httpx",
+    "aiohttp": "llmledger.instrumentation.aiohttp",
+    "urllib3": "llmledger.instrumentation.urllib3",
+}
+"""What can be hooked, and by which module. ``requests`` and ``botocore`` stand on ``urllib3``."""
+
+_lock = threading.Lock()
+_active: list[Patches] = []
+"""At most one."""
+
+
+def switch_on(
+    hosts: Iterable[str] | Mapping[str, str], begin: Begin, client: TraceClient | None
+) -> list[str]:
+    """Do as ``instrument`` does."""
+    patches = Patches()
+    settings = Hook(hosts=Hosts(hosts), client=client, begin=begin, patches=patches)
+    # Imported first: what an import sets off may come by here again.
+    libraries = {name: library for name in LIBRARIES if (library := _imported(name)) is not None}
+    with _lock:
+        _restore()
+        _active.append(patches)
+        return [name for name, library in libraries.items() if _hook(name, library, settings)]
+
+
+def switch_off() -> None:
+    """Do as ``uninstrument`` does."""
+    with _lock:
+        _restore()
+
+
+def is_on() -> bool:
+    """Return whether exchanges are recorded."""
+    return bool(_active)
+
+
+@harmless
+def _restore() -> None:
+    while _active:
+        _active.pop().restore()
+
+
+@harmless
+def _hook(name: str, library: ModuleType, settings: Hook) -> bool:
+    hook = importlib.import_module(LIBRARIES[name]).hook
+    return bool(hook(library, settings))
+
+
+@harmless
+def _imported(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

@@ -1,0 +1,139 @@
+"""A LiteLLM callback, for applications that cannot have their HTTP libraries hooked.
+
+Invariants:
+- One call of LiteLLM is one record, whatever retries and fallbacks it took: a callback does not see
+  single exchanges. Where ``llmledger.instrument()`` is on, this records nothing, because the exchanges
+  are recorded already.
+- The payloads are LiteLLM's own objects, in OpenAI's shape, and not the bytes of the provider. The
+  usage of a stream is LiteLLM's, which counts by itself where the provider was not asked to.
+- Keys, tokens and headers that LiteLLM was given are in neither request nor error.
+- The context is that of the call's beginning: LiteLLM calls back from threads that have none.
+
+Importing this imports LiteLLM.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from llmledger.client import TraceClient
+from llmledger.context import current
+from llmledger.credentials import found, masked
+from llmledger.default import default_client
+from llmledger.instrumentation.cleaning import said
+from llmledger.instrumentation.safety import harmless
+from llmledger.instrumentation.switch import is_on
+
+_KINDS = {
+    "embedding": "embedding",
+    "rerank": "rerank",
+    "image_generation": "image",
+    "moderation": "moderation",
+}
+"""LiteLLM's names, less the ``a`` of the asynchronous ones, and the wire's."""
+
+_MOST_CALLS = 10_000
+"""Calls under way whose context is remembered; LiteLLM may forget to say that one has ended."""
+
+_base: Any = importlib.import_module("litellm.integrations.custom_logger").CustomLogger
+
+
+class LlmledgerLogger(_base):  # type: ignore[misc]  # LiteLLM ships no types, and need not be installed
+    """Records what LiteLLM calls.
+
+    >>> litellm.callbacks = [LlmledgerLogger()]
+    """
+
+    def __init__(self, client: TraceClient | None = None) -> None:
+        super().__init__()
+        self._client = client
+        self._contexts: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+        """A call begins, in the thread or task of the application."""
+        self._remember(kwargs)
+
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        """A synchronous call succeeded."""
+        self._record(kwargs, response_obj, start_time, end_time)
+
+    def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        """A synchronous call failed."""
+        self._record(kwargs, response_obj, start_time, end_time)
+
+    async def async_log_success_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """An asynchronous call succeeded."""
+        self._record(kwargs, response_obj, start_time, end_time)
+
+    async def async_log_failure_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """An asynchronous call failed."""
+        self._record(kwargs, response_obj, start_time, end_time)
+
+    @harmless
+    def _remember(self, kwargs: dict[str, Any]) -> None:
+        self._contexts[kwargs["litellm_call_id"]] = current()
+        if len(self._contexts) > _MOST_CALLS:
+            self._contexts.popitem(last=False)
+
+    @harmless
+    def _record(self, kwargs: dict[str, Any], response: Any, start: datetime, end: datetime) -> None:
+        fields = self._contexts.pop(kwargs.get("litellm_call_id", ""), None) or current()
+        if is_on():
+            return
+        kind = _KINDS.get(str(kwargs.get("call_type", "")).removeprefix("a"))
+        if kind:
+            fields.setdefault("type", kind)
+        fields |= {
+            "provider": kwargs.get("custom_llm_provider"),
+            "model": kwargs.get("model"),
+            "request": _request(kwargs),
+            "response": response,
+            "timestamp": start.astimezone(UTC),  # LiteLLM's is local time without a zone
+            "latency_ms": (end - start).total_seconds() * 1000,
+            **_first_token(kwargs, start),
+            **_failure(kwargs),
+        }
+        (self._client or default_client()).hand_over("record", fields)
+
+
+def _request(kwargs: dict[str, Any]) -> dict[str, Any]:
+    request: dict[str, Any] = {"model": kwargs.get("model"), **(kwargs.get("optional_params") or {})}
+    for name in ("messages", "input"):
+        if kwargs.get(name):
+            request[name] = kwargs[name]
+    return dict(masked(request))
+
+
+def _first_token(kwargs: dict[str, Any], start: datetime) -> dict[str, float]:
+    first = kwargs.get("completion_start_time")
+    if not kwargs.get("stream") or not isinstance(first, datetime):
+        return {}
+    return {"time_to_first_token_ms": (first - start).total_seconds() * 1000}
+
+
+def _failure(kwargs: dict[str, Any]) -> dict[str, Any]:
+    error = kwargs.get("exception")
+    if error is None:
+        return {}
+    status = getattr(error, "status_code", None)
+    return {
+        "outcome": "error",
+        "error_type": type(error).__name__,
+        "error": said(error, sent=_confidential(kwargs)),
+        "status_code": status if isinstance(status, int) else None,
+    }
+
+
+def _confidential(kwargs: dict[str, Any]) -> Iterator[Any]:
+    yield kwargs.get("api_key")
+    for name in ("litellm_params", "optional_params", "additional_args"):
+        given = kwargs.get(name) or {}
+        yield from found({name: value for name, value in given.items() if name != "complete_input_dict"})

@@ -1,0 +1,250 @@
+"""One thread owns the socket: connect, hello, write, hear what is durable, connect again.
+
+Invariants:
+- Nothing is written before the hello is answered, and then the lines after the answered number, in
+  order. A connection on which anything failed is dropped, never continued.
+- A line leaves the buffer only when the daemon has called it durable.
+- The thread never spins: each turn writes, reads, or sleeps.
+- Nothing is written to a socket that somebody else holds (``peer``), however long that lasts.
+- In a forked child nothing of this runs, and what was inherited is closed without a word on it.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+from llmledger.buffer import UNSUPPORTED, Buffer
+from llmledger.connection import Alarm, Connection
+from llmledger.outbox import Outbox
+from llmledger.peer import Untrusted
+from llmledger.protocol import Answer, Hello, frame
+from llmledger.timing import Backoff, Notices, Rest
+
+HELLO_TIMEOUT_SECONDS: Final = 10.0
+"""How long a listener may keep silent: one that hangs may have a successor at the same path."""
+
+BACKOFF_FIRST_SECONDS: Final = 0.05
+BACKOFF_CAP_SECONDS: Final = 3.0
+
+WAKE_NAPPING_SHARE: Final = 4
+"""With that part of the buffer unwritten a nap is ended: a burst must not fill it meanwhile."""
+
+WRITES_PER_TURN: Final = 16
+"""Then answers are read, 1 MiB later at most: they make room in the buffer."""
+
+_NEVER: Final = sys.maxsize
+
+
+class Refused(Exception):
+    """The daemon will never serve this session."""
+
+
+class Sender:
+    """The background thread of one client in one process."""
+
+    def __init__(self, path: str, buffer: Buffer, hello: Hello) -> None:
+        self._path = path
+        self._buffer = buffer
+        self._hello = hello
+        self.wake_above = _NEVER
+        """Wake the thread when more bytes than that wait: it is asleep, and does not look by itself."""
+        self.is_connected = False
+        self.rejected = 0
+        self.untrusted = 0
+        self._alarm = Alarm()
+        self._connection: Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._progress = threading.Condition()
+        self._is_closing = False
+        self._is_over = False
+        self._rest = Rest()
+        self._lines_rested = 0
+        """The newest line that was written when the thread last rested."""
+        self._awaited = 0
+        """So many threads wait for something to become durable."""
+        self._wake_napping_bytes = buffer.max_bytes // WAKE_NAPPING_SHARE
+        self._notices = Notices()
+        self._backoff = Backoff(first=BACKOFF_FIRST_SECONDS, cap=BACKOFF_CAP_SECONDS)
+
+    # Other threads.
+
+    def start(self) -> None:
+        """Start the thread. Raises RuntimeError when the system gives none."""
+        thread = threading.Thread(target=self._run, name="llmledger-sender", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def wake(self) -> None:
+        """End the thread's sleep."""
+        self.wake_above = _NEVER
+        self._alarm.ring()
+
+    def wait_durable(self, number: int, deadline: float) -> bool:
+        """Wait until the first ``number`` lines are durable; return whether they are."""
+        if threading.current_thread() is self._thread:
+            return False  # a log handler or destructor on our own thread would wait for itself
+        with self._progress:
+            self._awaited += 1
+            self._alarm.ring()
+            try:
+                self._progress.wait_for(
+                    lambda: self._is_over or self._buffer.first > number,
+                    max(0.0, deadline - time.monotonic()),
+                )
+            finally:
+                self._awaited -= 1
+        return self._buffer.first > number
+
+    def close(self, deadline: float) -> bool:
+        """Deliver what waits and the session's end, as far as the time allows; stop the thread."""
+        newest = self._buffer.finish()
+        self._is_closing = True
+        is_durable = self.wait_durable(newest, deadline)
+        self._is_over = True
+        self._alarm.ring()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(max(0.1, deadline - time.monotonic()))
+        if not is_durable:
+            self._say(
+                "undelivered", "closed with records that the daemon at %s has not confirmed", self._path
+            )
+        return is_durable
+
+    def abandon(self) -> None:
+        """In a forked child: give back the descriptors that belong to the parent's session."""
+        if self._connection is not None:
+            self._connection.close()
+        self._alarm.close()
+
+    # The thread.
+
+    def _run(self) -> None:
+        while not self._is_over:
+            try:
+                self._serve()
+            except Refused as error:
+                self._refused(error)
+            except Untrusted as error:
+                self.untrusted += 1
+                self._say("untrusted", "the socket %s is not trusted, nothing is sent: %s", self._path, error)
+                self._pause()
+            except Exception as error:  # noqa: BLE001 - the thread's outer edge; the answer is always a new connection
+                self._say("away", "the daemon at %s is away (%s); records wait in memory", self._path, error)
+                self._pause()
+            finally:
+                self._hang_up()
+        with self._progress:
+            self._progress.notify_all()
+
+    def _serve(self) -> None:
+        self._connection = connection = Connection(self._alarm)
+        connection.open(self._path)
+        self._greet(connection)
+        self.is_connected = True
+        self._backoff.succeeded()
+        outbox = Outbox(self._buffer)
+        while not self._is_over:
+            state = self._write(connection, outbox)
+            if self._sleep(connection, state):
+                self._hear(connection.receive())
+
+    def _greet(self, connection: Connection) -> None:
+        hello = self._hello
+        hello.first = self._buffer.first
+        hello.last = self._buffer.last or None
+        line = frame("hello", hello)
+        if connection.send([memoryview(line)]) != len(line):
+            raise BlockingIOError("no room for the hello")
+        deadline = time.monotonic() + HELLO_TIMEOUT_SECONDS
+        while not self._is_over:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the hello was not answered")
+            if connection.sleep(left) and self._hear(connection.receive()):
+                return
+
+    def _write(self, connection: Connection, outbox: Outbox) -> Literal["done", "more", "blocked"]:
+        """Write what there is; ``blocked``: the kernel has no room for more."""
+        for _ in range(WRITES_PER_TURN):
+            views = outbox.views()
+            if not views:
+                return "done"
+            count = connection.send(views)
+            if not count:
+                return "blocked"
+            outbox.written(count)
+        return "more"
+
+    def _sleep(self, connection: Connection, state: Literal["done", "more", "blocked"]) -> bool:
+        """Sleep until there is something to do; return whether that is, maybe, to receive."""
+        if state != "done":
+            return connection.sleep(None if state == "blocked" else 0, is_blocked=state == "blocked")
+        lines, self._lines_rested = self._buffer.last - self._lines_rested, self._buffer.last
+        seconds = self._rest.seconds(lines)
+        self.wake_above = 0 if seconds is None else self._wake_napping_bytes
+        # Announced first, looked at second: a caller that saw the old value has put its line in before.
+        if self._buffer.needs_writing(self.wake_above):
+            seconds = 0
+        # Answers are heard after the nap, not each at a turn of its own, unless a flush or room waits for them.
+        hears = seconds is None or self._awaited > 0 or self._buffer.held_bytes > self._wake_napping_bytes
+        has_answer = connection.sleep(seconds, hears=hears)
+        self.wake_above = _NEVER
+        return has_answer or (not hears and self._buffer.first <= self._buffer.last)
+
+    def _hear(self, answers: list[Answer]) -> bool:
+        """Heed the answers; return whether one of them said what is durable."""
+        durable = None
+        for answer in answers:
+            if answer.error is not None:
+                raise Refused(f"{answer.error}, supported: {answer.supported}")
+            if answer.max_line_bytes is not None:
+                self._buffer.max_line_bytes = answer.max_line_bytes
+            if answer.rejected is not None:
+                self.rejected += 1
+                self._say("rejected", "a record became a dead letter: %s", answer.reason)
+            durable = answer.durable if answer.durable is not None else durable
+        if durable is None:
+            return False
+        self._buffer.forget(durable)
+        with self._progress:
+            self._progress.notify_all()
+        return True
+
+    def _refused(self, error: Refused) -> None:
+        self._buffer.refuse(UNSUPPORTED)
+        self._is_over = True
+        self._say("refused", "the daemon at %s does not serve this client: %s", self._path, error)
+
+    def _pause(self) -> None:
+        """Wait for the time of the next attempt, or until all ends."""
+        self._hang_up()
+        moment = self._backoff.failed(time.monotonic())
+        was_closing = self._is_closing
+        poll = select.poll()
+        poll.register(self._alarm.reader, select.POLLIN)
+        while not self._is_over and self._is_closing == was_closing:
+            left = moment - time.monotonic()
+            if left <= 0:
+                return
+            if poll.poll(left * 1000):
+                self._alarm.heard()
+
+    def _hang_up(self) -> None:
+        self.is_connected = False
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+            self._buffer.rewind()
+
+    def _say(self, kind: str, text: str, *values: Any) -> None:
+        if not self._notices.is_due(kind, time.monotonic()):
+            return
+        with suppress(Exception):  # a handler or filter of the application's
+            import logging  # only when there is something to say: it would be a third of the import
+
+            logging.getLogger("llmledger").warning(text, *values)

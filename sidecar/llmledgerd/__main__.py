@@ -1,0 +1,5 @@
+"""``python -m llmledgerd`` is the command ``llmledgerd``."""
+
+from llmledgerd.cli.daemon import main
+
+main()

@@ -1,0 +1,395 @@
+"""``/v1``: the reader's answers as JSON, on the daemon's admin address.
+
+Invariants:
+- A query never touches the record path: it runs in a thread of its own, on a connection of its
+  own, and what is more than QUERIES at a time waits, or is turned away.
+- Nothing is changed but by ``/v1/erase``, which is a right of its own, and there by nothing but a
+  request that carries the code with which its extent was counted.
+- What a request says beyond what is known here is refused: a word that is misspelt must not come to
+  mean nothing.
+- On a Unix socket, whoever may open it is an operator; on TCP nobody is anybody without a token.
+- What goes wrong is a problem object (RFC 9457), and says nothing of the store's address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, whose
+from llmledgerd.admin.confirmation import SECONDS, Confirmations
+from llmledgerd.admin.erasing import Everywhere
+from llmledgerd.admin.json_stream import pieces, size_of
+from llmledgerd.admin.openapi import description
+from llmledgerd.config.settings import Config
+from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
+from llmledgerd.ingest import peer_credentials
+from llmledgerd.log import Recurring
+from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, Turns
+from llmledgerd.query.payloads import Fetcher
+from llmledgerd.query.requests import from_text
+from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
+from llmledgerd.stores import readers
+from llmledgerd.telemetry.metrics import OTHER, Metrics
+from llmledgerd.telemetry.status import Status
+
+QUERIES: Final = 4
+"""Queries at a time."""
+
+WAITING: Final = 32
+"""Queries that may wait for their turn; further ones are told to come again."""
+
+EACH: Final = (QUERIES + WAITING) // 4
+"""Of these, those of one token: one that asks too much leaves room for others."""
+
+SQL_BYTES: Final = 1 << 18
+BODY_SECONDS: Final = 30.0
+SEND_SECONDS: Final = 60.0
+"""How long an answer may take to be read."""
+LIMITS: Final = {"max_execution_time": 60, "max_memory_usage": 1 << 30, "max_threads": 2}
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Unknown(Exception):
+    """Nobody is known by the token that was given, or none was."""
+
+
+class Api:
+    """The addresses under ``/v1``, over one store."""
+
+    def __init__(
+        self,
+        config: Config,
+        status: Callable[[], Awaitable[Status]],
+        tokens: Tokens | None,
+        metrics: Metrics,
+        fetcher: Fetcher | None = None,
+        everywhere: Everywhere | None = None,
+    ) -> None:
+        """``tokens`` None lets everybody in who can connect. Nothing is opened before the first query.
+
+        ``everywhere`` is what is erased.
+        """
+        mark = f"llmledgerd-{uuid.uuid4()}"
+        self._reading = readers.configured(config, fetcher, mark=mark, settings=LIMITS)
+        self._everywhere = everywhere or Everywhere(config)
+        self._confirmations = Confirmations()
+        self._of_socket = msgspec.structs.replace(OPERATOR, may_erase=config.admin_socket_erases)
+        self._status = status
+        self._tokens = tokens
+        self._metrics = metrics
+        self.recurring = Recurring()
+        self._threads = ThreadPoolExecutor(QUERIES + 1, thread_name_prefix="query")
+        self._turns = Turns(QUERIES, is_shared=tokens is not None)
+        self._statement = asyncio.Semaphore()
+        self.in_flight = 0
+        """Queries that run or wait."""
+        self._of: Counter[Access] = Counter()
+        """The same, by what a token allows: tokens of the same organisations are one."""
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the addresses, and what makes problem objects of their errors."""
+        app.middlewares.extend((self._measured, self._problems))
+        for endpoint in ENDPOINTS:
+            app.router.add_get(endpoint.path, partial(self._answer, endpoint))
+        app.router.add_post("/v1/sql", self._run_sql)
+        app.router.add_post(ERASE, self._erase)
+        app.router.add_get("/v1/status", self._show_status)
+        app.router.add_get("/v1/openapi.json", self._describe)
+
+    def log_in_as(self, url: str) -> None:
+        """Use the user and the password of the URL from now on."""
+        self._reading.log_in_as(url)
+
+    def read_tokens(self) -> None:
+        """Read the tokens again, whether their file looks changed or not. Raises ConfigError."""
+        if self._tokens is not None:
+            self._tokens.reread()
+
+    def close(self) -> None:
+        """End the queries that are under way, and let go of threads and connections. Blocking."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self.in_flight:  # the process would have waited for them to end
+            self._reading.interrupt()
+        self._reading.close()
+
+    async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+        access = self._access(request)
+        given = _parameters(request)
+        every = given.pop("all_organizations", "false")
+        if every not in ("true", "false"):
+            raise ValueError("all_organizations is true or false")
+        organization = whose(access, given.pop("organization_id", None), every == "true")
+        question = from_text(endpoint.question, given)
+        largest = LARGEST_BYTES if getattr(question, "payloads", False) else ROWS_BYTES
+
+        async def send(answer: object) -> web.StreamResponse:
+            if answer is None:
+                raise web.HTTPNotFound(text="there is none")
+            return await _sent(request, answer)
+
+        return await self._asked(access, largest, lambda: self._reading.answer(organization, question), send)
+
+    async def _run_sql(self, request: web.Request) -> web.StreamResponse:
+        access = self._operator(request)
+        _nothing_asked(request)
+        text = await self._body(request)
+        return await self._asked(
+            access,
+            ROWS_BYTES,
+            lambda: self._reading.sql(text.decode()),
+            partial(_sent, request),
+            self._statement,
+        )
+
+    async def _body(self, request: web.Request) -> bytes:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise ValueError(f"a statement has at most {SQL_BYTES} bytes") from None
+        except TimeoutError:
+            raise ValueError(f"the statement did not come within {BODY_SECONDS:.0f} seconds") from None
+
+    async def _erase(self, request: web.Request) -> web.Response:
+        """Count what would be erased, or erase it with the code that the count was answered with."""
+        access = self._access(request)
+        by = self._who(request)
+        _nothing_asked(request)
+        wanted = _erase_request(await self._body(request))
+        whose(access, wanted.organization_id, False)
+        if not access.may_erase:
+            log.warning("erasure refused", by=by, of=wanted.organization_id)
+            raise Forbidden(
+                "this may not erase: `erase = true` of a token, or admin_socket_erases, allows it"
+            )
+        who = by.partition(" pid")[0]  # which another request of the same user does not share
+        now = time.monotonic()
+        if wanted.confirmation is None:
+            erasure = msgspec.structs.replace(wanted.erasure, until_us=time.time_ns() // 1000)
+            found = await self._in_thread(access, partial(self._everywhere.count, erasure))
+            found.confirmation = self._confirmations.offer(who, erasure, now)
+            found.confirmation_seconds = int(SECONDS)
+        else:
+            erasure = self._confirmations.redeem(who, wanted.erasure, wanted.confirmation, now)
+            log.info("erasing", by=by, extent=msgspec.to_builtins(erasure))
+            found = await self._in_thread(access, partial(self._everywhere.erase, erasure, by))
+        said = msgspec.structs.replace(found, confirmation="")
+        what = "counted for an erasure" if wanted.confirmation is None else "erased"
+        log.info(what, by=by, extent=msgspec.to_builtins(erasure), found=msgspec.to_builtins(said))
+        return _json(_encoded(found))
+
+    async def _show_status(self, request: web.Request) -> web.Response:
+        self._operator(request)
+        _nothing_asked(request)
+        return _json(_encoded(await self._status()))
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        self._access(request)
+        _nothing_asked(request)
+        return _json(msgspec.json.encode(description()))
+
+    def _access(self, request: web.Request) -> Access:
+        if self._tokens is None:
+            return self._of_socket
+        found = self._tokens.access(request.headers.get("Authorization", ""))
+        if found is None:
+            raise Unknown("a bearer token is needed here, and known ones are in admin_tokens_file")
+        return found
+
+    def _who(self, request: web.Request) -> str:
+        """Return who asks, for the log."""
+        if self._tokens is not None:
+            return self._tokens.who(request.headers.get("Authorization", ""))
+        return _peer(request)
+
+    def is_operator(self, request: web.Request) -> bool:
+        """Return whether whoever asks may know of the daemon what operators may."""
+        with contextlib.suppress(Unknown, ConfigError):
+            return self._access(request).operator
+        return False
+
+    def check_metrics(self, request: web.Request) -> None:
+        """Raise HTTPUnauthorized for whoever has no token for metrics."""
+        with contextlib.suppress(Unknown, ConfigError):
+            access = self._access(request)
+            if access.operator or access.metrics:
+                return
+        raise web.HTTPUnauthorized(text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
+
+    def _operator(self, request: web.Request) -> Access:
+        access = self._access(request)
+        if not access.operator:
+            raise Forbidden("this is for operators")
+        return access
+
+    async def _in_thread(self, access: Access, action: Callable[[], T]) -> T:
+        """Return what an action returns that is no question; its answer is small."""
+
+        async def give(found: T) -> T:
+            return found
+
+        return await self._asked(access, 0, action, give)
+
+    async def _asked(
+        self,
+        access: Access,
+        largest: int,
+        action: Callable[[], T],
+        send: Callable[[T], Awaitable[R]],
+        alone: contextlib.AbstractAsyncContextManager[None] | None = None,
+    ) -> R:
+        """Run an action in a thread when it is its turn, and send what it returns, for which there is room.
+
+        ``alone`` keeps it from others of its kind: each statement of an operator may take much memory.
+        """
+        if self.in_flight >= QUERIES + WAITING:
+            raise Overloaded("too many queries are waiting")
+        if self._tokens is not None and self._of[access] >= EACH:
+            raise Overloaded("too many queries of this token are waiting")
+        self.in_flight += 1
+        self._of[access] += 1
+        try:
+            async with alone or contextlib.nullcontext():
+                share = await self._turns.begin(access, largest)
+                try:
+                    found = await asyncio.get_running_loop().run_in_executor(self._threads, action)
+                    self._turns.made(share, min(largest, ROWS_BYTES + size_of(found)) if largest else 0)
+                    return await send(found)
+                finally:
+                    self._turns.end(share)
+        finally:
+            self.in_flight -= 1
+            self._of[access] -= 1
+
+    @web.middleware
+    async def _measured(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/v1"):
+            return await handler(request)
+        began = time.monotonic()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        path = resource.canonical if resource is not None else OTHER
+        self._metrics.queried(path, response.status, time.monotonic() - began)
+        return response
+
+    @web.middleware
+    async def _problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer what goes wrong under ``/v1`` with a problem object."""
+        if not request.path.startswith("/v1"):
+            return await handler(request)
+        try:
+            if request.method == "GET" and request.body_exists:
+                raise ValueError("a GET takes no body here, and would not go by it")
+            return await handler(request)
+        except web.HTTPException as error:
+            return _problem(error.status, error.text or error.reason)
+        except Unknown as error:
+            return _problem(401, str(error), {"WWW-Authenticate": "Bearer"})
+        except Forbidden as error:
+            return _problem(403, str(error))
+        except ValueError as error:
+            return _problem(400, str(error))
+        except Overloaded as error:
+            return _problem(503, str(error), {"Retry-After": "1"})
+        except StoreBusy as error:
+            return _problem(503, f"the store is away or refuses: {error.kind}")
+        except ConfigError as error:
+            self.recurring.error("a question could not be put", error=str(error))
+            return _problem(500, "the daemon's log says more")
+        except LlmledgerdError as error:
+            self.recurring.error("a request could not be met", path=request.path, error=str(error))
+            return _problem(500, "the daemon's log says more")
+        except Exception as error:  # noqa: BLE001 - the outer edge: a fault in one answer is not to close the connection
+            self.recurring.error("a question failed", path=request.path, exc_info=error)
+            return _problem(500, "the daemon's log says more")
+
+
+def _parameters(request: web.Request) -> dict[str, str]:
+    """Return the parameters; one that is given twice is refused, since each end might take another."""
+    given = dict(request.query)
+    if len(given) != len(request.query):
+        raise ValueError("a parameter is given twice")
+    return given
+
+
+def _nothing_asked(request: web.Request) -> None:
+    """Refuse parameters where there are none to give."""
+    if given := _parameters(request):
+        raise ValueError(f"there is no parameter `{next(iter(given))}` here")
+
+
+def _erase_request(body: bytes) -> EraseRequest:
+    """Return what a body asks for. Raises ValueError; of two members with one name too."""
+    try:
+        json.loads(body, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("the body is nested too deeply") from None
+    return msgspec.json.decode(body, type=EraseRequest)
+
+
+def _once(members: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in members}) != len(members):
+        raise ValueError("a member is given twice")
+
+
+def _peer(request: web.Request) -> str:
+    """Return who is at the other end of a Unix socket, for the log."""
+    sock = request.transport.get_extra_info("socket") if request.transport is not None else None
+    found = None if sock is None else peer_credentials.of(sock)
+    return "an unknown user" if found is None else f"uid {found.uid} pid {found.pid}"
+
+
+async def _sent(request: web.Request, answer: object) -> web.StreamResponse:
+    """Send an answer piece by piece, as fast as it is read."""
+    whole = pieces(answer)
+    first = next(whole)
+    second = next(whole, None)
+    if second is None:
+        return _json(first)
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await response.prepare(request)
+            await response.write(first)
+            await response.write(second)
+            for piece in whole:
+                await response.write(piece)
+                await asyncio.sleep(0)
+            await response.write_eof()
+    except TimeoutError:  # whoever does not read holds memory that others wait for
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the answer was not read in time") from None
+    return response
+
+
+def _encoded(answer: Any) -> bytes:
+    return msgspec.json.encode(answer, enc_hook=str)
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = msgspec.json.encode(Problem(HTTPStatus(status).phrase, status, detail))
+    return web.Response(status=status, body=body, content_type="application/problem+json", headers=headers)

@@ -1,0 +1,104 @@
+"""Every place that this product writes, for one erasure: stores, objects, what lies aside, what waits.
+
+Invariant: the mark comes first, so that nothing that waits brings back what is erased meanwhile; and what
+could not be reached or read is said. Blocking; for threads and commands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from llmledgerd.config.settings import Config
+from llmledgerd.delivery import erasing_files, erasure_marks
+from llmledgerd.errors import StoreBusy
+from llmledgerd.payloads import wiring
+from llmledgerd.query.erasure import Erased, Erasure, Extent
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.erasure import Eraser
+
+SECONDS: Final = 3600.0
+"""How long a store may take to rewrite what is erased."""
+FILES_STAY: Final = "files that were cut out of payloads: they are the organization's, until `llmledger objects clean` finds them old"
+
+
+class AnyEraser(Protocol):
+    """Erases in one store."""
+
+    def extent(self, erasure: Erasure) -> Extent: ...
+    def erase(self, erasure: Erasure) -> Extent: ...
+
+
+class Everywhere:
+    """The places of one daemon, or of a command on its host."""
+
+    def __init__(self, config: Config, spool_dir: Path | None = None) -> None:
+        """Nothing is opened before it is needed."""
+        self._config = config
+        self._spool_dir = spool_dir or Path(config.spool_dir)
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on by settings that were read again."""
+        self._config = config
+
+    def count(self, erasure: Erasure) -> Erased:
+        """Return what ``erase`` would find. Raises StoreBusy where no store answers."""
+        return self._each(erasure, only_count=True)
+
+    def erase(self, erasure: Erasure, by: str) -> Erased:
+        """Erase, and return what there was. Raises LlmledgerdError; it can be run again."""
+        if self._spool_dir.is_dir():
+            erasure_marks.leave(self._spool_dir, erasure_marks.Mark(erasure, by))
+        return self._each(erasure, only_count=False)
+
+    def erase_in(self, name: str, erasure: Erasure) -> None:
+        """Erase in one store again, where rows have landed that were made before the mark."""
+        with self._eraser(name) as eraser:
+            eraser.erase(erasure)
+
+    def _each(self, erasure: Erasure, *, only_count: bool) -> Erased:
+        found = Erased()
+        busy: list[StoreBusy] = []
+        for name in self._config.stores:
+            try:
+                self._one(name, erasure, found, only_count=only_count)
+            except StoreBusy as error:
+                busy.append(error)
+                found.away.append(f"{name}: {error.kind}")
+        if len(busy) == len(self._config.stores):
+            raise busy[0]
+        beside = erasing_files.erase(self._spool_dir, erasure, only_count=only_count)
+        found.dead_letters, found.quarantined_lines = beside.letters, beside.lines
+        found.unread += beside.unread
+        if self._config.payload_store and not (erasure.is_of_all and erasure.before_us is None):
+            found.unread.append(FILES_STAY)
+        return found
+
+    def _one(self, name: str, erasure: Erasure, found: Erased, *, only_count: bool) -> None:
+        with self._eraser(name) as eraser:
+            extent = eraser.extent(erasure) if only_count else eraser.erase(erasure)
+            found.objects += extent.objects
+            if isinstance(eraser, Eraser):
+                found.calls, found.hours = extent.calls, extent.hours
+                found.unread += eraser.detached()
+            else:
+                found.postgres_calls = extent.calls
+
+    @contextlib.contextmanager
+    def _eraser(self, name: str) -> Iterator[AnyEraser]:
+        config = self._config
+        objects = wiring.erasable(wiring.objects(config))
+        if name == "clickhouse":
+            with contextlib.closing(Store(config.clickhouse_url, timeout_seconds=SECONDS)) as store:
+                yield Eraser(store, objects)
+            return
+        from llmledgerd.stores.postgres.erasure import PostgresEraser
+        from llmledgerd.stores.postgres.sink import Postgres
+
+        opened = Postgres(
+            config.postgres_url, password_file=config.postgres_password_file, timeout_seconds=SECONDS
+        )
+        with contextlib.closing(opened):
+            yield PostgresEraser(opened, objects)

@@ -1,0 +1,136 @@
+"""The description of ``/v1``, made from the types that serve it.
+
+Invariant: every address, parameter and field is described, and none that is not there.
+"""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+from typing import Any, Final
+
+import msgspec
+
+from llmledgerd import __version__
+from llmledgerd.query.erasure import Erased
+from llmledgerd.query.requests import Question
+from llmledgerd.query.results import Table
+from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
+from llmledgerd.telemetry.status import Status
+
+REF: Final = "#/components/schemas/{name}"
+WHOSE: Final[list[dict[str, Any]]] = [
+    {
+        "name": "organization_id",
+        "in": "query",
+        "description": "Whose rows. May be left out with a token for one organisation.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "all_organizations",
+        "in": "query",
+        "description": "`true`, instead of organization_id, for operators.",
+        "schema": {"type": "boolean", "default": False},
+    },
+]
+PROBLEMS: Final = {
+    "400": "The question makes no sense.",
+    "401": "A token is needed, or this one is unknown.",
+    "403": "The token does not allow it.",
+    "503": "The store is away, or too many queries are waiting.",
+}
+
+
+def description() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document."""
+    questions = [endpoint.question for endpoint in ENDPOINTS]
+    answers = [endpoint.answer for endpoint in ENDPOINTS]
+    types = [*questions, *answers, Problem, Status, Table, EraseRequest, Erased]
+    schemas, components = msgspec.json.schema_components(types, ref_template=REF)
+    by_endpoint = dict(zip(ENDPOINTS, schemas[len(questions) :], strict=False))
+    asked = {kind: components.pop(kind.__name__)["properties"] for kind in dict.fromkeys(questions)}
+    paths = {
+        endpoint.path: {"get": _operation(endpoint, asked[endpoint.question], schema)}
+        for endpoint, schema in by_endpoint.items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "llmledger",
+            "version": __version__,
+            "description": "What an llmledgerd daemon's store holds. Numbers that are unknown are null, never 0;"
+            " money is text, so that no reader rounds it; times are UTC.",
+        },
+        "security": [{"token": []}],
+        "paths": paths | _others(),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint, fields: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    needed = {field.name for field in msgspec.structs.fields(endpoint.question) if field.required}
+    said = _summary(endpoint.question)
+    parameters = WHOSE + [_parameter(name, schema, name in needed) for name, schema in fields.items()]
+    responses = _responses(answer)
+    if endpoint.may_be_none:
+        responses["404"] = _problem("There is none.")
+    return {
+        "operationId": endpoint.question.__name__,
+        "summary": said,
+        "parameters": parameters,
+        "responses": responses,
+    }
+
+
+def _parameter(name: str, schema: dict[str, Any], required: bool) -> dict[str, Any]:
+    """Return one parameter. An array is one text, its values separated by commas."""
+    kept = {key: value for key, value in schema.items() if key != "description"}
+    given: dict[str, Any] = {"name": name, "in": "query", "required": required, "schema": kept}
+    if "description" in schema:
+        given["description"] = schema["description"]
+    if schema.get("type") == "array":
+        given |= {"style": "form", "explode": False}
+    return given
+
+
+def _others() -> dict[str, Any]:
+    sql = {
+        "operationId": "Sql",
+        "summary": "Run one SELECT. For operators.",
+        "requestBody": {"required": True, "content": {"text/plain": {"schema": {"type": "string"}}}},
+        "responses": _responses({"$ref": REF.format(name="Table")}),
+    }
+    status = {
+        "operationId": "Status",
+        "summary": "The daemon's counters. For operators.",
+        "responses": _responses({"$ref": REF.format(name="Status")}),
+    }
+    erase = {
+        "operationId": "Erase",
+        "summary": "Count what would be erased; with the code of that answer, erase it for ever. For who may erase.",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": REF.format(name="EraseRequest")}}},
+        },
+        "responses": _responses({"$ref": REF.format(name="Erased")}),
+    }
+    return {"/v1/sql": {"post": sql}, "/v1/status": {"get": status}, ERASE: {"post": erase}}
+
+
+def _responses(schema: dict[str, Any]) -> dict[str, Any]:
+    found = {status: _problem(said) for status, said in PROBLEMS.items()}
+    return {
+        "200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}},
+        **found,
+    }
+
+
+def _problem(said: str) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
+    return {"description": said, "content": content}
+
+
+def _summary(kind: type[Question]) -> str:
+    return cleandoc(kind.__doc__ or "").splitlines()[0]

@@ -1,0 +1,1 @@
+"""Both commands: ``llmledgerd`` for the daemon, ``llmledger`` for people."""

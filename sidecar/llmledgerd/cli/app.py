@@ -1,0 +1,393 @@
+"""``llmledger``: the command for people.
+
+Invariant: whatever is wrong is said in one line on standard error, with exit code 2 where the
+question could not be put and 1 where its answer is "there is none". A pipe that closes early ends
+the command without a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from llmledgerd.cli import dead_letters, demo_data, erase, import_records, maintenance, objects, output, ui
+from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.cli.messages import run as run_command
+from llmledgerd.cli.messages import say
+from llmledgerd.cli.tail import follow as follow_calls
+from llmledgerd.cli.time_arguments import moment
+from llmledgerd.config import secrets, settings
+from llmledgerd.errors import LlmledgerdError
+from llmledgerd.printable import clean_json, one_line
+from llmledgerd.query.conversation import read_conversation
+from llmledgerd.query.requests import GROUPS, MAX_LIMIT
+from llmledgerd.query.results import Call, LargeCall
+from llmledgerd.reader import ALL_ORGANIZATIONS, CallsNarrowing, LLMTraceReader, Scope
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.system import folders
+
+T = TypeVar("T")
+C = TypeVar("C", Call, LargeCall)
+
+app = typer.Typer(
+    help="Look at what llmledger has recorded.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(objects.app, name="objects")
+app.command()(maintenance.reprice)
+app.command()(maintenance.copy)
+app.command("ui")(ui.show_page)
+app.command()(erase.erase)
+app.command("import")(import_records.import_records)
+
+
+def _option(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, show_default=False, **more)
+
+
+Url = Annotated[
+    str | None,
+    _option(
+        "A daemon's address or a ClickHouse URL; else this host's daemon, else LLMLEDGER_CLICKHOUSE_URL."
+    ),
+]
+Org = Annotated[str | None, _option("One organisation; all without it.")]
+Since = Annotated[str | None, _option("30m, 24h, 7d, 2w ago, or a date.")]
+Until = Annotated[str | None, _option("Likewise, exclusive.")]
+Project = Annotated[str | None, _option("One project.")]
+Agent = Annotated[str | None, _option("One agent.")]
+User = Annotated[str | None, _option("One user.")]
+Run = Annotated[str | None, _option("One run.")]
+Provider = Annotated[str | None, _option("One provider.")]
+Model = Annotated[str | None, _option("One model.")]
+CallType = Annotated[str | None, _option("One type of call.", "--type")]
+Outcome = Annotated[str | None, _option("ok, error, cancelled or abandoned.")]
+Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="How many at most.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+
+@app.command()
+def traces(
+    org: Org = None,
+    project: Project = None,
+    agent: Agent = None,
+    user: User = None,
+    run: Run = None,
+    provider: Provider = None,
+    model: Model = None,
+    call_type: CallType = None,
+    outcome: Outcome = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Failed and cancelled calls only.")] = False,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with calls as they arrive.")] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """List calls, newest first; with --follow the newest come last, and further ones as they arrive."""
+    narrowed: CallsNarrowing = {
+        "project_id": project,
+        "agent_id": agent,
+        "user_id": user,
+        "run_id": run,
+        "provider": provider,
+        "model": model,
+        "call_type": call_type,
+        "outcome": outcome,
+    }
+    start, end = _times(since, until)
+
+    async def ask(reader: LLMTraceReader) -> None:
+        page = await reader.list_calls(
+            _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
+        )
+        if not follow:
+            _show_calls(page.calls, as_json, output.calls_table)
+            return
+        _print_calls(page.calls[::-1], as_json)
+        await _follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
+
+    _ask(url, ask)
+
+
+@app.command()
+def tail(
+    org: Org = None,
+    agent: Agent = None,
+    model: Model = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Failed and cancelled calls only.")] = False,
+    limit: Annotated[
+        int, typer.Option("--lines", "-n", min=1, max=MAX_LIMIT, help="Calls to begin with.")
+    ] = 10,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Show the newest calls, and go on as they arrive."""
+    traces(
+        org=org, agent=agent, model=model, errors=errors, limit=limit, follow=True, as_json=as_json, url=url
+    )
+
+
+@app.command("errors")
+def show_errors(
+    org: Org = None,
+    agent: Agent = None,
+    provider: Provider = None,
+    model: Model = None,
+    since: Since = "24h",
+    until: Until = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """List failed and cancelled calls with what was said, newest first; of the last day if nothing else is said."""
+    start, end = _times(since, until)
+
+    async def ask(reader: LLMTraceReader) -> None:
+        page = await reader.list_calls(
+            _scope(org),
+            limit=limit,
+            is_error=True,
+            start_date=start,
+            end_date=end,
+            agent_id=agent,
+            provider=provider,
+            model=model,
+        )
+        _show_calls(page.calls, as_json, output.errors_table)
+
+    _ask(url, ask)
+
+
+@app.command()
+def large(
+    org: Org = None,
+    agent: Agent = None,
+    since: Since = None,
+    until: Until = None,
+    min_bytes: Annotated[int, typer.Option(min=0, help="Smaller requests are left out.")] = 1_000_000,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """List the calls with the largest requests, largest first."""
+    start, end = _times(since, until)
+
+    async def ask(reader: LLMTraceReader) -> None:
+        found = await reader.find_large_requests(
+            _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, agent_id=agent
+        )
+        _show_calls(found, as_json, output.large_table)
+
+    _ask(url, ask)
+
+
+@app.command()
+def trace(
+    id: Annotated[str, typer.Argument(help="The id of a call.")],  # noqa: A002 - the word that users read in the help
+    org: Org = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Request and response as they were, a line each.")
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Show one call: its numbers, and the conversation."""
+    call = _ask(url, lambda reader: reader.get_by_id(_scope(org), id, payloads=True, files=raw))
+    if call is None or call.payloads is None:
+        raise Nothing(f"there is no call {id}")
+    if raw:
+        if call.payloads_missing:
+            raise Nothing(f"no payloads: {call.payloads_missing}")
+        _write_raw(call.payloads.request_json + b"\n" + call.payloads.response_json + b"\n")
+        return
+    console = output.console()
+    console.print(output.call_numbers(call))
+    turns = read_conversation(call.payloads.request_json, call.payloads.response_json)
+    console.print(output.conversation(turns))
+
+
+@app.command()
+def usage(
+    by: Annotated[list[str] | None, typer.Option(help=f"Split by any of: {', '.join(GROUPS)}.")] = None,
+    org: Org = None,
+    project: Project = None,
+    agent: Agent = None,
+    provider: Provider = None,
+    model: Model = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Sum calls, tokens, cost and errors, split by model where nothing else is said."""
+    start, end = _times(since, until)
+    group_by = [name for given in by or ["model"] for name in given.split(",")]
+    unknown = [name for name in group_by if name not in GROUPS]
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(GROUPS)}", param_hint="--by")
+    found = _ask(
+        url,
+        lambda reader: reader.get_usage_stats(
+            _scope(org),
+            group_by=group_by,
+            start_date=start,
+            end_date=end,
+            project_id=project,
+            agent_id=agent,
+            provider=provider,
+            model=model,
+        ),
+    )
+    if as_json:
+        _lines(output.json_line(one) for one in found)
+        return
+    console = output.console()
+    console.print(output.usage_table(found, group_by))
+    console.print(output.usage_note(found))
+
+
+@app.command()
+def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> None:
+    """Show how the daemon is doing: speed, spool, lag, losses, dead letters."""
+    said = asyncio.run(daemon_status(url))
+    if as_json:
+        say(output.json_line(said))
+        return
+    _lines(output.status_lines(said))
+    start, _ = _times(since, None)
+    losses = _ask(url, lambda reader: reader.get_losses(start_date=start))
+    if losses:
+        say(f"\nlost since {start or 'ever'}:")
+        output.console().print(output.losses_table(losses))
+
+
+@app.command()
+def sql(
+    statement: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Run one SELECT over the store's tables, which can change nothing and reach nothing else."""
+    text = sys.stdin.read() if statement == "-" else statement
+    found = _ask(url, lambda reader: reader.sql(text))
+    if as_json:
+        _lines(output.json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
+    else:
+        output.console().print(output.rows_table(found))
+    if found.more:
+        say("llmledger: there are more rows; add a LIMIT, or sum", err=True)
+
+
+@app.command("demo")
+def fill_with_demo(
+    rows: Annotated[int, typer.Option(min=1, help="How many calls.")] = 100_000,
+    days: Annotated[float, typer.Option(min=0.01, help="Over how many days up to now.")] = 30.0,
+    org: Annotated[
+        list[str] | None, _option("Organisations they are of, the first the largest; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other calls.")] = 1,
+    url: Annotated[str | None, _option("The store; else LLMLEDGER_CLICKHOUSE_URL.")] = None,
+) -> None:
+    """Fill a store with plausible calls, for trying things out."""
+    address = url or settings.load()[0].clickhouse_url
+    traffic = demo_data.Traffic(
+        rows=rows, days=days, end_us=time.time_ns() // 1000, organizations=tuple(org or ()), seed=seed
+    )
+    with contextlib.closing(Store(address)) as store:
+        if store.is_embedded:
+            migrations.apply(store, migrations.Layout(ttl_days=settings.Config().ttl_days))
+        for done in demo_data.fill(store, traffic):
+            say(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
+
+
+class Nothing(Exception):
+    """The question was answered: there is none."""
+
+
+def _write_raw(payloads: bytes) -> None:
+    """Write payloads as they are; to a terminal as JSON of the same value that does nothing there."""
+    if sys.stdout.isatty():
+        payloads = clean_json(payloads.decode(errors="replace")).encode()
+    sys.stdout.buffer.write(payloads)
+
+
+def _times(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    now = datetime.now(UTC)
+    return (None if since is None else moment(since, now), None if until is None else moment(until, now))
+
+
+def _scope(org: str | None) -> Scope:
+    return ALL_ORGANIZATIONS if org is None else org
+
+
+def _ask(url: str | None, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
+    async def answer() -> T:
+        async with await open_reader(url) as reader:
+            return await question(reader)
+
+    return asyncio.run(answer())
+
+
+async def _follow(
+    reader: LLMTraceReader,
+    scope: Scope,
+    known: list[Call],
+    is_error: bool | None,
+    narrowed: CallsNarrowing,
+    as_json: bool,
+) -> None:
+    async for calls in follow_calls(reader, scope, known, is_error=is_error, narrowed=narrowed):
+        _print_calls(calls, as_json, header=False)
+
+
+def _show_calls(calls: list[C], as_json: bool, table: Callable[[list[C]], Any]) -> None:
+    if as_json:
+        _lines(map(output.json_line, calls))
+    elif calls:
+        output.console().print(table(calls))
+    else:
+        raise Nothing("no such calls")
+
+
+def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:
+    """Print calls that others will follow: each batch at once, so that a pipe has it."""
+    if as_json:
+        _lines(map(output.json_line, calls))
+    else:
+        output.console().print(output.calls_table(calls, header=header))
+    sys.stdout.flush()
+
+
+def _lines(lines: Any) -> None:
+    for line in lines:
+        say(line)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command, and turn what goes wrong into a line and an exit code."""
+    folders.keep_private()
+    if secrets.shown(sys.argv[1:] if arguments is None else arguments):
+        say(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
+    try:
+        run_command(app, arguments, "llmledger")
+    except Nothing as nothing:
+        _end(1, nothing)
+    except (LlmledgerdError, ValueError) as error:
+        _end(2, error)
+
+
+def _end(code: int, said: Any) -> None:
+    say(f"llmledger: {one_line(str(said))}", err=True)
+    raise SystemExit(code)

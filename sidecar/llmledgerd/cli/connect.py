@@ -1,0 +1,91 @@
+"""Where a command's answers come from: the daemon of this host if it answers, else the store itself.
+
+Invariant: a URL that was given is used, and no other.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+from urllib.parse import urlsplit
+
+from llmledgerd.config import settings as config
+from llmledgerd.config.secrets import masked
+from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
+from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
+from llmledgerd.reader import LLMTraceReader
+from llmledgerd.telemetry.status import Status
+
+VARIABLE: Final = "LLMLEDGER_ADMIN_TOKEN"
+"""The variable that holds a token for a daemon's TCP address."""
+
+KNOCK_SECONDS: Final = 5.0
+
+
+async def open_reader(url: str | None) -> LLMTraceReader:
+    """Return a reader for the URL, else for what the settings of this host name. Raises ConfigError."""
+    if url is not None:
+        return LLMTraceReader(url, token=_token(url))
+    settings = config.load(with_password=False)[0]
+    if await _answers(settings.admin_address):
+        return LLMTraceReader(settings.admin_address, token=_token(settings.admin_address))
+    settings = config.load()[0]  # whose password this user may have to be allowed to read
+    return LLMTraceReader(settings.read_url, password_file=settings.read_password_file)
+
+
+async def daemon_status(url: str | None) -> Status:
+    """Return what the daemon says of itself. Raises LlmledgerdError where none answers."""
+    if url is not None and not is_daemon(url) and not _token(url):
+        raise LlmledgerdError(f"{masked(url)} is a store; how delivery is doing, a daemon alone can say")
+    address = url or config.load(with_password=False)[0].admin_address
+    if not await _answers(address):
+        raise LlmledgerdError(
+            f"no daemon answers at {address or 'an empty address'}; LLMLEDGER_ADMIN says where one is"
+        )
+    daemon = DaemonAnswers(address, _token(address))
+    try:
+        found: Status = await daemon.get("/v1/status", Status)
+        return found
+    finally:
+        await daemon.close()
+
+
+def daemon_at(address: str, timeout_seconds: float) -> DaemonAnswers:
+    """Return a daemon that is asked with the token of the environment."""
+    return DaemonAnswers(address, _token(address), timeout_seconds)
+
+
+async def daemon_health(address: str, *, ready: bool) -> tuple[bool, str]:
+    """Return whether the daemon there is well, and what it says; whether it can take records where ``ready``.
+
+    Raises StoreBusy where nobody answers in time, ConfigError where there is no address.
+    """
+    if not address:
+        raise ConfigError("admin: empty, so that nobody can be asked")
+    daemon = DaemonAnswers(address, timeout_seconds=KNOCK_SECONDS)
+    try:
+        status, body = await daemon.request("GET", "/readyz" if ready else "/healthz", {})
+    finally:
+        await daemon.close()
+    return status == 200, body.decode(errors="replace").strip()
+
+
+async def _answers(address: str) -> bool:
+    if not address:
+        return False
+    daemon = DaemonAnswers(address, timeout_seconds=KNOCK_SECONDS)
+    try:
+        status, _ = await daemon.request("GET", "/healthz", {})
+    except StoreBusy:
+        return False
+    finally:
+        await daemon.close()
+    return status == 200
+
+
+def _token(url: str) -> str:
+    """Return the token, where the URL may be a daemon's: a ClickHouse has a user or a database."""
+    token = os.environ.get(VARIABLE, "")
+    parts = urlsplit(url)
+    bare = parts.scheme in ("http", "https") and not parts.username and not parts.path.strip("/")
+    return token if token and (is_daemon(url) or bare) else ""

@@ -1,0 +1,254 @@
+"""``llmledgerd``: serve, migrate, check, health, config.
+
+Invariant: whatever is wrong with the settings is said in one line that names it, with exit code 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from llmledgerd import __version__, log
+from llmledgerd.admin import auth
+from llmledgerd.cli.messages import run as run_command
+from llmledgerd.cli.messages import say, say_json
+from llmledgerd.config import exposure, secrets
+from llmledgerd.config import settings as config
+from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
+from llmledgerd.ingest import peer_credentials
+from llmledgerd.payloads import wiring
+from llmledgerd.printable import one_line
+from llmledgerd.redaction import Redactor
+from llmledgerd.stores import registry
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.grants import beyond_reading
+from llmledgerd.system import folders
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, passwords among them
+    help="The llmledger daemon: lands every LLM call exactly once in ClickHouse.",
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; /etc/llmledgerd/llmledgerd.toml where it exists.")
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any setting by its name; wins over file and environment."
+    ),
+]
+Socket = Annotated[str | None, typer.Option(help="Where senders connect (LLMLEDGER_SOCKET).")]
+ClickHouse = Annotated[
+    str | None, typer.Option(help="chdb:///path or http(s)://user:password@host:port/database.")
+]
+SpoolDir = Annotated[str | None, typer.Option(help="Where records wait for the store.")]
+
+
+def _flags(assignments: list[str] | None, **flags: Any) -> dict[str, Any]:
+    values = dict(flags)
+    for assignment in assignments or []:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {secrets.masked(assignment)}: NAME=VALUE is wanted")
+        values[name.strip().replace("-", "_")] = value
+    return values
+
+
+def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) -> config.Config:
+    settings, warnings = config.load(file, flags=_flags(assignments, **flags))
+    log.configure(settings.log_format, settings.log_level)
+    for warning in warnings:
+        structlog.get_logger(__name__).warning(warning)
+    return settings
+
+
+@app.command()
+def serve(
+    file: ConfigFile = None,
+    socket: Socket = None,
+    clickhouse_url: ClickHouse = None,
+    spool_dir: SpoolDir = None,
+    settings: Setting = None,
+) -> None:
+    """Take records from the socket and land them in the store, until SIGTERM."""
+    from llmledgerd.daemon.app import serve as run
+
+    def read() -> config.Config:
+        return _settings(
+            file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir
+        )
+
+    raise typer.Exit(run(read(), read))
+
+
+@app.command()
+def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings: Setting = None) -> None:
+    """Create or bring up to date the tables of each store, and set their TTL."""
+    chosen = _settings(file, settings, clickhouse_url=clickhouse_url)
+    for outlet in registry.opened(chosen):
+        with contextlib.closing(outlet):
+            for sentence in outlet.migrate() or ["nothing to do"]:
+                say(f"{outlet.name}: {sentence}")
+
+
+@app.command()
+def check(
+    file: ConfigFile = None,
+    socket: Socket = None,
+    clickhouse_url: ClickHouse = None,
+    spool_dir: SpoolDir = None,
+    settings: Setting = None,
+    without_store: Annotated[
+        bool,
+        typer.Option(
+            "--without-store", help="Settings alone; a store that is away is no reason not to start."
+        ),
+    ] = False,
+) -> None:
+    """Print the settings in force, secrets masked, and test each store."""
+    chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
+    _print(chosen)
+    for exposed in exposure.exposed(chosen):
+        say(exposed)
+    peer_credentials.allowed(chosen.allowed_uids, chosen.allowed_gids)
+    Redactor.of(chosen)  # its rules are compiled, or refused by name
+    outlets = registry.opened(chosen)
+    wiring.treatment(chosen)
+    objects = wiring.objects(chosen)
+    if without_store:
+        return
+    if objects is not None:
+        objects.probe()
+        typer.echo("payload store: takes, gives and deletes")
+    wrong = [f"{outlet.name}: {what}" for outlet in outlets for what in _wrong_with(outlet)]
+    wrong += _wrong_with_sql(chosen)
+    if wrong:
+        raise LlmledgerdError("; ".join(wrong))
+
+
+def _wrong_with(outlet: registry.Outlet) -> list[str]:
+    """Say what a store is, and return what keeps it from taking records."""
+    try:
+        say(f"{outlet.name}: {outlet.version()}")
+        missing = outlet.missing()
+        for sentence in [] if missing else outlet.unsynced():
+            typer.echo(f"{outlet.name}: {sentence}")
+    except StoreBusy as error:  # the others are tested all the same
+        return [f"{error.kind}: {error}"]
+    finally:
+        outlet.close()
+    if missing and outlet.is_ours:
+        say(f"{outlet.name}: `llmledgerd serve` will create its tables")
+        return []
+    return missing
+
+
+def _wrong_with_sql(chosen: config.Config) -> list[str]:
+    """Say what operators' SQL may do besides reading, and return that where a user of its own may do it."""
+    url = chosen.sql_url or chosen.clickhouse_url
+    if "clickhouse" not in chosen.stores or url.startswith("chdb:"):
+        return []
+    with contextlib.closing(Store(url)) as store:
+        try:
+            database = store.query("SELECT currentDatabase() AS name")[0]["name"]
+            grants = [str(next(iter(row.values()))) for row in store.query("SHOW GRANTS")]
+        except StoreBusy as error:
+            return [f"sql_url: {error}"] if chosen.sql_url else []
+    beyond = beyond_reading(grants, database)
+    if not beyond:
+        return []
+    said = f"operators' SQL runs as a user who may do more than read (docs/sql.md): {', '.join(beyond)[:500]}"
+    if chosen.sql_url:
+        return [said]
+    typer.echo(f"clickhouse: {said}; sql_url names another")
+    return []
+
+
+@app.command()
+def health(
+    file: ConfigFile = None,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Whether it can take records, and not only whether it runs.")
+    ] = False,
+    settings: Setting = None,
+) -> None:
+    """Ask the daemon of this host or container how it is: 0 where it is well."""
+    from llmledgerd.cli.connect import daemon_health
+
+    chosen, _ = config.load(file, flags=_flags(settings), with_password=False)
+    well, said = asyncio.run(daemon_health(chosen.admin_address, ready=ready))
+    say(said, err=not well)
+    raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def token(
+    org: Annotated[
+        list[str] | None, typer.Option(help="An organisation it is for; may be repeated.", show_default=False)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="For every organisation, and for operators.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="For `/metrics`, and nothing else.")] = False,
+    name: Annotated[str, typer.Option(help="What is to be remembered of it.")] = "",
+    erase: Annotated[bool, typer.Option("--erase", help="It may erase what it may see.")] = False,
+) -> None:
+    """Make a token for the admin address on TCP, on standard error, and its entry for admin_tokens_file."""
+    if [bool(org), every, metrics].count(True) != 1:
+        raise ConfigError("name organisations with --org, or say --all, or --metrics")
+    made, entry = auth.new(org or [], name, erase=erase, metrics=metrics)
+    typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
+    say_json(entry)
+
+
+@app.command("config")
+def show_config(
+    reference: Annotated[bool, typer.Option("--reference", help="All settings, as Markdown.")] = False,
+    file: ConfigFile = None,
+    settings: Setting = None,
+) -> None:
+    """Print the settings in force, secrets masked, or the reference of all settings."""
+    if reference:
+        typer.echo(config.reference(), nl=False)
+    else:
+        _print(_settings(file, settings))
+
+
+def _print(chosen: config.Config) -> None:
+    for name in config.Config.__struct_fields__:
+        value = getattr(chosen, name)
+        value = ",".join(value) if name == "stores" else value
+        say(f"{name} = {one_line(secrets.masked(str(value)))}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llmledgerd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Nothing to do without a command."""
+
+
+def main() -> None:
+    """Run, and turn what operators have to act on into one line."""
+    folders.keep_private()
+    try:
+        run_command(app)
+    except LlmledgerdError as error:
+        say(f"llmledgerd: {one_line(str(error))}", err=True)
+        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""``llmledger erase``: payloads or rows of somebody, for operators.
+
+Invariant: nothing is erased before it was counted, shown and agreed to; the numbers at the end are
+of what is gone; and a second time finds nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from llmledgerd.admin.erasing import SECONDS, Everywhere
+from llmledgerd.cli.connect import daemon_at, daemon_status
+from llmledgerd.cli.messages import say
+from llmledgerd.config import settings as config
+from llmledgerd.errors import ConfigError, LlmledgerdError
+from llmledgerd.query.daemon_client import is_daemon
+from llmledgerd.query.erasure import Erased, Erasure
+from llmledgerd.stores.clickhouse.client import Store
+
+Ask = Callable[[Erasure, str | None], Erased]
+"""Counts, and answers with a code; or with that code, erases."""
+
+
+def erase(
+    org: Annotated[str, typer.Option(help="Whose calls; without --customer and --user, everybody's in it.")],
+    customer: Annotated[
+        str | None, typer.Option(help="Only those billed to this customer.", show_default=False)
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="Only those of this user.", show_default=False)] = None,
+    before: Annotated[
+        datetime | None, typer.Option(help="Only those that started before, UTC.", show_default=False)
+    ] = None,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="The rows too, and their usage; else the payloads alone.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    spool_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where dead letters lie; else LLMLEDGER_SPOOL_DIR.", show_default=False),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="A ClickHouse URL or a daemon's address; else LLMLEDGER_CLICKHOUSE_URL.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Erase the payloads of stored calls, or the calls: from stores, objects, and what lies aside on this host."""
+    for name, value in (("--customer", customer), ("--user", user)):
+        if value == "":  # a variable that was empty, which would have been read as nobody's calls
+            raise ConfigError(f"{name} is empty")
+    wanted = Erasure(
+        organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
+    )
+    ask = _asked_of(url, spool_dir)
+    found = ask(wanted, None)
+    if found.is_nothing and not rows:
+        say(f"erased: {_told(found)}")
+    else:
+        if not found.is_nothing:
+            what = "calls and their usage" if rows else "the payloads of calls, whose numbers stay"
+            say(f"{_told(found)} of {_whom(wanted)}: {what}")
+            if not yes and not typer.confirm("Erase for ever?"):
+                raise LlmledgerdError("nothing was erased")
+        found = ask(wanted, found.confirmation)  # sums of calls whose rows have expired are nobody's rows
+        say(f"erased: {_told(found)}")
+    for stays in found.unread:
+        say(f"not read, and not erased: {stays}", err=True)
+    _say_what_waits()
+    if found.away:
+        raise LlmledgerdError(f"not erased there, so run this again: {', '.join(found.away)}")
+
+
+def _whom(wanted: Erasure) -> str:
+    parts = [f"user {wanted.user_id}"] if wanted.user_id is not None else []
+    parts += [f"customer {wanted.customer_id}"] if wanted.customer_id is not None else []
+    return (
+        f"{' of '.join(parts)} of {wanted.organization_id}"
+        if parts
+        else f"{wanted.organization_id}, everybody"
+    )
+
+
+def _told(found: Erased) -> str:
+    parts = [
+        f"{_many(found.calls, 'call')} in {_many(found.hours, 'hour')}",
+        _many(found.objects, "object"),
+        _many(found.dead_letters, "dead letter"),
+    ]
+    parts += [f"{_many(found.postgres_calls, 'call')} in PostgreSQL"] if found.postgres_calls else []
+    parts += [f"{_many(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
+    return ", ".join(parts)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
+    """Return who erases: the daemon where it alone can open the store, else this process."""
+    settings = config.load(with_password=False)[0]
+    if url is not None and is_daemon(url):
+        return lambda wanted, code: _by_daemon(url, wanted, code)
+    embedded = "clickhouse" in settings.stores
+    if url is None and embedded and _is_held(settings.clickhouse_url, settings.admin_address):
+        return lambda wanted, code: _by_daemon(settings.admin_address, wanted, code)
+    settings = config.load()[0]
+    if url is not None:
+        further = tuple(name for name in settings.stores if name != "clickhouse")
+        settings = msgspec.structs.replace(settings, clickhouse_url=url, stores=("clickhouse", *further))
+    return _Here(Everywhere(settings, spool_dir))
+
+
+class _Here:
+    """Counts and erases in this process, what was received until the count."""
+
+    def __init__(self, everywhere: Everywhere) -> None:
+        self._everywhere = everywhere
+        self._until_us = time.time_ns() // 1000
+
+    def __call__(self, wanted: Erasure, code: str | None) -> Erased:
+        erasure = msgspec.structs.replace(wanted, until_us=self._until_us)
+        if code is None:
+            return self._everywhere.count(erasure)
+        return self._everywhere.erase(erasure, f"uid {os.getuid()} pid {os.getpid()}")
+
+
+def _is_held(store_url: str, address: str) -> bool:
+    """Whether a daemon has the embedded store open."""
+    with contextlib.closing(Store(store_url)) as store:
+        return store.is_embedded and asyncio.run(_answers(address))
+
+
+async def _answers(address: str) -> bool:
+    try:
+        await daemon_status(address)
+    except LlmledgerdError:
+        return False
+    return True
+
+
+def _by_daemon(address: str, wanted: Erasure, code: str | None) -> Erased:
+    async def asked() -> Erased:
+        daemon = daemon_at(address, SECONDS)
+        try:
+            return await daemon.erase(wanted, code)
+        finally:
+            await daemon.close()
+
+    return asyncio.run(asked())
+
+
+def _say_what_waits() -> None:
+    try:
+        waiting = asyncio.run(daemon_status(None)).in_spool
+    except LlmledgerdError:
+        return
+    if waiting:
+        say(
+            f"{waiting:,} lines wait in the spool, whosever they are: theirs land as they were erased, or not at all"
+        )
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1_000_000)

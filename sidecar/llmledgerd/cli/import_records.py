@@ -1,0 +1,135 @@
+"""``llmledger import``: records from files, through the daemon's socket like any sender's.
+
+Invariant: everything that holds of a sender's lines holds of these, exactly once included: an import
+that was interrupted is run again, and goes on; one that was done is run again, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from llmledger.protocol import MAX_LINE_BYTES
+from llmledgerd.config import settings
+from llmledgerd.importing.files import Line, Source, lines, sources
+from llmledgerd.importing.session import Resending
+from llmledgerd.printable import one_line
+
+SEND_BYTES = 4 << 20
+"""Sent before the daemon's word is waited for: one group of its spool."""
+
+
+class Imported(msgspec.Struct):
+    """What became of the records."""
+
+    sent: int = 0
+    known: int = 0
+    """That the daemon had already from an import that was interrupted."""
+    faults: int = 0
+    rejected: int = 0
+
+
+class Import:
+    """One run over some sources."""
+
+    def __init__(self, socket_path: Path | None, progress: Progress) -> None:
+        """``socket_path`` None sends nothing."""
+        self._socket_path = socket_path
+        self._progress = progress
+        self.done = Imported()
+
+    def run(self, found: list[Source]) -> None:
+        """Raises LlmledgerdError where the daemon does not take them."""
+        total = sum(source.size for source in found)
+        bar = self._progress.add_task("", total=total)
+        before = 0
+        for source in found:
+            self._progress.update(bar, description=one_line(source.name))
+            for line in self._each(source):
+                self._progress.update(bar, completed=before + line.done)
+            before += source.size
+        self._progress.update(bar, completed=total)
+
+    def _each(self, source: Source) -> Iterator[Line]:
+        if self._socket_path is None:
+            for line in self._good(source, MAX_LINE_BYTES):
+                self.done.sent += 1
+                yield line
+            return
+        with Resending(self._socket_path, source.session, client="llmledger-import") as session:
+            yield from self._send(source, session)
+            self.done.rejected += session.rejected
+
+    def _send(self, source: Source, session: Resending) -> Iterator[Line]:
+        waiting: list[bytes] = []
+        size = number = 0
+        for number, line in enumerate(self._good(source, session.max_line_bytes or MAX_LINE_BYTES), 1):
+            if number <= session.known:
+                self.done.known += 1
+                continue
+            waiting.append(line.body)
+            size += len(line.body)
+            if size >= SEND_BYTES:
+                session.send(waiting)
+                self.done.sent += len(waiting)
+                waiting, size = [], 0
+                yield line
+        session.send(waiting)
+        self.done.sent += len(waiting)
+        if number >= session.known:  # else it was ended before
+            session.end(number)
+
+    def _good(self, source: Source, limit: int) -> Iterator[Line]:
+        for line in lines(source, limit):
+            if not line.fault:
+                yield line
+                continue
+            self.done.faults += 1
+            self._progress.console.print(
+                one_line(f"{line.place}: {line.fault}"), markup=False, highlight=False, soft_wrap=True
+            )
+
+
+def import_records(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files of NDJSON, or folders of them and of *.json.gz.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count; send nothing.")] = False,
+    socket: Annotated[
+        Path | None, typer.Option(help="The daemon's socket; else LLMLEDGER_SOCKET.", show_default=False)
+    ] = None,
+) -> None:
+    """Send records from files to the daemon: versions 1 to 4, one a line, or one in each file of a tree."""
+    found = sources(paths)
+    target = None if dry_run else socket or Path(settings.load(with_password=False)[0].socket_path)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        run = Import(target, progress)
+        run.run(found)
+    typer.echo(_told(run.done, len(found), dry_run))
+    if run.done.faults or run.done.rejected:
+        raise typer.Exit(1)
+
+
+def _told(done: Imported, count: int, dry_run: bool) -> str:
+    said = [
+        f"{done.sent:,} records {'could be sent' if dry_run else 'sent'} from {count:,} files and folders"
+    ]
+    if done.known:
+        said.append(f"{done.known:,} were there from before")
+    if done.faults:
+        said.append(f"{done.faults:,} cannot be read as records")
+    if done.rejected:
+        said.append(f"{done.rejected:,} refused: see `llmledger dead-letters`")
+    return ", ".join(said)

@@ -1,0 +1,101 @@
+"""``llmledger`` commands that change rows: for operators, against the store itself.
+
+Invariant: what was done is said in numbers, and every command can be run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+
+from llmledgerd.cli.connect import daemon_status
+from llmledgerd.cli.time_arguments import moment
+from llmledgerd.config import settings as config
+from llmledgerd.errors import ConfigError, LlmledgerdError
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.stores import copy as transfer
+from llmledgerd.stores import registry
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.reprice import Repriced
+from llmledgerd.stores.clickhouse.reprice import reprice as compute_again
+
+Url = Annotated[
+    str | None, typer.Option(help="ClickHouse URL; else LLMLEDGER_CLICKHOUSE_URL.", show_default=False)
+]
+
+
+def reprice(
+    start: Annotated[datetime, typer.Option("--from", help="Calls that started then or later, UTC.")],
+    end: Annotated[datetime, typer.Option("--to", help="And before then.")],
+    url: Url = None,
+) -> None:
+    """Compute the cost of stored calls again, after the price list or a rule has changed.
+
+    Costs that a provider reported stay. The usage of the hours touched is read from the rows until
+    a daemon has rebuilt their rollup.
+    """
+
+    def say(done: Repriced) -> None:
+        typer.echo(f"{done.looked_at:,} looked at", err=True)
+
+    store = Store(url or config.load()[0].clickhouse_url)
+    done = compute_again(store, Pricer(), _microseconds(start), _microseconds(end), say)
+    store.close()
+    typer.echo(
+        f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
+    )
+
+
+Name = Literal["clickhouse", "postgres"]
+STILL_ON_ITS_WAY_SECONDS = 60
+"""Rows that were received so lately may still be in a segment that is open."""
+
+
+def copy(
+    since: Annotated[str, typer.Option(help="Calls received since then: 30m, 24h, 7d, 2w ago, or a date.")],
+    until: Annotated[
+        str | None, typer.Option(help="And before then; else up to what a daemon still brings itself.")
+    ] = None,
+    source: Annotated[Name, typer.Option("--from", help="The store that has them.")] = "clickhouse",
+    target: Annotated[Name, typer.Option("--to", help="The store that is to have them.")] = "postgres",
+) -> None:
+    """Copy calls from one store into the other, as for a store that was named later.
+
+    The settings of this host say where the stores are. What is there already is left alone, so that
+    a copy that was interrupted is run again.
+    """
+    if source == target:
+        raise ConfigError("--from and --to name the same store")
+    settings = config.load()[0]
+    now = datetime.now(UTC)
+    start = _microseconds(moment(since, now))
+    end = _microseconds(moment(until, now)) if until else asyncio.run(_not_on_their_way(target, now))
+    give, take = registry.opened(settings, (source, target))
+    with contextlib.closing(give), contextlib.closing(take):
+        done = transfer.copy(give.source, take.destination, start, end, _say_copied)
+    typer.echo(
+        f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
+        f" {done.repeated:,} left out because another has their id"
+    )
+
+
+def _say_copied(done: transfer.Copied) -> None:
+    typer.echo(f"{done.looked_at:,} looked at, {done.copied:,} copied", err=True)
+
+
+async def _not_on_their_way(target: str, now: datetime) -> int:
+    """Return the time before which this host's daemon brings the store nothing more, in microseconds."""
+    end = _microseconds(now) - STILL_ON_ITS_WAY_SECONDS * 1_000_000
+    with contextlib.suppress(LlmledgerdError):  # no daemon here, so nothing is on its way
+        for store in (await daemon_status(None)).stores:
+            if store.name == target and store.waiting_since_us:
+                end = min(end, store.waiting_since_us)
+    return end
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * 1_000_000

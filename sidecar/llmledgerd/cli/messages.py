@@ -1,0 +1,54 @@
+"""Text for people, on a terminal or in a pipe: what of it came from elsewhere does nothing there.
+
+Invariant: no byte that this module writes moves a cursor, colours, rings, or turns the direction of text,
+whoever wrote the text: senders, stores, files' names, messages of libraries. JSON keeps its value, since
+there such characters are escapes.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from types import TracebackType
+
+import typer
+from typer import rich_utils
+
+from llmledgerd.printable import clean, clean_json, one_line
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Write a line, or lines of our own that others' words stand in."""
+    typer.echo(clean(text), err=err)
+
+
+def say_json(text: str) -> None:
+    """Write a line of JSON."""
+    typer.echo(clean_json(text))
+
+
+def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None = None) -> None:
+    """Run a command to its exit code; what its user is told of a wrong argument quotes it without effect.
+
+    Whatever else is raised leaves, and a traceback of it is as harmless.
+    """
+    sys.excepthook = _show_traceback
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+    except typer.Abort:
+        say("Aborted.", err=True)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # none of the command line's own
+            raise
+        for field, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, field, one_line(value))
+        rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # typer brings its own copy of click
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
+    if isinstance(code, int) and code:
+        raise SystemExit(code)
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(clean("".join(traceback.format_exception(kind, error, trace))))

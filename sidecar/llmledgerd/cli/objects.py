@@ -1,0 +1,69 @@
+"""``llmledger objects``: for operators of the object storage that payloads lie in.
+
+Invariant: nothing is deleted without ``--yes``, and what would be or was is said in numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmledgerd.cli.connect import open_reader
+from llmledgerd.config import settings as config
+from llmledgerd.errors import ConfigError
+from llmledgerd.payloads import wiring
+from llmledgerd.payloads.cleaning import Cleaned, pointed_sql
+from llmledgerd.payloads.cleaning import clean as find_and_delete
+
+if TYPE_CHECKING:
+    from llmledgerd.payloads.objects import Objects
+
+app = typer.Typer(no_args_is_help=True, help="The object storage that payloads lie in.")
+
+
+@app.command()
+def clean(
+    older_than_days: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stored longer ago; else the days of ttl_days.", show_default=False),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete them; without it they are only counted.")
+    ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Where rows are asked for: a daemon's address or a ClickHouse URL.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Delete objects whose rows have expired: old ones that no row points at any more."""
+    settings = config.load()[0]
+    objects = wiring.objects(settings)
+    if objects is None:
+        raise ConfigError("payload_store is not set; LLMLEDGER_PAYLOAD_STORE names it")
+    days = settings.ttl_days if older_than_days is None else older_than_days
+    if older_than_days is None and not days:
+        raise ConfigError("rows are kept for ever (ttl_days is 0); --older-than-days says what is old")
+    before = datetime.now(UTC) - timedelta(days=days)
+    done = asyncio.run(_clean(objects, url, before, delete=yes))
+    typer.echo(
+        f"{'deleted' if yes else 'would delete'} {done.objects:,} objects of {done.object_bytes:,} bytes"
+        f" and {done.files:,} files of {done.file_bytes:,} bytes; {done.kept:,} as old have rows still"
+    )
+    if not yes and (done.objects or done.files):
+        typer.echo("--yes deletes them")
+
+
+async def _clean(objects: Objects, url: str | None, before: datetime, *, delete: bool) -> Cleaned:
+    async with await open_reader(url) as reader:
+
+        async def pointed(names: Sequence[str]) -> set[str]:
+            found = await reader.sql(pointed_sql(names))
+            return {str(name) for (name,) in found.rows}
+
+        return await find_and_delete(objects, pointed, before, delete=delete)

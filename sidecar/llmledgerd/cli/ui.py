@@ -1,0 +1,58 @@
+"""``llmledger ui``: the page, for whoever has the link that it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Annotated
+
+import typer
+
+from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.errors import ConfigError
+from llmledgerd.reader import ALL_ORGANIZATIONS, Scope
+
+
+def show_page(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 for every network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 9465,
+    org: Annotated[
+        str | None, typer.Option(help="One organisation; all without it.", show_default=False)
+    ] = None,
+    refresh: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which a page that is looked at asks again.")
+    ] = 5.0,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="A daemon's address or a ClickHouse URL; else this host's daemon, else LLMLEDGER_CLICKHOUSE_URL.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show it all on a page, in the browser: the link that is printed lets in whoever has it."""
+    asyncio.run(_serve(host, port, ALL_ORGANIZATIONS if org is None else org, refresh, url))
+
+
+async def _serve(host: str, port: int, only: Scope, refresh: float, url: str | None) -> None:
+    try:
+        from llmledgerd.ui import serving
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the page needs the extra `ui` of this distribution ({error.name} is missing)"
+        ) from None
+    from llmledgerd.ui.asking import Asking
+    from llmledgerd.ui.shell import Site
+
+    token, key = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
+    async with await open_reader(url) as reader:
+        opened = serving.bound(host, port)
+        await serving.serve(
+            opened,
+            token,
+            key,
+            Site(Asking(reader, only), lambda: daemon_status(url), refresh),
+            lambda: typer.echo(f"llmledger: open {serving.link(opened, token, key)}"),
+        )

@@ -1,0 +1,422 @@
+"""All an operator can change, read once: defaults, file, environment, flags, later ones winning.
+
+Invariant: a wrong value or an unknown key ends the start with one line that names it; an unknown
+name in the environment is a warning, because Kubernetes adds its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta
+
+from llmledger.protocol import DEFAULT_SOCKET, MAX_LINE_BYTES
+from llmledgerd.config import secrets
+from llmledgerd.config.options import STATEMENT_SECONDS, Attachments, InsertMode, Mode, PayloadRule
+from llmledgerd.errors import ConfigError
+
+DEFAULT_FILE = Path("/etc/llmledgerd/llmledgerd.toml")
+PREFIX = "LLMLEDGER_"
+ALIASES = {"SOCKET": "socket_path"}
+"""Names in the environment that are shorter than their setting."""
+YES, LOGIN = "yes", "user, password"
+CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "ADMIN_TOKEN"}
+"""Names that mean something to the client or to the tests, and nothing to the daemon."""
+
+
+def _is(description: str, reload: str = "", **bounds: Any) -> Meta:
+    """``reload`` says what of a setting SIGHUP changes; empty where that takes a restart."""
+    return Meta(description=description, extra={"reload": reload}, **bounds)
+
+
+class OwnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pattern that an operator wrote; its name is what masks and counters carry."""
+
+    name: str
+    pattern: str
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting. Units live in the names; the descriptions are the reference's."""
+
+    socket_path: Annotated[str, _is("Where senders connect.")] = DEFAULT_SOCKET
+    socket_mode: Annotated[str, _is("Its permissions, octal.", pattern="^0?[0-7]{3}$")] = "0660"
+    socket_group: Annotated[str, _is("Its group; empty leaves the daemon's own.")] = ""
+    allowed_uids: Annotated[
+        str, _is("Users who may send, names or numbers, commas between; with `allowed_gids`, else everybody.")
+    ] = ""
+    allowed_gids: Annotated[str, _is("Groups whose members may send, likewise.")] = ""
+    admin: Annotated[
+        str | None,
+        _is("`unix:/path`, `host:port`, or empty for none. Unset: `admin.sock` beside the record socket."),
+    ] = None
+
+    admin_tokens_file: Annotated[
+        str,
+        _is(
+            "TOML file of those who may ask `/v1` on `host:port` (`llmledgerd token` makes entries); else nobody."
+        ),
+    ] = ""
+
+    admin_socket_erases: Annotated[
+        bool,
+        _is(
+            "Whether whoever may open a Unix `admin` socket may erase there; on `host:port` a token's"
+            " `erase = true` says so."
+        ),
+    ] = False
+    metrics_need_token: Annotated[
+        bool,
+        _is(
+            "On `host:port`, `/metrics` needs a token too: an operator's, or one for metrics alone"
+            " (`llmledgerd token --metrics`)."
+        ),
+    ] = False
+
+    clickhouse_url: Annotated[
+        str,
+        _is(
+            "`chdb:///path`, embedded, or `http(s)://user:password@host:port/database`, a server;"
+            " `host:port,host:port` where it has several addresses.",
+            LOGIN,
+        ),
+    ] = "chdb:///var/lib/llmledgerd/clickhouse"
+    sql_url: Annotated[
+        str,
+        _is(
+            "A server's URL as `clickhouse_url`, of a user who may only read (docs/sql.md), for operators' SQL;"
+            " empty: `clickhouse_url`."
+        ),
+    ] = ""
+    cluster: Annotated[
+        str,
+        _is(
+            "`migrate` makes replicated and sharded tables on this cluster; the others see it by the tables.",
+            pattern=r"^[\w.{}-]*$",
+        ),
+    ] = ""
+    clickhouse_password_file: Annotated[
+        str,
+        _is(
+            "File that holds the password of `clickhouse_url`, whose URL has none then. Unset: the systemd"
+            " credential `llmledgerd.clickhouse-password`, where there is one.",
+            YES,
+        ),
+    ] = ""
+    stores: Annotated[
+        tuple[Literal["clickhouse", "postgres"], ...],
+        _is("Where records land, the one that is read from first.", min_length=1),
+    ] = ("clickhouse",)
+    postgres_url: Annotated[
+        str, _is("`postgresql://user:password@host:port/database`, where `stores` names `postgres`.")
+    ] = ""
+    postgres_password_file: Annotated[
+        str, _is("A file that holds its password, read at each connection; empty: the URL's.")
+    ] = ""
+    postgres_content: Annotated[
+        Literal["full", "metadata"], _is("Whole records, or all columns but the payloads.")
+    ] = "full"
+    ttl_days: Annotated[int, _is("How long rows are kept; 0 for ever. Changed by `migrate` alone.", ge=0)] = (
+        90
+    )
+    insert_timeout_seconds: Annotated[
+        float, _is("How long the store may be silent during an insert.", gt=0)
+    ] = 60.0
+    insert_mode: Annotated[
+        InsertMode,
+        _is("`async`: the server joins the inserts of many daemons, and answers when they are stored."),
+    ] = "sync"
+    inserts_in_flight: Annotated[int, _is("Segments that are inserted at the same time.", ge=1, le=16)] = 2
+    retry_first_seconds: Annotated[float, _is("The first wait after the store failed.", gt=0)] = 0.1
+    retry_cap_seconds: Annotated[float, _is("The longest such wait; it doubles until then.", gt=0)] = 30.0
+
+    spool_dir: Annotated[str, _is("Where records wait; dead letters lie under it.")] = (
+        "/var/lib/llmledgerd/spool"
+    )
+    spool_max_bytes: Annotated[int, _is("How large the spool may grow.", YES, ge=1)] = 10 << 30
+    spool_reserve_bytes: Annotated[
+        int, _is("Free bytes that are left to the disk's other users.", YES, ge=0)
+    ] = 256 << 20
+    spool_ephemeral: Annotated[
+        bool, _is("The folder dies with the process, as in a pod: drain until killed.", YES)
+    ] = False
+    on_full: Annotated[
+        Literal["block", "drop_oldest"],
+        _is("What a full spool does: make senders wait, or drop its oldest segment and count it.", YES),
+    ] = "block"
+    fsync: Annotated[
+        bool, _is("Sync each group before it is acknowledged; without it a power cut may lose.")
+    ] = True
+    group_interval_ms: Annotated[float, _is("Groups are synced at most this often.", YES, ge=0, le=1000)] = (
+        2.0
+    )
+    batch_max_rows: Annotated[int, _is("A segment is sealed at so many lines,", YES, ge=1)] = 10_000
+    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", YES, ge=1)] = 8 << 20
+    batch_max_age_seconds: Annotated[float, _is("or so long after its first.", YES, gt=0)] = 1.0
+    drain_timeout_seconds: Annotated[
+        float, _is("After SIGTERM, how long to go on inserting what is left.", YES, ge=0)
+    ] = 20.0
+
+    hung_after_seconds: Annotated[
+        float,
+        _is(
+            "The watchdog is not fed any more when a step of the shipper has taken longer than any should.",
+            gt=0,
+        ),
+    ] = 300.0
+
+    max_line_bytes: Annotated[int, _is("Longer lines are refused; their first 4 KiB are kept.", ge=1024)] = (
+        MAX_LINE_BYTES
+    )
+    max_inflight_bytes: Annotated[
+        int,
+        _is("Bytes of records in memory, over all connections and stages, beside one largest line.", ge=1),
+    ] = 256 << 20
+    max_connections: Annotated[int, _is("Further ones are closed at once.", YES, ge=1)] = 4096
+    max_connections_per_process: Annotated[
+        int,
+        _is(
+            "The same of one sending process, or of one user's where the kernel does not tell it.", YES, ge=1
+        ),
+    ] = 1024
+    stalled_line_seconds: Annotated[
+        float,
+        _is("A sender whose unfinished line has not grown by a 64th for so long is closed.", YES, gt=0),
+    ] = 60.0
+
+    orphan_grace_seconds: Annotated[
+        float,
+        _is("How long a lost sender may take to come back before its open calls are given up.", YES, ge=0),
+    ] = 60.0
+    session_memory_seconds: Annotated[
+        float, _is("How long a session that did not end is remembered.", YES, ge=0)
+    ] = 24 * 3600.0
+    dead_letters_max_bytes: Annotated[
+        int, _is("Dead letters beyond it are deleted, oldest first.", YES, ge=1)
+    ] = 1 << 30
+    dead_letters_max_age_days: Annotated[int, _is("Older dead letters are deleted.", YES, ge=1)] = 30
+
+    payloads: Annotated[
+        Mode,
+        _is("Where payloads go: into the row, nowhere (`metadata_only`), or to `payload_store` (`offload`)."),
+    ] = "inline"
+    payload_above_bytes: Annotated[
+        int, _is("With `offload`, payloads of a row that have no more bytes together stay inline.", ge=0)
+    ] = 0
+    payload_sample_rate: Annotated[
+        float, _is("How many of the traces keep their payloads; errors always do.", ge=0, le=1)
+    ] = 1.0
+    payload_rules: Annotated[
+        tuple[PayloadRule, ...],
+        _is(
+            "TOML tables, in the file alone: `organization_id` and `call_type` choose rows, and `mode`,"
+            " `above_bytes`, `sample_rate` and `attachments` replace the defaults. The first that matches counts."
+        ),
+    ] = ()
+    payload_store: Annotated[
+        str, _is("Object storage: `s3://bucket/prefix`, `gs://…`, `az://…`, or a folder, `file:///path`.")
+    ] = ""
+    payload_store_file: Annotated[
+        str,
+        _is("TOML of its options and credentials, such as `endpoint`, `region`; else the environment's."),
+    ] = ""
+    payload_store_timeout_seconds: Annotated[float, _is("How long one object may take.", gt=0)] = 60.0
+    payload_uploads_in_flight: Annotated[
+        int, _is("Objects of one segment that are uploaded at the same time.", ge=1, le=256)
+    ] = 16
+    attachments: Annotated[
+        Attachments,
+        _is("Images and files inside payloads (base64): `keep` them, `store` them once by hash, or `drop`."),
+    ] = "keep"
+    attachments_above_bytes: Annotated[int, _is("Smaller ones stay where they are.", ge=0)] = 8192
+    redact: Annotated[
+        tuple[str, ...],
+        _is(
+            "Sets of patterns that are hidden: `api_keys`, `bearer_tokens`, `private_keys`, `emails`, `phones`,"
+            " `cards`; see docs/redaction.md."
+        ),
+    ] = ()
+    redaction_patterns: Annotated[
+        tuple[OwnPattern, ...], _is("Patterns of your own: tables with `name` and `pattern`, by RE2.")
+    ] = ()
+    redact_keys: Annotated[
+        tuple[str, ...], _is("Members whose values are hidden, at any depth, in whatever case.")
+    ] = ()
+    redact_paths: Annotated[
+        tuple[str, ...], _is("Places whose values are hidden, such as `request.messages[*].content`.")
+    ] = ()
+    truncate_payload_bytes: Annotated[
+        dict[str, Annotated[int, Meta(ge=1)]],
+        _is('Places whose strings are cut, and at how many bytes: `{"response": 100000}`.'),
+    ] = msgspec.field(default_factory=dict)
+
+    log_format: Annotated[Literal["json", "console"], _is("One JSON object a line, or for people.", YES)] = (
+        "json"
+    )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _is("The least that is logged.", YES)
+    ] = "info"
+
+    @property
+    def call_seconds(self) -> float:
+        """How long a call of the store may take; longer than its own bounds let it."""
+        return self.hung_after_seconds + self.insert_timeout_seconds + STATEMENT_SECONDS
+
+    def __post_init__(self) -> None:
+        if len(set(self.stores)) < len(self.stores):
+            raise ConfigError(f"`stores`: {', '.join(self.stores)}: one is named twice")
+        if "postgres" in self.stores and not self.postgres_url:
+            raise ConfigError("`postgres_url` is missing, and `stores` names postgres")
+
+    @property
+    def read_url(self) -> str:
+        """Of the store that is read from."""
+        return self.clickhouse_url if self.stores[0] == "clickhouse" else self.postgres_url
+
+    @property
+    def read_password_file(self) -> str:
+        """Where it is read at each connection; ClickHouse's is in its URL by now."""
+        return "" if self.stores[0] == "clickhouse" else self.postgres_password_file
+
+    @property
+    def admin_address(self) -> str:
+        if self.admin is None:
+            return f"unix:{Path(self.socket_path).with_name('admin.sock')}"
+        return self.admin
+
+
+RELOAD: Mapping[str, str] = {
+    field.name: (get_args(field.type)[1].extra or {})["reload"] for field in msgspec.structs.fields(Config)
+}
+"""What of each setting SIGHUP changes."""
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    *,
+    with_password: bool = True,
+) -> tuple[Config, list[str]]:
+    """Return the settings in force, and warnings about names in the environment.
+
+    ``file`` must exist when given; the default file may be absent. ``with_password`` puts the password
+    that lies in a file into ``clickhouse_url``; not everybody may read it. Raises ConfigError with one
+    line that names the source, the setting and what is wrong with it.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    if file is not None or DEFAULT_FILE.exists():
+        path = file or DEFAULT_FILE
+        for name, value in _read_toml(path).items():
+            values[name], sources[name] = value, str(path)
+    warnings = []
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable[len(PREFIX) :] in CLIENT_ONLY:
+            continue
+        short = variable[len(PREFIX) :]
+        name = ALIASES.get(short, short.lower())
+        if name not in Config.__struct_fields__:
+            warnings.append(f"{variable} is no setting and is ignored")
+            continue
+        values[name], sources[name] = text, variable
+    if "clickhouse_url" not in values:
+        url = _deployed_clickhouse(environment)
+        if url:
+            values["clickhouse_url"], sources["clickhouse_url"] = url, "CLICKHOUSE_ENDPOINT"
+    for name, value in (flags or {}).items():
+        if value is not None:
+            values[name], sources[name] = value, f"--{name.replace('_', '-')}"
+    if secrets.shown([str(value) for value in (flags or {}).values()]):
+        warnings.append(secrets.ON_COMMAND_LINE)
+    config = _convert(values, sources)
+    return _with_password(config, environment) if with_password else config, warnings
+
+
+def reference() -> str:
+    """Return every setting as a Markdown table: name, default, environment variable, meaning."""
+    short = {name: alias for alias, name in ALIASES.items()}
+    lines = ["| setting | default | environment | reload | meaning |", "|---|---|---|---|---|"]
+    for field in msgspec.structs.fields(Config):
+        meaning = get_args(field.type)[1].description
+        value = {} if field.default is msgspec.NODEFAULT else field.default
+        default = json.dumps(value) if value is not None else "unset"
+        variable = PREFIX + short.get(field.name, field.name.upper())
+        reload = RELOAD[field.name]
+        lines.append(f"| `{field.name}` | `{default}` | `{variable}` | {reload} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
+    for name in values:
+        if name not in Config.__struct_fields__:
+            raise ConfigError(f"{sources[name]}: unknown setting `{name}`")
+    types = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    converted = {}
+    for name, value in values.items():
+        try:
+            # Lax, since flags and the environment are text; TOML's own types pass unchanged.
+            converted[name] = msgspec.convert(_listed(value, types[name]), types[name], strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{sources[name]}: `{name}`: {error}") from None
+    return Config(**converted)
+
+
+def _with_password(config: Config, environment: Mapping[str, str]) -> Config:
+    password = secrets.from_file(config.clickhouse_password_file, environment)
+    if not password:
+        return config
+    url = secrets.with_password(config.clickhouse_url, password)
+    return msgspec.structs.replace(config, clickhouse_url=url)
+
+
+def _listed(value: Any, kind: Any) -> Any:
+    """Return a list or a table that came as text: JSON, or words with commas between them."""
+    container = get_origin(get_args(kind)[0])
+    if not isinstance(value, str) or container not in (tuple, dict):
+        return value
+    if value.lstrip().startswith(("[", "{")):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError as error:
+            raise msgspec.ValidationError(f"no JSON: {error}") from None
+    return [word.strip() for word in value.split(",") if word.strip()] if container is tuple else value
+
+
+def _deployed_clickhouse(environment: Mapping[str, str]) -> str:
+    """Return the URL that the variables of existing deployments make up; empty without them.
+
+    ``CLICKHOUSE_ENDPOINT`` is a URL, ``host:port`` or a bare host; the last two are without TLS.
+    """
+    endpoint = environment.get("CLICKHOUSE_ENDPOINT", "").strip()
+    if not endpoint:
+        return ""
+    try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+        port = parts.port or (8443 if parts.scheme == "https" else 8123)
+    except ValueError:  # whose text quotes what may be half a password
+        raise ConfigError("CLICKHOUSE_ENDPOINT: neither a URL nor host:port") from None
+    user = environment.get("CLICKHOUSE_USERNAME") or parts.username or ""
+    password = environment.get("CLICKHOUSE_PASSWORD") or parts.password or ""
+    database = environment.get("CLICKHOUSE_DATABASE") or parts.path.strip("/")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    secrets = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
+    return urlunsplit((parts.scheme, f"{secrets}{host}:{port}", f"/{database}", parts.query, ""))

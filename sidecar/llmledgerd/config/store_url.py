@@ -1,0 +1,147 @@
+"""Where a store is: the URL's parts, and who has an embedded one open.
+
+Invariant: a URL either names one store without doubt or is refused with the reason; what it does
+not say is never guessed from the environment. No part of this module talks to a store.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+import msgspec
+
+from llmledgerd.errors import ConfigError
+
+PORTS = {"http": 8123, "https": 8443}
+"""ClickHouse's own defaults."""
+
+FILES = {"ca_cert", "client_cert", "client_cert_key"}
+DRIVER_OPTIONS = {*FILES, "server_host_name"}
+"""Options of a URL that belong to the connection. There is none to leave certificates unverified."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """One database of one ClickHouse."""
+
+    scheme: str
+    path: str | None = None
+    """The folder of the embedded engine; None for a server."""
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = ""
+    database: str | None = None
+    """None: the user's default, as the server has it."""
+    options: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    """Settings of ClickHouse that go with every statement, such as ``insert_quorum=2``."""
+
+    @property
+    def address(self) -> str:
+        """Return where it is, for people: without credentials and options."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"chdb://{self.path}" if self.path is not None else f"{self.scheme}://{host}:{self.port}"
+
+
+def each_address(url: str) -> list[str]:
+    """Return the URLs that a URL with several hosts stands for: ``http://user@a:8123,b:8123/database``.
+
+    All share what else the URL says.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return [url]  # parse_url says what is wrong with it
+    user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return [url]
+    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host.strip()}")) for host in hosts.split(",")]
+
+
+def parse_url(url: str) -> Target:
+    """Return the parts of ``chdb:///path`` or ``http(s)://user:password@host:port/database?option=…``.
+
+    Options other than DRIVER_OPTIONS are ClickHouse's settings. Raises ConfigError, without the
+    password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # whose text quotes what may be half a password
+        raise ConfigError(
+            "clickhouse_url: host and port cannot be told; odd characters in a password are percent-encoded"
+        ) from None
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "password" in given:
+        raise ConfigError("clickhouse_url: the password belongs before the host, since queries are logged")
+    options = {name: value for name, value in given.items() if name in DRIVER_OPTIONS}
+    settings = {name: value for name, value in given.items() if name not in DRIVER_OPTIONS}
+    if parts.scheme == "chdb":
+        return _embedded(parts.netloc, unquote(parts.path), settings)
+    if parts.scheme not in PORTS:
+        raise ConfigError(f"clickhouse_url: `{parts.scheme}` is none of chdb, http, https")
+    if not parts.hostname:
+        raise ConfigError("clickhouse_url: the host is missing")
+    return Target(
+        scheme=parts.scheme,
+        host=parts.hostname,
+        port=port or PORTS[parts.scheme],
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        database=unquote(parts.path.strip("/")) or None,
+        options=options,
+        settings=settings,
+    )
+
+
+def is_same_store(one: str, other: str) -> bool:
+    """Whether two URLs differ in nothing but user and password. Raises ConfigError."""
+    return _places(one) == _places(other)
+
+
+def _places(url: str) -> list[Target]:
+    return [msgspec.structs.replace(parse_url(one), user="", password="") for one in each_address(url)]
+
+
+def targets(url: str, settings: Mapping[str, object]) -> list[Target]:
+    """Return what a URL names, an address each, with further settings for every statement.
+
+    They come after the URL's. Raises ConfigError, for a file that cannot be read too.
+    """
+    found = [parse_url(one) for one in each_address(url)]
+    for name in FILES & found[0].options.keys():
+        if not os.access(found[0].options[name], os.R_OK):
+            raise ConfigError(f"clickhouse_url: {name}: {found[0].options[name]} cannot be read")
+    added = {name: str(value) for name, value in settings.items()}
+    kept = {name: value for name, value in found[0].settings.items() if name not in added}
+    return [msgspec.structs.replace(one, settings={**kept, **added}) for one in found]
+
+
+def _embedded(host: str, path: str, settings: dict[str, str]) -> Target:
+    if host or not path.strip("/"):
+        raise ConfigError("clickhouse_url: chdb needs an absolute folder, as in chdb:///var/lib/llmledgerd")
+    return Target(scheme="chdb", path=path, database="default", settings=settings)
+
+
+def locked_by(path: str) -> str:
+    """Return which other process has the embedded store open, in words; an empty text where none has.
+
+    The engine holds an exclusive lock on the file ``status`` in its folder, and writes its process
+    id into it.
+    """
+    try:
+        with (Path(path) / "status").open("r") as status:
+            try:
+                fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = status.readline().strip()
+                if owner == f"PID: {os.getpid()}":
+                    return ""
+                return owner.replace("PID:", "process") or "another process"
+    except OSError:
+        return ""
+    return ""

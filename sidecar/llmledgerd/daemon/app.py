@@ -1,0 +1,357 @@
+"""The daemon: its rooms, wired together, from start to drain.
+
+Invariant: the socket opens only when lines can be made durable; the store's absence delays
+nothing; and whatever ends the process, the spool holds what was acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+
+from llmledgerd import __version__
+from llmledgerd.admin.api import Api
+from llmledgerd.admin.auth import Tokens
+from llmledgerd.admin.connection_limit import CONNECTIONS
+from llmledgerd.admin.erasing import Everywhere
+from llmledgerd.admin.server import UNIX, Admin
+from llmledgerd.clock import Clock
+from llmledgerd.config import exposure, reload
+from llmledgerd.config.settings import Config
+from llmledgerd.daemon.housekeeping import Housekeeping, loss
+from llmledgerd.daemon.service_manager import Service
+from llmledgerd.daemon.status_reporter import Report
+from llmledgerd.delivery.erasure_marks import Marks
+from llmledgerd.delivery.manager import Shipping
+from llmledgerd.errors import ConfigError, SpoolBroken
+from llmledgerd.flow_control import Admission
+from llmledgerd.ingest.server import Listener
+from llmledgerd.payloads import wiring
+from llmledgerd.payloads.uploading import Uploader
+from llmledgerd.query.payloads import Fetcher
+from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.redaction import Redactor
+from llmledgerd.spool import Entry, EntryKind, Files, Spool
+from llmledgerd.spool.committer import Committer, Run
+from llmledgerd.stores import registry
+from llmledgerd.system import descriptors, memory, socket_activation
+from llmledgerd.system.watchdog import Watchdog
+from llmledgerd.telemetry.metrics import Metrics, watch_loop
+from llmledgerd.telemetry.status import Status
+
+if TYPE_CHECKING:
+    from llmledgerd.payloads.objects import Objects
+
+log = structlog.get_logger(__name__)
+
+
+class Daemon:
+    """One daemon over one spool folder."""
+
+    def __init__(
+        self, config: Config, reread: Callable[[], Config] | None = None, clock: Clock | None = None
+    ) -> None:
+        """``reread`` returns the settings as they are at SIGHUP; without it they stay."""
+        self.config = config
+        self.reread = reread or (lambda: config)
+        self.clock = clock or Clock()
+        self.watchdog = Watchdog()
+        self.service = Service(self.watchdog, self.clock)
+        self.files = Files(Path(config.spool_dir))
+        self.spool = Spool(self.files, fsync=config.fsync, stores=config.stores)
+        pricer = Pricer()
+        builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
+        # What a record's values had to be changed to is the same for every store.
+        self.metrics = Metrics(builders[config.stores[0]].counts, Redactor.of(config).label)
+        redactors: dict[str, Redactor] = {name: Redactor.of(config) for name in config.stores}
+        self.redactor = redactors[config.stores[0]]
+        self.admission = Admission(config.max_inflight_bytes)
+        self.committer = Committer(
+            self.spool,
+            config,
+            self.admission,
+            self.clock,
+            on_durable=self._durable,
+            on_sealed=lambda: self.shipping.wake(),
+            on_committed=self.metrics.committed,
+            before_spool=self._redact if self.redactor.has_patterns else None,
+        )
+        self.listener = Listener(
+            self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
+        )
+        objects = wiring.objects(config)
+        self.everywhere = Everywhere(config)
+        self.marks = Marks(self.files.root)
+        self.shipping = Shipping(
+            registry.opened(config),
+            builders,
+            redactors,
+            self.spool,
+            self.committer,
+            config,
+            self.admission,
+            self.clock,
+            self.watchdog,
+            on_refused=self.listener.refused,
+            on_settled=lambda: self.house.look_for_room(),
+            metrics=self.metrics,
+            upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
+            marks=self.marks,
+            erase_in=self.everywhere.erase_in,
+        )
+        self.api = self._api(objects)
+        self.admin = Admin(
+            config.admin_address,
+            int(config.socket_mode, 8),
+            self.status,
+            self.api,
+            self.metrics,
+            metrics_need_token=config.metrics_need_token,
+        )
+        self.report = Report(
+            self.spool,
+            self.files,
+            self.committer,
+            self.listener,
+            self.shipping.lanes,
+            self.admission,
+            config,
+            self.clock,
+        )
+        self.house = Housekeeping(
+            self.spool,
+            self.files,
+            self.committer,
+            self.listener,
+            self.shipping,
+            self.admission,
+            self.report,
+            self.metrics,
+            config,
+            self.clock,
+            catch_up=self._catch_up,
+            marks=self.marks,
+        )
+        self.stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_closing = False
+        self._fell = ""
+        """Which part ended that should not have."""
+
+    def _api(self, objects: Objects | None) -> Api:
+        """Return what answers ``/v1``; a Unix socket's permissions say who may ask, elsewhere tokens do."""
+        is_unix = self.config.admin_address.startswith(UNIX)
+        tokens = None if is_unix else Tokens(self.config.admin_tokens_file)
+        fetcher = Fetcher(lambda: objects)
+        return Api(self.config, self.status, tokens, self.metrics, fetcher, self.everywhere)
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> int:
+        """Serve until SIGTERM or SIGINT, drain, and return the exit code: 1 where a part of it has ended.
+
+        Raises ConfigError where the start is impossible.
+        """
+        loop = asyncio.get_running_loop()
+        admin_path = self.config.admin_address.removeprefix(UNIX)
+        passed = socket_activation.take(os.environ, self.config.socket_path, admin_path)
+        for said in exposure.exposed(self.config):
+            log.warning(said)
+        self.files.lock()
+        try:
+            self._recover()
+            self.report.note()
+            await loop.run_in_executor(None, self._migrate)
+            budget = descriptors.budget()  # now, with the engine's files open
+            self.listener.start(passed.record, budget)
+            await self.admin.start(passed.admin, budget.shares(1, 1, CONNECTIONS).admin)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stopping.set)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+            self._start_tasks()
+            log.info("ready", version=__version__, socket=self.config.socket_path, pid=os.getpid())
+            self.service.ready()
+            ready()
+            await self.stopping.wait()
+            await self._drain()
+        finally:
+            await self._close()
+        return 1 if self._fell else 0
+
+    async def status(self) -> Status:
+        """Return how the daemon is doing."""
+        return await self.report.status(
+            stopping=self.stopping.is_set(),
+            queries=self.api.in_flight,
+            redacted=dict(self.redactor.counts),
+            system_errors=self._system_errors(),
+        )
+
+    def _system_errors(self) -> dict[str, int]:
+        found = {
+            "accept": self.listener.counts["accept_errors"] + self.admin.accept_errors,
+            **self.house.failures,
+        }
+        return {what: count for what, count in found.items() if count}
+
+    def _redact(self, run: Run) -> None:
+        if run.entry.kind == EntryKind.LINES:
+            run.pieces = self.redactor.lines(run.pieces)
+        elif run.entry.kind == EntryKind.OVERSIZE:
+            run.pieces = self.redactor.head(run.pieces)
+
+    def _recover(self) -> None:
+        damage = self.spool.recover()
+        self.clock.go_on_from(self.spool.last_us, self.spool.state.snapshot.agreed_us)
+        for found in damage:
+            log.warning("recovered", segment=found.segment, what=found.what, lines=found.lines)
+        waiting = len(self.spool.segments)
+        if waiting:
+            log.info("the spool holds a backlog", segments=waiting, lines=self._lines_waiting())
+        with contextlib.suppress(SpoolBroken):  # a full disk: serve without the reserve
+            self.spool.reserve()
+        self.house.own_lines([loss("damaged", found.lines, found.store) for found in damage if found.lines])
+        self._say_change()
+
+    def _say_change(self) -> None:
+        """Say what naming other stores than before has done."""
+        for store in self.spool.change.added if self.spool.last_number else ():
+            log.info("a store was added", store=store, lines_waiting=self.spool.waiting(store))
+        for store, lines in self.spool.change.removed.items():
+            log.warning(
+                "a store is not named any more; its progress is forgotten",
+                store=store,
+                lines_not_stored_there=lines,
+            )
+
+    def _lines_waiting(self) -> dict[str, int]:
+        return {store: self.spool.waiting(store) for store in self.spool.stores}
+
+    def _migrate(self) -> None:
+        """Bring an embedded store up to date; nobody else can."""
+        for lane in self.shipping.lanes:
+            if lane.outlet.is_ours:
+                for done in lane.outlet.migrate():
+                    log.info(done, store=lane.outlet.address)
+
+    def _start_tasks(self) -> None:
+        parts = {
+            "committer": self.committer.run(),
+            "shipping": self.shipping.run(),
+            "housekeeping": self.house.keep_house(),
+            "pruning": self.house.keep_small(),
+            "event loop's timer": watch_loop(self.metrics.loop_lag, self.clock.monotonic),
+            "watchdog's feed": self.service.feed(),
+            "service status": self.service.tell(self.status),
+        }
+        for name, part in parts.items():
+            task = asyncio.create_task(part, name=name)
+            task.add_done_callback(self._ended)
+            self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part that fell takes the daemon with it: the spool survives, a zombie would lose.
+
+        What returns has nothing to do here, as the watchdog's feed without a service manager.
+        """
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None or self._is_closing:
+            return
+        self._fell = self._fell or task.get_name()
+        log.error("a part of the daemon ended, and so does the daemon", part=task.get_name(), exc_info=error)
+        self.stopping.set()
+
+    def _reload(self) -> None:
+        """Go by the settings as they are now, as far as that needs no restart."""
+        self.service.reloading()
+        try:
+            found = reload.changes(self.config, self.reread())
+            self.api.read_tokens()
+        except ConfigError as error:
+            log.error("the settings stay as they are", error=str(error))
+        else:
+            self._reconfigure(found)
+        self.service.ready()
+
+    def _reconfigure(self, found: reload.Changes) -> None:
+        self.config = found.config
+        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.house, self.everywhere)
+        for room in rooms:
+            room.reconfigure(found.config)
+        if "clickhouse_url" in found.made:
+            self.shipping.log_in_as(registry.CLICKHOUSE, found.config.clickhouse_url)
+            self.api.log_in_as(found.config.clickhouse_url)
+        log.info("reloaded", changed=found.made)
+        if found.for_restart:
+            log.warning("these settings change at the next start", settings=found.for_restart)
+
+    def _catch_up(self, *, now: bool = False) -> None:
+        """Say what has recurred and was not said."""
+        for room in (self.committer, self.listener, self.api):
+            room.recurring.catch_up(now=now)
+        self.shipping.catch_up(now=now)
+        self.house.recurring.catch_up(now=now)
+
+    def _durable(self, entries: list[Entry]) -> None:
+        self.house.look_for_room()  # first, so that a spool that is full now reads no more
+        self.listener.durable(entries)
+
+    async def _drain(self) -> None:
+        """Take what has arrived, make it durable, and store what fits in the time given."""
+        loop = asyncio.get_running_loop()
+        log.info("stopping: taking what has arrived")
+        seconds = self.config.drain_timeout_seconds
+        self.service.stopping(None if self.config.spool_ephemeral else seconds)
+        deadline = loop.time() + seconds
+        self.listener.close_door()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.listener.stop(loop.time() + seconds / 2)  # the rest is for the disk and the store
+                await self.committer.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(
+                None if self.config.spool_ephemeral else max(0.0, deadline - loop.time())
+            ):
+                await self.committer.seal_if_due(now=True)
+                self.shipping.wake()
+                await self.shipping.idle()
+        self._catch_up(now=True)
+        waiting = self._lines_waiting()
+        left = max(waiting.values())
+        log.info(
+            "stopped", lines_left_in_spool=left, by_store=waiting, bytes=self.spool.size() if left else 0
+        )
+
+    async def _close(self) -> None:
+        self._is_closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.admin.stop()
+        self.listener.close_door()
+        self.shipping.close()
+        self.committer.close()
+        self.service.close()
+        self.files.unlock()
+
+
+def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:
+    """Run a daemon until it is told to stop; return the exit code."""
+    descriptors.raise_limit()
+    memory.use_one_arena()
+    memory.collect_less()
+    faulthandler.enable()  # a watchdog's SIGABRT then says what each thread was doing
+
+    async def main() -> int:
+        return await Daemon(config, reread).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())

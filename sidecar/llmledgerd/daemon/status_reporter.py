@@ -1,0 +1,135 @@
+"""What the daemon says of itself, gathered from its rooms.
+
+Invariants:
+- The counters are of one moment, so that their identity holds in every answer.
+- An answer waits for no store, and for a disk that hangs no longer than WRITER_SECONDS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from llmledgerd import __version__
+from llmledgerd.clock import Clock
+from llmledgerd.config.settings import Config
+from llmledgerd.delivery.manager import Lane
+from llmledgerd.flow_control import Admission
+from llmledgerd.ingest.server import Listener
+from llmledgerd.spool import Files, Spool
+from llmledgerd.spool.committer import Committer
+from llmledgerd.spool.dead_letters import Pruned
+from llmledgerd.telemetry.status import Rates, Status, StoreStatus, counters, store_counters
+
+WRITER_SECONDS: Final = 2.0
+"""How long the spool's writer may be kept by its disk before it is said to hang; scrapes wait for 10 s."""
+
+FULL: Final = "the spool is full; senders wait until the store has taken some"
+
+
+class Report:
+    """Asks the rooms how they are doing."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        files: Files,
+        committer: Committer,
+        listener: Listener,
+        lanes: Sequence[Lane],
+        admission: Admission,
+        config: Config,
+        clock: Clock,
+    ) -> None:
+        self._spool = spool
+        self._files = files
+        self._committer = committer
+        self._listener = listener
+        self._lanes = lanes
+        self._admission = admission
+        self._config = config
+        self._clock = clock
+        self._rates = {lane.name: Rates() for lane in lanes}
+        self._counted: dict[str, Any] = {}
+        self._by_store: dict[str, dict[str, Any]] = {}
+        self._letters = Pruned(files=0, size=0)
+        self._quarantined = 0
+
+    def note(self) -> None:
+        """Remember the counters, about once a second. Where the spool does not change meanwhile."""
+        self._count()
+        for name, counted in self._by_store.items():
+            self._rates[name].note(self._clock.monotonic(), counted["received"], counted["stored"])
+
+    def aside(self, letters: Pruned, quarantined: int) -> None:
+        """Remember what lies beside the segments."""
+        self._letters, self._quarantined = letters, quarantined
+
+    async def status(
+        self, *, stopping: bool, queries: int, redacted: dict[str, int], system_errors: dict[str, int]
+    ) -> Status:
+        """Return the status; of a disk that hangs, with the counters that were noted last."""
+        trouble = self._why_not_ready(stopping)
+        try:
+            async with asyncio.timeout(WRITER_SECONDS):
+                await self._committer.on_writer(self._count)
+        except TimeoutError:
+            trouble = f"the spool's disk has not answered for {WRITER_SECONDS:.0f} s"
+        stores = [self._store(lane, self._by_store[lane.name]) for lane in self._lanes]
+        return Status(
+            version=__version__,
+            ready=not trouble,
+            spool=trouble,
+            received_per_second=self._rates[stores[0].name].per_second()[0],
+            stores=stores,
+            connections=self._listener.connections,
+            connections_accepted=self._listener.counts["connections"],
+            connections_refused=dict(self._listener.turned_away),
+            connections_stalled=self._listener.counts["stalled_connections"],
+            torn_lines=self._listener.counts["torn_lines"],
+            queries_in_flight=queries,
+            redacted=redacted,
+            system_errors=system_errors,
+            inflight_bytes=self._admission.total,
+            inflight_max_bytes=self._config.max_inflight_bytes,
+            spool_max_bytes=self._config.spool_max_bytes,
+            dead_letter_files=self._letters.files,
+            dead_letter_bytes=self._letters.size,
+            quarantined_files=self._quarantined,
+            clock_jumps=self._clock.jumps,
+            clock_correction_seconds=self._clock.correction_seconds,
+            **stores[0].as_the_only_one(),
+            **self._counted,
+        )
+
+    def _store(self, lane: Lane, counted: dict[str, Any]) -> StoreStatus:
+        since, patience = counted["waiting_since_us"], lane.shipper.patience
+        return StoreStatus(
+            name=lane.name,
+            stored_per_second=self._rates[lane.name].per_second()[1],
+            lag_seconds=max(0.0, (self._clock.now_us() - since) / 1e6) if since else 0.0,
+            inserts_in_flight=lane.shipper.in_flight,
+            retries=dict(patience.retries),
+            trouble=patience.trouble,
+            doubted_hours=lane.doubted_hours,
+            counts=dict(lane.outlet.counts),
+            faults=lane.shipper.faults.said,
+            **counted,
+        )
+
+    def _count(self) -> None:
+        try:
+            free = self._files.free_bytes()
+        except OSError:
+            free = 0  # as it is for whoever wants to write
+        self._counted = {**counters(self._spool), "disk_free_bytes": free}
+        self._by_store = store_counters(self._spool)
+
+    def _why_not_ready(self, stopping: bool) -> str:
+        """Return why no records can be taken at this moment; empty while they can."""
+        if self._committer.broken:
+            return self._committer.broken
+        if self._admission.spool_full:
+            return FULL
+        return "stopping" if stopping else ""

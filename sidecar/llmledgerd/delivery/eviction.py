@@ -1,0 +1,133 @@
+"""What is done to segments that wait for a store that is away: made smaller, or given up.
+
+Invariant: nobody ships a segment while something is done to it, nothing is done to one that is on
+its way, and what is given up is lost to the stores that still waited for it and to no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from llmledgerd.clock import Clock
+from llmledgerd.delivery.batch import own_lines
+from llmledgerd.delivery.shipper import Shipper
+from llmledgerd.errors import SpoolBroken
+from llmledgerd.log import Recurring
+from llmledgerd.spool import Group, Segment, Settled, Spool
+from llmledgerd.spool.committer import Committer
+from llmledgerd.spool.own_lines import OwnLine
+
+T = TypeVar("T")
+
+
+class GivenUp(msgspec.Struct, frozen=True):
+    """A segment that was dropped: so many lines, for these stores."""
+
+    lines: int
+    stores: list[str]
+
+
+class Keeper:
+    """Looks after the segments that nobody has in flight."""
+
+    def __init__(self, spool: Spool, committer: Committer, clock: Clock) -> None:
+        self._spool = spool
+        self._committer = committer
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keep")
+        self.recurring = Recurring()
+        self.shippers: Sequence[Shipper] = ()
+        """Of every store in force."""
+        self.held: set[int] = set()
+        """Segments that something is being done to."""
+
+    async def drop_oldest(self, *, the_only_copy: bool) -> GivenUp | None:
+        """Give up the oldest segment that is not on its way; None where there is no such segment.
+
+        Unless ``the_only_copy`` may go, it has to be one that some store has. The daemon's own lines
+        in it, such as the report of what was dropped before, go on to the newest segment first.
+        """
+        segment = self._oldest(lambda found: the_only_copy or self._spool.state.has_been_stored(found.number))
+        if segment is None:
+            return None
+        return await self._held(segment, self._give_up, "the oldest segment cannot be dropped")
+
+    async def compress(self) -> None:
+        """Make the segments smaller that wait only for stores that are away, one after the other."""
+        while (away := self._away()) and (
+            segment := self._oldest(partial(self._waits_for, away))
+        ) is not None:
+            done = await self._held(segment, self._compress, "a waiting segment cannot be compressed")
+            if done is None:
+                segment.compressed = True  # it stays as it is
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _oldest(self, wanted: Callable[[Segment], bool]) -> Segment | None:
+        for number, segment in list(self._spool.segments.items()):
+            in_flight = any(shipper.has_in_flight(number) for shipper in self.shippers)
+            if number not in self.held and not in_flight and wanted(segment):
+                return segment
+        return None
+
+    def _away(self) -> set[str]:
+        return {shipper.name for shipper in self.shippers if shipper.patience.trouble}
+
+    def _waits_for(self, away: set[str], segment: Segment) -> bool:
+        return not segment.compressed and away.issuperset(self._spool.state.wanting(segment.number))
+
+    async def _held(
+        self, segment: Segment, action: Callable[[Segment], Awaitable[T]], failure: str
+    ) -> T | None:
+        """Do something to a segment that nobody ships meanwhile; None where the disk fails."""
+        self.held.add(segment.number)
+        try:
+            return await action(segment)
+        except SpoolBroken as error:
+            self.recurring.warn(failure, error=str(error))
+            return None
+        finally:
+            self.held.discard(segment.number)
+            for shipper in self.shippers:
+                shipper.wake()
+
+    async def _compress(self, segment: Segment) -> bool:
+        compress = partial(self._spool.compress, segment)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, compress)
+        except SpoolBroken:  # the copy that makes it smaller needs room first
+            return await self._committer.freeing(compress)
+
+    async def _give_up(self, segment: Segment) -> GivenUp:
+        own = await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: list(own_lines(self._spool.read(segment)))
+        )
+        stores = self._spool.state.wanting(segment.number)
+        moved = list(_for_stores(own, stores, self._spool.stores))
+        if moved:  # at once and not with the next group, which a full disk would keep waiting
+            group = Group(self._clock.now_us(), 0, []).of_own(moved)
+            await self._committer.freeing(lambda: self._spool.append(group, moved, group.received_us))
+        lines = segment.rows - len(own)
+        for store in stores:
+            given_up = Settled(segment=segment.number, store=store, lost=lines, control=len(own), reads=False)
+            await self._committer.freeing(partial(self._spool.settle, given_up, self._clock.now_us()))
+        return GivenUp(lines, stores)
+
+
+def _for_stores(own: Iterable[bytes], stores: Sequence[str], every: Sequence[str]) -> Iterator[bytes]:
+    """Yield the daemon's own lines for those stores that have not had them."""
+    for line in own:
+        if len(stores) == len(every):
+            yield line
+            continue
+        found = msgspec.json.decode(line, type=OwnLine)
+        for store in stores:
+            if found.store in ("", store):
+                yield msgspec.json.encode(msgspec.structs.replace(found, store=store)) + b"\n"

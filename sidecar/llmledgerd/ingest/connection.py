@@ -1,0 +1,283 @@
+"""One connection of the record socket: bytes in, runs of lines to the committer, answers out.
+
+Invariant: a session's lines are numbered without a hole, and its sender is told only what the committer
+made true. A one-way sender (versions 1 to 3, or 4 without a session) is never written to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Hashable
+from enum import Enum
+from typing import Protocol, cast
+
+from llmledger.protocol import PROTOCOL_VERSION, Durable, Refused, Unsupported, answer
+from llmledgerd.config.settings import Config
+from llmledgerd.flow_control import Admission
+from llmledgerd.ingest import peer_credentials
+from llmledgerd.ingest.framing import NEWLINE, Block, Framer, Oversize, split, split_at
+from llmledgerd.ingest.handshake import HELLO_BYTES, HelloLine, read_hello
+from llmledgerd.ingest.peer_credentials import Credentials
+from llmledgerd.ingest.stall_detector import Progress
+from llmledgerd.records.json_text import is_json
+from llmledgerd.spool import Entry, EntryKind
+from llmledgerd.spool.committer import Committer, Run
+from llmledgerd.spool.own_lines import RefusedLine
+from llmledgerd.system.unix_sockets import end_writes, has_hung_up
+
+SIP_BYTES = 1024
+
+
+class Phase(Enum):
+    FIRST = "first line"
+    GREETED = "hello not answered"
+    SESSION = "session"
+    ONE_WAY = "one-way"
+    CLOSED = "closed"
+
+
+class Room(Protocol):
+    """What a connection needs of the listener that it belongs to."""
+
+    config: Config
+    committer: Committer
+    admission: Admission
+    buffer: bytearray
+    """Where every connection reads into, one after the other."""
+    counts: Counter[str]
+
+    def connected(self, peer: Peer) -> None:
+        """Let the peer in, or abort it."""
+
+    def has_read(self, peer: Peer) -> None:
+        """Pause whoever has its share now."""
+
+    def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
+        """Answer a hello, now or later."""
+
+    def lost(self, peer: Peer) -> None:
+        """Forget the peer."""
+
+
+class Peer(asyncio.BufferedProtocol):
+    """One connection."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._framer = Framer(room.config.max_line_bytes)
+        self._progress = Progress()
+        self._received = 0
+        self._transport: asyncio.Transport | None = None
+        self._early: list[Block | Oversize] = []
+        self._writable = True
+        self._said = -1
+        self.credentials: Credentials | None = None
+        self.sender: Hashable = self
+        """Whose share of memory it uses: its process, or itself where that is not known."""
+        self.account: Hashable = None
+        """To whom it is counted: its process, its user where that is not known, or nobody."""
+        self.phase = Phase.FIRST
+        self.session = b""
+        self.next_line = 0
+        self.durable = 0
+        self.suspect_until = 0
+        self.greeting: asyncio.Task[None] | None = None
+        """What answers its hello; it ends with the connection."""
+        self.paused = False
+        self.heard_at = 0.0
+        """When it connected or sent something, in the loop's time."""
+
+    # -- asyncio's side ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transport is one in all but inheritance, so nothing could be checked here.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        self.heard_at = asyncio.get_running_loop().time()
+        self._identify(transport.get_extra_info("socket"))
+        self._room.connected(self)
+
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        # uvloop reads as soon as connection_made has returned, and no pause in there could keep it from
+        # doing so. So what comes when its sender has its share already is a sip, and then it is paused.
+        if self._received or self.may_read():
+            return self._room.buffer
+        return memoryview(self._room.buffer)[:SIP_BYTES]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._room.counts["reads"] += 1
+        self.heard_at = asyncio.get_running_loop().time()
+        self._received += nbytes
+        for item in self._framer.feed(self._room.buffer, nbytes):
+            self._take(item)
+        self._room.admission.holds(self.sender, self, self._framer.held)
+        self._room.has_read(self)
+
+    def eof_received(self) -> None:
+        if self.phase in (Phase.FIRST, Phase.ONE_WAY):
+            self._last_line(self._framer.rest())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.phase is Phase.FIRST:
+            self._last_line(self._framer.rest())
+        self.phase = Phase.CLOSED
+        self._transport = None
+        self._room.lost(self)
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self.say_durable(self.durable)
+
+    # -- our side --------------------------------------------------------------------------------
+
+    def say_durable(self, durable: int) -> None:
+        """Tell the sender; what it does not read is merged into the next answer, not queued."""
+        self.durable = durable
+        if self._writable and self.phase is Phase.SESSION and durable > self._said:
+            self._said = durable
+            self.say(answer(Durable(durable)))
+
+    def say_refused(self, line: RefusedLine) -> None:
+        if self._writable and self.phase is Phase.SESSION:
+            self.say(answer(Refused(line.number, line.reason)))
+
+    def answer_hello(self, durable: int) -> None:
+        """Begin the session; lines that came before this answer are its first."""
+        self.phase = Phase.SESSION
+        self.durable = self._said = durable
+        self.next_line = durable + 1
+        limit = self._room.config.max_line_bytes
+        self.say(answer(Durable(durable, PROTOCOL_VERSION, limit)))
+        early, self._early = self._early, []
+        for item in early:
+            self._take(item)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def hang_up(self) -> None:
+        """Let the peer write no more; the connection ends when what it has written is read.
+
+        Closing would take along what was written since the last read, and its sender would not know.
+        """
+        if self._transport is None or self._transport.is_closing():
+            return
+        end_writes(self._transport.get_extra_info("socket").fileno())
+
+    def abort(self) -> None:
+        """Close at once; what was read of whole lines stays with the committer."""
+        self.phase = Phase.CLOSED
+        if self._transport is not None:
+            self._transport.abort()
+
+    def may_read(self) -> bool:
+        """Return whether its share allows it; a hello is answered before anything else is read."""
+        return self.phase is not Phase.GREETED and self._room.admission.may_read(self.sender, self)
+
+    def pause(self) -> None:
+        self.paused = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self.paused = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def is_stalled(self, elapsed: float) -> bool:
+        """Return whether a line was begun and does not go on, ``elapsed`` seconds after the last look."""
+        if self.paused:
+            self._progress.excuse()
+            return False
+        timeout = self._room.config.stalled_line_seconds
+        return self._progress.is_stalled(elapsed, self._received, self._framer.held, timeout)
+
+    def has_left(self) -> bool:
+        """Return whether who waits for the answer to a hello is gone; nothing is read of him that would tell."""
+        if self.phase is not Phase.GREETED or self._transport is None or self._transport.is_closing():
+            return False
+        return has_hung_up(self._transport.get_extra_info("socket").fileno())
+
+    def give_up(self) -> None:
+        """Close; what a one-way sender has begun is its last line."""
+        self.eof_received()
+        self.abort()
+
+    def say(self, line: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(line)
+
+    def _identify(self, sock: peer_credentials.Socket | None) -> None:
+        known = self.credentials = peer_credentials.of(sock) if sock is not None else None
+        if known is not None:
+            self.sender = known.process or self
+            self.account = known.process or known.uid
+
+    def _take(self, item: Block | Oversize) -> None:
+        if self.phase is Phase.FIRST:
+            rest = self._first(item)
+            if rest is None:
+                return
+            item = rest
+        if self.phase is Phase.GREETED:
+            self._early.append(item)
+        elif self.phase is not Phase.CLOSED:
+            self._hand_over(item)
+
+    def _first(self, item: Block | Oversize) -> Block | Oversize | None:
+        """Find out what the connection is; return what is left of its first lines."""
+        body, end = b"", 0
+        if isinstance(item, Oversize):
+            hello = read_hello(item.head.ljust(HELLO_BYTES + 1))
+        elif len(item.pieces) > 1 and len(item.pieces[0]) > HELLO_BYTES:  # too long to be copied
+            hello = read_hello(bytes(item.pieces[0][: HELLO_BYTES + 1]))
+        else:
+            body = b"".join(item.pieces) if len(item.pieces) > 1 else bytes(item.pieces[0])
+            end = body.index(NEWLINE) + 1
+            hello = read_hello(body[:end])
+        if hello is None:
+            self.phase = Phase.ONE_WAY
+            return item
+        self.phase = Phase.GREETED
+        self._room.greeted(self, hello)
+        rest = body[end:]
+        if not rest or isinstance(item, Oversize):
+            return None
+        return Block([rest], item.lines - 1, len(rest))
+
+    def _hand_over(self, item: Block | Oversize) -> None:
+        if isinstance(item, Oversize):
+            head = item.head + NEWLINE
+            self._run(EntryKind.OVERSIZE, 1, [head], len(head), item.size)
+            return
+        repeats = self.suspect_until - self.next_line + 1 if self.session else 0
+        for part in split_at(item, repeats):
+            for block in split(part, self._room.config.batch_max_rows):
+                self._run(EntryKind.LINES, block.lines, block.pieces, block.size, 0)
+
+    def _run(
+        self, kind: EntryKind, lines: int, pieces: list[bytes | bytearray], size: int, full_size: int
+    ) -> None:
+        first = self.next_line if self.session else 0
+        repeats = bool(self.session) and first <= self.suspect_until
+        entry = Entry(kind, self.session, first, lines, size, full_size, repeats)
+        self.next_line += lines
+        self._room.committer.add(Run(entry, pieces, self.sender))
+
+    def _last_line(self, rest: bytes) -> None:
+        """A one-way sender's last line counts without its newline if it is whole JSON.
+
+        A hello does not: half a line is no line in a session.
+        """
+        if not rest.strip():
+            return
+        if is_json(rest) and (self.phase is Phase.ONE_WAY or read_hello(rest) is None):
+            line = rest + NEWLINE
+            self._take(Block([line], 1, len(line)))
+        else:
+            self._room.counts["torn_lines"] += 1

@@ -1,0 +1,122 @@
+"""Logs: structured, on standard error, as JSON or for a console.
+
+Invariant: no record's payload and no secret is logged; a thing that recurs is said once a minute
+with its count.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from llmledgerd.printable import clean, one_line
+
+MINUTE = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+def configure(form: str, level: str) -> None:
+    """Send everything through structlog, ``form`` being ``json`` or ``console``."""
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Harmless())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _harmless,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is said
+        cache_logger_on_first_use=False,  # so that a reload changes the level of every module
+    )
+
+
+def _harmless(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Leave nothing in an event that acts on a terminal, or looks like another event there."""
+    return {
+        _cleaned(name): value if name == "exception" else _cleaned(value) for name, value in event.items()
+    } | ({"exception": clean(str(event["exception"]))} if "exception" in event else {})
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        return {_cleaned(name): _cleaned(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_cleaned(inner) for inner in value]
+    return value if isinstance(value, int | float | None) else one_line(str(value))
+
+
+class _Harmless(logging.Formatter):
+    """Of what libraries say through the standard module."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
+
+
+class Unsaid(msgspec.Struct):
+    """What has come and was not said yet; the details are those of the last time."""
+
+    level: str
+    times: int
+    details: dict[str, object]
+
+
+class Recurring:
+    """Says a thing at once, and while it goes on coming once a minute, with how often it came.
+
+    For one thread. Somebody calls ``catch_up`` every second or so, lest the end of it stays unsaid.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._said: dict[str, float] = {}
+        self._unsaid: dict[str, Unsaid] = {}
+
+    # ``times``: how many of it come at once.
+
+    def info(self, event: str, *, times: int = 1, **details: object) -> None:
+        self._came("info", event, times, details)
+
+    def warn(self, event: str, *, times: int = 1, **details: object) -> None:
+        self._came("warning", event, times, details)
+
+    def error(self, event: str, *, times: int = 1, **details: object) -> None:
+        self._came("error", event, times, details)
+
+    def catch_up(self, *, now: bool = False) -> None:
+        """Say what was not said, where the last word of it is a minute old; or all of it at once."""
+        for event in list(self._unsaid):
+            if now or self._is_due(event):
+                self._say(event)
+
+    def _came(self, level: str, event: str, times: int, details: dict[str, object]) -> None:
+        before = self._unsaid.get(event)
+        self._unsaid[event] = Unsaid(level, times + (before.times if before else 0), details)
+        if self._is_due(event):
+            self._say(event)
+
+    def _is_due(self, event: str) -> bool:
+        return event not in self._said or self._monotonic() - self._said[event] >= MINUTE
+
+    def _say(self, event: str) -> None:
+        unsaid = self._unsaid.pop(event)
+        self._said[event] = self._monotonic()
+        times = {"times": unsaid.times} if unsaid.times > 1 else {}
+        getattr(log, unsaid.level)(event, **unsaid.details, **times)

@@ -1,0 +1,91 @@
+"""Objects whose rows have expired.
+
+Invariants:
+- A call's object is deleted only if it was stored before a time at which every row of then has
+  expired, and no row points at it: one that waits for its row is young, one whose row is kept is named.
+- A file is deleted only if no payload has had it for as long, and for a margin: payloads that name it
+  are not searched, but make it young again when they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from llmledgerd.payloads import names
+
+if TYPE_CHECKING:
+    from llmledgerd.payloads.objects import Found, Objects
+
+FILES_MARGIN: Final = timedelta(days=15)
+"""Rows leave by whole weeks of partitions, some days late; a file is made young once a day at most."""
+
+Pointed = Callable[[Sequence[str]], Awaitable[set[str]]]
+"""Which of these names rows point at."""
+
+
+class Cleaned(msgspec.Struct):
+    """What was deleted, or would be."""
+
+    objects: int = 0
+    object_bytes: int = 0
+    files: int = 0
+    file_bytes: int = 0
+    kept: int = 0
+    """Objects as old that rows point at."""
+
+
+async def clean(objects: Objects, pointed: Pointed, before: datetime, *, delete: bool) -> Cleaned:
+    """Find what was stored before a time and is nobody's any more, and ``delete`` it or only count it.
+
+    Raises StoreBusy; what was deleted by then stays so, and the command can be run again.
+    """
+    done = Cleaned()
+    for page in _old_records(objects, before):
+        wanted = await pointed([found.name for found in page])
+        gone = [found for found in page if found.name not in wanted]
+        done.kept += len(page) - len(gone)
+        done.objects += len(gone)
+        done.object_bytes += sum(found.size for found in gone)
+        if delete:
+            objects.delete([found.name for found in gone])
+    for page in _older(objects.pages(names.FILES), before - FILES_MARGIN):
+        done.files += len(page)
+        done.file_bytes += sum(found.size for found in page)
+        if delete:
+            objects.delete([found.name for found in page])
+    return done
+
+
+def pointed_sql(wanted: Sequence[str]) -> str:
+    """Return the question which of these names rows point at, whatever the store was called then.
+
+    Only names that this package gives are asked for, so that there is nothing in them to escape. Their
+    day is the row's, which spares all other days' rows.
+    """
+    ours = [name for name in wanted if names.is_record(name)]
+    asked = ", ".join(f"'{name}'" for name in ours)
+    days = ", ".join(sorted({f"toDate('{names.day_of(name)}')" for name in ours}))
+    start = f"position(payload_uri, '{names.RECORDS}/date=')"
+    return (
+        f"SELECT DISTINCT substring(payload_uri, {start}) AS name FROM llm_traces"  # noqa: S608 - names of one form, checked above
+        f" WHERE toDate(created_at, 'UTC') IN ({days}) AND substring(payload_uri, {start}) IN ({asked})"
+    )
+
+
+def _old_records(objects: Objects, before: datetime) -> Iterator[list[Found]]:
+    for folder in objects.folders(names.RECORDS):
+        if folder < names.folder_of(before):  # a call's day is no later than the one on which it was stored
+            yield from _older(objects.pages(folder), before, names.is_record)
+
+
+def _older(
+    pages: Iterator[list[Found]], before: datetime, ours: Callable[[str], bool] = lambda name: True
+) -> Iterator[list[Found]]:
+    for page in pages:
+        old = [found for found in page if found.modified < before and ours(found.name)]
+        if old:
+            yield old

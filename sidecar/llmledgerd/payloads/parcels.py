@@ -1,0 +1,128 @@
+"""A row with its payloads as one object, and the payloads of an object. Pure.
+
+Invariants:
+- An object is one record of the wire's version 4 on one gzipped line, so that whatever reads records
+  reads objects, and payloads come back byte for byte.
+- The same row makes the same record; two objects are the same when their records are.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Record
+from llmledgerd.errors import Rejected
+from llmledgerd.records import parsing
+from llmledgerd.records.schema import COLUMNS, Row
+
+GZIP_LEVEL: Final = 3
+"""Of a payload of 50 KB it makes within 5 % of what level 6 makes, in half its time."""
+
+PAYLOADS: Final = {
+    "request": "request_json",
+    "response": "response_json",
+    "llm_config": "llm_config_json",
+    "compaction_settings": "compaction_settings_json",
+}
+"""The wire's names of the payloads, and their columns."""
+
+FIELDS: Final = {
+    "provider_trace_id": "id", "org_id": "organization_id", "project_id": "project_id", "user_id": "user_id",
+    "agent_id": "agent_id", "run_id": "run_id", "step_id": "step_id", "trace_id": "trace_id",
+    "span_id": "span_id", "tags": "agent_tags", "type": "call_type", "source": "source", "service": "service",
+    "provider": "provider", "model": "model", "is_byok": "is_byok", "url": "url", "attempt": "attempt",
+    "status_code": "status_code", "latency_ms": "latency_ms",
+    "time_to_first_token_ms": "time_to_first_token_ms", "outcome": "outcome",
+    "error_type": "error_type", "error": "error_message",
+}  # fmt: skip
+"""The other fields of the wire, and the columns that they become."""
+
+_BILLING: Final = {
+    "plan_type": "billing_plan_type",
+    "cost_source": "billing_cost_source",
+    "customer_id": "billing_customer_id",
+}
+_AT: Final = {name: index for index, name in enumerate(COLUMNS)}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class NotOurs(ValueError):
+    """The object is no record."""
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What an object holds, and whose it is."""
+
+    organization_id: str
+    id: str
+    payloads: dict[str, bytes]
+    """By column."""
+
+
+def pack(row: Row) -> bytes:
+    """Return the row as an object."""
+    return gzip.compress(_encode(_record(row)) + b"\n", GZIP_LEVEL, mtime=0)
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Return whether two objects hold the same record, however each was compressed."""
+    if one == other:
+        return True
+    try:
+        return _unpacked(one) == _unpacked(other)
+    except NotOurs:
+        return False
+
+
+def unpack(content: bytes) -> Contents:
+    """Return what an object holds. Raises NotOurs."""
+    try:
+        record = parsing.parse(_unpacked(content).rstrip(b"\n"))
+    except Rejected as error:
+        raise NotOurs(str(error)) from None
+    if not isinstance(record, Record):
+        raise NotOurs("a line of the wire that is no record")
+    payloads = {column: _text(getattr(record, name)) for name, column in PAYLOADS.items()}
+    return Contents(record.org_id or "", record.provider_trace_id or "", payloads)
+
+
+def _record(row: Row) -> dict[str, object]:
+    record: dict[str, object] = {"protocol_version": PROTOCOL_VERSION}
+    record["timestamp"] = _timestamp(row[_AT["created_at"]])
+    record |= _said(row, FIELDS)
+    record["is_byok"] = bool(row[_AT["is_byok"]])
+    billing = _said(row, _BILLING)
+    if billing:
+        record["billing"] = billing
+    payloads = {name: row[_AT[column]] for name, column in PAYLOADS.items()}
+    return record | {name: Raw(text) for name, text in payloads.items() if isinstance(text, bytes) and text}
+
+
+def _said(row: Row, fields: Mapping[str, str]) -> dict[str, object]:
+    """Return the fields that say something: on the wire, absent and empty are the same."""
+    values = {name: row[_AT[column]] for name, column in fields.items()}
+    return {name: value for name, value in values.items() if value not in (None, "", 0, [])}
+
+
+def _timestamp(created_us: object) -> str:
+    assert isinstance(created_us, int)  # noqa: S101 - tells the type checker what the column holds
+    return (_EPOCH + timedelta(microseconds=created_us)).isoformat()
+
+
+def _unpacked(content: bytes) -> bytes:
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise NotOurs(f"not gzipped: {error}") from None
+
+
+def _text(raw: Raw) -> bytes:
+    return b"" if raw is ABSENT else bytes(raw)

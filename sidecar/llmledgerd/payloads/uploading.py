@@ -1,0 +1,94 @@
+"""A batch's objects on their way into object storage.
+
+Invariants:
+- When ``upload`` has returned, every object that a row of the batch names is stored.
+- No object is written over by another call's: a name that is taken by a record that differs is left
+  to it, and the row is told the name that its own got. A repeat finds its own and changes nothing.
+- A file that is named again is young again, so that cleaning by age takes no file that a row needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from llmledgerd.errors import OBJECT_STORAGE, ObjectGone, StoreBusy
+from llmledgerd.payloads import names, parcels
+from llmledgerd.payloads.uploads import File, Parcel, Uploads
+
+if TYPE_CHECKING:
+    from llmledgerd.payloads.objects import Objects
+
+REFRESH: Final = timedelta(days=1)
+"""A file older than that is stored again when a payload has it: cleaning keeps a margin of more."""
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Uploader:
+    """Uploads what batches need, some objects at a time. For one event loop."""
+
+    def __init__(self, objects: Objects, in_flight: int) -> None:
+        self._objects = objects
+        self._in_flight = in_flight
+
+    async def upload(self, uploads: Uploads, batch: str, rows: Collection[int]) -> bool:
+        """Store what these rows of a batch need; return whether the rows have to be encoded again.
+
+        Raises StoreBusy; what was stored by then is not uploaded again. Memory is that of the batch:
+        nothing is copied.
+        """
+        jobs = self._jobs(uploads, batch, frozenset(rows))
+        workers = [
+            _work(jobs) for _ in range(min(self._in_flight, len(uploads.files) + len(uploads.parcels)))
+        ]
+        failed = [error for error in await asyncio.gather(*workers, return_exceptions=True) if error]
+        if failed:
+            raise failed[0]
+        await self._objects.settle(uploads.stored)
+        uploads.files.clear()
+        uploads.parcels.clear()
+        uploads.done = True
+        return bool(uploads.names)
+
+    def _jobs(self, uploads: Uploads, batch: str, rows: frozenset[int]) -> Iterator[Job]:
+        for file in list(uploads.files.values()):
+            yield partial(self._file, uploads, file)
+        for row, parcel in list(uploads.parcels.items()):
+            if row in rows:
+                yield partial(self._parcel, uploads, batch, row, parcel)
+
+    async def _file(self, uploads: Uploads, file: File) -> None:
+        modified = await self._objects.modified(file.name)
+        if modified is None or modified < datetime.now(UTC) - REFRESH:
+            await self._objects.put(file.name, file.content, file.media_type)
+        del uploads.files[file.name]
+        uploads.stored.add(file.name)
+
+    async def _parcel(self, uploads: Uploads, batch: str, row: int, parcel: Parcel) -> None:
+        if not await self._is_stored(parcel):
+            parcel = msgspec.structs.replace(parcel, name=names.own_name(parcel.name, batch, row))
+            if not await self._is_stored(parcel):  # this very row's, from before the settings changed
+                await self._objects.put(parcel.name, parcel.content)
+            uploads.names[row] = parcel.name
+        del uploads.parcels[row]
+        uploads.stored.add(parcel.name)
+
+    async def _is_stored(self, parcel: Parcel) -> bool:
+        """Store a record; return False where another has its name."""
+        if await self._objects.create(parcel.name, parcel.content):
+            return True
+        try:
+            return parcels.same(await self._objects.get(parcel.name), parcel.content)
+        except ObjectGone as error:  # deleted since; the name is free now
+            raise StoreBusy(OBJECT_STORAGE, f"{error} was there and is gone") from error
+
+
+async def _work(jobs: Iterator[Job]) -> None:
+    for job in jobs:
+        await job()

@@ -1,0 +1,57 @@
+"""From settings to rooms: what treats payloads, and where they lie.
+
+Invariant: ``obstore`` is imported only where a store is named, and settings that need one and name none,
+or name one that cannot be, end the start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmledgerd.config.settings import Config
+from llmledgerd.errors import ConfigError
+from llmledgerd.payloads.erasing import ErasableObjects
+from llmledgerd.payloads.policy import Decision, Policy
+from llmledgerd.payloads.treatment import Treatment
+
+if TYPE_CHECKING:
+    from llmledgerd.payloads.objects import Objects
+
+
+def treatment(config: Config) -> Treatment:
+    """Return what treats rows. Raises ConfigError where a rule needs object storage and there is none."""
+    default = Decision(
+        mode=config.payloads,
+        above_bytes=config.payload_above_bytes,
+        sample_rate=config.payload_sample_rate,
+        attachments=config.attachments,
+    )
+    policy = Policy(default, config.payload_rules)
+    if not config.payload_store and any(decision.needs_objects for decision in policy.decisions):
+        raise ConfigError("payload_store: `offload` and stored attachments need it, and it is empty")
+    return Treatment(
+        policy,
+        base=config.payload_store.rstrip("/"),
+        attachments_above_bytes=config.attachments_above_bytes,
+    )
+
+
+def objects(config: Config) -> Objects | None:
+    """Return object storage; None where none is named. Raises ConfigError."""
+    if not config.payload_store:
+        return None
+    try:
+        from llmledgerd.payloads.objects import Objects
+    except ImportError:
+        raise ConfigError("payload_store: object storage needs the extra `offload`") from None
+    return Objects(
+        config.payload_store,
+        config.payload_store_file,
+        timeout_seconds=config.payload_store_timeout_seconds,
+        sync=config.fsync,
+    )
+
+
+def erasable(found: Objects | None) -> ErasableObjects | None:
+    """Return what deletes the objects of erased calls; None where there is no object storage."""
+    return None if found is None else ErasableObjects(found)

@@ -1,0 +1,127 @@
+"""Questions put to a running daemon, over its admin address.
+
+Invariant: answers and errors are those that the store itself would have given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
+from llmledgerd.query.erasure import Erased, Erasure
+from llmledgerd.query.requests import Question, to_text
+from llmledgerd.query.results import Table
+from llmledgerd.query.routes import ERASE, OF, EraseRequest, Problem
+
+UNIX: Final = "unix:"
+BARE: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+):\d{1,5}")
+
+
+def is_daemon(url: str) -> bool:
+    """Return whether a URL is a daemon's admin address: ``unix:/path`` or ``host:port``, without a scheme.
+
+    ``http://host:port`` may be a ClickHouse server as well, and is one unless a token is given.
+    """
+    return url.startswith(UNIX) or BARE.fullmatch(url) is not None
+
+
+class DaemonAnswers:
+    """Answers from one daemon. For one event loop."""
+
+    def __init__(self, address: str, token: str = "", timeout_seconds: float = 60.0) -> None:
+        """Nothing is opened before the first question."""
+        self._address = address
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def answer(self, organization_id: str | None, question: Question) -> object:
+        """Return the answer, or None where there is none.
+
+        Raises StoreBusy where daemon or store are away, ConfigError where the token does not
+        allow it, and ValueError for a question that the daemon cannot put.
+        """
+        endpoint = OF[type(question)]
+        whose = (
+            {"all_organizations": "true"} if organization_id is None else {"organization_id": organization_id}
+        )
+        status, body = await self.request("GET", endpoint.path, {**to_text(question), **whose})
+        if status == 404 and endpoint.may_be_none:
+            return None
+        return self._read(status, body, endpoint.answer)
+
+    async def sql(self, text: str) -> Table:
+        """Return what one SELECT finds. Raises as above."""
+        status, body = await self.request("POST", "/v1/sql", {}, text.encode())
+        found: Table = self._read(status, body, Table)
+        return found
+
+    async def erase(self, erasure: Erasure, confirmation: str | None = None) -> Erased:
+        """Return what there is to erase, with a code; or with the code, what was erased. Raises as above."""
+        asked = msgspec.json.encode(EraseRequest.of(erasure, confirmation))
+        status, body = await self.request("POST", ERASE, {}, asked)
+        found: Erased = self._read(status, body, Erased)
+        return found
+
+    async def get(self, path: str, kind: Any) -> Any:
+        """Return what an address without a question says, as ``kind``. Raises as above."""
+        status, body = await self.request("GET", path, {})
+        return self._read(status, body, kind)
+
+    async def request(
+        self, method: str, path: str, parameters: Mapping[str, str], body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of one request. Raises StoreBusy where nobody answers."""
+        session = self._opened()
+        try:
+            async with session.request(
+                method, path, params=parameters, data=body, headers=self._headers
+            ) as got:
+                return got.status, await got.read()
+        except TimeoutError:
+            raise StoreBusy("timeout", f"{self._address} does not answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise StoreBusy("unreachable", f"{self._address}: {error}") from error
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            if self._address.startswith(UNIX):
+                connector: aiohttp.BaseConnector = aiohttp.UnixConnector(self._address.removeprefix(UNIX))
+                base = "http://daemon"
+            else:
+                connector = aiohttp.TCPConnector()
+                base = self._address if "://" in self._address else f"http://{self._address}"
+            self._session = aiohttp.ClientSession(base, connector=connector, timeout=self._timeout)
+        return self._session
+
+    def _read(self, status: int, body: bytes, kind: Any) -> Any:
+        if status == 200:
+            try:
+                return msgspec.json.decode(body, type=kind)
+            except msgspec.DecodeError as error:
+                raise StoreBusy("other", f"{self._address} is no daemon of this version: {error}") from error
+        raise _meaning(status, self._said(status, body))
+
+    def _said(self, status: int, body: bytes) -> str:
+        try:
+            return msgspec.json.decode(body, type=Problem).detail
+        except msgspec.DecodeError:
+            return f"{self._address} answers with status {status}, and is no daemon of this version"
+
+
+def _meaning(status: int, said: str) -> LlmledgerdError | ValueError:
+    if status in (401, 403):
+        return ConfigError(said)
+    if status == 400:
+        return ValueError(said)
+    return StoreBusy("other", said)

@@ -1,0 +1,44 @@
+"""What is kept of a begun call: as much as its abandoned row has, should its record never come. Pure.
+
+Invariant: what is kept has at most MOST_BYTES, whatever was sent; identifiers, which have a bound of their
+own, are kept whole, and longer texts are cut.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from llmledger.protocol import MAX_ID_CHARACTERS, Begin, Billing, frame
+
+MOST_BYTES: Final = 32 << 10
+"""Where every character takes as much as one can. An ordinary begin has some 300."""
+TEXT_CHARACTERS: Final = MAX_ID_CHARACTERS
+URL_CHARACTERS: Final = 512
+MOST_TAGS: Final = 16
+MOST_ATTEMPT: Final = (1 << 16) - 1
+
+_TEXTS: Final = ("timestamp", "type", "provider", "model", "source")
+
+
+def kept(begin: Begin) -> bytes:
+    """Return a begin line that says the same, cut to what is kept."""
+    texts = {name: _cut(getattr(begin, name)) for name in _TEXTS}
+    short = msgspec.structs.replace(
+        begin,
+        url=_cut(begin.url, URL_CHARACTERS),
+        tags=[tag[:TEXT_CHARACTERS] for tag in begin.tags[:MOST_TAGS]] if begin.tags else None,
+        attempt=min(begin.attempt, MOST_ATTEMPT) if begin.attempt else None,
+        billing=_billing(begin.billing) if begin.billing else None,
+        **texts,
+    )
+    return frame("begin", short)[:-1]
+
+
+def _billing(billing: Billing) -> Billing:
+    return Billing(_cut(billing.plan_type), _cut(billing.cost_source), billing.customer_id)
+
+
+def _cut(text: str | None, most: int = TEXT_CHARACTERS) -> str | None:
+    return text[:most] if text else None

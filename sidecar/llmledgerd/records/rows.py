@@ -1,0 +1,328 @@
+"""A record becomes a row of ``llm_traces``. Pure: the caller brings the time of receipt.
+
+Invariant: every record makes one row, whatever its payloads hold; every value fits its column, and
+what had to be changed to fit is counted, not hidden. The same record at the same place of the same
+segment always makes the same row.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+import xxhash
+from msgspec import Raw
+
+from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
+from llmledgerd.records import json_text
+from llmledgerd.records.pricing import MAX_COST, Pricer
+from llmledgerd.records.schema import Row
+from llmledgerd.records.timestamps import created_at_us
+from llmledgerd.usage import read_exchange
+from llmledgerd.usage.exchange_facts import Exchange, Facts
+
+Reader = Callable[[Exchange], Facts]
+
+
+ABANDONED: Final = "abandoned"
+
+_UINT32: Final = (1 << 32) - 1
+_UINT16: Final = (1 << 16) - 1
+_PREFIX: Final = "provider_trace-"
+_LONG_BYTES: Final = 64 << 10
+_MESSAGE_CHARACTERS: Final = 1000
+_MODELS_COUNTED: Final = 100
+"""Models without a price that are counted by name; a sender could name any number."""
+_NULL: Final = b"null"
+_RAW_NULL: Final = Raw(_NULL)
+_FALSY: Final = frozenset({_NULL, b'""', b"{}", b"[]", b"false", b"0"})
+_NO_FAILURE: Final = (0, "", "")
+
+_Kind = TypeVar("_Kind")
+
+
+class _Config(msgspec.Struct, frozen=True):
+    """What a row needs of ``llm_config``. Leaves may be anything; only text counts."""
+
+    model_endpoint_type: Any = None
+    model: Any = None
+    provider_category: Any = None
+
+
+class _ErrorObject(msgspec.Struct, frozen=True):
+    """An ``error`` that a sender wrote as an object."""
+
+    message: Any = None
+    detail: Any = None
+    type: Any = None
+    code: Any = None
+
+
+_NO_CONFIG: Final = _Config()
+_NO_BILLING: Final = ("", "", "")
+_COUNTS: Final = (
+    "prompt_tokens", "completion_tokens", "total_tokens",
+    "cached_input_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+
+
+class RowBuilder:
+    """Builds rows, and counts what it had to change. For one thread at a time."""
+
+    def __init__(self, pricer: Pricer, read: Reader = read_exchange) -> None:
+        self.counts: Counter[str] = Counter()
+        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``model_without_price:<model>``:
+        the call's usage is known, and what that costs is not."""
+        self._pricer = pricer
+        self._read = read
+        self._unpriced: set[str] = set()
+
+    @staticmethod
+    def call_id(call: Record | Begin) -> str:
+        """Return the row's id of a call; empty where its sender gave it none."""
+        sent = call.provider_trace_id or ""
+        return sent.removeprefix(_PREFIX) or sent
+
+    def row(
+        self,
+        record: Record,
+        *,
+        line: bytes | memoryview,
+        service: str,
+        received_us: int,
+        batch_id: str,
+        batch_row: int,
+    ) -> Row:
+        """Return the row of a record.
+
+        ``line`` is the record's own bytes; of a view of them, payloads are views as well. ``service`` what its session's hello says (the record's
+        own word wins), ``received_us`` microseconds since 1970.
+        """
+        config = _NO_CONFIG if record.llm_config is ABSENT else _config(record.llm_config)
+        status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
+        exchange = _exchange(record, config, status_code, is_view=isinstance(line, memoryview))
+        facts = self._fitted(self._read(exchange))
+        if facts.unread:
+            self.counts[f"unread:{facts.unread}"] += 1
+        started_us = self._started_us(record.timestamp, received_us)
+        provider = exchange.provider or facts.provider or "unknown"
+        model = record.model or _string(config.model) or facts.model or "unknown"
+        request, url = exchange.request, exchange.url
+        answer = exchange.response or facts.response or _as_json(record.response_stream, exchange.stream)
+        is_error, error_type, error_message = _failure(record, facts, status_code)
+        cost_usd, cost_usd_source = self._cost(facts, provider, model, url, started_us)
+        is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
+        call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
+        latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
+        attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
+        first_token_ms = record.time_to_first_token_ms
+        plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
+        # One tuple in the order of COLUMNS: spliced parts would cost as much as all that is in them.
+        return (
+            self.call_id(record) or derived_id(line), record.org_id or "", record.project_id or "",
+            record.agent_id or "", record.run_id or "", record.step_id or "", record.trace_id or "",
+            record.tags or [], call_type, provider, model,
+            1 if is_byok else 0, len(request), len(answer), facts.prompt_tokens or 0,
+            facts.completion_tokens or 0, facts.total_tokens or 0, facts.cached_input_tokens,
+            facts.cache_write_tokens, facts.reasoning_tokens, latency_ms,
+            is_error, error_type, error_message,
+            request, answer, _payload(record.llm_config), plan_type, cost_source, customer_id, started_us,
+            record.user_id or "", record.source or "", record.service or service, record.span_id or "", url,
+            attempt, facts.request_model, facts.provider_request_id, facts.service_tier,
+            1 if facts.is_batch else 0, _payload(record.compaction_settings),
+            record.outcome or ("error" if is_error else "ok"), facts.finish_reason,
+            1 if facts.is_stream else 0, status_code,
+            None if first_token_ms is None else self._whole("time_to_first_token_ms", first_token_ms),
+            facts.usage_json, facts.usage_source, facts.usage_check, cost_usd, cost_usd_source,
+            "", record.protocol_version, batch_id, batch_row, received_us,
+        )  # fmt: skip
+
+    def abandoned(
+        self, begin: Begin, *, service: str, received_us: int, batch_id: str, batch_row: int
+    ) -> Row:
+        """Return the row of a call that began and whose record never came.
+
+        ``outcome`` and ``error_type`` are ``abandoned``, and usage and cost are unknown.
+        """
+        fields: dict[str, Any] = {name: getattr(begin, name) for name in Begin.__struct_fields__}
+        # No sender may write this outcome, so the wire's type does not know it.
+        record = Record(protocol_version=PROTOCOL_VERSION, outcome=cast("Outcome", ABANDONED), **fields)
+        return self.row(
+            record,
+            line=b"",
+            service=service,
+            received_us=received_us,
+            batch_id=batch_id,
+            batch_row=batch_row,
+        )
+
+    def _started_us(self, timestamp: str | None, received_us: int) -> int:
+        started_us = created_at_us(timestamp, received_us)
+        if started_us is None:
+            self.counts["timestamp_replaced"] += 1
+            return received_us
+        return started_us
+
+    def _fitted(self, facts: Facts) -> Facts:
+        """Return the facts with texts that can be stored and counts that fit their columns."""
+        texts = (
+            f"{facts.provider}{facts.model}{facts.request_model}{facts.error_type}{facts.error_message}"
+            f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}"
+        )
+        if not texts.isascii():
+            facts = _storable(facts)
+        # No count is below 0, so that the sum is too large wherever one of them is.
+        counts = (
+            (facts.prompt_tokens or 0) + (facts.completion_tokens or 0) + (facts.total_tokens or 0)
+            + (facts.cached_input_tokens or 0) + (facts.cache_write_tokens or 0) + (facts.reasoning_tokens or 0)
+        )  # fmt: skip
+        return facts if counts <= _UINT32 else self._clamped(facts)
+
+    def _clamped(self, facts: Facts) -> Facts:
+        counts = {name: getattr(facts, name) for name in _COUNTS}
+        return msgspec.structs.replace(
+            facts, **{name: self._whole(name, count) for name, count in counts.items() if count is not None}
+        )
+
+    def _cost(self, facts: Facts, provider: str, model: str, url: str, started_us: int) -> Row:
+        cost, source = self._pricer.cost(facts, provider, model, url, started_us)
+        if cost is None and facts.usage_source != "unknown":
+            self._count_unpriced(facts.model or model)
+        elif cost == MAX_COST:
+            self.counts["clamped:cost_usd"] += 1
+        return cost, source
+
+    def _count_unpriced(self, model: str) -> None:
+        if model not in self._unpriced and len(self._unpriced) < _MODELS_COUNTED:
+            self._unpriced.add(model)
+        self.counts[f"model_without_price:{model if model in self._unpriced else 'other'}"] += 1
+
+    def _whole(self, column: str, value: float | None, most: int = _UINT32) -> int:
+        """Return the number rounded, within its column; 0 where it was not sent."""
+        if not value:
+            return 0
+        if value > most:
+            self.counts[f"clamped:{column}"] += 1
+            return most
+        return round(value)
+
+
+def derived_id(line: bytes | memoryview) -> str:
+    """Return the id of a record that was sent without one: a UUID made of its bytes.
+
+    The same line has the same id, so that a repeat is known for one. Version 8 of RFC 9562, the
+    one for ids of a maker's own recipe.
+    """
+    digest = int.from_bytes(xxhash.xxh3_128_digest(line))
+    return str(uuid.UUID(int=digest & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
+
+
+def _config(raw: Raw) -> _Config:
+    return _lenient(raw, _Config) or _NO_CONFIG
+
+
+def _exchange(record: Record, config: _Config, status_code: int, *, is_view: bool) -> Exchange:
+    stream: Any = record.response_stream
+    is_too_long = isinstance(stream, Raw)
+    return Exchange(
+        provider=record.provider or _string(config.model_endpoint_type),
+        url=_bare_url(record.url) if record.url else "",
+        status_code=status_code,
+        request=_view(record.request) if is_view else _payload(record.request),
+        response=_view(record.response) if is_view else _payload(record.response),
+        stream="" if is_too_long else stream or "",
+        is_too_long=is_too_long,
+        headers=record.response_headers,
+    )
+
+
+def _failure(record: Record, facts: Facts, status_code: int) -> tuple[int, str, str]:
+    """Return ``is_error``, ``error_type`` and ``error_message`` (SPEC section 3; corpus README, rule 6)."""
+    error = record.error
+    own = None if error is ABSENT or error == _RAW_NULL else _own_error(error)
+    outcome = record.outcome or "ok"
+    if not (own or record.error_type or facts.has_error or status_code >= 400 or outcome != "ok"):
+        return _NO_FAILURE
+    own_type, own_message = own or ("", "")
+    kind = record.error_type or facts.error_type or own_type or ("error" if outcome == "ok" else outcome)
+    return 1, kind, (own_message or facts.error_message)[:_MESSAGE_CHARACTERS]
+
+
+def _own_error(raw: Raw) -> tuple[str, str] | None:
+    """Return type and message of the record's ``error``; ``None`` where it is null, empty or false.
+
+    It is text by the protocol; senders that write the provider's error object mean that object's.
+    """
+    text = bytes(raw)
+    if text in _FALSY:
+        return None
+    if text.startswith(b"{"):
+        found = _lenient(raw, _ErrorObject) or _ErrorObject()
+        message = _string(found.message) or _string(found.detail) or text.decode()
+        return _string(found.type) or _string(found.code), message
+    return "", _lenient(raw, str) or text.decode()
+
+
+def _billing(billing: Billing) -> tuple[str, str, str]:
+    return billing.plan_type or "", billing.cost_source or "", billing.customer_id or ""
+
+
+def _payload(raw: Raw) -> bytes:
+    """Return the JSON as received; absent and null are empty."""
+    if raw is ABSENT:
+        return b""
+    text = bytes(raw)
+    return b"" if text == _NULL else text
+
+
+def _view(raw: Raw) -> memoryview | bytes:
+    """Return the same, without a copy of what is long enough to be written as it is."""
+    return memoryview(raw) if len(raw) > _LONG_BYTES else _payload(raw)
+
+
+def _as_json(sent: Any, stream: str) -> bytes | memoryview:
+    """Return a stream that no reader could make an object of, as the JSON string that it came in."""
+    if isinstance(sent, Raw):
+        return memoryview(sent)
+    return msgspec.json.encode(stream) if stream else b""
+
+
+def _bare_url(url: str) -> str:
+    """Return the URL without query, fragment and credentials, should a sender have left them in."""
+    if "?" not in url and "#" not in url and "@" not in url:
+        return url
+    bare = url.partition("?")[0].partition("#")[0]
+    scheme, slashes, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}" if "@" in host else bare
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _lenient(raw: Raw, kind: type[_Kind]) -> _Kind | None:
+    """Decode what msgspec can be made to read; ``None`` where the value is of another kind."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        return msgspec.json.decode(json_text.folded(json_text.mended(bytes(raw))), type=kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def _storable(facts: Facts) -> Facts:
+    """Return the facts with lone surrogates replaced: no column can hold them."""
+    names = [name for name in Facts.__struct_fields__ if isinstance(getattr(facts, name), str)]
+    return msgspec.structs.replace(facts, **{name: _encodable(getattr(facts, name)) for name in names})
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

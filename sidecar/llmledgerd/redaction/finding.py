@@ -1,0 +1,137 @@
+"""Where secrets lie: the patterns run over a view of the bytes, and what they find, by place in the bytes.
+
+Invariant: what is found is a stretch of one line; it comes in the order of where it begins within a window;
+and no byte is looked at more often than there are expressions, but for the bounded look around a match.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator
+from functools import partial
+from operator import itemgetter
+from typing import Any, Final
+
+from llmledgerd.redaction.kinds import Span, is_opaque
+from llmledgerd.redaction.rules import Expression, Patterns, Rule
+from llmledgerd.redaction.values import value_after
+from llmledgerd.redaction.view import View, view
+
+WINDOW_BYTES: Final = 1 << 20
+"""Bytes that are viewed at once; more where a string is longer, since no match ends beyond a quote."""
+MOST_PASSES: Final = 64
+"""How often a string may be looked at anew. In usual lines strings are short, and a match is seldom."""
+_NEXT_LINE: Final = re.compile(rb"(?:\\+r)?\\+n([A-Za-z0-9_+/=.-]{6,})(?=[\\\"\s]|\Z)")
+
+Hit = tuple[Rule, int, int]
+
+
+def hits(raw: bytes, patterns: Patterns) -> Iterator[Hit]:
+    """Yield what is found: the rule, and where the secret begins and ends."""
+    for begin, end in _windows(raw):
+        seen = view(raw[begin:end])
+        found = [
+            hit for expression in patterns.expressions for hit in _Window(raw, begin, seen).hits(expression)
+        ]
+        yield from sorted(found, key=itemgetter(1)) if len(found) > 1 else found
+
+
+class _Window:
+    """One part of the bytes and its view, under one expression."""
+
+    def __init__(self, raw: bytes, begin: int, seen: View) -> None:
+        self._raw = raw
+        self._begin = begin
+        self._seen = seen
+        self._looked = 0
+        """How far values of names have been looked at, in the bytes, so that none is twice."""
+        self._known = 0
+        """How far keys have been found, in the view: their parts may look like other keys' beginnings."""
+
+    def hits(self, expression: Expression) -> Iterator[Hit]:
+        for rule, low, high in matches(expression, self._seen.text):
+            span = (self._value if rule.of_value else self._secret)(rule, low, high)
+            if span is not None:
+                yield rule, *span
+
+    def _value(self, rule: Rule, low: int, high: int) -> Span | None:
+        if self._place(low) < self._looked:
+            return None
+        value = value_after(self._raw, self._place(high))
+        if value is None:
+            return None
+        self._looked = value[1]
+        return value if rule.check is None or rule.check(self._raw[slice(*value)]) else None
+
+    def _secret(self, rule: Rule, low: int, high: int) -> Span | None:
+        text = self._seen.text
+        if rule.whole is not None:
+            whole = rule.whole(text, low, high) if low >= self._known else None
+            if whole is None:
+                return None
+            low, high = whole
+            self._known = high
+        if low >= high or not (rule.check is None or rule.check(text[low:high])):
+            return None
+        stop = self._place(high)
+        return self._place(low), _with_next_line(self._raw, stop) if rule.wraps else stop
+
+    def _place(self, position: int) -> int:
+        return self._begin + self._seen.place(position)
+
+
+def matches(expression: Expression, text: bytes) -> Iterator[Hit]:
+    """Yield what the patterns match, in one pass while it is one.
+
+    To tell that no pattern matches earlier, each search may look at a string to its end; where a long
+    string has many matches, these looks add up to its square. Then every pattern gets a pass of its own.
+    """
+    left, string_end = MOST_PASSES * len(text), 0
+    for match in expression.engine.finditer(text):
+        yield _rule(expression, match)
+        at = match.end()
+        if string_end < at:
+            newline = text.find(b"\n", at)  # as which a quotation mark is seen
+            string_end = newline if newline >= 0 else len(text)
+        left -= string_end - at
+        if left < 0:
+            yield from _one_by_one(expression, text, at)
+            return
+
+
+def _one_by_one(expression: Expression, text: bytes, start: int) -> Iterator[Hit]:
+    """Yield the same from ``start`` on, by a pass for each pattern; of what overlaps, the rest."""
+    passes = map(partial(_pass, text, start), expression.rules, expression.alone)
+    for rule, low, high in heapq.merge(*passes, key=itemgetter(1)):
+        if high > start:
+            yield rule, max(low, start), high
+            start = high
+
+
+def _pass(text: bytes, start: int, rule: Rule, alone: Any) -> Iterator[Hit]:
+    for match in alone.finditer(text, start):
+        yield rule, *match.span(rule.inner - rule.group)
+
+
+def _rule(expression: Expression, match: Any) -> Hit:
+    for rule in expression.rules:
+        if match.start(rule.group) >= 0:
+            low, high = match.span(rule.inner)
+            return rule, low, high
+    raise AssertionError("some alternative has matched")  # else there were no match
+
+
+def _with_next_line(raw: bytes, end: int) -> int:
+    """Return where a key ends that may go on in the next line, broken by a terminal."""
+    following = _NEXT_LINE.match(raw, end)
+    return following.end() if following and is_opaque(following[1]) else end
+
+
+def _windows(raw: bytes) -> Iterator[Span]:
+    begin = 0
+    while begin < len(raw):
+        quote = raw.find(b'"', begin + WINDOW_BYTES)
+        end = quote if quote > 0 else len(raw)
+        yield begin, end
+        begin = end

@@ -1,0 +1,211 @@
+"""Patterns over JSON's bytes: what they find is hidden where it lies.
+
+Invariant: as many bytes come out as went in; a line stays a line, and JSON stays JSON. A line's own
+identifiers (``IDS``) are the same afterwards, and its times and words (``WORDS``) unless a secret is in them,
+so that a call's begin, record and end still meet; so are JSON's numbers but those of a card's length, since usage is numbers.
+
+This works on bytes, because a line that is parsed and written again is another line, and because
+what is no JSON holds secrets too. Only lines in which a pattern matches are looked at closely.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Collection, Iterator
+from operator import itemgetter
+from typing import Final
+
+import msgspec
+
+from llmledgerd.records import json_text
+from llmledgerd.redaction import masks, streams
+from llmledgerd.redaction.finding import hits
+from llmledgerd.redaction.rules import Patterns, Rule
+
+IDS: Final = (
+    "provider_trace_id", "org_id", "project_id", "user_id", "agent_id", "run_id", "step_id", "trace_id", "span_id",
+)  # fmt: skip
+"""Members of a record by which calls are found and meet: nothing in them is hidden."""
+WORDS: Final = ("timestamp", "type", "source", "service", "provider", "model", "outcome", "error_type")
+"""By which calls are dated, priced and summed: a secret in them is hidden, and nothing else."""
+_BILLING: Final = "billing"
+_BILLING_IDS: Final = ("customer_id",)
+_BILLING_WORDS: Final = ("plan_type", "cost_source")
+_BEGIN: Final = "begin"
+
+COUNT_DIGITS: Final = 12
+"""A number of more digits is no count of tokens: those have ten at most."""
+
+_NOT_STRUCTURE: Final = re.compile(rb"[^\s,:\[\]{}0-9.eE+\-truefalsn]")
+_DIGITS: Final = re.compile(rb"[0-9]+\Z")
+_IN_NUMBER_BEFORE: Final = re.compile(rb"[0-9][.eE+-]\Z")
+_STRING: Final = re.compile(json_text.STRING, re.DOTALL)
+_VALUE_FOLLOWS: Final = re.compile(rb"\"\s*:\s*-?\Z")
+_KEY_BEFORE: Final = re.compile(rb"[{,]\s*(\\*)\"[^\"]*\Z")
+_KEY_AFTER: Final = re.compile(rb"[^\"\\]*(\\*)\"\s*:")
+_SHORT_IDENTITY: Final = 16 << 10
+_CONTEXT_BYTES: Final = 256
+"""How far around a match a member's name is looked for."""
+_LAST_WORD: Final = re.compile(rb"(?<![^\s\"])[^\s\"]+\Z")
+
+_Identity = msgspec.defstruct(
+    "_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*IDS, *WORDS, _BILLING, _BEGIN)]
+)
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+
+
+class Masker:
+    """Hides what the patterns find, and counts it by rule. For one thread at a time."""
+
+    def __init__(self, patterns: Patterns) -> None:
+        self._patterns = patterns
+        self.counts: Counter[str] = Counter()
+
+    def lines(self, raw: bytes) -> bytes | bytearray:
+        """Return whole lines without what the patterns find; the same object where they find nothing."""
+        return self._masked(raw, is_record=True)
+
+    def payload(self, text: bytes) -> bytes:
+        """Return a payload, which is JSON in one line, likewise; nothing in it identifies a call."""
+        return bytes(self._masked(text, is_record=False))
+
+    def head(self, raw: bytes) -> bytes:
+        """Return the beginning of a line that was cut, without its last word, which may be half a secret."""
+        hidden = bytearray(self.lines(raw))
+        last = _LAST_WORD.search(hidden)
+        if last is not None:
+            hidden[last.start() :] = b"*" * (len(hidden) - last.start())
+        return bytes(hidden)
+
+    def _masked(self, raw: bytes, *, is_record: bool) -> bytes | bytearray:
+        out: bytearray | None = None
+        line: _Line | None = None
+        for rule, start, end in hits(raw, self._patterns):
+            if line is None or start >= line.end:
+                line = _Line(raw, start, is_record=is_record)
+            mask = line.mask(rule, start, end)
+            if mask is None:
+                continue
+            out = out if out is not None else bytearray(raw)
+            at, hidden = mask
+            out[at : at + len(hidden)] = hidden
+            self.counts[rule.name] += 1
+        if is_record and streams.FIELD in raw:
+            out = self._without_parted(raw, out)
+        return raw if out is None else out
+
+    def _without_parted(self, raw: bytes, out: bytearray | None) -> bytearray | None:
+        """Hide what is whole in no chunk of a stream; of one that was known by its first half, the rest."""
+        seen = raw if out is None else bytes(out)
+        for rule, start, end in streams.parted(seen, self._patterns):
+            out = out if out is not None else bytearray(raw)
+            out[start:end] = masks.masked(seen[start:end], b"")
+            self.counts[rule.name] += 1
+        return out
+
+
+class _Line:
+    """One line in which something was found. Matches are asked for in their order."""
+
+    def __init__(self, raw: bytes, inside: int, *, is_record: bool) -> None:
+        start = raw.rfind(b"\n", 0, inside) + 1
+        end = raw.find(b"\n", inside)
+        self.end = len(raw) if end < 0 else end
+        self._raw = raw
+        self._start = start
+        self._text = raw[start : self.end]
+        self._identity = _identity(self._text) if is_record else b""
+        self._is_json = self._identity is not None
+        self._kept: list[tuple[int, int, bool]] | None = None
+        self._strings = _STRING.finditer(self._text)
+        self._string = (0, 0)
+
+    def mask(self, rule: Rule, start: int, end: int) -> tuple[int, bytes] | None:
+        """Return where to write what; None where the match is to be left alone."""
+        if not self._is_json:
+            return start, masks.masked(self._raw[start:end], rule.label)
+        if self._is_kept(rule, start, end) or (rule.own and self._is_key(start, end)):
+            return None
+        if _DIGITS.match(self._raw, start, end):
+            return self._number(rule, start, end)
+        return self._text_mask(rule, start, end) if self._is_in_string(start, end) else None
+
+    def _text_mask(self, rule: Rule, start: int, end: int) -> tuple[int, bytes]:
+        start, end = masks.whole(self._raw, start, end)
+        return start, masks.masked(self._raw[start:end], rule.label)
+
+    def _number(self, rule: Rule, start: int, end: int) -> tuple[int, bytes] | None:
+        """Return the mask of digits alone, which stay digits where JSON may have a number, be it in a string."""
+        before = self._raw[max(self._start, start - _CONTEXT_BYTES) : start]
+        after = self._raw[end : min(self.end, end + _CONTEXT_BYTES)]
+        if _IN_NUMBER_BEFORE.search(before) or (after[:1] in (b".", b"e", b"E") and after[1:2].isdigit()):
+            return None
+        is_value = _VALUE_FOLLOWS.search(before) is not None or not self._is_in_string(start, end)
+        if is_value and end - start <= COUNT_DIGITS:
+            return None
+        in_array = before.rstrip()[-1:] in (b"[", b",") and after.lstrip()[:1] in (b"]", b",")
+        if is_value or in_array:
+            return start, masks.ones(self._raw[start:end])
+        return self._text_mask(rule, start, end)
+
+    def _is_kept(self, rule: Rule, start: int, end: int) -> bool:
+        if not self._identity:
+            return False
+        if self._kept is None:
+            # Of a usual line this costs less than to find out where it is; a long one is searched for once.
+            if len(self._identity) <= _SHORT_IDENTITY and self._raw[start:end] not in self._identity:
+                return False
+            self._kept = sorted(_kept(self._text, IDS, WORDS))
+        at = start - self._start
+        before = bisect_right(self._kept, at, key=itemgetter(0)) - 1
+        if before < 0:
+            return False
+        _, high, is_id = self._kept[before]
+        return at < high and (is_id or not rule.secret)
+
+    def _is_key(self, start: int, end: int) -> bool:
+        before = _KEY_BEFORE.search(self._raw, max(self._start, start - _CONTEXT_BYTES), start)
+        after = _KEY_AFTER.match(self._raw, end, min(self.end, end + _CONTEXT_BYTES))
+        return bool(before and after and before[1] == after[1])
+
+    def _is_in_string(self, start: int, end: int) -> bool:
+        if _NOT_STRUCTURE.search(self._raw, start, end):
+            return True
+        at = start - self._start
+        while self._string[1] <= at:
+            found = next(self._strings, None)
+            self._string = found.span() if found else (len(self._text), len(self._text) + 1)
+        return self._string[0] < at
+
+
+def _identity(line: bytes) -> bytes | None:
+    """Return the bytes of what is kept of a record, in no order; None for what is no JSON object."""
+    try:
+        found = _decode_identity(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _identity_again(line)
+    return b"\n".join(bytes(getattr(found, name)) for name in _Identity.__struct_fields__)
+
+
+def _identity_again(line: bytes) -> bytes | None:
+    """Read what msgspec refuses and JSON allows."""
+    try:
+        text = json_text.mended(line)
+        json_text.folded(text)
+    except (json_text.NotJson, json_text.TooDeep):
+        return None
+    return line if json_text.is_object(text) else b""
+
+
+def _kept(line: bytes, ids: Collection[str], words: Collection[str]) -> Iterator[tuple[int, int, bool]]:
+    """Yield where the values lie that are kept, and whether each is an id."""
+    for name, start, end in json_text.members(json_text.mended(line)):
+        if name in ids or name in words:
+            if line.startswith(b'"', start):  # with anything else there the line becomes a dead letter
+                yield start, end, name in ids
+        elif name in (_BEGIN, _BILLING) and line[start:end].startswith(b"{"):
+            own = (_BILLING_IDS, _BILLING_WORDS) if name == _BILLING else (ids, words)
+            for low, high, is_id in _kept(line[start:end], *own):
+                yield start + low, start + high, is_id

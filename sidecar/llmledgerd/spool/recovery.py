@@ -1,0 +1,440 @@
+"""What a folder of segments says after whatever happened to it.
+
+Invariant: recovery always returns. A whole group that was acknowledged is never dropped; bytes
+that cannot be understood are kept in quarantine; and what was lost is named.
+
+Segments are read from the newest to the oldest, because each header says how much of those before
+it counts. Of those older than the newest whole header, only what ``Segment`` remembers is kept, so
+that a backlog of any size fits in memory.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from llmledgerd.spool import format as fmt
+from llmledgerd.spool import runs
+from llmledgerd.spool.bounds import Limits
+from llmledgerd.spool.files import FileSystem
+from llmledgerd.spool.format import Frame, Gap, Kind
+from llmledgerd.spool.segment import (
+    TEMPORARY,
+    Damage,
+    HeaderMeta,
+    Segment,
+    name_of,
+    number_of,
+    senders,
+    written_beside,
+)
+from llmledgerd.spool.state import Change, Condemned, Group, Settled, Snapshot, State
+
+QUARANTINE = "quarantine"
+HEAD_READ = 4096  # holds the head and the meta of most groups, so one read does
+
+Record = HeaderMeta | Group | Settled | Condemned
+
+_RECORDS: dict[int, type[Record]] = {
+    Kind.HEADER: HeaderMeta,
+    Kind.GROUP: Group,
+    Kind.SETTLED: Settled,
+    Kind.CONDEMNED: Condemned,
+}
+
+
+class Recovered(msgspec.Struct):
+    """What was found. ``previous`` is the newest segment, how many of its bytes count, and its marker."""
+
+    state: State
+    change: Change
+    segments: list[Segment]
+    """Those with lines that some store waits for, oldest first."""
+    done: list[int]
+    """Segments that are written off, or hold no line: to be deleted."""
+    damage: list[Damage]
+    last_number: int
+    previous: tuple[int, int, bytes]
+    incomplete: bool
+    unsynced: list[str]
+    """Files that could be read, and that the disk would not take once more."""
+    last_us: int
+    """The latest time that a segment has."""
+    newest: dict[bytes, int]
+    """Session -> the newest segment that has lines of it."""
+    base: int
+    """The segment with the newest whole header. What is done and older can be deleted at once, the
+    others when there is a newer header, as is what only a store waited for that is no longer named."""
+
+
+class NotUnderstood(Exception):
+    """What another version wrote."""
+
+
+class Found(msgspec.Struct):
+    """A frame without its body; ``record`` is None for a kind that is not known."""
+
+    record: Record | None
+    start: int
+    end: int
+    whole: bool = True
+    """Its body has not been found damaged."""
+
+
+class Opened(msgspec.Struct):
+    """One segment file as it was read, up to the bytes that count."""
+
+    number: int
+    size: int
+    marker: bytes
+    """What its frames begin with; empty where none is whole."""
+    sealed: bool
+    """A newer header is there, so all of this one was synced, and a hole in it is no torn tail."""
+    frames: list[Found] = []
+    gaps: list[Gap] = []
+    snapshot: Snapshot | None = None
+    longer: bool = False
+    """The file goes on beyond what counts."""
+    kept: bool = True
+    """What could not be understood is in quarantine, or there was no such thing."""
+
+    @property
+    def header(self) -> HeaderMeta | None:
+        first = self.frames[0].record if self.frames else None
+        return first if isinstance(first, HeaderMeta) else None
+
+    @property
+    def groups(self) -> Iterator[Group]:
+        return (frame.record for frame in self.frames if isinstance(frame.record, Group))
+
+
+def recover(files: FileSystem, stores: Sequence[str], limits: Limits) -> Recovered:
+    """Read the folder for the stores that are in force now, and repair what can be.
+
+    Raises OSError where the folder cannot be listed.
+    """
+    numbers = _numbers(files)
+    walk = _Walk(files)
+    for number in reversed(numbers):
+        walk.visit(number)
+    return walk.result(stores, limits, max([0, *numbers, *_numbers_aside(files)]))
+
+
+def _numbers(files: FileSystem) -> list[int]:
+    numbers = []
+    for name in files.names():
+        number = number_of(name)
+        if number is not None:
+            numbers.append(number)
+        elif name.endswith(TEMPORARY) and number_of(name.removesuffix(TEMPORARY)) is not None:
+            with suppress(OSError):  # it only takes room
+                files.unlink(name)
+    return sorted(numbers)
+
+
+def _numbers_aside(files: FileSystem) -> list[int]:
+    """Numbers that may not be given out again, lest a copy replace another."""
+    try:
+        return [number_of(name) or 0 for name in files.names(QUARANTINE)]
+    except OSError:
+        return []
+
+
+class _Walk:
+    """One pass over the folder, from the newest segment to the oldest."""
+
+    def __init__(self, files: FileSystem) -> None:
+        self._files = files
+        self._limits: dict[int, int] = {}
+        """How many bytes of a segment count, by the newest header that says so."""
+        self._markers: dict[int, bytes] = {}
+        """What a segment's frames begin with, by the same."""
+        self._base: Opened | None = None
+        self._newer: list[Opened] = []
+        """Segments from the base on, newest first."""
+        self._newest: Opened | None = None
+        self._sealed = False
+        self._aside = False
+        """Something that is newer than the base was put aside."""
+        self._unsynced: list[str] = []
+        self._cut: dict[int, int] = {}
+        self._unkept: set[int] = set()
+        self._segments: list[Segment] = []
+        self._last_us = 0
+        self._last_lines: dict[bytes, int] = {}
+        self.damage: list[Damage] = []
+
+    def visit(self, number: int) -> None:
+        try:
+            marker = _marker(self._files, number, self._markers.get(number, b""))
+            limit = self._limits.get(number)
+            opened = _open(self._files, number, marker, limit, self._sealed, self._base is None)
+        except OSError as error:
+            self._put_aside(number, f"unreadable: {error.strerror or error}")
+            return
+        except NotUnderstood:
+            self._put_aside(number, "of another format")
+            return
+        self._repair(opened)
+        if not opened.sealed:
+            self._sync(opened)
+        self._newest = self._newest or opened
+        if self._base is None:
+            self._newer.append(opened)
+        self._learn(opened)
+        self._segments.append(_summary(opened))
+        begun_us = opened.header.created_us if opened.header else 0
+        self._last_us = max(self._last_us, begun_us, self._segments[-1].last_us)
+        for session in senders(opened.groups):
+            self._last_lines.setdefault(session, number)
+        if opened.longer:
+            self._cut[number] = opened.size
+        if not opened.kept:
+            self._unkept.add(number)
+
+    def result(self, stores: Sequence[str], limits: Limits, last_number: int) -> Recovered:
+        state = State(self._base.snapshot if self._base else None, limits)
+        for opened in reversed(self._newer):
+            for frame in opened.frames:
+                _apply(state, frame)
+        for number, size in self._cut.items():
+            state.cut(number, size)
+        holed = self._is_holed()
+        if holed:
+            self.damage.append(Damage("the spool", "sessions may be forgotten: repeats are asked for"))
+            state.suspect_all()
+        newest = self._newest
+        with_lines = {found.number: found.rows for found in reversed(self._segments) if found.rows}
+        change = state.put_in_force(stores, with_lines, last_number + 1)
+        kept = [found for found in reversed(self._segments) if found.rows and state.wanting(found.number)]
+        return Recovered(
+            state=state,
+            change=change,
+            segments=kept,
+            done=self._done(state, kept),
+            damage=self.damage,
+            last_number=last_number,
+            previous=(newest.number, newest.size, newest.marker) if newest else (0, 0, b""),
+            incomplete=holed,
+            unsynced=self._unsynced,
+            last_us=self._last_us,
+            newest=self._last_lines,
+            base=self._base.number if self._base and not self._unsynced and not change.removed else 0,
+        )
+
+    def _done(self, state: State, kept: list[Segment]) -> list[int]:
+        snap = state.snapshot
+        done = {*(found.number for found in self._segments), *runs.numbers(snap.done), *snap.cut}
+        done.update(*(runs.numbers(store.settled) for store in snap.stores.values()))
+        return sorted(done - self._unkept - {found.number for found in kept})
+
+    def _is_holed(self) -> bool:
+        """Say whether anything may be missing between the base and the newest segment.
+
+        Nothing is where all after it are headers that were never finished, each the other's
+        successor. Before the first segment there is nothing to know.
+        """
+        base = self._base.number if self._base else 0
+        after = [opened for opened in self._newer if opened is not self._base and opened.size]
+        unfinished = not any(opened.frames for opened in after)
+        in_turn = [opened.number for opened in reversed(after)] == list(
+            range(base + 1, base + len(after) + 1)
+        )
+        return self._aside or not (unfinished and in_turn)
+
+    def _learn(self, opened: Opened) -> None:
+        """Take what a header says of the segments before it; the newest one's word counts."""
+        if opened.header is None:
+            return
+        self._sealed = True
+        self._limits.setdefault(opened.header.previous, opened.header.previous_size)
+        self._markers.setdefault(opened.header.previous, opened.header.previous_marker)
+        if self._base is None and opened.snapshot is not None:
+            self._base = opened
+            self._limits = {**opened.snapshot.cut, **self._limits}
+
+    def _put_aside(self, number: int, why: str) -> None:
+        name = name_of(number)
+        self._aside |= self._base is None
+        self.damage.append(Damage(name, f"put aside, {why}"))
+        try:
+            self._files.rename(name, f"{QUARANTINE}/{name}")
+        except OSError as error:  # it stays where it is, and is put aside at the next start
+            self.damage.append(Damage(name, f"still in its place: {error.strerror or error}"))
+
+    def _sync(self, opened: Opened) -> None:
+        """Make certain what an earlier process had written and not synced, or not with success."""
+        name = name_of(opened.number)
+        try:
+            self._files.resync(name)
+            self._files.sync_folder()
+        except OSError as error:
+            self._unsynced.append(name)
+            self.damage.append(Damage(name, f"may not be on the disk: {error.strerror or error}"))
+
+    def _repair(self, opened: Opened) -> None:
+        """Cut off a torn tail; keep a copy of anything worse and close the hole.
+
+        A torn tail is copied as well, since a flipped bit in the last group looks the same. A group
+        whose body alone is damaged keeps its place, and is counted when the segment is shipped.
+        """
+        name = name_of(opened.number)
+        said = [_said(gap, opened) for gap in opened.gaps]
+        said += [f"the frame at {frame.start} is damaged" for frame in opened.frames if not frame.whole]
+        self.damage += [Damage(name, what) for what in said]
+        if not said:
+            return
+        try:
+            opened.kept = False
+            self._files.copy(name, f"{QUARANTINE}/{name}")
+            opened.kept = True
+            if opened.frames and opened.gaps:
+                self._close_holes(opened)
+        except OSError as error:
+            self.damage.append(Damage(name, f"not repaired: {error.strerror or error}"))
+            # Holes are read around; only the end has to be known.
+            opened.size = opened.frames[-1].end if opened.frames else 0
+            opened.longer = True
+
+    def _close_holes(self, opened: Opened) -> None:
+        name = name_of(opened.number)
+        data = memoryview(self._files.read(name, 0, opened.size))
+        whole = [data[frame.start : frame.end] for frame in opened.frames]
+        self._files.rename(written_beside(self._files, name, whole), name)
+        self._files.sync_folder()
+        opened.size = sum(map(len, whole))
+
+
+def _said(gap: Gap, opened: Opened) -> str:
+    size = gap.end - gap.start
+    if gap.end == opened.size and not opened.sealed:
+        return f"torn tail of {size} bytes at {gap.start} cut off"
+    return f"{size} bytes at {gap.start} are damaged"
+
+
+def _marker(files: FileSystem, number: int, known: bytes) -> bytes:
+    """Return what a segment's frames begin with. Raises OSError, NotUnderstood.
+
+    Its own first head says so, or else ``known``, the word of the next header; only where both are
+    gone, which takes damage to the newest segment's header, is it the first whole head's in the file.
+    """
+    name = name_of(number)
+    start = files.read(name, 0, HEAD_READ)
+    if start.startswith(fmt.OLD_MAGIC):
+        raise NotUnderstood
+    own = start[: fmt.MARKER_BYTES]
+    if start.startswith(fmt.MAGIC) and fmt.read_head(own, start) is not None:
+        return own
+    return known or fmt.marker_in(files.read(name))
+
+
+def _open(
+    files: FileSystem, number: int, marker: bytes, limit: int | None, sealed: bool, with_snapshot: bool
+) -> Opened:
+    """Read one segment. Raises OSError, NotUnderstood.
+
+    A sealed segment was synced, so its bodies are left alone until they are shipped: a backlog of
+    gigabytes must not delay the start. The newest is read whole.
+    """
+    there = files.size(name_of(number))
+    size = there if limit is None else min(there, limit)
+    skimmed = _skim(files, Opened(number, size, marker, sealed), with_snapshot) if sealed else None
+    opened = skimmed or _read_whole(files, Opened(number, size, marker, sealed))
+    opened.longer = size < there
+    return opened
+
+
+def _skim(files: FileSystem, opened: Opened, with_snapshot: bool) -> Opened | None:
+    """Read heads and metas alone; None at the first one that is not whole."""
+    at, name = 0, name_of(opened.number)
+    while at < opened.size:
+        data = files.read(name, at, HEAD_READ)
+        more = fmt.HEAD_BYTES + fmt.meta_bytes(opened.marker, data) - len(data)
+        if more > 0:
+            data += files.read(name, at + len(data), more)
+        head = fmt.read_head(opened.marker, data)
+        if head is None or at + head.size > opened.size:
+            return None
+        record = _record(head.kind, data[fmt.HEAD_BYTES :][: head.meta_len])
+        if with_snapshot and isinstance(record, HeaderMeta):
+            (frame,) = fmt.scan(opened.marker, files.read(name, at, head.size))
+            opened.snapshot = _snapshot(frame)
+        opened.frames.append(Found(record, at, at + head.size))
+        at += head.size
+    return opened
+
+
+def _read_whole(files: FileSystem, opened: Opened) -> Opened:
+    """Read every byte; frames at the end whose body is not whole are part of the torn tail.
+
+    So is the padding behind one, which may have come to the disk before it.
+    """
+    whole = 0
+    for item in fmt.scan(opened.marker, files.read(name_of(opened.number), 0, opened.size)):
+        if isinstance(item, Gap):
+            opened.gaps.append(item)
+            continue
+        record = _record(item.kind, item.meta)
+        opened.frames.append(Found(record, item.start, item.end, item.body is not None))
+        if isinstance(record, HeaderMeta):
+            opened.snapshot = _snapshot(item)
+        is_next = item.kind != Kind.PADDING or whole == len(opened.frames) - 1
+        if is_next and (item.body is not None or isinstance(record, HeaderMeta)):
+            whole = len(opened.frames)
+    if whole < len(opened.frames):
+        tail = opened.frames[whole].start
+        opened.frames = opened.frames[:whole]
+        opened.gaps = [gap for gap in opened.gaps if gap.end <= tail] + [Gap(tail, opened.size)]
+    return opened
+
+
+def _record(kind: int, meta: bytes) -> Record | None:
+    known = _RECORDS.get(kind)
+    if known is None:
+        return None
+    try:
+        record = msgspec.msgpack.decode(meta, type=known)
+    except msgspec.DecodeError as error:
+        raise NotUnderstood from error
+    if isinstance(record, HeaderMeta) and record.format != fmt.FORMAT:
+        raise NotUnderstood
+    return record
+
+
+def _snapshot(frame: Frame | Gap) -> Snapshot | None:
+    if isinstance(frame, Gap):
+        return None
+    try:
+        return msgspec.msgpack.decode(fmt.body_of(frame), type=Snapshot)
+    except (ValueError, msgspec.DecodeError):
+        return None
+
+
+def _apply(state: State, frame: Found) -> None:
+    match frame.record:
+        case Group():
+            state.received_group(frame.record)
+        case Settled():
+            state.settle(frame.record)
+        case Condemned():
+            state.condemn(frame.record)
+
+
+def _summary(opened: Opened) -> Segment:
+    header = opened.header
+    # Made of the number where it is lost, so that it is the same at the next start.
+    batch = uuid.UUID(bytes=header.batch) if header else uuid.uuid5(uuid.NAMESPACE_OID, str(opened.number))
+    segment = Segment(
+        number=opened.number,
+        batch=str(batch),
+        marker=opened.marker,
+        size=opened.size,
+        recovered=True,
+        nameless=header is None,
+    )
+    for group in opened.groups:
+        segment.add(group, opened.size)
+    return segment

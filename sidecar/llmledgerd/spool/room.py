@@ -1,0 +1,124 @@
+"""What is forgotten of a snapshot for want of room, and what is still to be said of that. Pure.
+
+Invariant: what is forgotten is counted, or will be asked for. Of a call no abandoned row is made (a loss,
+``call_forgotten``); of a session no death is declared (a loss of unknown count, ``session_forgotten``), and
+its lines are asked for by id should it come back. A loss is owed in the snapshot until a line in the spool
+tells it, so that it is told once, whatever dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmledgerd.spool import bounds
+from llmledgerd.spool.bounds import Limits
+
+if TYPE_CHECKING:
+    from llmledgerd.spool.state import BegunCall, SessionState, Settled, Snapshot
+
+CALL_FORGOTTEN = "call_forgotten"
+SESSION_FORGOTTEN = "session_forgotten"
+MOST_SERVICES = 16
+"""Whose losses for want of room are told apart; those of further ones are told together."""
+
+
+class Room:
+    """The sessions and begun calls of a snapshot, and how much of a header they take."""
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        self.limits = limits
+        self._snap = snapshot
+        self.measure()
+
+    def measure(self) -> None:
+        """Add up anew."""
+        snap = self._snap
+        self.session_bytes = sum(map(bounds.session_bytes, snap.sessions.values()))
+        self.begun_bytes = sum(bounds.call_bytes(*call) for call in snap.begun.items())
+
+    def is_full(self) -> bool:
+        """Return whether no session may be added that was not known before."""
+        return self.session_bytes >= self.limits.most_sessions
+
+    def remember(self, session: bytes, state: SessionState) -> SessionState:
+        self.drop(session)
+        self._snap.sessions[session] = state
+        self.session_bytes += bounds.session_bytes(state)
+        return state
+
+    def drop(self, session: bytes) -> SessionState | None:
+        state = self._snap.sessions.pop(session, None)
+        if state is not None:
+            self.session_bytes -= bounds.session_bytes(state)
+        return state
+
+    def open(self, call: str, begun: BegunCall) -> None:
+        self.close(call)
+        self._snap.begun[call] = begun
+        self.begun_bytes += bounds.call_bytes(call, begun)
+
+    def close(self, call: str) -> BegunCall | None:
+        begun = self._snap.begun.pop(call, None)
+        if begun is not None:
+            self.begun_bytes -= bounds.call_bytes(call, begun)
+        return begun
+
+    def forget_call(self, call: str) -> None:
+        """No abandoned row will be made for it."""
+        begun = self.close(call)
+        if begun is not None:
+            session = self._snap.sessions.get(begun.session)
+            self.owe(CALL_FORGOTTEN, session.service if session else "", 1)
+
+    def bound_calls(self) -> None:
+        """Forget the begun calls that there is no room for."""
+        if self.begun_bytes > self.limits.begun:
+            for call in bounds.too_many(self._snap.begun, self.limits.begun):
+                self.forget_call(call)
+
+    def newest_us(self) -> int:
+        """Return when a session was heard of last."""
+        return max((state.seen_us for state in self._snap.sessions.values()), default=0)
+
+    def bound_sessions(self, now_us: int, busy: Collection[bytes]) -> None:
+        """Forget the sessions that there is no room for, but none that is busy."""
+        if self.session_bytes <= self.limits.sessions:
+            return
+        snap = self._snap
+        for session in bounds.to_forget(snap.sessions, busy):
+            if self.session_bytes <= self.limits.sessions:
+                return
+            state = snap.sessions[session]
+            self.drop(session)
+            snap.forgotten_lines = max(snap.forgotten_lines, state.durable)
+            snap.forgotten_us = now_us
+            if not (state.ended or state.over):
+                self.owe(SESSION_FORGOTTEN, state.service, 1)
+
+    def for_abandoned(self) -> int:
+        """Return how many bytes are left for the names of calls that are given up."""
+        late = sum(bounds.name_bytes(calls) for calls in self._snap.late.values())
+        return self.limits.abandoned - bounds.name_bytes(self._snap.abandoned) - late
+
+    def bounded(self, settled: Settled) -> Settled:
+        """Return what is written of a settled segment: no more calls than there is ever room for."""
+        opened = settled.opened
+        if sum(bounds.call_bytes(*call) for call in opened.items()) <= self.limits.begun:
+            return settled
+        kept = {name: opened[name] for name in bounds.within(opened, self.limits.begun)}
+        return msgspec.structs.replace(settled, opened=kept, unkept=len(opened) - len(kept))
+
+    def owe(self, reason: str, service: str, count: int) -> None:
+        """Count a loss that is to be told; below 0: that has been told."""
+        if not count:
+            return
+        by_service = self._snap.owed.setdefault(reason, {})
+        name = service if service in by_service or len(by_service) < MOST_SERVICES else ""
+        by_service[name] = by_service.get(name, 0) + count
+        if by_service[name] <= 0:
+            del by_service[name]
+        if not by_service:
+            del self._snap.owed[reason]

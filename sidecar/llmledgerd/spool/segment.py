@@ -1,0 +1,170 @@
+"""A segment: its name, what is remembered of it, and how its groups are read back.
+
+Invariant: reading never changes a file, and what is damaged is said and never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from llmledgerd.spool import format as fmt
+from llmledgerd.spool.files import FileSystem
+from llmledgerd.spool.format import Buffer, Frame
+from llmledgerd.spool.state import Group
+
+SUFFIX = ".seg"
+TEMPORARY = ".tmp"
+PART_BYTES = 128 << 10
+"""Of a segment in memory at a time; a larger group is read once more, whole."""
+
+
+class HeaderMeta(msgspec.Struct, kw_only=True):
+    """What a header says beside its snapshot."""
+
+    format: int
+    batch: bytes
+    created_us: int
+    previous: int = 0
+    previous_size: int = 0
+    """How many bytes of the previous segment count; a failed write may have left more."""
+    previous_marker: bytes = b""
+    """What its frames begin with, should its own header be damaged."""
+
+
+class Segment(msgspec.Struct, kw_only=True):
+    """A segment, as much of it as is kept in memory."""
+
+    number: int
+    batch: str
+    """Its UUID, ``batch_id`` of its rows."""
+    marker: bytes = b""
+    """What its frames begin with."""
+    size: int = 0
+    rows: int = 0
+    line_bytes: int = 0
+    """Of lines, as received."""
+    first_us: int = 0
+    last_us: int = 0
+    header_bytes: int = 0
+    """Of its size, where this process began it."""
+    recovered: bool = False
+    """It was begun by an earlier process, which may have inserted it."""
+    compressed: bool = False
+    nameless: bool = False
+    """Its header is lost, and with it the id under which its rows may have been inserted. ``batch`` is
+    made of its number then, and its lines count as repeats, so that they are asked for by their ids."""
+
+    @property
+    def name(self) -> str:
+        return name_of(self.number)
+
+    def is_idle_beyond(self, size: int) -> bool:
+        """Return whether so much was written behind the header that is no line.
+
+        With lines it is sealed for them; without, nothing else would ever end it.
+        """
+        return not self.rows and self.size - self.header_bytes >= size
+
+    def add(self, group: Group, size: int) -> None:
+        self.rows = max(self.rows, group.first_row + group.lines)
+        self.line_bytes += sum(entry.size for entry in group.entries)
+        self.first_us = min(self.first_us or group.received_us, group.received_us)
+        self.last_us = max(self.last_us, group.received_us)
+        self.size = size
+
+
+class ReadGroup(msgspec.Struct):
+    """A group as it is read back; ``body`` is None where it is damaged."""
+
+    group: Group
+    body: bytes | memoryview | None
+
+
+class Damage(msgspec.Struct):
+    """What recovery found wrong, for the log and the ledger. ``lines`` is None where unknown."""
+
+    segment: str
+    what: str
+    lines: int | None = None
+    store: str = ""
+    """Which store lacks the lines; empty where it says nothing of stores."""
+
+
+_decode_group = msgspec.msgpack.Decoder(Group).decode
+
+
+def name_of(number: int) -> str:
+    return f"{number:016d}{SUFFIX}"
+
+
+def number_of(name: str) -> int | None:
+    """Return the number of the segment that has this name; None where it is no segment's name."""
+    stem = name.removesuffix(SUFFIX)
+    # Seventeen digits and more are not ours: sixteen are enough for a segment each microsecond,
+    # and a foreign file must not raise the numbers above what a header can say.
+    if len(stem) != 16 or not (stem.isascii() and stem.isdigit()):
+        return None
+    return int(stem) if name == name_of(int(stem)) else None
+
+
+def frames(marker: bytes, read: Callable[[int, int], bytes], size: int) -> Iterator[Frame]:
+    """Yield the frames of a segment that is read a part at a time; from damage on, the rest at once.
+
+    ``read`` takes an offset and how many bytes.
+    """
+    at = 0
+    while at < size:
+        data = read(at, min(PART_BYTES, size - at))
+        head = fmt.read_head(marker, data)
+        if head is not None and head.size > len(data):
+            data = read(at, min(head.size, size - at))
+        elif head is None:
+            data = read(at, size - at)
+        end = len(data)
+        for item in fmt.scan(marker, data):
+            if isinstance(item, Frame):
+                yield item
+            elif head is not None:
+                end = item.start  # what is not whole here begins the next part, or is damaged
+                break
+        if not end:
+            return  # a frame whose end is not in the file
+        at += end
+
+
+def senders(groups: Iterable[Group]) -> set[bytes]:
+    """Return the sessions that have lines in these groups."""
+    return {entry.session for group in groups for entry in group.entries if entry.session}
+
+
+def group_in(frame: Frame) -> ReadGroup:
+    """Return what a group's frame holds."""
+    return ReadGroup(_decode_group(frame.meta), _body_or_none(frame))
+
+
+def _body_or_none(frame: Frame) -> bytes | memoryview | None:
+    try:
+        return fmt.body_of(frame)
+    except ValueError:
+        return None
+
+
+def written_beside(files: FileSystem, name: str, buffers: Sequence[Buffer]) -> str:
+    """Write what shall replace a file beside it, sync it, and return its name. Raises OSError."""
+    temporary = f"{name}{TEMPORARY}"
+    files.unlink(temporary)
+    handle = files.create(temporary)
+    try:
+        handle.write(buffers)
+        handle.sync()
+    except OSError:
+        with suppress(OSError):
+            files.unlink(temporary)  # on a full disk it holds the room that is missing
+        raise
+    finally:
+        with suppress(OSError):  # it is synced, or is gone
+            handle.close()
+    return temporary

@@ -1,0 +1,55 @@
+"""The conditions of a query, and the values bound in them. Pure.
+
+Invariant: no value of a caller becomes SQL. Values are bound by the engine; names come from fixed
+tables.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from llmledgerd.query.requests import NARROWING, Narrowed
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Where:
+    """Conditions over a table that the query calls ``t``."""
+
+    def __init__(self, organization_id: str | None) -> None:
+        """``None`` is every organisation; an empty text is rows without one."""
+        self.conditions: list[str] = []
+        self.values: dict[str, object] = {}
+        self.equal("organization_id", organization_id)
+
+    def add(self, condition: str, **values: object) -> None:
+        """Add one condition whose placeholders are the names of ``values``; None leaves it out."""
+        if all(value is not None for value in values.values()):
+            self.conditions.append(condition)
+            self.values.update(values)
+
+    def equal(self, column: str, value: str | None) -> None:
+        """Keep rows whose column is this text. ``column`` is a name of our own."""
+        self.add(f"t.{column} = {{{column}:String}}", **{column: value})
+
+    def narrow(self, question: Narrowed) -> None:
+        """Keep what the question narrows to, but for its times."""
+        for name in NARROWING:
+            self.equal(name, getattr(question, name))
+
+    def between(self, start: datetime | None, end: datetime | None) -> None:
+        """Keep calls that started at ``start`` or later and before ``end``."""
+        self.add("t.created_at >= fromUnixTimestamp64Micro({start:Int64})", start=microseconds(start))
+        self.add("t.created_at < fromUnixTimestamp64Micro({end:Int64})", end=microseconds(end))
+
+    def __str__(self) -> str:
+        return " AND ".join(self.conditions) or "1"
+
+
+def microseconds(moment: datetime | None) -> int | None:
+    """Return microseconds since 1970; a moment without a zone is taken as UTC's."""
+    if moment is None:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - EPOCH) // timedelta(microseconds=1)

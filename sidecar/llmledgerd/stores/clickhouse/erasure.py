@@ -1,0 +1,145 @@
+"""Taking away what ClickHouse holds of somebody: payloads, or whole rows.
+
+Invariant: it is done in an order that can be interrupted anywhere and begun again: objects before
+the rows that name them, hours put in doubt before their rows go. Nothing outside the condition is
+touched, and what is gone is gone from the disk: parts are rewritten, not masked.
+
+What has not landed yet cannot be found here; ``marks`` has what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from llmledgerd.errors import LlmledgerdError, StoreBusy
+from llmledgerd.query.erasure import PAYLOADS, Erasure, Extent, Objects
+from llmledgerd.stores.clickhouse.client import AWAY, Store
+from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS
+
+TOKENS: Final = r"""'"(?:[^"\\\\]|\\\\.)*"\\s*:|"(?:[^"\\\\]|\\\\.)*"|[^"]+'"""
+BARE_USAGE: Final = (
+    r"""arrayStringConcat(arrayMap(x -> if(startsWith(x, '"') AND NOT match(x, ':\\s*$'), '""', x),"""
+    f" extractAll(usage_json, {TOKENS})))"
+)
+"""``usage_json`` with its texts empty: a provider's usage object is numbers, and whatever else it put there."""
+
+TABLE: Final = "llm_traces"
+OBJECTS_AT_ONCE: Final = 1000
+
+
+class Eraser:
+    """Erases in one store. Its methods block, and raise StoreBusy."""
+
+    def __init__(self, store: Store, objects: Objects | None = None) -> None:
+        """``objects`` None stands for a store whose payloads are all in it."""
+        self._store = store
+        self._objects = objects
+
+    def extent(self, erasure: Erasure) -> Extent:
+        """Return what ``erase`` would find now."""
+        return self._found(erasure)[0]
+
+    def _found(self, erasure: Erasure) -> tuple[Extent, set[int]]:
+        """Return the same, and the hours of usage in which it is counted."""
+        condition, values = _condition(erasure)
+        found, hours = Extent(), set[int]()
+        for at in self._store.apart(TABLE):
+            (here,) = self._store.query(
+                "SELECT count() AS calls, countIf(payload_uri != '') AS objects,"  # noqa: S608 - conditions are our own, values are bound
+                f" groupUniqArray(toUnixTimestamp(toStartOfHour(created_at))) AS hours FROM {TABLE} WHERE {condition}",
+                values,
+                at=at,
+            )
+            found.calls += here["calls"]
+            found.objects += here["objects"]
+            hours.update(here["hours"])
+        found.hours = len(hours)
+        return found, hours
+
+    def erase(self, erasure: Erasure) -> Extent:
+        """Erase, and return what there was. Raises LlmledgerdError where objects are out of reach."""
+        condition, values = _condition(erasure)
+        found, hours = self._found(erasure)
+        self._erase_objects(erasure, found, condition, values)
+        if found.calls and erasure.rows:
+            Rollup(self._store).doubt_rows("erased", condition, values)
+            self._change(f"DELETE WHERE {condition}", values)
+            if erasure.is_of_all:
+                Rollup(self._store).forget_hours(erasure.organization_id, hours)
+        elif found.calls:
+            emptied = ", ".join(f"{name} = ''" for name in PAYLOADS)
+            self._change(f"UPDATE {emptied}, usage_json = {BARE_USAGE} WHERE {condition}", values)
+        if erasure.rows and erasure.is_of_all:
+            Rollup(self._store).forget_expired_usage(erasure.organization_id, erasure.before_us)
+        return found
+
+    def detached(self) -> list[str]:
+        """Return what lies beside the tables, which no statement reaches, a sentence each."""
+        try:
+            rows = self._store.query(
+                "SELECT table, count() AS parts FROM system.detached_parts WHERE database = currentDatabase()"
+                " AND startsWith(table, 'llm_') GROUP BY table"
+            )
+        except StoreBusy as error:
+            if error.kind in AWAY:
+                raise
+            return ["detached parts of the tables: this user may not see them"]
+        return [f"{row['parts']:,} detached parts of {row['table']}" for row in rows]
+
+    def _change(self, change: str, values: dict[str, Any]) -> None:
+        place = self._store.placement(TABLE)
+        settings = {"mutations_sync": 2, **(DDL_SETTINGS if place.cluster else {})}
+        for at in self._store.apart(TABLE):
+            self._store.run(f"ALTER TABLE {place.changed} {change}", values, settings, at=at)
+
+    def _erase_objects(self, erasure: Erasure, found: Extent, condition: str, values: dict[str, Any]) -> None:
+        if found.objects and self._objects is None:
+            raise LlmledgerdError(
+                "payloads of these calls lie in object storage, which this command cannot reach: nothing is erased"
+            )
+        if self._objects is None:
+            return
+        if found.objects:
+            for uris in self._uris(condition, values):
+                self._objects.delete_calls(uris)
+        if erasure.is_of_all and erasure.before_us is None:
+            self._objects.delete_files(erasure.organization_id)
+
+    def _uris(self, condition: str, values: dict[str, Any]) -> Iterator[list[str]]:
+        for at in self._store.apart(TABLE):
+            last = ""
+            while True:
+                rows = self._store.query(
+                    f"SELECT DISTINCT payload_uri AS uri FROM {TABLE} WHERE {condition} AND payload_uri > {{last:String}}"  # noqa: S608 - as above
+                    " ORDER BY uri LIMIT {limit:UInt32}",
+                    {**values, "last": last, "limit": OBJECTS_AT_ONCE},
+                    at=at,
+                )
+                if not rows:
+                    break
+                last = rows[-1]["uri"]
+                yield [row["uri"] for row in rows]
+
+
+def _condition(erasure: Erasure) -> tuple[str, dict[str, Any]]:
+    """Return the rows that there is something to erase of."""
+    conditions = ["organization_id = {org:String}"]
+    values: dict[str, Any] = {"org": erasure.organization_id}
+    if erasure.customer_id is not None:
+        conditions.append("billing_customer_id = {customer:String}")
+        values["customer"] = erasure.customer_id
+    if erasure.user_id is not None:
+        conditions.append("user_id = {user:String}")
+        values["user"] = erasure.user_id
+    if erasure.before_us is not None:
+        conditions.append("created_at < fromUnixTimestamp64Micro({before:Int64})")
+        values["before"] = erasure.before_us
+    if erasure.until_us is not None:
+        conditions.append("ingested_at <= fromUnixTimestamp64Micro({until:Int64})")
+        values["until"] = erasure.until_us
+    if not erasure.rows:  # so that a second time finds nothing
+        held = [*(f"notEmpty({name})" for name in PAYLOADS), f"usage_json != {BARE_USAGE}"]
+        conditions.append(f"({' OR '.join(held)})")
+    return " AND ".join(conditions), values

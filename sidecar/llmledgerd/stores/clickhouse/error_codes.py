@@ -1,0 +1,161 @@
+"""What ClickHouse's error codes mean for a batch: who acts next.
+
+Invariant: a code is called impossible only where no retry of the same bytes can succeed, and
+"nothing was stored" only where the engine refuses before it writes. Everything else, unknown codes
+included, has to be asked about: a wrong "impossible" makes dead letters of good records, a wrong
+"nothing was stored" stores them twice, and a needless question costs one query.
+
+This module does no I/O. Names and numbers are those of ClickHouse's ErrorCodes.cpp; a test compares
+them with the engine's own list.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+
+from urllib3 import exceptions as transport
+
+from llmledgerd.errors import BatchRejected, LlmledgerdError, OutcomeUnknown, StoreBusy
+
+REFUSED: Mapping[int, tuple[str, str]] = {
+    8: ("THERE_IS_NO_COLUMN", "missing_column"),
+    10: ("NOT_FOUND_COLUMN_IN_BLOCK", "missing_column"),
+    16: ("NO_SUCH_COLUMN_IN_TABLE", "missing_column"),
+    47: ("UNKNOWN_IDENTIFIER", "missing_column"),
+    60: ("UNKNOWN_TABLE", "missing_table"),
+    81: ("UNKNOWN_DATABASE", "missing_table"),
+    218: ("TABLE_IS_DROPPED", "missing_table"),
+    115: ("UNKNOWN_SETTING", "settings"),
+    452: ("SETTING_CONSTRAINT_VIOLATION", "settings"),
+    164: ("READONLY", "read_only"),
+    242: ("TABLE_IS_READ_ONLY", "read_only"),
+    192: ("UNKNOWN_USER", "authentication"),
+    193: ("WRONG_PASSWORD", "authentication"),
+    194: ("REQUIRED_PASSWORD", "authentication"),
+    195: ("IP_ADDRESS_NOT_ALLOWED", "authentication"),
+    497: ("ACCESS_DENIED", "authentication"),
+    516: ("AUTHENTICATION_FAILED", "authentication"),
+    201: ("QUOTA_EXCEEDED", "overloaded"),
+    202: ("TOO_MANY_SIMULTANEOUS_QUERIES", "overloaded"),
+    203: ("NO_FREE_CONNECTION", "overloaded"),
+    745: ("SERVER_OVERLOADED", "overloaded"),
+    285: ("TOO_FEW_LIVE_REPLICAS", "replicas"),
+    286: ("UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE", "replicas"),
+}
+"""Refused before anything was written: name, and the kind that is told."""
+
+UNCERTAIN: Mapping[int, tuple[str, str]] = {
+    # Too many parts is met before the table's own write, but also in a view's target after it.
+    252: ("TOO_MANY_PARTS", "too_many_parts"),
+    173: ("CANNOT_ALLOCATE_MEMORY", "memory"),
+    241: ("MEMORY_LIMIT_EXCEEDED", "memory"),
+    159: ("TIMEOUT_EXCEEDED", "timeout"),
+    160: ("TOO_SLOW", "timeout"),
+    209: ("SOCKET_TIMEOUT", "timeout"),
+    198: ("DNS_ERROR", "network"),
+    210: ("NETWORK_ERROR", "network"),
+    279: ("ALL_CONNECTION_TRIES_FAILED", "network"),
+    499: ("S3_ERROR", "disk"),
+    243: ("NOT_ENOUGH_SPACE", "disk"),
+    225: ("NO_ZOOKEEPER", "keeper"),
+    999: ("KEEPER_EXCEPTION", "keeper"),
+    319: ("UNKNOWN_STATUS_OF_INSERT", "keeper"),
+    236: ("ABORTED", "shutting_down"),
+    394: ("QUERY_WAS_CANCELLED", "shutting_down"),
+}
+"""Met while or after rows were written: the same codes come from a view behind the table."""
+
+IMPOSSIBLE: Mapping[int, str] = {
+    6: "CANNOT_PARSE_TEXT",
+    20: "NUMBER_OF_COLUMNS_DOESNT_MATCH",
+    26: "CANNOT_PARSE_QUOTED_STRING",
+    27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+    32: "ATTEMPT_TO_READ_AFTER_EOF",
+    33: "CANNOT_READ_ALL_DATA",
+    38: "CANNOT_PARSE_DATE",
+    41: "CANNOT_PARSE_DATETIME",
+    53: "TYPE_MISMATCH",
+    69: "ARGUMENT_OUT_OF_BOUND",
+    70: "CANNOT_CONVERT_TYPE",
+    72: "CANNOT_PARSE_NUMBER",
+    117: "INCORRECT_DATA",
+    128: "TOO_LARGE_ARRAY_SIZE",
+    131: "TOO_LARGE_STRING_SIZE",
+    321: "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+    349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
+    376: "CANNOT_PARSE_UUID",
+    407: "DECIMAL_OVERFLOW",
+    469: "VIOLATED_CONSTRAINT",
+}
+"""The rows are at fault. A view behind the table can say so too, after the table's own write: ask first."""
+
+NEVER_SENT = (transport.NewConnectionError, transport.ConnectTimeoutError, ssl.SSLCertVerificationError)
+"""What can only happen before a byte of the statement has left."""
+
+_STATUS = re.compile(r"HTTP status (\d{3})")
+
+
+def meaning(code: int | None, message: str) -> LlmledgerdError:
+    """Return what an error that the engine, or something before it, answered means for the batch.
+
+    ``code`` is ClickHouse's; None where the answer had none, as from a proxy or a dying server.
+    """
+    if code is None:
+        return _without_code(message)
+    if code in IMPOSSIBLE:
+        return BatchRejected(code, message)
+    if code in REFUSED:
+        return StoreBusy(REFUSED[code][1], message)
+    return OutcomeUnknown(UNCERTAIN.get(code, ("", "other"))[1], message)
+
+
+def _without_code(message: str) -> LlmledgerdError:
+    found = _STATUS.search(message)
+    status = int(found[1]) if found else 0
+    if status in (401, 403, 407):
+        return StoreBusy("authentication", message)
+    if status == 413:
+        # A proxy's limit on bodies: halves may pass, and a row that alone is too large never will.
+        return BatchRejected(0, message)
+    if 400 <= status < 500 and status not in (408, 499):
+        return StoreBusy("proxy", message)
+    return OutcomeUnknown("timeout" if status in (408, 499, 504) else "network", message)
+
+
+def settled(error: LlmledgerdError) -> StoreBusy:
+    """Return the same error for a call that stores no rows: offer it again, nothing to ask about."""
+    return StoreBusy(error.kind if isinstance(error, StoreBusy) else "other", str(error))
+
+
+def translate(address: str, error: Exception, of_driver: type[Exception]) -> LlmledgerdError:
+    """Return what an exception of the driver means for the batch that was under way.
+
+    ``of_driver`` is the base of those that the driver makes of the engine's answers.
+    """
+    chain = list(_causes(error))
+    kinds = tuple(type(cause) for cause in chain)
+    # The driver's libraries also handle errors of their own in passing, which are in the chain too.
+    said = [cause for cause in chain if isinstance(cause, of_driver | transport.HTTPError | OSError)]
+    text = f"{address}: {said[-1]}"
+    if any(issubclass(kind, NEVER_SENT) for kind in kinds):
+        return StoreBusy("unreachable", text)
+    if any(issubclass(kind, transport.TimeoutError) for kind in kinds):
+        return OutcomeUnknown("timeout", text)
+    if any(issubclass(kind, transport.HTTPError) for kind in kinds):
+        return OutcomeUnknown("network", text)
+    if isinstance(error, of_driver):
+        return meaning(getattr(error, "code", None), " ".join(str(error).split()))
+    return StoreBusy("disk", f"{error}")  # the driver's temporary file, before the engine has seen it
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and what led to it, as far as it is of this call.
+
+    A caller that tries again while it handles the last failure has that one in the chain too.
+    """
+    while error is not None and not isinstance(error, LlmledgerdError):
+        yield error
+        reason = getattr(error, "reason", None)  # urllib3 keeps the cause of its last retry here
+        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__

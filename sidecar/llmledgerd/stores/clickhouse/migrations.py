@@ -1,0 +1,250 @@
+"""The tables: numbered SQL files, applied in order, once, forward only.
+
+Invariants:
+- A file is recorded after its last statement, and every statement may run twice; so a file that
+  was half applied, by a crash or by two migrations at once, is applied again and ends the same.
+- A file that was applied never changes; what changes is added by a later one, and a later one adds
+  columns and tables only, so that an older daemon goes on working.
+- One text makes both forms, and a table has one form for ever: one server's, or a cluster's, where
+  each shard has a table ``…_local`` and everybody uses a Distributed one of the plain name.
+- What a store has beyond the files, or was made without them, is left alone: `check` asks for the
+  tables and columns that are needed, not for how they came about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from llmledgerd.errors import ConfigError
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.topology import LOCAL
+
+TTL_COLUMN = "toDateTime(ingested_at)"  # a TTL takes no DateTime64 on servers before 24.x
+SHARDED = "{sharded}"
+"""What a statement begins with that only a cluster needs."""
+
+SYNCED = {
+    "fsync_after_insert": 1,
+    "fsync_part_directory": 1,
+    "min_rows_to_fsync_after_merge": 1,
+    "min_compressed_bytes_to_fsync_after_merge": 1,
+    "min_compressed_bytes_to_fsync_after_fetch": 1,
+}
+"""What makes a stored row one that a power failure does not take, before and after parts are merged."""
+
+RECORDS = (
+    "CREATE TABLE IF NOT EXISTS llmledger_migrations {on_cluster}"
+    " (name String, checksum String, applied_at DateTime64(6, 'UTC')) ENGINE = {shared_engine} ORDER BY name"
+    " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+)
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """What the placeholders of the SQL files stand for. The defaults are one server."""
+
+    ttl_days: int = 0
+    """Days that a row of ``llm_traces`` is kept after its receipt; 0 keeps it."""
+    cluster: str = ""
+    on_cluster: str = ""
+    engine: str = "MergeTree"
+    """Of tables of which each shard has its own part."""
+    shared_engine: str = "MergeTree"
+    """Of small tables that every host has whole."""
+
+    @property
+    def local(self) -> str:
+        """What the names of the shards' own tables end with."""
+        return LOCAL if self.cluster else ""
+
+    def fill(self, template: str) -> str:
+        """Return the SQL with its placeholders replaced; other braces are left as they are."""
+        values = {
+            "cluster": self.cluster,
+            "on_cluster": self.on_cluster,
+            "local": self.local,
+            "engine": self.engine,
+            "aggregating_engine": self.engine.replace("MergeTree", "AggregatingMergeTree", 1),
+            "shared_engine": self.shared_engine,
+            "ttl": self._ttl(),
+        }
+        return re.sub(rf"\{{({'|'.join(values)})\}}", lambda found: values[found[1]], template)
+
+    def _ttl(self) -> str:
+        return f"TTL {TTL_COLUMN} + toIntervalDay({self.ttl_days})" if self.ttl_days else ""
+
+
+def layout_of(ttl_days: int, cluster: str = "") -> Layout:
+    """Return the layout of one server, or of a cluster by its name in ``system.clusters``.
+
+    The servers fill in their own ``{shard}`` and ``{replica}``, as their configuration has them.
+    """
+    if not cluster:
+        return Layout(ttl_days=ttl_days)
+    return Layout(
+        ttl_days=ttl_days,
+        cluster=cluster,
+        on_cluster=f"ON CLUSTER '{cluster}'",
+        engine="ReplicatedMergeTree('/clickhouse/tables/{database}/{table}/{shard}', '{replica}')",
+        # Replicas are often numbered anew in each shard, and here all hosts are replicas of one table.
+        shared_engine="ReplicatedMergeTree('/clickhouse/tables/{database}/{table}/all', '{shard}-{replica}')",
+    )
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One file: its name without the ending, and its text."""
+
+    name: str
+    template: str
+
+    def statements(self, layout: Layout) -> list[str]:
+        """Return the file's statements for one layout, each without its final semicolon."""
+        text = "\n".join(line for line in self.template.splitlines() if not line.lstrip().startswith("--"))
+        parts = re.split(r";[ \t]*$", layout.fill(text), flags=re.MULTILINE)
+        wanted = [part.strip() for part in parts if layout.cluster or not part.lstrip().startswith(SHARDED)]
+        return [part.removeprefix(SHARDED).lstrip() for part in wanted if part]
+
+    def checksum(self) -> str:
+        """Return what tells one text of the file from another; comments and layout do not count."""
+        return hashlib.sha256(" ".join(";".join(self.statements(Layout())).split()).encode()).hexdigest()
+
+
+def load(kind: str = "") -> list[Migration]:
+    """Return the files in order, ClickHouse's or those of another kind of store.
+
+    Raises ConfigError where an installation came without them.
+    """
+    here = Path(__file__).parents[2]  # the package's own folder
+    for folder in (here / "ddl", here.parent.parent / "ddl"):  # in a wheel, in a source tree
+        files = sorted((folder / kind).glob("[0-9]*.sql"))
+        if files:
+            return [Migration(file.stem, file.read_text(encoding="utf-8")) for file in files]
+    raise ConfigError(f"the SQL files are missing: neither {here / 'ddl'} nor a source tree's ddl holds any")
+
+
+def pending(store: Store, files: Collection[Migration] | None = None) -> list[Migration]:
+    """Return the files that the store has not recorded, in order.
+
+    Raises ConfigError where a recorded file is not what it was, and StoreBusy.
+    """
+    recorded = _recorded(store)
+    todo = []
+    for migration in load() if files is None else files:
+        checksums = recorded.get(migration.name)
+        if not checksums:
+            todo.append(migration)
+        elif migration.checksum() not in checksums:
+            raise ConfigError(f"{migration.name} was applied with another text; applied files never change")
+    return todo
+
+
+def apply(store: Store, layout: Layout, files: Collection[Migration] | None = None) -> list[str]:
+    """Create what is missing, and set the TTL; return what was done, in words for people.
+
+    Raises ConfigError, and StoreBusy where the store is away or refuses.
+    """
+    if layout.cluster and store.is_embedded:
+        raise ConfigError("cluster: an embedded store is a member of none")
+    store.create_database(layout.on_cluster)
+    _refuse_another_form(store, layout)
+    store.run(layout.fill(RECORDS))
+    done = []
+    for migration in pending(store, files):
+        for statement in migration.statements(layout):
+            store.run(statement)
+        record = (migration.name, migration.checksum(), time.time_ns() // 1000)
+        store.insert(
+            "llmledger_migrations", ("name", "checksum", "applied_at"), [record], token=migration.name
+        )
+        done.append(f"applied {migration.name}")
+    return done + _set_ttl(store, layout)
+
+
+def _refuse_another_form(store: Store, layout: Layout) -> None:
+    """Raise ConfigError where the tables are one server's and a cluster's are wanted, or the reverse."""
+    if not store.columns("llm_traces"):
+        return
+    cluster = store.placement("llm_traces").cluster
+    if cluster and not layout.cluster:
+        raise ConfigError(f"the tables are those of cluster {cluster}; say so by the setting `cluster`")
+    if layout.cluster and not cluster:
+        raise ConfigError(
+            f"the tables are those of one server, and never become those of cluster {layout.cluster};"
+            " name another database, and move the rows there"
+        )
+
+
+def check(store: Store, needed: Mapping[str, Collection[str]]) -> list[str]:
+    """Return what the store lacks of the tables and columns needed, a sentence each; empty if nothing.
+
+    Raises StoreBusy where the store cannot be asked.
+    """
+    missing = []
+    for table, columns in needed.items():
+        present = store.columns(table)
+        lacking = [name for name in columns if name not in present]
+        if not present:
+            missing.append(f"there is no table {table}; run `llmledgerd migrate`")
+        elif lacking:
+            missing.append(f"the table {table} lacks {', '.join(lacking)}; run `llmledgerd migrate`")
+    return missing
+
+
+def unsynced(store: Store) -> list[str]:
+    """Return which tables of the database a power failure may take rows from, a sentence each.
+
+    Raises StoreBusy where the store cannot be asked.
+    """
+    settings = {
+        row["name"]: row["value"]
+        for row in store.query(
+            "SELECT name, value FROM system.merge_tree_settings WHERE name IN {names:Array(String)}",
+            {"names": list(SYNCED)},
+        )
+    }
+    found = []
+    for row in store.query(
+        "SELECT name, engine_full FROM system.tables"
+        " WHERE database = currentDatabase() AND engine LIKE '%MergeTree' ORDER BY name"
+    ):
+        own = dict(re.findall(r"(\w+) = (\d+)", row["engine_full"].rpartition(" SETTINGS ")[2]))
+        lacking = [name for name, least in SYNCED.items() if int({**settings, **own}.get(name, 0)) != least]
+        if lacking:
+            found.append(f"the table {row['name']} may lose rows to a power failure: no {', '.join(lacking)}")
+    return found
+
+
+def _recorded(store: Store) -> dict[str, set[str]]:
+    if not store.columns("llmledger_migrations"):
+        return {}
+    found: dict[str, set[str]] = {}
+    for row in store.query("SELECT name, checksum FROM llmledger_migrations"):
+        found.setdefault(row["name"], set()).add(row["checksum"])
+    return found
+
+
+def ttl_days(store: Store) -> int | None:
+    """Return the days after which rows of ``llm_traces`` expire, 0 for never; None without the table."""
+    rows = store.query(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase()"
+        " AND name IN ('llm_traces', 'llm_traces_local') ORDER BY name DESC LIMIT 1"
+    )
+    if not rows:
+        return None
+    found = re.search(r"\sTTL\s.*?toIntervalDay\((\d+)\)", rows[0]["engine_full"])
+    return int(found[1]) if found else 0
+
+
+def _set_ttl(store: Store, layout: Layout) -> list[str]:
+    """Bring the TTL of ``llm_traces`` to the setting; an unchanged one is not touched, as it costs a mutation."""
+    days = ttl_days(store)
+    if days is None or days == layout.ttl_days:
+        return []
+    change = f"MODIFY {layout.fill('{ttl}')}" if layout.ttl_days else "REMOVE TTL"
+    store.run(layout.fill(f"ALTER TABLE llm_traces{{local}} {{on_cluster}} {change}"))
+    return [f"changed the TTL of llm_traces from {days or 'no'} to {layout.ttl_days or 'no'} days"]

@@ -1,0 +1,269 @@
+"""Questions put to a store. Blocking; for threads.
+
+Invariants:
+- Every statement begins with the organisation's condition; None alone leaves it out.
+- Payloads are fetched only where they are asked for, and as many as an answer may hold.
+- No answer has more than ROWS_BYTES of rows: a page ends there, and what has no pages is refused.
+- Usage is right whatever state the rollup is in: hours in doubt, and stores without a rollup, are
+  answered from the rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, cast
+from uuid import UUID
+
+from llmledgerd.errors import StoreBusy
+from llmledgerd.query.answer_budget import ROWS_BYTES
+from llmledgerd.query.payloads import Fetcher, Key
+from llmledgerd.query.requests import (
+    MAX_LIMIT,
+    FindLarge,
+    GetCall,
+    GetLosses,
+    GetStep,
+    GetUsage,
+    ListCalls,
+    Question,
+)
+from llmledgerd.query.results import Call, LargeCall, Loss, Page, Payloads, Usage
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.conditions import Where, microseconds
+from llmledgerd.stores.clickhouse.usage_sql import Plan, plan, usage_sql
+
+COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if not name.startswith("payloads"))
+NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
+STEP_CALLS: Final = 1000
+"""Calls of one step that are returned: a step is one call and its retries."""
+
+STORED_BYTES: Final = " + ".join(f"length(t.{name})" for name in Payloads.__struct_fields__)
+BOUNDED: Final = (
+    "SELECT * FROM (SELECT *, byteSize(*) AS row_bytes,"
+    " sum(byteSize(*)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS answer_bytes,"
+    " count() OVER () AS answer_rows FROM ({sql})) WHERE answer_bytes - row_bytes <= {most}"
+)
+"""Rows are counted where they are, so that what is too much is never sent. Their order is the inner one's."""
+
+
+class StoreAnswers:
+    """Answers from one store. Raises StoreBusy where it is away or refuses."""
+
+    def __init__(self, store: Store, fetcher: Fetcher | None = None) -> None:
+        """``fetcher`` brings payloads from object storage; without one they are said to be there."""
+        self._store = store
+        self._fetcher = fetcher or Fetcher()
+        self._answers: Mapping[type[Question], Callable[[str | None, Any], object]] = {
+            GetCall: self._call,
+            GetStep: self._step,
+            ListCalls: self._list,
+            FindLarge: self._large,
+            GetUsage: self._usage,
+            GetLosses: self._losses,
+        }
+
+    def answer(self, organization_id: str | None, question: Question) -> object:
+        """Return the answer within one organisation; None is every one. Raises ValueError for a wrong cursor."""
+        return self._answers[type(question)](organization_id, question)
+
+    def _call(self, organization_id: str | None, question: GetCall) -> Call | None:
+        where = Where(organization_id)
+        where.equal("id", question.id.removeprefix("provider_trace-"))
+        calls = self._calls(where, "t.ingested_at DESC", 1, question)
+        return calls[0] if calls else None
+
+    def _step(self, organization_id: str | None, question: GetStep) -> list[Call]:
+        where = Where(organization_id)
+        where.equal("step_id", question.step_id)
+        order = "t.created_at, t.batch_id, t.batch_row"
+        return self._calls(where, order, STEP_CALLS, question)
+
+    def _list(self, organization_id: str | None, question: ListCalls) -> Page:
+        where = Where(organization_id)
+        where.narrow(question)
+        where.between(question.start_date, question.end_date)
+        where.equal("run_id", question.run_id)
+        where.equal("trace_id", question.trace_id)
+        where.add("t.is_error = {is_error:UInt8}", is_error=_flag(question.is_error))
+        where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
+        where.add(
+            "t.ingested_at > fromUnixTimestamp64Micro({received:Int64})",
+            received=microseconds(question.received_after),
+        )
+        if question.cursor is not None:
+            _continue_after(where, question.cursor)
+        limit = question.limit
+        # Sorted by time alone, the engine reads backwards and stops early; the ties are put in order after.
+        where.conditions.append(
+            "t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
+            f" WHERE {where} ORDER BY t.created_at DESC LIMIT {{limit:UInt32}}))"
+        )
+        rows, is_whole = self._rows(COLUMNS, where, NEWEST_FIRST, limit + 1)
+        calls = [call_of(row) for row in rows[:limit]]
+        return Page(calls, None if is_whole and len(rows) <= limit else _cursor(calls[-1]))
+
+    def _large(self, organization_id: str | None, question: FindLarge) -> list[LargeCall]:
+        where = Where(organization_id)
+        where.narrow(question)
+        where.between(question.start_date, question.end_date)
+        where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
+        order = f"t.request_size_bytes DESC, {NEWEST_FIRST}"
+        return [
+            LargeCall(**row) for row in self._whole(LargeCall.__struct_fields__, where, order, question.limit)
+        ]
+
+    def _usage(self, organization_id: str | None, question: GetUsage) -> list[Usage]:
+        try:
+            rows = self._usage_rows(organization_id, question, plan(question, self._doubted()))
+        except StoreBusy as error:
+            if error.kind != "missing_table":
+                raise
+            rows = self._usage_rows(organization_id, question, plan_without_rollup(question))
+        return [_usage(row, question.group_by) for row in rows]
+
+    def _usage_rows(
+        self, organization_id: str | None, question: GetUsage, chosen: Plan
+    ) -> list[dict[str, Any]]:
+        where = Where(organization_id)
+        where.narrow(question)
+        rows = _whole(*self._bounded(usage_sql(question, where, chosen), where.values))
+        if len(rows) > MAX_LIMIT:
+            raise ValueError(f"there are more than {MAX_LIMIT} groups; say a `limit`, or group by less")
+        return rows
+
+    def _doubted(self) -> list[int]:
+        rows = self._store.query("SELECT DISTINCT toUnixTimestamp(hour) AS first FROM llm_usage_doubts")
+        return [row["first"] for row in rows]
+
+    def _losses(self, organization_id: str | None, question: GetLosses) -> list[Loss]:
+        if organization_id is not None:
+            raise ValueError("losses belong to no organisation; they are for operators")
+        where = Where(None)
+        where.add("t.at >= fromUnixTimestamp64Micro({start:Int64})", start=microseconds(question.start_date))
+        rows, _ = self._bounded(
+            "SELECT t.stage AS stage, t.reason AS reason, t.service AS service, ifNull(sum(t.count), 0) AS records,"  # noqa: S608 - fixed fragments, values are bound
+            " countIf(t.count IS NULL) AS of_unknown_count, max(t.at) AS last_at"
+            f" FROM llm_trace_losses AS t WHERE {where} GROUP BY stage, reason, service ORDER BY last_at DESC"
+            f" LIMIT {MAX_LIMIT}",
+            where.values,
+        )
+        return [Loss(**row) for row in rows]
+
+    def _calls(self, where: Where, order: str, limit: int, wanted: GetCall | GetStep) -> list[Call]:
+        """Return calls, with their payloads where those are ``wanted``: of the first that fit together."""
+        if not wanted.payloads:
+            return [call_of(row) for row in self._whole(COLUMNS, where, order, limit)]
+        rows = self._whole(COLUMNS, where, order, limit, f"{STORED_BYTES} AS stored_bytes")
+        stored = [row.pop("stored_bytes") for row in rows]
+        calls = [call_of(row) for row in rows]
+        return self._fetcher.complete_fitting(
+            calls, stored, lambda chosen: self._payloads(where, chosen), files=wanted.files
+        )
+
+    def _payloads(self, where: Where, calls: Sequence[Call]) -> dict[Key, Payloads]:
+        """Return what is in the rows of the calls."""
+        where.add(
+            "concat(toString(t.batch_id), ':', toString(t.batch_row)) IN {keys:Array(String)}",
+            keys=[f"{call.batch_id}:{call.batch_row}" for call in calls],
+        )
+        names = Payloads.__struct_fields__
+        columns = ", ".join(f"t.{name} AS {name}" for name in ("batch_id", "batch_row", *names))
+        rows = self._store.query(
+            f"SELECT {columns} FROM llm_traces AS t WHERE {where}",  # noqa: S608 - fixed fragments, values are bound
+            where.values,
+            raw=names,
+        )
+        return {(row["batch_id"], row["batch_row"]): Payloads(*(row[name] for name in names)) for row in rows}
+
+    def _whole(
+        self, names: Sequence[str], where: Where, order: str, limit: int, *further: str
+    ) -> list[dict[str, Any]]:
+        return _whole(*self._rows(names, where, order, limit, *further))
+
+    def _rows(
+        self, names: Sequence[str], where: Where, order: str, limit: int, *further: str
+    ) -> tuple[list[dict[str, Any]], bool]:
+        columns = ", ".join([*(f"t.{name} AS {name}" for name in names), *further])
+        return self._bounded(
+            f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments, values are bound
+            {**where.values, "limit": limit},
+        )
+
+    def _bounded(self, sql: str, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
+        rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values)
+        count = rows[0]["answer_rows"] if rows else 0
+        for row in rows:
+            del row["answer_rows"], row["answer_bytes"], row["row_bytes"]
+        return rows, len(rows) == count
+
+
+def _whole(rows: list[dict[str, Any]], is_whole: bool) -> list[dict[str, Any]]:
+    if not is_whole:
+        raise ValueError(
+            f"the answer has more than {ROWS_BYTES} bytes; ask for less, as by a smaller `limit`"
+        )
+    return rows
+
+
+def plan_without_rollup(question: GetUsage) -> Plan:
+    """Return the plan for a store that has no rollup."""
+    whole = plan(question, ())
+    spans = [*whole.rollup, *whole.rows]
+    return Plan([], [(min(start for start, _ in spans), max(end for _, end in spans))] if spans else [])
+
+
+def call_of(row: dict[str, Any]) -> Call:
+    """Return the call that a row of COLUMNS is."""
+    for name in ("is_byok", "is_stream", "is_error"):
+        row[name] = bool(row[name])
+    return Call(**row)
+
+
+def _usage(row: dict[str, Any], group_by: Sequence[str]) -> Usage:
+    group = {name: str(row.pop(f"group_{name}")) for name in group_by}
+    p50, p95, p99 = (_finite(value) for value in row.pop("latencies"))
+    known, total = row.pop("latency_known"), row.pop("latency_ms_sum")
+    average = total / known if known else None
+    row["cost_usd"] = row["cost_usd"] or Decimal(0)  # the engine's zero would be written 0E-9
+    return Usage(
+        group=group,
+        latency_avg_ms=average,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        latency_p99_ms=p99,
+        **row,
+    )
+
+
+def _finite(value: float) -> float | None:
+    """Return None for the engine's "of no values"."""
+    return None if math.isnan(value) else value
+
+
+def _flag(value: bool | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _cursor(call: Call) -> str:
+    return f"{cast('int', microseconds(call.created_at))}.{call.batch_id}.{call.batch_row}"
+
+
+def _continue_after(where: Where, cursor: str) -> None:
+    try:
+        moment, batch, row = cursor.split(".")
+        after, after_batch, after_row = int(moment), str(UUID(batch)), int(row)
+    except ValueError:
+        raise ValueError("the cursor is none of an earlier page") from None
+    if abs(after) >= 1 << 63 or not 0 <= after_row < 1 << 32:
+        raise ValueError("the cursor is none of an earlier page")
+    where.add("t.created_at <= fromUnixTimestamp64Micro({after:Int64})", after=after)  # which the index knows
+    where.add(
+        "(t.created_at, t.batch_id, t.batch_row) <"
+        " (fromUnixTimestamp64Micro({after:Int64}), {after_batch:UUID}, {after_row:UInt32})",
+        after=after,
+        after_batch=after_batch,
+        after_row=after_row,
+    )

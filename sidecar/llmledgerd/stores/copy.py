@@ -1,0 +1,85 @@
+"""Rows of one store into another: what a store that was named later is to have of before.
+
+Invariant: a row is known by its place (``batch_id``, ``batch_row``) in both stores, and one that is there
+is not stored again; so a transfer that was interrupted is run again, and takes up where it was. It goes
+by hours of receipt, a few segments at a time, so that memory does not grow with what is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+import xxhash
+
+from llmledgerd.records.schema import COLUMNS, TRACES
+from llmledgerd.stores.base import Destination, Part, Source
+
+HOUR_US = 3_600_000_000
+GROUP_ROWS = 10_000
+GROUP_BYTES = 16 << 20
+BATCH_ID, BATCH_ROW = COLUMNS.index("batch_id"), COLUMNS.index("batch_row")
+
+Row = tuple[object, ...]
+
+
+class Copied(msgspec.Struct):
+    """What was done."""
+
+    looked_at: int = 0
+    copied: int = 0
+    repeated: int = 0
+    """Rows whose id another row has, where ids are unique."""
+    up_to_us: int = 0
+
+
+def copy(
+    source: Source,
+    target: Destination,
+    from_us: int,
+    to_us: int,
+    on_step: Callable[[Copied], None] = lambda done: None,
+) -> Copied:
+    """Store the rows received between two times that the target has not. Raises StoreBusy, BatchRejected."""
+    done = Copied()
+    first, last = source.span(from_us, to_us) or (0, -1)
+    for start in range(first, last + 1, HOUR_US):
+        end = min(start + HOUR_US, last + 1)
+        for group in _groups(source.parts(start, end)):
+            rows = source.rows([part.batch_id for part in group], start, end)
+            done.looked_at += len(rows)
+            _store_missing(target, [part.batch_id for part in group], rows, (start, end), done)
+            done.up_to_us = end
+            on_step(done)
+    return done
+
+
+def _store_missing(
+    target: Destination, batches: Sequence[str], rows: Sequence[Row], span: tuple[int, int], done: Copied
+) -> None:
+    there = {batch: target.landed_rows(TRACES, batch, *span) for batch in batches}
+    missing = [row for row in rows if row[BATCH_ROW] not in there[str(row[BATCH_ID])]]
+    if missing:
+        block = target.encode(TRACES, COLUMNS, missing)
+        repeated = target.insert_blocks(TRACES, COLUMNS, [block], _token(missing))
+        done.repeated += len(repeated)
+        done.copied += len(missing) - len(repeated)
+
+
+def _token(rows: Iterable[Row]) -> str:
+    places = sorted(f"{row[BATCH_ID]}:{row[BATCH_ROW]}" for row in rows)
+    return f"copy:{xxhash.xxh3_128_hexdigest(' '.join(places).encode())}"
+
+
+def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Yield segments together, as many as make one insert."""
+    group: list[Part] = []
+    rows = size = 0
+    for part in parts:
+        if group and (rows + part.rows > GROUP_ROWS or size + part.size > GROUP_BYTES):
+            yield group
+            group, rows, size = [], 0, 0
+        group.append(part)
+        rows, size = rows + part.rows, size + part.size
+    if group:
+        yield group

@@ -1,0 +1,101 @@
+r"""Rows as the text that COPY takes. Pure.
+
+Invariant: what is read back is what was given, to the byte, but for NUL characters: PostgreSQL's text
+holds none, so each becomes U+FFFD, and is counted. A NUL inside JSON is an escape there (``\u0000``) and
+passes unchanged, since payloads are kept as text and not as jsonb.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from llmledgerd.errors import BatchRejected
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIMES = frozenset({"created_at", "ingested_at", "at"})
+"""Columns whose values are microseconds since 1970."""
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+NULL = b"\\N"
+SPECIAL = re.compile(rb"[\\\n\r]")
+
+
+class Block(bytearray):
+    """Encoded rows, and how many NUL characters were in them."""
+
+    nul_replaced = 0
+
+
+def moment(us: int) -> datetime:
+    """Return the time that lies so many microseconds after 1970, within what Python can say."""
+    try:
+        return EPOCH + timedelta(microseconds=us)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if us > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+def storable(text: str) -> str:
+    """Return what is read back of a text."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def encode(columns: Sequence[str], rows: Sequence[Sequence[object]], wanted: Collection[str]) -> Block:
+    """Return the wanted columns of the rows, in the order of ``columns``.
+
+    Raises BatchRejected for a value that no column holds.
+    """
+    block = Block()
+    fields = []
+    for name, values in zip(columns, zip(*rows, strict=True), strict=True):
+        if name in wanted:
+            try:
+                fields.append(_times(values) if name in TIMES else _column(values))
+            except Exception as error:  # whatever a value of another type makes of it
+                raise BatchRejected(0, f"column {name}: {error!r}") from error
+    for row in zip(*fields, strict=True):
+        block += b"\t".join(row) + b"\n"
+    block.nul_replaced = block.count(b"\0")
+    if block.nul_replaced:
+        block[:] = block.replace(b"\0", REPLACEMENT)
+    return block
+
+
+def _times(values: Sequence[Any]) -> list[bytes]:
+    return [moment(value).isoformat().encode() for value in values]
+
+
+def _column(values: Sequence[Any]) -> list[bytes]:
+    if all(type(value) is str for value in values):
+        # At once, since nearly all columns are short texts without anything to escape.
+        joined = "\t".join(values).encode()
+        if joined.count(b"\t") == len(values) - 1 and not SPECIAL.search(joined):
+            return joined.split(b"\t")
+    return [_WRITERS[type(value)](value) for value in values]
+
+
+def _escaped(text: bytes) -> bytes:
+    return text.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+
+
+def _bytes(value: bytes) -> bytes:
+    value.decode()  # which the server would refuse for the whole block
+    return _escaped(value)
+
+
+def _array(values: list[str]) -> bytes:
+    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return _escaped(("{" + ",".join(f'"{value}"' for value in quoted) + "}").encode())
+
+
+_WRITERS: dict[type, Callable[..., bytes]] = {
+    type(None): lambda value: NULL,
+    str: lambda value: _escaped(value.encode()),
+    bytes: _bytes,
+    int: lambda value: b"%d" % value,
+    bool: lambda value: b"%d" % value,
+    Decimal: lambda value: format(value, "f").encode(),
+    list: _array,
+}

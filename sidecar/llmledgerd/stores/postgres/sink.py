@@ -1,0 +1,178 @@
+"""PostgreSQL takes rows, and says which of them it has.
+
+Invariants:
+- A batch is one transaction: staged by COPY, then moved to its table by one INSERT that leaves out
+  rows whose key is there. So a batch that is offered again, for whatever reason, changes nothing.
+- Ids are unique here. A line that has the id of another is left out and counted, where ClickHouse has
+  two rows; a record takes the place of the row that stood for its call while it had not come.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import xxhash
+from psycopg import sql
+
+from llmledgerd.delivery.row_blocks import Buffer
+from llmledgerd.records.repeats import Call
+from llmledgerd.records.schema import TRACES
+from llmledgerd.stores.postgres import copying
+from llmledgerd.stores.postgres.connections import Connections, Link
+from llmledgerd.stores.postgres.copying import moment
+from llmledgerd.stores.postgres.tables import Content, Table, tables
+from llmledgerd.stores.receipt_window import StoreClock
+
+IDS_PER_QUERY = 10_000
+
+
+class Postgres:
+    """One database. Safe to share between threads."""
+
+    def __init__(
+        self, url: str, *, password_file: str = "", content: Content = "full", timeout_seconds: float = 60.0
+    ) -> None:
+        """Nothing is opened before the first call. Raises ConfigError for a URL that is none."""
+        self.connections = Connections(url, password_file=password_file, timeout_seconds=timeout_seconds)
+        self.tables = tables(content)
+        self.counts: Counter[str] = Counter()
+        """``nul_replaced``, in characters; ``repeated``, in rows that were left out for their id."""
+
+    @property
+    def address(self) -> str:
+        return self.connections.address
+
+    def close(self) -> None:
+        self.connections.close()
+
+    def version(self) -> str:
+        """Return the version of the server, by asking it."""
+        with self.connections.lent() as link:
+            return str(link.query(sql.SQL("SHOW server_version"))[0]["server_version"])
+
+    def encode(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytearray:
+        """Return the rows as a block for ``insert_blocks``. Raises BatchRejected."""
+        return copying.encode(columns, rows, frozenset(self.tables[table].columns))
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
+    ) -> set[int]:
+        """Store what of the blocks is not there yet; return which rows others keep out by their id.
+
+        The token is of no use here: the key tells a repeat for ever, and not for a window's length.
+        """
+        to = self.tables[table]
+        names = [name for name in columns if name in to.columns]
+        with self.connections.lent() as link:
+            staging = _staged(link, to, names, blocks)
+            if table == TRACES:
+                _make_room(link, to, staging)
+            offered = link.query(sql.SQL("SELECT count(*) AS n FROM {}").format(staging))[0]["n"]
+            inserted = link.run(_move(to, names, staging))
+            repeated = set() if inserted == offered else _kept_out(link, to, staging)
+            link.commit()
+        self.counts["repeated"] += len(repeated)
+        self.counts["nul_replaced"] += sum(getattr(block, "nul_replaced", 0) for block in blocks)
+        return repeated
+
+    def clock(self) -> StoreClock:
+        """Return the server's time; rows are kept for ever."""
+        asked = sql.SQL("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us")
+        with self.connections.lent() as link:
+            return StoreClock(int(link.query(asked)[0]["now_us"]))
+
+    def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
+        """Return which ``batch_row`` of a batch received between the two times is stored."""
+        statement = sql.SQL(
+            "SELECT batch_row FROM {} WHERE batch_id = %s AND ingested_at BETWEEN %s AND %s"
+        ).format(_name(self.tables[table]))
+        with self.connections.lent() as link:
+            rows = link.query(statement, (batch_id, moment(from_us), moment(to_us)))
+        return {row["batch_row"] for row in rows}
+
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
+        """Return which calls that started between the two times are stored with their record.
+
+        Rows of the batch ``besides`` do not count.
+        """
+        statement = sql.SQL(
+            "SELECT DISTINCT organization_id, id FROM {} WHERE id = ANY(%s) AND outcome <> 'abandoned'"
+            " AND batch_id <> %s AND created_at BETWEEN %s AND %s"
+        ).format(_name(self.tables[TRACES]))
+        names = {(copying.storable(call[0]), copying.storable(call[1])): call for call in calls}
+        with self.connections.lent() as link:
+            found = {
+                (row["organization_id"], row["id"])
+                for some in _slices([name for _, name in names])
+                for row in link.query(statement, (some, besides, moment(from_us), moment(to_us)))
+            }
+        return {names[call] for call in found & names.keys()}
+
+    def delete_abandoned(self, ids: Sequence[str]) -> None:
+        """Delete the rows that stand for these calls without their records."""
+        statement = sql.SQL("DELETE FROM {} WHERE outcome = 'abandoned' AND id = ANY(%s)").format(
+            _name(self.tables[TRACES])
+        )
+        with self.connections.lent() as link:
+            for some in _slices([copying.storable(name) for name in ids]):
+                link.run(statement, (some,))
+            link.commit()
+
+
+def _staged(link: Link, to: Table, names: Sequence[str], blocks: Sequence[Buffer]) -> sql.Identifier:
+    """Put the blocks into a temporary table, which is empty again after the transaction.
+
+    It is made where the server process has none yet: behind a pooler that may be at any transaction.
+    Its name says its columns, so that one of before a migration is not taken for it.
+    """
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    digest = xxhash.xxh3_64_hexdigest(" ".join([to.name, *names]).encode())
+    staging = sql.Identifier("pg_temp", f"llmledger_staging_{digest}")
+    link.run(
+        sql.SQL(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA"
+        ).format(staging, columns, _name(to))
+    )
+    link.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(staging, columns), blocks)
+    return staging
+
+
+def _make_room(link: Link, to: Table, staging: sql.Identifier) -> None:
+    """Delete the rows that stood for calls whose records have come."""
+    link.run(
+        sql.SQL(
+            "DELETE FROM {} AS t USING {} AS s"
+            " WHERE t.outcome = 'abandoned' AND t.id = s.id AND s.outcome <> 'abandoned'"
+        ).format(_name(to), staging)
+    )
+
+
+def _move(to: Table, names: Sequence[str], staging: sql.Identifier) -> sql.Composed:
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    key = sql.SQL(", ").join(map(sql.Identifier, to.key))
+    return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT ({}) DO NOTHING").format(
+        _name(to), columns, columns, staging, key
+    )
+
+
+def _kept_out(link: Link, to: Table, staging: sql.Identifier) -> set[int]:
+    """Return which of the staged rows are not there, because others have their keys."""
+    statement = sql.SQL(
+        "SELECT s.batch_row FROM {} AS s WHERE NOT EXISTS"
+        " (SELECT FROM {} AS t WHERE {} AND t.batch_id = s.batch_id AND t.batch_row = s.batch_row)"
+    ).format(staging, _name(to), sql.SQL(" AND ").join(map(_same, to.key)))
+    return {row["batch_row"] for row in link.query(statement)}
+
+
+def _same(column: str) -> sql.Composed:
+    return sql.SQL("t.{0} = s.{0}").format(sql.Identifier(column))
+
+
+def _name(table: Table) -> sql.Identifier:
+    return sql.Identifier(table.name)
+
+
+def _slices(values: Sequence[str]) -> list[list[str]]:
+    every = list(values)
+    return [every[start : start + IDS_PER_QUERY] for start in range(0, len(every), IDS_PER_QUERY)]

@@ -1,0 +1,55 @@
+"""Rows of PostgreSQL, for another store to have them; of metadata the payloads are empty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from llmledgerd.records.schema import COLUMNS, TRACES, as_made, microseconds
+from llmledgerd.stores.base import Part
+from llmledgerd.stores.copy import Row
+from llmledgerd.stores.postgres.copying import moment
+from llmledgerd.stores.postgres.sink import Postgres
+
+
+class PostgresSource:
+    """Rows of whichever table the settings name."""
+
+    def __init__(self, store: Postgres) -> None:
+        self._connections = store.connections
+        self._table = store.tables[TRACES]
+
+    def span(self, from_us: int, to_us: int) -> tuple[int, int] | None:
+        statement = sql.SQL(
+            "SELECT min(ingested_at) AS first, max(ingested_at) AS last"
+            " FROM {} WHERE ingested_at >= %s AND ingested_at < %s"
+        ).format(sql.Identifier(self._table.name))
+        with self._connections.lent() as link:
+            (found,) = link.query(statement, (moment(from_us), moment(to_us)))
+        return None if found["first"] is None else (microseconds(found["first"]), microseconds(found["last"]))
+
+    def parts(self, from_us: int, to_us: int) -> list[Part]:
+        statement = sql.SQL(
+            "SELECT batch_id, count(*) AS rows, sum(request_size_bytes + response_size_bytes) AS size"
+            " FROM {} WHERE ingested_at >= %s AND ingested_at < %s GROUP BY batch_id ORDER BY min(ingested_at)"
+        ).format(sql.Identifier(self._table.name))
+        with self._connections.lent() as link:
+            rows = link.query(statement, (moment(from_us), moment(to_us)))
+        return [Part(str(row["batch_id"]), row["rows"], int(row["size"])) for row in rows]
+
+    def rows(self, batch_ids: Sequence[str], from_us: int, to_us: int) -> list[Row]:
+        names = [sql.Identifier(name) if name in self._table.columns else sql.SQL("''") for name in COLUMNS]
+        statement = sql.SQL(
+            "SELECT {} FROM {} WHERE batch_id = ANY(%s::uuid[]) AND ingested_at >= %s AND ingested_at < %s"
+            " ORDER BY batch_id, batch_row"
+        ).format(
+            sql.SQL(", ").join(
+                sql.SQL("{} AS {}").format(value, sql.Identifier(name))
+                for value, name in zip(names, COLUMNS, strict=True)
+            ),
+            sql.Identifier(self._table.name),
+        )
+        with self._connections.lent() as link:
+            rows = link.query(statement, (list(batch_ids), moment(from_us), moment(to_us)))
+        return [as_made(row) for row in rows]

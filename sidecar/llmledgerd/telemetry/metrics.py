@@ -1,0 +1,337 @@
+"""What is measured, and how Prometheus is told.
+
+Invariants:
+- Measuring is paid for by the group, the batch or the scrape, never by the record; where a histogram
+  is of records, a batch's are counted together.
+- A label that comes from outside has a bounded number of values, whatever is sent.
+- A scrape waits for nothing: it is made of numbers that are there.
+
+What the rooms count anyway is read from ``Status`` when somebody asks; the rest is counted here. What
+concerns one store carries its name, so that a further store adds values and no names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+import prometheus_client
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from llmledgerd.records.schema import LOSS_COLUMNS
+from llmledgerd.telemetry import definitions
+from llmledgerd.telemetry.definitions import Described
+from llmledgerd.telemetry.status import Status, StoreStatus
+
+MOST_VALUES: Final = 100
+"""Values of one label; further ones are OTHER."""
+MOST_REASONS: Final = 20
+"""Reasons that senders give are multiplied by their services. Our client has five."""
+OTHER: Final = "other"
+VALUE_CHARACTERS: Final = 128
+LOOKED_AT_CHARACTERS: Final = 1024
+"""Of a value, for telling it from others."""
+Clean = Callable[[str], str]
+
+LOOP_SECONDS: Final = 0.5
+"""How often the event loop is timed."""
+
+UNPRICED: Final = "model_without_price:"
+"""How ``RowBuilder.counts`` names a model that it found no price for."""
+
+_SERVICE, _STAGE, _REASON, _COUNT = map(LOSS_COLUMNS.index, ("service", "stage", "reason", "count"))
+
+# Else each histogram and counter has a second series that says when it was made.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
+
+
+class Capped:
+    """The values of one label: the first so many keep their names, as far as they may be shown; all others
+    are OTHER.
+    """
+
+    def __init__(self, most: int = MOST_VALUES, clean: Clean = str) -> None:
+        """``clean`` hides what may not be shown of a value."""
+        self._most = most
+        self._clean = clean
+        self._known: dict[str, str] = {}
+
+    def __call__(self, value: str) -> str:
+        """Return the label for a value that may be anything, a lone surrogate included."""
+        value = value[:LOOKED_AT_CHARACTERS].encode(errors="replace").decode()
+        if value not in self._known:
+            if len(self._known) >= self._most:
+                return OTHER
+            self._known[value] = self._clean(value)[:VALUE_CHARACTERS]  # cut after: half a key is no key
+        return self._known[value]
+
+
+class Tally:
+    """A histogram of moments' ages that takes a batch at once, where the library's takes one value."""
+
+    def __init__(self, bounds_seconds: Sequence[float]) -> None:
+        self._bounds = bounds_seconds
+        self._counts = [0] * (len(bounds_seconds) + 1)
+        self._sum_us = 0
+
+    def add(self, moments_us: Sequence[int], now_us: int) -> None:
+        """Count how old each moment is. They are in order; one that is still to come has the age 0."""
+        past = bisect_right(moments_us, now_us)
+        older = len(moments_us)
+        for index, bound in enumerate(self._bounds):
+            within = bisect_left(moments_us, now_us - int(bound * 1e6))
+            self._counts[index] += older - within
+            older = within
+        self._counts[-1] += older
+        self._sum_us += past * now_us - sum(moments_us[:past])
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return upper bounds and how many there are up to each, as Prometheus wants them."""
+        total, out = 0, []
+        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+            total += count
+            out.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
+        return out
+
+    @property
+    def sum_seconds(self) -> float:
+        return self._sum_us / 1e6
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One value at one moment."""
+
+    metric: Described
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+class StoreMetrics:
+    """What is measured of one store."""
+
+    def __init__(self, metrics: Metrics, name: str, *, is_first: bool) -> None:
+        self.name = name
+        self._metrics = metrics
+        self._is_first = is_first
+        self._seconds = metrics.histogram(definitions.INSERT_SECONDS).labels(name)
+        self._rows = metrics.histogram(definitions.INSERT_ROWS).labels(name)
+        self._bytes = metrics.histogram(definitions.INSERT_BYTES).labels(name)
+        self._reason = Capped()
+        self.lag = Tally(definitions.LAG.buckets)
+        self.rejected: Counter[str] = Counter()
+
+    def inserted(self, seconds: float, rows: int, size: int) -> None:
+        """An insert has worked."""
+        self._seconds.observe(seconds)
+        self._rows.observe(rows)
+        self._bytes.observe(size)
+
+    def landed(self, started_us: Sequence[int], now_us: int) -> None:
+        """All rows of a segment are in the store: when their calls started, in order."""
+        self.lag.add(started_us, now_us)
+
+    def settled(self, losses: Iterable[Sequence[object]], reasons: Iterable[str]) -> None:
+        """A segment is done: its rows of ``llm_trace_losses``, and why lines of it became dead letters.
+
+        The losses of a segment are the same in every store, so that the first one's are counted.
+        """
+        self.rejected.update(map(self._reason, reasons))
+        if self._is_first:
+            self._metrics.lost(losses)
+
+
+class Metrics:
+    """All that is measured by one daemon. For its event loop alone."""
+
+    def __init__(
+        self, changes: Mapping[str, int], clean: Callable[[str, str], str] = lambda _, value: value
+    ) -> None:
+        """``changes`` are ``RowBuilder.counts``, which its own thread goes on counting.
+
+        ``clean`` returns a value of a column as it may be shown: labels that senders write are as they
+        are in rows.
+        """
+        self._changes = changes
+        self._registry = CollectorRegistry()
+        self._histograms: dict[Described, Histogram] = {}
+        self._stores: dict[str, StoreMetrics] = {}
+        self._at_scrape = _AtScrape()
+        self._registry.register(self._at_scrape)
+        ProcessCollector(registry=self._registry)
+        self._service = Capped(clean=partial(clean, "service"))
+        self._loss_reason = Capped(MOST_REASONS, partial(clean, "error_type"))
+        self._stage = Capped(MOST_REASONS, partial(clean, "error_type"))
+        self._path, self._model = Capped(), Capped(clean=partial(clean, "model"))
+        self._losses: Counter[tuple[str, str, str]] = Counter()
+        self._uncounted: Counter[tuple[str, str, str]] = Counter()
+        self._queries: Counter[tuple[str, str]] = Counter()
+        self.group_commit = self.histogram(definitions.GROUP_COMMIT)
+        self.loop_lag = self.histogram(definitions.LOOP_LAG)
+        self._query_seconds = self.histogram(definitions.QUERY_SECONDS)
+        self._received_bytes = 0
+        self.abandoned_calls = 0
+        self.letters_pruned = 0
+
+    def store(self, name: str) -> StoreMetrics:
+        """Return what is measured of the store with this name. The first to be asked for is the first."""
+        if name not in self._stores:
+            self._stores[name] = StoreMetrics(self, name, is_first=not self._stores)
+        return self._stores[name]
+
+    def histogram(self, metric: Described) -> Histogram:
+        """Return the one histogram of this description."""
+        if metric not in self._histograms:
+            self._histograms[metric] = Histogram(
+                metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self._registry
+            )
+        return self._histograms[metric]
+
+    def committed(self, seconds: float, size: int) -> None:
+        """A group of lines is on the disk."""
+        self.group_commit.observe(seconds)
+        self._received_bytes += size
+
+    def lost(self, losses: Iterable[Sequence[object]]) -> None:
+        """Rows of ``llm_trace_losses`` are in their store."""
+        for row in losses:
+            count = row[_COUNT]
+            labels = (
+                self._stage(str(row[_STAGE])),
+                self._service(str(row[_SERVICE])),
+                self._loss_reason(str(row[_REASON])),
+            )
+            if isinstance(count, int):
+                self._losses[labels] += count
+            else:
+                self._uncounted[labels] += 1
+
+    def queried(self, path: str, status: int, seconds: float) -> None:
+        """A request under ``/v1`` has been answered."""
+        path = self._path(path)
+        self._queries[path, str(status)] += 1
+        self._query_seconds.labels(path).observe(seconds)
+
+    def exposition(self, status: Status, accept: str) -> tuple[bytes, str]:
+        """Return the text for Prometheus and its content type, which the scraper's Accept header chooses."""
+        self._at_scrape.families = list(self._families(status))
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def _families(self, status: Status) -> Iterator[Metric]:
+        values: dict[Described, list[Reading]] = {metric: [] for metric in definitions.ALL}
+        for reading in (*of_status(status), *self._counted()):
+            values[reading.metric].append(reading)
+        for metric, readings in values.items():
+            if metric.kind == "histogram":
+                continue
+            family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+            made = family(metric.name, metric.help, labels=metric.labels)
+            for reading in readings:
+                made.add_metric(reading.labels, reading.value)
+            yield made
+        lag = HistogramMetricFamily(definitions.LAG.name, definitions.LAG.help, labels=definitions.LAG.labels)
+        for store in self._stores.values():
+            lag.add_metric([store.name], store.lag.buckets(), store.lag.sum_seconds)
+        yield lag
+
+    def _counted(self) -> Iterator[Reading]:
+        yield Reading(definitions.RECEIVED_BYTES, self._received_bytes)
+        yield Reading(definitions.ABANDONED, self.abandoned_calls)
+        yield Reading(definitions.PRUNED, self.letters_pruned)
+        for store in self._stores.values():
+            for reason, count in store.rejected.items():
+                yield Reading(definitions.REJECTED, count, (store.name, reason))
+        for metric, counter in (
+            (definitions.LOSSES, self._losses),
+            (definitions.UNCOUNTED_LOSSES, self._uncounted),
+        ):
+            for labels, count in counter.items():
+                yield Reading(metric, count, labels)
+        for request, count in self._queries.items():
+            yield Reading(definitions.QUERIES, count, request)
+        yield from self._changed()
+
+    def _changed(self) -> Iterator[Reading]:
+        models: Counter[str] = Counter()
+        for what, count in dict(self._changes).items():  # a copy in one step, since another thread counts
+            if what.startswith(UNPRICED):
+                models[self._model(what.removeprefix(UNPRICED))] += count
+            else:
+                yield Reading(definitions.CHANGED, count, (what,))
+        for model, count in models.items():
+            yield Reading(definitions.UNPRICED, count, (model,))
+
+
+class _AtScrape(Collector):
+    """Gives the registry what was gathered for this scrape."""
+
+    def __init__(self) -> None:
+        self.families: list[Metric] = []
+
+    def collect(self) -> list[Metric]:
+        return self.families
+
+
+def of_status(status: Status) -> Iterator[Reading]:
+    """Yield what the daemon's status says. Pure."""
+    yield Reading(definitions.RECEIVED, status.received)
+    for store in status.stores:
+        yield from _of_store(store)
+    yield Reading(definitions.SPOOL_BYTES, status.spool_bytes)
+    yield Reading(definitions.SPOOL_MAX, status.spool_max_bytes)
+    yield Reading(definitions.SPOOL_SEGMENTS, status.spool_segments)
+    yield Reading(definitions.SPOOL_OLDEST, status.lag_seconds)
+    yield Reading(definitions.SPOOL_FREE, status.disk_free_bytes)
+    yield Reading(definitions.ACCEPTING, status.ready)
+    yield Reading(definitions.INFLIGHT, status.inflight_bytes)
+    yield Reading(definitions.INFLIGHT_MAX, status.inflight_max_bytes)
+    yield Reading(definitions.OPEN_CONNECTIONS, status.connections)
+    yield Reading(definitions.CONNECTIONS, status.connections_accepted)
+    for reason, count in status.connections_refused.items():
+        yield Reading(definitions.REFUSED, count, (reason,))
+    yield Reading(definitions.STALLED, status.connections_stalled)
+    yield Reading(definitions.TORN, status.torn_lines)
+    yield Reading(definitions.SESSIONS, status.sessions)
+    for what, count in status.system_errors.items():
+        yield Reading(definitions.SYSTEM_ERRORS, count, (what,))
+    yield Reading(definitions.BEGUN, status.begun_calls)
+    yield Reading(definitions.LETTER_FILES, status.dead_letter_files)
+    yield Reading(definitions.LETTER_BYTES, status.dead_letter_bytes)
+    yield Reading(definitions.QUARANTINED, status.quarantined_files)
+    yield Reading(definitions.QUERIES_IN_FLIGHT, status.queries_in_flight)
+    yield Reading(definitions.CLOCK_JUMPS, status.clock_jumps)
+    yield Reading(definitions.CLOCK_CORRECTION, status.clock_correction_seconds)
+    yield Reading(definitions.BUILD, 1, (status.version,))
+
+
+def _of_store(store: StoreStatus) -> Iterator[Reading]:
+    name = (store.name,)
+    yield Reading(definitions.STORED, store.stored, name)
+    yield Reading(definitions.DEAD, store.dead_letters, name)
+    yield Reading(definitions.LOST, store.lost, name)
+    yield Reading(definitions.CONTROL, store.control_lines, name)
+    yield Reading(definitions.WAITING, store.in_spool, name)
+    yield Reading(definitions.TAKING, not store.trouble, name)
+    yield Reading(definitions.IN_FLIGHT, store.inserts_in_flight, name)
+    for kind, count in store.retries.items():
+        yield Reading(definitions.RETRIES, count, (*name, kind))
+    for what, count in store.counts.items():
+        yield Reading(definitions.CHANGED, count, (f"{store.name}:{what}",))
+    if store.doubted_hours is not None:
+        yield Reading(definitions.DOUBTED, store.doubted_hours, name)
+
+
+async def watch_loop(lag: Histogram, monotonic: Callable[[], float]) -> None:
+    """Time the event loop until cancelled."""
+    while True:
+        began = monotonic()
+        await asyncio.sleep(LOOP_SECONDS)
+        lag.observe(max(0.0, monotonic() - began - LOOP_SECONDS))

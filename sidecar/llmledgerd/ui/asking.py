@@ -1,0 +1,162 @@
+"""What a page asks of the reader.
+
+Invariant: however many calls there are, a page's questions are sums, which the rollup answers where
+it can, or pages of calls, which are bounded; payloads are those of one call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from llmledgerd.query.results import Call, Loss, Page, Usage
+from llmledgerd.reader import LLMTraceReader, Scope
+from llmledgerd.stores.clickhouse.usage_sql import ROLLED_UP
+from llmledgerd.ui.view import View, narrow
+
+GROUPS_SHOWN: Final = 25
+"""Groups of a split that are listed; what is beyond them is one line."""
+
+PARTS: Final = 5
+"""Groups that are drawn over time; where there are many, each is a question."""
+
+CALLS: Final = 50
+"""Calls of one page of the list."""
+
+RUN_CALLS: Final = 500
+"""Calls of one run that are shown."""
+
+RUN_SPAN: Final = timedelta(days=1)
+"""How far before and after a call its run is looked for."""
+
+LOSSES_SPAN: Final = timedelta(days=7)
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The sums of one view."""
+
+    whole: Usage | None
+    """None: there were no calls."""
+    over_time: list[Usage]
+    groups: list[Usage]
+    parts: dict[str, list[Usage]]
+    """The first groups over time, by their value; empty where that would read every row again."""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """An agent's run around one call, oldest first."""
+
+    calls: list[Call]
+    is_whole: bool
+
+    def place(self, call: Call) -> int | None:
+        """Return where the call is in it."""
+        same = ((other.batch_id, other.batch_row) == (call.batch_id, call.batch_row) for other in self.calls)
+        return next((at for at, found in enumerate(same) if found), None)
+
+
+class Asking:
+    """Questions of one reader, within one organisation where ``only`` names it."""
+
+    def __init__(self, reader: LLMTraceReader, only: Scope) -> None:
+        self._reader = reader
+        self._only = only
+
+    @property
+    def only(self) -> str | None:
+        """The one organisation that may be seen; None: every one."""
+        return self._only if isinstance(self._only, str) else None
+
+    async def overview(self, view: View, now: datetime) -> Overview:
+        """Return what the overview shows."""
+        step = view.range(now).step
+        whole, over_time, groups = await asyncio.gather(
+            self._usage(view, now, ()),
+            self._usage(view, now, (step,)),
+            self._usage(view, now, (view.split,), limit=GROUPS_SHOWN),
+        )
+        return Overview(
+            whole=whole[0] if whole else None,
+            over_time=over_time,
+            groups=groups,
+            parts=await self._parts(view, now, groups, step),
+        )
+
+    async def calls(self, view: View, now: datetime) -> Page:
+        """Return a page of the list."""
+        wanted = view.range(now)
+        return await self._reader.list_calls(
+            self._scope(view),
+            limit=CALLS,
+            cursor=view.cursor,
+            is_error=view.is_error,
+            min_size_bytes=view.min_size,
+            start_date=wanted.start,
+            end_date=wanted.end,
+            **view.lists(),
+        )
+
+    async def suggestions(self, view: View, names: Sequence[str], now: datetime) -> dict[str, list[str]]:
+        """Return the usual values of each filter, those on which most was spent first."""
+        free = msgspec.structs.replace(view, narrowed={})
+        found = await asyncio.gather(*(self._usage(free, now, (name,), limit=GROUPS_SHOWN) for name in names))
+        return {
+            name: [usage.group[name] for usage in usages if usage.group[name]]
+            for name, usages in zip(names, found, strict=True)
+        }
+
+    async def call(self, id: str) -> Call | None:  # noqa: A002 - the column's name
+        """Return one call with its payloads."""
+        return await self._reader.get_by_id(self._only, id, payloads=True)
+
+    async def run(self, call: Call) -> Run:
+        """Return the run that the call is of."""
+        page = await self._reader.list_calls(
+            call.organization_id,
+            limit=RUN_CALLS,
+            start_date=call.created_at - RUN_SPAN,
+            end_date=call.created_at + RUN_SPAN,
+            run_id=call.run_id,
+        )
+        return Run(page.calls[::-1], page.cursor is None)
+
+    async def losses(self, now: datetime) -> list[Loss]:
+        """Return what was dropped lately. For operators."""
+        return await self._reader.get_losses(start_date=now - LOSSES_SPAN)
+
+    async def _parts(
+        self, view: View, now: datetime, groups: Sequence[Usage], step: str
+    ) -> dict[str, list[Usage]]:
+        """Return the first groups over time where the rollup keeps them apart; else rows would be read for each."""
+        if step != "minute" and not {view.split, *view.narrowed} <= ROLLED_UP:
+            return {}
+        values = [usage.group[view.split] for usage in groups[:PARTS]]
+        if len(groups) < GROUPS_SHOWN:  # these are all that there are, so that one question is bounded too
+            every = await self._usage(view, now, (view.split, step))
+            return {value: [one for one in every if one.group[view.split] == value] for value in values}
+        views = [narrow(view, view.split, value) for value in values]
+        found = await asyncio.gather(*(self._usage(one, now, (step,)) for one in views))
+        return dict(zip(values, found, strict=True))
+
+    async def _usage(
+        self, view: View, now: datetime, group_by: tuple[str, ...], limit: int | None = None
+    ) -> list[Usage]:
+        wanted = view.range(now)
+        return await self._reader.get_usage_stats(
+            self._scope(view),
+            group_by=group_by,
+            limit=limit,
+            start_date=wanted.start,
+            end_date=wanted.end,
+            **view.sums(),
+        )
+
+    def _scope(self, view: View) -> Scope:
+        """Return whose rows are meant: the address's organisation only where every one may be seen."""
+        if self.only is not None:
+            return self.only
+        return view.narrowed.get("organization", self._only)

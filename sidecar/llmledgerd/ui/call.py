@@ -1,0 +1,80 @@
+"""One call: its numbers, the run around it step by step, the conversation, the payloads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from llmledgerd.query import display
+from llmledgerd.query.conversation import Turn, read_conversation
+from llmledgerd.query.results import Call
+from llmledgerd.ui import details, view
+from llmledgerd.ui.asking import Run
+from llmledgerd.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS
+from llmledgerd.ui.formatting import UNKNOWN
+from llmledgerd.ui.markup import render
+from llmledgerd.ui.shell import Asked, Frame, Site, Slot, content
+from llmledgerd.ui.view import View
+
+ROLES = {name: name for name in ("system", "user", "assistant", "tool", "error")}
+KINDS = {"thinking": "Thinking", "call": "Tool call", "result": "Tool result"}
+
+
+class CallPage:
+    """Built for one browser, and asked once: a row that is stored does not change."""
+
+    def __init__(self, id: str, site: Site) -> None:  # noqa: A002 - the column's name
+        self._id, self._asking = id, site.asking
+        Frame("/call", View(), site.asking.only, controls=False)
+        with content():
+            self._asked = Asked(self._ask, site.refresh_seconds, live=False)
+            self._head = Slot(render("waiting.html"))
+            self._run, self._conversation, self._payloads = Slot(), Slot(), Slot()
+
+    async def _ask(self, now: datetime) -> None:
+        call = await self._asking.call(self._id)
+        if call is None:
+            text = f"No call has the id {self._id}, or it has expired."
+            self._head.show("nothing.html", title="No such call", text=text, links=[("/calls", "All calls")])
+            return
+        self._head.show("call.html", call=call, tiles=details.tiles(call))
+        self._conversation.show(
+            "conversation.html",
+            turns=_turns(call),
+            roles=ROLES,
+            kinds=KINDS,
+            fold=FOLDED_CHARACTERS,
+            shown=SHOWN_CHARACTERS,
+        )
+        facts = [fact for fact in display.facts(call) if fact[1] not in ("", UNKNOWN)]
+        self._payloads.show("payloads.html", facts=facts, payloads=details.payloads(call))
+        if call.run_id:
+            self._show_run(call, await self._asking.run(call))
+
+    def _show_run(self, call: Call, run: Run) -> None:
+        place, steps = run.place(call), details.steps(run.calls)
+        beside = (
+            {}
+            if place is None
+            else {at: steps[at].call.id for at in (place - 1, place + 1) if 0 <= at < len(steps)}
+        )
+        here = -1 if place is None else place
+        self._run.show(
+            "run.html",
+            run=call.run_id,
+            calls=run.calls,
+            steps=steps,
+            place=place,
+            is_whole=run.is_whole,
+            total=steps[-1].so_far if steps else None,
+            lasted=details.lasted_ms(run.calls),
+            run_address=view.write("/calls", View(span="1y", run=call.run_id)),
+            before=details.address(beside[here - 1]) if here - 1 in beside else "",
+            after=details.address(beside[here + 1]) if here + 1 in beside else "",
+            call_address=details.address,
+        )
+
+
+def _turns(call: Call) -> list[Turn]:
+    if call.payloads is None:
+        return []
+    return read_conversation(call.payloads.request_json, call.payloads.response_json)

@@ -1,0 +1,160 @@
+"""One call in detail: its numbers, the run around it, its payloads. Pure.
+
+Invariant: whatever a payload is, what is shown of it is bounded; the whole of it is a download.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from llmledgerd.query.results import Call, Payloads
+from llmledgerd.ui import formatting
+from llmledgerd.ui.figures import Tile
+
+SHOWN_CHARACTERS: Final = 200_000
+"""Of a payload or a part of a conversation; a browser lays out no more of it in a blink."""
+
+PRETTY_BYTES: Final = 1_000_000
+"""Larger payloads are shown as they are, not set out."""
+
+FOLDED_CHARACTERS: Final = 3_000
+"""Longer parts of a conversation are folded."""
+
+PAYLOADS: Final = {
+    "request": ("Request", "request_json"),
+    "response": ("Response", "response_json"),
+    "usage": ("Usage, as the provider said it", "usage_json"),
+    "config": ("Configuration", "llm_config_json"),
+}
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One call of a run. ``left`` and ``width`` are percentages of the run's time."""
+
+    call: Call
+    after_ms: float
+    left: float
+    width: float
+    so_far: Decimal | None
+    """What the run has cost with it; None while no cost is known."""
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """One payload, as much of it as is shown."""
+
+    name: str
+    title: str
+    bytes: int
+    text: str
+    is_cut: bool
+    address: str
+
+
+def address(id: str) -> str:  # noqa: A002 - the column's name
+    """Return the address of a call's page."""
+    return f"/call?{urlencode({'id': id})}"
+
+
+def tiles(call: Call) -> list[Tile]:
+    """Return the figures of one call."""
+    known = call.usage_source != "unknown"
+    parts = (
+        ("cached", call.cached_input_tokens),
+        ("written to cache", call.cache_write_tokens),
+    )
+    first = call.time_to_first_token_ms
+    return [
+        Tile(
+            "cost", "Cost", formatting.usd(call.cost_usd), "" if call.cost_usd is None else str(call.cost_usd)
+        ),
+        Tile(
+            "input",
+            "Input tokens",
+            formatting.whole(call.prompt_tokens if known else None),
+            str(call.prompt_tokens) if known else "",
+            ", ".join(f"{count:,} {name}" for name, count in parts if count is not None),
+        ),
+        Tile(
+            "output",
+            "Output tokens",
+            formatting.whole(call.completion_tokens if known else None),
+            str(call.completion_tokens) if known else "",
+            "" if call.reasoning_tokens is None else f"{call.reasoning_tokens:,} reasoning",
+        ),
+        Tile(
+            "latency",
+            "Latency",
+            formatting.milliseconds(call.latency_ms or None),
+            str(call.latency_ms or ""),
+            "" if first is None else f"first token after {formatting.milliseconds(first)}",
+        ),
+        Tile(
+            "bytes",
+            "Request",
+            formatting.size(call.request_size_bytes),
+            str(call.request_size_bytes),
+            f"{formatting.size(call.response_size_bytes)} response",
+        ),
+    ]
+
+
+def steps(calls: Sequence[Call]) -> list[Step]:
+    """Return a run's calls in their places."""
+    if not calls:
+        return []
+    start, length = calls[0].created_at, max(lasted_ms(calls), 1.0)
+    found, so_far = [], None
+    for call in calls:
+        after = (call.created_at - start).total_seconds() * 1000
+        if call.cost_usd is not None:
+            so_far = (so_far or Decimal(0)) + call.cost_usd
+        width = max(0.5, 100 * call.latency_ms / length)
+        left = min(100 * after / length, 100 - 0.5)
+        found.append(Step(call, after, left, min(width, 100 - left), so_far))
+    return found
+
+
+def lasted_ms(calls: Sequence[Call]) -> float:
+    """Return the time from the first call's start to the last one's end."""
+    if not calls:
+        return 0.0
+    start = calls[0].created_at
+    return max((call.created_at - start).total_seconds() * 1000 + call.latency_ms for call in calls)
+
+
+def payloads(call: Call) -> list[Payload]:
+    """Return the payloads that there are."""
+    if call.payloads is None:
+        return []
+    found = []
+    for name, (title, _) in PAYLOADS.items():
+        body = payload(call.payloads, name)
+        if body:
+            text = _set_out(body)
+            where = f"/payload/{name}?{urlencode({'id': call.id})}"
+            is_cut = len(text) > SHOWN_CHARACTERS
+            found.append(Payload(name, title, len(body), text[:SHOWN_CHARACTERS], is_cut, where))
+    return found
+
+
+def payload(payloads: Payloads, name: str) -> bytes:
+    """Return one of PAYLOADS."""
+    found: bytes = getattr(payloads, PAYLOADS[name][1])
+    return found
+
+
+def _set_out(body: bytes) -> str:
+    """Return the JSON with a line for each member; what is none, or is very large, as it is."""
+    text = body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
+    if len(body) > PRETTY_BYTES:
+        return text
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,58 @@
+"""The addresses of the page.
+
+Invariant: whoever may see one organisation alone finds no address that shows more.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from nicegui import ui
+
+from llmledgerd.errors import LlmledgerdError
+from llmledgerd.ui import details
+from llmledgerd.ui.asking import Asking
+from llmledgerd.ui.call import CallPage
+from llmledgerd.ui.calls import CallsPage
+from llmledgerd.ui.health import HealthPage
+from llmledgerd.ui.overview import OverviewPage
+from llmledgerd.ui.shell import Site
+from llmledgerd.ui.view import read
+
+
+def add_pages(site: Site) -> None:
+    """Add the pages that a browser shows. NiceGUI keeps them for the process."""
+
+    @ui.page("/", title="llmledger")
+    def overview(request: Request) -> None:
+        OverviewPage(read(request.query_params.multi_items()), site)
+
+    @ui.page("/calls", title="Calls - llmledger")
+    def calls(request: Request) -> None:
+        CallsPage(read(request.query_params.multi_items()), site)
+
+    @ui.page("/call", title="Call - llmledger")
+    def call(id: str = "") -> None:  # noqa: A002 - the parameter's name in addresses
+        CallPage(id, site)
+
+    if site.asking.only is None:
+
+        @ui.page("/health", title="Health - llmledger")
+        def health() -> None:
+            HealthPage(site)
+
+
+def add_downloads(app: FastAPI, asking: Asking) -> None:
+    """Add the payloads, byte for byte."""
+
+    @app.get("/payload/{name}")
+    async def payload(name: str, id: str = "") -> Response:  # noqa: A002 - the parameter's name in addresses
+        try:
+            call = await asking.call(id)
+        except (LlmledgerdError, ValueError) as error:
+            return Response(f"{error}\n", 503, media_type="text/plain")
+        if call is None or call.payloads is None or name not in details.PAYLOADS:
+            return Response("There is none.\n", 404, media_type="text/plain")
+        # Not shown by the browser, whatever it holds: it may be somebody's HTML.
+        headers = {"Content-Disposition": f'attachment; filename="{name}.json"'}
+        body = details.payload(call.payloads, name)
+        return Response(body, media_type="application/octet-stream", headers=headers)

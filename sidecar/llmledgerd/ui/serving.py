@@ -1,0 +1,91 @@
+"""The page's server: its socket, its token, its end.
+
+Invariant: the link is printed when the socket is bound, so that whoever opens it is answered, and
+nobody else knows the token.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from nicegui import ui
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llmledgerd.errors import ConfigError
+from llmledgerd.ui.gate import Gate
+from llmledgerd.ui.pages import add_downloads, add_pages
+from llmledgerd.ui.shell import ASSETS, Site
+
+CLOSING_SECONDS: Final = 1
+"""How long browsers have to go when the server ends; they come back by themselves."""
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound. Raises ConfigError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+    except (OSError, OverflowError, TypeError) as error:  # a name that none can be is of the wrong type
+        opened.close()
+        said = error.strerror if isinstance(error, OSError) else "no such address"
+        raise ConfigError(f"{host}:{port}: {said}; choose with --host and --port") from None
+    return opened
+
+
+def link(opened: socket.socket, token: str, key: str) -> str:
+    """Return the address to open in a browser."""
+    host, port = opened.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/{key}/?token={token}"
+
+
+async def serve(opened: socket.socket, token: str, key: str, site: Site, ready: Callable[[], None]) -> None:
+    """Serve the page on a bound socket, below the path ``key``, until a signal comes."""
+    app = FastAPI(openapi_url=None)
+    app.mount(ASSETS, StaticFiles(directory=Path(str(files("llmledgerd.ui") / "assets"))))
+    add_downloads(app, site.asking)
+    add_pages(site)
+    ui.run_with(app, title="llmledger", tailwind=False, show_welcome_message=False, dark=None)
+    settings = uvicorn.Config(
+        _Patient(Gate(app, token, opened.getsockname()[1], key)),
+        ws="wsproto",
+        log_level="warning",
+        access_log=False,  # addresses hold the token, once
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+    )
+    server = uvicorn.Server(settings)
+    opened.listen()
+    ready()
+    await server.serve(sockets=[opened])
+
+
+class _Patient:
+    """Takes it quietly when a browser goes while it is being answered, of which Starlette makes an error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = False
+
+        async def receiving() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or message["type"] == "http.disconnect"
+            return message
+
+        try:
+            await self.app(scope, receiving, send)
+        except RuntimeError:
+            if not gone:
+                raise

@@ -1,0 +1,164 @@
+"""What is looked at, as an address says it. Pure.
+
+Invariants:
+- ``read(write(view))`` is the view: the address holds all of it, and nothing else is remembered.
+- An address that makes no sense shows something sensible; it is typed by people and cut by mailers.
+- Whose rows are meant never comes from the address where the command was given one organisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final, cast
+from urllib.parse import urlencode
+
+import msgspec
+
+from llmledgerd.reader import CallsNarrowing, Narrowing
+from llmledgerd.ui import spans
+from llmledgerd.ui.spans import Range
+
+COLUMNS: Final = {
+    "model": "model",
+    "agent": "agent_id",
+    "organization": "",
+    "provider": "provider",
+    "project": "project_id",
+    "call_type": "call_type",
+    "outcome": "outcome",
+    "user": "user_id",
+    "customer": "billing_customer_id",
+    "plan": "billing_plan_type",
+    "service": "service",
+}
+"""What can be split and narrowed by, the usual first, and the reader's word for it. An organisation is a scope."""
+
+TITLES: Final = {name: name.replace("_", " ").capitalize() for name in COLUMNS} | {
+    "organization": "Organisation",
+    "call_type": "Call type",
+}
+
+FAILED: Final = "failed"
+"""An outcome in addresses only: every one but ok."""
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A range of time, what it is split by, and what it is narrowed to."""
+
+    span: str = spans.USUAL
+    start: datetime | None = None
+    """With it the range is fixed, and ``span`` is not looked at."""
+    end: datetime | None = None
+    split: str = "model"
+    narrowed: dict[str, str] = {}
+    """Values by name of COLUMNS; an empty one is calls without any."""
+    run: str | None = None
+    min_size: int | None = None
+    cursor: str | None = None
+
+    def range(self, now: datetime) -> Range:
+        """Return the range of time that is meant at this moment."""
+        if self.start is None:
+            return spans.ending_now(self.span, now)
+        return spans.between(self.start, self.end, now)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it leaves calls of its range out."""
+        return bool(self.narrowed) or self.run is not None or self.min_size is not None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether further calls may come to belong to it."""
+        return self.end is None
+
+    def sums(self) -> Narrowing:
+        """Return how sums are narrowed."""
+        chosen = {COLUMNS[name]: value for name, value in self.narrowed.items() if COLUMNS[name]}
+        if chosen.get("outcome") == FAILED:
+            del chosen["outcome"]
+        return cast("Narrowing", chosen)
+
+    def lists(self) -> CallsNarrowing:
+        """Return how lists are narrowed."""
+        return cast("CallsNarrowing", {**self.sums(), **({} if self.run is None else {"run_id": self.run})})
+
+    @property
+    def is_error(self) -> bool | None:
+        """Return how lists are narrowed by failure."""
+        return True if self.narrowed.get("outcome") == FAILED else None
+
+
+def read(given: Iterable[tuple[str, str]]) -> View:
+    """Return the view of an address's parameters. Empty ones are what forms send for nothing."""
+    said = {name: value for name, value in given if value}
+    narrowed = {name: said[name] for name in COLUMNS if name in said}
+    narrowed |= {name: "" for name in said.get("without", "").split(",") if name in COLUMNS}
+    start = spans.moment(said.get("from", ""))
+    end = spans.moment(said.get("to", ""))
+    if start is not None and end is not None and end <= start:
+        end = None
+    return View(
+        span=_one_of(spans.SPANS, said.get("span"), spans.USUAL),
+        start=start,
+        end=end if start else None,
+        split=_one_of(COLUMNS, said.get("split"), "model"),
+        narrowed=narrowed,
+        run=said.get("run"),
+        min_size=_whole_number(said.get("min_size", "")),
+        cursor=said.get("cursor"),
+    )
+
+
+def write(path: str, view: View) -> str:
+    """Return the address of a view on a page; what is usual is left out."""
+    usual = View()
+    said = {
+        "span": view.span if view.span != usual.span and view.start is None else "",
+        "from": _short(view.start),
+        "to": _short(view.end),
+        "split": view.split if view.split != usual.split else "",
+        **view.narrowed,
+        "without": ",".join(name for name, value in view.narrowed.items() if not value),
+        "run": view.run or "",
+        "min_size": "" if view.min_size is None else str(view.min_size),
+        "cursor": view.cursor or "",
+    }
+    query = urlencode({name: value for name, value in said.items() if value})
+    return f"{path}?{query}" if query else path
+
+
+def change(view: View, **fields: object) -> View:
+    """Return the view with other fields, at its first page."""
+    return msgspec.structs.replace(view, **{"cursor": None, **fields})
+
+
+def narrow(view: View, name: str, value: str) -> View:
+    """Return the view of one value, split by what is still to be told apart."""
+    narrowed = {**view.narrowed, name: value}
+    split = next((other for other in COLUMNS if other not in narrowed), view.split)
+    return change(view, narrowed=narrowed, split=split if view.split in narrowed else view.split)
+
+
+def widen(view: View, name: str) -> View:
+    """Return the view without one of its conditions."""
+    if name in ("run", "min_size"):
+        return change(view, **{name: None})
+    return change(view, narrowed={other: value for other, value in view.narrowed.items() if other != name})
+
+
+def _one_of(known: Mapping[str, object], text: str | None, usual: str) -> str:
+    return text if text is not None and text in known else usual
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _short(moment: datetime | None) -> str:
+    """Return a time as forms write it, without the zone, which is UTC's."""
+    if moment is None:
+        return ""
+    text = moment.replace(tzinfo=None).isoformat()
+    return text.removesuffix(":00") if len(text) > len("2025-01-01T00:00") else text

@@ -1,0 +1,12 @@
+"""What an exchange with a provider says about itself: usage, model, errors, the answer made whole.
+
+Invariant: ``read_exchange`` never raises, whatever the payload; what it cannot read it leaves
+unknown.
+"""
+
+from __future__ import annotations
+
+from llmledgerd.usage.exchange import read_exchange, read_usage
+from llmledgerd.usage.exchange_facts import Exchange, Facts, PricedUsage
+
+__all__ = ["Exchange", "Facts", "PricedUsage", "read_exchange", "read_usage"]

@@ -1,0 +1,103 @@
+"""The model that a request asks for.
+
+Invariant: what comes out is what decoding the request whole would give, but where it names a model
+twice, which RFC 8259 leaves open. Requests are the largest part of most records, so the usual places
+are looked at first: the first member, as most write it by hand, and the last few kilobytes, where
+OpenAI's and Anthropic's SDKs put it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import msgspec
+
+from llmledgerd.records.json_text import TooMuch
+from llmledgerd.usage.decode import REFUSED, members, text
+
+FIRST_MEMBER = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]*)"\s*[,}]')
+KEY = b'"model"'
+FIRST = b'{"model":'
+FIRST_BYTES = len(FIRST)
+"""The first member as encoders write it; to search so few bytes for the name takes longer than to compare."""
+NEAR_THE_START = 16
+"""Bytes in which the first member's name stands, white space included."""
+
+LONGEST_HEAD = 256
+REMEMBERED_HEADS = 1024
+"""Few models are asked many times: what a request's head says, to its first comma behind a text, is kept."""
+
+TAIL_BYTES = 4096
+"""How far from the end the model is looked for; tools, when there are some, come after it."""
+
+OTHER_NAMES = ("model", "model_id", "modelId", "agent")
+"""watsonx, Bedrock's batches, Interactions."""
+
+
+class RequestHead(msgspec.Struct, gc=False):
+    """All that is read of a request."""
+
+    model: str | None = None
+    model_id: str | None = None
+    bedrock_model_id: str | None = msgspec.field(default=None, name="modelId")
+    agent: str | None = None
+
+
+_decode = msgspec.json.Decoder(RequestHead).decode
+
+
+def model_of(request: bytes | memoryview) -> str:
+    """Return the model's name, or "" where the request names none."""
+    if not request:
+        return ""
+    if isinstance(request, memoryview):  # a large one: only its ends are copied
+        ends = bytes(request[:LONGEST_HEAD]), bytes(request[-TAIL_BYTES:])
+        return _first_member(ends[0]) or _in_tail(ends[1]) or _in_all(request)
+    name = ""
+    if request[:FIRST_BYTES] == FIRST:
+        end = request.find(b'",', FIRST_BYTES, LONGEST_HEAD)
+        name = _remembered(request[: end + 2])
+    elif KEY in request[:NEAR_THE_START]:
+        name = _first_member(request)
+    return name or _in_tail(request) or _in_all(request)
+
+
+def _first_member(request: bytes) -> str:
+    found = FIRST_MEMBER.match(request)
+    return found[1].decode() if found and found[1].isascii() else ""
+
+
+_remembered = lru_cache(REMEMBERED_HEADS)(_first_member)
+
+
+def _in_tail(request: bytes) -> str:
+    """Return the last ``model`` of the root where it stands near the end; "" otherwise.
+
+    Sound because the request is known to be JSON: a quote that no backslash precedes and that a
+    name follows opens a string, so what follows is tokens; and if these, with a brace put before
+    them, are one whole object, then they close the root and nothing else.
+    """
+    start = request.rfind(KEY, max(0, len(request) - TAIL_BYTES))
+    if start <= 0 or request[start - 1 : start] == b"\\":
+        return ""
+    try:
+        return _decode(b"{" + request[start:]).model or ""
+    except REFUSED:
+        return ""
+
+
+def _in_all(request: bytes | memoryview) -> str:
+    try:
+        head = _decode(request)
+    except REFUSED:
+        return _in_members(request)
+    return head.model or head.model_id or head.bedrock_model_id or head.agent or ""
+
+
+def _in_members(request: bytes | memoryview) -> str:
+    try:
+        found = members(request)
+    except TooMuch:  # its model alone is not worth what else the exchange says
+        return ""
+    return next((name for key in OTHER_NAMES if (name := text(found.get(key)))), "")

@@ -1,0 +1,263 @@
+"""The parts of an answer that facts are read from, whatever api it belongs to.
+
+Invariant: nothing here depends on the provider's name: two that answer alike are read alike. The
+large parts (texts, embeddings) are skipped and never become objects.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from llmledgerd.usage import budget
+from llmledgerd.usage.decode import REFUSED, Json, Members, as_bytes, is_object, items, members, text
+from llmledgerd.usage.providers.root_counts import OBJECT_NAMES, ROOT_NAMES, usage_of_root
+
+ABSENT = Raw(b"")
+"""A member that is not there; false where the other values, null included, are true."""
+
+METRICS = "amazon-bedrock-invocationMetrics"
+
+
+class Choice(msgspec.Struct, gc=False):
+    """A choice of OpenAI's, less its message."""
+
+    finish_reason: str | None = None
+    usage: Raw = ABSENT
+
+
+class Candidate(msgspec.Struct, gc=False):
+    """A candidate of Gemini's, less its content."""
+
+    finish_reason: str | None = msgspec.field(default=None, name="finishReason")
+
+
+class Reply(msgspec.Struct, gc=False):
+    """The members of an answer's root that say something about the call."""
+
+    id: str | None = None
+    object: str | None = None
+    type: Raw = ABSENT
+    model: str | None = None
+    choices: list[Choice] | None = None
+    usage: Raw = ABSENT
+    service_tier: str | None = None
+    error: Raw = ABSENT
+    status: Raw = ABSENT
+    incomplete_details: Raw = ABSENT
+    stop_reason: str | None = None
+
+    candidates: list[Candidate] | None = None
+    usage_metadata: Raw = msgspec.field(default=ABSENT, name="usageMetadata")
+    model_version: str | None = msgspec.field(default=None, name="modelVersion")
+    response_id: str | None = msgspec.field(default=None, name="responseId")
+    prompt_feedback: Raw = msgspec.field(default=ABSENT, name="promptFeedback")
+
+    converse_stop_reason: str | None = msgspec.field(default=None, name="stopReason")
+    finish_reason: str | None = None
+    done_reason: str | None = None
+    completion_reason: str | None = msgspec.field(default=None, name="completionReason")
+    meta: Raw = ABSENT
+    invocation_metrics: Raw = msgspec.field(default=ABSENT, name=METRICS)
+    metrics: Raw = ABSENT
+    inference_status: Raw = ABSENT
+    x_groq: Raw = ABSENT
+    results: Raw = ABSENT
+    generations: Raw = ABSENT
+    predictions: Raw = ABSENT
+    data: Raw = ABSENT
+    embeddings: Raw = ABSENT
+    embedding: Raw = ABSENT
+
+    cohere_response_id: str | None = msgspec.field(default=None, name="response_id")
+    generation_id: str | None = None
+    request_id: str | None = None
+    model_id: str | None = None
+    plain_model_version: str | None = msgspec.field(default=None, name="model_version")
+    agent: str | None = None
+
+    error_type: Raw = ABSENT
+    amazon_type: Raw = msgspec.field(default=ABSENT, name="__type")
+    code: Raw = ABSENT
+    message: Raw = ABSENT
+    capital_message: Raw = msgspec.field(default=ABSENT, name="Message")
+    detail: Raw = ABSENT
+    errors: Raw = ABSENT
+
+    custom_id: Raw = ABSENT
+    response: Raw = ABSENT
+    result: Raw = ABSENT
+
+    prompt_eval_count: Raw = ABSENT
+    eval_count: Raw = ABSENT
+    prompt_token_count: Raw = ABSENT
+    generation_token_count: Raw = ABSENT
+    input_text_token_count: Raw = msgspec.field(default=ABSENT, name="inputTextTokenCount")
+    num_tokens_prompt_total: Raw = ABSENT
+    num_tokens_generated: Raw = ABSENT
+    tokens_evaluated: Raw = ABSENT
+    tokens_predicted: Raw = ABSENT
+
+
+_decode = msgspec.json.Decoder(Reply).decode
+
+FIELDS = {field.encode_name: (field.name, field.type) for field in msgspec.structs.fields(Reply)}
+"""The parts' own names and types by the answer's names; once, since reading them off is slow."""
+
+BESIDE = [(name, FIELDS[name][0]) for name in (*ROOT_NAMES, "results", "predictions")]
+"""The parts that ``usage_of_root`` reads."""
+
+
+def reply_of(raw: Json) -> Reply:
+    """Return an answer's parts; none of what is no object. Raises TooMuch."""
+    if len(raw) > budget.UNCOUNTED_BYTES:
+        budget.spend(raw, budget.ANSWER)
+    try:
+        return _decode(raw)
+    except REFUSED:
+        return _read_leniently(raw)
+
+
+def _read_leniently(raw: Json) -> Reply:
+    """Read each member by itself, so that one of an odd type costs only itself."""
+    reply = Reply()
+    overlay(reply, members(raw))
+    return reply
+
+
+def overlay(reply: Reply, found: Members) -> None:
+    """Set the parts that the members hold."""
+    for name, raw in found.items():
+        if name in FIELDS:
+            ours, annotation = FIELDS[name]
+            setattr(reply, ours, _part(raw, annotation))
+
+
+def _part(raw: Json, annotation: Any) -> Any:
+    if annotation is Raw:
+        return Raw(as_bytes(raw))
+    if annotation == list[Choice] | None:
+        return [_choice(members(one)) for one in items(raw)]
+    if annotation == list[Candidate] | None:
+        return [Candidate(finish_reason=text(members(one).get("finishReason"))) for one in items(raw)]
+    return text(raw) or None
+
+
+def _choice(found: Members) -> Choice:
+    return Choice(
+        finish_reason=text(found.get("finish_reason")) or None,
+        usage=Raw(as_bytes(found.get("usage", b""))),
+    )
+
+
+def unwrapped(reply: Reply) -> Reply:
+    """Return the answer inside its wrapping, or the reply itself where it has none.
+
+    OpenAI "Batch API: the request output object" and "Realtime: response.done", Anthropic
+    "Retrieve Message Batch results", Gemini "Batch API: output file", Cloudflare "Workers AI: REST".
+    """
+    response = members(reply.response) if is_object(reply.response) else {}
+    result = members(reply.result) if is_object(reply.result) else {}
+    inside = (
+        response.get("body"),
+        result.get("message"),
+        result.get("error"),
+        reply.response,
+        reply.result,
+    )
+    inner = next((one for one in inside if is_object(one)), None)
+    return reply_of(inner) if inner is not None else reply
+
+
+def usage_in(reply: Reply) -> Json:
+    """Return the usage object of an answer, or b""."""
+    if is_object(reply.usage):
+        return reply.usage
+    if is_object(reply.usage_metadata):
+        return reply.usage_metadata
+    return _usage_nested(reply) or _usage_beside(reply)
+
+
+def _usage_nested(reply: Reply) -> Json:
+    """Return usage from where some keep it: Groq, a choice, Bedrock, Cohere, Replicate, DeepInfra."""
+    found = members(reply.x_groq).get("usage") if is_object(reply.x_groq) else None
+    nested = (found, *(choice.usage for choice in reply.choices or ()), reply.invocation_metrics, reply.meta)
+    for one in nested:
+        if one is not None and is_object(one):
+            return one
+    for one in (reply.metrics, reply.inference_status):
+        if is_object(one) and not OBJECT_NAMES.isdisjoint(members(one)):
+            return one
+    return b""
+
+
+def _usage_beside(reply: Reply) -> bytes:
+    """Return the counts of the root, of the results and of the predictions as one object, or b""."""
+    return usage_of_root({name: raw for name, ours in BESIDE if (raw := getattr(reply, ours))})
+
+
+def finish_reason(reply: Reply) -> str:
+    """Return why the answer ended, in the provider's word; "" where it does not say."""
+    if reply.choices:
+        return reply.choices[0].finish_reason or ""
+    if reply.candidates:
+        return reply.candidates[0].finish_reason or ""
+    return (
+        reply.stop_reason
+        or reply.converse_stop_reason
+        or reply.finish_reason
+        or reply.done_reason
+        or reply.completion_reason
+        or _nested_reason(reply)
+        or text(reply.status)
+    )
+
+
+def _nested_reason(reply: Reply) -> str:
+    """Return the reason from the places where some keep it: Gemini's prompt, Responses, results."""
+    if is_object(reply.prompt_feedback):
+        return text(members(reply.prompt_feedback).get("blockReason"))
+    if is_object(reply.incomplete_details):
+        return text(members(reply.incomplete_details).get("reason"))
+    listed = reply.results or reply.generations
+    first = members(next(iter(items(listed)), b"")) if listed else {}
+    return next((text(first[name]) for name in RESULT_REASONS if name in first), "")
+
+
+def kind_of(reply: Reply) -> str:
+    """Return the kind of call where the answer's shape tells it; "" otherwise."""
+    if reply.choices or reply.candidates or reply.stop_reason:
+        return ""
+    if reply.embeddings or reply.embedding:
+        return "embedding"
+    start = bytes(memoryview(reply.results or reply.data)[:LOOKED_AT])
+    if reply.object == "list" and b'"embedding"' in start:
+        return "embedding"
+    return "rerank" if b'"relevance_score"' in start else ""
+
+
+def provider_of(reply: Reply) -> str:
+    """Return the provider where only one answers in this shape; "" otherwise.
+
+    OpenAI's shapes are everybody's and tell nothing.
+    """
+    if reply.usage_metadata or reply.candidates:
+        return "google"
+    if reply.type == MESSAGE and reply.stop_reason:
+        return "anthropic"
+    if reply.converse_stop_reason or reply.invocation_metrics:
+        return "aws"
+    if reply.done_reason or reply.eval_count:
+        return "ollama"
+    return "groq" if reply.x_groq else ""
+
+
+MESSAGE = Raw(b'"message"')
+
+RESULT_REASONS = ("completionReason", "stop_reason", "finish_reason")
+"""Titan's, watsonx's and Cohere's, in each result."""
+
+LOOKED_AT = 256
+"""Bytes of a list that tell what its items are."""

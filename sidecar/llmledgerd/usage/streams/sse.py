@@ -1,0 +1,139 @@
+"""A streamed answer's text, cut into events.
+
+Invariant: every whole event comes out, in order, with its name and its data as they were sent; how
+the lines end, comments, and a missing last blank line change nothing. An event that was cut off
+comes out as the text that is left of it, which no reader takes for an object.
+
+Streams are long and their events short, so the usual ones (one line of data, or one of name and one
+of data, between blank lines) are cut and decoded all at once; any other is read line by line, and
+both ways come to the same events.
+
+Source: WHATWG HTML standard, "Server-sent events: interpreting an event stream".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmledgerd.records.json_text import cut_items
+from llmledgerd.usage import budget
+from llmledgerd.usage.decode import as_bytes, is_json, value
+
+DONE = "[DONE]"
+"""OpenAI's last event, which is no JSON."""
+
+DATA, NAME = "data: ", "event: "
+BLANK = {"", "\r"}
+
+
+class Events:
+    """A stream's events: what each says and, at the same position, its name."""
+
+    def __init__(self, data: list[str], names: list[str] | None = None, *, is_done: bool = False) -> None:
+        self.data = data
+        self._names = names
+        self.is_done = is_done
+
+    def name(self, position: int) -> str:
+        """Return an event's name, "" where it has none."""
+        return self._names[position].removeprefix(NAME).rstrip("\r") if self._names else ""
+
+    def distinct_names(self) -> set[str]:
+        """Return the names that occur."""
+        return {name.removeprefix(NAME).rstrip("\r") for name in set(self._names or ())} - {""}
+
+    def value(self, position: int) -> Any:
+        """Return what an event says; its text where that is no JSON."""
+        found = value(self.data[position])
+        return self.data[position] if found is None else found
+
+    def values(self) -> list[Any]:
+        """Return what all events say."""
+        return [self.value(position) for position in range(len(self.data))]
+
+
+def events(stream: str) -> Events:
+    """Return the events of SSE text; of NDJSON and of a JSON array the objects. Raises TooMuch."""
+    if len(stream) > budget.UNCOUNTED_BYTES:
+        _check(stream)
+    text = stream.strip("\ufeff \t\r\n")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # the standard allows it, nobody is known to send it
+    if text[:1] == "[":
+        return Events([part.decode("utf-8", "replace") for part in cut_items(as_bytes(text))])
+    if text[:1] == "{":
+        return Events(_objects(text))
+    body = text.removesuffix(DATA + DONE)
+    return _regular(body.rstrip("\r\n").split("\n"), body is not text) or _any(text)
+
+
+def _check(stream: str) -> None:
+    budget.fit(len(stream), budget.STREAM_CHARACTERS)
+    budget.fit(stream.count("\n") + stream.count("\r"), budget.STREAM_LINES)
+    budget.spend(stream, budget.STREAM)
+
+
+def _objects(text: str) -> list[str]:
+    """Return the lines of NDJSON; an object that was printed over several lines is one event."""
+    lines = [line for line in text.split("\n") if line and line != "\r"]
+    if len(lines) > 1 and not is_json(lines[0]) and is_json(text):
+        return [text]
+    return lines
+
+
+def _regular(lines: list[str], is_done: bool) -> Events | None:
+    """Return the events where all have the same few lines, or None.
+
+    A carriage return before the line's end stays: behind JSON it is white space. Searching for
+    more than one character costs more here than the loops.
+    """
+    names: list[str] | None = None
+    if lines[0][:6] == DATA:
+        data, blank = lines[0::2], lines[1::2]
+    else:
+        names, data, blank = lines[0::3], lines[1::3], lines[2::3]
+    found = [line[6:] for line in data if line[:6] == DATA]
+    is_regular = (
+        len(found) == len(data)
+        and BLANK.issuperset(blank)
+        and (names is None or all(name[:7] == NAME for name in set(names)))
+    )
+    return Events(found, names, is_done=is_done) if is_regular else None
+
+
+def _any(text: str) -> Events:
+    """Return the events of any text, block by block, as the standard says."""
+    data: list[str] = []
+    names: list[str] = []
+    is_done = False
+    for block in text.replace("\r\n", "\n").replace("\r", "\n").split("\n\n"):
+        name, found = _block(block)
+        for one in found:
+            if one == DONE:
+                is_done = True
+            else:
+                data.append(one)
+                names.append(name)
+    if text and not data and not is_done:
+        return Events([text])  # an error page, say; it must not be lost
+    return Events(data, names, is_done=is_done)
+
+
+def _block(block: str) -> tuple[str, list[str]]:
+    """Return the name and the data of one block of lines.
+
+    Several lines of data are one text, except where each is JSON by itself: some senders leave
+    the blank line between events out.
+    """
+    name, data = "", []
+    for line in block.split("\n"):
+        field, _, content = line.partition(":")
+        content = content.removeprefix(" ")
+        if field == "data":
+            data.append(content)
+        elif field == "event":
+            name = content
+    if len(data) > 1:
+        joined = "\n".join(data)
+        return name, [joined] if is_json(joined) or not is_json(data[0]) else data
+    return name, data

@@ -1,0 +1,76 @@
+"""What a usage object comes to: the token columns, by rules that need nothing but the object.
+
+Invariant: the columns follow from the usage object alone, so that the view
+``llm_traces_recomputed`` can compute them again without the payloads.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from llmledgerd.usage.exchange_facts import Facts, PricedUsage, UsageCheck
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
+"""A leaf of a usage object; whatever else stands there is read by ``decode.count``."""
+
+
+def counted(
+    *,
+    prompt: int | None,
+    completion: int | None,
+    total: int | None = None,
+    cached: int | None = None,
+    cache_write: int | None = None,
+    reasoning: int | None = None,
+    priced: list[PricedUsage],
+    is_whole: bool,
+    has_parts: bool = True,
+) -> Facts:
+    """Return the facts of one usage object.
+
+    ``total`` is the provider's own. ``is_whole`` is False where a count was there and was none
+    (text, a negative number), ``has_parts`` where the total is all that was given.
+    """
+    sum_of_parts = plus(prompt, completion)
+    known = total if sum_of_parts is None else sum_of_parts
+    return Facts(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=total or known,
+        cached_input_tokens=cached,
+        cache_write_tokens=cache_write,
+        reasoning_tokens=reasoning,
+        usage_source="unknown" if known is None else "reported" if is_whole else "partial",
+        usage_check=_check(total, sum_of_parts) if has_parts else "",
+        priced=priced,
+    )
+
+
+def _check(total: int | None, sum_of_parts: int | None) -> UsageCheck:
+    """Say whether the provider's total is the sum of its parts; without a total there is no rule."""
+    if not total or sum_of_parts is None:
+        return ""
+    return "ok" if total == sum_of_parts else "mismatch"
+
+
+def plus(one: int | None, other: int | None) -> int | None:
+    """Return the sum of what was reported of two; None where nothing was."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def add(*parts: int | None) -> int | None:
+    """Return the sum of what was reported of any; None where nothing was."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+def first(*found: int | None) -> int | None:
+    """Return the first count that was reported."""
+    for one in found:
+        if one is not None:
+            return one
+    return None

@@ -1,5 +1,0 @@
-"""``python -m llmtraced`` is the command ``llmtraced``."""
-
-from llmtraced.cli.daemon import main
-
-main()

@@ -1,1 +1,0 @@
-"""Both commands: ``llmtraced`` for the daemon, ``llmtrace`` for people."""
