@@ -48,7 +48,7 @@ WITH
         tokens_input Nullable(UInt64), tokens_generated Nullable(UInt64)
     )') AS u,
 
-    -- `shapes.rule_for`: the members' names tell the rule.
+    -- The order of `llmledgerd.usage.providers.APIS`: the members' names tell the rule.
     JSONExtractKeys(usage_json) AS names,
     multiIf(
         hasAny(names, ['prompt_tokens', 'completion_tokens']), 'chat',
@@ -56,9 +56,9 @@ WITH
             if(hasAny(names, ['total_tokens', 'input_tokens_details', 'input_token_details']), 'responses', 'messages'),
         hasAny(names, ['promptTokenCount', 'candidatesTokenCount', 'responseTokenCount', 'thoughtsTokenCount',
                        'toolUsePromptTokenCount', 'totalTokenCount']), 'gemini',
+        hasAny(names, ['total_input_tokens', 'total_output_tokens']), 'interaction',
         hasAny(names, ['inputTokens', 'outputTokens', 'inputTokenCount', 'outputTokenCount']), 'bedrock',
         hasAny(names, ['tokens', 'billed_units']), 'cohere',
-        hasAny(names, ['total_input_tokens', 'total_output_tokens']), 'interaction',
         hasAny(names, ['prompt_eval_count', 'eval_count', 'prompt_token_count', 'generation_token_count',
                        'inputTextTokenCount', 'tokenCount', 'num_tokens_prompt_total', 'num_tokens_generated',
                        'input_token_count', 'generated_token_count', 'output_token_count', 'token_count',

@@ -33,7 +33,7 @@ FIRST = [Migration(file.stem, file.read_text()) for file in sorted((FIXTURES / "
 APPLIED = {
     "0001_llm_traces": "37a22b7b178be5fe3b8ed7adb60ebeae4fe6368311fe2e669de180d9c5b33837",
     "0002_llm_trace_losses": "8e36652b4e65ce628a15005dd2a7e475241ac9e4d04cba613af09f9ea1203a79",
-    "0003_usage_recomputed": "8a46cfbdbe7d0bca4ebd3792f8ffe063eb2aa218d0531030cf194bc700d826df",
+    "0003_usage_recomputed": "4145782f7838049303dc3ceea452ade81d08fef17667ba328afb34782d9c3e10",
     "0004_rollup": "cb88eb9b0fa95a245aa238803ccdb4ad376ce344bfd7a6fce1a04c7a06f765af",
     "0005_synced_merges": "def35ce1133d1b73eb0fa5e7a125ca06a3ef90fd56377d448d3653c4d5da0b33",
 }

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from llmledgerd.usage.providers import APIS
 
 REMEMBERED_URLS = 4096
 """Enough for a fleet's deployments; an entry costs some 500 bytes."""
@@ -30,80 +32,8 @@ class Place(NamedTuple):
     is_batch: bool = False
 
 
-PROVIDERS = (
-    (".openai.azure.com", "azure"),
-    (".services.ai.azure.com", "azure"),
-    (".cognitiveservices.azure.com", "azure"),
-    (".inference.ai.azure.com", "azure"),
-    ("models.inference.ai.azure.com", "azure"),
-    ("api.openai.com", "openai"),
-    (".api.openai.com", "openai"),
-    ("api.anthropic.com", "anthropic"),
-    ("generativelanguage.googleapis.com", "google"),
-    ("aiplatform.googleapis.com", "vertex"),
-    (".amazonaws.com", "aws"),
-    (".api.aws", "aws"),
-    ("api.mistral.ai", "mistral"),
-    ("codestral.mistral.ai", "mistral"),
-    ("api.groq.com", "groq"),
-    ("api.deepseek.com", "deepseek"),
-    ("api.x.ai", "xai"),
-    (".api.x.ai", "xai"),
-    ("openrouter.ai", "openrouter"),
-    ("api.together.xyz", "together"),
-    ("api.together.ai", "together"),
-    ("api.fireworks.ai", "fireworks"),
-    ("api.cohere.com", "cohere"),
-    ("api.cohere.ai", "cohere"),
-    ("ollama.com", "ollama"),
-    ("api.voyageai.com", "voyage"),
-    (".ml.cloud.ibm.com", "watsonx"),
-    ("api.replicate.com", "replicate"),
-    ("api.perplexity.ai", "perplexity"),
-    ("api.cerebras.ai", "cerebras"),
-    ("huggingface.co", "huggingface"),
-    (".huggingface.co", "huggingface"),
-    (".huggingface.cloud", "huggingface"),
-    ("api.aleph-alpha.com", "alephalpha"),
-    (".aliyuncs.com", "alibaba"),
-    ("api.writer.com", "writer"),
-    ("api.ai21.com", "ai21"),
-    ("api.deepinfra.com", "deepinfra"),
-    ("api.moonshot.ai", "moonshot"),
-    ("api.moonshot.cn", "moonshot"),
-    ("open.bigmodel.cn", "zhipu"),
-    ("api.z.ai", "zhipu"),
-    ("api.minimax.io", "minimax"),
-    ("api.minimaxi.com", "minimax"),
-    ("integrate.api.nvidia.com", "nvidia"),
-    ("api.sambanova.ai", "sambanova"),
-    ("api.studio.nebius.ai", "nebius"),
-    ("api.studio.nebius.com", "nebius"),
-    ("api.tokenfactory.nebius.com", "nebius"),
-    ("api.hyperbolic.xyz", "hyperbolic"),
-    ("api.novita.ai", "novita"),
-    ("api.jina.ai", "jina"),
-    ("models.github.ai", "github"),
-    ("ai-gateway.vercel.sh", "vercel"),
-    ("api.cloudflare.com", "cloudflare"),
-    ("gateway.ai.cloudflare.com", "cloudflare"),
-    (".databricks.com", "databricks"),
-    (".cloud.databricks.com", "databricks"),
-    (".azuredatabricks.net", "databricks"),
-    (".snowflakecomputing.com", "snowflake"),
-    ("api.upstage.ai", "upstage"),
-    ("api.reka.ai", "reka"),
-    ("api.inceptionlabs.ai", "inception"),
-    ("api.lambda.ai", "lambda"),
-    ("api.friendli.ai", "friendli"),
-    ("inference.baseten.co", "baseten"),
-    (".volces.com", "volcengine"),
-    (".hunyuan.cloud.tencent.com", "tencent"),
-    ("qianfan.baidubce.com", "baidu"),
-    ("api.siliconflow.cn", "siliconflow"),
-    ("api.siliconflow.com", "siliconflow"),
-)
-"""Hosts and suffixes (those with a leading dot), the specific before the general."""
+HOSTS: Final = tuple(host for api in APIS for host in api.hosts)
+"""Hosts and suffixes (those with a leading dot), and the provider that each tells."""
 
 OLLAMA_PORT = 11434
 
@@ -155,7 +85,7 @@ def _place(url: str) -> Place:
 
 
 def _provider(host: str, port: int | None) -> str:
-    for suffix, name in PROVIDERS:
+    for suffix, name in HOSTS:
         if host == suffix or (host.endswith(suffix) and (suffix[0] == "." or host[-len(suffix) - 1] in ".-")):
             return name
     return "ollama" if port == OLLAMA_PORT else ""

@@ -15,10 +15,11 @@ Source: Anthropic API reference, "Streaming messages" and "Streaming text comple
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from llmledgerd.usage.api import Api, StreamShape, UsageShape
 from llmledgerd.usage.decode import Json, Members, encode, fit
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.response_fields import METRICS
@@ -262,3 +263,16 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
     if isinstance(pieces, Pieces):
         block["input"] = parsed("".join(pieces))
     return block
+
+
+EVENTS: Final = frozenset({"message_start", "content_block_start", "content_block_delta"})
+"""Types of events that only this API has."""
+
+API: Final = Api(
+    hosts=(("api.anthropic.com", "anthropic"),),
+    usage=(UsageShape(tokens, any_of=frozenset({"input_tokens", "output_tokens"})),),
+    streams=(
+        StreamShape(assemble, lambda name, kind, event: kind in EVENTS),
+        StreamShape(assemble_completion, lambda name, kind, event: kind == "completion"),
+    ),
+)

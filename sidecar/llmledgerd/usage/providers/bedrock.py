@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from llmledgerd.usage.api import Api, StreamShape, UsageShape
 from llmledgerd.usage.decode import Json, Members, count, encode, fit, value
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.response_fields import METRICS
@@ -279,3 +280,23 @@ def _settled(block: dict[str, Any]) -> dict[str, Any]:
 
 def _dict(found: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
+
+
+API: Final = Api(
+    hosts=(
+        (".amazonaws.com", "aws"),
+        (".api.aws", "aws"),
+    ),
+    usage=(
+        UsageShape(
+            tokens, any_of=frozenset({"inputTokens", "outputTokens", "inputTokenCount", "outputTokenCount"})
+        ),
+    ),
+    streams=(
+        StreamShape(
+            assemble,
+            lambda name, kind, event: name in CONVERSE_EVENTS or not event.keys().isdisjoint(CONVERSE_EVENTS),
+        ),
+        StreamShape(assemble_flat, lambda name, kind, event: is_flat(event) and "event_type" not in event),
+    ),
+)

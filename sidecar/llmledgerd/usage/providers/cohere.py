@@ -14,10 +14,11 @@ Source: Cohere API reference, "Chat with streaming" v2 and v1.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
+from llmledgerd.usage.api import Api, StreamShape, UsageShape
 from llmledgerd.usage.decode import Json, fit
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.streams.assembled import Whole, add_text, encoded, merge
@@ -160,3 +161,18 @@ def assemble_version_1(events: Events) -> Whole:
             add_text(answer, "text", piece)
         answer.update({name: event[name] for name in ("generation_id", "tool_calls") if name in event})
     return Whole(response=encoded(answer))
+
+
+API: Final = Api(
+    hosts=(
+        ("api.cohere.com", "cohere"),
+        ("api.cohere.ai", "cohere"),
+    ),
+    usage=(UsageShape(tokens, any_of=frozenset({"tokens", "billed_units"})),),
+    streams=(
+        StreamShape(assemble, lambda name, kind, event: kind in ("message-start", "content-delta")),
+        StreamShape(
+            assemble_version_1, lambda name, kind, event: "event_type" in event and "is_finished" in event
+        ),
+    ),
+)

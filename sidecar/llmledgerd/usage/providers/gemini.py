@@ -16,14 +16,15 @@ Source: Gemini API reference, "models.streamGenerateContent".
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw
 
+from llmledgerd.usage.api import Api, StreamShape, UsageShape
 from llmledgerd.usage.decode import Json, count, fit, value
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
-from llmledgerd.usage.streams.assembled import Pieces, Whole, add_text, encoded, inside, listed
+from llmledgerd.usage.streams.assembled import Pieces, Whole, add_text, encoded, inside, listed, merge
 from llmledgerd.usage.streams.coalesce import Runs, one_of, strict, text_field
 from llmledgerd.usage.streams.sse import Events
 from llmledgerd.usage.tokens import Count, counted, first, plus
@@ -219,3 +220,62 @@ def _goes_on(last: Any, part: Any) -> bool:
         and last.keys() <= TEXT_ALONE
         and part.get("thought") == last.get("thought")
     )
+
+
+def assemble_interaction(events: Events) -> Whole:
+    """Return the interaction: the newest one announced, with the steps that were streamed."""
+    interaction: dict[str, Any] = {}
+    steps: dict[int, dict[str, Any]] = {}
+    is_complete = False
+    for event in events.values():
+        if not isinstance(event, dict):
+            continue
+        if isinstance(announced := event.get("interaction"), dict):
+            interaction.update(announced)
+            is_complete = is_complete or event.get("event_type") == "interaction.completed"
+        if isinstance(index := event.get("index"), int):
+            _take_step(steps.setdefault(index, {}), event)
+    if steps:
+        interaction.setdefault("steps", [steps[index] for index in sorted(steps)])
+    return Whole(response=encoded(interaction), complete=is_complete, usage_is_final=is_complete)
+
+
+def _take_step(step: dict[str, Any], event: dict[str, Any]) -> None:
+    """Add to a step; a delta's type says what it carries and is no part of the step."""
+    start, delta = event.get("step"), event.get("delta")
+    if isinstance(start, dict):
+        merge(step, start)
+    if isinstance(delta, dict):
+        delta.pop("type", None)
+        merge(step, delta)
+
+
+API: Final = Api(
+    hosts=(
+        ("generativelanguage.googleapis.com", "google"),
+        ("aiplatform.googleapis.com", "vertex"),
+    ),
+    usage=(
+        UsageShape(
+            tokens,
+            any_of=frozenset(
+                {
+                    "promptTokenCount",
+                    "candidatesTokenCount",
+                    "responseTokenCount",
+                    "thoughtsTokenCount",
+                    "toolUsePromptTokenCount",
+                    "totalTokenCount",
+                }
+            ),
+        ),
+        UsageShape(interaction_tokens, any_of=frozenset({"total_input_tokens", "total_output_tokens"})),
+    ),
+    streams=(
+        StreamShape(assemble, lambda name, kind, event: "candidates" in event or "usageMetadata" in event),
+        StreamShape(
+            assemble_interaction,
+            lambda name, kind, event: "event_type" in event and "is_finished" not in event,
+        ),
+    ),
+)

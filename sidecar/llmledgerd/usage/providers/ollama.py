@@ -8,8 +8,9 @@ Source: Ollama API docs, "Generate a chat completion" and "Generate a completion
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from llmledgerd.usage.api import Api, StreamShape
 from llmledgerd.usage.streams.assembled import Whole, add_text, encoded, inside, listed, merge
 from llmledgerd.usage.streams.coalesce import Runs, strict, text_field
 from llmledgerd.usage.streams.sse import Events
@@ -70,3 +71,14 @@ def _take_message(into: dict[str, Any], message: dict[str, Any]) -> None:
     if isinstance(calls, list):
         listed(into, "tool_calls").extend(calls)
     merge(into, message)
+
+
+API: Final = Api(
+    hosts=(("ollama.com", "ollama"),),
+    streams=(
+        StreamShape(
+            assemble,
+            lambda name, kind, event: "done" in event and ("message" in event or "response" in event),
+        ),
+    ),
+)

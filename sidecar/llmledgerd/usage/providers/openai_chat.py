@@ -19,11 +19,12 @@ has empty ``choices`` and the usage); Groq API reference (``x_groq``); Mistral A
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw
 
+from llmledgerd.usage.api import Api, StreamShape, UsageShape
 from llmledgerd.usage.decode import NULL, REFUSED, Json, fit, value
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.response_fields import ABSENT
@@ -382,3 +383,76 @@ def _without_indexes(choice: dict[str, Any]) -> dict[str, Any]:
         if isinstance(call, dict):
             call.pop("index", None)
     return choice
+
+
+API: Final = Api(
+    hosts=(
+        (".openai.azure.com", "azure"),
+        (".services.ai.azure.com", "azure"),
+        (".cognitiveservices.azure.com", "azure"),
+        (".inference.ai.azure.com", "azure"),
+        ("models.inference.ai.azure.com", "azure"),
+        ("api.openai.com", "openai"),
+        (".api.openai.com", "openai"),
+        ("api.mistral.ai", "mistral"),
+        ("codestral.mistral.ai", "mistral"),
+        ("api.groq.com", "groq"),
+        ("api.deepseek.com", "deepseek"),
+        ("api.x.ai", "xai"),
+        (".api.x.ai", "xai"),
+        ("openrouter.ai", "openrouter"),
+        ("api.together.xyz", "together"),
+        ("api.together.ai", "together"),
+        ("api.fireworks.ai", "fireworks"),
+        ("api.voyageai.com", "voyage"),
+        ("api.replicate.com", "replicate"),
+        ("api.perplexity.ai", "perplexity"),
+        ("api.cerebras.ai", "cerebras"),
+        ("huggingface.co", "huggingface"),
+        (".huggingface.co", "huggingface"),
+        (".huggingface.cloud", "huggingface"),
+        ("api.aleph-alpha.com", "alephalpha"),
+        (".aliyuncs.com", "alibaba"),
+        ("api.writer.com", "writer"),
+        ("api.ai21.com", "ai21"),
+        ("api.deepinfra.com", "deepinfra"),
+        ("api.moonshot.ai", "moonshot"),
+        ("api.moonshot.cn", "moonshot"),
+        ("open.bigmodel.cn", "zhipu"),
+        ("api.z.ai", "zhipu"),
+        ("api.minimax.io", "minimax"),
+        ("api.minimaxi.com", "minimax"),
+        ("integrate.api.nvidia.com", "nvidia"),
+        ("api.sambanova.ai", "sambanova"),
+        ("api.studio.nebius.ai", "nebius"),
+        ("api.studio.nebius.com", "nebius"),
+        ("api.tokenfactory.nebius.com", "nebius"),
+        ("api.hyperbolic.xyz", "hyperbolic"),
+        ("api.novita.ai", "novita"),
+        ("api.jina.ai", "jina"),
+        ("models.github.ai", "github"),
+        ("ai-gateway.vercel.sh", "vercel"),
+        ("api.cloudflare.com", "cloudflare"),
+        ("gateway.ai.cloudflare.com", "cloudflare"),
+        (".databricks.com", "databricks"),
+        (".cloud.databricks.com", "databricks"),
+        (".azuredatabricks.net", "databricks"),
+        (".snowflakecomputing.com", "snowflake"),
+        ("api.upstage.ai", "upstage"),
+        ("api.reka.ai", "reka"),
+        ("api.inceptionlabs.ai", "inception"),
+        ("api.lambda.ai", "lambda"),
+        ("api.friendli.ai", "friendli"),
+        ("inference.baseten.co", "baseten"),
+        (".volces.com", "volcengine"),
+        (".hunyuan.cloud.tencent.com", "tencent"),
+        ("qianfan.baidubce.com", "baidu"),
+        ("api.siliconflow.cn", "siliconflow"),
+        ("api.siliconflow.com", "siliconflow"),
+    ),
+    usage=(UsageShape(tokens, any_of=frozenset({"prompt_tokens", "completion_tokens"})),),
+    streams=(StreamShape(assemble, lambda name, kind, event: "choices" in event),),
+)
+
+TOTAL_ALONE: Final = Api(usage=(UsageShape(tokens, any_of=frozenset({"total_tokens"})),))
+"""Embeddings and rerankers that report a total and nothing else; the last shape that is tried."""

@@ -18,10 +18,11 @@ Source: OpenAI API reference, "Responses: Streaming events".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from llmledgerd.usage.api import Api, StreamShape, UsageShape
 from llmledgerd.usage.decode import Json, Members, encode, fit, is_object, members, text
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.streams.assembled import Whole, add_text, encoded, listed
@@ -247,3 +248,15 @@ def _part(item: dict[str, Any], parts: str, position: Any, part_type: str) -> di
         found[position] = {"type": part_type}
     part: dict[str, Any] = found[position]
     return part
+
+
+INPUT_OUTPUT: Final = frozenset({"input_tokens", "output_tokens"})
+"""Names that Anthropic's usage object has as well, with another meaning."""
+
+RESPONSES_ALONE: Final = frozenset({"total_tokens", "input_tokens_details", "input_token_details"})
+"""Members that OpenAI has beside ``input_tokens`` and Anthropic never has."""
+
+API: Final = Api(
+    usage=(UsageShape(tokens, any_of=INPUT_OUTPUT, and_any_of=RESPONSES_ALONE),),
+    streams=(StreamShape(assemble, lambda name, kind, event: kind.startswith("response.")),),
+)

@@ -12,8 +12,11 @@ server docs, "POST /completion"; Replicate HTTP API, "Get a prediction" (``metri
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
+from llmledgerd.usage.api import Api, UsageShape
 from llmledgerd.usage.decode import Json, Members, count, encode, fit, is_object, items, join, members, value
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.tokens import Count, add, counted, first
@@ -118,3 +121,8 @@ def _embedded(prediction: Json) -> int | None:
     embeddings = members(prediction).get("embeddings", b"")
     statistics = members(embeddings).get("statistics") if is_object(embeddings) else None
     return count(value(members(statistics).get("token_count"))) if statistics else None
+
+
+API: Final = Api(
+    usage=(UsageShape(tokens, any_of=frozenset(RootCounts.__struct_encode_fields__)),),
+)

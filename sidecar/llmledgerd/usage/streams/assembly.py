@@ -6,41 +6,15 @@ shape is kept event by event.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from llmledgerd.usage.decode import encode, is_null, members, value
-from llmledgerd.usage.providers import (
-    anthropic,
-    bedrock,
-    cohere,
-    gemini,
-    ollama,
-    openai_chat,
-    openai_responses,
-)
-from llmledgerd.usage.streams import other
+from llmledgerd.usage.decode import encode, is_null, members
+from llmledgerd.usage.dispatch import assembler_for
+from llmledgerd.usage.providers import bedrock
+from llmledgerd.usage.streams import unknown
 from llmledgerd.usage.streams.assembled import Whole
 from llmledgerd.usage.streams.sse import Events, events
 
 LOOKED_AT = 8
 """Events read to tell the shape: pings and comments may come first."""
-
-Assembler = Callable[[Events], Whole]
-
-BY_TYPE: dict[str, Assembler] = {
-    "message_start": anthropic.assemble,
-    "content_block_start": anthropic.assemble,
-    "content_block_delta": anthropic.assemble,
-    "completion": anthropic.assemble_completion,
-    "message-start": cohere.assemble,
-    "content-delta": cohere.assemble,
-}
-"""Apis whose events name themselves in ``type``."""
-
-
-MEDIA = ("transcript.text.", "image_generation.", "image_edit.")
-"""Beginnings of the types of OpenAI's events for audio and images."""
 
 
 def assemble(stream: str) -> Whole:
@@ -58,44 +32,13 @@ def assemble(stream: str) -> Whole:
 
 def _assembled(found: Events) -> Whole:
     for position in range(min(LOOKED_AT, len(found.data))):
-        assembler = _assembler(found.name(position), members(found.data[position]))
+        assembler = assembler_for(found.name(position), members(found.data[position]))
         if assembler is not None:
             try:
                 return assembler(found)
             except RecursionError:  # nested too deep to be joined; then the events are kept
                 break
-    return other.assemble_unknown(found)
-
-
-def _assembler(name: str, event: dict[str, Any]) -> Assembler | None:
-    """Return the family that an event tells, or None where it tells none."""
-    kind = str(value(event["type"])) if "type" in event else ""
-    if kind.startswith("response."):
-        return openai_responses.assemble
-    if kind in BY_TYPE:
-        return BY_TYPE[kind]
-    if kind.startswith(MEDIA):
-        return other.assemble_media
-    if "choices" in event:
-        return openai_chat.assemble
-    if "candidates" in event or "usageMetadata" in event:
-        return gemini.assemble
-    if name.startswith("thread."):
-        return other.assemble_run
-    if "event_type" in event:
-        is_cohere = "is_finished" in event
-        return cohere.assemble_version_1 if is_cohere else other.assemble_interaction
-    return _assembler_without_type(name, event)
-
-
-def _assembler_without_type(name: str, event: dict[str, Any]) -> Assembler | None:
-    if name in bedrock.CONVERSE_EVENTS or not event.keys().isdisjoint(bedrock.CONVERSE_EVENTS):
-        return bedrock.assemble
-    if "done" in event and ("message" in event or "response" in event):
-        return ollama.assemble
-    if bedrock.is_flat(event):
-        return bedrock.assemble_flat
-    return other.assemble_watsonx if "results" in event else None
+    return unknown.assemble_unknown(found)
 
 
 def _named_error(found: Events) -> bytes:

@@ -1,0 +1,55 @@
+"""What a provider's module registers: its hosts, its usage objects, its streams.
+
+Invariant: an entry is data and pure functions, so that all decisions about which module reads an
+exchange are made in ``dispatch.py`` and ``url_rules.py``, from the list in ``providers/__init__.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from llmledgerd.usage.decode import Json, Members
+from llmledgerd.usage.exchange_facts import Facts
+from llmledgerd.usage.streams.assembled import Whole
+from llmledgerd.usage.streams.sse import Events
+
+Rule = Callable[[Json], Facts]
+Assembler = Callable[[Events], Whole]
+
+
+class UsageShape(NamedTuple):
+    """A usage object, recognized by the names of its members alone, as the SQL view has to."""
+
+    rule: Rule
+    any_of: frozenset[str]
+    """One of these names is enough,"""
+    and_any_of: frozenset[str] = frozenset()
+    """together with one of these, where there are any."""
+
+    def matches(self, usage: Members) -> bool:
+        """Tell whether the usage object has this shape.
+
+        >>> UsageShape(rule=len, any_of=frozenset({"eval_count"})).matches({"eval_count": b"3"})
+        True
+        """
+        if self.any_of.isdisjoint(usage):
+            return False
+        return not self.and_any_of or not self.and_any_of.isdisjoint(usage)
+
+
+class StreamShape(NamedTuple):
+    """A streamed answer, recognized by one of its first events."""
+
+    assemble: Assembler
+    matches: Callable[[str, str, Members], bool]
+    """Takes the event's SSE name, its ``type``, and its members."""
+
+
+class Api(NamedTuple):
+    """All that one module knows. Every part is optional."""
+
+    hosts: tuple[tuple[str, str], ...] = ()
+    """Host, or suffix with a leading dot, and the provider that it tells; the specific before the general."""
+    usage: tuple[UsageShape, ...] = ()
+    streams: tuple[StreamShape, ...] = ()
