@@ -1,74 +1,334 @@
-"""The columns of ``llm_traces``, listed once.
+"""The columns of ``llm_traces``, each listed once.
 
-Invariant: rows, readers, migrations' check and documents take their columns from here.
+Invariant: the row tuple, the readers' results, the check of migrations, the demo data and docs/table.md
+are derived from this list or tested equal to it. A new column is one entry here and one migration in
+each store's DDL.
 """
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-TRACES = "llm_traces"
+TRACES: Final = "llm_traces"
+LOSSES: Final = "llm_trace_losses"
+
+Row = tuple[object, ...]
 
 
-LOSSES = "llm_trace_losses"
+class Column(NamedTuple):
+    """One column."""
+
+    name: str
+    clickhouse: str
+    """Its type there, without codec."""
+    postgres: str
+    """Its type there, without ``NOT NULL``."""
+    value: str
+    """The Python expression that gives its value, of ``record``, ``facts`` and the names that
+    ``rows.RowBuilder.row`` computes."""
+    meaning: str
+    listed: bool = False
+    """Readers return it as a field of ``query.results.Call``."""
 
 
-LOSS_COLUMNS = (
+TABLE: Final[tuple[Column, ...]] = (
+    Column(
+        "id",
+        "String",
+        "text",
+        "id",
+        "`provider_trace_id` without the prefix `provider_trace-`; without one, a UUID derived from the line's bytes",
+        listed=True,
+    ),
+    Column("organization_id", "String", "text", 'record.org_id or ""', "`org_id`", listed=True),
+    Column("project_id", "String", "text", 'record.project_id or ""', "As sent", listed=True),
+    Column("agent_id", "String", "text", 'record.agent_id or ""', "As sent", listed=True),
+    Column("run_id", "String", "text", 'record.run_id or ""', "As sent", listed=True),
+    Column("step_id", "String", "text", 'record.step_id or ""', "As sent", listed=True),
+    Column(
+        "trace_id",
+        "String",
+        "text",
+        'record.trace_id or ""',
+        "As sent, or the active OpenTelemetry span's",
+        listed=True,
+    ),
+    Column("agent_tags", "Array(String)", "text[]", "record.tags or []", "`tags`", listed=True),
+    Column(
+        "call_type",
+        "LowCardinality(String)",
+        "text",
+        "call_type",
+        "`type`: `agent_step`, `summarization`, `embedding`, …",
+        listed=True,
+    ),
+    Column(
+        "provider",
+        "LowCardinality(String)",
+        "text",
+        "provider",
+        "As sent, else by URL and payload shape, else `unknown`",
+        listed=True,
+    ),
+    Column(
+        "model",
+        "LowCardinality(String)",
+        "text",
+        "model",
+        "As sent, else the reply's, the request's or the URL's, else `unknown`",
+        listed=True,
+    ),
+    Column(
+        "is_byok",
+        "UInt8",
+        "boolean",
+        "1 if is_byok else 0",
+        "1: called with the customer's own key",
+        listed=True,
+    ),
+    Column(
+        "request_size_bytes",
+        "UInt64",
+        "bigint",
+        "len(request)",
+        "Bytes of the request, before redaction and offload",
+        listed=True,
+    ),
+    Column(
+        "response_size_bytes",
+        "UInt64",
+        "bigint",
+        "len(answer)",
+        "Bytes of the response, before redaction and offload",
+        listed=True,
+    ),
+    Column(
+        "prompt_tokens",
+        "UInt32",
+        "bigint",
+        "facts.prompt_tokens or 0",
+        "All input, cache reads and writes included; 0 where unknown",
+        listed=True,
+    ),
+    Column(
+        "completion_tokens",
+        "UInt32",
+        "bigint",
+        "facts.completion_tokens or 0",
+        "All output, reasoning included; 0 where unknown",
+        listed=True,
+    ),
+    Column(
+        "total_tokens",
+        "UInt32",
+        "bigint",
+        "facts.total_tokens or 0",
+        "The provider's own total, else the sum; 0 where unknown",
+        listed=True,
+    ),
+    Column(
+        "cached_input_tokens",
+        "Nullable(UInt32)",
+        "bigint",
+        "facts.cached_input_tokens",
+        "Tokens read from the provider's cache; null: not reported",
+        listed=True,
+    ),
+    Column(
+        "cache_write_tokens",
+        "Nullable(UInt32)",
+        "bigint",
+        "facts.cache_write_tokens",
+        "Tokens written to the provider's cache; null: not reported",
+        listed=True,
+    ),
+    Column(
+        "reasoning_tokens",
+        "Nullable(UInt32)",
+        "bigint",
+        "facts.reasoning_tokens",
+        "Reasoning tokens; null: not reported",
+        listed=True,
+    ),
+    Column(
+        "latency_ms",
+        "UInt32",
+        "bigint",
+        "latency_ms",
+        "Milliseconds from the start of the request to the last byte",
+        listed=True,
+    ),
+    Column(
+        "is_error",
+        "UInt8",
+        "boolean",
+        "is_error",
+        "1: error, status 400 or above, or an outcome that is not `ok`",
+        listed=True,
+    ),
+    Column(
+        "error_type",
+        "LowCardinality(String)",
+        "text",
+        "error_type",
+        "The error's type, else the outcome",
+        listed=True,
+    ),
+    Column(
+        "error_message",
+        "String",
+        "text",
+        "error_message",
+        "The first 1,000 characters of the error's message",
+        listed=True,
+    ),
+    Column("request_json", "String", "text", "request", "The request as received"),
+    Column(
+        "response_json",
+        "String",
+        "text",
+        "answer",
+        "The response as received; of a stream, the object that its events make up",
+    ),
+    Column("llm_config_json", "String", "text", "llm_config", "`llm_config`"),
+    Column(
+        "billing_plan_type", "LowCardinality(String)", "text", "plan_type", "`billing.plan_type`", listed=True
+    ),
+    Column(
+        "billing_cost_source",
+        "LowCardinality(String)",
+        "text",
+        "cost_source",
+        "`billing.cost_source`: `quota` or `credits`",
+    ),
+    Column("billing_customer_id", "String", "text", "customer_id", "`billing.customer_id`", listed=True),
+    Column(
+        "created_at",
+        "DateTime64(6, 'UTC')",
+        "timestamptz",
+        "started_us",
+        "Start of the call (`timestamp`), else the time of receipt",
+        listed=True,
+    ),
+    Column("user_id", "String", "text", 'record.user_id or ""', "As sent", listed=True),
+    Column("source", "LowCardinality(String)", "text", 'record.source or ""', "As sent"),
+    Column(
+        "service",
+        "LowCardinality(String)",
+        "text",
+        "record.service or service",
+        "As sent, else what the session's hello says",
+        listed=True,
+    ),
+    Column("span_id", "String", "text", 'record.span_id or ""', "As sent"),
+    Column("url", "String", "text", "url", "The provider's endpoint, without query and credentials"),
+    Column("attempt", "UInt16", "integer", "attempt", "Number of the attempt", listed=True),
+    Column(
+        "request_model",
+        "LowCardinality(String)",
+        "text",
+        "facts.request_model",
+        "The model that the request names",
+    ),
+    Column(
+        "provider_request_id", "String", "text", "facts.provider_request_id", "The provider's id of the call"
+    ),
+    Column(
+        "service_tier", "LowCardinality(String)", "text", "facts.service_tier", "The provider's service tier"
+    ),
+    Column("is_batch", "UInt8", "boolean", "1 if facts.is_batch else 0", "1: a batch call"),
+    Column("compaction_settings_json", "String", "text", "compaction_settings", "`compaction_settings`"),
+    Column(
+        "outcome",
+        "LowCardinality(String)",
+        "text",
+        'record.outcome or ("error" if is_error else "ok")',
+        "`ok`, `error`, `cancelled` or `abandoned`",
+        listed=True,
+    ),
+    Column(
+        "finish_reason",
+        "LowCardinality(String)",
+        "text",
+        "facts.finish_reason",
+        "Why the answer ended, in the provider's word",
+        listed=True,
+    ),
+    Column(
+        "is_stream", "UInt8", "boolean", "1 if facts.is_stream else 0", "1: a streamed answer", listed=True
+    ),
+    Column("status_code", "UInt16", "integer", "status_code", "The HTTP status", listed=True),
+    Column(
+        "time_to_first_token_ms",
+        "Nullable(UInt32)",
+        "bigint",
+        "time_to_first_token_ms",
+        "Milliseconds to the first token; null: not sent",
+        listed=True,
+    ),
+    Column("usage_json", "String", "text", "facts.usage_json", "The provider's own usage object"),
+    Column(
+        "usage_source",
+        "LowCardinality(String)",
+        "text",
+        "facts.usage_source",
+        "`reported`, `partial` or `unknown`",
+        listed=True,
+    ),
+    Column(
+        "usage_check",
+        "LowCardinality(String)",
+        "text",
+        "facts.usage_check",
+        "Whether the provider's sums hold: `ok`, `mismatch`, or empty where it gives no total",
+    ),
+    Column(
+        "cost_usd",
+        "Nullable(Decimal(18, 9))",
+        "numeric(18, 9)",
+        "cost_usd",
+        "Cost in US dollars; null: unknown",
+        listed=True,
+    ),
+    Column(
+        "cost_usd_source",
+        "LowCardinality(String)",
+        "text",
+        "cost_usd_source",
+        "`provider`, `list_price`, or empty",
+    ),
+    Column("payload_uri", "String", "text", '""', "Where the payloads are in object storage", listed=True),
+    Column(
+        "protocol_version", "UInt8", "smallint", "record.protocol_version", "Version of the wire protocol"
+    ),
+    Column("batch_id", "UUID", "uuid", "batch_id", "UUID of the segment", listed=True),
+    Column("batch_row", "UInt32", "bigint", "batch_row", "Number of the line in the segment", listed=True),
+    Column(
+        "ingested_at", "DateTime64(6, 'UTC')", "timestamptz", "received_us", "Time of receipt", listed=True
+    ),
+)
+"""In the table's order. The first 31 are the contract with deployed readers, by name and type."""
+
+COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in TABLE)
+LISTED: Final = frozenset(column.name for column in TABLE if column.listed)
+BYTES_COLUMNS: Final = frozenset(
+    {"request_json", "response_json", "llm_config_json", "compaction_settings_json", "usage_json"}
+)
+"""Columns whose values are bytes; every other text is ``str``."""
+
+LOSS_COLUMNS: Final = (
     "at", "host", "service", "session", "stage", "reason", "count", "batch_id", "batch_row", "ingested_at",
 )  # fmt: skip
 """Of ``llm_trace_losses``; a count of None is a loss of unknown size."""
 
 
-Row = tuple[object, ...]
-
-
-_WHO: Final = (
-    "id", "organization_id", "project_id", "agent_id", "run_id", "step_id", "trace_id", "agent_tags",
-    "call_type", "provider", "model",
-)  # fmt: skip
-
-
-_AMOUNTS: Final = (
-    "is_byok", "request_size_bytes", "response_size_bytes", "prompt_tokens", "completion_tokens", "total_tokens",
-    "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "latency_ms",
-)  # fmt: skip
-
-
-_FAILURE: Final = ("is_error", "error_type", "error_message")
-
-
-_CONTENT: Final = (
-    "request_json", "response_json", "llm_config_json",
-    "billing_plan_type", "billing_cost_source", "billing_customer_id", "created_at",
-)  # fmt: skip
-
-
-_CALL: Final = (
-    "user_id", "source", "service", "span_id", "url", "attempt", "request_model", "provider_request_id",
-    "service_tier", "is_batch", "compaction_settings_json",
-)  # fmt: skip
-
-
-_ANSWER: Final = (
-    "outcome", "finish_reason", "is_stream", "status_code", "time_to_first_token_ms",
-    "usage_json", "usage_source", "usage_check", "cost_usd", "cost_usd_source",
-)  # fmt: skip
-
-
-_DELIVERY: Final = ("payload_uri", "protocol_version", "batch_id", "batch_row", "ingested_at")
-
-
-COLUMNS: Final[tuple[str, ...]] = (
-    *_WHO, *_AMOUNTS, *_FAILURE, *_CONTENT, *_CALL, *_ANSWER, *_DELIVERY,
-)  # fmt: skip
-"""The columns in the table's order; the first 31 are SPEC section 3's."""
-
-
-BYTES_COLUMNS: Final = frozenset(
-    {"request_json", "response_json", "llm_config_json", "compaction_settings_json", "usage_json"}
-)
-"""Columns whose values are bytes; every other text is ``str``."""
+def reference() -> str:
+    """Return docs/table.md's table."""
+    lines = ["| column | ClickHouse | PostgreSQL | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{one.name}` | `{one.clickhouse}` | `{one.postgres}` | {one.meaning} |" for one in TABLE]
+    return "\n".join(lines) + "\n"
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,3 +351,7 @@ def _as_made(name: str, value: Any) -> object:
     if name == "batch_id":
         return str(value)
     return value.encode() if name in BYTES_COLUMNS and isinstance(value, str) else value
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
