@@ -57,6 +57,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) demo-data dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -63,7 +63,7 @@ QUESTIONS = {
 def build(engine: Any, key: str) -> tuple[float, float]:
     """Create ``t`` with the sort key from ``source``; return seconds taken and MiB on disk."""
     engine.query("DROP TABLE IF EXISTS t SYNC")
-    ddl = migrations.load()[0].statements(migrations.Layout())[0]
+    ddl = migrations.Migration.load()[0].statements(migrations.Layout())[0]
     ddl = ddl.replace("llm_traces", "t", 1).replace("fsync_after_insert = 1", "index_granularity = 512")
     engine.query(re.sub(r"ORDER BY \(.*?\)\n", f"ORDER BY {key}\n", ddl))
     started = time.perf_counter()

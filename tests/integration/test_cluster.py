@@ -66,7 +66,7 @@ def sharded(host: Engine) -> Iterator[Store]:
 
 def statements() -> list[str]:
     """Return every statement that a cluster is ever sent with its name in it."""
-    of_files = [statement for file in migrations.load() for statement in file.statements(CLUSTER)]
+    of_files = [statement for file in migrations.Migration.load() for statement in file.statements(CLUSTER)]
     place = placement("llm_traces", "Distributed('{cluster}', 'llm', 'llm_traces_local', cityHash64(x))")
     return [
         *of_files,

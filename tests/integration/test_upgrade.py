@@ -86,7 +86,7 @@ def the_first_spool_is_in(store: Store) -> None:
 
 
 def test_no_file_that_was_ever_applied_has_changed() -> None:
-    assert {file.name: file.checksum() for file in migrations.load()} == APPLIED
+    assert {file.name: file.checksum() for file in migrations.Migration.load()} == APPLIED
 
 
 def test_a_new_daemon_migrates_an_old_embedded_store_by_itself_and_lands_an_old_spool(tmp_path: Path) -> None:

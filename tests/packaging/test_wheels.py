@@ -85,7 +85,7 @@ def test_the_sidecar_brings_its_sql_and_both_commands(wheels: dict[str, Path], t
     said = run(
         [*paths, SITE],
         "import llmledgerd, llmledgerd.cli.daemon, llmledgerd.cli.app; from llmledgerd.stores.clickhouse import migrations\n"
-        "print(llmledgerd.__file__); print(len(migrations.load()))",
+        "print(llmledgerd.__file__); print(len(migrations.Migration.load()))",
     )
     where, files = said.splitlines()
     assert Path(where).is_relative_to(tmp_path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -153,3 +153,17 @@ class Table(msgspec.Struct, frozen=True):
     rows: list[list[Any]]
     more: bool
     """Whether there were more rows than are returned."""
+
+
+CALL_COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if not name.startswith("payloads"))
+"""The columns that a Call is made of."""
+
+STEP_CALLS: Final = 1000
+"""Calls of one step that are returned at most: a step is one call and its retries."""
+
+
+def call_of(row: dict[str, Any]) -> Call:
+    """Return the call that a row of CALL_COLUMNS is."""
+    for name in ("is_byok", "is_stream", "is_error"):
+        row[name] = bool(row[name])
+    return Call(**row)

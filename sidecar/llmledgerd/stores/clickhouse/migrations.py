@@ -13,17 +13,16 @@ Invariants:
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import msgspec
 
 from llmledgerd.errors import ConfigError
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.topology import LOCAL
+from llmledgerd.stores.ddl import SqlFile, checksum, split
 
 TTL_COLUMN = "toDateTime(ingested_at)"  # a TTL takes no DateTime64 on servers before 24.x
 SHARDED = "{sharded}"
@@ -96,35 +95,18 @@ def layout_of(ttl_days: int, cluster: str = "") -> Layout:
     )
 
 
-class Migration(msgspec.Struct, frozen=True):
-    """One file: its name without the ending, and its text."""
-
-    name: str
-    template: str
+class Migration(SqlFile, frozen=True):
+    """One file, whose placeholders a layout fills."""
 
     def statements(self, layout: Layout) -> list[str]:
-        """Return the file's statements for one layout, each without its final semicolon."""
-        text = "\n".join(line for line in self.template.splitlines() if not line.lstrip().startswith("--"))
-        parts = re.split(r";[ \t]*$", layout.fill(text), flags=re.MULTILINE)
-        wanted = [part.strip() for part in parts if layout.cluster or not part.lstrip().startswith(SHARDED)]
-        return [part.removeprefix(SHARDED).lstrip() for part in wanted if part]
+        """Return the file's statements for one layout."""
+        found = split(layout.fill(self.template))
+        wanted = [part for part in found if layout.cluster or not part.startswith(SHARDED)]
+        return [part.removeprefix(SHARDED).lstrip() for part in wanted]
 
     def checksum(self) -> str:
-        """Return what tells one text of the file from another; comments and layout do not count."""
-        return hashlib.sha256(" ".join(";".join(self.statements(Layout())).split()).encode()).hexdigest()
-
-
-def load(kind: str = "") -> list[Migration]:
-    """Return the files in order, ClickHouse's or those of another kind of store.
-
-    Raises ConfigError where an installation came without them.
-    """
-    here = Path(__file__).parents[2]  # the package's own folder
-    for folder in (here / "ddl", here.parent.parent / "ddl"):  # in a wheel, in a source tree
-        files = sorted((folder / kind).glob("[0-9]*.sql"))
-        if files:
-            return [Migration(file.stem, file.read_text(encoding="utf-8")) for file in files]
-    raise ConfigError(f"the SQL files are missing: neither {here / 'ddl'} nor a source tree's ddl holds any")
+        """Return the checksum of the form for one server: the layout does not count."""
+        return checksum(self.statements(Layout()))
 
 
 def pending(store: Store, files: Collection[Migration] | None = None) -> list[Migration]:
@@ -134,7 +116,7 @@ def pending(store: Store, files: Collection[Migration] | None = None) -> list[Mi
     """
     recorded = _recorded(store)
     todo = []
-    for migration in load() if files is None else files:
+    for migration in Migration.load() if files is None else files:
         checksums = recorded.get(migration.name)
         if not checksums:
             todo.append(migration)

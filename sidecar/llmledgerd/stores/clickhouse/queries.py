@@ -29,15 +29,22 @@ from llmledgerd.query.requests import (
     ListCalls,
     Question,
 )
-from llmledgerd.query.results import Call, LargeCall, Loss, Page, Payloads, Usage
+from llmledgerd.query.results import (
+    CALL_COLUMNS,
+    STEP_CALLS,
+    Call,
+    LargeCall,
+    Loss,
+    Page,
+    Payloads,
+    Usage,
+    call_of,
+)
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where, microseconds
 from llmledgerd.stores.clickhouse.usage_sql import Plan, plan, usage_sql
 
-COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if not name.startswith("payloads"))
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
-STEP_CALLS: Final = 1000
-"""Calls of one step that are returned: a step is one call and its retries."""
 
 STORED_BYTES: Final = " + ".join(f"length(t.{name})" for name in Payloads.__struct_fields__)
 BOUNDED: Final = (
@@ -100,7 +107,7 @@ class StoreAnswers:
             "t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
             f" WHERE {where} ORDER BY t.created_at DESC LIMIT {{limit:UInt32}}))"
         )
-        rows, is_whole = self._rows(COLUMNS, where, NEWEST_FIRST, limit + 1)
+        rows, is_whole = self._rows(CALL_COLUMNS, where, NEWEST_FIRST, limit + 1)
         calls = [call_of(row) for row in rows[:limit]]
         return Page(calls, None if is_whole and len(rows) <= limit else _cursor(calls[-1]))
 
@@ -154,8 +161,8 @@ class StoreAnswers:
     def _calls(self, where: Where, order: str, limit: int, wanted: GetCall | GetStep) -> list[Call]:
         """Return calls, with their payloads where those are ``wanted``: of the first that fit together."""
         if not wanted.payloads:
-            return [call_of(row) for row in self._whole(COLUMNS, where, order, limit)]
-        rows = self._whole(COLUMNS, where, order, limit, f"{STORED_BYTES} AS stored_bytes")
+            return [call_of(row) for row in self._whole(CALL_COLUMNS, where, order, limit)]
+        rows = self._whole(CALL_COLUMNS, where, order, limit, f"{STORED_BYTES} AS stored_bytes")
         stored = [row.pop("stored_bytes") for row in rows]
         calls = [call_of(row) for row in rows]
         return self._fetcher.complete_fitting(
@@ -213,13 +220,6 @@ def plan_without_rollup(question: GetUsage) -> Plan:
     whole = plan(question, ())
     spans = [*whole.rollup, *whole.rows]
     return Plan([], [(min(start for start, _ in spans), max(end for _, end in spans))] if spans else [])
-
-
-def call_of(row: dict[str, Any]) -> Call:
-    """Return the call that a row of COLUMNS is."""
-    for name in ("is_byok", "is_stream", "is_error"):
-        row[name] = bool(row[name])
-    return Call(**row)
 
 
 def _usage(row: dict[str, Any], group_by: Sequence[str]) -> Usage:

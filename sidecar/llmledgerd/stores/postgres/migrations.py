@@ -11,7 +11,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from llmledgerd.errors import ConfigError
-from llmledgerd.stores.clickhouse.migrations import Layout, Migration, load
+from llmledgerd.stores.ddl import SqlFile, split
 from llmledgerd.stores.postgres.connections import Link
 from llmledgerd.stores.postgres.sink import Postgres
 
@@ -28,13 +28,13 @@ def apply(store: Postgres) -> list[str]:
     Raises ConfigError where a recorded file is not what it was, and StoreBusy.
     """
     done = []
-    for migration in load("postgres"):
+    for migration in SqlFile.load("postgres"):
         with store.connections.lent() as link:
             link.query(LOCK)
             link.run(RECORDS)
             if _is_recorded(link, migration):
                 continue
-            for statement in migration.statements(Layout()):
+            for statement in split(migration.template):
                 link.run(sql.SQL(statement))
             link.run(
                 sql.SQL("INSERT INTO llmledger_migrations (name, checksum) VALUES (%s, %s)"),
@@ -63,7 +63,7 @@ def check(store: Postgres) -> list[str]:
     return missing
 
 
-def _is_recorded(link: Link, migration: Migration) -> bool:
+def _is_recorded(link: Link, migration: SqlFile) -> bool:
     rows = link.query(sql.SQL("SELECT checksum FROM llmledger_migrations WHERE name = %s"), (migration.name,))
     if rows and rows[0]["checksum"] != migration.checksum():
         raise ConfigError(

@@ -15,9 +15,8 @@ from psycopg import sql
 
 from llmledgerd.query.payloads import Fetcher, Key
 from llmledgerd.query.requests import GetCall, GetStep, Question
-from llmledgerd.query.results import Call, Payloads
+from llmledgerd.query.results import CALL_COLUMNS, STEP_CALLS, Call, Payloads, call_of
 from llmledgerd.query.results import Table as Rows
-from llmledgerd.stores.clickhouse.queries import COLUMNS, STEP_CALLS, call_of
 from llmledgerd.stores.postgres.connections import Connections
 from llmledgerd.stores.postgres.tables import FULL, METADATA, Table
 
@@ -62,7 +61,7 @@ class PostgresReading:
         self, organization_id: str | None, column: str, value: str, order: Order, wanted: GetCall | GetStep
     ) -> list[Call]:
         """Return the whole records, and those of which there is only metadata."""
-        rows = self._both(COLUMNS, organization_id, column, value, order, measured=wanted.payloads)
+        rows = self._both(CALL_COLUMNS, organization_id, column, value, order, measured=wanted.payloads)
         stored = [row.pop("stored_bytes", 0) for row in rows]
         calls = [_call(row) for row in rows]
         if not wanted.payloads:
