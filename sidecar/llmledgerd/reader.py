@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -24,6 +24,7 @@ from llmledgerd.errors import ConfigError
 from llmledgerd.payloads import wiring
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
+from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Usage
@@ -44,30 +45,6 @@ ALL_ORGANIZATIONS: Final = AllOrganizations.ALL
 
 Scope = str | AllOrganizations
 Q = TypeVar("Q", bound=Question)
-
-
-class Narrowing(TypedDict, total=False):
-    """What questions over many calls can be narrowed to: one value of a column each, None for any."""
-
-    project_id: str | None
-    agent_id: str | None
-    user_id: str | None
-    service: str | None
-    provider: str | None
-    model: str | None
-    call_type: str | None
-    outcome: str | None
-    billing_plan_type: str | None
-    billing_customer_id: str | None
-
-
-class CallsNarrowing(Narrowing, total=False):
-    """What lists can be narrowed to besides."""
-
-    run_id: str | None
-    trace_id: str | None
-    received_after: datetime | None
-    """When the daemon received the call's record, which is later than the call."""
 
 
 class Source(Protocol):

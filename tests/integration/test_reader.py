@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 
 from llmledgerd.errors import ConfigError, StoreBusy
-from llmledgerd.query.requests import GROUPS, NARROWING
+from llmledgerd.query.filters import OF_SUMS as NARROWING
+from llmledgerd.query.requests import GROUPS
 from llmledgerd.query.results import Usage
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmledgerd.stores.clickhouse.client import Store

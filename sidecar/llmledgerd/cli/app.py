@@ -19,6 +19,7 @@ import typer
 
 from llmledgerd.cli import dead_letters, demo_data, erase, import_records, maintenance, objects, output, ui
 from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.cli.filter_options import with_filters
 from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say
 from llmledgerd.cli.tail import follow as follow_calls
@@ -27,9 +28,10 @@ from llmledgerd.config import secrets, settings
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.printable import clean_json, one_line
 from llmledgerd.query.conversation import read_conversation
+from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import GROUPS, MAX_LIMIT
 from llmledgerd.query.results import Call, LargeCall
-from llmledgerd.reader import ALL_ORGANIZATIONS, CallsNarrowing, LLMTraceReader, Scope
+from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.system import folders
@@ -62,109 +64,71 @@ Url = Annotated[
         "A daemon's address or a ClickHouse URL; else this host's daemon, else LLMLEDGER_CLICKHOUSE_URL."
     ),
 ]
-Org = Annotated[str | None, _option("One organisation; all without it.")]
-Since = Annotated[str | None, _option("30m, 24h, 7d, 2w ago, or a date.")]
-Until = Annotated[str | None, _option("Likewise, exclusive.")]
-Project = Annotated[str | None, _option("One project.")]
-Agent = Annotated[str | None, _option("One agent.")]
-User = Annotated[str | None, _option("One user.")]
-Run = Annotated[str | None, _option("One run.")]
-Provider = Annotated[str | None, _option("One provider.")]
-Model = Annotated[str | None, _option("One model.")]
-CallType = Annotated[str | None, _option("One type of call.", "--type")]
-Outcome = Annotated[str | None, _option("ok, error, cancelled or abandoned.")]
-Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="How many at most.")]
+Org = Annotated[str | None, _option("Restrict to one organization (default: all).")]
+Since = Annotated[
+    str | None, _option("Start of the time range: 30m, 24h, 7d or 2w ago, or an ISO 8601 date.")
+]
+Until = Annotated[str | None, _option("End of the time range, exclusive. Same formats as --since.")]
+Errors = Annotated[bool, typer.Option("--errors", help="Only failed and cancelled calls.")]
+Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="Maximum number of rows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 @app.command()
+@with_filters(CallsNarrowing)
 def traces(
+    *,
     org: Org = None,
-    project: Project = None,
-    agent: Agent = None,
-    user: User = None,
-    run: Run = None,
-    provider: Provider = None,
-    model: Model = None,
-    call_type: CallType = None,
-    outcome: Outcome = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Failed and cancelled calls only.")] = False,
+    narrowed: CallsNarrowing,
+    errors: Errors = False,
     since: Since = None,
     until: Until = None,
     limit: Limit = 20,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with calls as they arrive.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep running and print calls as they arrive.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """List calls, newest first; with --follow the newest come last, and further ones as they arrive."""
-    narrowed: CallsNarrowing = {
-        "project_id": project,
-        "agent_id": agent,
-        "user_id": user,
-        "run_id": run,
-        "provider": provider,
-        "model": model,
-        "call_type": call_type,
-        "outcome": outcome,
-    }
-    start, end = _times(since, until)
-
-    async def ask(reader: LLMTraceReader) -> None:
-        page = await reader.list_calls(
-            _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
-        )
-        if not follow:
-            _show_calls(page.calls, as_json, output.calls_table)
-            return
-        _print_calls(page.calls[::-1], as_json)
-        await _follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
-
-    _ask(url, ask)
+    """List calls, newest first. With --follow the newest are last, and new calls are appended."""
+    _list(org, narrowed, errors, (since, until), limit, follow=follow, as_json=as_json, url=url)
 
 
 @app.command()
+@with_filters(CallsNarrowing)
 def tail(
+    *,
     org: Org = None,
-    agent: Agent = None,
-    model: Model = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Failed and cancelled calls only.")] = False,
+    narrowed: CallsNarrowing,
+    errors: Errors = False,
     limit: Annotated[
-        int, typer.Option("--lines", "-n", min=1, max=MAX_LIMIT, help="Calls to begin with.")
+        int, typer.Option("--lines", "-n", min=1, max=MAX_LIMIT, help="Number of calls to start with.")
     ] = 10,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Show the newest calls, and go on as they arrive."""
-    traces(
-        org=org, agent=agent, model=model, errors=errors, limit=limit, follow=True, as_json=as_json, url=url
-    )
+    """Print the newest calls, then calls as they arrive."""
+    _list(org, narrowed, errors, (None, None), limit, follow=True, as_json=as_json, url=url)
 
 
 @app.command("errors")
+@with_filters(CallsNarrowing)
 def show_errors(
+    *,
     org: Org = None,
-    agent: Agent = None,
-    provider: Provider = None,
-    model: Model = None,
+    narrowed: CallsNarrowing,
     since: Since = "24h",
     until: Until = None,
     limit: Limit = 20,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """List failed and cancelled calls with what was said, newest first; of the last day if nothing else is said."""
+    """List failed and cancelled calls with their error messages, newest first (default: the last 24 hours)."""
     start, end = _times(since, until)
 
     async def ask(reader: LLMTraceReader) -> None:
         page = await reader.list_calls(
-            _scope(org),
-            limit=limit,
-            is_error=True,
-            start_date=start,
-            end_date=end,
-            agent_id=agent,
-            provider=provider,
-            model=model,
+            _scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
         )
         _show_calls(page.calls, as_json, output.errors_table)
 
@@ -172,12 +136,16 @@ def show_errors(
 
 
 @app.command()
+@with_filters(Narrowing)
 def large(
+    *,
     org: Org = None,
-    agent: Agent = None,
+    narrowed: Narrowing,
     since: Since = None,
     until: Until = None,
-    min_bytes: Annotated[int, typer.Option(min=0, help="Smaller requests are left out.")] = 1_000_000,
+    min_bytes: Annotated[
+        int, typer.Option(min=0, help="Only requests of at least this many bytes.")
+    ] = 1_000_000,
     limit: Limit = 20,
     as_json: AsJson = False,
     url: Url = None,
@@ -187,7 +155,7 @@ def large(
 
     async def ask(reader: LLMTraceReader) -> None:
         found = await reader.find_large_requests(
-            _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, agent_id=agent
+            _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, **narrowed
         )
         _show_calls(found, as_json, output.large_table)
 
@@ -219,19 +187,18 @@ def trace(
 
 
 @app.command()
+@with_filters(Narrowing)
 def usage(
-    by: Annotated[list[str] | None, typer.Option(help=f"Split by any of: {', '.join(GROUPS)}.")] = None,
+    *,
+    by: Annotated[list[str] | None, typer.Option(help=f"Group by any of: {', '.join(GROUPS)}.")] = None,
     org: Org = None,
-    project: Project = None,
-    agent: Agent = None,
-    provider: Provider = None,
-    model: Model = None,
+    narrowed: Narrowing,
     since: Since = None,
     until: Until = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Sum calls, tokens, cost and errors, split by model where nothing else is said."""
+    """Sum calls, tokens, cost and errors, grouped by model by default."""
     start, end = _times(since, until)
     group_by = [name for given in by or ["model"] for name in given.split(",")]
     unknown = [name for name in group_by if name not in GROUPS]
@@ -244,10 +211,7 @@ def usage(
             group_by=group_by,
             start_date=start,
             end_date=end,
-            project_id=project,
-            agent_id=agent,
-            provider=provider,
-            model=model,
+            **narrowed,
         ),
     )
     if as_json:
@@ -312,6 +276,32 @@ def fill_with_demo(
             say(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 
+def _list(
+    org: str | None,
+    narrowed: CallsNarrowing,
+    errors: bool,
+    span: tuple[str | None, str | None],
+    limit: int,
+    *,
+    follow: bool,
+    as_json: bool,
+    url: str | None,
+) -> None:
+    start, end = _times(*span)
+
+    async def ask(reader: LLMTraceReader) -> None:
+        page = await reader.list_calls(
+            _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
+        )
+        if not follow:
+            _show_calls(page.calls, as_json, output.calls_table)
+            return
+        _print_calls(page.calls[::-1], as_json)
+        await _follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
+
+    _ask(url, ask)
+
+
 class Nothing(Exception):
     """The question was answered: there is none."""
 
@@ -325,7 +315,10 @@ def _write_raw(payloads: bytes) -> None:
 
 def _times(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
     now = datetime.now(UTC)
-    return (None if since is None else moment(since, now), None if until is None else moment(until, now))
+    return (
+        None if since is None else moment(since, now, "--since"),
+        None if until is None else moment(until, now, "--until"),
+    )
 
 
 def _scope(org: str | None) -> Scope:

@@ -73,7 +73,9 @@ def copy(
     settings = config.load()[0]
     now = datetime.now(UTC)
     start = _microseconds(moment(since, now))
-    end = _microseconds(moment(until, now)) if until else asyncio.run(_not_on_their_way(target, now))
+    end = (
+        _microseconds(moment(until, now, "--until")) if until else asyncio.run(_not_on_their_way(target, now))
+    )
     give, take = registry.opened(settings, (source, target))
     with contextlib.closing(give), contextlib.closing(take):
         done = transfer.copy(give.source, take.destination, start, end, _say_copied)

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from llmledgerd.query.filters import CallsNarrowing
 from llmledgerd.query.results import Call
-from llmledgerd.reader import CallsNarrowing, LLMTraceReader, Scope
+from llmledgerd.reader import LLMTraceReader, Scope
 
 OVERLAP: Final = timedelta(seconds=30)
 POLL_SECONDS: Final = 1.0

@@ -14,31 +14,24 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta
+
+from llmledgerd.query.filters import GROUPED, OF_LISTS, OF_SUMS, ORGANIZATION, Filter
 
 MAX_LIMIT: Final = 10_000
 """Calls in one answer; more come by cursor."""
 
 GROUPS: Final = {
-    "organization": "t.organization_id",
-    "project": "t.project_id",
-    "agent": "t.agent_id",
-    "user": "t.user_id",
-    "service": "t.service",
-    "provider": "t.provider",
-    "model": "t.model",
-    "call_type": "t.call_type",
-    "outcome": "t.outcome",
-    "plan": "t.billing_plan_type",
-    "customer": "t.billing_customer_id",
+    ORGANIZATION: "t.organization_id",
+    **{name: f"t.{column}" for name, column in GROUPED.items()},
     "day": "toString(toDate(MOMENT))",
     "hour": "formatDateTime(MOMENT, '%Y-%m-%d %H:00', 'UTC')",
     "minute": "formatDateTime(MOMENT, '%Y-%m-%d %H:%i', 'UTC')",
 }
-"""What usage can be split by, and the expression that does it; MOMENT is the table's column of time, in UTC."""
+"""What usage can be grouped by, and the expression that does it; MOMENT is the table's column of time, in UTC."""
 
 
 def _is(description: str, **bounds: Any) -> Meta:
@@ -57,25 +50,46 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base. What is None does not narrow."""
 
 
-class Narrowed(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Questions over many calls. Times are UTC where they have no zone."""
+if TYPE_CHECKING:
 
-    start_date: Annotated[datetime | None, _is("Calls that started then or later.")] = None
-    end_date: Annotated[datetime | None, _is("Calls that started before.")] = None
-    project_id: Annotated[str | None, _is("One project's.")] = None
-    agent_id: Annotated[str | None, _is("One agent's.")] = None
-    user_id: Annotated[str | None, _is("One user's.")] = None
-    service: Annotated[str | None, _is("Those that one service sent.")] = None
-    provider: Annotated[str | None, _is("To one provider.")] = None
-    model: Annotated[str | None, _is("To one model.")] = None
-    call_type: Annotated[str | None, _is("Of one type, such as `agent_step`.")] = None
-    outcome: Annotated[str | None, _is("`ok`, `error`, `cancelled` or `abandoned`.")] = None
-    billing_plan_type: Annotated[str | None, _is("On one billing plan.")] = None
-    billing_customer_id: Annotated[str | None, _is("Billed to one customer.")] = None
+    class Narrowed(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        """Questions over many calls. Times are UTC where they have no zone."""
 
+        start_date: datetime | None = None
+        end_date: datetime | None = None
 
-NARROWING: Final = tuple(name for name in Narrowed.__struct_fields__ if not name.endswith("_date"))
-"""Columns that a question can narrow to one value."""
+    class NarrowedList(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        """Questions over lists of calls."""
+
+else:
+
+    def _fields(found: dict[str, Filter]) -> list[tuple[str, Any, None]]:
+        return [
+            (column, Annotated[str | None, _is(f"Only {one.meaning}.")], None)
+            for column, one in found.items()
+        ]
+
+    _HOW: Final = {"frozen": True, "kw_only": True, "forbid_unknown_fields": True, "module": __name__}
+    Narrowed = msgspec.defstruct(
+        "Narrowed",
+        [
+            (
+                "start_date",
+                Annotated[datetime | None, _is("Only calls that started at this time or later.")],
+                None,
+            ),
+            ("end_date", Annotated[datetime | None, _is("Only calls that started before this time.")], None),
+            *_fields(OF_SUMS),
+        ],
+        bases=(Question,),
+        **_HOW,
+    )
+    NarrowedList = msgspec.defstruct(
+        "NarrowedList",
+        _fields({column: one for column, one in OF_LISTS.items() if column not in OF_SUMS}),
+        bases=(Narrowed,),
+        **_HOW,
+    )
 
 
 class GetCall(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,11 +108,9 @@ class GetStep(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: Annotated[bool, _is("As above.")] = False
 
 
-class ListCalls(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListCalls(NarrowedList, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Calls, newest first, a page at a time."""
 
-    run_id: Annotated[str | None, _is("Of one run.")] = None
-    trace_id: Annotated[str | None, _is("Of one trace.")] = None
     is_error: Annotated[bool | None, _is("Only those that failed, or only those that did not.")] = None
     min_size_bytes: Annotated[Size | None, _is("With a request of that size or larger.")] = None
     received_after: Annotated[datetime | None, _is("Only those that the daemon received later.")] = None

@@ -15,29 +15,17 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from llmledgerd.reader import CallsNarrowing, Narrowing
+from llmledgerd.query.filters import GROUPED, ORGANIZATION, CallsNarrowing, Narrowing
 from llmledgerd.ui import spans
 from llmledgerd.ui.spans import Range
 
+FIRST: Final = ("model", "agent", ORGANIZATION, "provider")
 COLUMNS: Final = {
-    "model": "model",
-    "agent": "agent_id",
-    "organization": "",
-    "provider": "provider",
-    "project": "project_id",
-    "call_type": "call_type",
-    "outcome": "outcome",
-    "user": "user_id",
-    "customer": "billing_customer_id",
-    "plan": "billing_plan_type",
-    "service": "service",
+    name: GROUPED.get(name, "") for name in (*FIRST, *(name for name in GROUPED if name not in FIRST))
 }
 """What can be split and narrowed by, the usual first, and the reader's word for it. An organisation is a scope."""
 
-TITLES: Final = {name: name.replace("_", " ").capitalize() for name in COLUMNS} | {
-    "organization": "Organisation",
-    "call_type": "Call type",
-}
+TITLES: Final = {name: name.replace("_", " ").capitalize() for name in COLUMNS}
 
 FAILED: Final = "failed"
 """An outcome in addresses only: every one but ok."""

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmledgerd.admin.openapi import description
+from llmledgerd.query.filters import OF_SUMS as NARROWING
+from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import (
     GROUPS,
-    NARROWING,
     FindLarge,
     GetCall,
     GetUsage,
@@ -23,7 +24,6 @@ from llmledgerd.query.requests import (
     to_text,
 )
 from llmledgerd.query.routes import ENDPOINTS
-from llmledgerd.reader import CallsNarrowing, Narrowing
 
 texts = st.none() | st.text(max_size=20) | st.sampled_from(["null", "None", "true", "1", "", "%", "a,b"])
 times = st.none() | st.datetimes(timezones=st.just(UTC))
@@ -56,7 +56,7 @@ def test_a_question_survives_its_way_through_an_address(question: Question) -> N
 
 @pytest.mark.parametrize("word", ["null", "None", "", "undefined"])
 def test_no_word_stands_for_not_narrowed(word: str) -> None:
-    assert from_text(ListCalls, {"agent_id": word}).agent_id == word
+    assert to_text(from_text(ListCalls, {"agent_id": word})) == {"agent_id": word, "limit": "100"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmledgerd.query.requests import GROUPS, NARROWING
+from llmledgerd.query.filters import OF_SUMS as NARROWING
+from llmledgerd.query.requests import GROUPS
 from llmledgerd.ui import spans
 from llmledgerd.ui.spans import SPANS
 from llmledgerd.ui.view import COLUMNS, FAILED, View, change, narrow, read, widen, write

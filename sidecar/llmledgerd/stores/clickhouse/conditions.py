@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from llmledgerd.query.requests import NARROWING, Narrowed
+from llmledgerd.query.filters import OF_LISTS
+from llmledgerd.query.requests import Narrowed
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,8 +36,8 @@ class Where:
 
     def narrow(self, question: Narrowed) -> None:
         """Keep what the question narrows to, but for its times."""
-        for name in NARROWING:
-            self.equal(name, getattr(question, name))
+        for column in OF_LISTS:
+            self.equal(column, getattr(question, column, None))
 
     def between(self, start: datetime | None, end: datetime | None) -> None:
         """Keep calls that started at ``start`` or later and before ``end``."""

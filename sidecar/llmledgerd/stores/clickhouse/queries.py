@@ -91,8 +91,6 @@ class StoreAnswers:
         where = Where(organization_id)
         where.narrow(question)
         where.between(question.start_date, question.end_date)
-        where.equal("run_id", question.run_id)
-        where.equal("trace_id", question.trace_id)
         where.add("t.is_error = {is_error:UInt8}", is_error=_flag(question.is_error))
         where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
         where.add(
