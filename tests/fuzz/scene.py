@@ -26,7 +26,7 @@ from llmledgerd.flow_control import Admission
 from llmledgerd.ingest.framing import HEAD_BYTES, NEWLINE
 from llmledgerd.ingest.handshake import HELLO_BYTES, read_hello
 from llmledgerd.ingest.server import Listener
-from llmledgerd.records.json_text import is_json
+from llmledgerd.json_text import is_json
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS

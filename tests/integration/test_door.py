@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from llmledgerd.admin.connection_limit import CONNECTIONS, Door, is_loopback
+from llmledgerd.admin.connection_limit import ADMIN_CONNECTIONS, Door, is_loopback
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @asynccontextmanager
-async def served(path: Path, ask_seconds: float, connections: int = CONNECTIONS) -> AsyncIterator[None]:
+async def served(path: Path, ask_seconds: float, connections: int = ADMIN_CONNECTIONS) -> AsyncIterator[None]:
     async def hello(_: web.Request) -> web.Response:
         return web.Response(text="hello")
 

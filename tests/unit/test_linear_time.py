@@ -11,13 +11,14 @@ import pytest
 from llmledger import payload
 from llmledger.instrumentation import bodies, eventstream, recognise
 from llmledger.protocol import Record
+from llmledgerd import json_text
 from llmledgerd.config.settings import Config, OwnPattern
 from llmledgerd.errors import Rejected
 from llmledgerd.ingest import handshake
 from llmledgerd.ingest.framing import Framer
 from llmledgerd.payloads import attachments
 from llmledgerd.query import conversation
-from llmledgerd.records import json_text, parsing
+from llmledgerd.records import parsing
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.timestamps import created_at_us

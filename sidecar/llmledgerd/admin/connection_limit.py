@@ -1,7 +1,7 @@
 """Who may stand at the admin address, and for how long without asking anything.
 
 Invariant: strangers there take neither descriptors nor memory from the record socket. There are at most
-CONNECTIONS of them, whoever has asked nothing within ASK_SECONDS has to leave, and so has whoever is
+ADMIN_CONNECTIONS of them, whoever has asked nothing within ASK_SECONDS has to leave, and so has whoever is
 silent for KEEPALIVE_SECONDS after an answer. How long headers may be is aiohttp's: 8 KiB a line, 128.
 """
 
@@ -14,8 +14,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-CONNECTIONS: Final = 128
-"""A reader has at most 100."""
+from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
+
 ASK_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 75.0
 
@@ -24,7 +24,7 @@ class Door:
     """Makes the protocol of each connection."""
 
     def __init__(
-        self, app: web.Application, ask_seconds: float = ASK_SECONDS, connections: int = CONNECTIONS
+        self, app: web.Application, ask_seconds: float = ASK_SECONDS, connections: int = ADMIN_CONNECTIONS
     ) -> None:
         self._not_asked: dict[web.RequestHandler, asyncio.TimerHandle] = {}
         self._ask_seconds = ask_seconds

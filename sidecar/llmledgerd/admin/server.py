@@ -15,10 +15,11 @@ import structlog
 from aiohttp import web
 
 from llmledgerd.admin.api import SQL_BYTES, Api
-from llmledgerd.admin.connection_limit import CONNECTIONS, KEEPALIVE_SECONDS, Door, is_loopback
+from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, Door, is_loopback
 from llmledgerd.errors import ConfigError
 from llmledgerd.log import Recurring
 from llmledgerd.system.accept_loop import Acceptor
+from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 from llmledgerd.system.unix_sockets import Bound, bind, bind_tcp
 from llmledgerd.telemetry.metrics import Metrics
 from llmledgerd.telemetry.status import Status
@@ -54,7 +55,7 @@ class Admin:
         self._recurring = Recurring()
         self.accept_errors = 0
 
-    async def start(self, passed: socket.socket | None = None, connections: int = CONNECTIONS) -> None:
+    async def start(self, passed: socket.socket | None = None, connections: int = ADMIN_CONNECTIONS) -> None:
         """Listen, unless the address is empty; on the service manager's socket if it has passed one.
 
         There are at most so many ``connections``. Raises ConfigError.

@@ -21,7 +21,6 @@ import uvloop
 from llmledgerd import __version__
 from llmledgerd.admin.api import Api
 from llmledgerd.admin.auth import Tokens
-from llmledgerd.admin.connection_limit import CONNECTIONS
 from llmledgerd.admin.erasing import Everywhere
 from llmledgerd.admin.server import UNIX, Admin
 from llmledgerd.clock import Clock
@@ -45,6 +44,7 @@ from llmledgerd.spool import Entry, EntryKind, Files, Spool
 from llmledgerd.spool.committer import Committer, Run
 from llmledgerd.stores import registry
 from llmledgerd.system import descriptors, memory, socket_activation
+from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 from llmledgerd.system.watchdog import Watchdog
 from llmledgerd.telemetry.metrics import Metrics, watch_loop
 from llmledgerd.telemetry.status import Status
@@ -172,7 +172,7 @@ class Daemon:
             await loop.run_in_executor(None, self._migrate)
             budget = descriptors.budget()  # now, with the engine's files open
             self.listener.start(passed.record, budget)
-            await self.admin.start(passed.admin, budget.shares(1, 1, CONNECTIONS).admin)
+            await self.admin.start(passed.admin, budget.shares(1, 1, ADMIN_CONNECTIONS).admin)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stopping.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload)

@@ -15,7 +15,7 @@ import msgspec
 from llmledger.protocol import Begin, End, Record
 from llmledgerd.delivery import erasure_marks
 from llmledgerd.delivery.faults import INTERNAL_ERROR, NOT_OF_A_LINE, described
-from llmledgerd.delivery.row_blocks import Buffer, Encode, Rows
+from llmledgerd.delivery.row_blocks import Encode, Rows
 from llmledgerd.errors import Rejected
 from llmledgerd.payloads.policy import Decision, Policy
 from llmledgerd.payloads.treatment import Treatment
@@ -29,6 +29,7 @@ from llmledgerd.records.schema import COLUMNS, Row
 from llmledgerd.spool import ONLY_STORE, BegunCall, Entry, EntryKind, ReadGroup, Segment, SessionState
 from llmledgerd.spool.dead_letters import DeadLetter, with_line
 from llmledgerd.spool.own_lines import OwnLine, RefusedLine
+from llmledgerd.stores.base import Buffer
 from llmledgerd.stores.receipt_window import Window
 
 LONG_LINE = 16 << 10

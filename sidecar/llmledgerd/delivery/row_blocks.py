@@ -14,12 +14,12 @@ from typing import Final, cast
 from llmledgerd.delivery.faults import NOT_OF_A_LINE, described
 from llmledgerd.errors import BatchRejected
 from llmledgerd.records.schema import COLUMNS
+from llmledgerd.stores.base import Buffer
 
 BLOCK_BYTES: Final = 1 << 20
 """Lines are encoded when so many bytes of them are read: small beside a segment, large beside a block's
 own cost of some 2 KB."""
 
-Buffer = bytes | bytearray | memoryview
 Encode = Callable[[Sequence[tuple[object, ...]]], Buffer | list[Buffer]]
 """To a block, or to the pieces of one."""
 

@@ -23,7 +23,6 @@ from llmledgerd.delivery.batch import Batch, Preparer, condemned
 from llmledgerd.delivery.erasing_files import concerns
 from llmledgerd.delivery.faults import INTERNAL_ERROR, Faults, described
 from llmledgerd.delivery.retry_loop import Patience
-from llmledgerd.delivery.row_blocks import Buffer
 from llmledgerd.errors import BatchRejected, LlmledgerdError, SpoolBroken, StoreBusy
 from llmledgerd.flow_control import Admission
 from llmledgerd.log import Recurring
@@ -35,7 +34,7 @@ from llmledgerd.spool import Condemned, Segment, Settled, Spool, dead_letters
 from llmledgerd.spool.committer import Committer
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.spool.own_lines import RefusedLine
-from llmledgerd.stores.base import Destination, Doubts
+from llmledgerd.stores.base import Buffer, Destination, Doubts
 from llmledgerd.stores.receipt_window import Asked
 from llmledgerd.system.watchdog import Watchdog, WatchedThreads
 from llmledgerd.telemetry.metrics import StoreMetrics

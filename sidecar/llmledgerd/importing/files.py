@@ -18,8 +18,8 @@ import msgspec
 
 from llmledger.protocol import Record
 from llmledgerd.errors import LlmledgerdError, Rejected
+from llmledgerd.json_text import is_json
 from llmledgerd.records import parsing
-from llmledgerd.records.json_text import is_json
 
 LINES: Final = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 OBJECTS: Final = (".json", ".json.gz")

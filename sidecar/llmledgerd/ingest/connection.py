@@ -20,7 +20,7 @@ from llmledgerd.ingest.framing import NEWLINE, Block, Framer, Oversize, split, s
 from llmledgerd.ingest.handshake import HELLO_BYTES, HelloLine, read_hello
 from llmledgerd.ingest.peer_credentials import Credentials
 from llmledgerd.ingest.stall_detector import Progress
-from llmledgerd.records.json_text import is_json
+from llmledgerd.json_text import is_json
 from llmledgerd.spool import Entry, EntryKind
 from llmledgerd.spool.committer import Committer, Run
 from llmledgerd.spool.own_lines import RefusedLine

@@ -16,8 +16,8 @@ from contextlib import suppress
 import msgspec
 
 from llmledger.protocol import PROTOCOL_VERSION, Hello, Unsupported
-from llmledgerd.records import json_text
-from llmledgerd.records.json_text import _readable
+from llmledgerd import json_text
+from llmledgerd.json_text import _readable
 from llmledgerd.spool import SessionState
 
 HELLO_BYTES = 8192

@@ -18,7 +18,6 @@ from pathlib import Path
 import structlog
 
 from llmledger.protocol import Hello, Unsupported, answer
-from llmledgerd.admin.connection_limit import CONNECTIONS
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
 from llmledgerd.flow_control import Admission
@@ -32,6 +31,7 @@ from llmledgerd.spool.committer import Committer
 from llmledgerd.spool.own_lines import RefusedLine
 from llmledgerd.system import descriptors
 from llmledgerd.system.accept_loop import Acceptor
+from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 from llmledgerd.system.unix_sockets import Bound, bind
 
 log = structlog.get_logger(__name__)
@@ -176,7 +176,7 @@ class Listener:
         """Return how many connections there may be, and say where descriptors are short."""
         config = self.config
         found = self._descriptors.shares(
-            config.max_connections, config.max_connections_per_process, CONNECTIONS
+            config.max_connections, config.max_connections_per_process, ADMIN_CONNECTIONS
         )
         if found.connections < config.max_connections:
             log.warning(

@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+OBJECTS_AT_ONCE: Final = 1000
+
 PAYLOADS: Final = (
     "request_json", "response_json", "llm_config_json", "compaction_settings_json", "error_message", "payload_uri",
 )  # fmt: skip

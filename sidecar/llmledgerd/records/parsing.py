@@ -28,8 +28,8 @@ from llmledger.protocol import (
     End,
     Record,
 )
+from llmledgerd import json_text
 from llmledgerd.errors import Rejected
-from llmledgerd.records import json_text
 
 NOT_UTF8: Final = "not_utf8"
 NOT_JSON: Final = "not_json"

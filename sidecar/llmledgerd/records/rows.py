@@ -17,7 +17,7 @@ import xxhash
 from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
-from llmledgerd.records import json_text
+from llmledgerd import json_text
 from llmledgerd.records.pricing import MAX_COST, Pricer
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from llmledgerd.records import json_text
+from llmledgerd import json_text
 from llmledgerd.redaction import masks, streams
 from llmledgerd.redaction.finding import hits
 from llmledgerd.redaction.rules import Patterns, Rule

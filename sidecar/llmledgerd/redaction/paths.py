@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
+from llmledgerd import json_text
 from llmledgerd.errors import ConfigError
-from llmledgerd.records import json_text
 
 PAYLOADS: Final = {
     "request": "request_json",

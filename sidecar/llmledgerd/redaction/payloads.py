@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from llmledgerd.records import json_text
+from llmledgerd import json_text
 from llmledgerd.redaction import masks
 from llmledgerd.redaction.paths import Path, Span, values_at
 

@@ -12,10 +12,12 @@ from typing import Protocol
 
 import msgspec
 
-from llmledgerd.delivery.row_blocks import Buffer
 from llmledgerd.records.repeats import Call
 from llmledgerd.records.schema import Row
 from llmledgerd.stores.receipt_window import StoreClock
+
+Buffer = bytes | bytearray | memoryview
+"""A part of an encoded block."""
 
 
 class Destination(Protocol):

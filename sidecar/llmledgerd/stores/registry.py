@@ -15,10 +15,9 @@ import msgspec
 from llmledgerd.config.secrets import masked
 from llmledgerd.config.settings import Config
 from llmledgerd.config.store_url import each_address
-from llmledgerd.delivery.row_blocks import Buffer
 from llmledgerd.errors import ConfigError
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
-from llmledgerd.stores.base import Destination, Doubts, NoDoubts, Source
+from llmledgerd.stores.base import Buffer, Destination, Doubts, NoDoubts, Source
 from llmledgerd.stores.clickhouse import migrations, rollup
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.sink import Landing

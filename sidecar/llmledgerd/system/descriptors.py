@@ -19,6 +19,9 @@ MOST: Final = 1 << 19
 KEPT_BACK: Final = 256
 """For segments, folders, dead letters, and the store: its connections, or the files of an embedded one."""
 
+ADMIN_CONNECTIONS: Final = 128
+"""Connections of the admin server; a reader has at most 100."""
+
 
 class Shares(msgspec.Struct, frozen=True):
     """How many connections there may be."""

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from msgspec import Raw
 
-from llmledgerd.records.json_text import TooMuch
+from llmledgerd.json_text import TooMuch
 
 UNCOUNTED_BYTES: Final = 4 << 20
 """What is no longer has few enough of anything, whatever it holds."""

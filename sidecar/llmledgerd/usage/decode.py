@@ -20,7 +20,7 @@ from typing import Any, TypeGuard, TypeVar, cast, get_args, get_origin
 import msgspec
 from msgspec import Raw
 
-from llmledgerd.records import json_text
+from llmledgerd import json_text
 from llmledgerd.usage import budget
 
 Json = bytes | memoryview | Raw

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmledgerd.records.json_text import TooMuch
+from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
 from llmledgerd.usage.costs import cost_in
 from llmledgerd.usage.decode import Json, join, members, text

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
-from llmledgerd.records.json_text import TooMuch
+from llmledgerd.json_text import TooMuch
 from llmledgerd.usage.decode import REFUSED, members, text
 
 FIRST_MEMBER = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]*)"\s*[,}]')

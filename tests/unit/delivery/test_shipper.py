@@ -14,7 +14,6 @@ from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
 from llmledgerd.delivery.batch import Preparer
 from llmledgerd.delivery.eviction import GivenUp, Keeper
-from llmledgerd.delivery.row_blocks import Buffer
 from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import StoreBusy
 from llmledgerd.flow_control import Admission
@@ -35,6 +34,7 @@ from llmledgerd.spool import (
     dead_letters,
 )
 from llmledgerd.spool.committer import Committer
+from llmledgerd.stores.base import Buffer
 from llmledgerd.stores.receipt_window import StoreClock
 from llmledgerd.system.watchdog import Watchdog
 from llmledgerd.telemetry.metrics import Metrics

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from llmledger.protocol import Begin, End, Record
+from llmledgerd import json_text
 from llmledgerd.errors import Rejected
-from llmledgerd.records import json_text, parsing
+from llmledgerd.records import parsing
 from llmledgerd.records.parsing import MAX_COUNT, Dropped, parse
 
 DEEP = 10_000

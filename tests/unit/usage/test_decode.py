@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmledgerd.records.json_text import cut_items, cut_members
+from llmledgerd.json_text import cut_items, cut_members
 from llmledgerd.usage.decode import as_bytes, encode, is_json, is_object, items, join, members, text, value
 
 DEEP = b"[" * 10_000 + b"]" * 10_000

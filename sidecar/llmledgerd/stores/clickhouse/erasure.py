@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from llmledgerd.errors import LlmledgerdError, StoreBusy
-from llmledgerd.query.erasure import PAYLOADS, Erasure, Extent, Objects
+from llmledgerd.query.erasure import OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects
 from llmledgerd.stores.clickhouse.client import AWAY, Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS
@@ -26,7 +26,6 @@ BARE_USAGE: Final = (
 """``usage_json`` with its texts empty: a provider's usage object is numbers, and whatever else it put there."""
 
 TABLE: Final = "llm_traces"
-OBJECTS_AT_ONCE: Final = 1000
 
 
 class Eraser:

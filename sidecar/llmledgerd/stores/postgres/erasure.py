@@ -12,8 +12,7 @@ from typing import Final
 from psycopg import sql
 
 from llmledgerd.errors import LlmledgerdError
-from llmledgerd.query.erasure import PAYLOADS, Erasure, Extent, Objects
-from llmledgerd.stores.clickhouse.erasure import OBJECTS_AT_ONCE
+from llmledgerd.query.erasure import OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects
 from llmledgerd.stores.postgres.connections import Link
 from llmledgerd.stores.postgres.copying import moment
 from llmledgerd.stores.postgres.sink import Postgres

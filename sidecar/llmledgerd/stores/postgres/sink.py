@@ -15,9 +15,9 @@ from collections.abc import Collection, Sequence
 import xxhash
 from psycopg import sql
 
-from llmledgerd.delivery.row_blocks import Buffer
 from llmledgerd.records.repeats import Call
 from llmledgerd.records.schema import TRACES
+from llmledgerd.stores.base import Buffer
 from llmledgerd.stores.postgres import copying
 from llmledgerd.stores.postgres.connections import Connections, Link
 from llmledgerd.stores.postgres.copying import moment

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmledgerd.records.json_text import cut_items
+from llmledgerd.json_text import cut_items
 from llmledgerd.usage import budget
 from llmledgerd.usage.decode import as_bytes, is_json, value
 

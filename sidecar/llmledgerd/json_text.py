@@ -19,8 +19,6 @@ from itertools import islice
 
 import msgspec
 
-from llmledgerd.records import json_text
-
 MAX_DEPTH = 1_000_000
 """Deeper text is refused, as RFC 8259 section 9 allows: a line of brackets alone, at the limit of
 lines, would otherwise keep one core for a minute."""
@@ -256,7 +254,7 @@ def _readable(line: bytes) -> bytes:
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
     except (ValueError, RecursionError):
-        return json_text.folded(json_text.mended(line))
+        return folded(mended(line))
     return line
 
 
