@@ -58,7 +58,7 @@ async def questions(reader: LLMTraceReader) -> dict[str, Question]:
         "usage by day and model, all": lambda: reader.get_usage_stats(ORG, group_by=["day", "model"]),
         "one agent's last 100 calls": lambda: reader.list_by_agent(ORG, call.agent_id, limit=100),
         "the same, of a rare agent": lambda: reader.list_by_agent("org-49", "org-49-agent-19", limit=100),
-        "one organisation's last 100": lambda: reader.list_calls(ORG, limit=100),
+        "one organization's last 100": lambda: reader.list_calls(ORG, limit=100),
         "the last 100 errors": lambda: reader.list_calls(ORG, limit=100, is_error=True),
         "one call by id": lambda: reader.get_by_id(ORG, call.id),
         "  with its payloads": lambda: reader.get_by_id(ORG, call.id, payloads=True),

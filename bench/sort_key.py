@@ -1,4 +1,4 @@
-"""Which sort key of llm_traces answers "one organisation, a time range" and "one agent, newest first"?
+"""Which sort key of llm_traces answers "one organization, a time range" and "one agent, newest first"?
 
 Fills one table per candidate with the same rows, and prints for each question the median time and
 the rows that were read. The rows have no payloads; a granule is set to 512 rows, which is what the
@@ -26,7 +26,7 @@ CANDIDATES = [
     "(toStartOfHour(created_at), organization_id, agent_id, created_at)",
 ]
 
-# Organisations differ in size by a factor of some hundreds, as tenants do; 20 agents each; 30 days.
+# Organizations differ in size by a factor of some hundreds, as tenants do; 20 agents each; 30 days.
 SOURCE = """
 SELECT
     generateUUIDv4() AS id,

@@ -124,6 +124,6 @@ SETTINGS
     ttl_only_drop_parts = 1,
     materialize_ttl_recalculate_only = 1;
 
--- What everybody reads and writes where the rows lie on shards. An organisation's rows lie on one.
+-- What everybody reads and writes where the rows lie on shards. An organization's rows lie on one.
 {sharded} CREATE TABLE IF NOT EXISTS llm_traces {on_cluster} AS llm_traces_local
 ENGINE = Distributed('{cluster}', currentDatabase(), llm_traces_local, cityHash64(organization_id));

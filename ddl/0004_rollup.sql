@@ -59,7 +59,7 @@ SETTINGS
     -- Of its own: without it, a retry that llm_traces ignores would be added here again.
     non_replicated_deduplication_window = 1000;
 
--- Sharded as the rows are, so that a shard's view and a rebuilding put an organisation's hours on one.
+-- Sharded as the rows are, so that a shard's view and a rebuilding put an organization's hours on one.
 {sharded} CREATE TABLE IF NOT EXISTS llm_usage_hourly {on_cluster} AS llm_usage_hourly_local
 ENGINE = Distributed('{cluster}', currentDatabase(), llm_usage_hourly_local, cityHash64(organization_id));
 

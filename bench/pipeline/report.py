@@ -100,8 +100,8 @@ def draw_bars(folder: Path, name: str, title: str, unit: str, bars: dict[str, di
     figure, axes = pyplot.subplots(1, len(bars), figsize=(4.2 * len(bars), 4), squeeze=False)
     for axis, (group, ways) in zip(axes[0], bars.items(), strict=True):
         names = list(ways)
-        colours = ["#2563eb" if way.startswith("llmledgerd") else "#94a3b8" for way in names]
-        drawn = axis.barh(names, list(ways.values()), color=colours)
+        colors = ["#2563eb" if way.startswith("llmledgerd") else "#94a3b8" for way in names]
+        drawn = axis.barh(names, list(ways.values()), color=colors)
         axis.bar_label(drawn, labels=[f" {value:,.0f}" for value in ways.values()], fontsize=8)
         axis.set_xscale("log")
         axis.margins(x=0.25)

@@ -47,7 +47,7 @@ _T = TypeVar("_T")
 def _alone(
     method: Callable[Concatenate[Buffer, _P], _T],
 ) -> Callable[Concatenate[Buffer, _P], _T]:
-    """Run the method under the lock, behind all lines that came, with calls from within it recognised."""
+    """Run the method under the lock, behind all lines that came, with calls from within it recognized."""
 
     def run(self: Buffer, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Who a call is for, carried beside the code that makes it: organisation, agent, run, billing.
+"""Who a call is for, carried beside the code that makes it: organization, agent, run, billing.
 
 Invariants:
 - What is said here fills the fields that a record leaves open, and never overrides one that is given.

@@ -146,7 +146,7 @@ def _totals(board: Dashboard) -> None:
 
 def _money_and_tokens(board: Dashboard) -> None:
     board.row("Money and tokens")
-    for title, dimension in (("Spend by model", "model"), ("Spend by organisation", "organization_id")):
+    for title, dimension in (("Spend by model", "model"), ("Spend by organization", "organization_id")):
         board.chart(title, "currencyUSD", split_over_time(dimension, spend=SPEND), stacked=True)
     kinds = over_time(
         input_not_cached="toInt64(sum(sum_prompt_tokens)) - toInt64(sum(sum_cached_input_tokens))",
@@ -189,7 +189,7 @@ def _who_and_what(board: Dashboard) -> None:
         "cost_unknown": "sum(sum_unknown_cost)",
     }
     units = {"spend": "currencyUSD", "from cache": "percentunit", "errors": "percentunit", "p95": "ms"}
-    titles = {"model": "Models", "agent_id": "Agents", "organization_id": "Organisations"}
+    titles = {"model": "Models", "agent_id": "Agents", "organization_id": "Organizations"}
     for dimension, title in titles.items():
         board.table(title, "short", top(dimension, **columns), units)
     customers = calls(

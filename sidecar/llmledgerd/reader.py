@@ -1,7 +1,7 @@
-"""Reading ``llm_traces`` from code: typed answers, each within one organisation.
+"""Reading ``llm_traces`` from code: typed answers, each within one organization.
 
 Invariants:
-- Every method takes an organisation and returns no other's rows; only ALL_ORGANIZATIONS, which no
+- Every method takes an organization and returns no other's rows; only ALL_ORGANIZATIONS, which no
   text can be mistaken for, looks across them.
 - A store and a daemon give the same answers, so that a caller need not know which it reads from.
 """
@@ -41,7 +41,7 @@ class AllOrganizations(enum.Enum):
 
 
 ALL_ORGANIZATIONS: Final = AllOrganizations.ALL
-"""For operators: rows of every organisation."""
+"""For operators: rows of every organization."""
 
 Scope = str | AllOrganizations
 Q = TypeVar("Q", bound=Question)
@@ -251,7 +251,7 @@ class LLMTraceReader:
     async def _ask(self, organization_id: Scope, question: Question) -> object:
         if isinstance(organization_id, AllOrganizations):
             return await self._source.answer(None, question)
-        if not isinstance(organization_id, str):  # None must not come to mean every organisation
+        if not isinstance(organization_id, str):  # None must not come to mean every organization
             raise TypeError("organization_id is a text, or ALL_ORGANIZATIONS")
         return await self._source.answer(organization_id, question)
 

@@ -32,7 +32,7 @@ class Places(msgspec.Struct):
     operator: str
     """A token for everything."""
     only_a: str
-    """A token for the organisation `a`."""
+    """A token for the organization `a`."""
 
     def reader(self, place: str) -> LLMTraceReader:
         if place == "tcp":

@@ -54,7 +54,7 @@ async def test_on_tcp_nobody_is_let_in_without_a_token(there: Places, path: str)
         assert (status, kind, said["status"]) == (401, "application/problem+json", 401)
 
 
-async def test_a_token_for_an_organisation_sees_that_one_and_nothing_of_the_daemon(there: Places) -> None:
+async def test_a_token_for_an_organization_sees_that_one_and_nothing_of_the_daemon(there: Places) -> None:
     async def status(path: str, **more: Any) -> int:
         return (await http(there.tcp, path, token=there.only_a, **more))[0]
 
@@ -85,9 +85,9 @@ async def test_an_operator_says_whose_rows_are_meant(there: Places) -> None:
     [
         ("/v1/nothing", 404),
         ("/v1/calls?organization_id=a&limit=0", 400),
-        ("/v1/calls?organization_id=a&colour=red", 400),
+        ("/v1/calls?organization_id=a&color=red", 400),
         ("/v1/calls?organization_id=a&cursor=1", 400),
-        ("/v1/usage?organization_id=a&group_by=colour", 400),
+        ("/v1/usage?organization_id=a&group_by=color", 400),
         ("/v1/call?organization_id=a", 400),
         ("/v1/call?organization_id=a&id=nobody", 404),
     ],

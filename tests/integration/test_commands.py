@@ -144,7 +144,7 @@ def test_large_requests_are_listed_largest_first(daemon: RunningDaemon) -> None:
     assert ids(run(daemon, "large", "--json", "--min-bytes", "0", "--org", "a")) == ["a-1", "a-2"]
     assert "2,000,000" in run(daemon, "large", "--org", "a").stdout
     none = run(daemon, "large", "--org", "nobody")
-    assert (none.returncode, none.stderr) == (1, "llmledger: no such calls\n")
+    assert (none.returncode, none.stderr) == (1, "llmledger: no calls found\n")
 
 
 def test_usage_is_narrowed(daemon: RunningDaemon) -> None:
@@ -202,7 +202,7 @@ def test_sql_prints_what_it_finds(daemon: RunningDaemon) -> None:
 def test_sql_that_is_refused_says_why_in_one_line(daemon: RunningDaemon) -> None:
     for statement, said in (
         ("DROP TABLE llm_traces", "only SELECT"),
-        ("SELECT colour FROM llm_traces", "colour"),
+        ("SELECT color FROM llm_traces", "color"),
     ):
         done = run(daemon, "sql", statement)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

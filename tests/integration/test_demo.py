@@ -68,7 +68,7 @@ def test_the_same_seed_makes_the_same_calls_and_another_makes_others(store: Stor
     assert len(fingerprints) == 2
 
 
-def test_organisations_may_be_named(store: Store) -> None:
+def test_organizations_may_be_named(store: Store) -> None:
     filled(store, organizations=("acme", "other"))
 
     assert one(store, "arraySort(groupUniqArray(organization_id))") == ["acme", "other"]

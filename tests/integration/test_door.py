@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from llmledgerd.admin.connection_limit import ADMIN_CONNECTIONS, Door, is_loopback
+from llmledgerd.admin.connection_limit import Door, is_loopback
+from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -96,7 +96,7 @@ def test_payloads_go_and_numbers_stay(store: Store) -> None:
     assert Eraser(store).erase(erasure) == Extent(calls=4, hours=2)
     assert ids(store, "request_json = '' AND response_json = ''") == {"plain", "billed", "used", "later"}
     assert ids(store, "prompt_tokens = 8 AND notEmpty(usage_json)") == {str(made["id"]) for made in CALLS}
-    assert parts_with(store, "secret") == 2  # the other organisations'
+    assert parts_with(store, "secret") == 2  # the other organizations'
     assert not doubted(store)
     assert not differences(store)
     assert Eraser(store).erase(erasure) == Extent()
@@ -124,7 +124,7 @@ def test_rows_go_with_their_usage_and_no_others(server: Store, erasure: Erasure,
     assert Eraser(server).erase(erasure) == Extent()
 
 
-def test_usage_of_rows_that_have_expired_goes_with_the_organisation(server: Store) -> None:
+def test_usage_of_rows_that_have_expired_goes_with_the_organization(server: Store) -> None:
     long_ago = NOON_US - 200 * DAY_US
     add_traces(server, [call("old", created_at=long_ago), call("old theirs", "other", created_at=long_ago)])
     server.run("ALTER TABLE llm_traces DELETE WHERE 1", settings={"mutations_sync": 2})
@@ -152,7 +152,7 @@ def test_objects_go_before_the_rows_that_name_them(server: Store) -> None:
     assert ids(server, "notEmpty(payload_uri)") == {"t"}
 
 
-def test_files_that_others_of_the_organisation_may_have_stay(server: Store) -> None:
+def test_files_that_others_of_the_organization_may_have_stay(server: Store) -> None:
     add_traces(server, CALLS)
     storage = Storage()
     Eraser(server, storage).erase(Erasure(organization_id="acme", customer_id="c-1"))
@@ -288,7 +288,7 @@ def test_what_is_misspelt_is_refused_and_erases_nothing(
 @pytest.mark.parametrize(
     "target",
     [
-        "/v1/status?organisation_id=acme",
+        "/v1/status?organization_id=acme",
         "/v1/openapi.json?x=1",
         "/v1/call?id=kept&organization_id=acme&payload=true",
         "/v1/call?id=kept&organization_id=acme&payloads=True",
@@ -333,7 +333,7 @@ def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> 
     with RunningDaemon(tmp_path, settings=settings) as daemon:
         with pytest.raises(ConfigError, match="may not erase"):
             asked(reads, "acme")
-        with pytest.raises(ConfigError, match="not for this organisation"):
+        with pytest.raises(ConfigError, match="not for this organization"):
             asked(acmes, "other")
         code = asked(acmes, "acme").confirmation
         with pytest.raises(ValueError, match="count again"):

@@ -128,7 +128,7 @@ def test_a_store_that_refuses_is_not_taking_and_says_so_once(
         assert seen.of_store("store_retries_total", kind="too_many_parts") == 5
         assert seen.of_store("store_taking") == 1
         assert daemon.terminate() == 0
-        said = [entry for entry in daemon.log() if entry["event"] == "not stored yet, trying again"]
+        said = [entry for entry in daemon.log() if entry["event"] == "delivery failed, retrying"]
         assert [entry.get("times", 1) for entry in said] == [1, 4], "the rest is said at the end"
 
 
@@ -145,11 +145,11 @@ def test_refused_connections_and_bad_lines_are_counted_and_said_once(url: str, t
             assert seen("refused_connections_total", reason="max_connections") == 5
             assert seen("open_connections") == 1
         assert daemon.terminate() == 0
-        times = {"a connection was refused": 0, "lines became dead letters": 0}
+        times = {"connection refused": 0, "lines moved to the dead-letter queue": 0}
         for entry in daemon.log():
             if entry["event"] in times:
                 times[entry["event"]] += entry.get("times", 1)
-        assert times == {"a connection was refused": 5, "lines became dead letters": 50}
+        assert times == {"connection refused": 5, "lines moved to the dead-letter queue": 50}
 
 
 def test_lines_that_a_damaged_disk_lost_are_counted_and_said(url: str, tmp_path: Path) -> None:

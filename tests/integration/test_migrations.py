@@ -113,10 +113,10 @@ def test_migrate_changes_the_time_to_live_and_says_so(store: Store, days: int) -
 
 
 def test_checking_says_which_table_and_which_columns_are_missing(server: Store) -> None:
-    found = migrations.check(server, {"llm_traces": ["id", "colour", "smell"], "llm_pictures": ["id"]})
+    found = migrations.check(server, {"llm_traces": ["id", "color", "smell"], "llm_pictures": ["id"]})
 
     assert found == [
-        "the table llm_traces lacks colour, smell; run `llmledgerd migrate`",
+        "the table llm_traces lacks color, smell; run `llmledgerd migrate`",
         "there is no table llm_pictures; run `llmledgerd migrate`",
     ]
 

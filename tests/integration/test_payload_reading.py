@@ -162,7 +162,7 @@ def test_cleaning_deletes_what_has_no_row_and_is_old(
     assert said[-1].endswith("; 1 as old have rows still")
 
 
-def test_each_organisation_and_call_type_has_its_own_rule(
+def test_each_organization_and_call_type_has_its_own_rule(
     server: Store, server_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "llmledgerd.toml"

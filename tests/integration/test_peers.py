@@ -67,7 +67,7 @@ def test_whoever_is_not_allowed_is_closed_at_once_and_it_is_said_once(tmp_path: 
         for _ in range(3):
             with running.connection() as sock:
                 assert is_closed(sock)
-        (entry,) = said(running, "a connection was refused")
+        (entry,) = said(running, "connection refused")
         assert (entry["reason"], entry["uid"], entry["pid"]) == ("not_allowed", os.getuid(), os.getpid())
         assert received(running) == 0
 
@@ -89,7 +89,7 @@ def test_one_process_has_so_many_connections_and_another_its_own(tmp_path: Path)
             assert is_closed(fourth)
         with other_process("flood", running.socket, 2, 1000):
             until(lambda: received(running) > 3)
-        (entry,) = said(running, "a connection was refused")
+        (entry,) = said(running, "connection refused")
         assert entry["reason"] == "max_connections_per_process"
 
 
@@ -106,7 +106,7 @@ def test_a_line_that_does_not_go_on_is_closed_and_silence_between_lines_is_not(t
         for sock, call in ((silent, "late"), (between, "second")):
             sock.sendall(line(call, 1))
         until(lambda: received(running) == 3)
-        assert len(said(running, "a connection was closed, since its line did not go on")) == 1
+        assert len(said(running, "connection closed: unfinished line stalled")) == 1
         assert admin.status(running.folder / "admin.sock")["connections_stalled"] == 1
 
 

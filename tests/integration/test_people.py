@@ -77,7 +77,7 @@ async def test_a_step_has_its_calls_oldest_first(reader: LLMTraceReader) -> None
     assert [call.id for call in await reader.get_by_step_id("a", "s1")] == ["a-1", "a-2"]
 
 
-async def test_another_organisation_s_rows_are_never_returned(reader: LLMTraceReader) -> None:
+async def test_another_organization_s_rows_are_never_returned(reader: LLMTraceReader) -> None:
     assert await reader.get_by_id("a", "b-1") is None
     assert [call.id for call in await reader.get_by_step_id("b", "s1")] == ["b-1"]
     assert [call.id for call in (await reader.list_by_agent("b", "smith")).calls] == ["b-1"]
@@ -89,7 +89,7 @@ async def test_another_organisation_s_rows_are_never_returned(reader: LLMTraceRe
     "organization",
     ["", "%", "*", "a' OR '1'='1", "all", "a\\", "{organization:String}", "AllOrganizations.ALL"],
 )
-async def test_no_text_is_more_than_one_organisation(reader: LLMTraceReader, organization: str) -> None:
+async def test_no_text_is_more_than_one_organization(reader: LLMTraceReader, organization: str) -> None:
     assert (await reader.list_calls(organization)).calls == []
     assert await reader.get_by_id(organization, "a-1") is None
     assert await reader.get_usage_stats(organization) == []
@@ -205,7 +205,7 @@ def run(*arguments: str, url: str | None = None) -> subprocess.CompletedProcess[
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_traces_lists_whole_lines_without_colour(filled_url: str) -> None:
+def test_traces_lists_whole_lines_without_color(filled_url: str) -> None:
     done = run("traces", url=filled_url)
 
     lines = done.stdout.splitlines()
@@ -226,7 +226,7 @@ def test_traces_narrows_and_writes_json(filled_url: str) -> None:
     assert (call["id"], call["is_error"], call["cost_usd"]) == ("a-2", True, None)
     assert run("traces", "--model", "m9", "--json", url=filled_url).stdout == ""
     none = run("traces", "--model", "m9", url=filled_url)
-    assert (none.returncode, none.stderr) == (1, "llmledger: no such calls\n")
+    assert (none.returncode, none.stderr) == (1, "llmledger: no calls found\n")
 
 
 def test_trace_shows_numbers_and_the_conversation(filled_url: str) -> None:
@@ -264,7 +264,7 @@ def test_usage_splits_and_says_what_is_unknown(filled_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["usage", "--by", "colour"], ["traces", "--since", "soon"], ["traces", "--limit", "0"]]
+    "arguments", [["usage", "--by", "color"], ["traces", "--since", "soon"], ["traces", "--limit", "0"]]
 )
 def test_a_wrong_argument_is_named(filled_url: str, arguments: list[str]) -> None:
     done = run(*arguments, url=filled_url)

@@ -1,4 +1,4 @@
-"""What code sees of a store: the same from everywhere, of one organisation, and nothing besides."""
+"""What code sees of a store: the same from everywhere, of one organization, and nothing besides."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OUR_31 = (
 
 
 def calls(count: int) -> list[dict[str, object]]:
-    """Return calls of two organisations over two days, with equal ids of agents, steps and runs."""
+    """Return calls of two organizations over two days, with equal ids of agents, steps and runs."""
     dice = random.Random(5)
     return [
         {
@@ -280,7 +280,7 @@ async def test_a_store_without_a_rollup_is_read_all_the_same(server: Store, serv
         assert [usage.requests for usage in await reader.get_usage_stats("")] == [1]
 
 
-# Breaking out of an organisation.
+# Breaking out of an organization.
 
 HOSTILE = [
     "", "%", "*", "_", "b", "A", "a ", " a", "a\x00", "a\x00b", "null", "None", "all", "true", "AllOrganizations.ALL",
@@ -291,7 +291,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-async def test_no_text_reaches_into_another_organisation(reader: LLMTraceReader, text: str) -> None:
+async def test_no_text_reaches_into_another_organization(reader: LLMTraceReader, text: str) -> None:
     own = {str(call["id"]) for call in CALLS if call["organization_id"] == text}
 
     assert {c.id for c in (await reader.list_calls(text, limit=1000)).calls} == own
@@ -321,13 +321,13 @@ async def test_what_cannot_be_bound_is_refused(reader: LLMTraceReader, text: str
             await reader.get_usage_stats("a", group_by=[text])
 
 
-async def test_ids_of_another_organisation_s_calls_find_nothing(reader: LLMTraceReader) -> None:
+async def test_ids_of_another_organization_s_calls_find_nothing(reader: LLMTraceReader) -> None:
     for call in [call for call in CALLS if call["organization_id"] == "b"][:5]:
         assert await reader.get_by_id("a", str(call["id"]), payloads=True) is None
         assert call["id"] not in {c.id for c in await reader.get_by_step_id("a", str(call["step_id"]))}
 
 
-async def test_a_cursor_of_another_organisation_s_page_stays_within_one_s_own(reader: LLMTraceReader) -> None:
+async def test_a_cursor_of_another_organization_s_page_stays_within_one_s_own(reader: LLMTraceReader) -> None:
     theirs = await reader.list_calls("b", limit=5)
 
     page = await reader.list_calls("a", limit=1000, cursor=theirs.cursor)
@@ -335,14 +335,14 @@ async def test_a_cursor_of_another_organisation_s_page_stays_within_one_s_own(re
     assert {c.organization_id for c in page.calls} == {"a"}
 
 
-async def test_no_organisation_is_not_every_organisation(reader: LLMTraceReader) -> None:
+async def test_no_organization_is_not_every_organization(reader: LLMTraceReader) -> None:
     with pytest.raises(TypeError):
         await reader.list_calls(None)  # type: ignore[arg-type]  # what a caller without types may pass
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"limit": 0}, {"limit": -1}, {"limit": 10_001}, {"limit": "5"}, {"agent_id": 5}, {"colour": "red"}],
+    [{"limit": 0}, {"limit": -1}, {"limit": 10_001}, {"limit": "5"}, {"agent_id": 5}, {"color": "red"}],
 )
 async def test_a_wrong_argument_is_a_value_error(reader: LLMTraceReader, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
@@ -393,7 +393,7 @@ async def test_something_else_at_the_address_is_said_so(engine: Engine) -> None:
             await reader.list_calls("a")
 
 
-async def test_a_token_for_one_organisation_reads_that_one(everywhere: Places) -> None:
+async def test_a_token_for_one_organization_reads_that_one(everywhere: Places) -> None:
     async with LLMTraceReader(everywhere.tcp, token=everywhere.only_a) as reader:
         assert (await reader.list_calls("a")).calls
         for ask in (

@@ -14,7 +14,11 @@ from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
 from tests.helpers.waiting import until
 
-DONE, LATER, KEPT = "reloaded", "these settings change at the next start", "the settings stay as they are"
+DONE, LATER, KEPT = (
+    "reloaded",
+    "these settings take effect after a restart",
+    "reload failed, settings unchanged",
+)
 NOBODY = "http://127.0.0.1:1/default"
 
 

@@ -207,12 +207,12 @@ def test_a_table_that_was_dropped_is_busy_and_heals_once_it_is_back(server: Stor
 
 
 def test_a_column_that_is_missing_is_busy_and_heals_once_it_is_there(server: Store, batch: str) -> None:
-    columns, rows = (*LOSS, "colour"), [(*row, "red") for row in losses(batch, range(2))]
-    with pytest.raises(StoreBusy, match="colour") as caught:
+    columns, rows = (*LOSS, "color"), [(*row, "red") for row in losses(batch, range(2))]
+    with pytest.raises(StoreBusy, match="color") as caught:
         server.insert("llm_trace_losses", columns, rows, "t")
     assert caught.value.kind == "missing_column"
 
-    server.run("ALTER TABLE llm_trace_losses ADD COLUMN colour String")
+    server.run("ALTER TABLE llm_trace_losses ADD COLUMN color String")
     server.insert("llm_trace_losses", columns, rows, "t")
 
     assert stored(server) == 2
@@ -401,7 +401,7 @@ def test_an_error_code_of_the_server_is_told_by_its_kind(
     assert stored(faulty) == 2
 
 
-def test_an_earlier_failure_does_not_colour_the_next(faulty: Store, engine: Engine, batch: str) -> None:
+def test_an_earlier_failure_does_not_color_the_next(faulty: Store, engine: Engine, batch: str) -> None:
     """An insert that is tried again while "unreachable" is being handled is still an insert that was sent."""
     engine.fault("commit_then_cut", only="INSERT INTO llm_trace_losses")
 

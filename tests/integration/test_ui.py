@@ -100,7 +100,7 @@ def test_clicking_through_finds_the_numbers_of_sql(browser: Browser, page: Runni
         agrees(tab, sums(sql))
         picture(tab, "overview")
 
-        tab.get_by_role("navigation", name="Split by").get_by_role("link", name="Organisation").click()
+        tab.get_by_role("navigation", name="Split by").get_by_role("link", name="Organization").click()
         tab.get_by_role("navigation", name="Split by").get_by_role("link", name="Model").click()
         rows = sql.query(f"SELECT model, {SUMS} FROM llm_traces GROUP BY model ORDER BY spend DESC")
         expect(tab.get_by_role("heading", name="By model")).to_be_visible()
@@ -350,7 +350,7 @@ def test_health_is_what_the_daemon_says(browser: Browser, tmp_path: Path) -> Non
             expect(tab.locator("#main")).to_contain_text("no daemon answers")
 
 
-def test_one_organisation_s_page_shows_no_other(browser: Browser, filled: tuple[Store, str]) -> None:
+def test_one_organization_s_page_shows_no_other(browser: Browser, filled: tuple[Store, str]) -> None:
     sql, url = filled
     (other,) = sql.query("SELECT id FROM llm_traces WHERE organization_id = 'org-01' LIMIT 1")
     with running_page(url, "--org", "org-00") as page:

@@ -157,7 +157,7 @@ def test_the_present_daemon_works_on_tables_that_a_later_one_made(
 ) -> None:
     later = Migration(
         "0901_later",
-        "ALTER TABLE llm_traces ADD COLUMN IF NOT EXISTS colour LowCardinality(String) DEFAULT 'red' AFTER id;\n"
+        "ALTER TABLE llm_traces ADD COLUMN IF NOT EXISTS color LowCardinality(String) DEFAULT 'red' AFTER id;\n"
         "ALTER TABLE llm_trace_losses ADD COLUMN IF NOT EXISTS weight Nullable(UInt64) FIRST;\n"
         "CREATE TABLE IF NOT EXISTS llm_later (x UInt8) ENGINE = {engine} ORDER BY x;\n",
     )
@@ -168,7 +168,7 @@ def test_the_present_daemon_works_on_tables_that_a_later_one_made(
         until(lambda: admin.status(tmp_path / "admin.sock")["stored"] == 5)
 
     assert migrations.pending(server) == []
-    assert server.query("SELECT colour, count() AS n FROM llm_traces GROUP BY colour") == [
-        {"colour": "red", "n": 5}
+    assert server.query("SELECT color, count() AS n FROM llm_traces GROUP BY color") == [
+        {"color": "red", "n": 5}
     ]
     assert differences(server) == []

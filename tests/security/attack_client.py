@@ -25,7 +25,7 @@ import urllib3
 
 import llmledger
 from llmledger.instrumentation.exchange import Exchange
-from llmledger.instrumentation.recognise import Call
+from llmledger.instrumentation.recognize import Call
 from llmledger.legacy import SocketProviderTraceBackend
 from tests.security.attack import Attack
 from tests.security.client_scene import Scene, made

@@ -1,7 +1,7 @@
 """Terminal: every command on a real one, with hostile text in every place that it may come from.
 
-What is allowed there is what rich writes itself: colours, and the cursor of its progress bars. None of the
-texts below uses those, but for one colour that rich never takes.
+What is allowed there is what rich writes itself: colors, and the cursor of its progress bars. None of the
+texts below uses those, but for one color that rich never takes.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from llmledger import payload
-from llmledger.instrumentation import bodies, eventstream, recognise
+from llmledger.instrumentation import bodies, eventstream, recognize
 from llmledger.protocol import Record
 from llmledgerd import json_text
 from llmledgerd.config.settings import Config, OwnPattern
@@ -255,11 +255,11 @@ def test_every_member_becomes_a_column_in_time_in_proportion(field: str) -> None
 
 @pytest.mark.parametrize("value", VALUES)
 def test_times_and_addresses_are_read_in_time_in_proportion(value: str) -> None:
-    hosts = recognise.Hosts([".internal", "localhost:8000"])
+    hosts = recognize.Hosts([".internal", "localhost:8000"])
     for call in (
         lambda text: created_at_us(text, RECEIVED_US),
         url_rules._place.__wrapped__,
-        recognise.call_type.__wrapped__,
+        recognize.call_type.__wrapped__,
         lambda text: hosts._provider(text, None),
         bodies.is_text,
     ):

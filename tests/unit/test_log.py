@@ -74,9 +74,9 @@ def test_one_thing_does_not_silence_another(now: Now) -> None:
 def test_many_at_once_are_counted_one_by_one(now: Now) -> None:
     recurring = Recurring(now)
     with capture_logs() as said:
-        recurring.warn("lines became dead letters", times=3)
-        recurring.warn("lines became dead letters", times=4)
-        recurring.warn("lines became dead letters")
+        recurring.warn("lines moved to the dead-letter queue", times=3)
+        recurring.warn("lines moved to the dead-letter queue", times=4)
+        recurring.warn("lines moved to the dead-letter queue")
         now.seconds += MINUTE
         recurring.catch_up()
     assert [entry["times"] for entry in said] == [3, 5]

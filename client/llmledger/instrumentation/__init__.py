@@ -23,7 +23,7 @@ def instrument(
 ) -> list[str]:
     """Record every LLM call from now on; return the names of the libraries that were hooked.
 
-    Calls are recognised by the hosts and paths of the known providers. ``hosts`` are further hosts
+    Calls are recognized by the hosts and paths of the known providers. ``hosts`` are further hosts
     whose LLM paths are calls: ``"gateway.internal"``, ``"localhost:8000"``, ``".internal"``, or a
     mapping from these to providers' names. ``begin`` is which calls are announced before they are
     made, so that they are known even when the process is killed: ``"streams"``, ``True`` for all, or

@@ -79,7 +79,7 @@ class _Asking:
 def _begin(settings: Hook, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
     given = dict(zip(("method", "str_or_url"), args, strict=False)) | kwargs
     url = session._build_url(given["str_or_url"])
-    call = settings.recognise(given["method"].upper(), url.raw_host or "", url.port, url.raw_path)
+    call = settings.recognize(given["method"].upper(), url.raw_host or "", url.port, url.raw_path)
     if call is None:
         return None
     exchange = settings.begin_exchange(call, str(url), session._prepare_headers(given.get("headers")))

@@ -32,7 +32,7 @@ from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies
 from llmledger.instrumentation.cleaning import said, unquoted
 from llmledger.instrumentation.eventstream import rendered
-from llmledger.instrumentation.recognise import Call
+from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import harmless
 from llmledger.lifecycle import before_closing
 from llmledger.line import new_id

@@ -9,7 +9,7 @@ import msgspec
 from llmledger.client import TraceClient
 from llmledger.instrumentation.exchange import Begin, Exchange, inside
 from llmledger.instrumentation.patches import Patches
-from llmledger.instrumentation.recognise import Call, Hosts
+from llmledger.instrumentation.recognize import Call, Hosts
 from llmledger.instrumentation.safety import harmless
 
 _ATTEMPT_HEADERS = (("x-stainless-retry-count", 1), ("amz-sdk-request", 0))
@@ -25,11 +25,11 @@ class Hook(msgspec.Struct, frozen=True):
     patches: Patches
 
     @harmless
-    def recognise(self, method: str, host: str, port: int | None, path: str) -> Call | None:
+    def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
         """Return the call that this exchange is; None where it is none, or is another hook's."""
         if not self.patches.is_active or inside.get():
             return None
-        return self.hosts.recognise(method, host, port, path)
+        return self.hosts.recognize(method, host, port, path)
 
     def begin_exchange(self, call: Call, url: str, headers: Mapping[str, str]) -> Exchange:
         """Return the exchange that begins now; ``headers`` are looked up in small letters."""

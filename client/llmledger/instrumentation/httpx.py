@@ -64,7 +64,7 @@ def _begin(settings: Hook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exc
     url = request.url
     # Not ``url.path``, which is unquoted: an ARN in Bedrock's path has slashes of its own.
     path = url.raw_path.partition(b"?")[0].decode("ascii")
-    call = settings.recognise(request.method, url.host, url.port, path)
+    call = settings.recognize(request.method, url.host, url.port, path)
     if call is None:
         return None
     headers = request.headers

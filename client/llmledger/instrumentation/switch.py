@@ -18,7 +18,7 @@ from llmledger.client import TraceClient
 from llmledger.instrumentation.exchange import Begin
 from llmledger.instrumentation.hook import Hook
 from llmledger.instrumentation.patches import Patches
-from llmledger.instrumentation.recognise import Hosts
+from llmledger.instrumentation.recognize import Hosts
 from llmledger.instrumentation.safety import harmless
 
 LIBRARIES: Final = {

@@ -102,7 +102,7 @@ class Api:
         self.in_flight = 0
         """Queries that run or wait."""
         self._of: Counter[Access] = Counter()
-        """The same, by what a token allows: tokens of the same organisations are one."""
+        """The same, by what a token allows: tokens of the same organizations are one."""
 
     def add_to(self, app: web.Application) -> None:
         """Add the addresses, and what makes problem objects of their errors."""
@@ -135,14 +135,14 @@ class Api:
         given = _parameters(request)
         every = given.pop("all_organizations", "false")
         if every not in ("true", "false"):
-            raise ValueError("all_organizations is true or false")
+            raise ValueError("all_organizations must be true or false")
         organization = whose(access, given.pop("organization_id", None), every == "true")
         question = from_text(endpoint.question, given)
         largest = LARGEST_BYTES if getattr(question, "payloads", False) else ROWS_BYTES
 
         async def send(answer: object) -> web.StreamResponse:
             if answer is None:
-                raise web.HTTPNotFound(text="there is none")
+                raise web.HTTPNotFound(text="not found")
             return await _sent(request, answer)
 
         return await self._asked(access, largest, lambda: self._reading.answer(organization, question), send)
@@ -211,7 +211,7 @@ class Api:
             return self._of_socket
         found = self._tokens.access(request.headers.get("Authorization", ""))
         if found is None:
-            raise Unknown("a bearer token is needed here, and known ones are in admin_tokens_file")
+            raise Unknown("missing or unknown bearer token")
         return found
 
     def _who(self, request: web.Request) -> str:
@@ -237,7 +237,7 @@ class Api:
     def _operator(self, request: web.Request) -> Access:
         access = self._access(request)
         if not access.operator:
-            raise Forbidden("this is for operators")
+            raise Forbidden("an operator's token is required")
         return access
 
     async def _in_thread(self, access: Access, action: Callable[[], T]) -> T:
@@ -261,9 +261,9 @@ class Api:
         ``alone`` keeps it from others of its kind: each statement of an operator may take much memory.
         """
         if self.in_flight >= QUERIES + WAITING:
-            raise Overloaded("too many queries are waiting")
+            raise Overloaded("too many queued queries")
         if self._tokens is not None and self._of[access] >= EACH:
-            raise Overloaded("too many queries of this token are waiting")
+            raise Overloaded("too many queued queries of this token")
         self.in_flight += 1
         self._of[access] += 1
         try:
@@ -312,13 +312,13 @@ class Api:
         except StoreBusy as error:
             return _problem(503, f"the store is away or refuses: {error.kind}")
         except ConfigError as error:
-            self.recurring.error("a question could not be put", error=str(error))
+            self.recurring.error("query could not be sent to the store", error=str(error))
             return _problem(500, "the daemon's log says more")
         except LlmledgerdError as error:
             self.recurring.error("a request could not be met", path=request.path, error=str(error))
             return _problem(500, "the daemon's log says more")
         except Exception as error:  # noqa: BLE001 - the outer edge: a fault in one answer is not to close the connection
-            self.recurring.error("a question failed", path=request.path, exc_info=error)
+            self.recurring.error("query failed", path=request.path, exc_info=error)
             return _problem(500, "the daemon's log says more")
 
 
@@ -326,7 +326,7 @@ def _parameters(request: web.Request) -> dict[str, str]:
     """Return the parameters; one that is given twice is refused, since each end might take another."""
     given = dict(request.query)
     if len(given) != len(request.query):
-        raise ValueError("a parameter is given twice")
+        raise ValueError("duplicate parameter")
     return given
 
 

@@ -20,7 +20,7 @@ from llmledgerd.errors import ConfigError
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Whose rows somebody may see. An operator sees every organisation's, and the daemon's own numbers."""
+    """Whose rows somebody may see. An operator sees every organization's, and the daemon's own numbers."""
 
     operator: bool
     organizations: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ class Forbidden(Exception):
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of the file: either organisations, or all of them, or the daemon's metrics alone."""
+    """One entry of the file: either organizations, or all of them, or the daemon's metrics alone."""
 
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     name: str = ""
@@ -51,7 +51,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         if [bool(self.organizations), self.all_organizations, self.metrics].count(True) != 1:
             raise ValueError(
-                "a token has either organizations or all_organizations = true, or metrics = true alone"
+                "a token needs either organizations or all_organizations = true, or metrics = true alone"
             )
 
 
@@ -109,7 +109,7 @@ class Tokens:
         try:
             found = self._path.stat()
             if found.st_mode & stat.S_IWOTH:
-                raise ConfigError(f"admin_tokens_file: {self._path}: everybody may write it; chmod o-w")
+                raise ConfigError(f"admin_tokens_file: {self._path}: world-writable; run chmod o-w")
             changed = found.st_mtime_ns
             if changed != self._changed:
                 self._tokens = msgspec.toml.decode(self._path.read_bytes(), type=_File).tokens
@@ -121,23 +121,25 @@ class Tokens:
 
 
 def whose(access: Access, organization_id: str | None, all_organizations: bool) -> str | None:
-    """Return the organisation whose rows are meant; None is every one. Pure.
+    """Return the organization whose rows are meant; None is every one. Pure.
 
     Raises Forbidden where the access does not reach so far, and ValueError where it is not said
     which is meant: a parameter that was forgotten must not come to mean all.
     """
     if all_organizations and organization_id is not None:
-        raise ValueError("either organization_id or all_organizations")
+        raise ValueError("organization_id and all_organizations are mutually exclusive")
     if all_organizations:
         if not access.operator:
-            raise Forbidden("the token is for single organisations")
+            raise Forbidden(
+                "this token is limited to its organizations; all_organizations requires an operator's token"
+            )
         return None
     if organization_id is None:
         if access.operator or len(access.organizations) != 1:
-            raise ValueError("organization_id is missing; operators may say all_organizations=true")
+            raise ValueError("missing organization_id (operators can use all_organizations=true)")
         return next(iter(access.organizations))
     if not access.operator and organization_id not in access.organizations:
-        raise Forbidden("the token is not for this organisation")
+        raise Forbidden("this token does not give access to this organization")
     return organization_id
 
 
@@ -149,7 +151,7 @@ def hashed(token: str) -> str:
 def new(
     organizations: list[str], name: str = "", *, erase: bool = False, metrics: bool = False
 ) -> tuple[str, str]:
-    """Return a new token and its entry for the file; without organisations it is for all of them.
+    """Return a new token and its entry for the file; without organizations it is for all of them.
 
     One for ``metrics`` is for nothing else.
     """

@@ -22,7 +22,7 @@ WHOSE: Final[list[dict[str, Any]]] = [
     {
         "name": "organization_id",
         "in": "query",
-        "description": "Whose rows. May be left out with a token for one organisation.",
+        "description": "Whose rows. May be left out with a token for one organization.",
         "schema": {"type": "string"},
     },
     {
@@ -36,7 +36,7 @@ PROBLEMS: Final = {
     "400": "The question makes no sense.",
     "401": "A token is needed, or this one is unknown.",
     "403": "The token does not allow it.",
-    "503": "The store is away, or too many queries are waiting.",
+    "503": "The store is away, or too many queued queries.",
 }
 
 

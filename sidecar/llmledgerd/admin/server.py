@@ -103,10 +103,12 @@ class Admin:
             return [self._bound.socket]
         host, colon, port = self._address.rpartition(":")
         if not colon or not port.isdigit():
-            raise ConfigError(f"admin: `{self._address}` is neither unix:/path nor host:port")
+            raise ConfigError(
+                f"admin: `{self._address}` is not a valid address (use unix:/path or host:port)"
+            )
         host = host.strip("[]") or "127.0.0.1"
         if not is_loopback(host):
-            log.warning("the admin address can be reached from other hosts, without TLS", host=host)
+            log.warning("the admin server listens on a non-loopback address without TLS", host=host)
         try:
             return await asyncio.to_thread(bind_tcp, host, int(port))
         except (OSError, OverflowError) as error:

@@ -1,7 +1,7 @@
 """``llmledger``: the command for people.
 
 Invariant: whatever is wrong is said in one line on standard error, with exit code 2 where the
-question could not be put and 1 where its answer is "there is none". A pipe that closes early ends
+question could not be put and 1 where its answer is "not found". A pipe that closes early ends
 the command without a word.
 """
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 C = TypeVar("C", Call, LargeCall)
 
 app = typer.Typer(
-    help="Look at what llmledger has recorded.",
+    help="Query recorded LLM calls: lists, usage, cost, delivery status.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -61,7 +61,7 @@ def _option(text: str, *names: str, **more: Any) -> Any:
 Url = Annotated[
     str | None,
     _option(
-        "A daemon's address or a ClickHouse URL; else this host's daemon, else LLMLEDGER_CLICKHOUSE_URL."
+        "Address of a daemon, or URL of a ClickHouse (default: this host's daemon, else LLMLEDGER_CLICKHOUSE_URL)."
     ),
 ]
 Org = Annotated[str | None, _option("Restrict to one organization (default: all).")]
@@ -164,14 +164,14 @@ def large(
 
 @app.command()
 def trace(
-    id: Annotated[str, typer.Argument(help="The id of a call.")],  # noqa: A002 - the word that users read in the help
+    id: Annotated[str, typer.Argument(help="ID of the call.")],  # noqa: A002 - the word that users read in the help
     org: Org = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Request and response as they were, a line each.")
+        bool, typer.Option("--raw", help="Print request and response as received, one per line.")
     ] = False,
     url: Url = None,
 ) -> None:
-    """Show one call: its numbers, and the conversation."""
+    """Show one call: figures and conversation."""
     call = _ask(url, lambda reader: reader.get_by_id(_scope(org), id, payloads=True, files=raw))
     if call is None or call.payloads is None:
         raise Nothing(f"there is no call {id}")
@@ -224,7 +224,7 @@ def usage(
 
 @app.command()
 def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> None:
-    """Show how the daemon is doing: speed, spool, lag, losses, dead letters."""
+    """Show the daemon's status: throughput, spool, lag, losses, dead letters."""
     said = asyncio.run(daemon_status(url))
     if as_json:
         say(output.json_line(said))
@@ -243,7 +243,7 @@ def sql(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Run one SELECT over the store's tables, which can change nothing and reach nothing else."""
+    """Run one read-only SELECT over the store's tables."""
     text = sys.stdin.read() if statement == "-" else statement
     found = _ask(url, lambda reader: reader.sql(text))
     if as_json:
@@ -256,15 +256,17 @@ def sql(
 
 @app.command("demo")
 def fill_with_demo(
-    rows: Annotated[int, typer.Option(min=1, help="How many calls.")] = 100_000,
-    days: Annotated[float, typer.Option(min=0.01, help="Over how many days up to now.")] = 30.0,
+    rows: Annotated[int, typer.Option(min=1, help="Number of calls.")] = 100_000,
+    days: Annotated[
+        float, typer.Option(min=0.01, help="Number of days up to now to spread them over.")
+    ] = 30.0,
     org: Annotated[
-        list[str] | None, _option("Organisations they are of, the first the largest; may be repeated.")
+        list[str] | None, _option("Organization of the calls; may be repeated, the first gets the most.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other calls.")] = 1,
-    url: Annotated[str | None, _option("The store; else LLMLEDGER_CLICKHOUSE_URL.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 1,
+    url: Annotated[str | None, _option("URL of the store (default: LLMLEDGER_CLICKHOUSE_URL).")] = None,
 ) -> None:
-    """Fill a store with plausible calls, for trying things out."""
+    """Fill a store with generated calls."""
     address = url or settings.load()[0].clickhouse_url
     traffic = demo_data.Traffic(
         rows=rows, days=days, end_us=time.time_ns() // 1000, organizations=tuple(org or ()), seed=seed
@@ -351,7 +353,7 @@ def _show_calls(calls: list[C], as_json: bool, table: Callable[[list[C]], Any]) 
     elif calls:
         output.console().print(table(calls))
     else:
-        raise Nothing("no such calls")
+        raise Nothing("no calls found")
 
 
 def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:

@@ -61,7 +61,7 @@ async def daemon_health(address: str, *, ready: bool) -> tuple[bool, str]:
     Raises StoreBusy where nobody answers in time, ConfigError where there is no address.
     """
     if not address:
-        raise ConfigError("admin: empty, so that nobody can be asked")
+        raise ConfigError("the admin server is disabled (`admin` is empty)")
     daemon = DaemonAnswers(address, timeout_seconds=KNOCK_SECONDS)
     try:
         status, body = await daemon.request("GET", "/readyz" if ready else "/healthz", {})

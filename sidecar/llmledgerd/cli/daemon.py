@@ -33,23 +33,31 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, passwords among them
-    help="The llmledger daemon: lands every LLM call exactly once in ClickHouse.",
+    help="The llmledger daemon: stores every LLM call exactly once in ClickHouse.",
 )
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; /etc/llmledgerd/llmledgerd.toml where it exists.")
+    Path | None,
+    typer.Option(
+        "--config", help="Path of a TOML file (default: /etc/llmledgerd/llmledgerd.toml if it exists)."
+    ),
 ]
 Setting = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="Any setting by its name; wins over file and environment."
+        "--set",
+        metavar="NAME=VALUE",
+        help="Override any setting; wins over file and environment. May be repeated.",
     ),
 ]
-Socket = Annotated[str | None, typer.Option(help="Where senders connect (LLMLEDGER_SOCKET).")]
+Socket = Annotated[str | None, typer.Option(help="Path of the record socket (LLMLEDGER_SOCKET).")]
 ClickHouse = Annotated[
-    str | None, typer.Option(help="chdb:///path or http(s)://user:password@host:port/database.")
+    str | None,
+    typer.Option(
+        help="chdb:///path or http(s)://user:password@host:port/database (LLMLEDGER_CLICKHOUSE_URL)."
+    ),
 ]
-SpoolDir = Annotated[str | None, typer.Option(help="Where records wait for the store.")]
+SpoolDir = Annotated[str | None, typer.Option(help="Folder of the spool (LLMLEDGER_SPOOL_DIR).")]
 
 
 def _flags(assignments: list[str] | None, **flags: Any) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def _flags(assignments: list[str] | None, **flags: Any) -> dict[str, Any]:
     for assignment in assignments or []:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"--set {secrets.masked(assignment)}: NAME=VALUE is wanted")
+            raise ConfigError(f"--set {secrets.masked(assignment)}: expected NAME=VALUE")
         values[name.strip().replace("-", "_")] = value
     return values
 
@@ -78,7 +86,7 @@ def serve(
     spool_dir: SpoolDir = None,
     settings: Setting = None,
 ) -> None:
-    """Take records from the socket and land them in the store, until SIGTERM."""
+    """Run the daemon until SIGTERM."""
     from llmledgerd.daemon.app import serve as run
 
     def read() -> config.Config:
@@ -91,7 +99,7 @@ def serve(
 
 @app.command()
 def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings: Setting = None) -> None:
-    """Create or bring up to date the tables of each store, and set their TTL."""
+    """Create or update the tables of each store, and set their TTL."""
     chosen = _settings(file, settings, clickhouse_url=clickhouse_url)
     for outlet in registry.opened(chosen):
         with contextlib.closing(outlet):
@@ -108,9 +116,7 @@ def check(
     settings: Setting = None,
     without_store: Annotated[
         bool,
-        typer.Option(
-            "--without-store", help="Settings alone; a store that is away is no reason not to start."
-        ),
+        typer.Option("--without-store", help="Check the settings only, without connecting to a store."),
     ] = False,
 ) -> None:
     """Print the settings in force, secrets masked, and test each store."""
@@ -176,11 +182,11 @@ def _wrong_with_sql(chosen: config.Config) -> list[str]:
 def health(
     file: ConfigFile = None,
     ready: Annotated[
-        bool, typer.Option("--ready", help="Whether it can take records, and not only whether it runs.")
+        bool, typer.Option("--ready", help="Check that it can take records, not only that it runs.")
     ] = False,
     settings: Setting = None,
 ) -> None:
-    """Ask the daemon of this host or container how it is: 0 where it is well."""
+    """Check the daemon of this host or container; exit code 0 if healthy."""
     from llmledgerd.cli.connect import daemon_health
 
     chosen, _ = config.load(file, flags=_flags(settings), with_password=False)
@@ -192,16 +198,19 @@ def health(
 @app.command()
 def token(
     org: Annotated[
-        list[str] | None, typer.Option(help="An organisation it is for; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Organization the token gives access to; may be repeated.", show_default=False),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="For every organisation, and for operators.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Operator's token: all organizations, SQL and status.")
+    ] = False,
     metrics: Annotated[bool, typer.Option("--metrics", help="For `/metrics`, and nothing else.")] = False,
-    name: Annotated[str, typer.Option(help="What is to be remembered of it.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the token, for the operators' logs.")] = "",
     erase: Annotated[bool, typer.Option("--erase", help="It may erase what it may see.")] = False,
 ) -> None:
-    """Make a token for the admin address on TCP, on standard error, and its entry for admin_tokens_file."""
+    """Create a bearer token (printed to standard error) and its entry for admin_tokens_file (standard output)."""
     if [bool(org), every, metrics].count(True) != 1:
-        raise ConfigError("name organisations with --org, or say --all, or --metrics")
+        raise ConfigError("use --org (may be repeated) or --all, or --metrics")
     made, entry = auth.new(org or [], name, erase=erase, metrics=metrics)
     typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
     say_json(entry)
@@ -209,7 +218,9 @@ def token(
 
 @app.command("config")
 def show_config(
-    reference: Annotated[bool, typer.Option("--reference", help="All settings, as Markdown.")] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print the reference of all settings as Markdown.")
+    ] = False,
     file: ConfigFile = None,
     settings: Setting = None,
 ) -> None:
@@ -237,7 +248,7 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    """Nothing to do without a command."""
+    """The llmledger daemon."""
 
 
 def main() -> None:

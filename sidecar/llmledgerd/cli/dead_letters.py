@@ -21,14 +21,16 @@ from llmledgerd.importing.dead_letters import replay as send_again
 from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
 
-app = typer.Typer(no_args_is_help=True, help="Lines that could not become rows, with their reasons.")
+app = typer.Typer(
+    no_args_is_help=True, help="Inspect, replay and delete dead letters: lines that could not become rows."
+)
 
 SpoolDir = Annotated[
-    Path | None, typer.Option(help="The daemon's spool; else LLMLEDGER_SPOOL_DIR.", show_default=False)
+    Path | None, typer.Option(help="Folder of the spool (default: LLMLEDGER_SPOOL_DIR).", show_default=False)
 ]
-Reason = Annotated[str | None, typer.Option(help="Only letters with this reason.", show_default=False)]
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids as `list` prints them.", show_default=False)]
-Every = Annotated[bool, typer.Option("--all", help="Every letter, or every one with --reason.")]
+Reason = Annotated[str | None, typer.Option(help="Only dead letters with this reason.", show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(help="IDs as printed by `list`.", show_default=False)]
+Every = Annotated[bool, typer.Option("--all", help="All dead letters, or all with --reason.")]
 
 
 @app.command("list")
@@ -55,7 +57,9 @@ def show_list(
 
 
 @app.command()
-def show(id: Annotated[str, typer.Argument(help="The id of a letter.")], spool_dir: SpoolDir = None) -> None:  # noqa: A002 -- the word that users read in the help
+def show(
+    id: Annotated[str, typer.Argument(help="ID of the dead letter.")], spool_dir: SpoolDir = None
+) -> None:  # noqa: A002 -- the word that users read in the help
     """Print one dead letter with its bytes."""
     letter = next((letter for letter in dead_letters.read(_folder(spool_dir)) if letter.id == id), None)
     if letter is None:
@@ -70,10 +74,11 @@ def replay(
     reason: Reason = None,
     spool_dir: SpoolDir = None,
     socket: Annotated[
-        Path | None, typer.Option(help="The daemon's socket; else LLMLEDGER_SOCKET.", show_default=False)
+        Path | None,
+        typer.Option(help="Path of the record socket (default: LLMLEDGER_SOCKET).", show_default=False),
     ] = None,
 ) -> None:
-    """Send dead letters round again, after what was wrong has been mended; ids keep them from doubling."""
+    """Send dead letters to the daemon again, once their cause is fixed. A letter that was stored already is not stored twice."""
     folder = _folder(spool_dir)
     with dead_letters.alone(folder):
         chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)

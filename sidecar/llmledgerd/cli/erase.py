@@ -34,24 +34,29 @@ Ask = Callable[[Erasure, str | None], Erased]
 def erase(
     org: Annotated[str, typer.Option(help="Whose calls; without --customer and --user, everybody's in it.")],
     customer: Annotated[
-        str | None, typer.Option(help="Only those billed to this customer.", show_default=False)
+        str | None, typer.Option(help="Only calls billed to this customer.", show_default=False)
     ] = None,
-    user: Annotated[str | None, typer.Option(help="Only those of this user.", show_default=False)] = None,
+    user: Annotated[str | None, typer.Option(help="Only calls of this user.", show_default=False)] = None,
     before: Annotated[
-        datetime | None, typer.Option(help="Only those that started before, UTC.", show_default=False)
+        datetime | None,
+        typer.Option(help="Only calls that started before this time, UTC.", show_default=False),
     ] = None,
     rows: Annotated[
-        bool, typer.Option("--rows", help="The rows too, and their usage; else the payloads alone.")
+        bool, typer.Option("--rows", help="Erase whole rows and their usage (default: payloads only).")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     spool_dir: Annotated[
         Path | None,
-        typer.Option(help="Where dead letters lie; else LLMLEDGER_SPOOL_DIR.", show_default=False),
+        typer.Option(
+            help="Folder of the spool with the dead letters (default: LLMLEDGER_SPOOL_DIR).",
+            show_default=False,
+        ),
     ] = None,
     url: Annotated[
         str | None,
         typer.Option(
-            help="A ClickHouse URL or a daemon's address; else LLMLEDGER_CLICKHOUSE_URL.", show_default=False
+            help="URL of a ClickHouse, or address of a daemon (default: LLMLEDGER_CLICKHOUSE_URL).",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

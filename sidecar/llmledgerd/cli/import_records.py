@@ -98,14 +98,15 @@ class Import:
 
 def import_records(
     paths: Annotated[
-        list[Path], typer.Argument(help="Files of NDJSON, or folders of them and of *.json.gz.")
+        list[Path], typer.Argument(help="NDJSON files, or folders with them or with *.json.gz.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count; send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count only; send nothing.")] = False,
     socket: Annotated[
-        Path | None, typer.Option(help="The daemon's socket; else LLMLEDGER_SOCKET.", show_default=False)
+        Path | None,
+        typer.Option(help="Path of the record socket (default: LLMLEDGER_SOCKET).", show_default=False),
     ] = None,
 ) -> None:
-    """Send records from files to the daemon: versions 1 to 4, one a line, or one in each file of a tree."""
+    """Import records from files: protocol versions 1 to 4, one record per line or per file."""
     found = sources(paths)
     target = None if dry_run else socket or Path(settings.load(with_password=False)[0].socket_path)
     columns = (

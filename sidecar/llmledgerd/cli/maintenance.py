@@ -24,16 +24,17 @@ from llmledgerd.stores.clickhouse.reprice import Repriced
 from llmledgerd.stores.clickhouse.reprice import reprice as compute_again
 
 Url = Annotated[
-    str | None, typer.Option(help="ClickHouse URL; else LLMLEDGER_CLICKHOUSE_URL.", show_default=False)
+    str | None,
+    typer.Option(help="URL of the ClickHouse (default: LLMLEDGER_CLICKHOUSE_URL).", show_default=False),
 ]
 
 
 def reprice(
-    start: Annotated[datetime, typer.Option("--from", help="Calls that started then or later, UTC.")],
-    end: Annotated[datetime, typer.Option("--to", help="And before then.")],
+    start: Annotated[datetime, typer.Option("--from", help="Start of the time range, UTC.")],
+    end: Annotated[datetime, typer.Option("--to", help="End of the time range, exclusive, UTC.")],
     url: Url = None,
 ) -> None:
-    """Compute the cost of stored calls again, after the price list or a rule has changed.
+    """Recompute the cost of stored calls after prices have changed.
 
     Costs that a provider reported stay. The usage of the hours touched is read from the rows until
     a daemon has rebuilt their rollup.
@@ -56,20 +57,25 @@ STILL_ON_ITS_WAY_SECONDS = 60
 
 
 def copy(
-    since: Annotated[str, typer.Option(help="Calls received since then: 30m, 24h, 7d, 2w ago, or a date.")],
+    since: Annotated[
+        str, typer.Option(help="Start of the time of receipt: 30m, 24h, 7d or 2w ago, or an ISO 8601 date.")
+    ],
     until: Annotated[
-        str | None, typer.Option(help="And before then; else up to what a daemon still brings itself.")
+        str | None,
+        typer.Option(
+            help="End of the time of receipt, exclusive (default: what the daemon does not still deliver itself)."
+        ),
     ] = None,
-    source: Annotated[Name, typer.Option("--from", help="The store that has them.")] = "clickhouse",
-    target: Annotated[Name, typer.Option("--to", help="The store that is to have them.")] = "postgres",
+    source: Annotated[Name, typer.Option("--from", help="Store to copy from.")] = "clickhouse",
+    target: Annotated[Name, typer.Option("--to", help="Store to copy to.")] = "postgres",
 ) -> None:
-    """Copy calls from one store into the other, as for a store that was named later.
+    """Copy calls from one store to another, for example to a store added later.
 
     The settings of this host say where the stores are. What is there already is left alone, so that
     a copy that was interrupted is run again.
     """
     if source == target:
-        raise ConfigError("--from and --to name the same store")
+        raise ConfigError("--from and --to must be different stores")
     settings = config.load()[0]
     now = datetime.now(UTC)
     start = _microseconds(moment(since, now))

@@ -1,6 +1,6 @@
 """Text for people, on a terminal or in a pipe: what of it came from elsewhere does nothing there.
 
-Invariant: no byte that this module writes moves a cursor, colours, rings, or turns the direction of text,
+Invariant: no byte that this module writes moves a cursor, colors, rings, or turns the direction of text,
 whoever wrote the text: senders, stores, files' names, messages of libraries. JSON keeps its value, since
 there such characters are escapes.
 """

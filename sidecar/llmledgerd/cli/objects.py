@@ -22,33 +22,31 @@ from llmledgerd.payloads.cleaning import clean as find_and_delete
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
 
-app = typer.Typer(no_args_is_help=True, help="The object storage that payloads lie in.")
+app = typer.Typer(no_args_is_help=True, help="Maintain payloads in object storage.")
 
 
 @app.command()
 def clean(
     older_than_days: Annotated[
         float | None,
-        typer.Option(min=0, help="Stored longer ago; else the days of ttl_days.", show_default=False),
+        typer.Option(min=0, help="Minimum age in days (default: ttl_days).", show_default=False),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Delete them; without it they are only counted.")
+        bool, typer.Option("--yes", help="Delete the objects (default: count them only).")
     ] = False,
     url: Annotated[
         str | None,
-        typer.Option(
-            help="Where rows are asked for: a daemon's address or a ClickHouse URL.", show_default=False
-        ),
+        typer.Option(help="Address of a daemon, or URL of the ClickHouse with the rows.", show_default=False),
     ] = None,
 ) -> None:
-    """Delete objects whose rows have expired: old ones that no row points at any more."""
+    """Delete old objects that no row refers to anymore."""
     settings = config.load()[0]
     objects = wiring.objects(settings)
     if objects is None:
-        raise ConfigError("payload_store is not set; LLMLEDGER_PAYLOAD_STORE names it")
+        raise ConfigError("payload_store is not set (LLMLEDGER_PAYLOAD_STORE)")
     days = settings.ttl_days if older_than_days is None else older_than_days
     if older_than_days is None and not days:
-        raise ConfigError("rows are kept for ever (ttl_days is 0); --older-than-days says what is old")
+        raise ConfigError("--older-than-days is required because rows are kept forever (ttl_days is 0)")
     before = datetime.now(UTC) - timedelta(days=days)
     done = asyncio.run(_clean(objects, url, before, delete=yes))
     typer.echo(

@@ -1,6 +1,6 @@
 """Answers as text for a terminal or a pipe.
 
-Invariants: a pipe gets no colour, and no cell is cut there, so that other tools can go on with it;
+Invariants: a pipe gets no color, and no cell is cut there, so that other tools can go on with it;
 what is unknown is shown as ``-``, never as 0. This module asks nothing of a store.
 """
 
@@ -34,7 +34,7 @@ STYLES = {"thinking": "italic dim", "call": "cyan", "result": "dim", "other": "d
 
 
 def console() -> Console:
-    """Return where to write: as wide as the terminal, or without limit and colour on a pipe."""
+    """Return where to write: as wide as the terminal, or without limit and color on a pipe."""
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, no_color=True, width=PIPE_WIDTH, soft_wrap=True)

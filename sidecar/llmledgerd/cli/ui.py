@@ -15,24 +15,26 @@ from llmledgerd.reader import ALL_ORGANIZATIONS, Scope
 
 def show_page(
     host: Annotated[
-        str, typer.Option(help="The address to listen on; 0.0.0.0 for every network.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all interfaces.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 9465,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 9465,
     org: Annotated[
-        str | None, typer.Option(help="One organisation; all without it.", show_default=False)
+        str | None, typer.Option(help="Restrict to one organization (default: all).", show_default=False)
     ] = None,
     refresh: Annotated[
-        float, typer.Option(min=0.1, help="Seconds after which a page that is looked at asks again.")
+        float, typer.Option(min=0.1, help="Refresh interval of a visible page, in seconds.")
     ] = 5.0,
     url: Annotated[
         str | None,
         typer.Option(
-            help="A daemon's address or a ClickHouse URL; else this host's daemon, else LLMLEDGER_CLICKHOUSE_URL.",
+            help="Address of a daemon, or URL of a ClickHouse (default: this host's daemon, else LLMLEDGER_CLICKHOUSE_URL).",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Show it all on a page, in the browser: the link that is printed lets in whoever has it."""
+    """Serve the web page. The printed link contains a secret: anyone who has it can read the data."""
     asyncio.run(_serve(host, port, ALL_ORGANIZATIONS if org is None else org, refresh, url))
 
 

@@ -51,10 +51,10 @@ def with_password(url: str, password: str) -> str:
     """Return a server's URL with the password in it. Raises ConfigError where it has one already."""
     scheme, separator, rest = url.partition("://")
     if scheme not in ("http", "https"):
-        raise ConfigError("clickhouse_password_file: the embedded store has no password")
+        raise ConfigError("clickhouse_password_file: not applicable to an embedded store")
     user, at, host = rest.rpartition("@")
     if ":" in user:
-        raise ConfigError("clickhouse_url has a password, and a file has one too: remove one of them")
+        raise ConfigError("clickhouse_url and clickhouse_password_file both have a password; remove one")
     where = host if at else rest
     return f"{scheme}{separator}{user or 'default'}:{quote(password, safe='')}@{where}"
 

@@ -46,222 +46,334 @@ class OwnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting. Units live in the names; the descriptions are the reference's."""
 
-    socket_path: Annotated[str, _is("Where senders connect.")] = DEFAULT_SOCKET
-    socket_mode: Annotated[str, _is("Its permissions, octal.", pattern="^0?[0-7]{3}$")] = "0660"
-    socket_group: Annotated[str, _is("Its group; empty leaves the daemon's own.")] = ""
+    socket_path: Annotated[str, _is("Path of the Unix socket that senders connect to.")] = DEFAULT_SOCKET
+    socket_mode: Annotated[str, _is("File mode of the record socket, octal.", pattern="^0?[0-7]{3}$")] = (
+        "0660"
+    )
+    socket_group: Annotated[str, _is("Group of the record socket. Empty: the daemon's own group.")] = ""
     allowed_uids: Annotated[
-        str, _is("Users who may send, names or numbers, commas between; with `allowed_gids`, else everybody.")
+        str,
+        _is(
+            "Users allowed to send, as comma-separated names or numbers (Linux only; elsewhere "
+            "the daemon refuses to start when this is set). Empty, with `allowed_gids` empty too: "
+            "everybody who can open the socket."
+        ),
     ] = ""
-    allowed_gids: Annotated[str, _is("Groups whose members may send, likewise.")] = ""
+    allowed_gids: Annotated[
+        str,
+        _is(
+            "Groups whose members are allowed to send, as comma-separated names or numbers (Linux "
+            "only). A sender needs one match in `allowed_uids` or `allowed_gids`."
+        ),
+    ] = ""
     admin: Annotated[
         str | None,
-        _is("`unix:/path`, `host:port`, or empty for none. Unset: `admin.sock` beside the record socket."),
+        _is(
+            "Address of the admin HTTP server: `unix:/path` or `host:port`. Empty: no admin "
+            "server. Unset: `admin.sock` in the folder of the record socket."
+        ),
     ] = None
 
     admin_tokens_file: Annotated[
         str,
         _is(
-            "TOML file of those who may ask `/v1` on `host:port` (`llmledgerd token` makes entries); else nobody."
+            "Path of a TOML file with bearer tokens for `/v1` on `host:port` (`llmledgerd token` "
+            "prints entries). Empty: nobody may use `/v1` over TCP."
         ),
     ] = ""
 
     admin_socket_erases: Annotated[
         bool,
         _is(
-            "Whether whoever may open a Unix `admin` socket may erase there; on `host:port` a token's"
-            " `erase = true` says so."
+            "Allow erasing through a Unix `admin` socket to everybody who can open it. On "
+            "`host:port` a token with `erase = true` is required instead."
         ),
     ] = False
     metrics_need_token: Annotated[
         bool,
         _is(
-            "On `host:port`, `/metrics` needs a token too: an operator's, or one for metrics alone"
-            " (`llmledgerd token --metrics`)."
+            "Require a token for `/metrics` on `host:port`: an operator's, or one made by "
+            "`llmledgerd token --metrics`."
         ),
     ] = False
 
     clickhouse_url: Annotated[
         str,
         _is(
-            "`chdb:///path`, embedded, or `http(s)://user:password@host:port/database`, a server;"
-            " `host:port,host:port` where it has several addresses.",
+            "ClickHouse to write to: `chdb:///path` for the embedded engine, "
+            "`http(s)://user:password@host:port/database` for a server, `host:port,host:port` for "
+            "several addresses of one.",
             LOGIN,
         ),
     ] = "chdb:///var/lib/llmledgerd/clickhouse"
     sql_url: Annotated[
         str,
         _is(
-            "A server's URL as `clickhouse_url`, of a user who may only read (docs/sql.md), for operators' SQL;"
-            " empty: `clickhouse_url`."
+            "URL of a ClickHouse user with read-only rights, for operators' SQL (docs/sql.md). "
+            "Empty: `clickhouse_url`."
         ),
     ] = ""
     cluster: Annotated[
         str,
         _is(
-            "`migrate` makes replicated and sharded tables on this cluster; the others see it by the tables.",
+            "Name of the ClickHouse cluster on which `migrate` creates replicated and sharded "
+            "tables. Daemons recognize a cluster by its tables.",
             pattern=r"^[\w.{}-]*$",
         ),
     ] = ""
     clickhouse_password_file: Annotated[
         str,
         _is(
-            "File that holds the password of `clickhouse_url`, whose URL has none then. Unset: the systemd"
-            " credential `llmledgerd.clickhouse-password`, where there is one.",
+            "Path of a file with the ClickHouse password. Mutually exclusive with a password in "
+            "`clickhouse_url`. Unset: the systemd credential `llmledgerd.clickhouse-password`, if "
+            "there is one.",
             YES,
         ),
     ] = ""
     stores: Annotated[
         tuple[Literal["clickhouse", "postgres"], ...],
-        _is("Where records land, the one that is read from first.", min_length=1),
+        _is("Stores that records are written to. The first one answers queries.", min_length=1),
     ] = ("clickhouse",)
     postgres_url: Annotated[
-        str, _is("`postgresql://user:password@host:port/database`, where `stores` names `postgres`.")
+        str,
+        _is(
+            "PostgreSQL to write to: `postgresql://user:password@host:port/database`. Required if "
+            "`stores` includes `postgres`."
+        ),
     ] = ""
     postgres_password_file: Annotated[
-        str, _is("A file that holds its password, read at each connection; empty: the URL's.")
+        str,
+        _is(
+            "Path of a file with the PostgreSQL password, read at each connection. Empty: the "
+            "password in `postgres_url`."
+        ),
     ] = ""
     postgres_content: Annotated[
-        Literal["full", "metadata"], _is("Whole records, or all columns but the payloads.")
+        Literal["full", "metadata"],
+        _is("What PostgreSQL stores: `full` records, or `metadata` (all columns except the payloads)."),
     ] = "full"
-    ttl_days: Annotated[int, _is("How long rows are kept; 0 for ever. Changed by `migrate` alone.", ge=0)] = (
-        90
-    )
+    ttl_days: Annotated[
+        int,
+        _is(
+            "Days to keep rows of `llm_traces` after their receipt; 0 keeps them forever. Applied "
+            "by `migrate` only.",
+            ge=0,
+        ),
+    ] = 90
     insert_timeout_seconds: Annotated[
-        float, _is("How long the store may be silent during an insert.", gt=0)
+        float, _is("Maximum time without a byte from the store during an insert.", gt=0)
     ] = 60.0
     insert_mode: Annotated[
         InsertMode,
-        _is("`async`: the server joins the inserts of many daemons, and answers when they are stored."),
+        _is(
+            "`sync`: each segment is one insert. `async`: the server merges the inserts of many "
+            "daemons and answers when they are stored."
+        ),
     ] = "sync"
-    inserts_in_flight: Annotated[int, _is("Segments that are inserted at the same time.", ge=1, le=16)] = 2
-    retry_first_seconds: Annotated[float, _is("The first wait after the store failed.", gt=0)] = 0.1
-    retry_cap_seconds: Annotated[float, _is("The longest such wait; it doubles until then.", gt=0)] = 30.0
+    inserts_in_flight: Annotated[
+        int, _is("Number of segments inserted in parallel, per store.", ge=1, le=16)
+    ] = 2
+    retry_first_seconds: Annotated[
+        float, _is("First delay of the exponential backoff after a store has failed.", gt=0)
+    ] = 0.1
+    retry_cap_seconds: Annotated[float, _is("Maximum delay of that backoff.", gt=0)] = 30.0
 
-    spool_dir: Annotated[str, _is("Where records wait; dead letters lie under it.")] = (
-        "/var/lib/llmledgerd/spool"
+    spool_dir: Annotated[
+        str, _is("Folder of the spool (write-ahead log); dead letters are stored below it.")
+    ] = "/var/lib/llmledgerd/spool"
+    spool_max_bytes: Annotated[
+        int, _is("Maximum size of the spool. A full spool is handled according to `on_full`.", YES, ge=1)
+    ] = 10 << 30
+    spool_reserve_bytes: Annotated[int, _is("Free space to leave on the spool's disk.", YES, ge=0)] = (
+        256 << 20
     )
-    spool_max_bytes: Annotated[int, _is("How large the spool may grow.", YES, ge=1)] = 10 << 30
-    spool_reserve_bytes: Annotated[
-        int, _is("Free bytes that are left to the disk's other users.", YES, ge=0)
-    ] = 256 << 20
     spool_ephemeral: Annotated[
-        bool, _is("The folder dies with the process, as in a pod: drain until killed.", YES)
+        bool,
+        _is(
+            "Set this if the spool's folder is deleted with the process, as in a pod: after "
+            "SIGTERM the daemon then drains until it is killed.",
+            YES,
+        ),
     ] = False
     on_full: Annotated[
         Literal["block", "drop_oldest"],
-        _is("What a full spool does: make senders wait, or drop its oldest segment and count it.", YES),
+        _is(
+            "What happens when the spool is full: `block` applies backpressure to senders, "
+            "`drop_oldest` evicts the oldest segment and counts the loss.",
+            YES,
+        ),
     ] = "block"
     fsync: Annotated[
-        bool, _is("Sync each group before it is acknowledged; without it a power cut may lose.")
+        bool,
+        _is(
+            "Sync each group of records to disk before it is acknowledged. Without it, a power "
+            "cut can lose acknowledged records."
+        ),
     ] = True
-    group_interval_ms: Annotated[float, _is("Groups are synced at most this often.", YES, ge=0, le=1000)] = (
-        2.0
+    group_interval_ms: Annotated[
+        float,
+        _is(
+            "Minimum time between two syncs (group commit). Longer means fewer syncs and later "
+            "acknowledgments.",
+            YES,
+            ge=0,
+            le=1000,
+        ),
+    ] = 2.0
+    batch_max_rows: Annotated[int, _is("Seal a segment after this many lines.", YES, ge=1)] = 10_000
+    batch_max_bytes: Annotated[int, _is("Seal a segment after this many bytes of lines.", YES, ge=1)] = (
+        8 << 20
     )
-    batch_max_rows: Annotated[int, _is("A segment is sealed at so many lines,", YES, ge=1)] = 10_000
-    batch_max_bytes: Annotated[int, _is("or so many bytes of them,", YES, ge=1)] = 8 << 20
-    batch_max_age_seconds: Annotated[float, _is("or so long after its first.", YES, gt=0)] = 1.0
+    batch_max_age_seconds: Annotated[
+        float, _is("Seal a segment this long after its first line.", YES, gt=0)
+    ] = 1.0
     drain_timeout_seconds: Annotated[
-        float, _is("After SIGTERM, how long to go on inserting what is left.", YES, ge=0)
+        float,
+        _is("Maximum time to keep inserting after SIGTERM. What is left stays in the spool.", YES, ge=0),
     ] = 20.0
 
     hung_after_seconds: Annotated[
         float,
         _is(
-            "The watchdog is not fed any more when a step of the shipper has taken longer than any should.",
+            "Maximum time of one step of the delivery, beyond its own timeouts, before the "
+            "systemd watchdog is no longer notified.",
             gt=0,
         ),
     ] = 300.0
 
-    max_line_bytes: Annotated[int, _is("Longer lines are refused; their first 4 KiB are kept.", ge=1024)] = (
-        MAX_LINE_BYTES
-    )
+    max_line_bytes: Annotated[
+        int, _is("Maximum size of a line. Longer lines become dead letters with their first 4 KiB.", ge=1024)
+    ] = MAX_LINE_BYTES
     max_inflight_bytes: Annotated[
         int,
-        _is("Bytes of records in memory, over all connections and stages, beside one largest line.", ge=1),
+        _is(
+            "Maximum bytes of records in memory, over all connections and stages; one line of "
+            "`max_line_bytes` may come on top.",
+            ge=1,
+        ),
     ] = 256 << 20
-    max_connections: Annotated[int, _is("Further ones are closed at once.", YES, ge=1)] = 4096
+    max_connections: Annotated[
+        int,
+        _is(
+            "Maximum number of connections to the record socket. Further connections are closed at once.",
+            YES,
+            ge=1,
+        ),
+    ] = 4096
     max_connections_per_process: Annotated[
         int,
         _is(
-            "The same of one sending process, or of one user's where the kernel does not tell it.", YES, ge=1
+            "Maximum number of connections of one sending process, or of one user where the "
+            "kernel does not tell the process.",
+            YES,
+            ge=1,
         ),
     ] = 1024
     stalled_line_seconds: Annotated[
         float,
-        _is("A sender whose unfinished line has not grown by a 64th for so long is closed.", YES, gt=0),
+        _is("Close a connection whose unfinished line has not grown by 1/64 for this long.", YES, gt=0),
     ] = 60.0
 
     orphan_grace_seconds: Annotated[
         float,
-        _is("How long a lost sender may take to come back before its open calls are given up.", YES, ge=0),
+        _is(
+            "Time that a disconnected session has to resume before its open calls become `abandoned` rows.",
+            YES,
+            ge=0,
+        ),
     ] = 60.0
     session_memory_seconds: Annotated[
-        float, _is("How long a session that did not end is remembered.", YES, ge=0)
+        float, _is("How long to remember a session that did not end.", YES, ge=0)
     ] = 24 * 3600.0
     dead_letters_max_bytes: Annotated[
-        int, _is("Dead letters beyond it are deleted, oldest first.", YES, ge=1)
+        int, _is("Maximum size of all dead letters. The oldest are deleted first.", YES, ge=1)
     ] = 1 << 30
-    dead_letters_max_age_days: Annotated[int, _is("Older dead letters are deleted.", YES, ge=1)] = 30
+    dead_letters_max_age_days: Annotated[
+        int, _is("Maximum age of dead letters. Older ones are deleted.", YES, ge=1)
+    ] = 30
 
     payloads: Annotated[
         Mode,
-        _is("Where payloads go: into the row, nowhere (`metadata_only`), or to `payload_store` (`offload`)."),
+        _is(
+            "Where payloads are stored: `inline` in the row, nowhere (`metadata_only`), or in "
+            "`payload_store` (`offload`)."
+        ),
     ] = "inline"
     payload_above_bytes: Annotated[
-        int, _is("With `offload`, payloads of a row that have no more bytes together stay inline.", ge=0)
+        int,
+        _is(
+            "With `offload`, keep payloads inline if those of the row are not larger than this together.",
+            ge=0,
+        ),
     ] = 0
     payload_sample_rate: Annotated[
-        float, _is("How many of the traces keep their payloads; errors always do.", ge=0, le=1)
+        float,
+        _is("Share of traces that keep their payloads, 0 to 1. Failed calls always keep them.", ge=0, le=1),
     ] = 1.0
     payload_rules: Annotated[
         tuple[PayloadRule, ...],
         _is(
-            "TOML tables, in the file alone: `organization_id` and `call_type` choose rows, and `mode`,"
-            " `above_bytes`, `sample_rate` and `attachments` replace the defaults. The first that matches counts."
+            "Rules per organization and call type, in the TOML file only. `organization_id` and "
+            "`call_type` select rows; `mode`, `above_bytes`, `sample_rate` and `attachments` "
+            "override the settings above. The first match wins."
         ),
     ] = ()
     payload_store: Annotated[
-        str, _is("Object storage: `s3://bucket/prefix`, `gs://…`, `az://…`, or a folder, `file:///path`.")
+        str,
+        _is(
+            "Object storage for payloads: `s3://bucket/prefix`, `gs://…`, `az://…`, or a folder, "
+            "`file:///path`."
+        ),
     ] = ""
     payload_store_file: Annotated[
         str,
-        _is("TOML of its options and credentials, such as `endpoint`, `region`; else the environment's."),
+        _is(
+            "Path of a TOML file with options and credentials of the object storage, such as "
+            "`endpoint` and `region`. Empty: those of the environment."
+        ),
     ] = ""
-    payload_store_timeout_seconds: Annotated[float, _is("How long one object may take.", gt=0)] = 60.0
+    payload_store_timeout_seconds: Annotated[
+        float, _is("Maximum time of one request to the object storage.", gt=0)
+    ] = 60.0
     payload_uploads_in_flight: Annotated[
-        int, _is("Objects of one segment that are uploaded at the same time.", ge=1, le=256)
+        int, _is("Number of objects of one segment uploaded in parallel.", ge=1, le=256)
     ] = 16
     attachments: Annotated[
         Attachments,
-        _is("Images and files inside payloads (base64): `keep` them, `store` them once by hash, or `drop`."),
+        _is(
+            "Images and files inside payloads (base64): `keep` them, `store` each once in object "
+            "storage, or `drop` them."
+        ),
     ] = "keep"
-    attachments_above_bytes: Annotated[int, _is("Smaller ones stay where they are.", ge=0)] = 8192
+    attachments_above_bytes: Annotated[
+        int, _is("Minimum size of an attachment that `store` or `drop` applies to.", ge=0)
+    ] = 8192
     redact: Annotated[
         tuple[str, ...],
         _is(
-            "Sets of patterns that are hidden: `api_keys`, `bearer_tokens`, `private_keys`, `emails`, `phones`,"
-            " `cards`; see docs/redaction.md."
+            "Built-in sets of patterns to mask: `api_keys`, `bearer_tokens`, `private_keys`, "
+            "`emails`, `phones`, `cards`; see docs/redaction.md."
         ),
     ] = ()
     redaction_patterns: Annotated[
-        tuple[OwnPattern, ...], _is("Patterns of your own: tables with `name` and `pattern`, by RE2.")
+        tuple[OwnPattern, ...], _is("Own patterns to mask: tables with `name` and `pattern` (RE2 syntax).")
     ] = ()
     redact_keys: Annotated[
-        tuple[str, ...], _is("Members whose values are hidden, at any depth, in whatever case.")
+        tuple[str, ...], _is("JSON keys whose values are masked, at any depth, case-insensitive.")
     ] = ()
     redact_paths: Annotated[
-        tuple[str, ...], _is("Places whose values are hidden, such as `request.messages[*].content`.")
+        tuple[str, ...], _is("Paths whose values are masked, such as `request.messages[*].content`.")
     ] = ()
     truncate_payload_bytes: Annotated[
         dict[str, Annotated[int, Meta(ge=1)]],
-        _is('Places whose strings are cut, and at how many bytes: `{"response": 100000}`.'),
+        _is('Paths whose strings are truncated, with the maximum size in bytes: `{"response": 100000}`.'),
     ] = msgspec.field(default_factory=dict)
 
-    log_format: Annotated[Literal["json", "console"], _is("One JSON object a line, or for people.", YES)] = (
-        "json"
-    )
+    log_format: Annotated[
+        Literal["json", "console"], _is("`json`: one JSON object per line. `console`: for people.", YES)
+    ] = "json"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _is("The least that is logged.", YES)
+        Literal["debug", "info", "warning", "error"], _is("Minimum level of log messages.", YES)
     ] = "info"
 
     @property
@@ -271,9 +383,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         if len(set(self.stores)) < len(self.stores):
-            raise ConfigError(f"`stores`: {', '.join(self.stores)}: one is named twice")
+            raise ConfigError(f"`stores`: {', '.join(self.stores)}: duplicate store")
         if "postgres" in self.stores and not self.postgres_url:
-            raise ConfigError("`postgres_url` is missing, and `stores` names postgres")
+            raise ConfigError("`postgres_url` is required because `stores` includes postgres")
 
     @property
     def read_url(self) -> str:

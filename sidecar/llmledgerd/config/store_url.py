@@ -73,19 +73,23 @@ def parse_url(url: str) -> Target:
         port = parts.port
     except ValueError:  # whose text quotes what may be half a password
         raise ConfigError(
-            "clickhouse_url: host and port cannot be told; odd characters in a password are percent-encoded"
+            "clickhouse_url: cannot parse host and port; percent-encode special characters in the password"
         ) from None
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if "password" in given:
-        raise ConfigError("clickhouse_url: the password belongs before the host, since queries are logged")
+        raise ConfigError(
+            "clickhouse_url: the password must be before the host (user:password@host), since query strings are logged"
+        )
     options = {name: value for name, value in given.items() if name in DRIVER_OPTIONS}
     settings = {name: value for name, value in given.items() if name not in DRIVER_OPTIONS}
     if parts.scheme == "chdb":
         return _embedded(parts.netloc, unquote(parts.path), settings)
     if parts.scheme not in PORTS:
-        raise ConfigError(f"clickhouse_url: `{parts.scheme}` is none of chdb, http, https")
+        raise ConfigError(
+            f"clickhouse_url: `{parts.scheme}` is not a supported scheme (use chdb, http or https)"
+        )
     if not parts.hostname:
-        raise ConfigError("clickhouse_url: the host is missing")
+        raise ConfigError("clickhouse_url: missing host")
     return Target(
         scheme=parts.scheme,
         host=parts.hostname,
@@ -115,7 +119,7 @@ def targets(url: str, settings: Mapping[str, object]) -> list[Target]:
     found = [parse_url(one) for one in each_address(url)]
     for name in FILES & found[0].options.keys():
         if not os.access(found[0].options[name], os.R_OK):
-            raise ConfigError(f"clickhouse_url: {name}: {found[0].options[name]} cannot be read")
+            raise ConfigError(f"clickhouse_url: {name}: {found[0].options[name]} is not a valid value")
     added = {name: str(value) for name, value in settings.items()}
     kept = {name: value for name, value in found[0].settings.items() if name not in added}
     return [msgspec.structs.replace(one, settings={**kept, **added}) for one in found]
@@ -123,7 +127,9 @@ def targets(url: str, settings: Mapping[str, object]) -> list[Target]:
 
 def _embedded(host: str, path: str, settings: dict[str, str]) -> Target:
     if host or not path.strip("/"):
-        raise ConfigError("clickhouse_url: chdb needs an absolute folder, as in chdb:///var/lib/llmledgerd")
+        raise ConfigError(
+            "clickhouse_url: chdb requires an absolute path, such as chdb:///var/lib/llmledgerd"
+        )
     return Target(scheme="chdb", path=path, database="default", settings=settings)
 
 

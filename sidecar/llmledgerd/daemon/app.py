@@ -215,7 +215,7 @@ class Daemon:
             log.warning("recovered", segment=found.segment, what=found.what, lines=found.lines)
         waiting = len(self.spool.segments)
         if waiting:
-            log.info("the spool holds a backlog", segments=waiting, lines=self._lines_waiting())
+            log.info("backlog found in the spool", segments=waiting, lines=self._lines_waiting())
         with contextlib.suppress(SpoolBroken):  # a full disk: serve without the reserve
             self.spool.reserve()
         self.house.own_lines([loss("damaged", found.lines, found.store) for found in damage if found.lines])
@@ -224,10 +224,10 @@ class Daemon:
     def _say_change(self) -> None:
         """Say what naming other stores than before has done."""
         for store in self.spool.change.added if self.spool.last_number else ():
-            log.info("a store was added", store=store, lines_waiting=self.spool.waiting(store))
+            log.info("store added", store=store, lines_waiting=self.spool.waiting(store))
         for store, lines in self.spool.change.removed.items():
             log.warning(
-                "a store is not named any more; its progress is forgotten",
+                "store removed from `stores`; its delivery progress is discarded",
                 store=store,
                 lines_not_stored_there=lines,
             )
@@ -266,7 +266,9 @@ class Daemon:
         if error is None or self._is_closing:
             return
         self._fell = self._fell or task.get_name()
-        log.error("a part of the daemon ended, and so does the daemon", part=task.get_name(), exc_info=error)
+        log.error(
+            "a daemon task ended unexpectedly, and so does the daemon", part=task.get_name(), exc_info=error
+        )
         self.stopping.set()
 
     def _reload(self) -> None:
@@ -276,7 +278,7 @@ class Daemon:
             found = reload.changes(self.config, self.reread())
             self.api.read_tokens()
         except ConfigError as error:
-            log.error("the settings stay as they are", error=str(error))
+            log.error("reload failed, settings unchanged", error=str(error))
         else:
             self._reconfigure(found)
         self.service.ready()
@@ -291,7 +293,7 @@ class Daemon:
             self.api.log_in_as(found.config.clickhouse_url)
         log.info("reloaded", changed=found.made)
         if found.for_restart:
-            log.warning("these settings change at the next start", settings=found.for_restart)
+            log.warning("these settings take effect after a restart", settings=found.for_restart)
 
     def _catch_up(self, *, now: bool = False) -> None:
         """Say what has recurred and was not said."""
@@ -307,7 +309,7 @@ class Daemon:
     async def _drain(self) -> None:
         """Take what has arrived, make it durable, and store what fits in the time given."""
         loop = asyncio.get_running_loop()
-        log.info("stopping: taking what has arrived")
+        log.info("stopping: draining")
         seconds = self.config.drain_timeout_seconds
         self.service.stopping(None if self.config.spool_ephemeral else seconds)
         deadline = loop.time() + seconds

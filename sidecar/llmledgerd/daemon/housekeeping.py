@@ -123,7 +123,7 @@ class Housekeeping:
         pruned = await asyncio.get_running_loop().run_in_executor(None, self._look_aside, oldest_us)
         self._metrics.letters_pruned += pruned.gone
         if pruned.gone:
-            self.recurring.warn("dead letters over their bounds were deleted", times=pruned.gone)
+            self.recurring.warn("dead letters deleted: size or age limit exceeded", times=pruned.gone)
         if pruned.failed:
             self._failed("dead_letters", pruned.failed[0], times=len(pruned.failed))
 
@@ -159,7 +159,7 @@ class Housekeeping:
             if dropped is None:
                 return
             self.recurring.error(
-                "the spool is full; its oldest lines were dropped", times=dropped.lines, stores=dropped.stores
+                "spool full: oldest segment evicted", times=dropped.lines, stores=dropped.stores
             )
             is_all = len(dropped.stores) == len(self._spool.stores)
             self.own_lines(

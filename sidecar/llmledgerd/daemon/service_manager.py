@@ -58,7 +58,7 @@ class Service:
                 self._notifier.send(sd_notify.FEED)
             else:
                 hung = self._steps.hung(now)
-                self._recurring.warn("the watchdog is not fed: the shipper hangs", steps=hung)
+                self._recurring.warn("watchdog not notified: delivery hangs", steps=hung)
             await asyncio.sleep(self._period / watchdog.FEEDS_PER_PERIOD)
 
     async def tell(self, status: Callable[[], Awaitable[Status]]) -> None:

@@ -123,7 +123,7 @@ def _segment(path: Path, erasure: Erasure, done: Aside, *, only_count: bool) -> 
     done.lines += found.lines
     if found.unknown:
         places = _many(found.unknown, "place", "places")
-        done.unread.append(f"quarantine/{path.name}: {places} that cannot be read")
+        done.unread.append(f"quarantine/{path.name}: {places} that is not a valid value")
     if only_count or not found.lines:
         return
     temporary = path.with_name(f"{path.name}.tmp")

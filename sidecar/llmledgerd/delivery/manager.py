@@ -68,7 +68,7 @@ class Lane:
             try:
                 mended = await asyncio.get_running_loop().run_in_executor(None, self._mend_once)
             except StoreBusy as error:
-                self.recurring.warn("the rollup cannot be compared with the rows yet", error=str(error))
+                self.recurring.warn("cannot verify the rollup against the rows yet", error=str(error))
             except Exception as error:  # noqa: BLE001 - readers do without it, and it is said
                 self.shipper.patience.retries[INTERNAL_ERROR] += 1
                 self.recurring.error("comparing the rollup met a fault of ours", fault=described(error))
@@ -99,7 +99,7 @@ class Lane:
             if not missing:
                 return
             self.recurring.warn(
-                "the store is not ready; records wait in the spool", store=self.outlet.name, missing=missing
+                "store not ready; records are kept in the spool", store=self.outlet.name, missing=missing
             )
             await asyncio.sleep(backoff.failed())
 

@@ -57,7 +57,7 @@ class Patience:
         self.retries[kind] += 1
         self.trouble = f"{kind}: {error}"
         self._recurring.warn(
-            "not stored yet, trying again",
+            "delivery failed, retrying",
             store=self._store,
             kind=kind,
             error=str(error),

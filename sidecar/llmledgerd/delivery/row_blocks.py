@@ -1,7 +1,7 @@
 """Rows become encoded blocks as they come.
 
 Invariant: a segment is in memory once and not three times: of the rows that are not encoded yet there
-is less than a block. A row that its columns cannot hold costs itself and none of its neighbours.
+is less than a block. A row that its columns cannot hold costs itself and none of its neighbors.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ class Shipper:
             await self._deliver_losses(batch)
             if batch.rows or batch.losses:
                 self.patience.works()
-            # In order, because a begun call and its record may lie in neighbouring segments.
+            # In order, because a begun call and its record may lie in neighboring segments.
             if before is not None:
                 await asyncio.wait([before])
             await self._erase_again(batch)
@@ -388,7 +388,10 @@ class Shipper:
     async def _condemn(self, step: Condemn, table: str, batch: Batch) -> None:
         if table != TRACES:  # a loss is ours: it has no sender's bytes to keep
             self.recurring.error(
-                "the store refuses a row of the losses", store=self.name, code=step.code, error=step.message
+                "store rejected a row of llm_trace_losses",
+                store=self.name,
+                code=step.code,
+                error=step.message,
             )
             return
         reason, detail = "refused_by_store", f"{step.code}: {step.message[:500]}"
@@ -417,7 +420,7 @@ class Shipper:
         is_first = await self._committer.until_written(lambda: self._write_off(batch))
         if batch.lost:
             self.recurring.error(
-                "lines were lost with a damaged part of the spool", store=self.name, times=batch.lost
+                "lines lost: a part of the spool is damaged", store=self.name, times=batch.lost
             )
         letters = (*batch.letters.values(), *batch.refused_here.values())
         self._metrics.settled(batch.losses, [letter.reason for letter in letters])
@@ -483,7 +486,7 @@ class Shipper:
         if not letters:
             return
         reasons = sorted({letter.reason for letter in letters})
-        self.recurring.warn("lines became dead letters", times=len(letters), reasons=reasons)
+        self.recurring.warn("lines moved to the dead-letter queue", times=len(letters), reasons=reasons)
 
         def write() -> None:
             try:

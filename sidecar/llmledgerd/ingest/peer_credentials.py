@@ -73,7 +73,7 @@ def allowed(uids: str, gids: str) -> Allowed:
         _numbers("allowed_gids", gids, lambda name: grp.getgrnam(name).gr_gid),
     )
     if found and not hasattr(socket, "SO_PEERCRED"):
-        raise ConfigError("allowed_uids, allowed_gids: this system does not tell who connects")
+        raise ConfigError("allowed_uids, allowed_gids: not supported on this system (no peer credentials)")
     return found
 
 

@@ -231,7 +231,7 @@ class Listener:
                 peer.abort()
             elif peer.is_stalled(elapsed):
                 self.counts["stalled_connections"] += 1
-                self.recurring.warn("a connection was closed, since its line did not go on", **_known(peer))
+                self.recurring.warn("connection closed: unfinished line stalled", **_known(peer))
                 peer.give_up()
 
     def connected(self, peer: Peer) -> None:
@@ -273,9 +273,7 @@ class Listener:
 
     def _refuse(self, reason: str, peer: Peer) -> None:
         self.turned_away[reason] += 1
-        self.recurring.warn(
-            "a connection was refused", reason=reason, connections=len(self._peers), **_known(peer)
-        )
+        self.recurring.warn("connection refused", reason=reason, connections=len(self._peers), **_known(peer))
 
     def _has_greeted(self, task: asyncio.Task[None], peer: Peer) -> None:
         """A hello that could not be answered is a connection that ends: its sender comes again."""

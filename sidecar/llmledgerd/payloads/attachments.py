@@ -38,7 +38,7 @@ _REFERENCE: Final = re.compile(
 _NEAR: Final = re.compile(rb'"(?:media_type|mimeType|mime_type|format)"\s*+:\s*+"([\w.+/-]+)"')
 _UNKNOWN: Final = b"application/octet-stream"
 _NEAR_BYTES: Final = 200
-"""How far from its base64 a media type is looked for: they are neighbours in every API."""
+"""How far from its base64 a media type is looked for: they are neighbors in every API."""
 
 _MAGIC: Final = (
     (b"\x89PNG", b"image/png"),

@@ -33,6 +33,6 @@ class ErasableObjects:
         self._objects.delete([name for name in found.values() if name is not None])
 
     def delete_files(self, organization_id: str) -> None:
-        """Delete all files that were cut out of an organisation's payloads. Raises StoreBusy."""
+        """Delete all files that were cut out of an organization's payloads. Raises StoreBusy."""
         for page in self._objects.pages(names.files_of(organization_id)):
             self._objects.delete([found.name for found in page])

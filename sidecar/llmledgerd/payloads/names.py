@@ -49,16 +49,16 @@ def own_name(name: str, batch: str, row: int) -> str:
 
 
 def file_name(organization: str, digest: str) -> str:
-    """Return the name of a file that was cut out of an organisation's payloads.
+    """Return the name of a file that was cut out of an organization's payloads.
 
-    Each organisation has its own, although equal files are then stored once for each: a payload that
+    Each organization has its own, although equal files are then stored once for each: a payload that
     names a file by its hash is text that a sender could have written, and must not be brought another's.
     """
     return f"{files_of(organization)}/{digest[:2]}/{digest}"
 
 
 def files_of(organization: str) -> str:
-    """Return the folder of an organisation's files."""
+    """Return the folder of an organization's files."""
     return f"{FILES}/org={_segment(organization)}"
 
 

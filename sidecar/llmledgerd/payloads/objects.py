@@ -136,7 +136,9 @@ class Objects:
                 return
             finally:
                 obstore.delete(self._store, name)
-        raise ConfigError("payload_store: it does not honour conditional writes (If-None-Match)")
+        raise ConfigError(
+            "payload_store: conditional writes (If-None-Match) are not supported by this storage"
+        )
 
     async def settle(self, stored: Iterable[str]) -> None:
         """Make these objects outlive the power. The clouds have seen to it when they answer."""
@@ -154,10 +156,10 @@ def _folder(base: str) -> Path | None:
         raise ConfigError("payload_store: credentials and options go into payload_store_file, not the URL")
     if parts.scheme == FOLDER:
         if parts.netloc or not parts.path.strip("/"):
-            raise ConfigError("payload_store: an absolute folder is wanted, as in file:///var/lib/payloads")
+            raise ConfigError("payload_store: requires an absolute path, such as file:///var/lib/payloads")
         return Path(unquote(parts.path))
     if not parts.netloc:
-        raise ConfigError("payload_store: the bucket is missing")
+        raise ConfigError("payload_store: missing bucket")
     return None
 
 

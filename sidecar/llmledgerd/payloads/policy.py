@@ -1,7 +1,7 @@
 """Which treatment a row's payloads get. Pure.
 
 Invariant: the first rule that matches a row decides, and what it leaves unsaid is the default's; the
-answer depends on the organisation and the call type alone.
+answer depends on the organization and the call type alone.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Policy:
         self._rules = [(rule, _over(default, rule)) for rule in rules]
 
     def decide(self, organization: str, call_type: str) -> Decision:
-        """Return what becomes of the payloads of one organisation's calls of one type."""
+        """Return what becomes of the payloads of one organization's calls of one type."""
         for rule, decision in self._rules:
             if rule.organization_id in (None, organization) and rule.call_type in (None, call_type):
                 return decision

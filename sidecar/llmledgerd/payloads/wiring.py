@@ -28,7 +28,7 @@ def treatment(config: Config) -> Treatment:
     )
     policy = Policy(default, config.payload_rules)
     if not config.payload_store and any(decision.needs_objects for decision in policy.decisions):
-        raise ConfigError("payload_store: `offload` and stored attachments need it, and it is empty")
+        raise ConfigError("payload_store: required by `offload` and by `attachments = store`")
     return Treatment(
         policy,
         base=config.payload_store.rstrip("/"),

@@ -12,7 +12,7 @@ class Reading(Protocol):
     """Answers questions. Blocking; for threads."""
 
     def answer(self, organization_id: str | None, question: Question) -> object:
-        """Return the answer within one organisation; None is every one."""
+        """Return the answer within one organization; None is every one."""
 
     def sql(self, text: str) -> Table:
         """Return what one SELECT finds."""

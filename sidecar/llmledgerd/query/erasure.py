@@ -36,7 +36,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 
     @property
     def is_of_all(self) -> bool:
-        """Whether it is of everybody in the organisation."""
+        """Whether it is of everybody in the organization."""
         return self.customer_id is None and self.user_id is None
 
 

@@ -2,7 +2,7 @@
 
 Invariants:
 - A row's URI is data, and sends nobody anywhere: what is read lies under the configured store, and its
-  record names the same organisation and the same id as the row.
+  record names the same organization and the same id as the row.
 - An answer holds at most PAYLOAD_BYTES of payloads, or those of one call.
 - A call whose payloads cannot be had is returned all the same, and says why in ``payloads_missing``.
 """
@@ -32,7 +32,7 @@ NOT_KEPT: Final = "not kept, as the settings say"
 NO_STORE: Final = "in object storage, and payload_store is not set where they are read"
 ELSEWHERE: Final = "in object storage that is not the one of payload_store"
 GONE: Final = "no longer in object storage"
-AWAY: Final = "object storage cannot be read"
+AWAY: Final = "object storage is not a valid value"
 NOT_ITS_OWN: Final = "the object is not this call's"
 TOO_MUCH: Final = "beyond what one answer holds; ask for the call by its id"
 NOTHING: Final = Payloads(**dict.fromkeys(Payloads.__struct_fields__, b""))

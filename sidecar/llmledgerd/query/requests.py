@@ -3,8 +3,8 @@
 Invariants:
 - The fields are an endpoint's parameters, by name and meaning, so that code, HTTP and the OpenAPI
   description cannot differ.
-- A question says nothing of whose rows are meant. The organisation comes beside it, from a caller's
-  argument or a token's scope, and None (every organisation) is never read from text.
+- A question says nothing of whose rows are meant. The organization comes beside it, from a caller's
+  argument or a token's scope, and None (every organization) is never read from text.
 - Text is taken as it is: no word of a caller, such as ``null``, stands for "not narrowed".
 """
 
@@ -136,11 +136,11 @@ class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         unknown = [name for name in self.group_by if name not in GROUPS]
         if unknown:
-            raise ValueError(f"cannot group by {', '.join(unknown)}; there are {', '.join(GROUPS)}")
+            raise ValueError(f"cannot group by {', '.join(unknown)}; choose from {', '.join(GROUPS)}")
 
 
 class GetLosses(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was dropped, by stage and reason. For operators: a loss belongs to no organisation."""
+    """What was dropped, by stage and reason. For operators: a loss belongs to no organization."""
 
     start_date: Annotated[datetime | None, _is("Losses from then on.")] = None
 
@@ -150,7 +150,7 @@ def from_text(kind: type[Q], given: Mapping[str, str]) -> Q:
     types = fields(kind)
     unknown = [name for name in given if name not in types]
     if unknown:
-        raise ValueError(f"there is no parameter `{unknown[0]}`; there are {', '.join(types)}")
+        raise ValueError(f"unknown parameter `{unknown[0]}`; known: {', '.join(types)}")
     try:
         return msgspec.convert({name: _value(name, text, types[name]) for name, text in given.items()}, kind)
     except msgspec.ValidationError as error:

@@ -28,16 +28,16 @@ def whole(raw: bytes, start: int, end: int) -> tuple[int, int]:
 
 def masked(secret: bytes, label: bytes) -> bytes:
     """Return the mask of a whole stretch: the label where it fits, stars, and the escapes."""
-    labelled = False
+    labeled = False
 
     def hide(part: re.Match[bytes]) -> bytes:
-        nonlocal labelled
+        nonlocal labeled
         if part[1]:
             return part[1] + (_STAR if part[2] else part[3] or b"")
         size = part.end() - part.start()
-        if labelled or size < len(label):
+        if labeled or size < len(label):
             return b"*" * size
-        labelled = True
+        labeled = True
         return label.ljust(size, b"*")
 
     return _PARTS.sub(hide, secret)

@@ -125,7 +125,7 @@ def _expression(wanted: Sequence[tuple[str, Pattern, bool]]) -> Expression:
 def _sets(config: Config) -> list[str]:
     unknown = [name for name in config.redact if name not in SETTINGS]
     if unknown:
-        raise ConfigError(f"redact: there is no set `{unknown[0]}`; choose from {', '.join(SETTINGS)}")
+        raise ConfigError(f"redact: unknown set `{unknown[0]}`; choose from {', '.join(SETTINGS)}")
     for own in config.redaction_patterns:
         _check_name(own)
     return [SETTINGS[name] for name in dict.fromkeys(config.redact)]
@@ -150,7 +150,7 @@ def _alone(re2: Any, options: Any, name: str, expression: str) -> Any:
     """Return one expression, checked alone, so that the culprit is named."""
     alone = _compile(re2, expression, options, f"redaction_patterns: `{name}`")
     if alone.search(b"") is not None:
-        raise ConfigError(f"redaction_patterns: `{name}` matches where there is nothing")
+        raise ConfigError(f"redaction_patterns: `{name}` matches the empty string")
     return alone
 
 

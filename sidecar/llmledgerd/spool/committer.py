@@ -130,7 +130,7 @@ class Committer:
             try:
                 return await self.freeing(action)
             except SpoolBroken as error:
-                self.recurring.warn("a finished segment cannot be written off yet", error=str(error))
+                self.recurring.warn("cannot settle a delivered segment yet", error=str(error))
                 await asyncio.sleep(backoff.failed())
 
     async def freeing(self, action: Callable[[], T]) -> T:
@@ -238,7 +238,7 @@ class Committer:
     def _fails(self, error: SpoolBroken) -> None:
         if not self.broken:
             self.recurring.error(
-                "the spool cannot be written to; nothing is acknowledged until it can", error=str(error)
+                "spool write failed; nothing is acknowledged until writes succeed", error=str(error)
             )
         self.broken = str(error)
 
@@ -266,7 +266,7 @@ def seal_in(segment: Segment, config: Config, now_us: int) -> float:
 
 
 def merged(entries: list[Entry]) -> list[Entry]:
-    """Join neighbours of one sender, so that a thousand one-way senders cost one entry."""
+    """Join neighbors of one sender, so that a thousand one-way senders cost one entry."""
     out: list[Entry] = []
     for entry in entries:
         last = out[-1] if out else None

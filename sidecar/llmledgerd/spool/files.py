@@ -123,7 +123,7 @@ class Appended:
 class Direct(Appended):
     """The same past the page cache, by way of one aligned buffer that is used again and again.
 
-    The cache would take a new page for every 4 KiB of the spool, in the application's neighbourhood,
+    The cache would take a new page for every 4 KiB of the spool, in the application's neighborhood,
     and a new page is what a virtual machine is slowest at: docs/performance.md has the figures.
     """
 
@@ -221,7 +221,7 @@ class Files:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise SpoolLocked(f"{self.root}: another daemon has this spool open") from None
+            raise SpoolLocked(f"{self.root}: the spool is in use by another daemon") from None
         self._lock = descriptor
 
     def unlock(self) -> None:

@@ -51,7 +51,7 @@ def handed_over(environment: MutableMapping[str, str], pid: int) -> list[str]:
         return []
     count = environment.get("LISTEN_FDS", "")
     if not count.isdecimal():
-        raise ConfigError(f"LISTEN_FDS: `{count}` is no number")
+        raise ConfigError(f"LISTEN_FDS: `{count}` is not a number")
     names = environment.get("LISTEN_FDNAMES", "").split(":")
     return [name or "unknown" for name in (names + [""] * int(count))[: int(count)]]
 
@@ -81,7 +81,7 @@ def _listening(descriptor: int) -> socket.socket:
     if found.family != socket.AF_UNIX or found.type != socket.SOCK_STREAM or not is_listening:
         found.close()
         raise ConfigError(
-            f"socket activation: descriptor {descriptor} is no listening Unix stream socket (Accept=no)"
+            f"socket activation: descriptor {descriptor} is not a listening Unix stream socket (Accept=no)"
         )
     found.setblocking(False)
     return found

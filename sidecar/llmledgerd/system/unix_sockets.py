@@ -63,7 +63,7 @@ def bind(path: Path, mode: int, group: str) -> Bound:
                 sock.close()
                 raise
     except KeyError:
-        raise ConfigError(f"socket_group: there is no group `{group}`") from None
+        raise ConfigError(f"socket_group: unknown group `{group}`") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot listen: {error.strerror or error}") from error
     return bound

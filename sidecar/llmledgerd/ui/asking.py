@@ -60,7 +60,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Asking:
-    """Questions of one reader, within one organisation where ``only`` names it."""
+    """Questions of one reader, within one organization where ``only`` names it."""
 
     def __init__(self, reader: LLMTraceReader, only: Scope) -> None:
         self._reader = reader
@@ -68,7 +68,7 @@ class Asking:
 
     @property
     def only(self) -> str | None:
-        """The one organisation that may be seen; None: every one."""
+        """The one organization that may be seen; None: every one."""
         return self._only if isinstance(self._only, str) else None
 
     async def overview(self, view: View, now: datetime) -> Overview:
@@ -156,7 +156,7 @@ class Asking:
         )
 
     def _scope(self, view: View) -> Scope:
-        """Return whose rows are meant: the address's organisation only where every one may be seen."""
+        """Return whose rows are meant: the address's organization only where every one may be seen."""
         if self.only is not None:
             return self.only
         return view.narrowed.get("organization", self._only)

@@ -1,8 +1,8 @@
 """Figures as options of ECharts. Pure.
 
 Invariants:
-- Colours are the stylesheet's variables, so that light and dark are the browser's affair: the charts
-  are SVG, where a variable is a colour like another.
+- Colors are the stylesheet's variables, so that light and dark are the browser's affair: the charts
+  are SVG, where a variable is a color like another.
 - Names that were recorded go into names of series alone, which ECharts escapes.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final
 from llmledgerd.ui.figures import Line
 
 COLOURS: Final = 6
-"""Series that are told apart by colour."""
+"""Series that are told apart by color."""
 
 TITLES: Final = {
     "spend": "Spend",
@@ -63,21 +63,21 @@ def options(name: str, lines: Sequence[Line], steps: Sequence[datetime], step: s
     }
 
 
-def colour(at: int, name: str = "") -> str:
-    """Return the colour of a series by its place."""
+def color(at: int, name: str = "") -> str:
+    """Return the color of a series by its place."""
     if name == "Others" or at >= COLOURS:
         return "var(--c-rest)"
     return f"var(--c{at + 1})"
 
 
 def legend(name: str, lines: Sequence[Line]) -> list[tuple[str, str]]:
-    """Return names and colours of a chart's series; one alone needs none."""
+    """Return names and colors of a chart's series; one alone needs none."""
     return [(line.name, _shade(name, at, line)) for at, line in enumerate(lines)] if len(lines) > 1 else []
 
 
 def _shade(chart: str, at: int, line: Line) -> str:
     shades = SHADES.get(chart)
-    return shades[at] if shades else colour(at, line.name)
+    return shades[at] if shades else color(at, line.name)
 
 
 def _series(chart: str, line: Line, at: int, count: int) -> dict[str, Any]:

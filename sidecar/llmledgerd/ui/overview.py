@@ -78,7 +78,7 @@ class OverviewPage:
             others=_others(whole, found.groups),
             address=views.write,
             narrow=views.narrow,
-            shade=lambda at: charts.colour(at) if at < len(found.parts) else "transparent",
+            shade=lambda at: charts.color(at) if at < len(found.parts) else "transparent",
             part=lambda usage: float(usage.cost_usd / largest) if largest else 0.0,
             priced=lambda usage: usage.cost_usd if usage.unknown_cost < usage.requests else None,
             counted=lambda usage, count: count if usage.unknown_usage < usage.requests else None,

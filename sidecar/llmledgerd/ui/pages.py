@@ -1,6 +1,6 @@
 """The addresses of the page.
 
-Invariant: whoever may see one organisation alone finds no address that shows more.
+Invariant: whoever may see one organization alone finds no address that shows more.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Frame:
     """A page's frame, drawn before anything is asked."""
 
     def __init__(self, active: str, view: View, only: str | None, *, controls: bool = True) -> None:
-        """``active`` is the page's path; ``only`` the one organisation that may be seen."""
+        """``active`` is the page's path; ``only`` the one organization that may be seen."""
         self._view, self._only = view, only
         ui.add_head_html(HEAD)
         ui.add_body_html(

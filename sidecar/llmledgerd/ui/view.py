@@ -3,7 +3,7 @@
 Invariants:
 - ``read(write(view))`` is the view: the address holds all of it, and nothing else is remembered.
 - An address that makes no sense shows something sensible; it is typed by people and cut by mailers.
-- Whose rows are meant never comes from the address where the command was given one organisation.
+- Whose rows are meant never comes from the address where the command was given one organization.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FIRST: Final = ("model", "agent", ORGANIZATION, "provider")
 COLUMNS: Final = {
     name: GROUPED.get(name, "") for name in (*FIRST, *(name for name in GROUPED if name not in FIRST))
 }
-"""What can be split and narrowed by, the usual first, and the reader's word for it. An organisation is a scope."""
+"""What can be split and narrowed by, the usual first, and the reader's word for it. An organization is a scope."""
 
 TITLES: Final = {name: name.replace("_", " ").capitalize() for name in COLUMNS}
 

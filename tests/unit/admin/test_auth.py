@@ -54,7 +54,7 @@ def test_an_entry_that_is_taken_out_lets_nobody_in_any_more(tmp_path: Path) -> N
         "[[tokens]]\nsha256 = 'short'\norganizations = ['a']",
         f"[[tokens]]\nsha256 = '{'0' * 64}'",
         f"[[tokens]]\nsha256 = '{'0' * 64}'\norganizations = ['a']\nall_organizations = true",
-        f"[[tokens]]\nsha256 = '{'0' * 64}'\norganisations = ['a']",
+        f"[[tokens]]\nsha256 = '{'0' * 64}'\norganizations = ['a']",
         "[[tokens",
     ],
 )
@@ -68,7 +68,7 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path, text: str) -> None:
         Tokens(str(tmp_path / "missing"))
 
 
-def test_the_organisation_is_the_one_that_was_named() -> None:
+def test_the_organization_is_the_one_that_was_named() -> None:
     assert whose(OPERATOR, "acme", False) == "acme"
     assert whose(OPERATOR, "", False) == ""
     assert whose(OPERATOR, None, True) is None
@@ -77,12 +77,12 @@ def test_the_organisation_is_the_one_that_was_named() -> None:
 
 
 @pytest.mark.parametrize("organization", ["other", "", "%", "null", "ACME", "acme "])
-def test_a_token_does_not_reach_beyond_its_organisations(organization: str) -> None:
+def test_a_token_does_not_reach_beyond_its_organizations(organization: str) -> None:
     with pytest.raises(Forbidden):
         whose(ACME, organization, False)
 
 
-def test_every_organisation_is_for_operators_who_say_so() -> None:
+def test_every_organization_is_for_operators_who_say_so() -> None:
     with pytest.raises(Forbidden):
         whose(ACME, None, True)
     for access in (OPERATOR, TWO):

@@ -246,7 +246,7 @@ def test_characters_that_straddle_slices_stay_whole(shift: int) -> None:
 # Payloads of objects.
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = "red"
 
 
@@ -298,7 +298,7 @@ OBJECTS: list[tuple[Any, Any]] = [
     (decimal.Decimal("1.10"), "1.10"),
     ({1}, [1]),
     (b"\xff", "/w=="),
-    (Colour.RED, "red"),
+    (Color.RED, "red"),
     (Point(1, Point(2)), {"x": 1, "inner": {"x": 2, "inner": None}}),
     (Model(), {"dumped": "yes"}),
     (Array(), [1.5, None]),
@@ -312,7 +312,7 @@ OBJECTS: list[tuple[Any, Any]] = [
     (types.MappingProxyType({"a": 1}), {"a": 1}),
     (range(2), [0, 1]),
     (pathlib.PurePosixPath("/a"), "/a"),
-    ({1: 2, 1.5: 3, Colour.RED: 4}, {"1": 2, "1.5": 3, "red": 4}),
+    ({1: 2, 1.5: 3, Color.RED: 4}, {"1": 2, "1.5": 3, "red": 4}),
     ({None: 1}, {"None": 1}),
     ({"s": "\ud800", "nan": math.nan, "o": Broken()}, {"s": "\ud800", "nan": None, "o": "<Broken>"}),
 ]
@@ -324,7 +324,7 @@ def test_whatever_does_not_encode_is_made_to(value: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(("value", "expected"), OBJECTS, ids=lambda value: type(value).__name__)
-def test_one_bad_neighbour_changes_nothing_for_the_others(value: Any, expected: Any) -> None:
+def test_one_bad_neighbor_changes_nothing_for_the_others(value: Any, expected: Any) -> None:
     assert decoded(request={"v": value, "bad": {("k",): "\ud800"}})["request"]["v"] == expected
 
 

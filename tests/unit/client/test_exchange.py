@@ -15,7 +15,7 @@ from llmledger import context
 from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies, exchange
 from llmledger.instrumentation.exchange import Begin, Exchange, record_open
-from llmledger.instrumentation.recognise import Call
+from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import faults
 from tests.helpers.captured import Captured
 

@@ -160,7 +160,7 @@ def test_a_large_line_is_the_same_row_whether_it_is_copied_or_referred_to() -> N
     assert [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in referred] == copied
 
 
-def test_a_line_that_raises_is_a_dead_letter_and_its_neighbours_are_rows() -> None:
+def test_a_line_that_raises_is_a_dead_letter_and_its_neighbors_are_rows() -> None:
     decided = {1: "decided before"}
     group, segment = segment_of([[line(number, 10) for number in range(4)]])
     builder = RowBuilder(Pricer())

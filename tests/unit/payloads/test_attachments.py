@@ -76,7 +76,7 @@ def test_what_is_dropped_is_not_stored_and_says_what_it_was() -> None:
     assert json.loads(short)["file_data"].endswith(f";bytes={len(PNG)};type=image/png")
 
 
-def test_one_file_in_many_places_has_one_name_and_other_organisations_another() -> None:
+def test_one_file_in_many_places_has_one_name_and_other_organizations_another() -> None:
     payload = json.dumps([{"file_data": text(PNG)}, {"b64_json": text(PNG)}]).encode()
     _, files = attachments.cut(payload, "store", 0, NAME)
     assert len({file.name for file in files}) == 1

@@ -126,7 +126,7 @@ def test_sampling_drops_payloads_and_never_those_of_errors() -> None:
     assert Treatment(Policy(never)).treat(failed, Uploads()) == failed
 
 
-def test_organisations_are_treated_by_their_own_rules() -> None:
+def test_organizations_are_treated_by_their_own_rules() -> None:
     treatment = Treatment(
         Policy(Decision(mode="offload"), [PayloadRule(organization_id="org-2", mode="metadata_only")]),
         base=BASE,

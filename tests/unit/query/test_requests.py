@@ -78,7 +78,7 @@ def test_no_word_stands_for_not_narrowed(word: str) -> None:
         (ListCalls, {"limit": "5.0"}, "limit"),
         (ListCalls, {"limit": "1e2"}, "limit"),
         (GetCall, {}, "id"),
-        (GetUsage, {"group_by": "model,colour"}, "colour"),
+        (GetUsage, {"group_by": "model,color"}, "color"),
         (FindLarge, {"min_size_bytes": "-1"}, "min_size_bytes"),
         (ListCalls, {"min_size_bytes": "-1"}, "min_size_bytes"),
         (GetUsage, {"limit": "0"}, "limit"),

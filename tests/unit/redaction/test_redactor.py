@@ -122,7 +122,7 @@ def test_payloads_that_msgspec_refuses_are_no_hindrance() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"redact": ("api_key",)}, "redact: there is no set `api_key`; choose from api_keys, "),
+        ({"redact": ("api_key",)}, "redact: unknown set `api_key`; choose from api_keys, "),
         (
             {"redaction_patterns": (OwnPattern("a", "(?=b)"),)},
             "redaction_patterns: `a`: RE2 does not take it: invalid",
@@ -130,7 +130,7 @@ def test_payloads_that_msgspec_refuses_are_no_hindrance() -> None:
         ({"redaction_patterns": (OwnPattern("A b", "b"),)}, "redaction_patterns: `A b` is no name"),
         (
             {"redaction_patterns": (OwnPattern("a", "b*"),)},
-            "redaction_patterns: `a` matches where there is nothing",
+            "redaction_patterns: `a` matches the empty string",
         ),
         ({"redact_paths": ("reqest",)}, "redact_paths: `reqest` begins with none of request, "),
         ({"truncate_payload_bytes": {"usage": 1}}, "truncate_payload_bytes: `usage` begins with none of"),

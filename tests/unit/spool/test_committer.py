@@ -238,7 +238,7 @@ def test_a_clock_that_was_set_back_does_not_keep_a_segment_open() -> None:
     assert seal_in(segment(1, 1, 3600 * SECOND_US), config, 0) <= 0
 
 
-def test_neighbours_of_one_sender_are_joined() -> None:
+def test_neighbors_of_one_sender_are_joined() -> None:
     one_way = [Entry(EntryKind.LINES, b"", 0, 1, 10) for _ in range(3)]
     assert merged(one_way) == [Entry(EntryKind.LINES, b"", 0, 3, 30)]
     runs = [Entry(EntryKind.LINES, SESSION, 1, 2, 10), Entry(EntryKind.LINES, SESSION, 3, 1, 5)]

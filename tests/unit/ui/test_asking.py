@@ -1,4 +1,4 @@
-"""Questions are within one organisation, and bounded."""
+"""Questions are within one organization, and bounded."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ async def ask(only: Scope, view: View, groups: int = 1000) -> list[tuple[Scope, 
 
 
 @pytest.mark.parametrize("narrowed", [{}, {"organization": "other"}, {"organization": ""}])
-async def test_an_address_names_no_other_organisation(narrowed: dict[str, str]) -> None:
+async def test_an_address_names_no_other_organization(narrowed: dict[str, str]) -> None:
     for split in ("model", "organization"):
         asked = await ask("own", View(split=split, narrowed=narrowed))
         assert {scope for scope, _ in asked} == {"own"}
 
 
-async def test_operators_narrow_to_one_organisation() -> None:
+async def test_operators_narrow_to_one_organization() -> None:
     whole = await ask(ALL_ORGANIZATIONS, View())
     one = await ask(ALL_ORGANIZATIONS, View(narrowed={"organization": "acme"}))
 

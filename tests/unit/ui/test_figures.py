@@ -64,17 +64,17 @@ def test_what_is_in_no_part_is_drawn_as_others() -> None:
     assert figures.split_over_time(whole, {}, HOURS, "hour")["calls"] == [Line("All", [10, 0, 0])]
 
 
-def test_colours_are_the_stylesheet_s() -> None:
+def test_colors_are_the_stylesheet_s() -> None:
     lines = [Line(f"m{n}", [1, 2, 3]) for n in range(8)]
 
-    def colours(part: Any) -> list[str]:
+    def colors(part: Any) -> list[str]:
         if isinstance(part, dict):
             own = [value for name, value in part.items() if "olor" in name and isinstance(value, str)]
-            return own + [found for value in part.values() for found in colours(value)]
-        return [found for value in part for found in colours(value)] if isinstance(part, list) else []
+            return own + [found for value in part.values() for found in colors(value)]
+        return [found for value in part for found in colors(value)] if isinstance(part, list) else []
 
     for name in charts.TITLES:
-        found = colours(charts.options(name, lines[:2], HOURS, "hour"))
+        found = colors(charts.options(name, lines[:2], HOURS, "hour"))
         assert found
-        assert all(colour.startswith("var(--") for colour in found)
+        assert all(color.startswith("var(--") for color in found)
     assert charts.legend("spend", lines)[6:] == [("m6", "var(--c-rest)"), ("m7", "var(--c-rest)")]

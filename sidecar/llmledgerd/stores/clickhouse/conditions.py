@@ -19,7 +19,7 @@ class Where:
     """Conditions over a table that the query calls ``t``."""
 
     def __init__(self, organization_id: str | None) -> None:
-        """``None`` is every organisation; an empty text is rows without one."""
+        """``None`` is every organization; an empty text is rows without one."""
         self.conditions: list[str] = []
         self.values: dict[str, object] = {}
         self.equal("organization_id", organization_id)

@@ -131,7 +131,7 @@ def apply(store: Store, layout: Layout, files: Collection[Migration] | None = No
     Raises ConfigError, and StoreBusy where the store is away or refuses.
     """
     if layout.cluster and store.is_embedded:
-        raise ConfigError("cluster: an embedded store is a member of none")
+        raise ConfigError("cluster: not applicable to an embedded store")
     store.create_database(layout.on_cluster)
     _refuse_another_form(store, layout)
     store.run(layout.fill(RECORDS))
@@ -153,7 +153,7 @@ def _refuse_another_form(store: Store, layout: Layout) -> None:
         return
     cluster = store.placement("llm_traces").cluster
     if cluster and not layout.cluster:
-        raise ConfigError(f"the tables are those of cluster {cluster}; say so by the setting `cluster`")
+        raise ConfigError(f"the tables are those of cluster {cluster}; set `cluster` to it")
     if layout.cluster and not cluster:
         raise ConfigError(
             f"the tables are those of one server, and never become those of cluster {layout.cluster};"

@@ -1,7 +1,7 @@
 """Questions put to a store. Blocking; for threads.
 
 Invariants:
-- Every statement begins with the organisation's condition; None alone leaves it out.
+- Every statement begins with the organization's condition; None alone leaves it out.
 - Payloads are fetched only where they are asked for, and as many as an answer may hold.
 - No answer has more than ROWS_BYTES of rows: a page ends there, and what has no pages is refused.
 - Usage is right whatever state the rollup is in: hours in doubt, and stores without a rollup, are
@@ -72,7 +72,7 @@ class StoreAnswers:
         }
 
     def answer(self, organization_id: str | None, question: Question) -> object:
-        """Return the answer within one organisation; None is every one. Raises ValueError for a wrong cursor."""
+        """Return the answer within one organization; None is every one. Raises ValueError for a wrong cursor."""
         return self._answers[type(question)](organization_id, question)
 
     def _call(self, organization_id: str | None, question: GetCall) -> Call | None:
@@ -144,7 +144,7 @@ class StoreAnswers:
 
     def _losses(self, organization_id: str | None, question: GetLosses) -> list[Loss]:
         if organization_id is not None:
-            raise ValueError("losses belong to no organisation; they are for operators")
+            raise ValueError("losses are not scoped by organization; an operator's token is required")
         where = Where(None)
         where.add("t.at >= fromUnixTimestamp64Micro({start:Int64})", start=microseconds(question.start_date))
         rows, _ = self._bounded(
@@ -254,9 +254,9 @@ def _continue_after(where: Where, cursor: str) -> None:
         moment, batch, row = cursor.split(".")
         after, after_batch, after_row = int(moment), str(UUID(batch)), int(row)
     except ValueError:
-        raise ValueError("the cursor is none of an earlier page") from None
+        raise ValueError("invalid cursor") from None
     if abs(after) >= 1 << 63 or not 0 <= after_row < 1 << 32:
-        raise ValueError("the cursor is none of an earlier page")
+        raise ValueError("invalid cursor")
     where.add("t.created_at <= fromUnixTimestamp64Micro({after:Int64})", after=after)  # which the index knows
     where.add(
         "(t.created_at, t.batch_id, t.batch_row) <"

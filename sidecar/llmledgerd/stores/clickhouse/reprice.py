@@ -52,9 +52,9 @@ def reprice(
     and for replicas, since the table that is looked up would have to be on each.
     """
     if store.placement("llm_traces").is_replicated:
-        raise ConfigError("reprice changes the tables of one server, and these are replicated")
+        raise ConfigError("reprice does not support replicated tables")
     if len(store.apart("llm_traces")) > 1:
-        raise ConfigError("reprice changes the tables of one server; name one address")
+        raise ConfigError("reprice supports a single server: use a URL with one address")
     done = Repriced()
     table = f"llmledger_reprice_{uuid.uuid4().hex}"
     store.run(

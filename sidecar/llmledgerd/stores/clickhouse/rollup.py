@@ -133,12 +133,12 @@ class Rollup:
         return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
 
     def forget_hours(self, organization_id: str, hours: Collection[Hour]) -> None:
-        """Delete an organisation's sums of hours that are in doubt, and so are answered from its rows."""
+        """Delete an organization's sums of hours that are in doubt, and so are answered from its rows."""
         condition = "organization_id = {org:String} AND toUnixTimestamp(hour) IN {hours:Array(UInt32)}"
         self._forget(condition, {"org": organization_id, "hours": sorted(hours)})
 
     def forget_expired_usage(self, organization_id: str, before_us: int | None = None) -> None:
-        """Delete what is summed of an organisation's rows that have expired; the rest follows its rows."""
+        """Delete what is summed of an organization's rows that have expired; the rest follows its rows."""
         days = migrations.ttl_days(self._store)
         if not days:
             return

@@ -95,7 +95,7 @@ def answers(question: GetUsage) -> bool:
 
 
 def usage_sql(question: GetUsage, where: Where, chosen: Plan) -> str:
-    """Return the statement. ``where`` has the organisation and the narrowing, and is given the times."""
+    """Return the statement. ``where`` has the organization and the narrowing, and is given the times."""
     sources = []
     if chosen.rollup:
         sums = [f"sum(t.{name}) AS sum_{name}" for name in SUMS]

@@ -175,7 +175,9 @@ def _parameters(url: str) -> dict[str, Any]:
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # its text has the password in it
-        raise ConfigError("postgres_url: it is no postgresql://user:password@host:port/database") from None
+        raise ConfigError(
+            "postgres_url: invalid URL (use postgresql://user:password@host:port/database)"
+        ) from None
     defaults = {
         "client_encoding": "UTF8",
         "application_name": "llmledgerd",

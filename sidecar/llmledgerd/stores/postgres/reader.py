@@ -36,7 +36,7 @@ class PostgresReading:
         self._fetcher = fetcher or Fetcher()
 
     def answer(self, organization_id: str | None, question: Question) -> object:
-        """Return the answer within one organisation; None is every one. Raises ValueError where it has none."""
+        """Return the answer within one organization; None is every one. Raises ValueError where it has none."""
         if isinstance(question, GetCall):
             call = question.id.removeprefix("provider_trace-")
             calls = self._calls(organization_id, "id", call, NEWEST_FIRST, question)

@@ -59,8 +59,8 @@ def test_a_nul_becomes_a_replacement_character_and_is_counted() -> None:
 
 @pytest.mark.parametrize("value", [b"\xff", "\ud800", object(), [1]])
 def test_a_value_that_no_column_holds_names_its_column(value: object) -> None:
-    with pytest.raises(BatchRejected, match="column colour"):
-        encode(("colour",), [(value,)], {"colour"})
+    with pytest.raises(BatchRejected, match="column color"):
+        encode(("color",), [(value,)], {"color"})
 
 
 def test_times_beyond_what_python_can_say_are_its_ends() -> None:

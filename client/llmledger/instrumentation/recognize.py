@@ -159,7 +159,7 @@ class Hosts:
         self._named = {_host_of(name): providers.get(name, "") for name in names}
         self.provider = lru_cache(maxsize=1024)(self._provider)
 
-    def recognise(self, method: str, host: str, port: int | None, path: str) -> Call | None:
+    def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
         """Return the call that the exchange is, or None."""
         provider = self.provider(host, port)
         if provider is None or method != "POST":

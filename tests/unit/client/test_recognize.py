@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from llmledger.instrumentation.recognise import Call, Hosts, call_type, known_provider
+from llmledger.instrumentation.recognize import Call, Hosts, call_type, known_provider
 from llmledgerd.usage.url_rules import place
 
 CALLS = {
@@ -96,33 +96,33 @@ OTHERS = [
 ]
 
 
-def recognise(url: str, method: str = "POST", hosts: Hosts | None = None) -> Call | None:
+def recognize(url: str, method: str = "POST", hosts: Hosts | None = None) -> Call | None:
     parts = urlsplit(url)
-    return (hosts or Hosts()).recognise(method, parts.hostname or "", parts.port, parts.path)
+    return (hosts or Hosts()).recognize(method, parts.hostname or "", parts.port, parts.path)
 
 
 @pytest.mark.parametrize(("url", "expected"), CALLS.items())
 def test_a_call_is_known_by_host_and_path(url: str, expected: tuple[str, str]) -> None:
-    call = recognise(url)
+    call = recognize(url)
     assert call is not None
     assert (call.provider, call.type) == expected
 
 
 @pytest.mark.parametrize("url", OTHERS)
 def test_everything_else_is_none(url: str) -> None:
-    assert recognise(url) is None
+    assert recognize(url) is None
 
 
 @pytest.mark.parametrize("url", CALLS)
 def test_the_daemon_gives_the_provider_the_same_name(url: str) -> None:
-    call = recognise(url)
+    call = recognize(url)
     assert call is not None
     assert call.provider == place(url).provider
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "HEAD"])
 def test_only_a_post_is_a_call(method: str) -> None:
-    assert recognise("https://api.openai.com/v1/responses", method) is None
+    assert recognize("https://api.openai.com/v1/responses", method) is None
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_only_a_post_is_a_call(method: str) -> None:
     ],
 )
 def test_some_paths_say_that_they_stream(url: str, is_stream: bool) -> None:
-    call = recognise(url)
+    call = recognize(url)
     assert call is not None
     assert call.is_stream is is_stream
 
@@ -156,8 +156,8 @@ def test_some_paths_say_that_they_stream(url: str, is_stream: bool) -> None:
         ("gateway.internal", "https://gateway.internal/v1/messages", ""),
     ],
 )
-def test_named_hosts_are_recognised_too(named: list[str] | dict[str, str], url: str, provider: str) -> None:
-    call = recognise(url, hosts=Hosts(named))
+def test_named_hosts_are_recognized_too(named: list[str] | dict[str, str], url: str, provider: str) -> None:
+    call = recognize(url, hosts=Hosts(named))
     assert call is not None
     assert call.provider == provider
 
@@ -171,7 +171,7 @@ def test_named_hosts_are_recognised_too(named: list[str] | dict[str, str], url: 
     ],
 )
 def test_named_hosts_name_no_more_than_they_say(url: str) -> None:
-    assert recognise(url, hosts=Hosts(["localhost:8000", "gateway.internal", ".internal"])) is None
+    assert recognize(url, hosts=Hosts(["localhost:8000", "gateway.internal", ".internal"])) is None
 
 
 def test_a_name_that_is_no_host_is_said_at_once() -> None:
@@ -180,7 +180,7 @@ def test_a_name_that_is_no_host_is_said_at_once() -> None:
 
 
 @pytest.mark.skipif("LLMLEDGER_CORPUS" not in os.environ, reason="needs the recorded exchanges")
-def test_every_recorded_call_is_recognised() -> None:
+def test_every_recorded_call_is_recognized() -> None:
     missed = set()
     for line in (Path(os.environ["LLMLEDGER_CORPUS"]) / "open.ndjson").read_text().splitlines():
         exchange = json.loads(line)
