@@ -58,8 +58,9 @@ def show_list(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="ID of the dead letter.")], spool_dir: SpoolDir = None
-) -> None:  # noqa: A002 -- the word that users read in the help
+    id: Annotated[str, typer.Argument(help="ID of the dead letter.")],  # noqa: A002 - the word in the help
+    spool_dir: SpoolDir = None,
+) -> None:
     """Print one dead letter with its bytes."""
     letter = next((letter for letter in dead_letters.read(_folder(spool_dir)) if letter.id == id), None)
     if letter is None:
