@@ -1,7 +1,7 @@
 """The dashboard of usage, from ``llm_traces`` and its rollup.
 
 Invariant: what is shown is exact. Whole hours in no doubt come from the rollup, the rest of the range
-from the rows, by the expressions of ``llmledgerd.summing``; a chart of less than hours is made of rows alone.
+from the rows, by the expressions of ``llmledgerd.stores.clickhouse.usage_sql``; a chart of less than hours is made of rows alone.
 
 Macros and ``${name:singlequote}`` are those of the plugin grafana-clickhouse-datasource, 4 and later. Its
 parser ends a macro's argument at the first closing bracket, so arguments are names of columns.

@@ -333,7 +333,7 @@ def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> 
     with RunningDaemon(tmp_path, settings=settings) as daemon:
         with pytest.raises(ConfigError, match="may not erase"):
             asked(reads, "acme")
-        with pytest.raises(ConfigError, match="not for this organization"):
+        with pytest.raises(ConfigError, match="does not give access"):
             asked(acmes, "other")
         code = asked(acmes, "acme").confirmation
         with pytest.raises(ValueError, match="count again"):

@@ -41,4 +41,4 @@ def test_nobody_there_is_one_line(tmp_path: Path) -> None:
     assert (away.returncode, away.stdout, len(away.stderr.splitlines())) == (1, "", 1)
     none = health("--set", "admin=")
     assert (none.returncode, none.stdout) == (2, "")
-    assert "admin: empty" in none.stderr
+    assert "`admin` is empty" in none.stderr

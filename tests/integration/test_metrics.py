@@ -167,7 +167,7 @@ def test_lines_that_a_damaged_disk_lost_are_counted_and_said(url: str, tmp_path:
         assert seen.of_store("lost_lines_total") == 30
         assert seen("losses_total", stage="spool", service="", reason="damaged") == 30
         until(lambda: scraped(daemon)("quarantined_files") == 1)
-        (said,) = (entry for entry in daemon.log() if "damaged part of the spool" in entry["event"])
+        (said,) = (entry for entry in daemon.log() if "a part of the spool is damaged" in entry["event"])
         assert (said["level"], said["times"]) == ("error", 30)
 
 

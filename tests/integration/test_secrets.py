@@ -172,7 +172,7 @@ URLS = {
     "query": "http://{host}/db?password={secret}",
 }
 COMMANDS = {
-    "check": ["llmledgerd", "check"],
+    "check": ["llmledgerd.cli.daemon", "check"],
     "config": ["llmledgerd", "config"],
     "migrate": ["llmledgerd", "migrate"],
     "serve": ["llmledgerd", "serve", "--set", "socket_path=/proc/nowhere/s"],
@@ -196,9 +196,9 @@ def test_no_command_shows_the_password_whatever_is_wrong(
 
 def test_settings_are_checked_where_the_store_is_away_and_its_url_is_tested_too() -> None:
     away = "http://user@127.0.0.1:1/db"
-    assert run("llmledgerd", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
-    assert run("llmledgerd", "check", CLICKHOUSE_URL=away).returncode == 1
-    wrong = run("llmledgerd", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
+    assert run("llmledgerd.cli.daemon", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
+    assert run("llmledgerd.cli.daemon", "check", CLICKHOUSE_URL=away).returncode == 1
+    wrong = run("llmledgerd.cli.daemon", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
     assert wrong.returncode == 2
     assert "gopher" in wrong.stderr
 

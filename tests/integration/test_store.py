@@ -282,7 +282,7 @@ def test_closing_lets_another_folder_be_opened(tmp_path: Path) -> None:
 def test_opening_the_embedded_engine_leaves_signals_to_asyncio(tmp_path: Path) -> None:
     script = f"""
 import asyncio, os, signal, uvloop
-from llmledgerd.store import Store
+from llmledgerd.stores.clickhouse.client import Store
 
 async def main():
     loop = asyncio.get_running_loop()

@@ -224,7 +224,7 @@ def _record_files(folder: Path) -> list[Path]:
 
 def _shown(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[str, int]:
     """Run a command on a terminal of its own; return what that was sent, and the exit code."""
-    module = "cli" if arguments[0] == "llmledgerd" else "people"
+    module = "cli.daemon" if arguments[0] == "llmledgerd" else "cli.app"
     given = arguments[1:] if arguments[0] == "llmledgerd" else arguments
     code = f"from llmledgerd.{module} import main; main()"
     ours, theirs = pty.openpty()

@@ -54,7 +54,7 @@ def test_an_entry_that_is_taken_out_lets_nobody_in_any_more(tmp_path: Path) -> N
         "[[tokens]]\nsha256 = 'short'\norganizations = ['a']",
         f"[[tokens]]\nsha256 = '{'0' * 64}'",
         f"[[tokens]]\nsha256 = '{'0' * 64}'\norganizations = ['a']\nall_organizations = true",
-        f"[[tokens]]\nsha256 = '{'0' * 64}'\norganizations = ['a']",
+        f"[[tokens]]\nsha256 = '{'0' * 64}'\norganisation = ['a']",
         "[[tokens",
     ],
 )
@@ -88,7 +88,7 @@ def test_every_organization_is_for_operators_who_say_so() -> None:
     for access in (OPERATOR, TWO):
         with pytest.raises(ValueError, match="missing"):
             whose(access, None, False)
-    with pytest.raises(ValueError, match="either"):
+    with pytest.raises(ValueError, match="mutually exclusive"):
         whose(OPERATOR, "acme", True)
 
 
@@ -103,5 +103,5 @@ def test_a_token_for_metrics_is_for_nothing_else(tmp_path: Path) -> None:
     for organization, every in (("acme", False), ("", False), (None, True)):
         with pytest.raises(Forbidden):
             whose(access, organization, every)
-    with pytest.raises(ValueError, match="organization_id is missing"):
+    with pytest.raises(ValueError, match="missing organization_id"):
         whose(access, None, False)

@@ -198,7 +198,7 @@ async def test_a_segment_that_meets_a_fault_is_said_and_tried_again_while_others
             await asyncio.sleep(0)
         said = room.shipper.faults.said
         assert "segment 1" in said
-        assert "ZeroDivisionError in unit/test_shipper.py" in said
+        assert "ZeroDivisionError in delivery/test_shipper.py" in said
         assert "words" not in said
         assert room.shipper.patience.retries["internal_error"] >= 2
         is_mended = True

@@ -53,8 +53,8 @@ def test_settings_that_need_object_storage_and_name_none_end_the_start() -> None
         ("s3://", "bucket"),
         ("s3://key:secret@bucket", "credentials"),
         ("s3://bucket?x=1", "options"),
-        ("file:///", "folder"),
-        ("file://host/x", "folder"),
+        ("file:///", "absolute path"),
+        ("file://host/x", "absolute path"),
         ("relative", "none of"),
     ],
 )
