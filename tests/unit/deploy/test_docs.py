@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,13 @@ def test_every_file_that_design_md_names_is_there() -> None:
     }
     assert len(named) > 20
     assert not missing
+
+
+def test_design_md_has_the_layers_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (shown,) = re.findall(r"```\n(cli > .*?)```", DESIGN, flags=re.DOTALL)
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert shown.split() == " > ".join(layers).split()
 
 
 def test_every_test_that_design_md_names_is_there() -> None:
