@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,53 @@ def test_security_md_says_of_every_route_and_command_what_it_changes_and_who_may
     methods = {one.partition(" ")[0] for one in said[1] if not one.startswith("llmledger")}
     assert methods <= {"GET", "POST"}
     assert [one for one in said[1] if one.startswith("POST")] == ["POST /v1/sql"]
+
+
+DESIGN = (ROOT / "DESIGN.md").read_text()
+
+
+def test_every_file_that_design_md_names_is_there() -> None:
+    named = set(re.findall(r"`((?:[\w-]+/)*\w+\.py)`", DESIGN))
+    missing = {
+        name
+        for name in named
+        if not any((root / name).is_file() for root in (ROOT, ROOT / "sidecar/llmledgerd"))
+    }
+    assert len(named) > 20
+    assert not missing
+
+
+def test_design_md_has_the_layers_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (shown,) = re.findall(r"```\n(cli > .*?)```", DESIGN, flags=re.DOTALL)
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert shown.split() == " > ".join(layers).split()
+
+
+def test_every_test_that_design_md_names_is_there() -> None:
+    invariants = re.split(r"^\d+\. \*\*", DESIGN[DESIGN.index("## Invariants") :], flags=re.MULTILINE)[1:]
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    held_by = [re.findall(r"`(test_\w+)`", invariant) for invariant in invariants]
+    assert len(invariants) >= 16
+    assert all(held_by)
+    assert not [name for names in held_by for name in names if f"def {name}(" not in tests]
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    documents = [
+        ROOT / name for name in ("README.md", "DESIGN.md", "SECURITY.md", "CHANGELOG.md", "client/README.md")
+    ]
+    documents += (ROOT / "docs").rglob("*.md")
+    broken = [
+        f"{path.relative_to(ROOT)}: {link}"
+        for path in documents
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+        if not (path.parent / link).exists()
+    ]
+    assert not broken
+
+
+def test_every_helper_of_the_tests_is_in_their_index() -> None:
+    folder = ROOT / "tests" / "helpers"
+    index = re.findall(r"^\| `(\w+\.py)` \|", (folder / "README.md").read_text(), flags=re.MULTILINE)
+    assert index == sorted(path.name for path in folder.glob("*.py") if path.name != "__init__.py")
