@@ -81,7 +81,8 @@ def bare(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> l
     site.mkdir()
     for name in needed(values(wheels["llmledgerd"], "Requires-Dist"), {"msgspec"}):
         for top in {file.parts[0] for file in distribution(name).files or ()} - {"..", "__pycache__"}:
-            (site / top).exists() or (site / top).symlink_to(SITE / top)
+            if not (site / top).exists():
+                (site / top).symlink_to(SITE / top)
     return [*(unpacked(wheel, folder / name) for name, wheel in wheels.items()), site]
 
 
@@ -170,9 +171,7 @@ def test_wheels_describe_themselves(
     assert values(wheels[name], "Description-Content-Type") == ["text/markdown"]
     assert values(wheels[name], "Requires-Python") == [">=3.11"]
     classifiers = values(wheels[name], "Classifier")
-    assert {
-        one for minor in (11, 12, 13, 14) for one in [f"Programming Language :: Python :: 3.{minor}"]
-    } <= set(classifiers)
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)} <= set(classifiers)
     prefix = "Operating System :: "
     assert {one.removeprefix(prefix) for one in classifiers if one.startswith(prefix)} == systems
 
