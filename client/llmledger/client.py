@@ -69,7 +69,8 @@ class TraceClient:
 
     ``socket_path`` is else ``LLMLEDGER_SOCKET``, else the daemon's default; ``service`` names the
     application, else ``LLMLEDGER_SERVICE``. ``buffer_max_bytes`` bounds what waits in memory.
-    ``LLMLEDGER_DISABLED=1`` makes all methods do nothing.
+    ``LLMLEDGER_DISABLED=1`` makes all methods do nothing, and so does a system without ``fork`` or Unix
+    sockets, such as Windows, where the first client logs a warning.
     """
 
     def __init__(

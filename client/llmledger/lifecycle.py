@@ -60,6 +60,12 @@ def close_in_child_of_multiprocessing() -> None:
         Finalize(None, close_all, exitpriority=1)
 
 
+def in_forked_child(function: Callable[[], None]) -> None:
+    """Have this called in every forked child; never, on a system without ``fork``."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+
+
 def before_closing(function: Callable[[], None]) -> None:
     """Have this called when the process ends, while its clients still take records."""
     _before_closing.append(function)
@@ -82,4 +88,4 @@ def _forked() -> None:
 
 
 atexit.register(close_all)
-os.register_at_fork(after_in_child=_forked)
+in_forked_child(_forked)

@@ -30,6 +30,7 @@ from msgspec import Raw
 
 from llmledger.encoding import encode
 from llmledger.harmless import bare_url, harmless_headers
+from llmledger.lifecycle import in_forked_child
 from llmledger.payload import LONGEST_ESCAPE, passed, rendered
 from llmledger.protocol import PROTOCOL_VERSION, frame
 
@@ -141,7 +142,7 @@ def _draw_process_part() -> None:
 
 _process_part: list[str] = []
 _draw_process_part()
-os.register_at_fork(after_in_child=_draw_process_part)
+in_forked_child(_draw_process_part)
 _count = count(random.getrandbits(48))
 
 

@@ -6,10 +6,15 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
+from importlib.metadata import distribution
 from pathlib import Path
 
 import msgspec
 import pytest
+from packaging.requirements import Requirement
+
+import llmledgerd
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(msgspec.__file__).parents[1]
@@ -30,11 +35,15 @@ def unpacked(wheel: Path, where: Path) -> Path:
     return where
 
 
-def run(paths: list[Path], code: str) -> str:
+def run(paths: list[Path], code: str, environment: dict[str, str] | None = None) -> str:
     """Run code in an interpreter that sees these folders and the standard library, and nothing else."""
     prelude = f"import sys; sys.path[:0] = {[str(path) for path in paths]!r}\n"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", prelude + code], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-S", "-c", prelude + code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -47,6 +56,34 @@ def names(wheel: Path) -> set[str]:
 def metadata(wheel: Path) -> str:
     archive = zipfile.ZipFile(wheel)
     return archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
+
+
+def values(wheel: Path, header: str) -> list[str]:
+    lines = metadata(wheel).partition("\n\n")[0].splitlines()
+    return [line.partition(": ")[2] for line in lines if line.startswith(f"{header}: ")]
+
+
+def needed(requirements: Iterable[str], known: set[str]) -> set[str]:
+    """Return the names of all distributions that these need, themselves included, without any extra."""
+    for one in map(Requirement, requirements):
+        wanted = one.marker is None or one.marker.evaluate({"extra": ""})
+        if wanted and one.name not in known and one.name != "llmledger":
+            known.add(one.name)
+            needed(distribution(one.name).requires or (), known)
+    return known
+
+
+@pytest.fixture(scope="module")
+def bare(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Both wheels and what they need, as an installation without extras has them."""
+    folder = tmp_path_factory.mktemp("bare")
+    site = folder / "site"
+    site.mkdir()
+    for name in needed(values(wheels["llmledgerd"], "Requires-Dist"), {"msgspec"}):
+        for top in {file.parts[0] for file in distribution(name).files or ()} - {"..", "__pycache__"}:
+            if not (site / top).exists():
+                (site / top).symlink_to(SITE / top)
+    return [*(unpacked(wheel, folder / name) for name, wheel in wheels.items()), site]
 
 
 def test_the_client_needs_msgspec_and_nothing_else(wheels: dict[str, Path], tmp_path: Path) -> None:
@@ -92,11 +129,93 @@ def test_the_sidecar_brings_its_sql_and_both_commands(wheels: dict[str, Path], t
     assert int(files) == len(list((ROOT / "ddl").glob("*.sql")))
 
 
-def test_wheels_carry_ranges_and_no_exact_versions(wheels: dict[str, Path]) -> None:
-    for wheel in wheels.values():
-        needs = [line for line in metadata(wheel).splitlines() if line.startswith("Requires-Dist")]
-        assert needs
-        assert not [need for need in needs if "==" in need.replace("extra ==", "")]
+def test_wheels_hold_every_file_that_is_no_code(wheels: dict[str, Path]) -> None:
+    found = names(wheels["llmledgerd"])
+    package = ROOT / "sidecar" / "llmledgerd"
+    files = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    expected = {f"llmledgerd/{path.relative_to(package)}" for path in files}
+    expected |= {f"llmledgerd/{path.relative_to(ROOT)}" for path in (ROOT / "ddl").rglob("*.sql")}
+    assert expected <= found
+    for part in (
+        "py.typed",
+        "ddl/postgres/",
+        "stores/clickhouse/sql_functions.txt",
+        "ui/templates/",
+        "ui/assets/",
+    ):
+        assert any(name.startswith(f"llmledgerd/{part}") for name in expected), part
+
+
+def test_the_daemon_needs_exactly_its_client_and_of_others_a_range(wheels: dict[str, Path]) -> None:
+    assert values(wheels["llmledger"], "Version") == values(wheels["llmledgerd"], "Version")
+    exact = [
+        need
+        for wheel in wheels.values()
+        for need in values(wheel, "Requires-Dist")
+        if "==" in str(Requirement(need).specifier)
+    ]
+    assert exact == [f"llmledger=={llmledgerd.__version__}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "readme", "systems"),
+    [
+        ("llmledger", ROOT / "client" / "README.md", {"POSIX :: Linux", "MacOS", "Microsoft :: Windows"}),
+        ("llmledgerd", ROOT / "README.md", {"POSIX :: Linux", "MacOS"}),
+    ],
+)
+def test_wheels_describe_themselves(
+    wheels: dict[str, Path], name: str, readme: Path, systems: set[str]
+) -> None:
+    assert metadata(wheels[name]).partition("\n\n")[2] == readme.read_text()
+    assert values(wheels[name], "Description-Content-Type") == ["text/markdown"]
+    assert values(wheels[name], "Requires-Python") == [">=3.11"]
+    classifiers = values(wheels[name], "Classifier")
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)} <= set(classifiers)
+    prefix = "Operating System :: "
+    assert {one.removeprefix(prefix) for one in classifiers if one.startswith(prefix)} == systems
+
+
+SHELL = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+"""The options take the name of a shell instead of looking for the one that runs them."""
+
+DAEMON = "from llmledgerd.cli.daemon import main"
+COMMANDS = "from llmledgerd.cli.app import main"
+
+
+def test_a_bare_installation_has_both_commands(bare: list[Path]) -> None:
+    said = f"llmledgerd {llmledgerd.__version__}"
+    assert run(bare, f"sys.argv = ['llmledgerd', '--version']; {DAEMON}; main()") == said
+    as_module = "import runpy; runpy.run_module('llmledgerd', run_name='__main__', alter_sys=True)"
+    assert run(bare, f"sys.argv = ['-m', '--version']; {as_module}") == said
+    assert "Query" in run(bare, f"sys.argv = ['llmledger', '--help']; {COMMANDS}; main()")
+    missing = "import importlib.util; print([importlib.util.find_spec(name) for name in {}])"
+    extras = ["chdb", "nicegui", "obstore", "psycopg", "re2"]
+    assert run(bare, missing.format(extras)) == str([None] * len(extras))
+
+
+@pytest.mark.parametrize(
+    ("main", "typed", "variable", "offered"),
+    [
+        (COMMANDS, "llmledger tra", "_LLMLEDGER_COMPLETE", ["traces", "trace"]),
+        (COMMANDS, "llmledger dead-letters p", "_LLMLEDGER_COMPLETE", ["purge"]),
+        (
+            DAEMON,
+            "llmledgerd ",
+            "_LLMLEDGERD_COMPLETE",
+            ["serve", "health", "check", "config", "migrate", "token"],
+        ),
+    ],
+)
+def test_shells_complete_both_commands(
+    bare: list[Path], main: str, typed: str, variable: str, offered: list[str]
+) -> None:
+    asked = {variable: "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    assert run(bare, f"{main}; main()", asked).split() == offered
+    script = run(
+        bare, f"sys.argv = ['it', '--show-completion', 'bash']; {main}; main()", {**SHELL, "HOME": "/nowhere"}
+    )
+    assert f"{variable}=complete_bash" in script
 
 
 def test_the_exact_versions_are_pinned_by_hash_and_name_no_registry() -> None:

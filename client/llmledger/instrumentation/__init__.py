@@ -30,7 +30,8 @@ def instrument(
     ``False``. ``client`` is who takes the records, else the default client.
 
     May be called again, which replaces the settings. Raises ValueError for a host that is none.
-    With ``LLMLEDGER_DISABLED=1`` nothing is hooked, imported or looked at.
+    With ``LLMLEDGER_DISABLED=1``, and on a system without ``fork`` or Unix sockets, such as Windows,
+    nothing is hooked, imported or looked at.
     """
     if is_disabled():
         return []

@@ -15,7 +15,6 @@ the exception's class, and ``cancelled``.
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -34,7 +33,7 @@ from llmledger.instrumentation.cleaning import said, unquoted
 from llmledger.instrumentation.eventstream import rendered
 from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import harmless
-from llmledger.lifecycle import before_closing
+from llmledger.lifecycle import before_closing, in_forked_child
 from llmledger.line import new_id
 
 inside: Final[ContextVar[bool]] = ContextVar("llmledger_inside_exchange", default=False)
@@ -237,4 +236,4 @@ def _disown_all() -> None:
 
 
 before_closing(record_open)
-os.register_at_fork(after_in_child=_disown_all)
+in_forked_child(_disown_all)

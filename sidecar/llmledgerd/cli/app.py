@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from llmledgerd.cli import dead_letters, demo_data, erase, import_records, maintenance, objects, output, ui
+from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.connect import daemon_status, open_reader
 from llmledgerd.cli.filter_options import with_filters
 from llmledgerd.cli.messages import run as run_command
@@ -42,9 +43,16 @@ C = TypeVar("C", Call, LargeCall)
 app = typer.Typer(
     help="Query recorded LLM calls: lists, usage, cost, delivery status.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=in_panels(
+        {
+            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "sql", "ui"),
+            "Operate": ("status", "dead-letters", "import", "demo"),
+            "Maintain": ("copy", "reprice", "erase", "objects"),
+        }
+    ),
     pretty_exceptions_enable=False,
 )
+app.callback()(with_version)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(objects.app, name="objects")
 app.command()(maintenance.reprice)

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from llmledgerd import __version__, log
+from llmledgerd import log
 from llmledgerd.admin import auth
+from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say, say_json
 from llmledgerd.config import exposure, secrets
@@ -31,10 +32,12 @@ from llmledgerd.system import folders
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    cls=in_panels({"Operate": ("serve", "health"), "Maintain": ("check", "config", "migrate", "token")}),
     pretty_exceptions_enable=False,  # its tracebacks print local variables, passwords among them
     help="The llmledger daemon: stores every LLM call exactly once in ClickHouse.",
 )
+
+app.callback()(with_version)
 
 ConfigFile = Annotated[
     Path | None,
@@ -60,18 +63,21 @@ ClickHouse = Annotated[
 SpoolDir = Annotated[str | None, typer.Option(help="Folder of the spool (LLMLEDGER_SPOOL_DIR).")]
 
 
-def _flags(assignments: list[str] | None, **flags: Any) -> dict[str, Any]:
-    values = dict(flags)
+def _assigned(assignments: list[str] | None) -> dict[str, str]:
+    values = {}
     for assignment in assignments or []:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {secrets.masked(assignment)}: expected NAME=VALUE")
-        values[name.strip().replace("-", "_")] = value
+        setting = name.strip().replace("-", "_")
+        if setting not in config.Config.__struct_fields__:
+            raise ConfigError(f"--set {name}: unknown setting")  # its value may be a password
+        values[setting] = value
     return values
 
 
 def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) -> config.Config:
-    settings, warnings = config.load(file, flags=_flags(assignments, **flags))
+    settings, warnings = config.load(file, flags=flags, assigned=_assigned(assignments))
     log.configure(settings.log_format, settings.log_level)
     for warning in warnings:
         structlog.get_logger(__name__).warning(warning)
@@ -189,7 +195,7 @@ def health(
     """Check the daemon of this host or container; exit code 0 if healthy."""
     from llmledgerd.cli.connect import daemon_health
 
-    chosen, _ = config.load(file, flags=_flags(settings), with_password=False)
+    chosen, _ = config.load(file, assigned=_assigned(settings), with_password=False)
     well, said = asyncio.run(daemon_health(chosen.admin_address, ready=ready))
     say(said, err=not well)
     raise typer.Exit(0 if well else 1)
@@ -238,24 +244,11 @@ def _print(chosen: config.Config) -> None:
         say(f"{name} = {one_line(secrets.masked(str(value)))}")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"llmledgerd {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
-) -> None:
-    """The llmledger daemon."""
-
-
 def main() -> None:
     """Run, and turn what operators have to act on into one line."""
     folders.keep_private()
     try:
-        run_command(app)
+        run_command(app, name="llmledgerd")
     except LlmledgerdError as error:
         say(f"llmledgerd: {one_line(str(error))}", err=True)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None

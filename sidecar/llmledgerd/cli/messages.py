@@ -12,7 +12,6 @@ import traceback
 from types import TracebackType
 
 import typer
-from typer import rich_utils
 
 from llmledgerd.printable import clean, clean_json, one_line
 
@@ -28,7 +27,7 @@ def say_json(text: str) -> None:
 
 
 def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None = None) -> None:
-    """Run a command to its exit code; what its user is told of a wrong argument quotes it without effect.
+    """Run a command to its exit code; an error in its arguments is one line that quotes them without effect.
 
     Whatever else is raised leaves, and a traceback of it is as harmless.
     """
@@ -41,10 +40,10 @@ def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None =
     except Exception as error:
         if not hasattr(error, "format_message"):  # none of the command line's own
             raise
-        for field, value in vars(error).items():
-            if isinstance(value, str):
-                setattr(error, field, one_line(value))
-        rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # typer brings its own copy of click
+        if type(error).__name__ != "NoArgsIsHelpError":  # the help was printed when it was made
+            context = getattr(error, "ctx", None)
+            command = name if context is None else context.command_path
+            say(f"{command}: {one_line(error.format_message())}", err=True)
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     if isinstance(code, int) and code:
         raise SystemExit(code)

@@ -415,11 +415,13 @@ def load(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
     *,
+    assigned: Mapping[str, str] | None = None,
     with_password: bool = True,
 ) -> tuple[Config, list[str]]:
     """Return the settings in force, and warnings about names in the environment.
 
-    ``file`` must exist when given; the default file may be absent. ``with_password`` puts the password
+    ``file`` must exist when given; the default file may be absent. ``assigned`` are the values of
+    ``--set``, which win over ``flags``. ``with_password`` puts the password
     that lies in a file into ``clickhouse_url``; not everybody may read it. Raises ConfigError with one
     line that names the source, the setting and what is wrong with it.
     """
@@ -447,7 +449,9 @@ def load(
     for name, value in (flags or {}).items():
         if value is not None:
             values[name], sources[name] = value, f"--{name.replace('_', '-')}"
-    if secrets.shown([str(value) for value in (flags or {}).values()]):
+    for name, value in (assigned or {}).items():
+        values[name], sources[name] = value, f"--set {name}={secrets.masked(value)}"
+    if secrets.shown([str(value) for value in [*(flags or {}).values(), *(assigned or {}).values()]]):
         warnings.append(secrets.ON_COMMAND_LINE)
     config = _convert(values, sources)
     return _with_password(config, environment) if with_password else config, warnings
@@ -488,8 +492,17 @@ def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
             # Lax, since flags and the environment are text; TOML's own types pass unchanged.
             converted[name] = msgspec.convert(_listed(value, types[name]), types[name], strict=False)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{sources[name]}: `{name}`: {error}") from None
+            chosen = _choices(types[name])
+            allowed = f" (choose from {', '.join(chosen)})" if chosen else ""
+            raise ConfigError(f"{sources[name]}: `{name}`: {error}{allowed}") from None
     return Config(**converted)
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    """Return the words that a setting of this type takes, alone or in a list; empty where it takes others."""
+    kind = get_args(kind)[0]
+    of = get_args(kind)[0] if get_origin(kind) is tuple else kind
+    return get_args(of) if get_origin(of) is Literal else ()
 
 
 def _with_password(config: Config, environment: Mapping[str, str]) -> Config:

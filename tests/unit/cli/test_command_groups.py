@@ -1,0 +1,108 @@
+"""Both commands list what they can do in panels, and name a wrong argument in one line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+import llmledger
+import llmledgerd
+from llmledgerd.cli import app, daemon
+from llmledgerd.errors import ConfigError
+
+APPS = {"llmledger": app.app, "llmledgerd": daemon.app}
+PANELS = {
+    "llmledger": {
+        "Query": ["traces", "tail", "errors", "large", "trace", "usage", "sql", "ui"],
+        "Operate": ["status", "dead-letters", "import", "demo"],
+        "Maintain": ["copy", "reprice", "erase", "objects"],
+    },
+    "llmledgerd": {"Operate": ["serve", "health"], "Maintain": ["check", "config", "migrate", "token"]},
+}
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Fails]:
+    """Return a function that runs a command and returns the one line that it fails with."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the commands replace it, and the umask
+    umask = os.umask(0o077)
+
+    def failing(name: str, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            {"llmledger": app.main, "llmledgerd": daemon.main}[name]()
+        written = capsys.readouterr()
+        assert (ended.value.code, written.out, written.err.count("\n")) == (2, "", 1)
+        return written.err
+
+    yield failing
+    os.umask(umask)
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_help_lists_every_command_in_its_panel_and_in_order(name: str) -> None:
+    shown = CliRunner().invoke(APPS[name], ["--help"], env={"COLUMNS": "100", "TERM": "dumb"}).output
+    found: dict[str, list[str]] = {}
+    for line in shown.splitlines():
+        if heading := re.match(r"╭─ (\w+) ─", line):
+            found[heading[1]] = []
+        elif command := re.match(r"│ ([a-z][a-z-]*)  ", line):
+            found[list(found)[-1]].append(command[1])
+    assert found.pop("Options") == []
+    assert list(found.items()) == list(PANELS[name].items())
+
+
+def test_client_and_daemon_have_one_version() -> None:
+    assert llmledger.__version__ == llmledgerd.__version__
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_the_version_is_printed(name: str) -> None:
+    done = CliRunner().invoke(APPS[name], ["--version"], prog_name=name)
+    assert (done.exit_code, done.output) == (0, f"{name} {llmledgerd.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "bogus=1"], "--set bogus: unknown setting"),
+        (["--set", "bogus"], "--set bogus: expected NAME=VALUE"),
+        (["--set", "on_full=maybe"], "--set on_full=maybe: .*choose from block, drop_oldest"),
+        (["--set", "on-full=maybe"], "--set on_full=maybe: .*choose from block, drop_oldest"),
+        (["--set", "stores=mysql"], "--set stores=mysql: .*choose from clickhouse, postgres"),
+        (["--set", "ttl_days=soon"], "--set ttl_days=soon: .*`int`"),
+        (["--bogus"], "--bogus"),
+    ],
+)
+def test_a_wrong_setting_is_named_as_it_was_typed(fails: Fails, arguments: list[str], said: str) -> None:
+    assert re.search(said, fails("llmledgerd", "config", *arguments))
+
+
+def test_the_value_of_an_unknown_setting_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as refused:
+        daemon.show_config(settings=["clickhouse_password=hunter2"])
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["traces", "--until", "yesterday"], "llmledger traces: .*--until: `yesterday`"),
+        (["errors", "--since", "yesterday"], "llmledger errors: .*--since: `yesterday`"),
+        (["copy", "--since", "yesterday"], "llmledger copy: .*--since: `yesterday`"),
+        (["usage", "--by", "moon"], "llmledger usage: .*--by: moon: choose from organization, "),
+        (["dead-letters", "show"], "llmledger dead-letters show: .*'id'"),
+        (["trcaes"], "llmledger: .*'trcaes'"),
+        (["trace\x1b[2J\nforged"], r"llmledger: .*forged"),
+    ],
+)
+def test_a_wrong_argument_is_named_in_one_line(fails: Fails, arguments: list[str], said: str) -> None:
+    line = fails("llmledger", *arguments)
+    assert re.search(said, line)
+    assert "\x1b" not in line
