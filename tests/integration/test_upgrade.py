@@ -6,6 +6,7 @@ the checksums. Tables of an earlier version are those of the first files alone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,9 @@ EARLIER = 2
 """How many files made the tables of the earlier version: rows and losses, without the rollup."""
 
 ALL = ["before", *(f"call-{number}" for number in range(5))]
+HOURS_AGO_US = time.time_ns() // 1000 - 5 * 3600 * 1_000_000
+"""An hour that is over can be rebuilt; the present one cannot."""
+
 SETTINGS = {"ttl_days": 0}
 
 LATER = Migration(
@@ -61,7 +65,7 @@ def empty_server(server_url: str) -> Iterator[Store]:
 def earlier_tables(store: Store) -> None:
     """Make the tables of an earlier version, with one row."""
     migrations.apply(store, layout_of(0), Migration.load()[:EARLIER])
-    add_traces(store, [{"id": "before", "organization_id": "org-0"}])
+    add_traces(store, [{"id": "before", "organization_id": "org-0", "created_at": HOURS_AGO_US}])
 
 
 def send(daemon: RunningDaemon) -> None:
