@@ -65,7 +65,7 @@ async def test_whatever_fails_in_housekeeping_is_counted_and_the_rest_is_done(
     for owner, name in (
         (subject.house, "_look_aside"),
         (subject.house, "_make_room"),
-        (subject.house, "_orphans"),
+        (subject.house, "_declare"),
         (subject.listener, "close_stalled"),
         (subject.report, "note"),
         (subject.shipping.keeper, "compress"),
