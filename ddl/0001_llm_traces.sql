@@ -118,6 +118,12 @@ SETTINGS
     -- The daemon deletes its copy once the server has answered, so the answer has to mean "on disk".
     fsync_after_insert = 1,
     fsync_part_directory = 1,
+    -- Servers sync neither what a merge or a mutation writes nor what a replica fetches, and delete the
+    -- sources some time later. The last is a server's default, and not the embedded engine's.
+    min_rows_to_fsync_after_merge = 1,
+    min_compressed_bytes_to_fsync_after_merge = 1,
+    min_compressed_bytes_to_fsync_after_fetch = 1,
+    old_parts_lifetime = 480,
     -- A retried insert carries its token again and is ignored, as long as it is among the last 1,000.
     non_replicated_deduplication_window = 1000,
     -- Expired rows go by whole partitions; a change of the TTL rewrites no data.

@@ -26,4 +26,8 @@ ORDER BY (at, service)
 SETTINGS
     fsync_after_insert = 1,
     fsync_part_directory = 1,
+    min_rows_to_fsync_after_merge = 1,
+    min_compressed_bytes_to_fsync_after_merge = 1,
+    min_compressed_bytes_to_fsync_after_fetch = 1,
+    old_parts_lifetime = 480,
     non_replicated_deduplication_window = 1000;

@@ -1,1 +1,44 @@
+"""Shared parts of the tests.
 
+``activated``       Socket activation between fork and exec, and two ways for the daemon to hang.
+``admin``           Requests to a running daemon's admin socket; the status identity is checked.
+``answers``         Results of the reader that are empty except for the fields a test names.
+``captured``        A client that keeps its records in a list, without a socket.
+``columns``         The values that each column may hold.
+``corpus``          The recorded exchanges of ``LLMLEDGER_CORPUS``.
+``crashing_files``  An in-memory file system that loses, tears and refuses writes.
+``daemon``          A real daemon in its own process.
+``engine``          A ClickHouse that can be killed, stopped and faulted.
+``engine_server``   The embedded engine behind ClickHouse's HTTP interface.
+``eventstreams``    An encoder of Amazon's event stream.
+``exchanges``       Small exchanges in the providers' shapes, as record lines.
+``fake_daemon``     A daemon that speaks version 4 and misbehaves on demand.
+``grafana``         Grafana's expansion of a query before the server sees it.
+``growth``          How the time of a call grows with the size of its input.
+``kinds``           One interface to each kind of store.
+``lines``           A line as the sender receives it.
+``memory_objects``  In-memory object storage with a clock that is set by hand.
+``object_server``   A stand-in for S3 over a folder.
+``object_storage``  Object storage that can be killed, stopped and faulted.
+``operators_sql``   Statements that operators need, and statements that are refused.
+``page``            The real ``llmledger ui`` with a real Chromium.
+``places``          One filled store, and each address at which it can be read.
+``postgres``        A PostgreSQL that can be killed and frozen.
+``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.
+``promql``          The metrics and labels that a PromQL expression selects.
+``providers``       Stand-ins for the providers' HTTP interfaces.
+``rollups``         Comparison of the rollup with the rows that it sums.
+``scene``           Engine, table, proxy and daemon for delivery tests.
+``scrape``          A Prometheus scrape of a running daemon.
+``sdks``            Calls through the providers' own SDKs.
+``secrets``         Random secrets in the shapes of the named patterns.
+``session``         A version 4 session written without the client.
+``store_rows``      Rows of ``llm_traces`` without records.
+``supervised``      A daemon under a stand-in for systemd.
+``traced``          A daemon whose system calls are recorded.
+``two_stores``      A daemon that writes to ClickHouse and PostgreSQL.
+``under_ddtrace``   An application instrumented by ddtrace.
+``waiting``         Waiting for a condition, with a limit.
+``ways``            One call of a model through each HTTP library.
+``wire_proxy``      A proxy between clients and the daemon that can pause and cut.
+"""

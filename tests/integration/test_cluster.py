@@ -114,7 +114,7 @@ def test_migrating_makes_the_tables_of_the_cluster_once(sharded: Store) -> None:
 
 
 def test_tables_of_one_form_are_never_migrated_to_the_other(sharded: Store, server: Store) -> None:
-    with pytest.raises(ConfigError, match="cluster everything; set"):
+    with pytest.raises(ConfigError, match="cluster everything; set `cluster`"):
         migrations.apply(sharded, layout_of(90))
     with pytest.raises(ConfigError, match="those of one server"):
         migrations.apply(server, layout_of(90, "everything"))

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.config.settings import Config
+from llmledgerd.daemon import housekeeping
 from llmledgerd.daemon.app import Daemon
+from llmledgerd.system import accept_loop
 from llmledgerd.system.accept_loop import Acceptor
 from llmledgerd.telemetry.status import Status
 from tests.integration.test_peers import AWAY
@@ -71,7 +73,7 @@ async def test_whatever_fails_in_housekeeping_is_counted_and_the_rest_is_done(
     ):
         monkeypatch.setattr(owner, name, full)
     steps = {"make_room", "give_up", "close_stalled", "reserve", "note", "compress", "dead_letters"}
-    monkeypatch.setattr("llmledgerd.housekeeping.HOUSEKEEPING_SECONDS", 0.01)
+    monkeypatch.setattr(housekeeping, "HOUSEKEEPING_SECONDS", 0.01)
     monkeypatch.setattr(subject.report, "note", lambda: None)  # at the start it is no housekeeping
 
     async def failed_twice() -> bool:
@@ -103,7 +105,7 @@ class Short(socket.socket):
 async def test_who_connects_while_no_file_can_be_opened_waits_and_is_let_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmledgerd.accepting.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(accept_loop, "PAUSE_SECONDS", 0.01)
     listening = Short(socket.AF_UNIX)
     listening.bind(str(tmp_path / "s"))
     listening.refusals = 3

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.cli import app
+from llmledgerd.query.answer_budget import PAYLOAD_BYTES, ROWS_BYTES
+from llmledgerd.query.payloads import TOO_MUCH
 from llmledgerd.reader import LLMTraceReader
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
@@ -188,3 +190,24 @@ def test_each_organization_and_call_type_has_its_own_rule(
         "metadata": (0, 0), "offloaded": (0, 1), "small": (1, 0), "sampled out": (0, 0), "failed": (1, 0),
     }  # fmt: skip
     assert all(row["size"] > 100 for row in rows)
+
+
+def test_a_step_with_more_payloads_than_an_answer_holds_brings_the_first_of_them(
+    server: Store, server_url: str, tmp_path: Path
+) -> None:
+    each = PAYLOAD_BYTES // 4 + 1
+    rows = [{"id": f"call-{number}", "created_at": 1_750_000_000_000_000 + number} for number in range(6)]
+    content = json.dumps({"prompt": "x" * (each - 14)}).encode()
+    for row in rows:
+        add_traces(server, [{**row, "organization_id": "org-1", "step_id": "s", "request_json": content}])
+
+    with RunningDaemon(tmp_path / "d", url=server_url) as daemon:
+        path = "/v1/step?organization_id=org-1&step_id=s&payloads=true"
+        code, text = admin.get(daemon.folder / "admin.sock", path)
+
+    assert code == 200
+    assert len(text) < PAYLOAD_BYTES + ROWS_BYTES
+    calls = json.loads(text)
+    assert [call["id"] for call in calls] == [row["id"] for row in rows]
+    assert [call["payloads"] is not None for call in calls] == [True] * 3 + [False] * 3
+    assert {call["payloads_missing"] for call in calls[3:]} == {TOO_MUCH}

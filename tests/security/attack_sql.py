@@ -2,7 +2,8 @@
 
 Whatever is run is through, unless it says nothing of what is kept from it: names of the attack are of
 functions and tables that no statement may reach at all. Statements that are too large are through where
-they are answered with more than an answer may hold, or take the process beyond PEAK_BYTES.
+they are answered with more than an answer may hold, or while the process grows by more than GROWTH_BYTES
+or beyond PEAK_BYTES: the engine's allocator keeps some of what earlier statements took.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from tests.helpers.store_rows import add_traces
 from tests.security.attack import Attack
 
 SECRET = "a secret that lies in a file of the host"
-PEAK_BYTES = 2 << 30
-"""Of this process: the engine, which has 512 MiB for a statement and holds its answer besides, and the tests."""
+GROWTH_BYTES = 1 << 30
+"""Of this process: the engine has 512 MiB for a statement, and holds its answer besides."""
+PEAK_BYTES = 3 << 30
 
 
 def run(attack: Attack) -> None:
@@ -38,8 +40,9 @@ def run(attack: Attack) -> None:
         out.unlink(missing_ok=True)
     for statement in LARGE:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+        most = min(PEAK_BYTES, _peak() + GROWTH_BYTES)
         answer, _ = _run(sql, statement)
-        attack.tried(f"large: {statement}", through=_peak() > PEAK_BYTES or len(str(answer)) > 4 * MAX_BYTES)
+        attack.tried(f"large: {statement}", through=_peak() > most or len(str(answer)) > 4 * MAX_BYTES)
     attack.tried("rows", through=[row["id"] for row in store.query("SELECT id FROM llm_traces")] != ["kept"])
 
 

@@ -26,8 +26,6 @@ SO_PEERGROUPS: Final = 59
 """Linux's asm-generic/socket.h, since 4.13; Python has no name for it."""
 GROUPS_BYTES: Final = 1024
 """The most that Python lets ``getsockopt`` return: 256 groups."""
-OVERFLOW: Final = 65534
-"""The kernel's default for whoever has no number here, of users and of groups."""
 
 
 class Credentials(msgspec.Struct, frozen=True):

@@ -21,9 +21,7 @@ import zstandard
 
 MAGIC = b"\xf5LLT"  # no byte sequence of UTF-8 JSON: f5 never occurs in UTF-8
 MARKER_BYTES = 12
-OLD_MAGIC = b"\xf5LT\n"
-"""Of formats 1 and 2, which had no marker."""
-FORMAT = 3
+FORMAT = 1
 HEAD = struct.Struct(f"<{MARKER_BYTES}sBBHIQQ")
 SUM = struct.Struct("<Q")
 HEAD_BYTES = HEAD.size + SUM.size

@@ -316,15 +316,13 @@ def _said(gap: Gap, opened: Opened) -> str:
 
 
 def _marker(files: FileSystem, number: int, known: bytes) -> bytes:
-    """Return what a segment's frames begin with. Raises OSError, NotUnderstood.
+    """Return what a segment's frames begin with. Raises OSError.
 
     Its own first head says so, or else ``known``, the word of the next header; only where both are
     gone, which takes damage to the newest segment's header, is it the first whole head's in the file.
     """
     name = name_of(number)
     start = files.read(name, 0, HEAD_READ)
-    if start.startswith(fmt.OLD_MAGIC):
-        raise NotUnderstood
     own = start[: fmt.MARKER_BYTES]
     if start.startswith(fmt.MAGIC) and fmt.read_head(own, start) is not None:
         return own

@@ -30,7 +30,6 @@ class Copied(msgspec.Struct):
     copied: int = 0
     repeated: int = 0
     """Rows whose id another row has, where ids are unique."""
-    up_to_us: int = 0
 
 
 def copy(
@@ -49,7 +48,6 @@ def copy(
             rows = source.rows([part.batch_id for part in group], start, end)
             done.looked_at += len(rows)
             _store_missing(target, [part.batch_id for part in group], rows, (start, end), done)
-            done.up_to_us = end
             on_step(done)
     return done
 

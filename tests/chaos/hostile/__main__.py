@@ -7,12 +7,14 @@ import pkgutil
 import subprocess
 import sys
 import time
+from types import ModuleType
 
 from tests.chaos import hostile
 from tests.chaos.hostile.stage import Stage
 from tests.helpers.daemon import ROOT
 
 LIMIT_SECONDS = 240.0
+"""Of a scene whose module has no LIMIT_SECONDS of its own."""
 
 
 def scenes() -> list[str]:
@@ -24,27 +26,32 @@ def scenes() -> list[str]:
 
 def play(name: str) -> None:
     """Run one scene in this process; print what it says."""
-    module = importlib.import_module(f"{hostile.__name__}.{name}")
     with Stage() as stage:
-        print(module.run(stage))
+        print(_module(name).run(stage))
 
 
 def title(name: str) -> str:
-    module = importlib.import_module(f"{hostile.__name__}.{name}")
-    return (module.__doc__ or "").strip().splitlines()[0]
+    return (_module(name).__doc__ or "").strip().splitlines()[0]
+
+
+def limit_seconds(name: str) -> float:
+    """Return how long a scene may take."""
+    return float(getattr(_module(name), "LIMIT_SECONDS", LIMIT_SECONDS))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{hostile.__name__}.{name}")
 
 
 def tried(name: str) -> bool:
     """Run one scene in a process of its own, and say how it went."""
-    began = time.monotonic()
+    began, limit = time.monotonic(), limit_seconds(name)
     command = [sys.executable, "-m", hostile.__name__, "--play", name]
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
-        )
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False)
         passed, out = done.returncode == 0, done.stdout if done.returncode == 0 else done.stderr
     except subprocess.TimeoutExpired:
-        passed, out = False, f"no end after {LIMIT_SECONDS:.0f} s"
+        passed, out = False, f"no end after {limit:.0f} s"
     last = (out.strip().splitlines() or ["it said nothing"])[-1][:300]
     print(f"{'held' if passed else 'FELL'}  {name}  {time.monotonic() - began:.0f} s")
     print(f"      {title(name)}\n      {last}", flush=True)

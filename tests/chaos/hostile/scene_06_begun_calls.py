@@ -20,6 +20,8 @@ from tests.helpers.exchanges import line
 from tests.helpers.session import Session
 from tests.helpers.waiting import until
 
+LIMIT_SECONDS = 900.0
+"""Three floods, each with a daemon and a store that start anew."""
 MEBIBYTE = 1 << 20
 GROWTH_BYTES = 320 * MEBIBYTE
 """Of the daemon's memory, at the highest: what lines under way may take, and what is remembered."""

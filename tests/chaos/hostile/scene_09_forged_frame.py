@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import xxhash
 
+from llmledgerd.spool.format import FORMAT, MAGIC
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
@@ -27,7 +28,6 @@ NOBODY = "http://127.0.0.1:9/default"
 BLOCK = 4096
 TORN = 2 * BLOCK
 """Of the group's beginning; its frames come later in the line."""
-OLD_MAGIC, NEW_MAGIC = b"\xf5LT\n", b"\xf5LLT"
 KINDS = {"header": 1, "group": 2, "settled": 3, "condemned": 4, "padding": 5}
 
 
@@ -91,15 +91,18 @@ def made_up(daemon: RunningDaemon) -> Iterator[bytes]:
     ]
     pack = msgspec.msgpack.encode
     header = {"batch": b"b" * 16, "created_us": 1, "previous": 1, "previous_size": 1}
-    for (kind, meta), guess in itertools.product([*metas, (KINDS["header"], header)], [None, *known]):
+    for (kind, meta), guess in itertools.product([*metas, (KINDS["header"], header)], known):
         if kind == KINDS["header"]:
-            yield frame(guess, kind, pack({"format": 3 if guess else 2, **meta}), pack({"stores": {}}))
+            yield frame(guess, kind, pack({"format": FORMAT, **meta}), pack({"stores": {}}))
         else:
             yield frame(guess, kind, pack(meta), b"")
 
 
-def frame(guess: bytes | None, kind: int, meta: bytes, body: bytes) -> bytes:
-    """Return a frame of the format with a marker, or of the one without."""
-    start = OLD_MAGIC if guess is None else NEW_MAGIC + guess
-    head = start + struct.pack("<BBHIQQ", kind, 0, 0, len(meta), len(body), xxhash.xxh3_64_intdigest(body))
+def frame(guess: bytes, kind: int, meta: bytes, body: bytes) -> bytes:
+    """Return a frame of today's format under a guessed marker."""
+    head = (
+        MAGIC
+        + guess
+        + struct.pack("<BBHIQQ", kind, 0, 0, len(meta), len(body), xxhash.xxh3_64_intdigest(body))
+    )
     return head + struct.pack("<Q", xxhash.xxh3_64_intdigest(head + meta)) + meta + body

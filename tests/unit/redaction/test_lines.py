@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmledgerd.config.settings import Config, OwnPattern
-from llmledgerd.redaction import Redactor
+from llmledgerd.redaction import Redactor, finding
 from llmledgerd.redaction import lines as lines_module
 from llmledgerd.redaction.finding import WINDOW_BYTES
 from tests.helpers.secrets import SETS, card, planted
@@ -297,5 +297,5 @@ def test_a_pass_for_each_pattern_hides_what_one_pass_for_all_hides(monkeypatch: 
     lines = [record(request=" ".join(dice.choices((*secrets, "words", '"x"'), k=40))) for _ in range(50)]
     before = [hidden(line) for line in lines]
     assert all(b"[redacted:" in line for line in before)
-    monkeypatch.setattr("llmledgerd.redaction.finding.MOST_PASSES", -1)
+    monkeypatch.setattr(finding, "MOST_PASSES", -1)
     assert [hidden(line) for line in lines] == before

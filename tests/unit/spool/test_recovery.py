@@ -15,6 +15,7 @@ import pytest
 
 from llmledgerd.errors import ConfigError, SpoolBroken, SpoolLocked
 from llmledgerd.spool import ONLY_STORE, Condemned, Files, Settled, Spool
+from llmledgerd.spool import files as files_module
 from llmledgerd.spool import format as fmt
 from llmledgerd.spool.files import BLOCK_BYTES, O_DIRECT, STAGED_BYTES
 from llmledgerd.spool.format import Frame, Kind
@@ -226,16 +227,6 @@ def test_a_meta_that_is_whole_and_not_understood_is_of_a_newer_format() -> None:
     assert lines_in(spool)
 
 
-def test_a_segment_without_a_marker_is_of_an_older_format_and_put_aside_whole() -> None:
-    files = filled()
-    old = fmt.OLD_MAGIC + bytes(60)
-    files.put(name_of(5), old)
-    spool, damaged = started(files)
-    assert name_of(5) in damaged
-    assert files.image()[f"quarantine/{name_of(5)}"] == old
-    assert lines_in(spool)
-
-
 # -- frames that a sender has made up -----------------------------------------------------------------
 
 
@@ -395,10 +386,9 @@ def test_a_disk_that_fails_while_a_segment_is_compressed_leaves_it_as_it_was() -
 # -- the real file system ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [fmt.FORMAT])
-def test_a_segment_of_each_format_that_is_in_use_is_read(tmp_path: Path, number: int) -> None:
+def test_a_spool_that_an_earlier_daemon_of_this_format_left_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
-    shutil.copytree(FIXTURES / f"spool-format-{number}", folder)
+    shutil.copytree(FIXTURES / f"spool-format-{fmt.FORMAT}", folder)
     spool, damaged = started(Files(folder))
     assert damaged == []
     assert len(lines_in(spool)) == 17
@@ -476,7 +466,7 @@ def test_whole_blocks_are_written_and_read_whatever_the_buffers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
     if refused:
-        monkeypatch.setattr("llmledgerd.spool.files._past_cache", lambda descriptor: False)
+        monkeypatch.setattr(files_module, "_past_cache", lambda descriptor: False)
     files, dice = Files(tmp_path), Random(5)
     handle = files.create("some", direct=True)
     written = b""

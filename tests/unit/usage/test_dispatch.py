@@ -10,7 +10,7 @@ from llmledgerd.usage import providers
 from llmledgerd.usage.api import Api
 from llmledgerd.usage.dispatch import USAGE_SHAPES
 
-VIEW = Path(__file__).resolve().parents[3] / "ddl" / "0003_usage_recomputed.sql"
+VIEW = Path(__file__).resolve().parents[3] / "ddl" / "0003_llm_traces_recomputed.sql"
 
 
 def test_every_module_of_a_provider_is_listed() -> None:

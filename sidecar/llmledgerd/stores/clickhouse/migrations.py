@@ -40,7 +40,7 @@ SYNCED = {
 RECORDS = (
     "CREATE TABLE IF NOT EXISTS llmledger_migrations {on_cluster}"
     " (name String, checksum String, applied_at DateTime64(6, 'UTC')) ENGINE = {shared_engine} ORDER BY name"
-    " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+    f" SETTINGS {', '.join(f'{name} = {value}' for name, value in SYNCED.items())}, old_parts_lifetime = 480"
 )
 
 

@@ -27,7 +27,7 @@ from llmledgerd.redaction.view import view
 from llmledgerd.usage import decode, request, url_rules
 from llmledgerd.usage.exchange import read_unguarded
 from llmledgerd.usage.exchange_facts import Exchange
-from tests.unit.growth import grows_linearly
+from tests.helpers.growth import grows_linearly
 
 RECEIVED_US = 1_790_000_000_000_000
 
@@ -200,7 +200,7 @@ STREAMS: dict[str, Callable[[int], str]] = {
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_every_stream_is_made_whole_in_time_in_proportion(stream: str) -> None:
-    grows_linearly(lambda text: read_unguarded(Exchange(stream=text)), STREAMS[stream], start=4096)
+    grows_linearly(lambda text: read_unguarded(Exchange(stream=text)), STREAMS[stream], start=1024)
 
 
 FIELDS = (
@@ -319,7 +319,7 @@ def test_whatever_is_hidden_is_found_in_time_in_proportion(text: str) -> None:
             redactor._payload("request_json", line)
 
     # Searching is fast, so that its square is seen in long texts alone.
-    grows_linearly(hide, SECRETS[text], start=1 << 14, measurable_seconds=0.03)
+    grows_linearly(hide, SECRETS[text], start=1 << 12, measurable_seconds=0.0075)
 
 
 def test_lines_are_found_in_time_in_proportion_however_they_are_cut() -> None:

@@ -56,6 +56,10 @@ PRIMARY KEY (organization_id, hour)
 SETTINGS
     fsync_after_insert = 1,
     fsync_part_directory = 1,
+    min_rows_to_fsync_after_merge = 1,
+    min_compressed_bytes_to_fsync_after_merge = 1,
+    min_compressed_bytes_to_fsync_after_fetch = 1,
+    old_parts_lifetime = 480,
     -- Of its own: without it, a retry that llm_traces ignores would be added here again.
     non_replicated_deduplication_window = 1000;
 
@@ -77,7 +81,11 @@ ENGINE = {shared_engine}
 ORDER BY hour
 SETTINGS
     fsync_after_insert = 1,
-    fsync_part_directory = 1;
+    fsync_part_directory = 1,
+    min_rows_to_fsync_after_merge = 1,
+    min_compressed_bytes_to_fsync_after_merge = 1,
+    min_compressed_bytes_to_fsync_after_fetch = 1,
+    old_parts_lifetime = 480;
 
 -- Rebuilding runs this very SELECT, which it reads from the server, with a WHERE before its GROUP BY.
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_usage_hourly_view {on_cluster} TO llm_usage_hourly{local} AS

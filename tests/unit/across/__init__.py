@@ -1,0 +1,1 @@
+"""Properties that hold for several packages at once."""
