@@ -147,9 +147,3 @@ def test_every_link_between_documents_leads_somewhere() -> None:
         if not (path.parent / link).exists()
     ]
     assert not broken
-
-
-def test_every_helper_of_the_tests_is_in_their_index() -> None:
-    folder = ROOT / "tests" / "helpers"
-    index = re.findall(r"^\| `(\w+\.py)` \|", (folder / "README.md").read_text(), flags=re.MULTILINE)
-    assert index == sorted(path.name for path in folder.glob("*.py") if path.name != "__init__.py")
