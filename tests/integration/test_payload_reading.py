@@ -107,10 +107,10 @@ async def test_a_forged_uri_brings_nothing_that_is_not_the_row_s_own(scene: Scen
             assert call.payloads is not None
             assert call.payloads.request_json == b""
         assert {call.id: call.payloads_missing for call in found.values()} == {
-            "passwd": "in object storage that is not the one of payload_store",
-            "outside": "in object storage that is not the one of payload_store",
-            "a": "the object is not this call's",
-            "other-id": "the object is not this call's",
+            "passwd": "in an object store other than payload_store",
+            "outside": "in an object store other than payload_store",
+            "a": "the object belongs to another call",
+            "other-id": "the object belongs to another call",
             "nothing": "no longer in object storage",
         }
 
@@ -123,7 +123,7 @@ async def test_a_reader_without_the_setting_says_where_the_payloads_are(
         call = await reader.get_by_id("org-1", "a", payloads=True)
     assert call is not None
     assert call.payload_uri.startswith("file:///")
-    assert call.payloads_missing == "in object storage, and payload_store is not set where they are read"
+    assert call.payloads_missing == "in object storage, but the reader has no payload_store configured"
 
 
 def test_trace_shows_the_conversation_and_raw_the_very_bytes(

@@ -233,7 +233,7 @@ def test_trace_shows_numbers_and_the_conversation(filled_url: str) -> None:
     done = run("trace", "a-1", "--url", filled_url)
 
     assert done.returncode == 0, done.stderr
-    assert "10 in, 5 out, 15 in all (reported)" in done.stdout
+    assert "10 in, 5 out, 15 total (reported)" in done.stdout
     assert "[user]\nHello\ufffd[2Jthere\n\n[assistant]\nHi.\n" in done.stdout
 
 

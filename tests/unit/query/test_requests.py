@@ -62,7 +62,7 @@ def test_no_word_stands_for_not_narrowed(word: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "given_text", "said"),
     [
-        (ListCalls, {"agent": "a"}, "no parameter `agent`"),
+        (ListCalls, {"agent": "a"}, "unknown parameter `agent`"),
         (ListCalls, {"limit": "0"}, "limit"),
         (ListCalls, {"limit": "10001"}, "limit"),
         (ListCalls, {"limit": "null"}, "limit"),
