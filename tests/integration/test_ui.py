@@ -323,7 +323,7 @@ def test_what_was_shown_stays_while_the_store_is_away(
     with looking(browser, page, "/?span=30d") as tab:
         before = figure(tab, "calls")
         engine.fault("status", times=1000, only="SELECT", status=503)
-        expect(tab.locator(".trouble")).to_contain_text("Asking again.")
+        expect(tab.locator(".trouble")).to_contain_text("Retrying.")
         assert "\n" not in tab.locator(".trouble").inner_text()
         assert figure(tab, "calls") == before
         engine.release()
@@ -359,7 +359,7 @@ def test_one_organization_s_page_shows_no_other(browser: Browser, filled: tuple[
                 agrees(tab, sums(sql, "organization_id = 'org-00'"))
                 assert tab.get_by_role("link", name="Health").count() == 0
         with looking(browser, page, f"/call?id={other['id']}") as tab:
-            expect(tab.get_by_role("heading", name="No such call")).to_be_visible()
+            expect(tab.get_by_role("heading", name="Call not found")).to_be_visible()
             assert tab.request.get(f"{page.base}/payload/request?id={other['id']}").status == 404
             assert tab.request.get(f"{page.base}/health").status == 404
 

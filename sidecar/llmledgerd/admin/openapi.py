@@ -18,7 +18,7 @@ from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Pr
 from llmledgerd.telemetry.status import Status
 
 REF: Final = "#/components/schemas/{name}"
-WHOSE: Final[list[dict[str, Any]]] = [
+SCOPE_PARAMETERS: Final[list[dict[str, Any]]] = [
     {
         "name": "organization_id",
         "in": "query",
@@ -72,7 +72,9 @@ def description() -> dict[str, Any]:
 def _operation(endpoint: Endpoint, fields: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     needed = {field.name for field in msgspec.structs.fields(endpoint.question) if field.required}
     said = _summary(endpoint.question)
-    parameters = WHOSE + [_parameter(name, schema, name in needed) for name, schema in fields.items()]
+    parameters = SCOPE_PARAMETERS + [
+        _parameter(name, schema, name in needed) for name, schema in fields.items()
+    ]
     responses = _responses(answer)
     if endpoint.may_be_none:
         responses["404"] = _problem("Not found.")
