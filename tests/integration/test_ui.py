@@ -162,7 +162,7 @@ def test_a_list_is_narrowed_by_size_provider_and_type(
     with looking(browser, page, "/calls?span=30d") as tab:
         tab.get_by_label("Provider").fill("openai")
         tab.get_by_label("Call type").fill("agent_step")
-        tab.get_by_label("Request at least").fill("40000")
+        tab.get_by_label("Minimum request size").fill("40000")
         tab.get_by_role("button", name="Filter").click()
         tab.wait_for_url(re.compile("min_size=40000"))
         assert ids(tab) == [row["id"] for row in wanted]
@@ -225,7 +225,7 @@ def test_light_and_dark_follow_the_system_and_can_be_switched(browser: Browser, 
         assert as_light[0] != as_dark[0]
         assert as_light[1] != as_dark[1]
         picture(dark, "dark")
-        dark.get_by_role("button", name="Light, dark").click()
+        dark.get_by_role("button", name="Color theme").click()
         assert (ground(dark), bars(dark)) == as_light
         dark.reload()
         assert (ground(dark), bars(dark)) == as_light
