@@ -156,10 +156,10 @@ def test_cleaning_deletes_what_has_no_row_and_is_old(
     said = capsys.readouterr().out.splitlines()
     assert [text.partition(" objects")[0] for text in said] == [
         "would delete 1",
-        "--yes deletes them",
+        "run with --yes to delete them",
         "deleted 1",
     ]
-    assert said[-1].endswith("; 1 as old have rows still")
+    assert said[-1].endswith("; 1 old ones still have rows")
 
 
 def test_each_organization_and_call_type_has_its_own_rule(
