@@ -79,7 +79,7 @@ def test_what_no_daemon_can_listen_on_is_refused(
         if listens:
             own.listen()
         monkeypatch.setattr(socket_activation, "FIRST_DESCRIPTOR", os.dup(own.fileno()))
-        with pytest.raises(ConfigError, match="no listening Unix stream socket"):
+        with pytest.raises(ConfigError, match="not a listening Unix stream socket"):
             socket_activation.take(handed_over, RECORD, ADMIN)
 
 

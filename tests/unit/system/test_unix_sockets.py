@@ -49,7 +49,7 @@ def test_a_path_that_is_another_s_by_now_is_left(tmp_path: Path) -> None:
 
 
 def test_a_path_that_could_not_be_given_its_group_is_not_left_behind(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no group"):
+    with pytest.raises(ConfigError, match="unknown group"):
         bind(tmp_path / "s", 0o600, "no-such-group-here")
 
     assert not (tmp_path / "s").exists()
