@@ -92,11 +92,11 @@ def test_a_port_that_is_not_named_is_the_scheme_s_own(url: str, port: int) -> No
     ("url", "complaint"),
     [
         ("postgres://h/db", "postgres"),
-        ("/var/lib/clickhouse", "none of chdb, http, https"),
+        ("/var/lib/clickhouse", "use chdb, http or https"),
         ("http:///db", "host"),
         ("http://h:port/", "clickhouse_url"),
-        ("chdb://relative/path", "absolute folder"),
-        ("chdb:///", "absolute folder"),
+        ("chdb://relative/path", "absolute path"),
+        ("chdb:///", "absolute path"),
     ],
 )
 def test_a_url_that_names_no_store_is_refused_by_name(url: str, complaint: str) -> None:
