@@ -1,16 +1,15 @@
-"""An ASGI middleware: the ``x-billing-*`` headers of a request become the billing of its calls.
+"""ASGI middleware: the ``x-billing-*`` headers of a request become the billing of its calls.
 
 Invariants:
-- A header is believed only from a peer whose address lies in the networks that were named. Whoever
-  else sends one is served as if it were not there: an end user must not be able to bill another.
-- A header that comes twice is believed from nobody: a proxy that adds its own without removing the
-  user's would otherwise speak with the user's voice.
+- A header is trusted only from a peer in the configured networks. Headers of other peers are ignored:
+  an end user must not be able to bill another.
+- A duplicate header is never trusted: the proxy may have added its own without removing the user's.
 - The request reaches the application unchanged.
 
 The address is the one in the ASGI scope. A server that replaces it by ``X-Forwarded-For`` (uvicorn's
-``--proxy-headers``, on by default for 127.0.0.1) shows the end user's address here, and one that
-believes this header from everybody shows whatever the end user likes: switch it off
-(``--no-proxy-headers``), or let it trust the proxies alone and put this middleware outside it.
+``--proxy-headers``, on by default for 127.0.0.1) puts the end user's address there, and one that
+trusts this header from every peer puts any value of the end user there: switch it off
+(``--no-proxy-headers``), or let it trust only the proxies and put this middleware outside it.
 """
 
 from __future__ import annotations
@@ -36,13 +35,12 @@ HEADERS: Final = {
 
 
 class BillingMiddleware:
-    """Run each request within ``context(billing=…)`` of what a trusted proxy says about it.
+    """ASGI middleware that runs each request within ``context(billing=…)`` from a trusted proxy's headers.
 
     >>> app = BillingMiddleware(app, trusted=["10.0.0.0/8", "fd00::/8"])
 
-    ``trusted`` are networks or single addresses, none by default. ``trust_unix_peers`` also believes
-    whoever connects through a Unix socket, which has no address. Raises ValueError for a network that
-    is none.
+    ``trusted`` has networks or single addresses (default: none). ``trust_unix_peers`` also trusts every
+    peer on a Unix socket, which has no address. Raises ValueError for an invalid network.
     """
 
     def __init__(
@@ -53,7 +51,7 @@ class BillingMiddleware:
         self._trust_unix_peers = trust_unix_peers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """Serve one connection; exceptions of the application pass through."""
         billing = self._billing(scope) if scope["type"] in ("http", "websocket") else None
         if billing is None:
             await self._app(scope, receive, send)

@@ -1,19 +1,19 @@
-"""What has been handed over and is not yet durable, bounded in bytes, in the order of its numbers.
+"""Buffer of records that are not yet durable: bounded in bytes, ordered by line number.
 
 Invariants:
-- ``records`` = ``delivered`` + waiting records + the sum of ``lost``, whenever the lock is free; lines
-  that have come and were not taken up yet are in none of these, and ``counts`` takes them up.
-- The n-th line that entered has the number n, counted from 1; lines leave from the front alone,
-  when the daemon has called them durable. A written line that may not be written again is replaced
-  by the report of its loss, so that no other line's number moves.
-- ``take`` does no I/O, and while there is room no lock is taken: it appends to ``_coming``, which is
-  atomic, and whoever holds the lock takes these lines up before anything else, a few at most. It may
-  be called again on its own thread while anything here runs (by a signal handler or a destructor).
-- When it is full the newest record is dropped and counted; into an empty buffer one record enters
-  that is larger than the bound. Nothing is dropped before the sums have been made exact.
+- ``records`` = ``delivered`` + waiting records + the sum of ``lost``, whenever the lock is free; incoming
+  lines that were not yet merged are in none of these, and ``counts`` merges them.
+- The n-th line that entered has the number n, from 1; lines leave only from the front, when the daemon
+  has acknowledged them as durable. A written line that must not be written again is replaced by the
+  report of its loss, so that other lines keep their numbers.
+- ``take`` does no I/O, and takes no lock while there is space: it appends to ``_coming``, which is
+  atomic, and each holder of the lock merges these few lines first. It is reentrant: a signal handler
+  or a destructor may call it on the same thread while any method runs.
+- When the buffer is full the newest record is dropped and counted; an empty buffer accepts one record
+  larger than the limit. Nothing is dropped before the counts are exact.
 
-Why no lock: in a caller whose caches are cold, taking and giving back a free one is a quarter of what
-``record`` took with it (``python -m bench.cold``).
+Reason for the lock-free path: with cold caches, acquiring and releasing a free lock was a quarter of the
+cost of ``record`` (``python -m bench.cold``).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ ENCODE_FAILED: Final = "encode_failed"
 UNSUPPORTED: Final = "unsupported_protocol_version"
 
 _FORGET_AT_ONCE = 256
-"""Lines that leave under one hold of the lock: some 0.1 ms, while a caller might wait for it."""
+"""Limit of lines removed per hold of the lock: some 0.1 ms, for which a caller can block."""
 
 _COMING_AT_MOST: Final = 32
-"""Then a caller takes them up itself: some 25 µs, once in 32 records, where no sender comes by."""
+"""Incoming lines after which the caller merges them itself: some 25 µs, once in 32 records without a sender."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -47,7 +47,7 @@ _T = TypeVar("_T")
 def _alone(
     method: Callable[Concatenate[Buffer, _P], _T],
 ) -> Callable[Concatenate[Buffer, _P], _T]:
-    """Run the method under the lock, behind all lines that came, with calls from within it recognized."""
+    """Run the method under the lock, after merging incoming lines, and detect reentrant calls."""
 
     def run(self: Buffer, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         with self._lock:
@@ -63,7 +63,7 @@ def _alone(
 
 
 class Buffer:
-    """Lines between the application's threads and the sender's."""
+    """Queue of lines between the application's threads and the sender's thread."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -72,21 +72,21 @@ class Buffer:
         self.delivered = 0
         self.begins_lost = 0
         self.broken_promises = 0
-        """Records that were taken first and lost later: too long, or refused by the daemon."""
+        """Records that were accepted and lost afterwards: too long, or refused by the daemon."""
         self.lost: Counter[str] = Counter()
         self.held_bytes = 0
         self.unwritten_bytes = 0
         self._coming: deque[Line] = deque()
-        """Lines that were offered and are in no sum yet, but in this one."""
+        """Lines appended without the lock, not yet counted in ``held_bytes``."""
         self._coming_bytes = 0
-        """What they take, as callers add it up without a lock: should threads ever lose each other's
-        addition, it is too low until the lines are taken up, and right again from then on."""
+        """Their size, added up without the lock: if threads lose an addition, it is too low until the
+        lines are merged, and exact afterwards."""
         self.first = 1
-        """The number of the oldest line that is held, or of the next one to come."""
+        """Number of the oldest line in the buffer, or of the next line if it is empty."""
         self.last = 0
-        """The number of the newest line that was ever given to a connection, in whole or in part."""
-        # An RLock, because a lock taken with `with` is given back whatever a signal handler raises,
-        # and because the same thread may come again.
+        """Number of the newest line ever written to a connection, completely or partly."""
+        # An RLock, because `with` releases it whatever a signal handler raises,
+        # and because the same thread may reenter.
         self._lock = threading.RLock()
         self._inside = False
         self._written: deque[Line] = deque()
@@ -95,15 +95,15 @@ class Buffer:
         self._report_number = 0
         self._closed = ""
         self._limit = max_bytes
-        """Up to that much, ``take`` need not look closer; -1 when nothing is taken any more."""
+        """Size up to which ``take`` needs no exact count; -1 when the buffer is closed."""
 
     # Any thread.
 
     def take(self, kind: Literal["record", "begin"], fields: dict[str, Any], now: float) -> int:
-        """Take the fields; return how many bytes wait to be written, or 0: dropped, and counted.
+        """Accept the fields; return the number of unwritten bytes, or 0 if the record was dropped and counted.
 
-        All the work on the caller's thread, in one body: with cold caches, as between two calls of a
-        model, the application pays more for what is touched here than for what is done.
+        This is all work on the caller's thread, in one body: with cold caches, as between two calls of a
+        model, memory access costs the application more than the computation.
         """
         size = OVERHEAD_BYTES + FIELD_BYTES * len(fields)
         for name, value in fields.items():
@@ -116,7 +116,7 @@ class Buffer:
                 size += len(value)
         line = Line(kind, size, fields, now)
         are_many = len(self._coming) >= _COMING_AT_MOST
-        # Nothing is called between this and its being set: that is where CPython lets other threads in.
+        # No call between reading and setting it: CPython switches threads at calls.
         coming_bytes = self._coming_bytes + size
         if are_many or self.held_bytes + coming_bytes > self._limit:
             return self.offer(line)
@@ -125,9 +125,9 @@ class Buffer:
         return self.unwritten_bytes + coming_bytes
 
     def offer(self, line: Line) -> int:
-        """Do as ``take`` does with a line, under the lock: by exact sums."""
+        """Accept a line as ``take`` does, but under the lock, with exact counts."""
         with self._lock:
-            if self._inside:  # this thread is at work below: the line is judged when it is taken up
+            if self._inside:  # reentrant call: the line is checked when it is merged
                 self._coming_bytes += line.size
                 self._coming.append(line)
                 return self.unwritten_bytes + self._coming_bytes
@@ -140,17 +140,17 @@ class Buffer:
 
     @_alone
     def lose(self, reason: str) -> None:
-        """Count a record that never became a line."""
+        """Count a record that was lost before it became a line."""
         self._count_lost(reason)
 
     @_alone
     def counts(self) -> tuple[int, int, Counter[str], int]:
-        """Return, of one moment, ``records``, ``delivered``, ``lost`` and ``held_bytes``."""
+        """Return a consistent snapshot of ``records``, ``delivered``, ``lost`` and ``held_bytes``."""
         return self.records, self.delivered, self.lost.copy(), self.held_bytes
 
     @_alone
     def needs_writing(self, above: int) -> bool:
-        """Return whether more bytes than that wait to be written."""
+        """Return whether more than ``above`` bytes are unwritten."""
         return self.unwritten_bytes > above
 
     @_alone
@@ -160,7 +160,7 @@ class Buffer:
 
     @_alone
     def finish(self) -> int:
-        """Take nothing more, put the last report and the ``end`` behind the rest; return its number."""
+        """Close the buffer, append the last loss report and the ``end`` line; return its number."""
         if not self._closed:
             self._closed = CLOSED
             self._limit = -1
@@ -173,8 +173,8 @@ class Buffer:
 
     @_alone
     def next_line(self) -> Line | None:
-        """Return the next line to write, which is then waiting for its ``durable``."""
-        # One report waits at a time: while records are dropped, each would be followed by another.
+        """Return the next line to write; it then waits for its acknowledgment."""
+        # One loss report at a time: otherwise each dropped record would add another.
         if self._unreported and self._report_number <= self.last and not self._closed:
             self._report()
         if not self._unwritten:
@@ -187,7 +187,7 @@ class Buffer:
 
     @_alone
     def replace(self, reason: str) -> Line:
-        """Drop the line that ``next_line`` gave last; return the report that takes its number."""
+        """Drop the last line from ``next_line``; return the loss report that takes its number."""
         line = self._written.pop()
         self.held_bytes -= line.size
         self._count_lost(reason, line, is_handed_over=True)
@@ -199,19 +199,19 @@ class Buffer:
 
     @_alone
     def rewind(self) -> None:
-        """The connection is gone: all that is not durable is to be written again."""
+        """Mark all lines that are not durable as unwritten, after a connection was lost."""
         self.unwritten_bytes += sum(line.size for line in self._written)
         self._unwritten.extendleft(reversed(self._written))
         self._written.clear()
 
     def forget(self, durable: int) -> None:
-        """Let go of the first ``durable`` lines of the session, as far as they were ever written."""
+        """Remove the first ``durable`` lines of the session, as far as they were written."""
         while self._forget_some(min(durable, self.last)):
             pass
 
     @_alone
     def refuse(self, reason: str) -> None:
-        """Nobody will ever take these lines: drop and count them, and all that come later."""
+        """Drop and count all lines, now and later: the daemon refuses the session."""
         self._closed = reason
         self._limit = -1
         for line in (*self._written, *self._unwritten):

@@ -1,7 +1,7 @@
-"""record, begin, flush, close, stats: all that an application calls.
+"""Public client: record, begin, flush, close and stats.
 
-Invariant: nothing here raises into the application, and ``record`` and ``begin`` do no I/O and wait
-for nothing. What cannot be taken is counted under a reason, and reported to the daemon.
+Invariant: no method raises into the application, and ``record`` and ``begin`` do no I/O and never
+block. A record that cannot be accepted is counted by reason and reported to the daemon.
 """
 
 from __future__ import annotations
@@ -29,48 +29,48 @@ BUFFER_MAX_BYTES: Final = 64 << 20
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Counts of one client in one process: ``records = delivered + waiting + lost``, always."""
+    """Counters of one client in one process. Invariant: ``records = delivered + waiting + lost``."""
 
     session: str = ""
     is_connected: bool = False
     records: int = 0
-    """Handed over, whatever became of them."""
+    """Records passed to ``record``, in any state."""
     delivered: int = 0
-    """Called durable by the daemon."""
+    """Records acknowledged by the daemon as durable."""
     waiting: int = 0
     waiting_bytes: int = 0
     lost: Mapping[str, int] = {}
-    """By reason: buffer_full, too_long, encode_failed, closed, unsupported_protocol_version."""
+    """Lost records by reason: buffer_full, too_long, encode_failed, closed, unsupported_protocol_version."""
     begins_lost: int = 0
-    """Announcements dropped; their records may have come all the same."""
+    """Dropped ``begin`` lines; their records may still have been delivered."""
     rejected: int = 0
-    """Of the delivered: dead letters."""
+    """Delivered records that became dead letters."""
     untrusted: int = 0
-    """Connections given up with nothing written, because somebody else holds the socket (``peer``)."""
+    """Connections closed before any write, because an untrusted user owns the socket (``peer``)."""
 
 
 class TraceClient:
-    """Hands records to the daemon's socket; the application never waits for it.
+    """Client that sends records to the daemon's socket without blocking the application.
 
     >>> client = TraceClient(service="api")
     >>> client.record(
     ...     provider="openai", model="gpt-4o", org_id="acme", latency_ms=812, status_code=200,
     ...     request={"model": "gpt-4o", "messages": []},
-    ...     response=response.content,  # bytes of JSON are passed through
+    ...     response=response.content,  # bytes of JSON are sent unchanged
     ... )
     True
     >>> client.flush(timeout=1.0)  # True: every record so far is on the daemon's disk
     True
     >>> client.close()
 
-    One thread and one connection, made at the first record; safe from any thread, from asyncio,
-    from signal handlers and destructors, and after ``fork``, where the child begins a session of
-    its own. A process that ends in the ordinary way closes its clients by itself.
+    It has one thread and one connection, created at the first record. Its methods are safe from any
+    thread, from asyncio, signal handlers and destructors, and after ``fork``, where the child starts its
+    own session. A normal exit of the process closes its clients.
 
-    ``socket_path`` is else ``LLMLEDGER_SOCKET``, else the daemon's default; ``service`` names the
-    application, else ``LLMLEDGER_SERVICE``. ``buffer_max_bytes`` bounds what waits in memory.
-    ``LLMLEDGER_DISABLED=1`` makes all methods do nothing, and so does a system without ``fork`` or Unix
-    sockets, such as Windows, where the first client logs a warning.
+    ``socket_path`` is the daemon's socket (default: ``LLMLEDGER_SOCKET``, else the daemon's default).
+    ``service`` is the application's name (default: ``LLMLEDGER_SERVICE``). ``buffer_max_bytes`` is the
+    limit of records in memory, in bytes. With ``LLMLEDGER_DISABLED=1``, and on a system without ``fork``
+    or Unix sockets, such as Windows, all methods do nothing; there the first client logs a warning.
     """
 
     def __init__(
@@ -90,26 +90,35 @@ class TraceClient:
         lifecycle.opened(self)
 
     def record(self, **fields: Unpack[RecordFields]) -> bool:
-        """Hand over one finished call; return whether it was taken.
+        """Record one finished call; return True if it was accepted.
 
-        False: it was dropped, and counted in ``stats().lost``. An id and a timestamp are made where
-        none is given. What a payload may be is said in ``llmledger.line``.
+        False means that it was dropped and counted in ``stats().lost``, or that the client is disabled.
+        ``fields`` are those of ``RecordFields``, all optional; ``latency_ms`` is in milliseconds. A missing
+        id and timestamp are generated. ``llmledger.line`` describes the types of payloads. Never blocks or
+        raises.
+
+        >>> client.record(provider="anthropic", model="claude-sonnet-4-5", response=body, latency_ms=640)
+        True
         """
         return self.hand_over("record", filled(fields))
 
     def begin(self, **fields: Unpack[BeginFields]) -> bool:
-        """Announce a call that starts; return whether it was taken.
+        """Announce the start of a call; return True if it was accepted.
 
-        Give the ``provider_trace_id`` (``llmledger.new_id()``) that its record will have. Should the
-        record never come, because the application died, the daemon stores the call as abandoned.
+        Pass the ``provider_trace_id`` of its later record. If no record follows, because the application
+        crashed, the daemon stores the call as abandoned. Never blocks or raises.
+
+        >>> trace_id = llmledger.new_id()
+        >>> client.begin(provider_trace_id=trace_id, provider="openai", model="gpt-4o")
+        True
         """
         return self.hand_over("begin", filled(fields))
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all that was taken is durable, for ``timeout`` seconds; return whether it is.
+        """Wait up to ``timeout`` seconds until all accepted records are durable; return True if they are.
 
-        A record that was taken and had to be dropped since (too long for the daemon) makes one
-        flush False. It blocks its thread: on an event loop, await ``aflush``.
+        A record that was accepted and dropped later (too long for the daemon) makes one flush return
+        False. This blocks the thread: on an event loop, await ``aflush``. Never raises.
         """
         buffer, sender = self._buffer, self._sender
         newest = buffer.newest()
@@ -120,15 +129,15 @@ class TraceClient:
         return is_durable and known == self._known_broken
 
     async def aflush(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109 - the same meaning as in flush
-        """Do as ``flush`` does, in a thread of asyncio's."""
-        import asyncio  # whoever awaits this has it loaded; the others shall not pay for it
+        """Run ``flush`` in a thread of asyncio's executor."""
+        import asyncio  # callers of this have it loaded; others do not pay for the import
 
         return await asyncio.to_thread(self.flush, timeout)
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Flush for at most ``timeout`` seconds and end the session; return whether all is durable.
+        """Flush for at most ``timeout`` seconds and end the session; return True if all records are durable.
 
-        Records that come later are dropped and counted as ``closed``.
+        Later records are dropped and counted as ``closed``. Never raises.
         """
         lifecycle.closed(self)
         if self._sender is None:
@@ -137,7 +146,11 @@ class TraceClient:
         return self._sender.close(monotonic() + timeout)
 
     def stats(self) -> Stats:
-        """Return the counts of this process's session."""
+        """Return the counters of this process's session.
+
+        >>> client.stats().lost
+        {}
+        """
         records, delivered, lost, held_bytes = self._buffer.counts()
         sender = self._sender
         return Stats(
@@ -154,7 +167,7 @@ class TraceClient:
         )
 
     def begin_anew(self) -> None:
-        """Be as if just made: this is a forked child. Called by ``lifecycle``."""
+        """Reset to a new session in a forked child. Called by ``lifecycle``."""
         if self._sender is not None:
             self._sender.abandon()
         self._known_broken = 0
@@ -168,7 +181,7 @@ class TraceClient:
         self._is_starting = False
 
     def hand_over(self, kind: Literal["record", "begin"], fields: Any) -> bool:
-        """Do as ``record`` and ``begin`` do with a dict, which is the client's from now on."""
+        """Do the work of ``record`` and ``begin`` with a dict, which the client then owns."""
         if self._is_disabled:
             return False
         try:
@@ -176,16 +189,16 @@ class TraceClient:
             unwritten_bytes = self._buffer.take(kind, fields, time())
             if sender is not None and unwritten_bytes > sender.wake_above:
                 sender.wake()
-        except Exception:  # noqa: BLE001 - the client's outer edge: the application never sees our faults
+        except Exception:  # noqa: BLE001 - outermost handler: our faults must never reach the application
             self._buffer.lose(ENCODE_FAILED)
             return False
         return unwritten_bytes > 0
 
     def _start(self) -> Sender | None:
-        """Return the sender; None where the system gives no thread or descriptor now."""
+        """Return the sender; None if no thread or descriptor is available now."""
         with self._start_lock:
             if self._sender is None and not self._is_starting:
-                self._is_starting = True  # a signal handler that records comes by here again
+                self._is_starting = True  # a signal handler that records reenters here
                 try:
                     self._sender = self._new_sender()
                 except (OSError, RuntimeError):
@@ -196,9 +209,9 @@ class TraceClient:
 
     def _new_sender(self) -> Sender | None:
         if lifecycle.is_exiting():
-            self._buffer.finish()  # nobody would send it any more: let it be counted
+            self._buffer.finish()  # no sender any more: count the record as lost
             return None
-        from llmledger import __version__  # by now the package, which imports this module, is whole
+        from llmledger import __version__  # imported late: the package imports this module
 
         hello = Hello(
             session=self._session,

@@ -1,8 +1,7 @@
-"""One connection to the daemon, and the pipe by which other threads end the sender's sleep.
+"""Connection to the daemon, and the self-pipe by which other threads wake the sender.
 
-Invariant: nothing here blocks but ``sleep``, and that no longer than it is told. Whatever ends a
-connection, an end of file included, leaves as an OSError; lines that make no sense do too, because
-a daemon that is not understood is as good as none.
+Invariant: only ``sleep`` blocks, for at most the given time. Every end of a connection, an end of file
+included, raises OSError; so do invalid answers, because such a daemon is unusable.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from llmledger.protocol import Answer
 
 _READ_BYTES: Final = 64 << 10
 _LONGEST_ANSWER: Final = 1 << 20
-# An application may have given SIGPIPE its deadly default back.
+# An application may have restored SIGPIPE's default, which ends the process.
 _NO_SIGPIPE: Final = getattr(socket, "MSG_NOSIGNAL", 0)
 _decode = msgspec.json.Decoder(Answer).decode
 
 
 class Alarm:
-    """Ends a sleep from another thread. Its ends are closed when nobody can ring any more.
+    """Self-pipe that ends a sleep from another thread. It is closed when no thread can ``ring`` any more.
 
-    Closing them earlier would let a late ``ring`` write into a descriptor that the application has
-    been given since, so only ``__del__``, and ``close`` in a forked child, do.
+    Closed earlier, a late ``ring`` could write into a descriptor that the application has reused, so
+    only ``__del__``, and ``close`` in a forked child, close it.
     """
 
-    reader = _writer = -1  # what ``__del__`` finds where there was no pipe to be had, or no stack left
+    reader = _writer = -1  # for ``__del__`` if creating the pipe failed
 
     def __init__(self) -> None:
         self.reader, self._writer = os.pipe()
@@ -41,8 +40,8 @@ class Alarm:
         os.set_blocking(self._writer, False)
 
     def ring(self) -> None:
-        """End the sleep that is under way, or the next one."""
-        with suppress(BlockingIOError):  # full: rung more than often enough
+        """End the current sleep, or the next one."""
+        with suppress(BlockingIOError):  # full: the sleep ends anyway
             os.write(self._writer, b"\0")
 
     def heard(self) -> None:
@@ -51,7 +50,7 @@ class Alarm:
             os.read(self.reader, 4096)
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         reader, self.reader = self.reader, -1
         writer, self._writer = self._writer, -1
         for descriptor in (reader, writer):
@@ -63,7 +62,7 @@ class Alarm:
 
 
 class Connection:
-    """A Unix stream socket that is never waited for."""
+    """Non-blocking Unix stream socket."""
 
     def __init__(self, alarm: Alarm) -> None:
         self._alarm = alarm
@@ -74,9 +73,9 @@ class Connection:
         self._poll.register(alarm.reader, select.POLLIN)
 
     def open(self, path: str) -> None:
-        """Connect; a listener whose queue is full is one that is away, for now.
+        """Connect. A listener with a full queue counts as unavailable.
 
-        Raises Untrusted, with nothing written, where somebody else holds the socket.
+        Raises Untrusted, before any write, if an untrusted user owns the socket.
         """
         self._socket.connect(path)
         check(self._socket, path, daemon_uids())
@@ -87,17 +86,17 @@ class Connection:
         self._socket.close()
 
     def send(self, views: list[memoryview]) -> int:
-        """Return how many bytes the kernel took; 0 when it takes none now."""
+        """Return how many bytes the kernel accepted; 0 if it would block."""
         try:
             return self._socket.sendmsg(views, (), _NO_SIGPIPE)
         except BlockingIOError:
             return 0
 
     def sleep(self, seconds: float | None, *, hears: bool = True, is_blocked: bool = False) -> bool:
-        """Sleep until an alarm, the time is over, or the connection ends.
+        """Sleep until an alarm, the timeout, or the end of the connection.
 
-        Also until an answer comes where it ``hears``, and until there is room where it ``is_blocked``.
-        Return whether there is something to receive, as far as it was looked for.
+        Also until an answer arrives if it ``hears``, and until the socket is writable if it ``is_blocked``.
+        Return whether there is data to receive, if that was checked.
         """
         wanted = (select.POLLIN if hears else 0) | (select.POLLOUT if is_blocked else 0)
         self._poll.modify(self._socket, wanted)
@@ -107,7 +106,7 @@ class Connection:
         return bool(ready.get(self._socket.fileno(), 0) & ~select.POLLOUT)
 
     def receive(self) -> list[Answer]:
-        """Return the whole answers that have arrived."""
+        """Return the complete answers that have arrived."""
         try:
             data = self._socket.recv(_READ_BYTES)
         except BlockingIOError:
@@ -116,8 +115,8 @@ class Connection:
             raise ConnectionResetError("the daemon closed the connection")
         *lines, self._received = (self._received + data).split(b"\n")
         if len(self._received) > _LONGEST_ANSWER:
-            raise ConnectionAbortedError("an answer without an end")
+            raise ConnectionAbortedError("an answer exceeds the length limit")
         try:
             return [_decode(line) for line in lines]
         except msgspec.DecodeError as error:
-            raise ConnectionAbortedError(f"an answer that is none: {error}") from error
+            raise ConnectionAbortedError(f"invalid answer: {error}") from error

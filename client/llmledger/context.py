@@ -1,14 +1,14 @@
-"""Who a call is for, carried beside the code that makes it: organization, agent, run, billing.
+"""Attribution of calls by context: organization, agent, run, billing.
 
 Invariants:
-- What is said here fills the fields that a record leaves open, and never overrides one that is given.
-- Inside a context an inner one wins, field by field; ``tags`` and ``billing`` are replaced whole.
-- All state lives in one context variable, so one ``context`` object may be entered again, by several
-  tasks at once, and left in another context than it was entered in, and nothing raises.
+- The context fills the fields that a record leaves out, and never overrides a given field.
+- An inner context overrides an outer one, field by field; ``tags`` and ``billing`` are replaced whole.
+- All state is in one context variable, so one ``context`` object may be entered again, by several
+  tasks at once, and left in another context than it was entered in, without an error.
 
 Tasks see the context in which they were created, threads the one that they were started with
 (``asyncio.to_thread``, ``contextvars.copy_context().run``). A generator has no context of its own:
-``with context(…)`` around a ``yield`` is seen by whoever resumes it, so decorate the function instead.
+``with context(…)`` around a ``yield`` also affects the code that resumes it, so decorate the function.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 BillingContext = Billing
-"""Who pays for the calls, and out of what: ``plan_type``, ``cost_source``, ``customer_id``."""
+"""Billing of the calls: ``plan_type``, ``cost_source``, ``customer_id``."""
 
 
 class _Layer(NamedTuple):
@@ -42,7 +42,7 @@ _top: ContextVar[_Layer | None] = ContextVar("llmledger_context", default=None)
 
 
 class context:  # noqa: N801 - used like a function, as contextlib's own are
-    """Say whose calls these are: ``with``, ``async with``, or a decorator of any kind of function.
+    """Attribute all calls within it: for ``with``, ``async with``, or as a decorator of any function.
 
     >>> with context(org_id="acme", agent_id="billing-bot"):
     ...     with context(run_id="run-7", tags=["nightly"]):
@@ -51,7 +51,8 @@ class context:  # noqa: N801 - used like a function, as contextlib's own are
     >>> @context(call_type="summarization")
     ... async def summarize(text): ...
 
-    ``call_type`` is the wire's ``type``. None leaves a field to the context outside.
+    ``call_type`` is the wire's ``type``. A field that is None is inherited from the outer context. Raises
+    nothing; invalid values are checked by the daemon.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class context:  # noqa: N801 - used like a function, as contextlib's own are
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         layer = _top.get()
-        # Somebody else's layer is on top when a generator is closed from where it was not running.
+        # Another context's layer is on top when a generator is closed from a different context.
         if layer is not None and layer.owner is self:
             _top.set(layer.below)
 
@@ -112,13 +113,13 @@ class context:  # noqa: N801 - used like a function, as contextlib's own are
         self.__exit__(kind, error, trace)
 
     def __call__(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
-        """Return the function with all that it does in this context, and nobody else's code."""
+        """Return the function wrapped so that only its own code runs in this context."""
         if isinstance(function, staticmethod | classmethod):
             return cast("Callable[_P, _T]", type(function)(self._wrapper(function.__func__)))
         return cast("Callable[_P, _T]", self._wrapper(function))
 
     def _wrapper(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        import inspect  # for decorators alone, and not free to import
+        import inspect  # only for decorators; the import is expensive
 
         if inspect.iscoroutinefunction(function):
 
@@ -143,7 +144,7 @@ class context:  # noqa: N801 - used like a function, as contextlib's own are
         return run
 
     def _drive(self, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """Resume a generator step by step, each step inside; what is outside stays outside."""
+        """Resume a generator step by step, each step inside the context; its consumer stays outside."""
         step: Callable[[], Any] = functools.partial(next, inner)
         while True:
             try:
@@ -179,12 +180,12 @@ class context:  # noqa: N801 - used like a function, as contextlib's own are
 
 
 def current() -> dict[str, Any]:
-    """Return the fields that hold here, an active OpenTelemetry span's among them. A new dict."""
+    """Return a new dict of the context's fields, including those of an active OpenTelemetry span."""
     return filled({})
 
 
 def filled(fields: Any) -> dict[str, Any]:
-    """Return the dict of fields with those that are absent or None filled from here, in place."""
+    """Fill the fields that are absent or None from the context, in place, and return the dict."""
     layer = _top.get()
     if layer is not None:
         for name, value in layer.fields.items():
@@ -192,16 +193,16 @@ def filled(fields: Any) -> dict[str, Any]:
                 fields[name] = value
     if "opentelemetry.trace" in sys.modules and fields.get("trace_id") is None:
         _fill_from_span(fields)
-    own: dict[str, Any] = fields  # no cast, which is a call
+    own: dict[str, Any] = fields  # no ``cast``, which costs a call
     return own
 
 
 def _fill_from_span(fields: dict[str, Any]) -> None:
-    """Take over the active span, in the hexadecimal form of W3C Trace Context, section 3.2.2."""
+    """Copy the ids of the active span, in the hexadecimal form of W3C Trace Context, section 3.2.2."""
     try:
         span = sys.modules["opentelemetry.trace"].get_current_span().get_span_context()
         if span.is_valid:
             fields["trace_id"] = f"{span.trace_id:032x}"
             fields["span_id"] = f"{span.span_id:016x}"
-    except Exception:  # noqa: BLE001, S110 - another library's edge, and a record without a span is whole
+    except Exception:  # noqa: BLE001, S110 - another library's code; a record is valid without a span
         pass

@@ -1,8 +1,8 @@
-"""What is a credential by the name that it goes by, in objects that hold settings beside a payload. Pure.
+"""Masking of credentials by key name, in settings beside a payload. Pure.
 
-Invariant: the structure stays; of a text under such a name nothing does, and a URL loses its user and query.
-A mapping under such a name is a schema or the like and is looked into, but for headers and credentials,
-whose texts all go.
+Invariant: the structure stays; a string under such a key is masked completely, and a URL loses its user and
+query. A mapping under such a key (a schema, for example) is searched, except headers and credentials, in
+which all strings are masked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _is_address = re.compile(r"(?i)(?:url|uri|base|endpoint|proxy)$").search
 
 
 def masked(value: Any, depth: int = 0) -> Any:
-    """Return the value with credentials masked; the same object where it is no mapping or list."""
+    """Return the value with credentials masked; the same object unless it is a mapping or list."""
     if isinstance(value, Mapping) and depth < _DEEPEST:
         return {name: _masked(str(name), item, depth + 1) for name, item in value.items()}
     if isinstance(value, list | tuple) and depth < _DEEPEST:
@@ -34,7 +34,7 @@ def masked(value: Any, depth: int = 0) -> Any:
 
 
 def found(value: Any, depth: int = 0) -> Iterator[Any]:
-    """Yield what ``masked`` would take out, and the addresses."""
+    """Yield the strings that ``masked`` would mask, and the URLs."""
     if isinstance(value, Mapping) and depth < _DEEPEST:
         for name, item in value.items():
             if _is_credential(str(name)) or _is_all_credentials(str(name)) or _is_address(str(name)):

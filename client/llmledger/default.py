@@ -1,6 +1,6 @@
-"""The client behind ``llmledger.record`` and its sisters.
+"""Default client of the module-level functions such as ``llmledger.record``.
 
-Invariant: it is made at the first use and lives until ``close``; the use after that makes another.
+Invariant: it is created at the first use and lives until ``close``; the next use creates another.
 """
 
 from __future__ import annotations
@@ -27,31 +27,55 @@ def default_client() -> TraceClient:
 
 
 def record(**fields: Unpack[RecordFields]) -> bool:
-    """Hand over one finished call; see ``TraceClient.record``."""
+    """Record one finished call; return True if it was accepted. See ``TraceClient.record``.
+
+    >>> llmledger.record(provider="openai", model="gpt-4o", org_id="acme", latency_ms=812, status_code=200)
+    True
+    """
     return default_client().hand_over("record", filled(fields))
 
 
 def begin(**fields: Unpack[BeginFields]) -> bool:
-    """Announce a call that starts; see ``TraceClient.begin``."""
+    """Announce the start of a call; return True if it was accepted. See ``TraceClient.begin``.
+
+    >>> llmledger.begin(provider_trace_id=trace_id, provider="openai", model="gpt-4o")
+    True
+    """
     return default_client().hand_over("begin", filled(fields))
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Wait until all that was taken is durable; see ``TraceClient.flush``."""
+    """Wait up to ``timeout`` seconds until all accepted records are durable; return True if they are.
+
+    >>> llmledger.flush(timeout=1.0)
+    True
+    """
     return default_client().flush(timeout)
 
 
 async def aflush(timeout: float = 5.0) -> bool:  # noqa: ASYNC109 - the same meaning as in flush
-    """Do as ``flush`` does, for an event loop."""
+    """Run ``flush`` without blocking the event loop.
+
+    >>> await llmledger.aflush(timeout=1.0)
+    True
+    """
     return await default_client().aflush(timeout)
 
 
 def stats() -> Stats:
-    """Return the default client's counts."""
+    """Return the default client's counters.
+
+    >>> llmledger.stats().waiting
+    0
+    """
     return default_client().stats()
 
 
 def close(timeout: float = 2.0) -> bool:
-    """Flush for at most ``timeout`` seconds and end the session; see ``TraceClient.close``."""
+    """Flush for at most ``timeout`` seconds and end the session; return True if all records are durable.
+
+    >>> llmledger.close()
+    True
+    """
     client = _clients.pop("default", None)
     return client is None or client.close(timeout)

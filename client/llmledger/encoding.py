@@ -1,8 +1,7 @@
-"""Whatever an application hands over becomes JSON, at once and on its own thread.
+"""Encoding of any Python value as JSON, synchronously on the caller's thread.
 
-Invariant: ``encode`` returns bytes, which nobody can change any more, and never fails for what the
-value is: an object that no encoder knows is replaced by the nearest thing that JSON has, and the
-rest stays what it was.
+Invariant: ``encode`` returns immutable bytes and never fails because of the value: an object that no
+encoder supports is replaced by the nearest JSON value, and the rest is unchanged.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from uuid import UUID
 import msgspec
 
 SCALARS: Final = frozenset({int, float, bool, NoneType, datetime, UUID})
-"""Exact types, of values that nobody can change: a subclass may have a ``__dict__``."""
+"""Exact types with immutable values: a subclass may have a ``__dict__``."""
 
 IMMUTABLE: Final = SCALARS | {str, bytes, msgspec.Raw}
 
 LONGEST_INT_BITS: Final = 14_000
-"""Python writes no integer of more than 4,300 digits: ``sys.set_int_max_str_digits``."""
+"""Python formats no integer of more than 4,300 digits: ``sys.set_int_max_str_digits``."""
 
 DEEPEST: Final = 100
-"""Levels that survive where msgspec gave up. Providers' payloads have some twenty."""
+"""Limit of nesting in the fallback encoder. Providers' payloads have some twenty levels."""
 
 
 def freeze(fields: dict[str, Any]) -> None:
-    """Encode, in place, the values that can change: for fields that are kept for later records."""
+    """Encode mutable values in place, for fields that are kept for later records."""
     for name, value in fields.items():
         if type(value) not in IMMUTABLE:
             fields[name] = msgspec.Raw(encode(value))
 
 
 _NOT_QUICKLY: Final = (TypeError, ValueError, RuntimeError, msgspec.MsgspecError)
-"""What msgspec raises for a key that is no text, a lone surrogate, a cycle, a dict that changed meanwhile."""
+"""Errors of msgspec for a key that is not a string, a lone surrogate, a cycle, or a concurrent change."""
 
 
 def encode(value: Any) -> bytes:
@@ -50,7 +49,7 @@ def encode(value: Any) -> bytes:
 
 
 def _plain(value: object, above: tuple[int, ...]) -> Any:
-    """Return the value made of dicts, lists and scalars alone; slow, and stopped by nothing."""
+    """Return the value as dicts, lists and scalars; slow, but never fails."""
     if value is None or isinstance(value, bool):
         return value
     if id(value) in above or len(above) > DEEPEST:
@@ -85,7 +84,7 @@ def _builtin(value: object) -> Any:
 
 
 def stand_in(value: object) -> Any:
-    """Return what stands for a value that msgspec does not know: msgspec's ``enc_hook``."""
+    """Return the replacement of a value that msgspec does not support: msgspec's ``enc_hook``."""
     for convert in (_converted, repr):
         try:
             return convert(value)
@@ -116,4 +115,4 @@ def _converted(value: object) -> Any:
 
 
 _encode_quickly = msgspec.json.Encoder(enc_hook=stand_in).encode
-"""Raises one of ``_NOT_QUICKLY`` where the value is not what JSON can hold."""
+"""Raises one of ``_NOT_QUICKLY`` for a value that JSON cannot represent."""

@@ -45,9 +45,9 @@ def is_disabled() -> bool:
 
 
 def daemon_uids() -> frozenset[int] | None:
-    """Return the users that ``LLMLEDGER_DAEMON_UID`` names; None where it says nothing.
+    """Return the user ids in ``LLMLEDGER_DAEMON_UID``; None if it is empty or unset.
 
-    What is no number names nobody.
+    Values that are not numbers are ignored.
     """
     said = os.environ.get("LLMLEDGER_DAEMON_UID", "").replace(",", " ").split()
     return frozenset(int(one) for one in said if one.isdecimal()) if said else None

@@ -1,7 +1,7 @@
-"""The fields of version 4 by their names, as an editor and a type checker see them.
+"""Fields of protocol version 4 as types, for editors and type checkers.
 
 Invariant: the names are those of ``protocol.Record`` and ``protocol.Begin``; a test compares them.
-Nothing here is looked at while the application runs.
+They are not used at run time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llmledger.protocol import Outcome
 
 
 class BillingFields(TypedDict, total=False):
-    """Who pays for a call, and out of what."""
+    """Billing of a call."""
 
     plan_type: str | None
     cost_source: str | None
@@ -23,11 +23,11 @@ class BillingFields(TypedDict, total=False):
 
 
 class CallFields(TypedDict, total=False):
-    """What is known of a call before it is made."""
+    """Fields of a call that are known before it is made."""
 
     provider_trace_id: str | UUID | None
     timestamp: str | datetime | None
-    """The start of the call. Made where it is absent: now, less ``latency_ms``."""
+    """Start of the call (default: now minus ``latency_ms``)."""
     org_id: str | UUID | None
     project_id: str | UUID | None
     user_id: str | UUID | None
@@ -48,16 +48,16 @@ class CallFields(TypedDict, total=False):
 
 
 class BeginFields(CallFields, total=False):
-    """A call that starts: the same fields, no payload."""
+    """Fields of a ``begin`` line: those of a call, without payloads."""
 
 
 class RecordFields(CallFields, total=False):
-    """One finished exchange. Payloads are described in ``line``."""
+    """Fields of one finished exchange. ``line`` describes the payloads."""
 
     request: Any
     response: Any
     response_stream: str | bytes | bytearray | memoryview | None
-    """The raw text of a streamed answer, instead of ``response``."""
+    """Raw text of a streamed response, instead of ``response``."""
     llm_config: Any
     compaction_settings: Any
     error: Any
@@ -65,7 +65,7 @@ class RecordFields(CallFields, total=False):
     outcome: Outcome | None
     status_code: int | None
     latency_ms: float | None
-    """From the start of the request to the last byte of the answer."""
+    """Milliseconds from the start of the request to the last byte of the response."""
     time_to_first_token_ms: float | None
     response_headers: Mapping[str, str] | None
     service: str | None

@@ -1,7 +1,7 @@
-"""What of headers and URLs is recorded. Pure, and cheap to import.
+"""Allowlist of recorded headers, and URLs without credentials. Pure, and cheap to import.
 
-Invariant: what is recorded is on a list of what is harmless, so no credential is: a header that nobody
-has thought of stays out, and a URL loses all that is not scheme, host and path.
+Invariant: only headers on an allowlist are recorded, so that no unknown header can leak a credential; and a
+URL is reduced to scheme, host and path.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HEADER_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-",
 
 
 def harmless_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the headers that are recorded, in small letters."""
+    """Return the allowed headers, with names in lower case."""
     lowered = ((name.lower(), value) for name, value in headers)
     return {name: value for name, value in lowered if name in _HEADERS or name.startswith(_HEADER_PREFIXES)}
 
@@ -50,7 +50,7 @@ def bare_url(url: str) -> str:
 def split_url(url: str) -> tuple[str, str, str, str, str]:
     """Return scheme with its ``://``, user and password, host with path, query, fragment.
 
-    A slash within a password, which nothing but a person would write, does not end the password.
+    An unescaped slash within a password does not end the password.
     """
     url, _, fragment = url.partition("#")
     url, _, query = url.partition("?")

@@ -1,10 +1,10 @@
-"""A drop-in for the class that senders of protocol 1 to 3 bring: replace one import, keep the rest.
+"""Drop-in replacement for the backend class of senders with protocol versions 1 to 3.
 
 Invariants:
-- The methods take, return and raise what the sender's own did; the record goes through the client's
-  one thread and connection instead of a thread and a connection of its own.
-- Settings (``llm_config``) lose what is a credential by its name; payloads are recorded as they are.
-- Nothing but this library is needed.
+- The methods have the signatures, results and errors of the replaced class; records are sent by the
+  client's thread and connection.
+- Credentials in settings (``llm_config``) are masked by key name; payloads are recorded unchanged.
+- Only this library is needed.
 
 See docs/migration.md.
 """
@@ -19,15 +19,15 @@ from llmledger.client import TraceClient
 from llmledger.credentials import masked
 
 DEFAULT_SOCKET: Final = "/var/run/telemetry/telemetry.sock"
-"""Where such senders connect, unless they are told otherwise."""
+"""Default socket of these senders."""
 
 _T = TypeVar("_T")
 
 
 class SocketProviderTraceBackend:
-    """Takes the traces of an application of today.
+    """Trace backend over ``TraceClient``, for existing applications.
 
-    ``socket_path`` is else ``LLMLEDGER_SOCKET``, else the path that these senders have always used.
+    ``socket_path`` is the daemon's socket (default: ``LLMLEDGER_SOCKET``, else these senders' old path).
 
     >>> backend = SocketProviderTraceBackend()
     >>> await backend.create_async(actor=user, provider_trace=trace)
@@ -38,23 +38,23 @@ class SocketProviderTraceBackend:
         self._client = TraceClient(self.socket_path)
 
     async def create_async(self, actor: Any, provider_trace: _T) -> _T:
-        """Hand the trace over, and return it. Waits for nothing."""
+        """Record the trace, and return it. Never blocks."""
         self._client.record(**_fields(actor, provider_trace))
         return provider_trace
 
     def create_sync(self, actor: Any, provider_trace: Any) -> None:
-        """Hand the trace over. Waits for nothing."""
+        """Record the trace. Never blocks."""
         self._client.record(**_fields(actor, provider_trace))
 
     async def get_by_step_id_async(self, step_id: str, actor: Any) -> None:
-        """Return None, as the class that this one replaces does: a client writes and does not read.
+        """Return None, as the replaced class does: the client cannot read.
 
-        ``llmledgerd.reader.LLMTraceReader.get_by_step_id`` reads.
+        Use ``llmledgerd.reader.LLMTraceReader.get_by_step_id``.
         """
 
 
 def _fields(actor: Any, trace: Any) -> Any:
-    """Return the fields of version 4; of a trace, whatever attributes its version has."""
+    """Return the fields of version 4, from the attributes that the trace's version has."""
     response = getattr(trace, "response_json", None) or {}
     error = response.get("error") if isinstance(response, Mapping) else None
     if isinstance(error, Mapping):

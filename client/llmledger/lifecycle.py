@@ -1,7 +1,7 @@
-"""Fork and exit, for all clients of the process.
+"""Handling of fork and exit for all clients of the process.
 
-Invariant: a child begins with empty buffers and sessions of its own, and takes nothing of its
-parent's; a process that ends on its own gives its clients ``EXIT_SECONDS`` in all.
+Invariant: a child starts with empty buffers and new sessions, and inherits no records from its
+parent; at a normal exit all clients together get ``EXIT_SECONDS``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ EXIT_SECONDS: Final = 2.0
 
 
 class Client(Protocol):
-    """What this module asks of a client."""
+    """Interface of a client to this module."""
 
     def begin_anew(self) -> None:
-        """Be as if just made: this is a forked child."""
+        """Reset to a new session in a forked child."""
 
     def close(self, timeout: float) -> bool:
         """Flush, and end the session."""
@@ -28,18 +28,18 @@ class Client(Protocol):
 
 _open: set[Client] = set()
 _exit: set[str] = set()
-"""Empty until the process ends; then what is recorded comes too late."""
+"""Not empty once the process exits; later records are lost."""
 
 _before_closing: list[Callable[[], None]] = []
 
 
 def opened(client: Client) -> None:
-    """Take the client into care until it is closed."""
+    """Register an open client."""
     _open.add(client)
 
 
 def closed(client: Client) -> None:
-    """Let go of a client that has closed."""
+    """Unregister a closed client."""
     _open.discard(client)
 
 
@@ -49,13 +49,14 @@ def is_exiting() -> bool:
 
 
 def close_in_child_of_multiprocessing() -> None:
-    """Such a process ends by ``os._exit`` after its own finalizers, and never runs ``atexit``.
+    """Register the close of clients in a child of multiprocessing, which skips ``atexit``.
 
-    To be called at a client's first use: multiprocessing forgets what was registered before.
+    Such a process ends by ``os._exit`` after its own finalizers. Call this at a client's first use:
+    multiprocessing discards earlier registrations.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        from multiprocessing.util import Finalize  # loaded already, where there is a parent process
+        from multiprocessing.util import Finalize  # already imported in such a child
 
         Finalize(None, close_all, exitpriority=1)
 
@@ -67,12 +68,12 @@ def in_forked_child(function: Callable[[], None]) -> None:
 
 
 def before_closing(function: Callable[[], None]) -> None:
-    """Have this called when the process ends, while its clients still take records."""
+    """Register a function to run at exit, while the clients still accept records."""
     _before_closing.append(function)
 
 
 def close_all() -> None:
-    """Close every client, in ``EXIT_SECONDS`` together."""
+    """Close all clients, within ``EXIT_SECONDS`` in total."""
     for function in _before_closing:
         function()
     _exit.add("now")

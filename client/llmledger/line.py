@@ -1,13 +1,13 @@
-"""One line: what the caller left, and what the sender makes of it.
+"""One line of the protocol: fields from the caller, encoded by the sender.
 
 Invariants:
-- A line holds values alone that nobody can change: what can change is encoded on the caller's thread,
-  and everything else (the envelope, the judging and escaping of payloads) is the sender's work.
-- The pieces of a line, joined, are one JSON object in UTF-8 with one newline, its last byte; and
-  they are the same however often they are asked for, the id and timestamp made here included.
+- A line holds only immutable values: mutable ones are encoded on the caller's thread, and the sender does
+  the rest (the envelope, checking and escaping payloads).
+- The pieces of a line, joined, are one JSON object in UTF-8 that ends with its only newline; each
+  iteration yields the same pieces, including the generated id and timestamp.
 - URL and headers lose what is confidential (``harmless``), whoever gave them. Payloads are what they are.
-- In a record the payloads stand before the envelope. Of a repeated key the last one counts, so large
-  bytes that are no JSON, and were not read whole, cannot speak for the envelope.
+- In a record the payloads precede the envelope. The last one of duplicate keys counts, so large bytes
+  that are invalid JSON, and were not fully checked, cannot override the envelope.
 
 A payload (``request``, ``response``, ``llm_config``, ``compaction_settings``) may be
 
@@ -35,16 +35,16 @@ from llmledger.payload import LONGEST_ESCAPE, passed, rendered
 from llmledger.protocol import PROTOCOL_VERSION, frame
 
 OVERHEAD_BYTES: Final = 512
-"""What a waiting line takes beside its fields, at most: the objects that hold them (430 measured)."""
+"""Upper bound of a line's memory beside its fields: the objects that hold them (430 measured)."""
 
 FIELD_BYTES: Final = 80
-"""What a field takes beside its value's length: its place in the dict and its object's head (53 to 65 measured)."""
+"""Memory of a field beside its value's length: dict entry and object header (53 to 65 measured)."""
 
 SHORT: Final = 128
-"""Text below it is counted by its length; above, by its memory, which may be four bytes a character."""
+"""Shorter text counts by its length; longer text by its memory, up to four bytes per character."""
 
 RESERVED: Final = frozenset({"protocol_version", "hello", "begin", "dropped", "end"})
-"""Keys that make a line something else than a record; no application's field."""
+"""Keys of control lines; not fields of an application."""
 
 STREAM: Final = "response_stream"
 _PAYLOADS: Final = ("request", "response", STREAM, "llm_config", "compaction_settings")
@@ -55,26 +55,26 @@ _LONGEST_LATENCY_MS: Final = 7 * 24 * 3600 * 1000
 
 
 class Line(msgspec.Struct, gc=False):
-    """``size`` is what it takes of the buffer, in bytes."""
+    """One line of the session. ``size`` is its share of the buffer, in bytes."""
 
     kind: Literal["record", "begin", "dropped", "end"]
     size: int
     fields: dict[str, Any] | None = None
-    """What was handed over, until the sender has made the rest of it."""
+    """Fields from the caller, until the sender has encoded them."""
     at: float = 0.0
-    """When that was, in seconds since 1970."""
+    """Time of the call to ``record``, in seconds since 1970."""
     envelope: bytes = b""
-    """The line from behind its payloads on; of a control line, all of it."""
+    """Encoded line after its payloads; for a control line, the whole line."""
     payloads: tuple[tuple[str, bytes | str | Raw], ...] = ()
 
 
 def control(kind: Literal["dropped", "end"], body: dict[str, int]) -> Line:
-    """Return a line of the sender's own."""
+    """Return a control line of the sender."""
     return Line(kind, OVERHEAD_BYTES, envelope=frame(kind, body))
 
 
 def complete(line: Line) -> None:
-    """Make what the caller was spared, once and for all: the id and time where none was given, the JSON."""
+    """Complete the line once: generate a missing id and time, and encode the envelope."""
     fields = line.fields
     if fields is None:
         return
@@ -93,13 +93,13 @@ def complete(line: Line) -> None:
     line.payloads = tuple(
         [(name, value) for name in _PAYLOADS if (value := _payload(fields, name)) is not None]
     )
-    # A newline can be in the application's own JSON, which it hands over in a ``msgspec.Raw``.
+    # The application's own JSON, passed as ``msgspec.Raw``, can contain newlines.
     line.envelope = encode(made)[1:].replace(b"\n", b" ") + end
     line.fields = None
 
 
 def pieces(line: Line) -> Iterator[bytes]:
-    """Yield the line's bytes; those that need work are worked on one slice at a time."""
+    """Yield the line's bytes; payloads are processed one slice at a time."""
     complete(line)
     if line.kind not in ("record", "begin"):
         yield line.envelope
@@ -111,7 +111,7 @@ def pieces(line: Line) -> Iterator[bytes]:
             yield from passed(payload)
         elif payload or name == STREAM:
             yield from rendered(payload, is_stream=name == STREAM)
-        else:  # an empty body is no payload; an empty stream is one that said nothing
+        else:  # an empty body is no payload; an empty stream is a stream without events
             yield b"null"
         lead = b","
     yield lead
@@ -119,17 +119,20 @@ def pieces(line: Line) -> Iterator[bytes]:
 
 
 def most_bytes(line: Line) -> int:
-    """Return a length that the line does not pass. It takes no look at payloads."""
+    """Return an upper bound of the line's length, without reading payloads."""
     complete(line)
     payloads = sum(LONGEST_ESCAPE * len(payload) + len(name) + 8 for name, payload in line.payloads)
     return len(line.envelope) + payloads + _LONGEST_LEAD_BYTES
 
 
 def new_id() -> str:
-    """Return a ``provider_trace_id``: the prefix and a UUID in the form of RFC 9562, version 4.
+    """Return a new ``provider_trace_id``: the prefix and a UUID in the form of RFC 9562, version 4.
 
-    Its first 74 random bits are the process's, the last 48 are counted: as unique as random ones
-    where nobody must be unable to guess them, at a fifth of their cost.
+    Its first 74 random bits are fixed per process, the last 48 are a counter: as unique as a random
+    UUID but guessable, at a fifth of the cost.
+
+    >>> llmledger.new_id()
+    'provider_trace-1c0f…'
     """
     return f"{_process_part[0]}{next(_count) & 0xFFFFFFFFFFFF:012x}"
 
@@ -147,9 +150,9 @@ _count = count(random.getrandbits(48))
 
 
 def frozen(name: str, value: Any) -> bytes | Raw:
-    """Return what nobody can change and stands for the value."""
+    """Return an immutable encoding of the value."""
     of = type(value)
-    if of is dict or of is list:  # nearly all; the rest is not looked at then
+    if of is dict or of is list:  # the common case, checked first
         return Raw(encode(value))
     if name in _PAYLOADS and isinstance(value, _BINARY):
         return bytes(value)
@@ -157,19 +160,19 @@ def frozen(name: str, value: Any) -> bytes | Raw:
 
 
 def _payload(fields: dict[str, Any], name: str) -> bytes | str | Raw | None:
-    """Return a payload as it was taken; numbers and the like, which are legal JSON too, encoded."""
+    """Return a payload as accepted; scalars, which are valid JSON too, are encoded."""
     payload = fields.get(name)
     return payload if payload is None or type(payload) in (bytes, str, Raw) else Raw(encode(payload))
 
 
 def _without_credentials(headers: Any) -> dict[str, Any] | None:
-    """Return the headers that are recorded; None where what was given is no mapping of them."""
+    """Return the allowed headers; None if the value is not a mapping."""
     given = msgspec.json.decode(headers) if isinstance(headers, Raw) else None
     return harmless_headers(given.items()) if isinstance(given, dict) else None
 
 
 def _start(at: float, latency_ms: object) -> datetime:
-    """Return when the call began: its latency before its record."""
+    """Return the start of the call: the time of its record minus its latency."""
     if not isinstance(latency_ms, int | float) or not 0 < latency_ms < _LONGEST_LATENCY_MS:
         latency_ms = 0
     return datetime.fromtimestamp(at - latency_ms / 1000, UTC)

@@ -1,13 +1,13 @@
-"""A LiteLLM callback, for applications that cannot have their HTTP libraries hooked.
+"""LiteLLM callback, for applications that cannot have their HTTP libraries hooked.
 
 Invariants:
-- One call of LiteLLM is one record, whatever retries and fallbacks it took: a callback does not see
-  single exchanges. Where ``llmledger.instrument()`` is on, this records nothing, because the exchanges
-  are recorded already.
-- The payloads are LiteLLM's own objects, in OpenAI's shape, and not the bytes of the provider. The
-  usage of a stream is LiteLLM's, which counts by itself where the provider was not asked to.
-- Keys, tokens and headers that LiteLLM was given are in neither request nor error.
-- The context is that of the call's beginning: LiteLLM calls back from threads that have none.
+- One call of LiteLLM is one record, including its retries and fallbacks: a callback does not see
+  single exchanges. While ``llmledger.instrument()`` is on, this records nothing, because the exchanges
+  are already recorded.
+- The payloads are LiteLLM's own objects, in OpenAI's shape, not the provider's bytes. The usage of a
+  stream is LiteLLM's, which counts tokens itself if the provider does not report usage.
+- Keys, tokens and headers passed to LiteLLM are in neither request nor error.
+- The context is that of the call's start: LiteLLM runs callbacks in threads without a context.
 
 Importing this imports LiteLLM.
 """
@@ -34,16 +34,16 @@ _KINDS = {
     "image_generation": "image",
     "moderation": "moderation",
 }
-"""LiteLLM's names, less the ``a`` of the asynchronous ones, and the wire's."""
+"""LiteLLM's call types, without the ``a`` of asynchronous ones, and the wire's."""
 
 _MOST_CALLS = 10_000
-"""Calls under way whose context is remembered; LiteLLM may forget to say that one has ended."""
+"""Limit of running calls with a stored context; LiteLLM may never report the end of one."""
 
 _base: Any = importlib.import_module("litellm.integrations.custom_logger").CustomLogger
 
 
 class LlmledgerLogger(_base):  # type: ignore[misc]  # LiteLLM ships no types, and need not be installed
-    """Records what LiteLLM calls.
+    """LiteLLM callback that records calls with ``client`` (default: the default client).
 
     >>> litellm.callbacks = [LlmledgerLogger()]
     """
@@ -54,27 +54,27 @@ class LlmledgerLogger(_base):  # type: ignore[misc]  # LiteLLM ships no types, a
         self._contexts: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
-        """A call begins, in the thread or task of the application."""
+        """Store the context of a starting call, in the application's thread or task."""
         self._remember(kwargs)
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        """A synchronous call succeeded."""
+        """Record a successful synchronous call."""
         self._record(kwargs, response_obj, start_time, end_time)
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        """A synchronous call failed."""
+        """Record a failed synchronous call."""
         self._record(kwargs, response_obj, start_time, end_time)
 
     async def async_log_success_event(
         self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
-        """An asynchronous call succeeded."""
+        """Record a successful asynchronous call."""
         self._record(kwargs, response_obj, start_time, end_time)
 
     async def async_log_failure_event(
         self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
-        """An asynchronous call failed."""
+        """Record a failed asynchronous call."""
         self._record(kwargs, response_obj, start_time, end_time)
 
     @harmless

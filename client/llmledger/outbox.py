@@ -1,8 +1,8 @@
-"""What goes to the connection next: views of bytes, gathered for one call of the kernel.
+"""Gathering of lines into views of bytes for one ``sendmsg``.
 
-Invariant: what leaves is the buffer's lines in order, each whole, however the kernel cuts its
-writes; and no more than ``GATHERED_BYTES`` is worked on between two writes, because every write
-gives the interpreter's lock to the application. No I/O.
+Invariant: the output is the buffer's lines in order and complete, for any partial writes of the
+kernel; at most ``GATHERED_BYTES`` are encoded between two writes, because every write releases the
+GIL to the application. No I/O.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from llmledger.buffer import ENCODE_FAILED, TOO_LONG, Buffer
 from llmledger.line import Line, complete, most_bytes, pieces
 
 GATHERED_BYTES: Final = 64 << 10
-"""A third of Linux' default socket buffer; the escaping of it takes some 0.1 ms."""
+"""A third of Linux's default socket buffer; escaping it takes some 0.1 ms."""
 
 MOST_VIEWS: Final = 512
 """Half of IOV_MAX, which is 1,024 on Linux and macOS."""
 
 
 class Outbox:
-    """Lives as long as one connection; a line of which a part was written dies with it."""
+    """Output of one connection; a partly written line ends with it."""
 
     def __init__(self, buffer: Buffer) -> None:
         self._buffer = buffer
@@ -32,7 +32,7 @@ class Outbox:
         self._bytes = 0
 
     def views(self) -> list[memoryview]:
-        """Return what to write next, empty when nothing waits."""
+        """Return the next views to write; empty if no line waits."""
         while self._bytes < GATHERED_BYTES and len(self._views) < MOST_VIEWS:
             piece = next(self._pieces, None)
             if piece is not None:
@@ -46,7 +46,7 @@ class Outbox:
         return list(self._views)
 
     def written(self, count: int) -> None:
-        """Take away the first ``count`` bytes: the kernel has them."""
+        """Remove the first ``count`` bytes, which the kernel accepted."""
         self._bytes -= count
         while count and count >= len(self._views[0]):
             count -= len(self._views.popleft())
@@ -56,19 +56,19 @@ class Outbox:
     def _writable(self, line: Line) -> Line:
         try:
             complete(line)
-        except Exception:  # noqa: BLE001 - encoding does not fail; if it does, the lines behind shall not wait for ever
+        except Exception:  # noqa: BLE001 - encoding does not fail; if it does, it must not block the following lines
             return self._buffer.replace(ENCODE_FAILED)
         limit = self._buffer.max_line_bytes
-        # One more for the newline, which the limit does not count.
+        # Plus one for the newline, which the limit excludes.
         if most_bytes(line) > limit + 1 and _exact_bytes(line) > limit + 1:
             return self._buffer.replace(TOO_LONG)
         return line
 
 
 def _exact_bytes(line: Line) -> int:
-    """Work the line once for its length alone: some 25 MB of text, or more, may be too long or not."""
+    """Return the exact length by encoding the line once; needed when the upper bound exceeds the limit."""
     total = 0
     for piece in pieces(line):
         total += len(piece)
-        time.sleep(0)  # gives the interpreter's lock away between slices
+        time.sleep(0)  # releases the GIL between slices
     return total

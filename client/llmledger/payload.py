@@ -1,16 +1,16 @@
-"""The work on a payload that the caller was spared: bytes or text in, slices of the line out.
+"""Encoding of a payload by the sender: bytes or text in, slices of the line out.
 
-Invariant: the slices, joined, are one JSON value in UTF-8 without a newline, and the same however
-often they are asked for. Between two slices anybody may have the interpreter's lock.
+Invariant: the slices, joined, are one JSON value in UTF-8 without a newline, and the same for each
+iteration. Between two slices other threads can acquire the GIL.
 
-- JSON is passed through, raw newlines made spaces;
-- what is no JSON (an HTML page, a truncated body, lines of JSON) becomes a JSON string, and so does
-  the text of a stream;
-- bytes that are no UTF-8 become U+FFFD.
+- JSON is passed through, with raw newlines replaced by spaces;
+- other content (an HTML page, a truncated body, JSON Lines) becomes a JSON string, and so does the
+  text of a stream;
+- invalid UTF-8 becomes U+FFFD.
 
-Whether a payload is JSON is decided by reading it whole up to ``JUDGED_BYTES``, and by its first and
-last significant character above, because one reading of some megabytes would stall the application's
-threads. Large bytes that look like JSON and are none make a dead letter.
+Payloads up to ``JUDGED_BYTES`` are parsed to decide whether they are JSON; for larger ones the first and
+last significant characters decide, because parsing some megabytes at once would stall the application's
+threads. Large bytes that only look like JSON become a dead letter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 SLICE: Final = 32 << 10
-"""Larger slices gain nothing: measured, 64 Ki characters cost twice as much each, because malloc
+"""Larger slices are slower: measured, 64 Ki characters cost twice as much each, because malloc
 maps blocks of 128 KiB and more anew every time."""
 
 JUDGED_BYTES: Final = 256 << 10
@@ -38,22 +38,22 @@ _skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def rendered(data: bytes | str, *, is_stream: bool) -> Iterator[bytes]:
-    """Yield the JSON value that stands for the payload; a stream is text, whatever it looks like."""
+    """Yield the JSON value of the payload; a stream is always a string."""
     return _as_string(data) if is_stream or not is_json(data) else _as_json(data)
 
 
 def passed(document: msgspec.Raw) -> Iterator[bytes]:
-    """Yield what is JSON already."""
+    """Yield a payload that is already JSON."""
     view = memoryview(document)
     for start in range(0, len(view), SLICE):
         yield bytes(view[start : start + SLICE]).replace(b"\n", b" ")
 
 
 def is_json(data: bytes | str) -> bool:
-    """Return whether a payload travels as it is.
+    """Return whether a payload is sent unchanged.
 
-    Text counts only where it is an object or an array: ``"42"`` was a string in the application
-    and stays one, while bytes are what came over a network.
+    Text counts as JSON only if it is an object or an array: ``"42"`` was a string in the application
+    and stays one, while bytes come from a network.
     """
     if isinstance(data, str):
         looks_right = _ENDS_OF_TEXT.get(data[:256].lstrip()[:1], "?") == data[-256:].rstrip()[-1:]
@@ -89,7 +89,7 @@ def _escaped(text: str) -> bytes:
     try:
         return _encode(text)[1:-1]
     except UnicodeEncodeError:
-        import json  # rare, and not free to import
+        import json  # rarely needed, and expensive to import
 
         return json.dumps(text)[1:-1].encode()
 
@@ -105,7 +105,7 @@ def _slices(text: str) -> Iterator[str]:
 
 
 def _utf8(data: bytes) -> Iterator[bytes]:
-    """Yield slices that end between characters, with whatever is no UTF-8 replaced."""
+    """Yield slices that end between characters, with invalid UTF-8 replaced."""
     start = 0
     while start < len(data):
         piece = data[start : start + SLICE]
@@ -117,7 +117,7 @@ def _utf8(data: bytes) -> Iterator[bytes]:
 
 
 def _repaired(piece: bytes, is_last: bool) -> tuple[bytes, int]:
-    """Return valid UTF-8, and how many bytes of the piece it stands for."""
+    """Return valid UTF-8, and the number of bytes of the piece that it replaces."""
     try:
         _, used = utf_8_decode(piece, "strict", is_last)
     except UnicodeDecodeError:

@@ -1,17 +1,17 @@
-"""Whether the socket is held by somebody who may have the records.
+"""Authentication of the socket's owner before any record is sent.
 
-Whoever may write to the socket's folder while no daemon runs can listen there instead of it. Invariants:
+A user with write access to the socket's folder can listen there while no daemon runs. Invariants:
 
-- Where ``LLMLEDGER_DAEMON_UID`` names users, theirs is the only socket that is written to.
-- Else it is root's, this process's own user's, or one that nobody else could have put there: along the
-  path every folder and link belongs to one of these or to the holder, and is writable by no others.
-  So systemd's ``/run/llmledgerd``, which belongs to the daemon's user, passes, and ``/tmp`` does not.
-- A mounted folder that everybody may write to, and that is not shared as ``/tmp`` is (no sticky bit), is
-  a volume of a pod: whoever mounts it was given it.
+- If ``LLMLEDGER_DAEMON_UID`` names users, only a socket of one of them is written to.
+- Otherwise the owner must be root, this process's user, or a user whose socket no third user could have
+  replaced: every folder and link on the path belongs to one of these or to the owner, and no other user
+  can write to it. So systemd's ``/run/llmledgerd``, owned by the daemon's user, passes; ``/tmp`` does not.
+- A world-writable mounted folder without the sticky bit (unlike ``/tmp``) is a volume of a pod, and trusted:
+  only containers that mount it can write to it.
 
-The holder is the user that last called ``listen`` on the socket, as the kernel noted it (SO_PEERCRED), in
-the numbers of this process's user namespace: 65534 for all who have none there. Where the system has no
-SO_PEERCRED, it is the owner of the socket's file.
+The owner is the user that last called ``listen`` on the socket, from the kernel (SO_PEERCRED), as an id
+of this process's user namespace: 65534 for users without one there. Without SO_PEERCRED, it is the owner
+of the socket's file.
 """
 
 from __future__ import annotations
@@ -24,44 +24,42 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 _MOST_LINKS: Final = 40
-"""As many as the kernel follows."""
+"""The kernel's limit of symbolic links."""
 
 _UCRED: Final = struct.Struct("3i")
 
 
 class Untrusted(Exception):
-    """Nothing is sent to whoever holds this socket."""
+    """The owner of the socket is not trusted; nothing is sent."""
 
 
 class Holder(NamedTuple):
-    """Who listens; a group of -1 is not known."""
+    """Owner of the listening socket; a group of -1 is unknown."""
 
     uid: int
     gid: int = -1
 
 
 def check(connected: socket.socket, path: str, named: frozenset[int] | None) -> None:
-    """Raise Untrusted where the socket's holder may not have the records; OSError where it is gone."""
+    """Raise Untrusted if the socket's owner is not trusted, and OSError if the socket is gone."""
     reason = refusal(_holder(connected, path), path, named, os.geteuid())
     if reason:
         raise Untrusted(reason)
 
 
 def refusal(holder: Holder, path: str, named: frozenset[int] | None, own_uid: int) -> str:
-    """Return why the holder is not trusted; empty where it is."""
+    """Return why the owner is not trusted; empty if it is."""
     if named is not None:
-        known = ", ".join(map(str, sorted(named))) or "no number"
+        known = ", ".join(map(str, sorted(named))) or "no valid number"
         return (
-            ""
-            if holder.uid in named
-            else f"it is held by user {holder.uid}; LLMLEDGER_DAEMON_UID says {known}"
+            "" if holder.uid in named else f"its owner is uid {holder.uid}; LLMLEDGER_DAEMON_UID is {known}"
         )
     if holder.uid in (0, own_uid):
         return ""
     where = open_to_others(path, holder, own_uid)
     return where and (
-        f"it is held by user {holder.uid}, and others may write to {where}: "
-        "name the daemon's user in LLMLEDGER_DAEMON_UID, or move the socket"
+        f"its owner is uid {holder.uid}, and other users can write to {where}: "
+        "set LLMLEDGER_DAEMON_UID to the daemon's uid, or move the socket"
     )
 
 
@@ -73,7 +71,7 @@ def open_to_others(
     lstat: Callable[[str], os.stat_result] = os.lstat,
     is_mount: Callable[[str], bool] = os.path.ismount,
 ) -> str:
-    """Return the first folder along the path in which others could have put this entry; empty for none."""
+    """Return the first folder on the path in which another user could have created the entry; empty if none."""
     here, links = "/", 0
     parts = os.path.abspath(path).split("/")[::-1]
     while parts:
@@ -98,10 +96,10 @@ def open_to_others(
 
 
 def _is_theirs(folder: os.stat_result, entry: os.stat_result, holder: Holder, own_uid: int) -> bool:
-    """Return whether root, this user or the holder put the entry into the folder, and nobody else could."""
+    """Return whether only root, this user or the owner could have created the entry in the folder."""
     if folder.st_uid not in (0, own_uid, holder.uid):
         return False
-    if folder.st_mode & stat.S_ISVTX:  # nobody else can replace what is theirs
+    if folder.st_mode & stat.S_ISVTX:  # sticky: other users cannot replace the entry
         return entry.st_uid in (0, own_uid) or not folder.st_mode & (stat.S_IWOTH | stat.S_IWGRP)
     if folder.st_mode & stat.S_IWGRP and folder.st_gid not in (0, holder.gid):
         return False

@@ -1,8 +1,8 @@
-"""The wire: what a sender writes and what the daemon answers.
+"""Wire protocol: the lines of senders and the daemon's answers.
 
-Invariant: every line is one JSON object in UTF-8, ended by one newline, and carries
-``protocol_version``. Both sides import these names, so that neither can drift from PROTOCOL.md.
-This module does no I/O, and the daemon imports nothing else of the client.
+Invariant: every line is one JSON object in UTF-8, terminated by one newline, with a
+``protocol_version``. Both sides import these types, so that neither can drift from PROTOCOL.md.
+This module does no I/O, and the daemon imports no other module of the client.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 PROTOCOL_VERSION = 4
-"""The version that this client writes."""
+"""Protocol version of this client."""
 
 SUPPORTED_VERSIONS = (1, 2, 3, 4)
-"""The versions that the daemon accepts; senders of 1 to 3 are deployed and are answered nothing."""
+"""Protocol versions that the daemon accepts; senders of 1 to 3 are deployed and get no answers."""
 
 DEFAULT_SOCKET = "/run/llmledgerd/llmledgerd.sock"
-"""Where the daemon listens and the client connects, unless ``LLMLEDGER_SOCKET`` says otherwise."""
+"""Default socket of daemon and client; ``LLMLEDGER_SOCKET`` overrides it."""
 
 MAX_LINE_BYTES = 128 << 20
-"""The default limit of one line, newline excluded."""
+"""Default limit of one line in bytes, without its newline."""
 
 MAX_ID_CHARACTERS = 128
-"""Longer identifiers are refused: a key that long is a payload in the wrong place."""
+"""Limit of identifiers: a longer one is a payload in the wrong field."""
 
 ABSENT = Raw(b"null")
-"""A payload that was not sent. ``None`` cannot stand here: msgspec refuses ``Raw | None``."""
+"""Default of a missing payload. It is not ``None``, because msgspec refuses ``Raw | None``."""
 
 Outcome = Literal["ok", "error", "cancelled"]
 
 
 class Billing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who pays for a call, and out of what."""
+    """Billing of a call."""
 
     plan_type: str | None = None
     cost_source: str | None = None
@@ -42,7 +42,7 @@ class Billing(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LineHead(msgspec.Struct):
-    """Which of the five kinds of line a line is; read before anything else of it."""
+    """Keys that determine which of the five kinds a line is; decoded first."""
 
     protocol_version: Raw | UnsetType = UNSET
     hello: Raw | UnsetType = UNSET
@@ -52,11 +52,11 @@ class LineHead(msgspec.Struct):
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """What a sender says about one call: one HTTP exchange with a provider.
+    """Record of one call: one HTTP exchange with a provider.
 
-    Every field but ``protocol_version`` may be absent or null. Versions 1 to 3 know the first
+    Every field except ``protocol_version`` may be absent or null. Versions 1 to 3 have the first
     block, version 2 adds the second, version 4 the rest; a later field in an earlier version is
-    read all the same, because no sender means it as anything else.
+    accepted, because it has no other meaning there.
     """
 
     protocol_version: int
@@ -98,9 +98,9 @@ class Record(msgspec.Struct, kw_only=True):
 
 
 class Begin(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A call that starts: who and what, without payloads.
+    """Announcement of a call that starts, without payloads.
 
-    Should its record never come, the daemon writes a row from this alone.
+    If its record never arrives, the daemon writes a row from this alone.
     """
 
     provider_trace_id: str
@@ -125,17 +125,17 @@ class Begin(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class End(msgspec.Struct):
-    """The session closes; ``taken`` records were handed over in all, dropped ones included."""
+    """End of the session; ``taken`` is the total of its records, including dropped ones."""
 
     taken: int
 
 
 class Hello(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """The first line of a session.
+    """Handshake: the first line of a connection.
 
     ``first`` is the number of the oldest line that the sender still holds, counted from 1.
-    ``last`` is the newest that it has written on any connection before: should the daemon have
-    forgotten the session, only ``first`` to ``last`` can be repeats, and are asked for by id.
+    ``last`` is the newest line that it has written on any connection: if the daemon has forgotten
+    the session, only ``first`` to ``last`` can be duplicates, and are looked up by id.
     """
 
     session: str
@@ -148,7 +148,7 @@ class Hello(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class Durable(msgspec.Struct, omit_defaults=True):
-    """The daemon's word: the first ``durable`` lines of the session are on disk."""
+    """Acknowledgment: the first ``durable`` lines of the session are on disk."""
 
     durable: int
     protocol_version: int | None = None
@@ -163,14 +163,14 @@ class Refused(msgspec.Struct):
 
 
 class Unsupported(msgspec.Struct):
-    """The daemon cannot serve this session, and closes."""
+    """The daemon does not support this session's protocol version, and closes."""
 
     error: str
     supported: tuple[int, ...] = SUPPORTED_VERSIONS
 
 
 class Answer(msgspec.Struct):
-    """Any line that the daemon writes; the sender reads all kinds through this one."""
+    """Union of the daemon's answers, which the sender decodes."""
 
     protocol_version: int | None = None
     durable: int | None = None
@@ -185,10 +185,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def frame(kind: Literal["hello", "begin", "dropped", "end"], body: Any) -> bytes:
-    """Return the line, newline included, of one of the four kinds that are no records."""
+    """Return a control line of one of the four kinds, with its newline."""
     return _encode({"protocol_version": PROTOCOL_VERSION, kind: body}) + b"\n"
 
 
 def answer(body: Durable | Refused | Unsupported) -> bytes:
-    """Return the line, newline included, of one of the daemon's answers."""
+    """Return an answer of the daemon as a line, with its newline."""
     return _encode(body) + b"\n"

@@ -1,7 +1,7 @@
-"""The wire as JSON Schema, made from ``protocol``: ``python -m llmledger.schema > docs/protocol.schema.json``.
+"""JSON Schema of the wire protocol, from ``protocol``: ``python -m llmledger.schema > docs/protocol.schema.json``.
 
-Invariant: field names and types come from the Structs that client and daemon use; what is said here
-beside them are limits, and a test compares those with the daemon's. Nothing imports this module.
+Invariant: field names and types come from the Structs that client and daemon use; this module adds
+only limits, and a test compares those with the daemon's. No module imports this one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COUNTS: Final = {
     "max_line_bytes": 1,
     "rejected": 1,
 }
-"""The least value of each."""
+"""Minimum of each number."""
 
 CONTROLS: Final[dict[str, Any]] = {
     "hello": {"$ref": "#/$defs/Hello"},
@@ -55,13 +55,13 @@ CONTROLS: Final[dict[str, Any]] = {
     "dropped": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
     "end": {"$ref": "#/$defs/End"},
 }
-"""What makes a line something else than a record; null counts as absent."""
+"""Keys of control lines; null counts as absent."""
 
 _TYPES: Final = (Record, Billing, Hello, Begin, End, Durable, Refused, Unsupported)
 
 
 def schema() -> dict[str, Any]:
-    """Return the schema: of a sender's line, and under ``$defs/DaemonLine`` of an answer."""
+    """Return the schema of a sender's line, and of an answer under ``$defs/DaemonLine``."""
     definitions = {kind.__name__: _object(kind) for kind in _TYPES}
     definitions["Record"]["properties"]["protocol_version"] = {"enum": list(SUPPORTED_VERSIONS)}
     definitions["Record"]["properties"] |= {name: {"type": "null"} for name in CONTROLS}
@@ -90,7 +90,7 @@ def _object(kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _limited(name: str, one: dict[str, Any]) -> dict[str, Any]:
-    """Return a field's schema with the limits that its type does not say."""
+    """Return a field's schema with the limits that are not part of its type."""
     limits: dict[str, Any] = {}
     if name in IDS:
         limits = {"maxLength": MAX_ID_CHARACTERS}
@@ -99,7 +99,7 @@ def _limited(name: str, one: dict[str, Any]) -> dict[str, Any]:
         limits = {"minimum": 0}
     if name in COUNTS:
         limits = {"minimum": COUNTS[name]}
-    return {**one, **limits}  # a limit on texts or numbers does not concern null
+    return {**one, **limits}  # limits of strings and numbers do not apply to null
 
 
 def _control(name: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _control(name: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the schema as the file has it."""
+    """Return the schema as the content of its file."""
     return msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode() + "\n"
 
 

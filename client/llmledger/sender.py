@@ -1,12 +1,12 @@
-"""One thread owns the socket: connect, hello, write, hear what is durable, connect again.
+"""Sender thread, which owns the socket: connect, handshake, write, read acknowledgments, reconnect.
 
 Invariants:
-- Nothing is written before the hello is answered, and then the lines after the answered number, in
-  order. A connection on which anything failed is dropped, never continued.
-- A line leaves the buffer only when the daemon has called it durable.
-- The thread never spins: each turn writes, reads, or sleeps.
-- Nothing is written to a socket that somebody else holds (``peer``), however long that lasts.
-- In a forked child nothing of this runs, and what was inherited is closed without a word on it.
+- No line is written before the hello is answered; then the lines after the answered number follow, in
+  order. A connection with any error is dropped, never reused.
+- A line leaves the buffer only when the daemon has acknowledged it as durable.
+- The thread never spins: each iteration writes, reads, or sleeps.
+- Nothing is written to a socket with an untrusted owner (``peer``), however long that lasts.
+- A forked child does not run this thread, and closes inherited descriptors without writing to them.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from llmledger.protocol import Answer, Hello, frame
 from llmledger.timing import Backoff, Notices, Rest
 
 HELLO_TIMEOUT_SECONDS: Final = 10.0
-"""How long a listener may keep silent: one that hangs may have a successor at the same path."""
+"""Timeout for answers: a hanging daemon may have a successor at the same path."""
 
 BACKOFF_FIRST_SECONDS: Final = 0.05
 BACKOFF_CAP_SECONDS: Final = 3.0
 
 WAKE_NAPPING_SHARE: Final = 4
-"""With that part of the buffer unwritten a nap is ended: a burst must not fill it meanwhile."""
+"""Unwritten fraction of the buffer that ends a nap, so that a burst does not fill it."""
 
 WRITES_PER_TURN: Final = 16
-"""Then answers are read, 1 MiB later at most: they make room in the buffer."""
+"""Unacknowledged fraction of the buffer above which answers are read, at most 1 MiB later, to free it."""
 
 _NEVER: Final = sys.maxsize
 
 
 class Refused(Exception):
-    """The daemon will never serve this session."""
+    """The daemon refuses this session permanently."""
 
 
 class Sender:
@@ -52,7 +52,7 @@ class Sender:
         self._buffer = buffer
         self._hello = hello
         self.wake_above = _NEVER
-        """Wake the thread when more bytes than that wait: it is asleep, and does not look by itself."""
+        """Unwritten bytes above which a caller must wake the sleeping thread."""
         self.is_connected = False
         self.rejected = 0
         self.untrusted = 0
@@ -64,9 +64,9 @@ class Sender:
         self._is_over = False
         self._rest = Rest()
         self._lines_rested = 0
-        """The newest line that was written when the thread last rested."""
+        """Newest line written before the thread's last rest."""
         self._awaited = 0
-        """So many threads wait for something to become durable."""
+        """Number of threads that wait for durability."""
         self._wake_napping_bytes = buffer.max_bytes // WAKE_NAPPING_SHARE
         self._notices = Notices()
         self._backoff = Backoff(first=BACKOFF_FIRST_SECONDS, cap=BACKOFF_CAP_SECONDS)
@@ -74,7 +74,7 @@ class Sender:
     # Other threads.
 
     def start(self) -> None:
-        """Start the thread. Raises RuntimeError when the system gives none."""
+        """Start the thread. Raises RuntimeError if none can be created."""
         thread = threading.Thread(target=self._run, name="llmledger-sender", daemon=True)
         thread.start()
         self._thread = thread
@@ -87,7 +87,7 @@ class Sender:
     def wait_durable(self, number: int, deadline: float) -> bool:
         """Wait until the first ``number`` lines are durable; return whether they are."""
         if threading.current_thread() is self._thread:
-            return False  # a log handler or destructor on our own thread would wait for itself
+            return False  # a log handler or destructor on this thread would deadlock
         with self._progress:
             self._awaited += 1
             self._alarm.ring()
@@ -101,7 +101,7 @@ class Sender:
         return self._buffer.first > number
 
     def close(self, deadline: float) -> bool:
-        """Deliver what waits and the session's end, as far as the time allows; stop the thread."""
+        """Deliver waiting lines and the ``end`` until the deadline, and stop the thread."""
         newest = self._buffer.finish()
         self._is_closing = True
         is_durable = self.wait_durable(newest, deadline)
@@ -111,12 +111,12 @@ class Sender:
             self._thread.join(max(0.1, deadline - time.monotonic()))
         if not is_durable:
             self._say(
-                "undelivered", "closed with records that the daemon at %s has not confirmed", self._path
+                "undelivered", "closed with records that the daemon at %s has not acknowledged", self._path
             )
         return is_durable
 
     def abandon(self) -> None:
-        """In a forked child: give back the descriptors that belong to the parent's session."""
+        """Close the descriptors of the parent's session in a forked child."""
         if self._connection is not None:
             self._connection.close()
         self._alarm.close()
@@ -133,8 +133,10 @@ class Sender:
                 self.untrusted += 1
                 self._say("untrusted", "the socket %s is not trusted, nothing is sent: %s", self._path, error)
                 self._pause()
-            except Exception as error:  # noqa: BLE001 - the thread's outer edge; the answer is always a new connection
-                self._say("away", "the daemon at %s is away (%s); records wait in memory", self._path, error)
+            except Exception as error:  # noqa: BLE001 - outermost handler of the thread; it always reconnects
+                self._say(
+                    "away", "the daemon at %s is unavailable (%s); records wait in memory", self._path, error
+                )
                 self._pause()
             finally:
                 self._hang_up()
@@ -159,17 +161,17 @@ class Sender:
         hello.last = self._buffer.last or None
         line = frame("hello", hello)
         if connection.send([memoryview(line)]) != len(line):
-            raise BlockingIOError("no room for the hello")
+            raise BlockingIOError("the socket buffer is full before the hello")
         deadline = time.monotonic() + HELLO_TIMEOUT_SECONDS
         while not self._is_over:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError("the hello was not answered")
+                raise TimeoutError("timeout waiting for the answer to the hello")
             if connection.sleep(left) and self._hear(connection.receive()):
                 return
 
     def _write(self, connection: Connection, outbox: Outbox) -> Literal["done", "more", "blocked"]:
-        """Write what there is; ``blocked``: the kernel has no room for more."""
+        """Write waiting lines; ``blocked``: the socket buffer is full."""
         for _ in range(WRITES_PER_TURN):
             views = outbox.views()
             if not views:
@@ -197,7 +199,7 @@ class Sender:
         return has_answer or (not hears and self._buffer.first <= self._buffer.last)
 
     def _hear(self, answers: list[Answer]) -> bool:
-        """Heed the answers; return whether one of them said what is durable."""
+        """Process the answers; return whether one was an acknowledgment."""
         durable = None
         for answer in answers:
             if answer.error is not None:
@@ -218,10 +220,10 @@ class Sender:
     def _refused(self, error: Refused) -> None:
         self._buffer.refuse(UNSUPPORTED)
         self._is_over = True
-        self._say("refused", "the daemon at %s does not serve this client: %s", self._path, error)
+        self._say("refused", "the daemon at %s refuses this client: %s", self._path, error)
 
     def _pause(self) -> None:
-        """Wait for the time of the next attempt, or until all ends."""
+        """Wait until the next attempt is due, or until the close."""
         self._hang_up()
         moment = self._backoff.failed(time.monotonic())
         was_closing = self._is_closing
@@ -244,7 +246,7 @@ class Sender:
     def _say(self, kind: str, text: str, *values: Any) -> None:
         if not self._notices.is_due(kind, time.monotonic()):
             return
-        with suppress(Exception):  # a handler or filter of the application's
-            import logging  # only when there is something to say: it would be a third of the import
+        with suppress(Exception):  # a log handler or filter of the application may raise
+            import logging  # imported only when needed: it is a third of the import time
 
             logging.getLogger("llmledger").warning(text, *values)

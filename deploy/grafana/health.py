@@ -113,7 +113,7 @@ def _stores(board: Dashboard) -> None:
     board.chart("Taking batches", "bool_on_off", shown("llmledgerd_store_taking", "{{store}}"), min=0, max=1)
     board.chart("Failed attempts a second", "ops", (retries, "{{store}} {{kind}}"))
     board.chart("Time of an insert", "s", *quantiles("llmledgerd_store_insert_seconds"))
-    board.chart("Rows of an insert", "short", *quantiles("llmledgerd_store_insert_rows"))
+    board.chart("Rows per insert", "short", *quantiles("llmledgerd_store_insert_rows"))
     board.chart("Bytes of an insert", "bytes", *quantiles("llmledgerd_store_insert_bytes"))
     board.chart(
         "Inserts under way, hours of the rollup in doubt",

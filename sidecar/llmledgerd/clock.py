@@ -1,9 +1,8 @@
-"""The time, from one place, so that a test can bring its own; and kept sane where the machine's is not.
+"""Clock of the daemon: monotonic time of receipt, corrected when the system clock is wrong; replaceable in tests.
 
-Invariant: ``now_us`` never goes back by itself, nor before what the spool remembers. Of two clocks
-without a third it takes the later, since a row that is received too late expires too late, and one that
-is received too early is deleted by the table's TTL. A store's clock is the third. Whatever makes the
-time jump is counted, and said.
+Invariant: ``now_us`` never goes back by itself, nor before the last time in the spool. Of two clocks
+without a third it takes the later one, since a row received too late expires too late, but one received
+too early is deleted by the table's TTL. A store's clock is the third. Every jump is counted and logged.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Final
 import msgspec
 
 JUMP_US: Final = 60_000_000
-"""By which a clock may be set between two looks without a word. Small corrections are ordinary."""
+"""Limit of a clock adjustment between two readings that is not logged. Small corrections are normal."""
 APART_US: Final = 3_600_000_000
 """By which the clocks of two hosts may differ. No TTL is so short that this costs a row."""
 
@@ -25,7 +24,7 @@ WRITTEN_US: Final = 1_767_225_600_000_000
 
 
 class Step(msgspec.Struct, frozen=True):
-    """The time went from one moment to another at once, or was kept from it."""
+    """One jump of the time, or one that was prevented."""
 
     before_us: int
     after_us: int
@@ -39,7 +38,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Timekeeper:
-    """What the time is, by the machine's clock and whoever else knows. Pure: it is told the times."""
+    """Time from the system clock and the stores' clocks. Pure: the caller passes all times."""
 
     def __init__(self) -> None:
         self.correction_us = 0
@@ -60,7 +59,7 @@ class Timekeeper:
         if set_by < -JUMP_US:
             self.correction_us -= set_by
             now -= set_by
-            self._jumped(now, now, f"the clock was set back by {-set_by // 1_000_000} s, and is not believed")
+            self._jumped(now, now, f"the clock was set back by {-set_by // 1_000_000} s, and is ignored")
         elif set_by > JUMP_US:  # as after a suspend
             self._jumped(now - set_by, now, f"the clock was set forward by {set_by // 1_000_000} s")
         return now
@@ -73,7 +72,7 @@ class Timekeeper:
             self._correct(least - wall_us, now, "the clock is behind the spool's last time")
 
     def heard(self, store_us: int, wall_us: int, monotonic: float) -> None:
-        """A store has said what its time is."""
+        """Take the time of a store into account."""
         now = self.now_us(wall_us, monotonic)
         if not self.believes(store_us):
             return
@@ -81,7 +80,7 @@ class Timekeeper:
             self.agreed_us = max(self.agreed_us, min(store_us, wall_us))
             self._correct(0, now, "the store's clock agrees with this machine's")
         elif abs(store_us - now) > APART_US:
-            self._correct(store_us - wall_us, now, "the store's clock says otherwise")
+            self._correct(store_us - wall_us, now, "the store's clock differs")
 
     def believes(self, store_us: int) -> bool:
         """Return whether a store's clock may be right: it has not gone back to before what was certain."""
@@ -111,7 +110,7 @@ class Clock:
             return self._keeper.now_us(self.wall_us(), self.monotonic())
 
     def wall_us(self) -> int:
-        """Return what the machine's clock says, which is what its files go by."""
+        """Return the system clock's time, which is that of file timestamps."""
         return time.time_ns() // 1000
 
     def monotonic(self) -> float:

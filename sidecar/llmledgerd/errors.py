@@ -1,7 +1,7 @@
-"""What can go wrong, named by who acts next.
+"""Exception types, by the required reaction.
 
-Invariant: no exception of the driver, of the file system or of msgspec leaves its module; what
-crosses a module's boundary is one of these.
+Invariant: exceptions of drivers, the file system and msgspec do not leave their module; only these
+cross a module's boundary.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ OBJECT_STORAGE = "object_storage"
 
 
 class LlmledgerdError(Exception):
-    """Base; caught only at the outer edge."""
+    """Base class; caught only by outermost handlers."""
 
 
 class ConfigError(LlmledgerdError):
-    """The operator acts; the daemon does not start."""
+    """Configuration error: the daemon does not start until the operator fixes it."""
 
 
 class StoreBusy(LlmledgerdError):
-    """Time acts: nothing of the batch was stored, offer the same batch again.
+    """Temporary failure: nothing of the batch was stored; retry the same batch.
 
     ``kind`` is a short stable word for metrics and logs: ``unreachable``, ``authentication``,
     ``missing_table``, ``missing_column``, ``read_only``, ``settings``, ``overloaded``, ``timeout``,
@@ -33,11 +33,11 @@ class StoreBusy(LlmledgerdError):
 
 
 class OutcomeUnknown(StoreBusy):
-    """The server may have stored the batch and its answer is lost: ask before offering it again."""
+    """The server may have stored the batch, but its response was lost: check before a retry."""
 
 
 class BatchRejected(LlmledgerdError):
-    """No retry can mend it: some row, or the table's shape, is at fault. Bisect to the row."""
+    """Permanent failure of a row or the table's schema. Bisect the batch to find the row."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -54,12 +54,12 @@ class Rejected(LlmledgerdError):
 
 
 class ObjectGone(LlmledgerdError):
-    """Nobody can: an object that a row names is not in object storage, by the name that this says."""
+    """An object that a row refers to is missing in object storage; the message is its name."""
 
 
 class SpoolBroken(LlmledgerdError):
-    """The disk acts, or the operator: stop acknowledging, and say so loudly."""
+    """The spool cannot make lines durable: stop acknowledging, and log an error."""
 
 
 class SpoolLocked(ConfigError):
-    """Another daemon owns the folder; two would repeat each other's segments."""
+    """Another daemon uses the spool's folder; two would deliver each other's segments again."""

@@ -1,19 +1,19 @@
-"""Who may be read from, so that memory has a bound and nobody takes it all. Pure.
+"""Admission control of senders: a memory limit, shared fairly. Pure.
 
 Invariants:
 - Bytes held over all connections and stages stay under the limit, plus one read of each connection
   and one largest line.
-- A sender has as much as is still free and no more, of what may wait for the disk and of memory: one
-  that floods is left with half, two with a third each. This is the dynamic threshold of shared
-  packet buffers (Choudhury and Hahne, 1998): no list of who is active, and room for whoever comes.
-- A sender of whom nothing is held may read once, whatever the others hold. So it gets its turn in
-  every group, also where others have used up everything.
-- Somebody may always go on, so nothing waits for ever: of what a sender has over its share, its
-  longest unfinished line; over the limit, the longest of all. Only ending it frees anything.
+- A sender may hold as much as is still free, of the pending bytes and of memory: one flooding sender
+  gets half, two get a third each. This is the dynamic threshold of shared packet buffers (Choudhury and
+  Hahne, 1998): it needs no list of active senders, and leaves space for new ones.
+- A sender with no buffered bytes is always allowed one read, even when others have used up the limit.
+  So it makes progress in every group.
+- One connection can always proceed, so there is no deadlock: of a sender over its share, the one with its
+  longest unfinished line; over the limit, the one with the longest of all. Only its end frees memory.
 
-A sender is a process, with all of its connections: what goes wrong is one process gone wild. Users
-would not do, since in a pod, as on many a host, all senders are one user. Where the kernel does
-not tell the process, each connection is a sender.
+A sender is a process with all of its connections, because the failure is one runaway process. Users
+are too coarse: in a pod, as on many hosts, all senders are one user. If the kernel does not report the
+process, each connection is a sender.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from collections.abc import Hashable
 import msgspec
 
 PENDING_BYTES = 1 << 20
-"""Whole lines that wait for their group's sync. More would only lengthen the group after it."""
+"""Limit of complete lines that wait for their group's sync. More would only lengthen the next group."""
 
 
 class Share(msgspec.Struct):
-    """What is held of one sender."""
+    """Bytes in memory of one sender."""
 
     lines: dict[Hashable, int] = {}
-    """Bytes of the line that has not ended, by connection."""
+    """Bytes of the unfinished line, by connection."""
     held: int = 0
     """Their sum."""
     pending: int = 0
@@ -41,7 +41,7 @@ class Share(msgspec.Struct):
 
 
 class Admission:
-    """Counts what is held of whom, and says who may read on."""
+    """Accounting of buffered bytes per sender, and the decision which connections may read."""
 
     def __init__(self, limit: int, pending_limit: int = PENDING_BYTES) -> None:
         self._limit = limit
@@ -58,7 +58,7 @@ class Admission:
         return self._held + self.pending + self.shipping
 
     def holds(self, sender: Hashable, connection: Hashable, size: int) -> None:
-        """The connection of this sender holds so many bytes of a line that has not ended."""
+        """Set the bytes of a connection's unfinished line."""
         share = self._share(sender)
         before = share.lines.pop(connection, 0)
         if size:
@@ -68,19 +68,19 @@ class Admission:
         self._forget_if_empty(sender, share)
 
     def waits(self, sender: Hashable, size: int) -> None:
-        """So many bytes of whole lines wait for their group."""
+        """Add bytes of complete lines that wait for their group."""
         self.pending += size
         self._share(sender).pending += size
 
     def written(self, sender: Hashable, size: int) -> None:
-        """They wait no more."""
+        """Remove bytes of complete lines that were written."""
         self.pending -= size
         share = self._share(sender)
         share.pending -= size
         self._forget_if_empty(sender, share)
 
     def ships(self, batch: Hashable, size: int) -> None:
-        """A batch on its way into a store has so many bytes in memory; 0 where the disk alone has them."""
+        """Set the bytes in memory of a batch in delivery; 0 if only the disk has it."""
         self.shipping += size - self._shipped.pop(batch, 0)
         if size:
             self._shipped[batch] = size

@@ -1,10 +1,9 @@
-"""JSON as text: is it whole, and where do its members lie, without building any value.
+"""JSON scanner: validity and positions of members, without building values.
 
-Invariant: what RFC 8259 calls JSON is accepted however deep it nests and whatever escapes it
-holds, and nothing else is. It exists because msgspec, which reads almost every line, refuses
-nesting beyond the interpreter's recursion limit and escaped surrogates without their other half;
-both are legal. Only lines that msgspec refused come here, so that plainness wins over speed, but
-the time is linear in the text whatever the text is.
+Invariant: exactly RFC 8259's JSON is accepted, with any nesting and any escapes up to the limits below.
+It exists because msgspec, which parses almost every line, refuses nesting beyond the interpreter's
+recursion limit and escaped lone surrogates; both are valid. It scans only lines that msgspec refused, so
+that simplicity has priority over speed, but the time is always linear in the text.
 
 Payloads need not be whole: ``cut_members`` and ``cut_items`` give what stands before the damage. They
 stop at ``MAX_TOKENS``, since each token is a step of the interpreter.
@@ -54,7 +53,7 @@ _decode_string = msgspec.json.Decoder(str).decode
 
 
 class NotJson(ValueError):
-    """The text is no JSON value; the message says what is wrong, for people."""
+    """The text is not a JSON value; the message describes the error."""
 
 
 class TooDeep(ValueError):
@@ -62,7 +61,7 @@ class TooDeep(ValueError):
 
 
 class TooMuch(Exception):
-    """Reading the text closely would take more steps than one text may have."""
+    """Scanning the text would exceed the limit of tokens."""
 
 
 def mended(text: bytes) -> bytes:

@@ -1,7 +1,6 @@
-"""Logs: structured, on standard error, as JSON or for a console.
+"""Structured logs on standard error, as JSON or for a console.
 
-Invariant: no record's payload and no secret is logged; a thing that recurs is said once a minute
-with its count.
+Invariant: no payload and no secret is logged; a recurring event is logged once per minute with its count.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def configure(form: str, level: str) -> None:
 
 
 def _harmless(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Leave nothing in an event that acts on a terminal, or looks like another event there."""
+    """Escape control characters of an event, so that it can neither affect a terminal nor forge an event."""
     return {
         _cleaned(name): value if name == "exception" else _cleaned(value) for name, value in event.items()
     } | ({"exception": clean(str(event["exception"]))} if "exception" in event else {})
@@ -64,14 +63,14 @@ def _cleaned(value: Any) -> Any:
 
 
 class _Harmless(logging.Formatter):
-    """Of what libraries say through the standard module."""
+    """Formatter that escapes control characters of libraries' log messages."""
 
     def format(self, record: logging.LogRecord) -> str:
         return clean(super().format(record))
 
 
 class Unsaid(msgspec.Struct):
-    """What has come and was not said yet; the details are those of the last time."""
+    """Occurrences of an event that were not logged yet, with the latest details."""
 
     level: str
     times: int
@@ -79,9 +78,9 @@ class Unsaid(msgspec.Struct):
 
 
 class Recurring:
-    """Says a thing at once, and while it goes on coming once a minute, with how often it came.
+    """Rate-limited logger: an event is logged at once, then once per minute with its count.
 
-    For one thread. Somebody calls ``catch_up`` every second or so, lest the end of it stays unsaid.
+    For one thread. Call ``catch_up`` about once per second, to log the last occurrences.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -89,7 +88,7 @@ class Recurring:
         self._said: dict[str, float] = {}
         self._unsaid: dict[str, Unsaid] = {}
 
-    # ``times``: how many of it come at once.
+    # ``times``: number of occurrences.
 
     def info(self, event: str, *, times: int = 1, **details: object) -> None:
         self._came("info", event, times, details)
@@ -101,7 +100,7 @@ class Recurring:
         self._came("error", event, times, details)
 
     def catch_up(self, *, now: bool = False) -> None:
-        """Say what was not said, where the last word of it is a minute old; or all of it at once."""
+        """Log pending occurrences of events last logged a minute ago; with ``now``, all of them."""
         for event in list(self._unsaid):
             if now or self._is_due(event):
                 self._say(event)

@@ -1,6 +1,6 @@
-"""Text that has no effect on a terminal, whoever wrote it. Pure.
+"""Escaping of control characters in text for terminals. Pure.
 
-Invariant: JSON keeps its value, since such characters become escapes in it.
+Invariant: JSON keeps its value, since such characters become JSON escapes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Reading ``llm_traces`` from code: typed answers, each within one organization.
+"""Python API for queries of ``llm_traces``: typed results, each within one organization.
 
 Invariants:
-- Every method takes an organization and returns no other's rows; only ALL_ORGANIZATIONS, which no
-  text can be mistaken for, looks across them.
-- A store and a daemon give the same answers, so that a caller need not know which it reads from.
+- Every method takes an organization and returns only its rows; only ALL_ORGANIZATIONS, which is not
+  a string, queries all of them.
+- A store and a daemon return the same results, so that callers need not distinguish them.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 
 
 class AllOrganizations(enum.Enum):
-    """The type of ALL_ORGANIZATIONS; an enum, so that it is no text and checks by type."""
+    """Type of ALL_ORGANIZATIONS; an enum, so that type checkers distinguish it from a string."""
 
     ALL = "all"
 
 
 ALL_ORGANIZATIONS: Final = AllOrganizations.ALL
-"""For operators: rows of every organization."""
+"""Scope of operators: the rows of all organizations."""
 
 Scope = str | AllOrganizations
 Q = TypeVar("Q", bound=Question)
 
 
 class Source(Protocol):
-    """Where answers come from."""
+    """Query source: a store or a daemon."""
 
     async def answer(self, organization_id: str | None, question: Question) -> object: ...
     async def sql(self, text: str) -> Table: ...
@@ -56,7 +56,7 @@ class Source(Protocol):
 
 
 class _Threaded:
-    """A store whose queries run in threads, so that the loop never waits."""
+    """Store whose queries run in threads, so that they never block the event loop."""
 
     def __init__(self, opened: Reading) -> None:
         self._reading = opened
@@ -72,31 +72,33 @@ class _Threaded:
 
 
 class LLMTraceReader:
-    """Reads a store, or asks a running daemon.
+    """Async query client of a store or of a running daemon.
 
-    From ClickHouse come all answers; from PostgreSQL single calls and those of one step, and
-    ValueError for the others.
+    ClickHouse and daemons over it support all methods; PostgreSQL supports ``get_by_id`` and
+    ``get_by_step_id``, and the others raise ValueError.
 
     ::
 
         async with LLMTraceReader("http://reader:secret@clickhouse:8123/llm") as reader:
             page = await reader.list_by_agent("org-1", "agent-7", is_error=True)
 
-    Methods raise ValueError for an argument that makes no sense (a cursor of something else, a
-    limit of 0), StoreBusy where the store or the daemon is away or refuses, and ConfigError where
-    an embedded store is open in another process, or a token does not allow what is asked.
+    ``organization_id`` is a string or ``ALL_ORGANIZATIONS``; times without a zone are UTC. All methods
+    raise TypeError for another organization, ValueError for an invalid argument (a foreign cursor, a
+    limit of 0), StoreBusy when the store or the daemon is unavailable or refuses the query, and
+    ConfigError when an embedded store is open in another process or the token does not permit the query.
     """
 
     def __init__(
         self, url: str, *, token: str = "", timeout_seconds: float = 60.0, password_file: str = ""
     ) -> None:
-        """``url`` is a store's, as in the daemon's settings ``clickhouse_url`` and ``postgres_url`` (whose
-        password may be in ``password_file``), or a daemon's admin address.
+        """Create a reader; it connects on the first query.
 
-        Those are ``unix:/path/admin.sock``, ``host:port``, and ``http://host:port`` with a
-        ``token``, which a daemon asks for on TCP. Raises ConfigError for a URL that is neither; an
-        embedded store has to exist. Over a store, payloads in object storage are read from the
-        ``payload_store`` of this host's settings; a daemon has its own.
+        ``url`` is a store's URL as in the settings ``clickhouse_url`` and ``postgres_url`` (the password
+        can be in ``password_file``), or a daemon's admin address: ``unix:/path/admin.sock``,
+        ``host:port``, or ``http://host:port`` with a ``token``, which TCP requires. Each query takes at
+        most ``timeout_seconds``. Raises ConfigError for any other URL and for an embedded store that
+        does not exist. A reader of a store gets payloads from the ``payload_store`` of this host's
+        settings; a daemon uses its own.
         """
         self._source = _source(url, token, timeout_seconds, password_file)
 
@@ -109,7 +111,7 @@ class LLMTraceReader:
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close all connections. ``async with`` does it at its end."""
         await self._source.close()
 
     async def get_by_id(
@@ -120,10 +122,13 @@ class LLMTraceReader:
         payloads: bool = False,
         files: bool = False,
     ) -> Call | None:
-        """Return the call with the id, the one received last where lines share it, or None.
+        """Return the call with this id, or None; if several records share the id, the one received last.
 
-        Payloads come from wherever they were put; ``payloads_missing`` says why there are none.
-        ``files`` puts images and files back that were cut out of them.
+        ``payloads`` includes request, response and configuration, from the row or object storage;
+        ``Call.payloads_missing`` has the reason if there are none. ``files`` restores images and files
+        that were extracted from them.
+
+            call = await reader.get_by_id("org-1", "provider_trace-…", payloads=True)
         """
         question = _question(GetCall, id=id, payloads=payloads, files=files)
         return cast("Call | None", await self._ask(organization_id, question))
@@ -131,7 +136,12 @@ class LLMTraceReader:
     async def get_by_step_id(
         self, organization_id: Scope, step_id: str, *, payloads: bool = False, files: bool = False
     ) -> list[Call]:
-        """Return the calls of one step, oldest first: one, and a further one for each retry."""
+        """Return the calls of one step, oldest first: the first attempt and its retries.
+
+        ``payloads`` and ``files`` are those of ``get_by_id``.
+
+            attempts = await reader.get_by_step_id("org-1", "step-42")
+        """
         question = _question(GetStep, step_id=step_id, payloads=payloads, files=files)
         return cast("list[Call]", await self._ask(organization_id, question))
 
@@ -147,7 +157,10 @@ class LLMTraceReader:
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> Page:
-        """Return one agent's calls, newest first; see ``list_calls``."""
+        """Return a page of one agent's calls, newest first; see ``list_calls``.
+
+        page = await reader.list_by_agent("org-1", "agent-7", is_error=True)
+        """
         return await self.list_calls(
             organization_id,
             agent_id=agent_id,
@@ -171,10 +184,16 @@ class LLMTraceReader:
         end_date: datetime | None = None,
         **narrowed: Unpack[CallsNarrowing],
     ) -> Page:
-        """Return calls, newest first; what is None does not narrow them. Sizes are those of requests.
+        """Return a page of calls, newest first, at most ``limit`` (1 to 10,000).
 
-        Pages neither repeat nor skip a call while rows arrive: a cursor is a place in the order of
-        start, segment and line, which no later row moves.
+        Filters that are None do not filter; the other ones are the columns of ``CallsNarrowing``.
+        ``is_error`` selects failed or successful calls, ``min_size_bytes`` the size of the request,
+        ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
+        of the previous page. Pages neither repeat nor skip a call while rows arrive: a cursor is a
+        position in the order of start, segment and line, which later rows do not change.
+
+            page = await reader.list_calls("org-1", model="gpt-4o", limit=50)
+            older = await reader.list_calls("org-1", model="gpt-4o", limit=50, cursor=page.cursor)
         """
         question = _question(
             ListCalls,
@@ -198,12 +217,13 @@ class LLMTraceReader:
         end_date: datetime | None = None,
         **narrowed: Unpack[Narrowing],
     ) -> list[Usage]:
-        """Return what was used, a group each, the most expensive first.
+        """Return calls, tokens, cost in USD and latency per group, most expensive group first.
 
-        ``group_by`` names any of ``questions.GROUPS``; none makes one group of all. ``limit`` leaves
-        the cheaper groups out. Rows that have
-        expired are still summed where the hourly rollup can answer: in whole hours, and split and
-        narrowed by what it keeps apart.
+        ``group_by`` has any of ``requests.GROUPS``; empty makes one total. ``limit`` is the maximum
+        number of groups. The filters are those of ``list_calls``. Expired rows still count when the
+        hourly rollup can serve the query: for whole hours, grouped and filtered by its columns.
+
+            by_day = await reader.get_usage_stats("org-1", group_by=("day", "model"))
         """
         question = _question(
             GetUsage,
@@ -225,7 +245,12 @@ class LLMTraceReader:
         end_date: datetime | None = None,
         **narrowed: Unpack[Narrowing],
     ) -> list[LargeCall]:
-        """Return the calls with the largest requests, largest first."""
+        """Return the calls with the largest requests, largest first.
+
+        ``min_size_bytes`` is the minimum size of a request; the filters are those of ``list_calls``.
+
+            large = await reader.find_large_requests("org-1", min_size_bytes=5_000_000)
+        """
         question = _question(
             FindLarge,
             min_size_bytes=min_size_bytes,
@@ -237,22 +262,27 @@ class LLMTraceReader:
         return cast("list[LargeCall]", await self._ask(organization_id, question))
 
     async def get_losses(self, *, start_date: datetime | None = None) -> list[Loss]:
-        """Return what was dropped, by stage and reason, the latest first. For operators."""
+        """Return the lost records by stage and reason, latest first. For operators.
+
+        losses = await reader.get_losses(start_date=datetime(2026, 11, 1, tzinfo=UTC))
+        """
         question = _question(GetLosses, start_date=start_date)
         return cast("list[Loss]", await self._ask(ALL_ORGANIZATIONS, question))
 
     async def sql(self, text: str) -> Table:
-        """Return what one SELECT finds, at most ``readonly_sql.MAX_ROWS`` rows. For operators.
+        """Return the result of one SELECT, at most ``readonly_sql.MAX_ROWS`` rows. For operators.
 
-        Raises ValueError for anything but a SELECT over this store.
+        Raises ValueError for any statement but a SELECT over this store.
+
+            table = await reader.sql("SELECT count() FROM llm_traces")
         """
         return await self._source.sql(text)
 
     async def _ask(self, organization_id: Scope, question: Question) -> object:
         if isinstance(organization_id, AllOrganizations):
             return await self._source.answer(None, question)
-        if not isinstance(organization_id, str):  # None must not come to mean every organization
-            raise TypeError("organization_id is a text, or ALL_ORGANIZATIONS")
+        if not isinstance(organization_id, str):  # None must not mean all organizations
+            raise TypeError("organization_id must be a string or ALL_ORGANIZATIONS")
         return await self._source.answer(organization_id, question)
 
 
@@ -265,7 +295,7 @@ def _source(url: str, token: str, timeout_seconds: float, password_file: str) ->
         return DaemonAnswers(url, token, timeout_seconds)
     path = None if url.startswith(readers.POSTGRES_SCHEMES) else targets(url, {})[0].path
     if path is not None and not Path(path).is_dir():
-        raise ConfigError(f"there is no store at {path}")
+        raise ConfigError(f"no embedded store at {path}")
     fetcher = Fetcher(_configured_objects)
     return _Threaded(
         readers.opened(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
@@ -273,7 +303,7 @@ def _source(url: str, token: str, timeout_seconds: float, password_file: str) ->
 
 
 def _question(kind: type[Q], **values: object) -> Q:
-    """Return a question whose values are of the right types and within their bounds."""
+    """Return a request with validated values."""
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:

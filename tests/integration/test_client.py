@@ -492,7 +492,7 @@ def test_a_script_with_nobody_at_the_socket_ends_in_two_seconds(tmp_path: Path) 
     result = run_script(FakeDaemon(tmp_path / "none"), "import llmledger; llmledger.record(model='m')")
     assert result.returncode == 0
     assert time.monotonic() - started < 10
-    assert "away" in result.stderr
+    assert "unavailable" in result.stderr
     assert "not confirmed" in result.stderr
     assert result.stderr.count("\n") == 2
 

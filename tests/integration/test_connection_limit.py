@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from llmledgerd.admin.connection_limit import Door, is_loopback
+from llmledgerd.admin.connection_limit import ConnectionLimit, is_loopback
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,11 +23,11 @@ async def served(path: Path, ask_seconds: float, connections: int = ADMIN_CONNEC
         return web.Response(text="hello")
 
     app = web.Application()
-    asked = Door(app, ask_seconds, connections)
+    asked = ConnectionLimit(app, ask_seconds, connections)
     app.router.add_get("/", hello)
     runner = web.AppRunner(app)
     await runner.setup()
-    server = await asyncio.get_running_loop().create_unix_server(asked.opens(runner.server), str(path))
+    server = await asyncio.get_running_loop().create_unix_server(asked.accept_for(runner.server), str(path))
     try:
         yield
     finally:

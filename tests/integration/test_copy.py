@@ -131,7 +131,7 @@ def test_a_store_that_was_named_later_gets_what_was_before_by_the_command(
 def said(looked_at: int, copied: int, repeated: int) -> str:
     return (
         f"{looked_at} calls looked at, {copied} copied from clickhouse to postgres,"
-        f" {repeated} left out because another has their id\n"
+        f" {repeated} skipped as duplicates\n"
     )
 
 

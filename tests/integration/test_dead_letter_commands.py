@@ -73,7 +73,7 @@ def test_a_refused_row_is_replayed_once_it_can_be_stored(daemon: RunningDaemon, 
 def test_letters_are_chosen_by_reason_or_all_and_never_by_accident(daemon: RunningDaemon) -> None:
     daemon.send_one_way(b"bad\n[1]\nworse\n")
     until(lambda: settled(daemon, 3))
-    with pytest.raises(LlmledgerdError, match="name ids"):
+    with pytest.raises(LlmledgerdError, match="missing selection"):
         run(daemon, "purge")
     with pytest.raises(LlmledgerdError, match="no dead letter nonsense"):
         run(daemon, "purge", "nonsense")

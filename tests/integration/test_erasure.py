@@ -225,7 +225,7 @@ def test_the_command_erases_in_the_store_of_a_running_daemon_and_its_dead_letter
         until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 4)
         refused = erase(daemon, "--org", "acme", said="n\n")
         assert (refused.returncode, refused.stderr) == (2, "llmledger: nothing was erased\n")
-        assert "3 calls in 1 hour, 0 objects, 1 dead letter of acme, everybody" in refused.stdout
+        assert "3 calls in 1 hour, 0 objects, 1 dead letter of acme (whole organization)" in refused.stdout
         assert len(dead_letters.read(daemon.spool)) == 1
 
         done = erase(daemon, "--org", "acme", "--rows", "--yes")
@@ -246,7 +246,7 @@ def test_nobody_erases_by_opening_the_admin_socket_alone(tmp_path: Path) -> None
     with RunningDaemon(tmp_path) as daemon:
         done = erase(daemon, "--org", "acme", "--yes")
         assert done.returncode == 2, done
-        assert "may not erase" in done.stderr
+        assert "no right to erase" in done.stderr
         refused = [entry for entry in daemon.log() if entry["event"] == "erasure refused"]
         assert refused[0]["by"].startswith("uid ")
 
@@ -331,7 +331,7 @@ def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> 
         return asyncio.run(ask())
 
     with RunningDaemon(tmp_path, settings=settings) as daemon:
-        with pytest.raises(ConfigError, match="may not erase"):
+        with pytest.raises(ConfigError, match="no right to erase"):
             asked(reads, "acme")
         with pytest.raises(ConfigError, match="does not give access"):
             asked(acmes, "other")

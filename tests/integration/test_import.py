@@ -89,7 +89,7 @@ def test_lines_and_objects_land_once_each_however_often_they_are_imported(
     assert (first.returncode, first.stdout) == (0, "12 records sent from 4 files and folders\n"), first.stderr
     assert landed(daemon) == wanted
     again = run(daemon, str(files))
-    assert again.stdout == "0 records sent from 4 files and folders, 12 were there from before\n"
+    assert again.stdout == "0 records sent from 4 files and folders, 12 already present\n"
     for path in files.rglob("*"):
         os.utime(path)  # other files, to the daemon: their lines are asked for by id
     other = run(daemon, str(files))
@@ -109,9 +109,9 @@ def test_what_is_no_record_is_named_by_its_line_and_the_others_land(
     assert done.returncode == 1
     said = done.stderr.splitlines()
     assert said[0].startswith(f"{path}:2: not_json: ")
-    assert said[1] == f"{path}:4: a session's line, and no record"
+    assert said[1] == f"{path}:4: not a record but a control line"
     assert said[2].startswith(f"{cut}: cannot be read further: ")
-    assert "3 cannot be read as records" in done.stdout
+    assert "3 invalid" in done.stdout
     assert landed(daemon).keys() >= {"first", "second"}
 
 
@@ -132,7 +132,7 @@ def test_an_import_that_was_killed_with_its_daemon_goes_on_where_it_stopped(
     daemon.start()
     done = run(daemon, str(path))
     assert done.returncode == 0, done.stderr
-    assert "were there from before" in done.stdout
+    assert "already present" in done.stdout
     assert landed(daemon) == {f"call-{index}": 1 for index in range(count)}
 
 
@@ -154,5 +154,5 @@ def test_a_line_over_the_limit_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LlmledgerdError, match="there is no such file"):
+    with pytest.raises(LlmledgerdError, match="no such file"):
         record_files.sources([tmp_path / "nothing"])

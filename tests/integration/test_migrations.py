@@ -117,7 +117,7 @@ def test_checking_says_which_table_and_which_columns_are_missing(server: Store) 
 
     assert found == [
         "the table llm_traces lacks color, smell; run `llmledgerd migrate`",
-        "there is no table llm_pictures; run `llmledgerd migrate`",
+        "missing table llm_pictures; run `llmledgerd migrate`",
     ]
 
 

@@ -109,10 +109,10 @@ async def test_a_forged_uri_brings_nothing_that_is_not_the_row_s_own(scene: Scen
             assert call.payloads is not None
             assert call.payloads.request_json == b""
         assert {call.id: call.payloads_missing for call in found.values()} == {
-            "passwd": "in object storage that is not the one of payload_store",
-            "outside": "in object storage that is not the one of payload_store",
-            "a": "the object is not this call's",
-            "other-id": "the object is not this call's",
+            "passwd": "in an object store other than payload_store",
+            "outside": "in an object store other than payload_store",
+            "a": "the object belongs to another call",
+            "other-id": "the object belongs to another call",
             "nothing": "no longer in object storage",
         }
 
@@ -125,7 +125,7 @@ async def test_a_reader_without_the_setting_says_where_the_payloads_are(
         call = await reader.get_by_id("org-1", "a", payloads=True)
     assert call is not None
     assert call.payload_uri.startswith("file:///")
-    assert call.payloads_missing == "in object storage, and payload_store is not set where they are read"
+    assert call.payloads_missing == "in object storage, but the reader has no payload_store configured"
 
 
 def test_trace_shows_the_conversation_and_raw_the_very_bytes(
@@ -158,10 +158,10 @@ def test_cleaning_deletes_what_has_no_row_and_is_old(
     said = capsys.readouterr().out.splitlines()
     assert [text.partition(" objects")[0] for text in said] == [
         "would delete 1",
-        "--yes deletes them",
+        "run with --yes to delete them",
         "deleted 1",
     ]
-    assert said[-1].endswith("; 1 as old have rows still")
+    assert said[-1].endswith("; 1 old ones still have rows")
 
 
 def test_each_organization_and_call_type_has_its_own_rule(

@@ -174,7 +174,7 @@ def test_check_says_whether_object_storage_does_what_is_needed(
     for name, value in s3.settings().items():
         command += ["--set", f"{name}={value}"]
     daemon.app(command, standalone_mode=False)
-    assert "payload store: takes, gives and deletes" in capsys.readouterr().out
+    assert "payload store: write, read and delete work" in capsys.readouterr().out
     assert s3.objects() == {}
     s3.fault("overwrite", 2)
     with pytest.raises(ConfigError, match="conditional writes"):

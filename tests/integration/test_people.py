@@ -233,7 +233,7 @@ def test_trace_shows_numbers_and_the_conversation(filled_url: str) -> None:
     done = run("trace", "a-1", "--url", filled_url)
 
     assert done.returncode == 0, done.stderr
-    assert "10 in, 5 out, 15 in all (reported)" in done.stdout
+    assert "10 in, 5 out, 15 total (reported)" in done.stdout
     assert "[user]\nHello\ufffd[2Jthere\n\n[assistant]\nHi.\n" in done.stdout
 
 
@@ -258,7 +258,7 @@ def test_usage_splits_and_says_what_is_unknown(filled_url: str) -> None:
         ["a", "m1", "2"],
         ["a", "m2", "1"],
     ]
-    assert "4 calls, $1.7500; tokens unknown in 1, known in part in 1; cost unknown in 2" in done.stdout
+    assert "4 calls, $1.7500; tokens unknown in 1, partly known in 1; cost unknown in 2" in done.stdout
     lines = run("usage", "--since", "1d", "--json", url=filled_url).stdout.splitlines()
     assert [json.loads(line)["cost_usd"] for line in lines] == ["1.750000000"]
 

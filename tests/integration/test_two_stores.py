@@ -56,9 +56,9 @@ def test_a_store_that_is_away_holds_up_nothing_of_the_other_and_gets_all_of_it_l
     waiting = two.of("postgres")
     assert waiting["in_spool"] == 100
     # Said by the look at the tables before the first insert, or by an insert, as the start went.
-    assert waiting["trouble"].startswith(("there is no table", "missing_table"))
+    assert waiting["trouble"].startswith(("missing table", "missing_table"))
     assert two.status()["store"] == ""
-    assert "postgres, which is not taking them" in admin.get(two.daemon.folder / "admin.sock", "/readyz")[1]
+    assert "postgres, which is unavailable" in admin.get(two.daemon.folder / "admin.sock", "/readyz")[1]
     two.daemon.kill()
     two.daemon.start()
     assert two.of("clickhouse")["stored"] == 100, "it is not sent to ClickHouse again"

@@ -162,7 +162,7 @@ def test_a_list_is_narrowed_by_size_provider_and_type(
     with looking(browser, page, "/calls?span=30d") as tab:
         tab.get_by_label("Provider").fill("openai")
         tab.get_by_label("Call type").fill("agent_step")
-        tab.get_by_label("Request at least").fill("40000")
+        tab.get_by_label("Minimum request size").fill("40000")
         tab.get_by_role("button", name="Filter").click()
         tab.wait_for_url(re.compile("min_size=40000"))
         assert ids(tab) == [row["id"] for row in wanted]
@@ -225,7 +225,7 @@ def test_light_and_dark_follow_the_system_and_can_be_switched(browser: Browser, 
         assert as_light[0] != as_dark[0]
         assert as_light[1] != as_dark[1]
         picture(dark, "dark")
-        dark.get_by_role("button", name="Light, dark").click()
+        dark.get_by_role("button", name="Color theme").click()
         assert (ground(dark), bars(dark)) == as_light
         dark.reload()
         assert (ground(dark), bars(dark)) == as_light
@@ -323,7 +323,7 @@ def test_what_was_shown_stays_while_the_store_is_away(
     with looking(browser, page, "/?span=30d") as tab:
         before = figure(tab, "calls")
         engine.fault("status", times=1000, only="SELECT", status=503)
-        expect(tab.locator(".trouble")).to_contain_text("Asking again.")
+        expect(tab.locator(".trouble")).to_contain_text("Retrying.")
         assert "\n" not in tab.locator(".trouble").inner_text()
         assert figure(tab, "calls") == before
         engine.release()
@@ -359,7 +359,7 @@ def test_one_organization_s_page_shows_no_other(browser: Browser, filled: tuple[
                 agrees(tab, sums(sql, "organization_id = 'org-00'"))
                 assert tab.get_by_role("link", name="Health").count() == 0
         with looking(browser, page, f"/call?id={other['id']}") as tab:
-            expect(tab.get_by_role("heading", name="No such call")).to_be_visible()
+            expect(tab.get_by_role("heading", name="Call not found")).to_be_visible()
             assert tab.request.get(f"{page.base}/payload/request?id={other['id']}").status == 404
             assert tab.request.get(f"{page.base}/health").status == 404
 

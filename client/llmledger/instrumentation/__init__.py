@@ -1,6 +1,6 @@
-"""``instrument()`` and ``uninstrument()``: record the LLM calls of whatever HTTP libraries there are.
+"""``instrument()`` and ``uninstrument()``: recording of LLM calls by hooks in HTTP libraries.
 
-Invariant: importing this costs next to nothing. What it needs is imported by whoever switches it on.
+Invariant: importing this package is cheap; ``instrument()`` imports the rest.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ def instrument(
     begin: bool | Literal["streams"] = "streams",
     client: TraceClient | None = None,
 ) -> list[str]:
-    """Record every LLM call from now on; return the names of the libraries that were hooked.
+    """Record every LLM call from now on; return the names of the hooked libraries.
+
+    >>> llmledger.instrument(hosts={"gateway.internal": "openai"})
+    ('httpx', 'urllib3')
 
     Calls are recognized by the hosts and paths of the known providers. ``hosts`` are further hosts
-    whose LLM paths are calls: ``"gateway.internal"``, ``"localhost:8000"``, ``".internal"``, or a
-    mapping from these to providers' names. ``begin`` is which calls are announced before they are
-    made, so that they are known even when the process is killed: ``"streams"``, ``True`` for all, or
-    ``False``. ``client`` is who takes the records, else the default client.
+    with the same paths: ``"gateway.internal"``, ``"localhost:8000"``, ``".internal"``, or a mapping
+    from these to providers' names. ``begin`` selects the calls that are announced before they are
+    made, so that they are recorded even if the process is killed: ``"streams"``, ``True`` for all, or
+    ``False``. ``client`` receives the records (default: the default client).
 
-    May be called again, which replaces the settings. Raises ValueError for a host that is none.
-    With ``LLMLEDGER_DISABLED=1``, and on a system without ``fork`` or Unix sockets, such as Windows,
-    nothing is hooked, imported or looked at.
+    A repeated call replaces the settings. Raises ValueError for an invalid host. With
+    ``LLMLEDGER_DISABLED=1``, and on a system without ``fork`` or Unix sockets, such as Windows, it
+    imports and hooks nothing.
     """
     if is_disabled():
         return []
@@ -41,11 +44,11 @@ def instrument(
 
 
 def uninstrument() -> None:
-    """Record no more exchanges, and leave every library as it was found.
+    """Remove the hooks and restore every library. Exchanges in progress are still recorded. Raises nothing.
 
-    Those that have begun are still recorded.
+    >>> llmledger.uninstrument()
     """
-    if "llmledger.instrumentation.switch" in sys.modules:  # else nothing was ever hooked
+    if "llmledger.instrumentation.switch" in sys.modules:  # otherwise nothing was ever hooked
         from llmledger.instrumentation.switch import switch_off
 
         switch_off()

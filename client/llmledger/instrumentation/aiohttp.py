@@ -1,9 +1,9 @@
-"""The hook for ``aiohttp``'s client.
+"""Hook for ``aiohttp``'s client.
 
 Invariants:
 - One call of a session is one exchange. (A redirect is followed within it; providers send none.)
-- The application gets aiohttp's own response. Its ``content`` is replaced by a reader that hands on
-  what the real one reads, and listens.
+- The application gets aiohttp's own response. Its ``content`` is replaced by a proxy that passes on
+  and observes the data of the real reader.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _asking: Final[ContextVar[Exchange | None]] = ContextVar("llmledger_aiohttp_exch
 """The exchange whose request is being built, so that its body can be seen once it is encoded."""
 
 _CONFIDENTIAL: Final = ("params", "auth", "cookies", "proxy", "proxy_auth", "proxy_headers")
-"""What a call may be given beside its URL and headers."""
+"""Arguments of a call beside URL and headers."""
 
 
 def hook(library: ModuleType, settings: Hook) -> bool:
-    """Hook the session and the request; return whether that was possible."""
+    """Hook the session and the request; return True if successful."""
 
     def make_request(bind: Bind) -> Any:
         async def request(session: Any, *args: Any, **kwargs: Any) -> Any:
             exchange = _begin(settings, session, args, kwargs)
             if exchange is None and _asking.get() is None:
                 return await bind(session)(*args, **kwargs)
-            # Of a request that is made within an exchange, a token's refresh for example, nothing is seen.
+            # A request within an exchange, such as a token refresh, is not observed.
             with _Asking(exchange):
                 if exchange is None:
                     return await bind(session)(*args, **kwargs)
@@ -58,7 +58,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
 
 
 class _Asking:
-    """Entered while the exchange's request is built and sent; with None, another's."""
+    """Context in which the exchange's request is built and sent; None for an unobserved request."""
 
     def __init__(self, exchange: Exchange | None) -> None:
         self._exchange = exchange
@@ -109,7 +109,7 @@ def _watch(streams: Any, exchange: Exchange, response: Any) -> None:
 
 
 class _Watched:
-    """Reads from the real reader; ``streams`` has aiohttp's own iterators. What is not here is the real one's."""
+    """Observing proxy of the real reader, to which other attributes delegate; ``streams`` has aiohttp's iterators."""
 
     def __init__(self, streams: Any, reader: Any, exchange: Exchange) -> None:
         self._streams = streams
@@ -121,7 +121,7 @@ class _Watched:
 
     @property  # type: ignore[misc]  # mypy knows it writable
     def __class__(self) -> Any:
-        """For ``isinstance``: it passes for what it stands before."""
+        """The real reader's class, for ``isinstance``."""
         return type(self._reader)
 
     def __aiter__(self) -> Any:
@@ -139,7 +139,7 @@ class _Watched:
     async def read(self, n: int = -1) -> bytes:
         if n >= 0:
             return await self._listen(self._reader.read(n))
-        # As the real reader does it, so that each piece is seen when it comes.
+        # As in the real reader, so that each piece is observed when it arrives.
         pieces = []
         while piece := await self.readany():
             pieces.append(piece)
@@ -168,7 +168,7 @@ class _Watched:
         return data
 
     def set_exception(self, *args: Any, **kwargs: Any) -> None:
-        """Called by the response alone, when it is closed or released before its end."""
+        """Called only by the response, when it is closed or released before its end."""
         self._exchange.closed()
         self._reader.set_exception(*args, **kwargs)
 

@@ -1,9 +1,9 @@
-"""What of a body is recorded. Pure.
+"""Recorded form of bodies. Pure.
 
 Invariants:
-- JSON and text are recorded as they passed, by reference; nothing is encoded again.
-- Whatever is no text (an upload, audio, an image) or is over the limit is described in a small
-  object, ``{"content_type": …, "bytes": …}``, and never recorded itself.
+- JSON and text are recorded unchanged, by reference, without another encoding.
+- A body that is not text (an upload, audio, an image) or exceeds the limit is replaced by a small
+  object, ``{"content_type": …, "bytes": …}``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_BODY_BYTES: Final = 48 << 20
 """Two such bodies fit one line of 128 MiB, and one the client's buffer of 64."""
 
 LOOKED_INTO_BYTES: Final = 4 << 20
-"""A longer request is not asked whether it wants a stream: skipping JSON takes a millisecond for that."""
+"""Limit of requests that are parsed for their ``stream`` field: skipping that much JSON takes a millisecond."""
 
 _STREAM_TYPES = {
     "text/event-stream",
@@ -36,7 +36,7 @@ EVENT_STREAM_TYPE: Final = "application/vnd.amazon.eventstream"
 _IS_TEXT = re.compile(r"text/|application/(?:[\w.+-]*json|x-ndjson|xml|problem)|$")
 
 DONE: Final = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
-"""The last word, and the last bytes, of OpenAI's chat and of everybody's who copied it."""
+"""Final event of OpenAI's chat streams and of compatible ones."""
 
 LONGEST_DONE: Final = max(map(len, DONE))
 
@@ -50,14 +50,14 @@ _LAST_WORD = re.compile(
     """,
     re.VERBOSE,
 )
-"""OpenAI Chat and its kin; Anthropic, Responses, Cohere, Bedrock; the same unnamed; errors; Ollama."""
+"""Final events: OpenAI Chat and compatible; Anthropic, Responses, Cohere, Bedrock; the same unnamed; errors; Ollama."""
 
 _LAST_LINES: Final = 8
-"""Some send the usage, or an empty event, after the last word."""
+"""Events searched from the end: some providers send usage, or an empty event, after the final one."""
 
 
 class Asked(msgspec.Struct):
-    """What a request's own fields tell; SDKs write them at the top level, all providers alike."""
+    """Top-level fields of a request, which are the same for all providers."""
 
     model: str | None = None
     stream: bool | None = None
@@ -67,7 +67,7 @@ _read_asked = msgspec.json.Decoder(Asked).decode
 
 
 def asked(body: bytes | None) -> Asked:
-    """Return what the request asks for, as far as its body is JSON of a usual length."""
+    """Return the fields of a request, if its body is JSON within the length limit."""
     if not body or len(body) > LOOKED_INTO_BYTES:
         return Asked()
     try:
@@ -77,14 +77,14 @@ def asked(body: bytes | None) -> Asked:
 
 
 def recordable(body: bytes | None, content_type: str, length: int | None) -> Any:
-    """Return what stands for a body; ``length`` is known even where the body is not."""
+    """Return the recorded form of a body; ``length`` may be known without the body."""
     if body is not None and len(body) <= MAX_BODY_BYTES and is_text(content_type):
         return body or None
     return described(content_type, len(body) if body is not None else length)
 
 
 def described(content_type: str, length: int | None) -> dict[str, str | int] | None:
-    """Return the small object that stands for a body which is not recorded."""
+    """Return the small object that replaces an unrecorded body."""
     said = {"content_type": content_type, "bytes": length}
     return {name: value for name, value in said.items() if value} or None
 
@@ -95,23 +95,23 @@ def media_type(content_type: str) -> str:
 
 
 def is_text(content_type: str) -> bool:
-    """Return whether such a body is recorded; one of no type is taken for JSON."""
+    """Return whether such a body is recorded; a missing type counts as JSON."""
     return _IS_TEXT.match(media_type(content_type)) is not None
 
 
 def is_stream(content_type: str, is_stream_path: bool, status: int) -> bool:
-    """Return whether an answer is a stream. An error to a streamed request is plain JSON.
+    """Return whether a response is a stream. The error of a streamed request is plain JSON.
 
-    Gemini without ``alt=sse`` streams an array whose type is JSON, so there the path decides.
+    Gemini without ``alt=sse`` streams an array with the type JSON, so there the path decides.
     """
     return media_type(content_type) in _STREAM_TYPES or (is_stream_path and status < 400)
 
 
 def is_complete(stream: bytes) -> bool:
-    r"""Return whether a stream that was closed early had said its last word.
+    r"""Return whether a stream that was closed early contains its final event.
 
-    SDKs stop reading at ``data: [DONE]`` and close. Only the beginnings of lines are looked at, where
-    a model's text cannot stand: within JSON its newlines are ``\n``, two characters.
+    SDKs stop reading at ``data: [DONE]`` and close. Only the starts of lines are matched, which a
+    model's text cannot forge: within JSON its newlines are ``\n``, two characters.
     """
     return any(_LAST_WORD.match(line) for line in stream.rsplit(b"\n", _LAST_LINES))
 

@@ -1,6 +1,6 @@
-"""An exception's text without what the request carried in confidence. Pure.
+"""Removal of a request's confidential values from exception texts. Pure.
 
-Libraries quote what they refuse: a header's value with a newline in it, a URL with its query. Invariants:
+Libraries quote invalid input: a header value with a newline, a URL with its query. Invariants:
 
 - Of the header values, of query, fragment, user and password, and of whatever else the request was given,
   nothing of ``RUN`` characters stays, as it is or cut, escaped, percent-encoded, in Base64 or hexadecimal.

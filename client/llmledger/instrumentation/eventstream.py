@@ -1,7 +1,7 @@
-"""Amazon's event stream, made text: ``event:`` and ``data:`` lines as the daemon reads them. Pure.
+"""Amazon's event stream as text: ``event:`` and ``data:`` lines for the daemon. Pure.
 
-Invariant: every whole message of known framing is rendered, in order; a damaged or cut end is left
-out, and nothing raises. InvokeModel's chunks carry the model's own event in Base64, which is decoded.
+Invariant: every complete, well-framed message is rendered, in order; a damaged or truncated end is left
+out, and nothing raises. InvokeModel's chunks contain the model's own event in Base64, which is decoded.
 
 Source: Amazon Transcribe developer guide, "Event stream encoding": total length, length of headers,
 checksum of both (each 4 bytes, big-endian), headers, payload, checksum. The checksums are not looked
@@ -52,7 +52,7 @@ def _messages(stream: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _payload(name: bytes, payload: bytes) -> bytes:
     if name == b"chunk":
-        with suppress(msgspec.DecodeError, ValueError):  # another chunk than InvokeModel's: as it is
+        with suppress(msgspec.DecodeError, ValueError):  # not a chunk of InvokeModel: unchanged
             payload = b64decode(_read_chunk(payload).bytes)
     return payload.replace(b"\n", b" ") or b"{}"
 

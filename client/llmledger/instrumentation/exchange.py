@@ -1,16 +1,16 @@
-"""One HTTP exchange with a provider: from the request to the last byte, or to whatever ended it.
+"""One HTTP exchange with a provider: from the request to its last byte, or to any earlier end.
 
 Invariants:
-- However an exchange ends (read to the end, failed, cancelled, closed early, forgotten and collected,
-  cut off by the end of the process), it is recorded exactly once.
-- Nothing here raises into the application, waits, or keeps a chunk from it.
-- Whose call it is was decided when it began: the context of that moment is recorded.
-- A body over ``MAX_BODY_BYTES`` is described and not kept, so memory is bounded per exchange.
-- No exception's text is recorded before what the request carried in confidence is taken out of it.
+- An exchange is recorded exactly once, however it ends (read to the end, failed, cancelled, closed
+  early, garbage-collected, or at the exit of the process).
+- Nothing here raises into the application, blocks it, or withholds a chunk from it.
+- The attribution is the context at the start of the exchange.
+- A body over ``MAX_BODY_BYTES`` is described and not stored, so memory is bounded per exchange.
+- Confidential values of the request are removed from an exception's text before it is recorded.
 
-Outcomes: a status says by itself whether the call failed, and a stream read to its end may carry an
-error that the daemon finds, so only what cannot be seen in the payload is said here: ``error`` with
-the exception's class, and ``cancelled``.
+Outcomes: the status shows whether the call failed, and the daemon finds errors within streams, so this
+module sets only outcomes that the payload does not show: ``error`` with the exception's class, and
+``cancelled``.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from llmledger.lifecycle import before_closing, in_forked_child
 from llmledger.line import new_id
 
 inside: Final[ContextVar[bool]] = ContextVar("llmledger_inside_exchange", default=False)
-"""Whether a hook above this one has the exchange: where layers lie over each other the outermost wins."""
+"""Whether an outer hook observes the exchange: of nested hooks the outermost wins."""
 
 Begin = bool | Literal["streams"]
 
 
 class Exchange:
-    """Watches one exchange for a hook, and records it.
+    """Observer of one exchange for a hook, which records it.
 
-    The hook says ``requested`` and ``answered``, ``received`` for every piece of the decoded body, and
-    one of ``finished``, ``failed`` and ``closed``, as often as it likes: the first one counts. It enters
-    the exchange while the library works on it: hooks below this one then stay out of it.
+    The hook calls ``requested`` and ``answered``, ``received`` for every piece of the decoded body, and
+    one of ``finished``, ``failed`` and ``closed``, any number of times: the first one counts. It enters
+    the exchange while the library works on it, which disables inner hooks.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Exchange:
         self._call = call
         self._url = url
         self._sent: list[object] = [headers]
-        """What the request carries in confidence, referred to until it is looked for."""
+        """Confidential values of the request, by reference."""
         self._token: Token[bool] | None = None
         self._client = client
         self._begin = begin
@@ -74,7 +74,7 @@ class Exchange:
         self._body_bytes = 0
         self._tail = b""
         self.decode_rest: Callable[[], bytes | None] | None = None
-        """Returns the decoded body where the application took it as it came, and decodes by itself."""
+        """Returns the decoded body if the application reads raw data and decodes it itself."""
         self._fields = fields = current()
         fields["provider_trace_id"] = new_id()
         fields["timestamp"] = datetime.now(UTC)
@@ -95,26 +95,26 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._token is not None:
-            # A coroutine that is closed from elsewhere is in another context, where nothing was set.
+            # A coroutine closed from another context: the variable was not set there.
             with suppress(ValueError):
                 inside.reset(self._token)
         if error is not None:
             self.failed(error)
 
     def sends(self, *given: object) -> None:
-        """Say what else the request is given that is nobody's business: headers, parameters, a proxy."""
+        """Add confidential values of the request: headers, parameters, a proxy."""
         self._sent += given
 
     @harmless
     def requested(self, body: bytes | None, content_type: str, length: int | None = None) -> None:
-        """The request is known; None stands for a body that is not in memory. Announces the call."""
+        """Set the request's body (None if it is not in memory), and announce the call."""
         if self._begin:
             self._announce(bodies.asked(body))
         self._fields["request"] = bodies.recordable(body, content_type, length)
 
     @harmless
     def answered(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        """The status line and the headers have come."""
+        """Set the status and headers of the response."""
         kept = harmless_headers(headers)
         self._status = status
         self._content_type = kept.get("content-type", "")
@@ -123,7 +123,7 @@ class Exchange:
 
     @harmless
     def received(self, piece: bytes) -> None:
-        """A piece of the body goes to the application; it is referred to, not copied."""
+        """Add a piece of the body, by reference."""
         self.touched()
         self._body_bytes += len(piece)
         if self._body_bytes <= bodies.MAX_BODY_BYTES:
@@ -132,31 +132,31 @@ class Exchange:
             self._pieces.clear()
         self._tail = (self._tail + piece[-bodies.LONGEST_DONE :])[-bodies.LONGEST_DONE :]
         if self._tail.endswith(bodies.DONE):
-            self._record(None)  # some SDKs stop reading here, and hold on to the response for long
+            self._record(None)  # some SDKs stop reading here, and keep the response for long
 
     def touched(self) -> None:
-        """A piece came that is still to be decoded."""
+        """Note the arrival of a piece that is decoded later."""
         self._last_byte = perf_counter()
         if not self._first_byte:
             self._first_byte = self._last_byte
 
     @harmless
     def finished(self) -> None:
-        """The last byte has come."""
+        """End the exchange after its last byte."""
         self._record(None)
 
     @harmless
     def failed(self, error: BaseException) -> None:
-        """The exchange ended with an exception; one that is no ``Exception`` is a cancellation."""
+        """End the exchange with an exception; one that is not an ``Exception`` is a cancellation."""
         self._record(error if isinstance(error, Exception) else "cancelled")
 
     @harmless
     def closed(self) -> None:
-        """Nobody will read on."""
+        """End the exchange because the response was closed."""
         self._record("cancelled")
 
     def disown(self) -> None:
-        """This is a forked child, and the exchange is its parent's."""
+        """Drop the exchange in a forked child: it belongs to the parent."""
         _open.pop(id(self), None)
 
     def __del__(self) -> None:
@@ -181,14 +181,14 @@ class Exchange:
             fields["error_type"] = type(ending).__name__
             fields["error"] = said(ending, self._url, self._sent)
         elif ending is not None and self._has_last_word(fields.get("response_stream")):
-            ended = self._last_byte or ended  # whoever holds a finished stream does not lengthen it
+            ended = self._last_byte or ended  # holding a finished stream does not extend its duration
         elif ending is not None:
             fields["outcome"] = ending
         fields["latency_ms"] = (ended - self._started) * 1000
         (self._client or default_client()).hand_over("record", fields)
 
     def _add_response(self, fields: dict[str, Any]) -> bool:
-        """Add the body as far as it came; return whether it is a stream."""
+        """Add the body received so far; return whether it is a stream."""
         if not self._status:
             return False
         if not self._pieces and self.decode_rest is not None:
@@ -208,19 +208,19 @@ class Exchange:
         return is_stream
 
     def _has_last_word(self, stream: bytes | None) -> bool:
-        """Return whether nothing was lost by closing early."""
+        """Return whether the response was complete when it was closed early."""
         if self._status >= 400:
-            return True  # the status is the outcome, whoever reads the page that explains it
+            return True  # the status is the outcome; the error page need not be read
         return stream is not None and bodies.is_complete(stream)
 
 
 _open: dict[int, weakref.ref[Exchange]] = {}
-"""Exchanges that are not recorded yet, by identity."""
+"""Unrecorded exchanges, by identity."""
 
 
 @harmless
 def record_open() -> None:
-    """Record what is still open: the process ends."""
+    """Record all open exchanges at the exit of the process."""
     for reference in tuple(_open.values()):
         exchange = reference()
         if exchange is not None:

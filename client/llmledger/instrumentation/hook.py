@@ -1,4 +1,4 @@
-"""What every hook has in common: the settings, and the way from a request to its exchange."""
+"""Common part of all hooks: the settings, and the start of an exchange for a request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ATTEMPT_HEADERS = (("x-stainless-retry-count", 1), ("amz-sdk-request", 0))
 
 
 class Hook(msgspec.Struct, frozen=True):
-    """One ``instrument()``: which hosts, whose client, what is announced."""
+    """Settings of one ``instrument()``: hosts, client and announcements."""
 
     hosts: Hosts
     client: TraceClient | None
@@ -26,20 +26,20 @@ class Hook(msgspec.Struct, frozen=True):
 
     @harmless
     def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
-        """Return the call that this exchange is; None where it is none, or is another hook's."""
+        """Return the call of this exchange; None if it is not one, or an outer hook observes it."""
         if not self.patches.is_active or inside.get():
             return None
         return self.hosts.recognize(method, host, port, path)
 
     def begin_exchange(self, call: Call, url: str, headers: Mapping[str, str]) -> Exchange:
-        """Return the exchange that begins now; ``headers`` are looked up in small letters."""
+        """Return a new exchange; ``headers`` are looked up in lower case."""
         return Exchange(
             call, url=url, headers=headers, attempt=_attempt(headers), client=self.client, begin=self.begin
         )
 
 
 def length_of(headers: Mapping[str, str]) -> int | None:
-    """Return how long the headers say that the body is."""
+    """Return the body's length according to the headers."""
     length = headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
 

@@ -1,11 +1,10 @@
-"""The hook for ``httpx`` and ``httpx2``, which have one shape: the same code serves both.
+"""Hook for ``httpx`` and ``httpx2``, which have the same structure.
 
 Invariants:
-- Every client is caught, an SDK's subclass, custom transports, proxies and HTTP/2 included: the hook
-  sits between client and transport, where one call is one exchange, redirects and retries each.
-- The application gets the library's own response. Only its stream is wrapped, and hands on every
-  chunk before anything else happens to it; what is decoded is what the application's own reading
-  decodes, so nothing is decoded twice.
+- Every client is hooked, including SDK subclasses, custom transports, proxies and HTTP/2: the hook is
+  between client and transport, where each redirect and retry is a separate exchange.
+- The application gets the library's own response. Only its stream is wrapped, and passes on every
+  chunk first; the recorded body is the one that the application decodes, so nothing is decoded twice.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from llmledger.instrumentation.patches import Bind
 from llmledger.instrumentation.safety import harmless
 
 METHOD = "_send_single_request"
-"""Private, and the one place that both libraries have had for years; ``hook`` asks for it first."""
+"""A private method that both libraries have had for years; ``hook`` checks that it exists."""
 
 
 def hook(library: ModuleType, settings: Hook) -> bool:
-    """Hook both clients; return whether that was possible."""
+    """Hook both clients; return True if successful."""
     if not hasattr(library.Client, METHOD) or not hasattr(library.AsyncClient, METHOD):
         return False
     sync_stream, async_stream = _streams(library)
@@ -69,7 +68,7 @@ def _begin(settings: Hook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exc
         return None
     headers = request.headers
     exchange = settings.begin_exchange(call, str(url), headers)
-    # As the property ``content``, which raises where the body is a stream, an upload's for example.
+    # As the property ``content``, which raises if the body is a stream, such as an upload.
     body = getattr(request, "_content", None)
     exchange.requested(body, headers.get("content-type", ""), length_of(headers))
     return exchange
@@ -95,14 +94,14 @@ def _watch(library: ModuleType, stream: Any, exchange: Exchange, response: Any) 
 
 
 class _Decoder:
-    """Stands before the response's content decoder, and listens."""
+    """Observing proxy of the response's content decoder."""
 
     def __init__(self, decoder: Any, exchange: Exchange) -> None:
         self._decoder = decoder
         self._exchange = exchange
 
     def decode(self, data: bytes) -> Any:
-        """Return what the decoder does: bytes (httpx), or an iterable of bytes (httpx2)."""
+        """Return the decoder's result: bytes (httpx), or an iterable of bytes (httpx2)."""
         try:
             decoded = self._decoder.decode(data)
         except Exception as error:
@@ -127,7 +126,7 @@ class _Decoder:
 
 
 class _Watched:
-    """What both streams share. ``__getattr__``: ``response.elapsed`` asks the stream for its own."""
+    """Common part of both streams. ``response.elapsed`` needs ``__getattr__``: it reads the stream's attribute."""
 
     def __init__(self, stream: Any, exchange: Exchange, encoded: list[bytes] | None) -> None:
         self._stream = stream
@@ -146,7 +145,7 @@ class _Watched:
 
 
 def _streams(library: ModuleType) -> tuple[type, type]:
-    """Return the two wrappers, of the library's own stream types, which it checks for."""
+    """Return the two wrappers, which subclass the library's stream types because it checks for them."""
 
     sync_base: Any = library.SyncByteStream
     async_base: Any = library.AsyncByteStream
@@ -179,8 +178,8 @@ def _streams(library: ModuleType) -> tuple[type, type]:
                 self._exchange.failed(error)
                 raise
             finally:
-                # httpx2 closes the generator that it iterates, which is this one now, and expects
-                # the inner one to end with it.
+                # httpx2 closes the generator that it iterates, now this one, and expects the inner
+                # generator to end with it.
                 if hasattr(chunks, "aclose"):
                     await chunks.aclose()
             self._exchange.finished()

@@ -1,12 +1,12 @@
-"""Replaced attributes of other libraries, and the way back.
+"""Monkey patches of other libraries, and their removal.
 
 Invariants:
-- ``restore`` leaves every class as it was found. An attribute that somebody else has wrapped since stays
-  theirs: what they wrapped is our function, which then does nothing but call the original, because the
-  hooks ask ``Patches.is_active`` first.
-- Whoever patched before us is called as if we were not there: what is found in the class is bound to the
-  instance as attribute access binds it, so a descriptor that is no plain function (wrapt's, a
-  ``partialmethod``, a mock) gets its instance.
+- ``restore`` leaves every class as it was found. An attribute that another tool has wrapped since is kept:
+  the wrapped function is ours, which then only calls the original, because the hooks check
+  ``Patches.is_active`` first.
+- Earlier patches still work: the attribute found in the class is bound to the instance as attribute
+  access binds it, so a descriptor that is not a plain function (wrapt's, a ``partialmethod``, a mock)
+  gets its instance.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from functools import update_wrapper
 from typing import Any
 
 Bind = Callable[[Any], Callable[..., Any]]
-"""Takes an instance, and returns the original method of it."""
+"""Returns the original method, bound to an instance."""
 
 
 class Patches:
-    """The replacements of one ``instrument()``."""
+    """Patches of one ``instrument()``."""
 
     def __init__(self) -> None:
         self.is_active = True
         self._replaced: list[tuple[type, str, Any, Any]] = []
 
     def wrap(self, owner: type, name: str, make: Callable[[Bind], Any]) -> None:
-        """Replace a method by what ``make`` returns for it, in the class that defines it.
+        """Replace a method by the result of ``make``, in the class that defines it.
 
-        Raises AttributeError where there is none.
+        Raises AttributeError if the method does not exist.
         """
         holder = next((kind for kind in owner.__mro__ if name in kind.__dict__), None)
         if holder is None:
             raise AttributeError(f"{owner.__name__} has no {name}")
         original = holder.__dict__[name]
-        # ``__wrapped__`` is the descriptor itself: others take wrappers off by putting it back.
+        # ``__wrapped__`` is the descriptor itself: other tools unwrap by restoring it.
         replacement = update_wrapper(make(_binder(original)), original)
         setattr(holder, name, replacement)
         self._replaced.append((holder, name, original, replacement))
 
     def restore(self) -> None:
-        """Put the originals back."""
+        """Restore the originals."""
         self.is_active = False
         for holder, name, original, replacement in reversed(self._replaced):
             if holder.__dict__.get(name) is replacement:
@@ -52,5 +52,5 @@ class Patches:
 def _binder(original: Any) -> Bind:
     get = getattr(type(original), "__get__", None)
     if get is None:
-        return lambda _: original  # a callable that is no descriptor: Python binds it to nothing
+        return lambda _: original  # a callable without ``__get__``: Python does not bind it
     return lambda instance: get(original, instance, type(instance))

@@ -1,10 +1,10 @@
-"""Which HTTP exchange is an LLM call, whose it is, and of what kind. Pure.
+"""Recognition of LLM calls: provider and call type by host and path. Pure.
 
 Invariants:
-- A host that is nobody's costs one look-up; its path is not looked at.
-- Only a POST to a path that a model answers is a call: listings, uploads, batches, token counts and
-  polling are not, because they would count tokens twice or count none.
-- A provider has the name here that the daemon gives it; a test compares the two.
+- An unknown host costs one look-up; its path is not read.
+- Only a POST to a path that runs a model is a call: listings, uploads, batches, token counts and
+  polling are not, because they would count tokens twice or not at all.
+- Provider names equal those of the daemon; a test compares them.
 
 Sources: the providers' API references, sections "Base URL" and "Endpoints" of each.
 """
@@ -100,7 +100,7 @@ _SUFFIXES: Final = (
     (".volces.com", "volcengine"),
     (".hunyuan.cloud.tencent.com", "tencent"),
 )
-"""One account, resource or region each has a host of its own."""
+"""Patterns of hosts per account, resource or region."""
 
 _PATTERNS: Final = (
     (
@@ -138,7 +138,7 @@ _PATHS: Final = (
     (re.compile(r"/audio/speech$"), "speech"),
     (re.compile(r"/moderations$"), "moderation"),
 )
-"""What a path ends in, and the kind of call, where it is none that the application should name."""
+"""Endings of paths and their call types; empty if the application should name the type."""
 
 # What is in the middle is looked for ahead, so that no part of a path is tried twice.
 _EMBEDDING_MODEL = re.compile(r"/model/(?=[^/]*embed)[^/]*/invoke$|/models/(?=[^/]*embedding)[^/]*:predict$")
@@ -146,11 +146,11 @@ _STREAM_PATH = re.compile(r":stream\w+$|/(?:converse-stream|invoke-with-response
 
 
 class Hosts:
-    """The providers' hosts, and those that the application names.
+    """Hosts of the providers and of the application's configuration.
 
-    ``named`` are ``"gateway.internal"``, ``"localhost:8000"`` (this port alone) or ``".internal"``
-    (every host that ends so), a URL's as well; a mapping gives their providers' names too. On them
-    the same paths are calls. Raises ValueError for a name that is none.
+    ``named`` are ``"gateway.internal"``, ``"localhost:8000"`` (only this port) or ``".internal"``
+    (a suffix), or URLs; a mapping also has their providers' names. The same paths are calls there.
+    Raises ValueError for an invalid host.
     """
 
     def __init__(self, named: Iterable[str] | Mapping[str, str] = ()) -> None:
@@ -160,7 +160,7 @@ class Hosts:
         self.provider = lru_cache(maxsize=1024)(self._provider)
 
     def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
-        """Return the call that the exchange is, or None."""
+        """Return the call of the exchange, or None."""
         provider = self.provider(host, port)
         if provider is None or method != "POST":
             return None
@@ -168,7 +168,7 @@ class Hosts:
         return None if kind is None else Call(provider, kind, _STREAM_PATH.search(path) is not None)
 
     def _provider(self, host: str, port: int | None) -> str | None:
-        """Return the name, "" for a named host without one, None for a host that is nobody's."""
+        """Return the provider, "" for a configured host without one, None for an unknown host."""
         host = host.lower().rstrip(".")
         for name, provider in self._named.items():
             if name in (host, f"{host}:{port}") or (name.startswith(".") and host.endswith(name)):
@@ -177,7 +177,7 @@ class Hosts:
 
 
 def known_provider(host: str, port: int | None) -> str | None:
-    """Return the provider whose host it is."""
+    """Return the provider of a host."""
     provider = _PROVIDERS.get(host)
     if provider is None and port == _OLLAMA_PORT:
         provider = "ollama"
@@ -190,7 +190,7 @@ def known_provider(host: str, port: int | None) -> str | None:
 
 @lru_cache(maxsize=1024)
 def call_type(path: str) -> str | None:
-    """Return the kind of call that a path is, "" where that is the application's to say, None for none."""
+    """Return the call type of a path, "" if the application should name it, None if it is not a call."""
     path = path.rstrip("/")
     if _EMBEDDING_MODEL.search(path):
         return "embedding"
@@ -200,5 +200,5 @@ def call_type(path: str) -> str | None:
 def _host_of(name: str) -> str:
     host = urlsplit(name if "//" in name else f"//{name}").netloc.rpartition("@")[2].lower()
     if not host:
-        raise ValueError(f"no host: {name!r}")
+        raise ValueError(f"not a valid host: {name!r}")
     return host

@@ -1,9 +1,9 @@
-"""The edge between the hooks and the application.
+"""Error boundary between the hooks and the application.
 
 Invariants:
-- What is wrapped here raises no Exception of ours into the application. A fault is counted, and the
-  first one is logged with where it was, because silence would hide a broken hook for ever.
-- The exception's text is not logged: it may be a library's own, and hold a URL or a header.
+- A wrapped function raises no Exception into the application. Faults are counted, and the first one is
+  logged with its location, because silence would hide a broken hook.
+- The exception's text is not logged: it may contain a URL or a header.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 faults: Final[Counter[str]] = Counter()
-"""How often each wrapped function failed. The call went on; its record may be missing or poorer."""
+"""Faults per wrapped function. The call continued; its record may be missing or incomplete."""
 
 
 def harmless(function: Callable[_P, _T]) -> Callable[_P, _T | None]:
-    """Return the function with None for its every fault."""
+    """Return the function wrapped so that it returns None instead of raising."""
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
         try:
             return function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - the hooks' outer edge: the application never sees our faults
+        except Exception as error:  # noqa: BLE001 - outermost handler: our faults must never reach the application
             _count(function.__qualname__, error)
             return None
 
@@ -39,12 +39,12 @@ def _count(name: str, error: Exception) -> None:
     faults[name] += 1
     if faults[name] > 1:
         return
-    import logging  # neither is free to import, and they are rarely needed
+    import logging  # both are expensive to import and rarely needed
     import traceback
 
-    with suppress(Exception):  # a handler or filter of the application's
+    with suppress(Exception):  # a log handler or filter of the application may raise
         logging.getLogger("llmledger").warning(
-            "llmledger: %s failed with %s; the call itself is unharmed (said once)\n%s",
+            "llmledger: %s failed with %s; the call itself is unaffected (logged once)\n%s",
             name,
             type(error).__name__,
             "".join(traceback.format_tb(error.__traceback__)),

@@ -1,9 +1,9 @@
-"""Which libraries are hooked now.
+"""State of the hooked libraries.
 
 Invariants:
-- Only what is installed is imported, and only when it is asked for.
-- Each library is hooked at most once, however often ``instrument`` is called; a later call replaces
-  the settings of the earlier one. ``uninstrument`` puts every method back as it was.
+- Only installed libraries are imported, and only on ``instrument``.
+- Each library is hooked at most once; a later ``instrument`` replaces the settings of an earlier one.
+  ``uninstrument`` restores every method.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LIBRARIES: Final = {
     "aiohttp": "llmledger.instrumentation.aiohttp",
     "urllib3": "llmledger.instrumentation.urllib3",
 }
-"""What can be hooked, and by which module. ``requests`` and ``botocore`` stand on ``urllib3``."""
+"""Supported libraries and their hook modules. ``requests`` and ``botocore`` use ``urllib3``."""
 
 _lock = threading.Lock()
 _active: list[Patches] = []
@@ -40,7 +40,7 @@ def switch_on(
     """Do as ``instrument`` does."""
     patches = Patches()
     settings = Hook(hosts=Hosts(hosts), client=client, begin=begin, patches=patches)
-    # Imported first: what an import sets off may come by here again.
+    # Imported first: an import can trigger a reentrant call.
     libraries = {name: library for name in LIBRARIES if (library := _imported(name)) is not None}
     with _lock:
         _restore()

@@ -1,9 +1,9 @@
-"""The hook for ``urllib3`` 2, on which ``requests`` and ``botocore`` stand.
+"""Hook for ``urllib3`` 2, which ``requests`` and ``botocore`` use.
 
 Invariants:
-- Every attempt is an exchange: the hook sits below urllib3's own retries and redirects.
-- The application gets a response of its own class's child, with the same state; what its methods
-  return is what urllib3's return. Nothing refers back to it, so it is freed as early as without us.
+- Every attempt is an exchange: the hook is below urllib3's own retries and redirects.
+- The application gets a response of a subclass with the same state and results. Nothing refers back to
+  it, so it is freed as early as without the hook.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from llmledger.instrumentation.patches import Bind
 from llmledger.instrumentation.safety import harmless
 
 METHOD = "_make_request"
-"""Private, and the one place that sees single attempts; its response is whole since version 2."""
+"""A private method, the only one that sees single attempts; its response is complete since version 2."""
 
 _PARAMETERS = ("conn", "method", "url", "body", "headers")
-"""The first of that method's."""
+"""First parameters of that method."""
 
 
 def hook(library: ModuleType, settings: Hook) -> bool:
-    """Hook the connection pools; return whether that was possible."""
+    """Hook the connection pools; return True if successful."""
     pool = library.connectionpool.HTTPConnectionPool
     if not hasattr(pool, METHOD) or library.__version__.startswith("1."):
         return False
@@ -53,7 +53,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
 def _begin(settings: Hook, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
     given = dict(zip(_PARAMETERS, args, strict=False)) | kwargs
     url = given["url"]
-    if url.startswith(("http://", "https://")):  # through a proxy that is spoken to in plain HTTP
+    if url.startswith(("http://", "https://")):  # through a plain HTTP proxy
         target = urlsplit(url)
         host, port, path = target.hostname or "", target.port, target.path
     else:
@@ -90,7 +90,7 @@ def _in_memory(body: Any) -> bytes | None:
 @harmless
 def _watch(exchange: Exchange, response: Any) -> None:
     exchange.answered(response.status, response.headers.items())
-    if response.isclosed():  # read whole already, because the content was asked for at once
+    if response.isclosed():  # already read completely, because the content was preloaded
         exchange.received(response.data or b"")
         exchange.finished()
         return
@@ -109,12 +109,12 @@ def _decoded(encoded: list[bytes], kind: Any, encoding: str) -> bytes:
 
 
 class _Listener:
-    """What a watched response knows beside its own state. Entered while one of its methods runs."""
+    """Additional state of an observed response. Entered while one of its methods runs."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.is_busy = False
-        """Then the methods that the running one calls are not listened to."""
+        """While a method runs, its inner calls are not observed."""
         self.is_encoded = False
         self.encoded: list[bytes] = []
 
@@ -129,7 +129,7 @@ class _Listener:
             self.exchange.failed(error)
 
     def came(self, data: bytes, *, is_decoded: bool) -> None:
-        """The application is given a piece."""
+        """Observe a piece of data for the application."""
         if is_decoded or not self.is_encoded:
             self.exchange.received(data)
         else:
@@ -141,7 +141,7 @@ _base: Any = object
 
 
 class _Watched(_base):  # type: ignore[misc]  # mixed into a class that is known at run time
-    """What is listened to of a response. It adds no state to the layout, so it can be put on one."""
+    """Observing mixin of a response. It adds no instance layout, so that ``__class__`` can be assigned."""
 
     def read(self, amt: int | None = None, *args: Any, **kwargs: Any) -> Any:
         return self._read(super().read, amt, args, kwargs)
@@ -159,7 +159,7 @@ class _Watched(_base):  # type: ignore[misc]  # mixed into a class that is known
         super().close()
         listener = self._llmledger
         if listener.is_busy:
-            return  # urllib3 closes before it raises, and the exception is what happened
+            return  # urllib3 closes before it raises; the exception is the outcome
         if self.length_remaining == 0:
             listener.exchange.finished()
         listener.exchange.closed()
@@ -199,6 +199,6 @@ class _Watched(_base):  # type: ignore[misc]  # mixed into a class that is known
 
 @cache
 def _watched(kind: Hashable) -> type:
-    """Return the response's class with its reading listened to, under its own name."""
+    """Return an observing subclass of the response's class, with the same name."""
     base: Any = kind
     return type(base.__name__, (_Watched, base), {"__module__": base.__module__})

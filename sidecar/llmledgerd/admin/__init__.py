@@ -1,1 +1,1 @@
-"""The admin HTTP server: ``/v1``, metrics and health, and who may ask for them."""
+"""Admin HTTP server: ``/v1``, metrics, health checks and their authorization."""

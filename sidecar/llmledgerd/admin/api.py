@@ -1,14 +1,13 @@
-"""``/v1``: the reader's answers as JSON, on the daemon's admin address.
+"""HTTP API ``/v1`` of the admin server: the reader's results as JSON.
 
 Invariants:
-- A query never touches the record path: it runs in a thread of its own, on a connection of its
-  own, and what is more than QUERIES at a time waits, or is turned away.
-- Nothing is changed but by ``/v1/erase``, which is a right of its own, and there by nothing but a
-  request that carries the code with which its extent was counted.
-- What a request says beyond what is known here is refused: a word that is misspelt must not come to
-  mean nothing.
-- On a Unix socket, whoever may open it is an operator; on TCP nobody is anybody without a token.
-- What goes wrong is a problem object (RFC 9457), and says nothing of the store's address.
+- A query never touches the record path: it runs in its own thread, on its own connection, and
+  queries beyond QUERIES at a time are queued or refused.
+- Only ``/v1/erase`` changes data. It requires its own right, and a confirmation code from a request
+  that counted the same extent.
+- Unknown parameters are refused, so that a misspelled one is not ignored.
+- Every peer on the Unix socket is an operator; on TCP every request needs a token.
+- Errors are problem objects (RFC 9457), without the store's address.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, whose
+from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, scope_of
 from llmledgerd.admin.confirmation import SECONDS, Confirmations
 from llmledgerd.admin.erasing import Everywhere
 from llmledgerd.admin.json_stream import pieces, size_of
@@ -47,18 +46,18 @@ from llmledgerd.telemetry.metrics import OTHER, Metrics
 from llmledgerd.telemetry.status import Status
 
 QUERIES: Final = 4
-"""Queries at a time."""
+"""Limit of concurrent queries."""
 
 WAITING: Final = 32
-"""Queries that may wait for their turn; further ones are told to come again."""
+"""Limit of queued queries; further ones are refused with 503 and Retry-After."""
 
 EACH: Final = (QUERIES + WAITING) // 4
-"""Of these, those of one token: one that asks too much leaves room for others."""
+"""Limit of queued queries per token, so that one token cannot fill the queue."""
 
 SQL_BYTES: Final = 1 << 18
 BODY_SECONDS: Final = 30.0
 SEND_SECONDS: Final = 60.0
-"""How long an answer may take to be read."""
+"""Timeout for a client to read its response."""
 LIMITS: Final = {"max_execution_time": 60, "max_memory_usage": 1 << 30, "max_threads": 2}
 
 log = structlog.get_logger(__name__)
@@ -68,11 +67,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Unknown(Exception):
-    """Nobody is known by the token that was given, or none was."""
+    """Missing or unknown bearer token."""
 
 
 class Api:
-    """The addresses under ``/v1``, over one store."""
+    """Endpoints under ``/v1``, over one store."""
 
     def __init__(
         self,
@@ -83,9 +82,9 @@ class Api:
         fetcher: Fetcher | None = None,
         everywhere: Everywhere | None = None,
     ) -> None:
-        """``tokens`` None lets everybody in who can connect. Nothing is opened before the first query.
+        """``tokens`` None makes every peer an operator. Nothing is opened before the first query.
 
-        ``everywhere`` is what is erased.
+        ``everywhere`` does the erasures.
         """
         mark = f"llmledgerd-{uuid.uuid4()}"
         self._reading = readers.configured(config, fetcher, mark=mark, settings=LIMITS)
@@ -100,12 +99,12 @@ class Api:
         self._turns = Turns(QUERIES, is_shared=tokens is not None)
         self._statement = asyncio.Semaphore()
         self.in_flight = 0
-        """Queries that run or wait."""
+        """Running and queued queries."""
         self._of: Counter[Access] = Counter()
-        """The same, by what a token allows: tokens of the same organizations are one."""
+        """Running and queued queries by access: tokens with the same scope count together."""
 
     def add_to(self, app: web.Application) -> None:
-        """Add the addresses, and what makes problem objects of their errors."""
+        """Add the routes, and the middleware that turns their errors into problem objects."""
         app.middlewares.extend((self._measured, self._problems))
         for endpoint in ENDPOINTS:
             app.router.add_get(endpoint.path, partial(self._answer, endpoint))
@@ -115,18 +114,18 @@ class Api:
         app.router.add_get("/v1/openapi.json", self._describe)
 
     def log_in_as(self, url: str) -> None:
-        """Use the user and the password of the URL from now on."""
+        """Use the user and password of the URL from now on."""
         self._reading.log_in_as(url)
 
     def read_tokens(self) -> None:
-        """Read the tokens again, whether their file looks changed or not. Raises ConfigError."""
+        """Reload the tokens even if their file looks unchanged. Raises ConfigError."""
         if self._tokens is not None:
             self._tokens.reread()
 
     def close(self) -> None:
-        """End the queries that are under way, and let go of threads and connections. Blocking."""
+        """Cancel running queries, and release threads and connections. Blocking."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self.in_flight:  # the process would have waited for them to end
+        if self.in_flight:  # otherwise the process waits for them to end
             self._reading.interrupt()
         self._reading.close()
 
@@ -136,7 +135,7 @@ class Api:
         every = given.pop("all_organizations", "false")
         if every not in ("true", "false"):
             raise ValueError("all_organizations must be true or false")
-        organization = whose(access, given.pop("organization_id", None), every == "true")
+        organization = scope_of(access, given.pop("organization_id", None), every == "true")
         question = from_text(endpoint.question, given)
         largest = LARGEST_BYTES if getattr(question, "payloads", False) else ROWS_BYTES
 
@@ -164,23 +163,21 @@ class Api:
             async with asyncio.timeout(BODY_SECONDS):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
-            raise ValueError(f"a statement has at most {SQL_BYTES} bytes") from None
+            raise ValueError(f"statement too long: the limit is {SQL_BYTES} bytes") from None
         except TimeoutError:
-            raise ValueError(f"the statement did not come within {BODY_SECONDS:.0f} seconds") from None
+            raise ValueError(f"timeout: no complete statement within {BODY_SECONDS:.0f} seconds") from None
 
     async def _erase(self, request: web.Request) -> web.Response:
-        """Count what would be erased, or erase it with the code that the count was answered with."""
+        """Count what would be erased; with a confirmation code, erase it."""
         access = self._access(request)
         by = self._who(request)
         _nothing_asked(request)
         wanted = _erase_request(await self._body(request))
-        whose(access, wanted.organization_id, False)
+        scope_of(access, wanted.organization_id, False)
         if not access.may_erase:
             log.warning("erasure refused", by=by, of=wanted.organization_id)
-            raise Forbidden(
-                "this may not erase: `erase = true` of a token, or admin_socket_erases, allows it"
-            )
-        who = by.partition(" pid")[0]  # which another request of the same user does not share
+            raise Forbidden("no right to erase (set `erase = true` for the token, or admin_socket_erases)")
+        who = by.partition(" pid")[0]  # the pid differs between two requests of the same user
         now = time.monotonic()
         if wanted.confirmation is None:
             erasure = msgspec.structs.replace(wanted.erasure, until_us=time.time_ns() // 1000)
@@ -215,24 +212,26 @@ class Api:
         return found
 
     def _who(self, request: web.Request) -> str:
-        """Return who asks, for the log."""
+        """Return the requester, for the log."""
         if self._tokens is not None:
             return self._tokens.who(request.headers.get("Authorization", ""))
         return _peer(request)
 
     def is_operator(self, request: web.Request) -> bool:
-        """Return whether whoever asks may know of the daemon what operators may."""
+        """Return whether the requester is an operator."""
         with contextlib.suppress(Unknown, ConfigError):
             return self._access(request).operator
         return False
 
     def check_metrics(self, request: web.Request) -> None:
-        """Raise HTTPUnauthorized for whoever has no token for metrics."""
+        """Raise HTTPUnauthorized without a token for metrics."""
         with contextlib.suppress(Unknown, ConfigError):
             access = self._access(request)
             if access.operator or access.metrics:
                 return
-        raise web.HTTPUnauthorized(text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
+        raise web.HTTPUnauthorized(
+            text="missing or unknown bearer token\n", headers={"WWW-Authenticate": "Bearer"}
+        )
 
     def _operator(self, request: web.Request) -> Access:
         access = self._access(request)
@@ -241,7 +240,7 @@ class Api:
         return access
 
     async def _in_thread(self, access: Access, action: Callable[[], T]) -> T:
-        """Return what an action returns that is no question; its answer is small."""
+        """Return the small result of an action that is not a query."""
 
         async def give(found: T) -> T:
             return found
@@ -256,9 +255,9 @@ class Api:
         send: Callable[[T], Awaitable[R]],
         alone: contextlib.AbstractAsyncContextManager[None] | None = None,
     ) -> R:
-        """Run an action in a thread when it is its turn, and send what it returns, for which there is room.
+        """Run an action in a thread once admitted, and send its result within the memory budget.
 
-        ``alone`` keeps it from others of its kind: each statement of an operator may take much memory.
+        ``alone`` serializes it with others of its kind: a SQL statement can take much memory.
         """
         if self.in_flight >= QUERIES + WAITING:
             raise Overloaded("too many queued queries")
@@ -292,12 +291,12 @@ class Api:
 
     @web.middleware
     async def _problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer what goes wrong under ``/v1`` with a problem object."""
+        """Turn errors under ``/v1`` into problem objects."""
         if not request.path.startswith("/v1"):
             return await handler(request)
         try:
             if request.method == "GET" and request.body_exists:
-                raise ValueError("a GET takes no body here, and would not go by it")
+                raise ValueError("a GET request must not have a body")
             return await handler(request)
         except web.HTTPException as error:
             return _problem(error.status, error.text or error.reason)
@@ -310,20 +309,20 @@ class Api:
         except Overloaded as error:
             return _problem(503, str(error), {"Retry-After": "1"})
         except StoreBusy as error:
-            return _problem(503, f"the store is away or refuses: {error.kind}")
+            return _problem(503, f"the store is unavailable or refuses the query: {error.kind}")
         except ConfigError as error:
             self.recurring.error("query could not be sent to the store", error=str(error))
-            return _problem(500, "the daemon's log says more")
+            return _problem(500, "internal error; see the daemon's log")
         except LlmledgerdError as error:
-            self.recurring.error("a request could not be met", path=request.path, error=str(error))
-            return _problem(500, "the daemon's log says more")
-        except Exception as error:  # noqa: BLE001 - the outer edge: a fault in one answer is not to close the connection
+            self.recurring.error("request failed", path=request.path, error=str(error))
+            return _problem(500, "internal error; see the daemon's log")
+        except Exception as error:  # noqa: BLE001 - outermost handler: one failed response must not close the connection
             self.recurring.error("query failed", path=request.path, exc_info=error)
-            return _problem(500, "the daemon's log says more")
+            return _problem(500, "internal error; see the daemon's log")
 
 
 def _parameters(request: web.Request) -> dict[str, str]:
-    """Return the parameters; one that is given twice is refused, since each end might take another."""
+    """Return the parameters. Duplicates are refused, since implementations differ in which one they use."""
     given = dict(request.query)
     if len(given) != len(request.query):
         raise ValueError("duplicate parameter")
@@ -331,13 +330,13 @@ def _parameters(request: web.Request) -> dict[str, str]:
 
 
 def _nothing_asked(request: web.Request) -> None:
-    """Refuse parameters where there are none to give."""
+    """Refuse parameters of an endpoint without any."""
     if given := _parameters(request):
-        raise ValueError(f"there is no parameter `{next(iter(given))}` here")
+        raise ValueError(f"unknown parameter `{next(iter(given))}`")
 
 
 def _erase_request(body: bytes) -> EraseRequest:
-    """Return what a body asks for. Raises ValueError; of two members with one name too."""
+    """Parse a body. Raises ValueError, also for duplicate members."""
     try:
         json.loads(body, object_pairs_hook=_once)
     except RecursionError:
@@ -347,18 +346,18 @@ def _erase_request(body: bytes) -> EraseRequest:
 
 def _once(members: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in members}) != len(members):
-        raise ValueError("a member is given twice")
+        raise ValueError("duplicate member")
 
 
 def _peer(request: web.Request) -> str:
-    """Return who is at the other end of a Unix socket, for the log."""
+    """Return the peer of a Unix socket, for the log."""
     sock = request.transport.get_extra_info("socket") if request.transport is not None else None
     found = None if sock is None else peer_credentials.of(sock)
-    return "an unknown user" if found is None else f"uid {found.uid} pid {found.pid}"
+    return "unknown user" if found is None else f"uid {found.uid} pid {found.pid}"
 
 
 async def _sent(request: web.Request, answer: object) -> web.StreamResponse:
-    """Send an answer piece by piece, as fast as it is read."""
+    """Send a response in pieces, as fast as the client reads."""
     whole = pieces(answer)
     first = next(whole)
     second = next(whole, None)
@@ -375,10 +374,10 @@ async def _sent(request: web.Request, answer: object) -> web.StreamResponse:
                 await response.write(piece)
                 await asyncio.sleep(0)
             await response.write_eof()
-    except TimeoutError:  # whoever does not read holds memory that others wait for
+    except TimeoutError:  # a client that does not read holds memory that others wait for
         if request.transport is not None:
             request.transport.abort()
-        raise ConnectionResetError("the answer was not read in time") from None
+        raise ConnectionResetError("timeout: the client did not read the response") from None
     return response
 
 

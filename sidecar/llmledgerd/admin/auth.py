@@ -1,7 +1,7 @@
-"""Who may ask what on a TCP admin address: bearer tokens and their scopes.
+"""Bearer tokens of the TCP admin address and their scopes.
 
-Invariant: the file holds hashes, so that whoever reads it cannot ask anything; a token is compared
-in a time that says nothing of it; and what the file does not say is not allowed.
+Invariant: the file holds hashes, so that its content grants no access; tokens are compared in constant
+time; and access that the file does not grant is denied.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from llmledgerd.errors import ConfigError
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Whose rows somebody may see. An operator sees every organization's, and the daemon's own numbers."""
+    """Scope of a requester. Operators can read all organizations and the daemon's status."""
 
     operator: bool
     organizations: frozenset[str] = frozenset()
     may_erase: bool = False
-    """It is a right of its own: seeing everything is none to erase anything."""
+    """Right to erase, independent of the right to read."""
     metrics: bool = False
-    """Whether it is for the daemon's metrics, and nothing else."""
+    """Whether it is limited to the daemon's metrics."""
 
 
 OPERATOR = Access(operator=True)
 
 
 class Forbidden(Exception):
-    """The token does not allow it."""
+    """The token does not permit the request."""
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of the file: either organizations, or all of them, or the daemon's metrics alone."""
+    """One entry of the file: some organizations, all of them, or only the daemon's metrics."""
 
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     name: str = ""
     organizations: list[str] = []
     all_organizations: bool = False
     erase: bool = False
-    """What it may see, it may erase."""
+    """Right to erase what it can read."""
     metrics: bool = False
 
     def __post_init__(self) -> None:
         if [bool(self.organizations), self.all_organizations, self.metrics].count(True) != 1:
             raise ValueError(
-                "a token needs either organizations or all_organizations = true, or metrics = true alone"
+                "a token needs exactly one of: organizations, all_organizations = true, metrics = true"
             )
 
 
@@ -60,19 +60,19 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tokens:
-    """The tokens of one file, which is read again when it has changed."""
+    """Tokens of one file, which is reloaded when it has changed."""
 
     def __init__(self, path: str) -> None:
-        """An empty path is no tokens. Raises ConfigError for a file that cannot be read."""
+        """An empty path means no tokens. Raises ConfigError for an unreadable file."""
         self._path = Path(path) if path else None
         self._changed = 0
         self._tokens: list[Token] = []
         self._reload()
 
     def access(self, authorization: str) -> Access | None:
-        """Return what an ``Authorization`` header allows; None where it holds no token of the file.
+        """Return the access of an ``Authorization`` header; None without a token of the file.
 
-        Raises ConfigError where the file has changed and cannot be read: nobody is let in then.
+        Raises ConfigError if the file has changed and is unreadable: all access is denied then.
         """
         token = self._known(authorization)
         if token is None:
@@ -85,7 +85,7 @@ class Tokens:
         )
 
     def who(self, authorization: str) -> str:
-        """Return whose token a header holds, for the log; empty where it is none of the file."""
+        """Return the name of a header's token, for the log; empty if the token is unknown."""
         token = self._known(authorization)
         return f"token {token.name or 'without a name'} ({token.sha256[:12]})" if token else ""
 
@@ -99,7 +99,7 @@ class Tokens:
         return found[0] if found else None
 
     def reread(self) -> None:
-        """Read the file, also where its time is that of the last reading. Raises ConfigError."""
+        """Read the file even if its modification time is unchanged. Raises ConfigError."""
         self._changed = 0
         self._reload()
 
@@ -120,11 +120,11 @@ class Tokens:
             raise ConfigError(f"admin_tokens_file: {self._path}: {error}") from error
 
 
-def whose(access: Access, organization_id: str | None, all_organizations: bool) -> str | None:
-    """Return the organization whose rows are meant; None is every one. Pure.
+def scope_of(access: Access, organization_id: str | None, all_organizations: bool) -> str | None:
+    """Return the organization of a query; None is all of them. Pure.
 
-    Raises Forbidden where the access does not reach so far, and ValueError where it is not said
-    which is meant: a parameter that was forgotten must not come to mean all.
+    Raises Forbidden if the access does not include it, and ValueError if neither parameter is given:
+    a missing parameter must not mean all organizations.
     """
     if all_organizations and organization_id is not None:
         raise ValueError("organization_id and all_organizations are mutually exclusive")
@@ -144,16 +144,16 @@ def whose(access: Access, organization_id: str | None, all_organizations: bool) 
 
 
 def hashed(token: str) -> str:
-    """Return what the file holds of a token."""
+    """Return the hash of a token, as in the file."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def new(
     organizations: list[str], name: str = "", *, erase: bool = False, metrics: bool = False
 ) -> tuple[str, str]:
-    """Return a new token and its entry for the file; without organizations it is for all of them.
+    """Return a new token and its entry for the file; without organizations it covers all of them.
 
-    One for ``metrics`` is for nothing else.
+    A token for ``metrics`` grants nothing else.
     """
     token = secrets.token_urlsafe(32)
     entry = Token(

@@ -1,7 +1,7 @@
-"""Codes with which somebody confirms what was counted for them. Pure: the caller brings the clock.
+"""Confirmation codes of erasures. Pure: the caller passes the time.
 
-Invariant: a code is good once, for SECONDS, for whoever was given it, and for the very extent that was
-counted then. It is kept in memory alone, so that it does not outlive the process.
+Invariant: a code is valid once, for SECONDS, for its requester, and for exactly the extent that was
+counted. It is kept only in memory, so that it does not outlive the process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llmledgerd.query.erasure import Erasure
 
 SECONDS: Final = 300.0
 MOST: Final = 64
-"""Codes that are kept; the oldest goes first."""
+"""Limit of stored codes; the oldest is dropped first."""
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -25,13 +25,13 @@ class _Given(msgspec.Struct, frozen=True):
 
 
 class Confirmations:
-    """The codes that were given and not yet used."""
+    """Codes issued and not yet used."""
 
     def __init__(self) -> None:
         self._given: dict[str, _Given] = {}
 
     def offer(self, requester: str, erasure: Erasure, now: float) -> str:
-        """Return the code for what was counted for somebody."""
+        """Return the code for an extent that was counted for a requester."""
         while len(self._given) >= MOST:
             del self._given[next(iter(self._given))]
         code = secrets.token_urlsafe(18)
@@ -39,10 +39,10 @@ class Confirmations:
         return code
 
     def redeem(self, requester: str, erasure: Erasure, code: str, now: float) -> Erasure:
-        """Return what was counted, with its time. Raises ValueError; the code is of no more use either way."""
+        """Return the counted erasure with its time. Raises ValueError; the code is consumed either way."""
         given = self._given.pop(code, None)
         if given is None or now > given.until or given.requester != requester:
-            raise ValueError("the confirmation is unknown, used or too old: count again")
+            raise ValueError("the confirmation is unknown, used or expired: count again")
         if msgspec.structs.replace(given.erasure, until_us=None) != erasure:
-            raise ValueError("the confirmation is for another extent: count again")
+            raise ValueError("the confirmation belongs to another request: count again")
         return given.erasure

@@ -1,8 +1,8 @@
-"""Who may stand at the admin address, and for how long without asking anything.
+"""Connection limit and idle timeouts of the admin HTTP server.
 
-Invariant: strangers there take neither descriptors nor memory from the record socket. There are at most
-ADMIN_CONNECTIONS of them, whoever has asked nothing within ASK_SECONDS has to leave, and so has whoever is
-silent for KEEPALIVE_SECONDS after an answer. How long headers may be is aiohttp's: 8 KiB a line, 128.
+Invariant: its clients take neither descriptors nor memory from the record socket. There are at most
+ADMIN_CONNECTIONS connections; one is closed without a request for ASK_SECONDS, or idle for KEEPALIVE_SECONDS
+after a response. The limits of headers are aiohttp's: 128 lines of 8 KiB.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ ASK_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 75.0
 
 
-class Door:
-    """Makes the protocol of each connection."""
+class ConnectionLimit:
+    """Protocol factory that limits connections."""
 
     def __init__(
         self, app: web.Application, ask_seconds: float = ASK_SECONDS, connections: int = ADMIN_CONNECTIONS
@@ -32,8 +32,8 @@ class Door:
         self._server: web.Server | None = None
         app.middlewares.insert(0, self._note)
 
-    def opens(self, server: web.Server | None) -> Door:
-        """Let in to this server from now on."""
+    def accept_for(self, server: web.Server | None) -> ConnectionLimit:
+        """Accept connections for this server from now on; None refuses them."""
         self._server = server
         return self
 
@@ -41,11 +41,11 @@ class Door:
         if self._server is None or len(self._server.connections) >= self._connections:
             return Refusal()
         handler = self._server()
-        late = asyncio.get_running_loop().call_later(self._ask_seconds, self._show_out, handler)
+        late = asyncio.get_running_loop().call_later(self._ask_seconds, self._close_idle, handler)
         self._not_asked[handler] = late
         return handler
 
-    def _show_out(self, handler: web.RequestHandler) -> None:
+    def _close_idle(self, handler: web.RequestHandler) -> None:
         del self._not_asked[handler]
         handler.force_close()
 
@@ -58,7 +58,7 @@ class Door:
 
 
 class Refusal(asyncio.Protocol):
-    """A connection for which there is no room."""
+    """Protocol of a connection over the limit, which is aborted."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
@@ -66,7 +66,7 @@ class Refusal(asyncio.Protocol):
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this host reaches an address; of a name only ``localhost`` is known to be such."""
+    """Return whether an address is reachable only from this host; the only such name is ``localhost``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

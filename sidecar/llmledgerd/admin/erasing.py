@@ -1,7 +1,7 @@
-"""Every place that this product writes, for one erasure: stores, objects, what lies aside, what waits.
+"""Erasure in all places: stores, object storage, files on this host, and the spool.
 
-Invariant: the mark comes first, so that nothing that waits brings back what is erased meanwhile; and what
-could not be reached or read is said. Blocking; for threads and commands.
+Invariant: the erasure mark is written first, so that waiting lines cannot restore erased data; places that
+were unavailable or unreadable are reported. Blocking; for threads and commands.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.erasure import Eraser
 
 SECONDS: Final = 3600.0
-"""How long a store may take to rewrite what is erased."""
-FILES_STAY: Final = "files that were cut out of payloads: they are the organization's, until `llmledger objects clean` finds them old"
+"""Timeout for a store to rewrite its data."""
+FILES_STAY: Final = "files extracted from payloads: they belong to the organization until `llmledger objects clean` deletes old ones"
 
 
 class AnyEraser(Protocol):
-    """Erases in one store."""
+    """Eraser of one store."""
 
     def extent(self, erasure: Erasure) -> Extent: ...
     def erase(self, erasure: Erasure) -> Extent: ...
 
 
 class Everywhere:
-    """The places of one daemon, or of a command on its host."""
+    """All places of one daemon, or of a command on its host."""
 
     def __init__(self, config: Config, spool_dir: Path | None = None) -> None:
-        """Nothing is opened before it is needed."""
+        """Open nothing before it is needed."""
         self._config = config
         self._spool_dir = spool_dir or Path(config.spool_dir)
 
     def reconfigure(self, config: Config) -> None:
-        """Go on by settings that were read again."""
+        """Use reloaded settings from now on."""
         self._config = config
 
     def count(self, erasure: Erasure) -> Erased:
-        """Return what ``erase`` would find. Raises StoreBusy where no store answers."""
+        """Return what ``erase`` would erase. Raises StoreBusy if no store is available."""
         return self._each(erasure, only_count=True)
 
     def erase(self, erasure: Erasure, by: str) -> Erased:
-        """Erase, and return what there was. Raises LlmledgerdError; it can be run again."""
+        """Erase, and return the amounts. Raises LlmledgerdError; it is idempotent."""
         if self._spool_dir.is_dir():
             erasure_marks.leave(self._spool_dir, erasure_marks.Mark(erasure, by))
         return self._each(erasure, only_count=False)
 
     def erase_in(self, name: str, erasure: Erasure) -> None:
-        """Erase in one store again, where rows have landed that were made before the mark."""
+        """Repeat the erasure in one store, after rows built before the mark were inserted."""
         with self._eraser(name) as eraser:
             eraser.erase(erasure)
 

@@ -1,7 +1,7 @@
-"""An answer as JSON, in pieces.
+"""Incremental JSON encoding of a response.
 
-Invariant: no piece takes long to make, so that whoever sends them one by one holds up nobody; and the
-payloads, which are nearly all of an answer, are never in memory as text.
+Invariant: each piece is fast to produce, so that sending them one by one does not block the event loop; and
+payloads, which are nearly all of a response, are never in memory as text.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from msgspec.structs import replace
 from llmledgerd.query.results import Call, Page, Payloads
 
 SLICE: Final = 192 << 10
-"""Bytes that become one piece of base64; a multiple of three."""
+"""Bytes per piece of base64; a multiple of three."""
 PIECE: Final = 256 << 10
 
 NULL: Final = b'"payloads":null'
-"""What stands for the payloads of a call that has none. No text of a call holds it: quotes are escaped."""
+"""Placeholder of the payloads in an encoded call. No text contains it, because quotes are escaped."""
 
 
 def size_of(answer: Any) -> int:
-    """Return how many bytes of payloads an answer holds in memory."""
+    """Return the bytes of payloads that a response holds in memory."""
     calls = answer if isinstance(answer, list) else [answer]
     held = [call.payloads for call in calls if isinstance(call, Call) and call.payloads is not None]
     return sum(len(getattr(payloads, name)) for payloads in held for name in Payloads.__struct_fields__)
 
 
 def pieces(answer: Any) -> Iterator[bytes]:
-    """Yield the JSON of an answer."""
+    """Yield the JSON of a response."""
     gathered = bytearray()
     for part in _parts(answer):
         gathered += part

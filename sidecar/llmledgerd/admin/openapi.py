@@ -1,6 +1,6 @@
-"""The description of ``/v1``, made from the types that serve it.
+"""OpenAPI description of ``/v1``, derived from the types that serve it.
 
-Invariant: every address, parameter and field is described, and none that is not there.
+Invariant: the description has exactly the endpoints, parameters and fields that exist.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Pr
 from llmledgerd.telemetry.status import Status
 
 REF: Final = "#/components/schemas/{name}"
-WHOSE: Final[list[dict[str, Any]]] = [
+SCOPE_PARAMETERS: Final[list[dict[str, Any]]] = [
     {
         "name": "organization_id",
         "in": "query",
-        "description": "Whose rows. May be left out with a token for one organization.",
+        "description": "Restrict to one organization. Optional with a token for exactly one organization.",
         "schema": {"type": "string"},
     },
     {
         "name": "all_organizations",
         "in": "query",
-        "description": "`true`, instead of organization_id, for operators.",
+        "description": "`true` for all organizations (operators only); mutually exclusive with organization_id.",
         "schema": {"type": "boolean", "default": False},
     },
 ]
 PROBLEMS: Final = {
-    "400": "The question makes no sense.",
-    "401": "A token is needed, or this one is unknown.",
-    "403": "The token does not allow it.",
-    "503": "The store is away, or too many queued queries.",
+    "400": "Invalid request.",
+    "401": "Missing or unknown bearer token.",
+    "403": "The token does not permit this request.",
+    "503": "The store is unavailable, or too many queries are queued.",
 }
 
 
@@ -57,8 +57,8 @@ def description() -> dict[str, Any]:
         "info": {
             "title": "llmledger",
             "version": __version__,
-            "description": "What an llmledgerd daemon's store holds. Numbers that are unknown are null, never 0;"
-            " money is text, so that no reader rounds it; times are UTC.",
+            "description": "Queries over the calls recorded by an llmledgerd daemon. Unknown numbers are null, never 0;"
+            " amounts of money are decimal strings, so that no client rounds them; times are UTC.",
         },
         "security": [{"token": []}],
         "paths": paths | _others(),
@@ -72,10 +72,12 @@ def description() -> dict[str, Any]:
 def _operation(endpoint: Endpoint, fields: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     needed = {field.name for field in msgspec.structs.fields(endpoint.question) if field.required}
     said = _summary(endpoint.question)
-    parameters = WHOSE + [_parameter(name, schema, name in needed) for name, schema in fields.items()]
+    parameters = SCOPE_PARAMETERS + [
+        _parameter(name, schema, name in needed) for name, schema in fields.items()
+    ]
     responses = _responses(answer)
     if endpoint.may_be_none:
-        responses["404"] = _problem("There is none.")
+        responses["404"] = _problem("Not found.")
     return {
         "operationId": endpoint.question.__name__,
         "summary": said,
@@ -85,7 +87,7 @@ def _operation(endpoint: Endpoint, fields: dict[str, Any], answer: dict[str, Any
 
 
 def _parameter(name: str, schema: dict[str, Any], required: bool) -> dict[str, Any]:
-    """Return one parameter. An array is one text, its values separated by commas."""
+    """Return one parameter. An array is one string of comma-separated values."""
     kept = {key: value for key, value in schema.items() if key != "description"}
     given: dict[str, Any] = {"name": name, "in": "query", "required": required, "schema": kept}
     if "description" in schema:
@@ -98,18 +100,18 @@ def _parameter(name: str, schema: dict[str, Any], required: bool) -> dict[str, A
 def _others() -> dict[str, Any]:
     sql = {
         "operationId": "Sql",
-        "summary": "Run one SELECT. For operators.",
+        "summary": "Run one SELECT. Operators only.",
         "requestBody": {"required": True, "content": {"text/plain": {"schema": {"type": "string"}}}},
         "responses": _responses({"$ref": REF.format(name="Table")}),
     }
     status = {
         "operationId": "Status",
-        "summary": "The daemon's counters. For operators.",
+        "summary": "Get the daemon's counters and gauges. Operators only.",
         "responses": _responses({"$ref": REF.format(name="Status")}),
     }
     erase = {
         "operationId": "Erase",
-        "summary": "Count what would be erased; with the code of that answer, erase it for ever. For who may erase.",
+        "summary": "Count what would be erased; with the returned code, erase it irrevocably. Requires the right to erase.",
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": {"$ref": REF.format(name="EraseRequest")}}},
@@ -122,7 +124,7 @@ def _others() -> dict[str, Any]:
 def _responses(schema: dict[str, Any]) -> dict[str, Any]:
     found = {status: _problem(said) for status, said in PROBLEMS.items()}
     return {
-        "200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}},
+        "200": {"description": "The result.", "content": {"application/json": {"schema": schema}}},
         **found,
     }
 

@@ -1,7 +1,7 @@
-"""The admin address: is it alive, can it take records, its metrics, and the addresses of ``/v1``.
+"""Admin HTTP server: liveness, readiness, metrics, and the endpoints of ``/v1``.
 
-Invariant: what tells how the daemon is doing waits for no store, and changes nothing. On TCP, whoever has
-no token learns no store's address of it, and no metrics where the settings say so.
+Invariant: health checks and metrics never wait for a store, and change nothing. On TCP, a client without a
+token sees no store's address, and no metrics if the settings require a token for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from llmledgerd.admin.api import SQL_BYTES, Api
-from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, Door, is_loopback
+from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, ConnectionLimit, is_loopback
 from llmledgerd.errors import ConfigError
 from llmledgerd.log import Recurring
 from llmledgerd.system.accept_loop import Acceptor
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class Admin:
-    """An HTTP server beside the record socket."""
+    """HTTP server beside the record socket."""
 
     def __init__(
         self,
@@ -56,27 +56,29 @@ class Admin:
         self.accept_errors = 0
 
     async def start(self, passed: socket.socket | None = None, connections: int = ADMIN_CONNECTIONS) -> None:
-        """Listen, unless the address is empty; on the service manager's socket if it has passed one.
+        """Listen, unless the address is empty; on the service manager's socket if one was passed.
 
-        There are at most so many ``connections``. Raises ConfigError.
+        ``connections`` is the connection limit. Raises ConfigError.
         """
         if passed is not None and not self._address.startswith(UNIX):
-            raise ConfigError(f"admin: `{self._address}`, and a Unix socket was passed for it")
+            raise ConfigError(
+                f"admin: `{self._address}` conflicts with the Unix socket passed by the service manager"
+            )
         if not self._address:
             return
         self._passed = passed
         app = web.Application(client_max_size=SQL_BYTES)
-        door = Door(app, connections=connections)
+        limit = ConnectionLimit(app, connections=connections)
         self.add_to(app)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
         await self._runner.setup()
-        door.opens(self._runner.server)
-        self._acceptors = [Acceptor(own, door, self._cannot_accept) for own in await self._sockets()]
+        limit.accept_for(self._runner.server)
+        self._acceptors = [Acceptor(own, limit, self._cannot_accept) for own in await self._sockets()]
         for acceptor in self._acceptors:
             acceptor.start()
 
     def add_to(self, app: web.Application) -> None:
-        """Add all addresses."""
+        """Add all routes."""
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._show_metrics)
@@ -93,7 +95,9 @@ class Admin:
 
     def _cannot_accept(self, error: OSError) -> None:
         self.accept_errors += 1
-        self._recurring.error("the admin address can take no connection", error=error.strerror or str(error))
+        self._recurring.error(
+            "the admin server cannot accept connections", error=error.strerror or str(error)
+        )
 
     async def _sockets(self) -> list[socket.socket]:
         if self._address.startswith(UNIX):
@@ -118,7 +122,7 @@ class Admin:
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        """Say whether records are taken; why not, and where the stores are, to operators alone."""
+        """Report readiness; operators also see the reason and the stores."""
         status = await self._status()
         if not self._api.is_operator(request):
             said = "ready" if status.ready else "not ready"
@@ -126,11 +130,9 @@ class Admin:
         said = status.spool or "ready"
         for store in status.stores:
             if store.trouble:
-                said += (
-                    f"; records wait in the spool for {store.name}, which is not taking them: {store.trouble}"
-                )
+                said += f"; records wait in the spool for {store.name}, which is unavailable: {store.trouble}"
             if store.faults:
-                said += f"; a fault of the daemon on the way to {store.name}: {store.faults}"
+                said += f"; internal fault during delivery to {store.name}: {store.faults}"
         return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:

@@ -1,6 +1,6 @@
-"""Where a command's answers come from: the daemon of this host if it answers, else the store itself.
+"""Connection of a command: the daemon of this host if it responds, otherwise the store itself.
 
-Invariant: a URL that was given is used, and no other.
+Invariant: an explicit URL is used, and no other.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ async def open_reader(url: str | None) -> LLMTraceReader:
 
 
 async def daemon_status(url: str | None) -> Status:
-    """Return what the daemon says of itself. Raises LlmledgerdError where none answers."""
+    """Return the daemon's status. Raises LlmledgerdError if none responds."""
     if url is not None and not is_daemon(url) and not _token(url):
-        raise LlmledgerdError(f"{masked(url)} is a store; how delivery is doing, a daemon alone can say")
+        raise LlmledgerdError(f"{masked(url)} is a store; the status requires a daemon's address")
     address = url or config.load(with_password=False)[0].admin_address
     if not await _answers(address):
         raise LlmledgerdError(
-            f"no daemon answers at {address or 'an empty address'}; LLMLEDGER_ADMIN says where one is"
+            f"no daemon answers at {address or 'an empty address'}; set LLMLEDGER_ADMIN to its address"
         )
     daemon = DaemonAnswers(address, _token(address))
     try:

@@ -139,7 +139,7 @@ def check(
         return
     if objects is not None:
         objects.probe()
-        typer.echo("payload store: takes, gives and deletes")
+        typer.echo("payload store: write, read and delete work")
     wrong = [f"{outlet.name}: {what}" for outlet in outlets for what in _wrong_with(outlet)]
     wrong += _wrong_with_sql(chosen)
     if wrong:
@@ -177,10 +177,10 @@ def _wrong_with_sql(chosen: config.Config) -> list[str]:
     beyond = beyond_reading(grants, database)
     if not beyond:
         return []
-    said = f"operators' SQL runs as a user who may do more than read (docs/sql.md): {', '.join(beyond)[:500]}"
+    said = f"operators' SQL runs as a user with more than read-only rights (docs/sql.md): {', '.join(beyond)[:500]}"
     if chosen.sql_url:
         return [said]
-    typer.echo(f"clickhouse: {said}; sql_url names another")
+    typer.echo(f"clickhouse: {said}; set sql_url to a read-only user")
     return []
 
 
@@ -210,9 +210,11 @@ def token(
     every: Annotated[
         bool, typer.Option("--all", help="Operator's token: all organizations, SQL and status.")
     ] = False,
-    metrics: Annotated[bool, typer.Option("--metrics", help="For `/metrics`, and nothing else.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Token for `/metrics` only.")] = False,
     name: Annotated[str, typer.Option(help="Name of the token, for the operators' logs.")] = "",
-    erase: Annotated[bool, typer.Option("--erase", help="It may erase what it may see.")] = False,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Allow erasing the data the token can read.")
+    ] = False,
 ) -> None:
     """Create a bearer token (printed to standard error) and its entry for admin_tokens_file (standard output)."""
     if [bool(org), every, metrics].count(True) != 1:

@@ -1,6 +1,6 @@
 """``llmledger dead-letters``: list, show, replay, purge.
 
-Invariant: nothing is deleted but what was named, or has been sent round again.
+Invariant: only selected or successfully replayed dead letters are deleted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
 
 app = typer.Typer(
-    no_args_is_help=True, help="Inspect, replay and delete dead letters: lines that could not become rows."
+    no_args_is_help=True,
+    help="Inspect, replay and delete dead letters: lines that could not be stored as rows.",
 )
 
 SpoolDir = Annotated[
@@ -87,7 +88,7 @@ def replay(
         dead_letters.remove(folder, set(done.sent))
     typer.echo(f"{len(done.sent)} sent again")
     if done.cut:
-        typer.echo(f"{len(done.cut)} left: only their beginning was kept, since they were over the limit")
+        typer.echo(f"{len(done.cut)} not sent: they exceeded max_line_bytes and are truncated")
 
 
 @app.command()
@@ -101,7 +102,7 @@ def purge(ids: Ids = None, every: Every = False, reason: Reason = None, spool_di
 def _folder(given: Path | None) -> Path:
     folder = given or Path(settings.load()[0].spool_dir)
     if not folder.is_dir():
-        raise LlmledgerdError(f"{folder}: there is no spool; name it with --spool-dir")
+        raise LlmledgerdError(f"{folder}: no spool; use --spool-dir")
     return folder
 
 
@@ -111,7 +112,7 @@ def _letters(folder: Path, reason: str | None) -> list[DeadLetter]:
 
 def _chosen(letters: list[DeadLetter], ids: list[str] | None, every: bool) -> list[DeadLetter]:
     if not ids and not every:
-        raise LlmledgerdError("name ids, or --reason, or --all")
+        raise LlmledgerdError("missing selection (use ids, --reason or --all)")
     known = {letter.id for letter in letters}
     unknown = [name for name in ids or [] if name not in known]
     if unknown:

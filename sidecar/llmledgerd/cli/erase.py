@@ -1,7 +1,7 @@
-"""``llmledger erase``: payloads or rows of somebody, for operators.
+"""``llmledger erase``: erasure of payloads or rows, for operators.
 
-Invariant: nothing is erased before it was counted, shown and agreed to; the numbers at the end are
-of what is gone; and a second time finds nothing.
+Invariant: nothing is erased before it was counted, shown and confirmed; the final numbers are those of
+the erased data; a second run finds nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Ask = Callable[[Erasure, str | None], Erased]
 
 
 def erase(
-    org: Annotated[str, typer.Option(help="Whose calls; without --customer and --user, everybody's in it.")],
+    org: Annotated[str, typer.Option(help="Organization; all of its calls without --customer and --user.")],
     customer: Annotated[
         str | None, typer.Option(help="Only calls billed to this customer.", show_default=False)
     ] = None,
@@ -60,7 +60,7 @@ def erase(
         ),
     ] = None,
 ) -> None:
-    """Erase the payloads of stored calls, or the calls: from stores, objects, and what lies aside on this host."""
+    """Erase payloads of calls, or whole calls, from stores, object storage and files on this host."""
     for name, value in (("--customer", customer), ("--user", user)):
         if value == "":  # a variable that was empty, which would have been read as nobody's calls
             raise ConfigError(f"{name} is empty")
@@ -73,17 +73,17 @@ def erase(
         say(f"erased: {_told(found)}")
     else:
         if not found.is_nothing:
-            what = "calls and their usage" if rows else "the payloads of calls, whose numbers stay"
+            what = "calls and their usage" if rows else "payloads only; the calls' usage stays"
             say(f"{_told(found)} of {_whom(wanted)}: {what}")
-            if not yes and not typer.confirm("Erase for ever?"):
+            if not yes and not typer.confirm("Erase irrevocably?"):
                 raise LlmledgerdError("nothing was erased")
         found = ask(wanted, found.confirmation)  # sums of calls whose rows have expired are nobody's rows
         say(f"erased: {_told(found)}")
     for stays in found.unread:
-        say(f"not read, and not erased: {stays}", err=True)
+        say(f"unreadable, not erased: {stays}", err=True)
     _say_what_waits()
     if found.away:
-        raise LlmledgerdError(f"not erased there, so run this again: {', '.join(found.away)}")
+        raise LlmledgerdError(f"unavailable, not erased (run this again): {', '.join(found.away)}")
 
 
 def _whom(wanted: Erasure) -> str:
@@ -92,7 +92,7 @@ def _whom(wanted: Erasure) -> str:
     return (
         f"{' of '.join(parts)} of {wanted.organization_id}"
         if parts
-        else f"{wanted.organization_id}, everybody"
+        else f"{wanted.organization_id} (whole organization)"
     )
 
 
@@ -172,7 +172,7 @@ def _say_what_waits() -> None:
         return
     if waiting:
         say(
-            f"{waiting:,} lines wait in the spool, whosever they are: theirs land as they were erased, or not at all"
+            f"{waiting:,} lines wait in the spool; matching ones will be stored without the erased data, or not at all"
         )
 
 

@@ -128,9 +128,9 @@ def _told(done: Imported, count: int, dry_run: bool) -> str:
         f"{done.sent:,} records {'could be sent' if dry_run else 'sent'} from {count:,} files and folders"
     ]
     if done.known:
-        said.append(f"{done.known:,} were there from before")
+        said.append(f"{done.known:,} already present")
     if done.faults:
-        said.append(f"{done.faults:,} cannot be read as records")
+        said.append(f"{done.faults:,} invalid")
     if done.rejected:
         said.append(f"{done.rejected:,} refused: see `llmledger dead-letters`")
     return ", ".join(said)

@@ -63,7 +63,7 @@ def copy(
     until: Annotated[
         str | None,
         typer.Option(
-            help="End of the time of receipt, exclusive (default: what the daemon does not still deliver itself)."
+            help="End of the time of receipt, exclusive (default: before the oldest line the daemon still delivers)."
         ),
     ] = None,
     source: Annotated[Name, typer.Option("--from", help="Store to copy from.")] = "clickhouse",
@@ -71,8 +71,8 @@ def copy(
 ) -> None:
     """Copy calls from one store to another, for example to a store added later.
 
-    The settings of this host say where the stores are. What is there already is left alone, so that
-    a copy that was interrupted is run again.
+    The settings of this host have the stores' addresses. Existing calls are left unchanged, so that an
+    interrupted copy can be run again.
     """
     if source == target:
         raise ConfigError("--from and --to must be different stores")
@@ -87,7 +87,7 @@ def copy(
         done = transfer.copy(give.source, take.destination, start, end, _say_copied)
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
-        f" {done.repeated:,} left out because another has their id"
+        f" {done.repeated:,} skipped as duplicates"
     )
 
 

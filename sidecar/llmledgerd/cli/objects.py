@@ -51,10 +51,10 @@ def clean(
     done = asyncio.run(_clean(objects, url, before, delete=yes))
     typer.echo(
         f"{'deleted' if yes else 'would delete'} {done.objects:,} objects of {done.object_bytes:,} bytes"
-        f" and {done.files:,} files of {done.file_bytes:,} bytes; {done.kept:,} as old have rows still"
+        f" and {done.files:,} files of {done.file_bytes:,} bytes; {done.kept:,} old ones still have rows"
     )
     if not yes and (done.objects or done.files):
-        typer.echo("--yes deletes them")
+        typer.echo("run with --yes to delete them")
 
 
 async def _clean(objects: Objects, url: str | None, before: datetime, *, delete: bool) -> Cleaned:

@@ -117,7 +117,7 @@ def large_table(calls: Iterable[LargeCall]) -> Table:
 
 def losses_table(losses: Iterable[Loss]) -> Table:
     """Return a line for each stage, reason and service."""
-    table = _table(("LAST", "STAGE", "REASON", "SERVICE"), ("RECORDS", "OF UNKNOWN COUNT"), ())
+    table = _table(("LAST", "STAGE", "REASON", "SERVICE"), ("RECORDS", "UNCOUNTED LOSSES"), ())
     for loss in losses:
         table.add_row(
             *texts(_time(loss.last_at), loss.stage, loss.reason, loss.service),
@@ -137,17 +137,17 @@ def rows_table(found: Rows) -> Table:
 
 def status_lines(status: Status) -> list[str]:
     """Return what a daemon says of itself, a line for each matter."""
-    state = "ready" if status.ready else "not taking records"
+    state = "ready" if status.ready else "not accepting records"
     return [
         f"daemon    {_cell(status.version)}, {state}",
         f"records   {status.received:,} received = {status.stored:,} stored + {status.dead_letters:,} dead letters"
         f" + {status.lost:,} lost + {status.control_lines:,} control lines + {status.in_spool:,} in the spool",
-        f"speed     {status.received_per_second:,.1f} received and {status.stored_per_second:,.1f} stored a second,"
+        f"speed     {status.received_per_second:,.1f} received and {status.stored_per_second:,.1f} stored per second,"
         " over the last minute",
-        f"lag       {status.lag_seconds:,.1f} s since the oldest record that waits was received",
+        f"lag       {status.lag_seconds:,.1f} s since the oldest waiting record was received",
         f"spool     {status.spool_bytes:,} bytes in {status.spool_segments:,} segments",
         f"senders   {status.connections:,} connections, {status.sessions:,} sessions,"
-        f" {status.begun_calls:,} calls under way",
+        f" {status.begun_calls:,} calls in progress",
         *(line for store in status.stores for line in _store_lines(store, alone=len(status.stores) == 1)),
         *([f"redacted  {_counts(status.redacted)}"] if status.redacted else []),
         *([f"trouble   {_cell(status.spool)}"] if status.spool else []),
@@ -159,7 +159,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _store_lines(store: StoreStatus, *, alone: bool) -> list[str]:
-    says = f"{_cell(store.trouble) or 'takes records'}; {store.inserts_in_flight:,} inserts under way"
+    says = f"{_cell(store.trouble) or 'accepts records'}; {store.inserts_in_flight:,} inserts in flight"
     says += f"; {_cell(store.faults)}" if store.faults else ""
     if alone:  # its numbers are above
         return [f"store     {says}"]
@@ -192,7 +192,7 @@ def usage_note(usages: Sequence[Usage]) -> str:
     unpriced = sum(usage.unknown_cost for usage in usages)
     return (
         f"{calls:,} calls, ${sum(usage.cost_usd for usage in usages):,.4f}; tokens unknown in {unknown:,},"
-        f" known in part in {partial:,}; cost unknown in {unpriced:,}"
+        f" partly known in {partial:,}; cost unknown in {unpriced:,}"
     )
 
 

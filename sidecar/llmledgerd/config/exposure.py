@@ -1,4 +1,4 @@
-"""Folders of records and files of secrets that others can read."""
+"""Check of file permissions for folders of records and files of secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmledgerd.config.settings import Config
 
 
 def exposed(config: Config) -> list[str]:
-    """Return which folders of records and files of secrets others may read, a sentence each."""
+    """Return a warning for each folder of records or file of secrets that other users can read."""
     named = {
         "spool_dir": config.spool_dir,
         "clickhouse_url": _path(config.clickhouse_url, "chdb"),
@@ -30,8 +30,8 @@ def _exposed(name: str, path: Path) -> str:
     if not mode & (stat.S_IRWXG | stat.S_IRWXO):
         return ""
     wanted = "700" if stat.S_ISDIR(mode) else "600"
-    who = "everybody" if mode & stat.S_IRWXO else "its group"
-    return f"{name}: {path} is open to {who} ({stat.S_IMODE(mode):04o}): chmod {wanted} keeps it to its user"
+    who = "all users" if mode & stat.S_IRWXO else "its group"
+    return f"{name}: {path} is accessible to {who} ({stat.S_IMODE(mode):04o}); run chmod {wanted}"
 
 
 def _path(url: str, scheme: str) -> str:

@@ -1,7 +1,7 @@
-"""What SIGHUP changes. Pure.
+"""Reload of the settings on SIGHUP. Pure.
 
-Invariant: a setting that only a start can change stays as it is and is named; all others are in force
-together, or none where one of them is wrong.
+Invariant: a setting that requires a restart keeps its value and is reported; all others change
+together, or none if one of them is invalid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Room(Protocol):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What reading the settings again has come to."""
+    """Result of a reload."""
 
     config: Config
     """The settings that are in force from now on."""

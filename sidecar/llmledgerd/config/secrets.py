@@ -1,4 +1,4 @@
-"""Passwords: where they come from, and how they stay out of what people read.
+"""Sources of passwords, and their masking in output.
 
 Invariant: a password has one source, or the start ends; and no text that has passed ``masked`` holds
 one, also where the URL around it is wrong.
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from llmledgerd.errors import ConfigError
 
 ON_COMMAND_LINE = (
-    "a password on the command line can be read by everybody on this host; clickhouse_password_file keeps it"
+    "a password on the command line is visible to all users of this host; use clickhouse_password_file"
 )
 CREDENTIAL = "llmledgerd.clickhouse-password"
 """The name of the systemd credential (``LoadCredential=``)."""

@@ -1,7 +1,7 @@
-"""Sending dead letters round again.
+"""Replay of dead letters.
 
-Invariant: a letter is deleted only when the daemon has called its line durable, and a line that is
-sent twice is stored once (see ``resending``).
+Invariant: a dead letter is deleted only after the daemon has acknowledged its line as durable, and a line
+that is sent twice is stored once (see ``session``).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ ANSWER_SECONDS = 60.0
 
 
 class Replayed(msgspec.Struct):
-    """What became of the letters: ``sent`` ids are durable, ``cut`` ones were kept only in part."""
+    """Result of a replay: ``sent`` ids are durable, ``cut`` dead letters are truncated."""
 
     sent: list[str]
     cut: list[str]
 
 
 def replay(socket_path: Path, letters: Iterable[DeadLetter]) -> Replayed:
-    """Send the letters to a running daemon. Raises LlmledgerdError where it does not take them."""
+    """Send the dead letters to a running daemon. Raises LlmledgerdError if it does not accept them."""
     replayed = Replayed([], [])
     by_service: dict[str, dict[str, tuple[list[str], bytes]]] = {}
     for letter in letters:

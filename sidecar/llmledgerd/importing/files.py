@@ -64,7 +64,7 @@ def sources(paths: list[Path]) -> list[Source]:
         elif path.is_file():
             found.append(Source(str(path), (path,)))
         else:
-            raise LlmledgerdError(f"{path}: there is no such file")
+            raise LlmledgerdError(f"{path}: no such file")
     return found
 
 
@@ -95,7 +95,7 @@ def fault(body: bytes) -> str:
         parsed = parsing.parse(body)
     except Rejected as refusal:
         return str(refusal)
-    return "" if isinstance(parsed, Record) else "a session's line, and no record"
+    return "" if isinstance(parsed, Record) else "not a record but a control line"
 
 
 def _lines_of(path: Path, limit: int) -> Iterator[Line]:

@@ -91,7 +91,7 @@ class Resending:
             raise LlmledgerdError(f"{self._path}: the daemon closed the connection")
         answer = msgspec.json.decode(line, type=Answer)
         if answer.error:
-            raise LlmledgerdError(f"the daemon refuses: {answer.error}")
+            raise LlmledgerdError(f"the daemon refuses the session: {answer.error}")
         self.rejected += answer.rejected is not None
         self.max_line_bytes = answer.max_line_bytes or self.max_line_bytes
         return answer.durable or 0

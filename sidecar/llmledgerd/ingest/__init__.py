@@ -1,1 +1,1 @@
-"""The record socket, from a connection's bytes up to the committer."""
+"""Record socket: from the bytes of a connection to the committer."""

@@ -1,7 +1,7 @@
 """One connection of the record socket: bytes in, runs of lines to the committer, answers out.
 
-Invariant: a session's lines are numbered without a hole, and its sender is told only what the committer
-made true. A one-way sender (versions 1 to 3, or 4 without a session) is never written to.
+Invariant: a session's lines are numbered without a gap, and its sender gets an acknowledgment only after
+the commit. Nothing is written to a one-way sender (versions 1 to 3, or 4 without a session).
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Room(Protocol):
     counts: Counter[str]
 
     def connected(self, peer: Peer) -> None:
-        """Let the peer in, or abort it."""
+        """Accept the peer, or abort it."""
 
     def has_read(self, peer: Peer) -> None:
-        """Pause whoever has its share now."""
+        """Pause the senders that have used up their share."""
 
     def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
         """Answer a hello, now or later."""
@@ -135,7 +135,7 @@ class Peer(asyncio.BufferedProtocol):
     # -- our side --------------------------------------------------------------------------------
 
     def say_durable(self, durable: int) -> None:
-        """Tell the sender; what it does not read is merged into the next answer, not queued."""
+        """Send an acknowledgment; unread ones are merged into the next, not queued."""
         self.durable = durable
         if self._writable and self.phase is Phase.SESSION and durable > self._said:
             self._said = durable

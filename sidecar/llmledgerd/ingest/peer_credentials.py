@@ -1,6 +1,6 @@
-"""Who is at the other end of a Unix socket, as the kernel knows it.
+"""Peer credentials of a Unix socket, from the kernel.
 
-Invariant: nothing here believes the peer. The kernel noted the process, the user and the groups when
+Invariant: the peer's own data is never trusted. The kernel recorded process, user and groups when
 the peer connected, and no line can change them.
 
 What it notes is translated to the daemon's namespaces. A user that has no number in the daemon's
@@ -65,7 +65,7 @@ class Allowed(msgspec.Struct, frozen=True):
 
 
 def allowed(uids: str, gids: str) -> Allowed:
-    """Return who is meant by names or numbers with commas between. Raises ConfigError."""
+    """Parse comma-separated names or numbers of users and groups. Raises ConfigError."""
     found = Allowed(
         _numbers("allowed_uids", uids, lambda name: pwd.getpwnam(name).pw_uid),
         _numbers("allowed_gids", gids, lambda name: grp.getgrnam(name).gr_gid),
@@ -76,7 +76,7 @@ def allowed(uids: str, gids: str) -> Allowed:
 
 
 def of(sock: Socket) -> Credentials | None:
-    """Return who connected; None where the system does not tell."""
+    """Return the peer's credentials; None if the system does not report them."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     try:
@@ -104,4 +104,4 @@ def _number(setting: str, name: str, lookup: Callable[[str], int]) -> int:
     try:
         return int(name) if name.isdecimal() else lookup(name)
     except KeyError:
-        raise ConfigError(f"{setting}: `{name}` is neither a number nor known here") from None
+        raise ConfigError(f"{setting}: `{name}` is neither a number nor a known name") from None

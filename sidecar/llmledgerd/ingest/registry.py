@@ -1,7 +1,7 @@
-"""All connections, by sender, and in which order they read.
+"""Registry of connections by sender, and the order in which they are read.
 
-Invariant: as soon as a sender has its share, none of its connections is read from; when it may go on,
-those that waited longest come first.
+Invariant: once a sender has used its share, all of its connections are paused; when it may continue,
+the connections that waited longest are read first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Connection(Hashable, Protocol):
-    """What is needed of a connection."""
+    """Interface of a connection."""
 
     @property
     def sender(self) -> Hashable: ...
@@ -33,7 +33,7 @@ C = TypeVar("C", bound=Connection)
 
 
 class Peers(Generic[C]):
-    """The connections that were let in."""
+    """Accepted connections."""
 
     def __init__(self) -> None:
         self._senders: dict[Hashable, dict[C, None]] = {}
@@ -44,7 +44,7 @@ class Peers(Generic[C]):
         return self._accounts.total()
 
     def __iter__(self) -> Iterator[C]:
-        """Go through a copy, so that they may come and leave meanwhile."""
+        """Iterate over a copy, so that connections may be added and removed meanwhile."""
         return iter([peer for mine in self._senders.values() for peer in mine])
 
     def count(self, account: Hashable) -> int:
@@ -68,7 +68,7 @@ class Peers(Generic[C]):
             del self._accounts[peer.account]
 
     def has_read(self, peer: C) -> None:
-        """Let the sender's other connections come first, and stop them all where it has its share."""
+        """Move the connection behind the sender's others, and pause all if the share is used up."""
         mine = self._senders.get(peer.sender, {})
         if peer not in mine:
             return
@@ -79,7 +79,7 @@ class Peers(Generic[C]):
                 self._pause_if_full(each)
 
     def resume(self) -> None:
-        """Let everybody go on who may."""
+        """Resume all connections that may read."""
         for peer in [peer for peer in self._paused if peer.may_read()]:
             del self._paused[peer]
             peer.resume()

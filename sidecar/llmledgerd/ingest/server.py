@@ -1,8 +1,8 @@
-"""The record socket: connections in, runs of lines to the committer, ``durable`` back.
+"""Listener of the record socket: runs of lines to the committer, acknowledgments to senders.
 
-Invariant: a session has one connection, and a hello is answered when what its older connection sent is
-durable. Nothing that a peer sends ends another's connection, or the daemon; and nobody is let in
-whom the settings leave out.
+Invariant: a session has one connection, and a hello is answered once the lines of its older connection are
+durable. No input of a peer ends another's connection or the daemon; and only peers that the settings
+allow are accepted.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ class Listener:
         self._acceptor.start()
 
     def reconfigure(self, config: Config) -> None:
-        """Go on by settings that were read again."""
+        """Use reloaded settings from now on."""
         self.config = config
         self._shares = self._shared()
 
     def close_door(self) -> None:
-        """Take nobody new.
+        """Stop accepting connections.
 
         Who finds our own socket gone has to come back; who has connected already is still taken. The
         service manager's stays open: who connects, or has connected and was not taken yet, waits in
@@ -167,7 +167,7 @@ class Listener:
     def _cannot_accept(self, error: OSError) -> None:
         self.counts["accept_errors"] += 1
         self.recurring.error(
-            "no connection can be taken; senders wait",
+            "cannot accept connections; senders wait",
             error=error.strerror or str(error),
             connections=len(self._peers),
         )
@@ -180,7 +180,7 @@ class Listener:
         )
         if found.connections < config.max_connections:
             log.warning(
-                "fewer connections than max_connections, since the process may open few files (LimitNOFILE, ulimit -n)",
+                "fewer connections than max_connections: the limit of open files is too low (LimitNOFILE, ulimit -n)",
                 limit=self._descriptors.limit,
                 connections=found.connections,
                 per_process=found.per_process,
@@ -204,7 +204,7 @@ class Listener:
         return set(self._sessions)
 
     def durable(self, entries: list[Entry]) -> None:
-        """A group has been synced: tell its senders, and let the paused read on."""
+        """Acknowledge a synced group to its senders, and resume paused connections."""
         for entry in entries:
             peer = self._sessions.get(entry.session) if entry.session else None
             if peer is not None:
@@ -279,7 +279,7 @@ class Listener:
         """A hello that could not be answered is a connection that ends: its sender comes again."""
         self._greetings.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self.recurring.error("a hello could not be answered", error=repr(error), **_known(peer))
+            self.recurring.error("handshake failed", error=repr(error), **_known(peer))
             peer.abort()
 
     async def _open(self, peer: Peer, hello: Hello) -> None:
@@ -321,7 +321,7 @@ class Listener:
         self._peers.resume()
 
     def _reason_against(self, peer: Peer) -> str:
-        """Return why a peer is not let in; empty where it is."""
+        """Return why a peer is refused; empty if it is accepted."""
         if not self._allowed.admits(peer.credentials):
             return "not_allowed"
         mine = self._peers.count(peer.account) if peer.account is not None else 0

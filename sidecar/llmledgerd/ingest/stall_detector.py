@@ -1,9 +1,9 @@
-"""Whether a line that has begun goes on. Pure.
+"""Detection of stalled unfinished lines. Pure.
 
-Invariant: nobody is closed for being slow in all, or for being silent between lines. An unfinished
-line has to grow, within each ``timeout``, by one byte and by a 64th of what is held of it: memory is
-rented, and the rent goes by its size. So a line that somebody types is left alone, a byte a minute
-keeps no more than 128 bytes, and 100 MB cost 1.6 MB in every timeout. Time in which the daemon did
+Invariant: a connection is never closed for a low rate, or for silence between lines. An unfinished
+line must grow, within each ``timeout``, by one byte and by a 64th of its buffered bytes: the required
+progress is proportional to the memory. So a line typed by hand is allowed, one byte per minute
+keeps at most 128 bytes, and 100 MB need 1.6 MB in every timeout. Time in which the daemon did
 not read does not count.
 """
 

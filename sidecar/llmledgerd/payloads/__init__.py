@@ -1,4 +1,4 @@
-"""Where payloads go: into the row, nowhere, or into object storage.
+"""Payload placement: in the row, nowhere, or in object storage.
 
 Invariants:
 - A row that names an object is inserted after the object is stored, so that no row points at nothing.

@@ -1,4 +1,4 @@
-"""Images and files inside payloads, cut out and put back. Pure.
+"""Extraction and restoration of images and files inside payloads. Pure.
 
 Invariants:
 - The JSON stays valid, and nothing of it changes but the base64 that is cut.

@@ -1,4 +1,4 @@
-"""Objects whose rows have expired.
+"""Cleanup of objects whose rows have expired.
 
 Invariants:
 - A call's object is deleted only if it was stored before a time at which every row of then has

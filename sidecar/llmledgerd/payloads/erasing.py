@@ -1,4 +1,4 @@
-"""Objects of calls that are erased.
+"""Erasure of the objects of calls.
 
 Invariant: only what lies under the configured store is deleted, and where a row names anything else
 nothing of it is: the operator has to say where that lies.

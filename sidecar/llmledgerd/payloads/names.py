@@ -1,4 +1,4 @@
-"""What objects are called, and which names a row may send a reader to. Pure.
+"""Names of objects, and the check of names in rows. Pure.
 
 Invariants:
 - A name is made of what the row says, so that the same row has the same name again.

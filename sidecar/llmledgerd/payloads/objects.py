@@ -151,7 +151,9 @@ def _folder(base: str) -> Path | None:
     """Return the folder of a URL that names one. Raises ConfigError for a URL that is of no use."""
     parts = urlsplit(base)
     if parts.scheme not in SCHEMES:
-        raise ConfigError(f"payload_store: `{parts.scheme}` is none of {', '.join(SCHEMES)}")
+        raise ConfigError(
+            f"payload_store: `{parts.scheme}` is not a supported scheme (use {', '.join(SCHEMES)})"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError("payload_store: credentials and options go into payload_store_file, not the URL")
     if parts.scheme == FOLDER:

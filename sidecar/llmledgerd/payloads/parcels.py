@@ -1,4 +1,4 @@
-"""A row with its payloads as one object, and the payloads of an object. Pure.
+"""Encoding of a row with its payloads as one object, and decoding of its payloads. Pure.
 
 Invariants:
 - An object is one record of the wire's version 4 on one gzipped line, so that whatever reads records

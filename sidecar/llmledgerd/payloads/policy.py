@@ -1,4 +1,4 @@
-"""Which treatment a row's payloads get. Pure.
+"""Payload policy: the treatment of a row's payloads. Pure.
 
 Invariant: the first rule that matches a row decides, and what it leaves unsaid is the default's; the
 answer depends on the organization and the call type alone.

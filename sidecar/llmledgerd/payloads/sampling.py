@@ -1,4 +1,4 @@
-"""Which traces keep their payloads. Pure.
+"""Sampling: selection of the traces that keep their payloads. Pure.
 
 Invariant: all calls of one trace share one fate, in every daemon and after every restart, and a
 higher rate keeps whatever a lower one keeps.

@@ -1,4 +1,4 @@
-"""A finished row becomes the row that is stored, and the objects that it needs. Pure.
+"""Transformation of a finished row into the stored row and its objects. Pure.
 
 Invariant: only the payload columns and ``payload_uri`` change; every number and every other text is that
 of the payloads as they were received. The same row is always treated alike.

@@ -1,4 +1,4 @@
-"""A batch's objects on their way into object storage.
+"""Upload of a batch's objects to object storage.
 
 Invariants:
 - When ``upload`` has returned, every object that a row of the batch names is stored.

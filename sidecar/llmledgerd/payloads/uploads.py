@@ -1,4 +1,4 @@
-"""What has to lie in object storage before a batch's rows may be inserted.
+"""Objects that must be in object storage before a batch's rows are inserted.
 
 Invariant: a name is decided when its row is encoded for the last time; until ``done`` nothing of the
 batch may be inserted, and after it nothing is added.

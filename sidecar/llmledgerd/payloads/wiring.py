@@ -1,4 +1,4 @@
-"""From settings to rooms: what treats payloads, and where they lie.
+"""Construction of the payload components from the settings.
 
 Invariant: ``obstore`` is imported only where a store is named, and settings that need one and name none,
 or name one that cannot be, end the start.

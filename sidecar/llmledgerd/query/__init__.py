@@ -1,1 +1,1 @@
-"""What can be asked, independent of any store: requests, results, routes, display."""
+"""Queries, independent of any store: requests, results, routes and display."""

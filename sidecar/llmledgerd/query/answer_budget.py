@@ -1,9 +1,9 @@
-"""How much an answer may hold, and all answers together.
+"""Memory budget of query responses, each and in total.
 
 Invariants:
-- What an answer takes is known before it is made: rows are counted in the store, payloads by their sizes.
-- Answers together hold at most TOGETHER_BYTES, until each has been sent. One asker has at most half of the
-  bytes and of the turns, so that there is always room for another.
+- The size of a response is known before it is built: rows are counted in the store, payloads by their sizes.
+- All responses together hold at most TOGETHER_BYTES until they are sent. One client has at most half of the
+  bytes and of the slots, so that another client can always be served.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import msgspec
 from llmledger.protocol import MAX_LINE_BYTES
 
 ROWS_BYTES: Final = 16 << 20
-"""Of an answer without payloads. The last row may reach beyond it."""
+"""Limit of a response without payloads. The last row may exceed it."""
 PAYLOAD_BYTES: Final = 32 << 20
-"""Of the payloads of an answer; one call alone may have more."""
+"""Limit of the payloads of a response; a single call may have more."""
 LARGEST_BYTES: Final = ROWS_BYTES + MAX_LINE_BYTES
-"""Of any answer: a call with the payloads of the longest line."""
+"""Limit of any response: a call with the payloads of the longest line."""
 TOGETHER_BYTES: Final = 2 * LARGEST_BYTES
 WAIT_SECONDS: Final = 30.0
-"""How long a question waits for its turn before it is told to come again."""
+"""Maximum wait for a slot before the query is refused with a request to retry."""
 
 
 class Overloaded(Exception):
-    """Too much is asked already."""
+    """The server has too many queries already."""
 
 
 class Share(msgspec.Struct):
-    """What one answer takes."""
+    """Part of the budget that one response holds."""
 
     owner: Hashable
     size: int
@@ -41,7 +41,7 @@ class Share(msgspec.Struct):
 
 
 def fitting(sizes: Sequence[int], most: int) -> int:
-    """Return how many of the first fit together; the first always does. Pure."""
+    """Return how many leading sizes fit within ``most``; the first always fits. Pure."""
     total = 0
     for count, size in enumerate(sizes):
         total += size
@@ -51,10 +51,10 @@ def fitting(sizes: Sequence[int], most: int) -> int:
 
 
 class Turns:
-    """Who may ask the store now, and how many bytes of answers there are. For one event loop."""
+    """Admission control of queries by slots and bytes. For one event loop."""
 
     def __init__(self, most: int, *, is_shared: bool) -> None:
-        """``most`` questions run at a time. Unless it ``is_shared`` there is one asker, who may have all."""
+        """At most ``most`` queries run at a time. Unless ``is_shared``, one client may use the whole budget."""
         self._most = most
         self._divided_by = 2 if is_shared else 1
         self._bytes: Counter[Hashable] = Counter()
@@ -63,11 +63,11 @@ class Turns:
 
     @property
     def bytes(self) -> int:
-        """What answers take that are made or sent."""
+        """Bytes held by responses that are being built or sent."""
         return self._bytes.total()
 
     async def begin(self, owner: Hashable, size: int) -> Share:
-        """Return a share once there is room for the answer, and a turn. Raises Overloaded after a while."""
+        """Return a share once a slot and bytes are free. Raises Overloaded after a timeout."""
         share = Share(owner, size)
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((share, ready))
@@ -81,19 +81,19 @@ class Turns:
             else:
                 self.end(share)
             if isinstance(error, TimeoutError):
-                raise Overloaded("there was no room for the answer in time") from None
+                raise Overloaded("timed out waiting for memory for the response") from None
             raise
         return share
 
     def made(self, share: Share, size: int) -> None:
-        """The answer is there and has this size: its turn is over, and what it does not need is free."""
+        """Release the slot of a built response, and the reserved bytes beyond its ``size``."""
         self._running[share.owner] -= share.is_running
         self._bytes[share.owner] += size - share.size
         share.size, share.is_running = size, False
         self._let_in()
 
     def end(self, share: Share) -> None:
-        """The answer is sent, or there will be none."""
+        """Release the share of a response that was sent or failed."""
         self.made(share, 0)
 
     def _let_in(self) -> None:

@@ -1,4 +1,4 @@
-"""What a store has to offer to be read from."""
+"""Protocol of a store that serves queries."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from llmledgerd.query.results import Table
 
 
 class Reading(Protocol):
-    """Answers questions. Blocking; for threads."""
+    """Query backend of one store. Blocking; for threads."""
 
     def answer(self, organization_id: str | None, question: Question) -> object:
-        """Return the answer within one organization; None is every one."""
+        """Return the result within one organization; None is all of them."""
 
     def sql(self, text: str) -> Table:
-        """Return what one SELECT finds."""
+        """Return the result of one SELECT."""
 
     def log_in_as(self, url: str) -> None:
-        """Use the user and the password of the URL from now on, where they are read from it."""
+        """Use the user and password of the URL from now on, if the backend takes them from the URL."""
 
     def interrupt(self) -> None:
-        """End the queries that are under way, where that is possible."""
+        """Cancel running queries where possible."""
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""

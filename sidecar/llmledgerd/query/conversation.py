@@ -1,10 +1,10 @@
-"""A request and its answer as a conversation that a person can read, whoever the provider was.
+"""Request and response of any provider as a readable conversation.
 
-Invariant: no payload makes this raise, and a payload of which nothing is understood is shown as its
-JSON, cut where it is long. It is for eyes only; no number is taken from here.
+Invariant: no payload makes this raise, and a payload of an unknown shape is shown as JSON, truncated
+where it is long. The result is for display only; no number is taken from here.
 
-Providers are not told apart. They use a handful of names for the same few things, and the names
-do not collide, so one walk over the JSON reads them all.
+Providers are not distinguished. They use a handful of names for the same few things, and the names
+do not collide, so one walk over the JSON covers them all.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from typing import Any
 import msgspec
 
 SPEAKERS = {"model": "assistant", "CHATBOT": "assistant", "USER": "user", "developer": "system"}
-"""Words of some providers for what the others call by one name."""
+"""Role names of some providers, mapped to the common ones."""
 
 TEXTS = ("text", "outputText", "generated_text", "completion")
-"""What providers call the text of a block."""
+"""Keys under which providers put the text of a block."""
 
 ANSWERS = ("choices", "candidates", "results", "outputs", "completions", "generations")
-"""Where an answer keeps its alternatives."""
+"""Keys of a response that hold its alternatives."""
 
 OTHER_CHARACTERS = 2_000
-"""How much is shown of what has no reading: embeddings and images run to megabytes."""
+"""Limit of text shown for unknown content: embeddings and images run to megabytes."""
 
 REASONING_TYPES = ("thinking", "reasoning", "summary_text", "reasoning_text")
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One piece of what was said. ``kind`` is text, thinking, call, result or other."""
+    """One part of a message. ``kind`` is text, thinking, call, result or other."""
 
     kind: str
     text: str
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What one speaker said at once."""
+    """One message of a conversation."""
 
     role: str
     parts: list[Part]
 
 
 def read_conversation(request: bytes, response: bytes) -> list[Turn]:
-    """Return what was asked and what was answered, in order; empty turns are left out."""
+    """Return the messages of request and response in order; empty ones are left out."""
     turns = []
     for payload, role, read in ((request, "user", _request_turns), (response, "assistant", _response_turns)):
         said = _decode(payload)
@@ -62,9 +62,9 @@ def _decode(payload: bytes) -> Any:
         return None
     text = payload.decode("utf-8", "replace")
     try:
-        return json.loads(text, strict=False)  # for eyes, a raw control character will do
+        return json.loads(text, strict=False)  # a raw control character is acceptable for display
     except (ValueError, RecursionError):
-        return text  # an HTML page, or nesting that only a machine reads
+        return text  # an HTML page, or nesting too deep for the parser
 
 
 def _request_turns(request: Any) -> Iterator[Turn]:
@@ -102,13 +102,13 @@ def _response_turns(response: Any) -> Iterator[Turn]:
 
 
 def _spoken(choice: Any) -> Any:
-    """Return the message inside one alternative, where it has one."""
+    """Return the message inside one alternative, if it has one."""
     inside = [choice.get("message"), choice.get("content")] if isinstance(choice, dict) else []
     return next((message for message in inside if message), choice)
 
 
 def _turn(message: Any, role: str) -> Turn:
-    """Return one message, whose speaker is ``role`` where it does not say so itself."""
+    """Return one message; ``role`` is used when the message names no role."""
     if not isinstance(message, dict):
         return Turn(role, _parts(message))
     if isinstance(message.get("message"), dict):
@@ -126,7 +126,7 @@ def _turn(message: Any, role: str) -> Turn:
 
 
 def _parts(value: Any, kind: str = "text") -> list[Part]:
-    """Return what a content says: a text, a block, or a list of them."""
+    """Return the parts of a content: a text, a block, or a list of them."""
     if value is None or value in ("", [], {}):
         return []
     if isinstance(value, str):
@@ -170,7 +170,7 @@ def _call(call: dict[str, Any]) -> Part:
 
 
 def _plain(value: Any) -> str:
-    """Return the texts of a content in one, for a place that takes one."""
+    """Return the texts of a content joined into one."""
     return "\n".join(part.text for part in _parts(value))
 
 

@@ -1,6 +1,6 @@
-"""Questions put to a running daemon, over its admin address.
+"""HTTP client for the queries of a running daemon's admin server.
 
-Invariant: answers and errors are those that the store itself would have given.
+Invariant: results and errors equal those of a direct query to the store.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ BARE: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+):\d{1,5}")
 
 
 def is_daemon(url: str) -> bool:
-    """Return whether a URL is a daemon's admin address: ``unix:/path`` or ``host:port``, without a scheme.
+    """Return whether a URL is a daemon's admin address: ``unix:/path`` or ``host:port`` without a scheme.
 
-    ``http://host:port`` may be a ClickHouse server as well, and is one unless a token is given.
+    ``http://host:port`` can also be a ClickHouse server, and is taken for one unless a token is given.
     """
     return url.startswith(UNIX) or BARE.fullmatch(url) is not None
 
 
 class DaemonAnswers:
-    """Answers from one daemon. For one event loop."""
+    """Query client of one daemon. For one event loop."""
 
     def __init__(self, address: str, token: str = "", timeout_seconds: float = 60.0) -> None:
-        """Nothing is opened before the first question."""
+        """Connect lazily, on the first query."""
         self._address = address
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
 
     async def answer(self, organization_id: str | None, question: Question) -> object:
-        """Return the answer, or None where there is none.
+        """Return the result, or None if nothing was found.
 
-        Raises StoreBusy where daemon or store are away, ConfigError where the token does not
-        allow it, and ValueError for a question that the daemon cannot put.
+        Raises StoreBusy when daemon or store are unavailable, ConfigError when the token does not
+        allow it, and ValueError for an invalid request.
         """
         endpoint = OF[type(question)]
         whose = (
@@ -56,27 +56,27 @@ class DaemonAnswers:
         return self._read(status, body, endpoint.answer)
 
     async def sql(self, text: str) -> Table:
-        """Return what one SELECT finds. Raises as above."""
+        """Return the result of one SELECT. Raises as ``answer`` does."""
         status, body = await self.request("POST", "/v1/sql", {}, text.encode())
         found: Table = self._read(status, body, Table)
         return found
 
     async def erase(self, erasure: Erasure, confirmation: str | None = None) -> Erased:
-        """Return what there is to erase, with a code; or with the code, what was erased. Raises as above."""
+        """Count what would be erased, with a code; given the code, erase it. Raises as ``answer`` does."""
         asked = msgspec.json.encode(EraseRequest.of(erasure, confirmation))
         status, body = await self.request("POST", ERASE, {}, asked)
         found: Erased = self._read(status, body, Erased)
         return found
 
     async def get(self, path: str, kind: Any) -> Any:
-        """Return what an address without a question says, as ``kind``. Raises as above."""
+        """Return the result of an endpoint without parameters, as ``kind``. Raises as ``answer`` does."""
         status, body = await self.request("GET", path, {})
         return self._read(status, body, kind)
 
     async def request(
         self, method: str, path: str, parameters: Mapping[str, str], body: bytes | None = None
     ) -> tuple[int, bytes]:
-        """Return the status and the body of one request. Raises StoreBusy where nobody answers."""
+        """Return the status and body of one request. Raises StoreBusy without a response."""
         session = self._opened()
         try:
             async with session.request(
@@ -84,12 +84,12 @@ class DaemonAnswers:
             ) as got:
                 return got.status, await got.read()
         except TimeoutError:
-            raise StoreBusy("timeout", f"{self._address} does not answer in time") from None
+            raise StoreBusy("timeout", f"{self._address}: timeout waiting for a response") from None
         except (aiohttp.ClientError, OSError) as error:
             raise StoreBusy("unreachable", f"{self._address}: {error}") from error
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._session is not None:
             await self._session.close()
 
@@ -109,14 +109,16 @@ class DaemonAnswers:
             try:
                 return msgspec.json.decode(body, type=kind)
             except msgspec.DecodeError as error:
-                raise StoreBusy("other", f"{self._address} is no daemon of this version: {error}") from error
+                raise StoreBusy(
+                    "other", f"{self._address} is not a daemon of this version: {error}"
+                ) from error
         raise _meaning(status, self._said(status, body))
 
     def _said(self, status: int, body: bytes) -> str:
         try:
             return msgspec.json.decode(body, type=Problem).detail
         except msgspec.DecodeError:
-            return f"{self._address} answers with status {status}, and is no daemon of this version"
+            return f"{self._address}: unexpected status {status}; not a daemon of this version"
 
 
 def _meaning(status: int, said: str) -> LlmledgerdError | ValueError:

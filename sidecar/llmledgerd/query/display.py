@@ -1,4 +1,4 @@
-"""How a call's facts are shown, on a terminal and on the page alike."""
+"""Display of a call's fields, shared by the terminal and the page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from llmledgerd.query.results import Call
 
 
 def facts(call: Call) -> list[tuple[str, str]]:
-    """Return what is known of one call but its payloads, by name; empty or a dash where it is unknown."""
-    tokens = f"{_number(call.prompt_tokens)} in, {_number(call.completion_tokens)} out, {_number(call.total_tokens)} in all"
+    """Return the fields of one call except its payloads, by name; empty or a dash when unknown."""
+    tokens = f"{_number(call.prompt_tokens)} in, {_number(call.completion_tokens)} out, {_number(call.total_tokens)} total"
     parts = [
         ("cached", call.cached_input_tokens),
         ("cache write", call.cache_write_tokens),
@@ -32,7 +32,7 @@ def facts(call: Call) -> list[tuple[str, str]]:
         ("finish", call.finish_reason),
         ("error", ": ".join(filter(None, (call.error_type, call.error_message))) if call.is_error else ""),
         ("tokens", "unknown" if call.usage_source == "unknown" else f"{tokens} ({call.usage_source})"),
-        ("of these", within),
+        ("token details", within),
         ("cost", f"${call.cost_usd}" if call.cost_usd is not None else "unknown"),
         ("latency", f"{call.latency_ms:,} ms" if call.latency_ms else ""),
         (
@@ -40,8 +40,8 @@ def facts(call: Call) -> list[tuple[str, str]]:
             f"{call.time_to_first_token_ms:,} ms" if call.time_to_first_token_ms is not None else "",
         ),
         ("payloads", f"{call.request_size_bytes:,} bytes sent, {call.response_size_bytes:,} received"),
-        ("kept in", call.payload_uri),
-        ("not shown", call.payloads_missing),
+        ("payload URI", call.payload_uri),
+        ("payloads missing", call.payloads_missing),
         ("billing", f"{call.billing_plan_type} {call.billing_customer_id}".strip()),
     ]
 

@@ -1,4 +1,4 @@
-"""What an erasure is asked for, and what it found."""
+"""Request and result of an erasure."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ OBJECTS_AT_ONCE: Final = 1000
 PAYLOADS: Final = (
     "request_json", "response_json", "llm_config_json", "compaction_settings_json", "error_message", "payload_uri",
 )  # fmt: skip
-"""What holds what was said."""
+"""Columns that hold payloads."""
 
 
 class Objects(Protocol):
-    """Object storage, as far as it is erased. Raises LlmledgerdError; what is gone already is no error."""
+    """Erasure in object storage. Raises LlmledgerdError; a missing object is not an error."""
 
     def delete_calls(self, uris: Sequence[str]) -> None: ...
     def delete_files(self, organization_id: str) -> None: ...
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Whose calls, and whether their rows go too."""
+    """Selection of calls to erase, and whether their rows are erased too."""
 
     organization_id: str
     customer_id: str | None = None
     user_id: str | None = None
     before_us: int | None = None
-    """Only calls that started before, in microseconds since 1970."""
+    """Only calls that started before this time, in microseconds since 1970."""
     until_us: int | None = None
-    """Only what was received until then: what came after a count was not counted."""
+    """Only lines received up to this time: later ones were not part of the count."""
     rows: bool = False
 
     @property
     def is_of_all(self) -> bool:
-        """Whether it is of everybody in the organization."""
+        """Whether it covers the whole organization."""
         return self.customer_id is None and self.user_id is None
 
 
 class Extent(msgspec.Struct, kw_only=True):
-    """How much there is to erase, or was erased."""
+    """Number of rows to erase, or erased, in one store."""
 
     calls: int = 0
     hours: int = 0
@@ -50,27 +50,27 @@ class Extent(msgspec.Struct, kw_only=True):
 
 
 class Erased(msgspec.Struct, kw_only=True):
-    """How much there is to erase, or was erased, of each kind."""
+    """Amounts to erase, or erased, by kind."""
 
     calls: int = 0
-    """In ClickHouse."""
+    """Rows in ClickHouse."""
     hours: int = 0
     """Of usage, in which these calls are counted."""
     objects: int = 0
     postgres_calls: int = 0
     dead_letters: int = 0
-    """Of this daemon's host."""
+    """Lines in the spool of this daemon's host."""
     quarantined_lines: int = 0
-    """In copies of its damaged segments."""
+    """Lines in copies of its damaged segments."""
     away: list[str] = []
-    """Stores that did not answer, which have what they had: erase again."""
+    """Stores that were unavailable and kept their rows: repeat the erasure."""
     unread: list[str] = []
-    """What stays because it cannot be read or attributed, a sentence each."""
+    """Descriptions of data that remains because it cannot be read or attributed."""
     confirmation: str = ""
-    """With which the same request erases what was counted; empty where it did."""
+    """Confirmation code: repeat the request with it to erase what was counted; empty after the erasure."""
     confirmation_seconds: int = 0
 
     @property
     def is_nothing(self) -> bool:
-        """Whether there is nothing of theirs in any place that could be read."""
+        """Whether no readable place holds matching data."""
         return not (self.calls or self.postgres_calls or self.dead_letters or self.quarantined_lines)

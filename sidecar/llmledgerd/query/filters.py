@@ -1,4 +1,4 @@
-"""What calls can be filtered by, declared once for the reader, ``/v1``, the commands and the page.
+"""Filters of calls, declared once for the reader, ``/v1``, the commands and the page.
 
 Invariant: a filter is one annotated entry of ``Narrowing`` or ``CallsNarrowing``. Its key is the column,
 the reader's keyword and the parameter of ``/v1``; its ``Filter`` has the short word that commands and the
@@ -17,13 +17,13 @@ class Filter(NamedTuple):
     name: str
     """The option of the commands (``--name``), the page's parameter, and the name to group by."""
     meaning: str
-    """What is kept, as a noun phrase after "Only"."""
+    """Meaning as a noun phrase after "Only"."""
     is_group: bool = True
     """Usage can be grouped by it."""
 
 
 class Narrowing(TypedDict, total=False):
-    """Filters of every question over many calls; None does not filter."""
+    """Filters of all queries over many calls; None does not filter."""
 
     project_id: Annotated[str | None, Filter("project", "calls of this project")]
     agent_id: Annotated[str | None, Filter("agent", "calls of this agent")]
@@ -45,7 +45,7 @@ class CallsNarrowing(Narrowing, total=False):
     run_id: Annotated[str | None, Filter("run", "calls of this run", is_group=False)]
     trace_id: Annotated[str | None, Filter("trace", "calls of this OpenTelemetry trace", is_group=False)]
     received_after: datetime | None
-    """Only calls that the daemon received later; this is later than the start of the call."""
+    """Only calls received by the daemon after this time; a call is received after it started."""
 
 
 def filters(kind: type[Any]) -> dict[str, Filter]:
@@ -61,7 +61,7 @@ def filters(kind: type[Any]) -> dict[str, Filter]:
 OF_SUMS: Final = filters(Narrowing)
 OF_LISTS: Final = filters(CallsNarrowing)
 ORGANIZATION: Final = "organization"
-"""Grouped by as the filters are; to filter by it is the scope of a question, and not a filter."""
+"""A group-by name like those of the filters; filtering by organization is the scope, not a filter."""
 
 GROUPED: Final = {one.name: column for column, one in OF_SUMS.items() if one.is_group}
 """Columns that usage can be grouped by, by the filter's name."""

@@ -1,10 +1,10 @@
-"""Payloads brought back to the calls that they belong to. Blocking; for threads.
+"""Fetching of payloads for calls. Blocking; for threads.
 
 Invariants:
-- A row's URI is data, and sends nobody anywhere: what is read lies under the configured store, and its
-  record names the same organization and the same id as the row.
-- An answer holds at most PAYLOAD_BYTES of payloads, or those of one call.
-- A call whose payloads cannot be had is returned all the same, and says why in ``payloads_missing``.
+- A row's URI is untrusted: only objects under the configured payload store are read, and their
+  record must name the same organization and id as the row.
+- A response holds at most PAYLOAD_BYTES of payloads, or those of one call.
+- A call whose payloads are unavailable is still returned, with the reason in ``payloads_missing``.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
 
 THREADS: Final = 8
-"""Objects that are read at the same time for one answer."""
+"""Concurrent reads of objects for one response."""
 
-NOT_KEPT: Final = "not kept, as the settings say"
-NO_STORE: Final = "in object storage, and payload_store is not set where they are read"
-ELSEWHERE: Final = "in object storage that is not the one of payload_store"
+NOT_KEPT: Final = "not stored, by the configured payload policy"
+NO_STORE: Final = "in object storage, but the reader has no payload_store configured"
+ELSEWHERE: Final = "in an object store other than payload_store"
 GONE: Final = "no longer in object storage"
-AWAY: Final = "object storage is not a valid value"
-NOT_ITS_OWN: Final = "the object is not this call's"
-TOO_MUCH: Final = "beyond what one answer holds; ask for the call by its id"
+AWAY: Final = "object storage is unavailable"
+NOT_ITS_OWN: Final = "the object belongs to another call"
+TOO_MUCH: Final = "over the size limit of one response; get the call by its id"
 NOTHING: Final = Payloads(**dict.fromkeys(Payloads.__struct_fields__, b""))
 
 Open = Callable[[], "Objects | None"]
 Key = tuple[UUID, int]
-"""A row, by its segment and its line."""
+"""Identity of a row: its segment and its line."""
 Read = Callable[[Sequence[Call]], Mapping[Key, Payloads]]
 
 
 class Fetcher:
-    """Fetches from the object storage that ``open_objects`` gives, which is asked for when it is needed."""
+    """Fetcher of payloads from the object storage of ``open_objects``, which is opened when needed."""
 
     def __init__(self, open_objects: Open = lambda: None) -> None:
         self._open = open_objects
@@ -53,10 +53,10 @@ class Fetcher:
     def complete_fitting(
         self, calls: Sequence[Call], stored: Sequence[int], read: Read, *, files: bool
     ) -> list[Call]:
-        """Return the calls, the first of them that fit together with their payloads.
+        """Return the calls, of which the first that fit have their payloads.
 
-        ``stored`` says how many bytes lie in the row of each, and ``read`` brings them; with ``files``,
-        those that were cut out are put back.
+        ``stored`` has the payload bytes in each row, and ``read`` returns them; with ``files``,
+        extracted files are restored.
         """
         sizes = [
             max(size, call.request_size_bytes + call.response_size_bytes)
@@ -82,10 +82,10 @@ class Fetcher:
 
 
 class _Answer:
-    """One answer, for which a store that is away is waited for once."""
+    """One response; it waits at most once for an unavailable object store."""
 
     def __init__(self, opened: Open, files: bool, most: int) -> None:
-        """``most`` is how many bytes of files are put back."""
+        """``most`` is the limit of restored files in bytes."""
         self._opened = opened
         self._files = files
         self._left = most
@@ -134,7 +134,7 @@ class _Answer:
     def _file(self, organization: str, digest: str) -> bytes | None:
         objects = self._store()
         if objects is None or self._left <= 0:
-            return None  # the reference stays, and says what it was
+            return None  # the reference stays in the payload
         try:
             content = objects.read(names.file_name(organization, digest))
         except ObjectGone:
@@ -149,7 +149,7 @@ class _Answer:
 
 
 def _noted(call: Call) -> Call:
-    """Return a call whose payloads are in its row, or nowhere."""
+    """Return a call whose payloads are in its row or were not stored."""
     sizes = call.request_size_bytes or call.response_size_bytes
     payloads = call.payloads
     if sizes and payloads and not (payloads.request_json or payloads.response_json):

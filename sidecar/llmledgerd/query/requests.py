@@ -1,11 +1,11 @@
-"""What can be asked of the rows: one type for a method of the reader, an address of ``/v1``, a client.
+"""Request types of queries, shared by the reader's methods, the endpoints of ``/v1`` and its client.
 
 Invariants:
 - The fields are an endpoint's parameters, by name and meaning, so that code, HTTP and the OpenAPI
   description cannot differ.
-- A question says nothing of whose rows are meant. The organization comes beside it, from a caller's
-  argument or a token's scope, and None (every organization) is never read from text.
-- Text is taken as it is: no word of a caller, such as ``null``, stands for "not narrowed".
+- A request does not contain its scope. The organization is passed separately, from the caller's
+  argument or the token's scope, and None (all organizations) is never parsed from text.
+- Text is taken literally: no value, such as ``null``, means "no filter".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from msgspec import Meta
 from llmledgerd.query.filters import GROUPED, OF_LISTS, OF_SUMS, ORGANIZATION, Filter
 
 MAX_LIMIT: Final = 10_000
-"""Calls in one answer; more come by cursor."""
+"""Limit of calls per response; a cursor continues after them."""
 
 GROUPS: Final = {
     ORGANIZATION: "t.organization_id",
@@ -31,7 +31,7 @@ GROUPS: Final = {
     "hour": "formatDateTime(MOMENT, '%Y-%m-%d %H:00', 'UTC')",
     "minute": "formatDateTime(MOMENT, '%Y-%m-%d %H:%i', 'UTC')",
 }
-"""What usage can be grouped by, and the expression that does it; MOMENT is the table's column of time, in UTC."""
+"""Dimensions of usage and their SQL expressions; MOMENT is the table's time column, in UTC."""
 
 
 def _is(description: str, **bounds: Any) -> Meta:
@@ -40,26 +40,26 @@ def _is(description: str, **bounds: Any) -> Meta:
 
 _WHOLE: Final = re.compile(r"-?[0-9]+")
 _DATED: Final = re.compile(r"[0-9]{4}-")
-"""How a time begins; a bare number would be taken for seconds since 1970."""
-Limit = Annotated[int, _is("How many at most.", ge=1, le=MAX_LIMIT)]
+"""Start of an ISO 8601 date; a bare number would be parsed as seconds since 1970."""
+Limit = Annotated[int, _is("Maximum number of results.", ge=1, le=MAX_LIMIT)]
 Size = Annotated[int, _is("Bytes.", ge=0, le=2**63 - 1)]
 Q = TypeVar("Q", bound="Question")
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base. What is None does not narrow."""
+    """Base of all requests. A field that is None does not filter."""
 
 
 if TYPE_CHECKING:
 
     class Narrowed(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        """Questions over many calls. Times are UTC where they have no zone."""
+        """Base of requests over many calls. Times without a time zone are UTC."""
 
         start_date: datetime | None = None
         end_date: datetime | None = None
 
     class NarrowedList(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        """Questions over lists of calls."""
+        """Base of requests for lists of calls."""
 
 else:
 
@@ -93,45 +93,49 @@ else:
 
 
 class GetCall(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The call with an id, the one received last where lines share it."""
+    """Get one call by its id; if several records share the id, the one received last."""
 
-    id: Annotated[str, _is("With or without the prefix `provider_trace-`.")]
-    payloads: Annotated[bool, _is("With request, response and configuration, in base64.")] = False
-    files: Annotated[bool, _is("In those, images and files that were cut out are put back.")] = False
+    id: Annotated[str, _is("Id of the call, with or without the prefix `provider_trace-`.")]
+    payloads: Annotated[bool, _is("Include request, response and configuration, in base64.")] = False
+    files: Annotated[bool, _is("Restore images and files that were extracted from the payloads.")] = False
 
 
 class GetStep(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The calls of one step, oldest first: one, and a further one for each retry."""
+    """List the calls of one step, oldest first: the first attempt and its retries."""
 
-    step_id: Annotated[str, _is("As it was recorded.")]
-    payloads: Annotated[bool, _is("As above.")] = False
-    files: Annotated[bool, _is("As above.")] = False
+    step_id: Annotated[str, _is("Id of the step, as recorded.")]
+    payloads: Annotated[bool, _is("Include request, response and configuration, in base64.")] = False
+    files: Annotated[bool, _is("Restore images and files that were extracted from the payloads.")] = False
 
 
 class ListCalls(NarrowedList, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Calls, newest first, a page at a time."""
+    """List calls, newest first, one page per response."""
 
-    is_error: Annotated[bool | None, _is("Only those that failed, or only those that did not.")] = None
-    min_size_bytes: Annotated[Size | None, _is("With a request of that size or larger.")] = None
-    received_after: Annotated[datetime | None, _is("Only those that the daemon received later.")] = None
+    is_error: Annotated[bool | None, _is("Only failed calls (`true`) or only successful ones (`false`).")] = (
+        None
+    )
+    min_size_bytes: Annotated[Size | None, _is("Minimum size of the request, in bytes.")] = None
+    received_after: Annotated[datetime | None, _is("Only calls received by the daemon after this time.")] = (
+        None
+    )
     limit: Limit = 100
-    cursor: Annotated[str | None, _is("Where an earlier page ended.")] = None
+    cursor: Annotated[str | None, _is("The `cursor` of the previous page.")] = None
 
 
 class FindLarge(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The calls with the largest requests, largest first."""
+    """List the calls with the largest requests, largest first."""
 
-    min_size_bytes: Annotated[Size, _is("Smaller requests are left out.")] = 1_000_000
+    min_size_bytes: Annotated[Size, _is("Minimum size of the request, in bytes.")] = 1_000_000
     limit: Limit = 100
 
 
 class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was used, a group each, the most expensive first."""
+    """Aggregate usage and cost by group, most expensive first."""
 
-    group_by: Annotated[tuple[str, ...], _is(f"Any of {', '.join(GROUPS)}; none makes one group of all.")] = (
+    group_by: Annotated[tuple[str, ...], _is(f"Any of {', '.join(GROUPS)}; empty for one total.")] = (
         "model",
     )
-    limit: Annotated[Limit | None, _is("Only so many groups.")] = None
+    limit: Annotated[Limit | None, _is("Maximum number of groups.")] = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.group_by if name not in GROUPS]
@@ -140,13 +144,13 @@ class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class GetLosses(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was dropped, by stage and reason. For operators: a loss belongs to no organization."""
+    """List losses of records by stage and reason. For operators only: a loss has no organization."""
 
-    start_date: Annotated[datetime | None, _is("Losses from then on.")] = None
+    start_date: Annotated[datetime | None, _is("Only losses at this time or later.")] = None
 
 
 def from_text(kind: type[Q], given: Mapping[str, str]) -> Q:
-    """Return the question that parameters of an address make. Raises ValueError, naming the parameter."""
+    """Parse the parameters of a URL. Raises ValueError, naming the parameter."""
     types = fields(kind)
     unknown = [name for name in given if name not in types]
     if unknown:
@@ -158,7 +162,7 @@ def from_text(kind: type[Q], given: Mapping[str, str]) -> Q:
 
 
 def to_text(question: Question) -> dict[str, str]:
-    """Return the parameters that ``from_text`` makes the question of."""
+    """Return the URL parameters of a request; the inverse of ``from_text``."""
     found = {}
     for name in question.__struct_fields__:
         value = getattr(question, name)
@@ -175,7 +179,7 @@ def to_text(question: Question) -> dict[str, str]:
 
 @cache
 def fields(kind: type[Question]) -> dict[str, Any]:
-    """Return the names and types of a question's fields, without their descriptions."""
+    """Return the names and types of a request's fields, without their descriptions."""
     return get_type_hints(kind)
 
 
@@ -184,16 +188,16 @@ def _value(name: str, text: str, kind: Any) -> Any:
         return text
     if kind == tuple[str, ...]:
         return [part for part in text.split(",") if part]
-    if text.lower() == "null":  # which lax conversion takes for "not narrowed"
-        raise ValueError(f"`{name}`: {text} is no value")
+    if text.lower() == "null":  # which lax conversion would read as "no filter"
+        raise ValueError(f"`{name}`: {text} is not a valid value")
     if kind in (bool, bool | None):
         if text not in ("true", "false"):
-            raise ValueError(f"`{name}`: true or false is wanted, in small letters")
+            raise ValueError(f"`{name}`: must be true or false, in lower case")
         return text == "true"
     if kind in (int, int | None) and not _WHOLE.fullmatch(text):
-        raise ValueError(f"`{name}`: a whole number is wanted")
+        raise ValueError(f"`{name}`: must be an integer")
     if kind == datetime | None and not _DATED.match(text):
-        raise ValueError(f"`{name}`: a time is wanted, such as 2026-11-21T08:00:00Z")
+        raise ValueError(f"`{name}`: must be an ISO 8601 time, such as 2026-11-21T08:00:00Z")
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as error:

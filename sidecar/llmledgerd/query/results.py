@@ -1,7 +1,7 @@
-"""What reading gives back: typed, and only what the columns hold.
+"""Result types of queries, with the values of the columns.
 
-Invariant: the fields of Call, but for its last two, and of Payloads are columns of ``llm_traces`` by name and meaning; None is
-"not reported" and never 0.
+Invariant: the fields of Call (except its last two) and of Payloads are columns of ``llm_traces`` by name
+and meaning; None is "not reported", never 0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 
 class Payloads(msgspec.Struct, frozen=True):
-    """What was sent and received, byte for byte, and the usage object of it; empty where there was none."""
+    """Request, response and configuration as exact bytes, and the usage object; empty if absent."""
 
     request_json: bytes
     response_json: bytes
@@ -67,15 +67,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     batch_row: int
     ingested_at: datetime
     payload_uri: str = ""
-    """Where the payloads lie in object storage; empty where they are in the row, or were not kept."""
+    """URI of the payloads in object storage; empty if they are in the row or were not stored."""
     payloads: Payloads | None = None
     payloads_missing: str = ""
-    """Why payloads that were asked for are not there; no column."""
+    """Reason why requested payloads are missing; not a column."""
 
 
 class LargeCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call by its size. Few columns, since each costs a read of its own for every call of a list
-    that is scattered over the whole table; ``id`` finds the rest.
+    """One call by its size. It has few columns, since each costs a separate read for every call of a list
+    that is scattered over the whole table; get the rest by ``id``.
     """
 
     id: str
@@ -97,17 +97,17 @@ class LargeCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some calls, newest first. ``cursor`` continues after the last; None: there are no more."""
+    """One page of calls, newest first. ``cursor`` continues after the last; None: no more calls."""
 
     calls: list[Call]
     cursor: str | None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What the calls of one group used.
+    """Usage of one group of calls.
 
-    ``unknown_usage`` calls are in ``requests`` and add nothing to the tokens; ``partial_usage``
-    ones add what could be known; ``unknown_cost`` ones add nothing to ``cost_usd``.
+    ``unknown_usage`` calls count in ``requests`` and add nothing to the tokens; ``partial_usage``
+    calls add the tokens that are known; ``unknown_cost`` calls add nothing to ``cost_usd``.
     """
 
     group: dict[str, str]
@@ -123,47 +123,47 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     response_bytes: int
     errors: int
     cancelled: int
-    """Of the errors."""
+    """Cancelled calls, which are part of ``errors``."""
     unknown_usage: int
     partial_usage: int
     unknown_cost: int
     latency_avg_ms: float | None
-    """Of the calls whose latency is known; None without any."""
+    """Over the calls with a known latency; None if there are none."""
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     latency_p99_ms: float | None
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
-    """Records that somebody had to drop, by where and why."""
+    """Lost records by stage and reason."""
 
     stage: str
     reason: str
     service: str
     records: int
     of_unknown_count: int
-    """Losses beside those of which nobody knows how many records they were."""
+    """Further losses of an unknown number of records."""
     last_at: datetime
 
 
 class Table(msgspec.Struct, frozen=True):
-    """What a statement returned. Values that JSON has no type for are text."""
+    """Result of a SQL statement. Values without a JSON type are text."""
 
     columns: list[str]
     rows: list[list[Any]]
     more: bool
-    """Whether there were more rows than are returned."""
+    """Whether rows were left out because of the limit."""
 
 
 CALL_COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if not name.startswith("payloads"))
-"""The columns that a Call is made of."""
+"""Columns of a Call."""
 
 STEP_CALLS: Final = 1000
-"""Calls of one step that are returned at most: a step is one call and its retries."""
+"""Limit of calls per step: a step is one call and its retries."""
 
 
 def call_of(row: dict[str, Any]) -> Call:
-    """Return the call that a row of CALL_COLUMNS is."""
+    """Return the call of a row of CALL_COLUMNS."""
     for name in ("is_byok", "is_stream", "is_error"):
         row[name] = bool(row[name])
     return Call(**row)

@@ -1,6 +1,6 @@
-"""The addresses of ``/v1``: for each the question it takes and the answer it gives.
+"""Routes of ``/v1``: the request and result type of each endpoint.
 
-Invariant: server, client and description are made from this one table.
+Invariant: server, client and OpenAPI description derive from this table.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from llmledgerd.query.requests import FindLarge, GetCall, GetLosses, GetStep, Ge
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Usage
 
 ERASE: Final = "/v1/erase"
-"""Answered to POST: the one address that changes anything."""
+"""POST; the only endpoint that changes data."""
 
 
 class EraseRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Whose calls are to be erased, and which part of them."""
+    """Selection of calls to erase, and the extent."""
 
     organization_id: str
     customer_id: Annotated[str, Meta(min_length=1)] | None = None
     user_id: Annotated[str, Meta(min_length=1)] | None = None
     whole_organization: bool = False
-    """Of everybody in it; to be said where neither a customer nor a user is."""
+    """Erase the whole organization; required when neither a customer nor a user is given."""
     before_us: Annotated[int, Meta(ge=0, le=10**16)] | None = None
-    """Only calls that started before, in microseconds since 1970."""
+    """Only calls that started before this time, in microseconds since 1970."""
     rows: bool = False
-    """The rows and their usage too; else the payloads alone."""
+    """Erase the rows and their usage too; otherwise only the payloads."""
     confirmation: str | None = None
-    """What the same request without one was answered with, after counting."""
+    """Code from the response to the same request without a confirmation."""
 
     def __post_init__(self) -> None:
         is_narrowed = self.customer_id is not None or self.user_id is not None
         if is_narrowed == self.whole_organization:
-            raise ValueError("name a customer_id, a user_id or both, or else say whole_organization: true")
+            raise ValueError("missing customer_id or user_id (or use whole_organization: true)")
 
     @property
     def erasure(self) -> Erasure:
-        """What is asked for, whenever it was received."""
+        """Return the erasure, without a limit of the time of receipt."""
         return Erasure(
             organization_id=self.organization_id,
             customer_id=self.customer_id,
@@ -64,14 +64,14 @@ class EraseRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One address, answered to GET."""
+    """One endpoint, for GET."""
 
     path: str
     question: type[Question]
     answer: Any
-    """The type of what comes back as JSON."""
+    """Type of the JSON result."""
     may_be_none: bool = False
-    """Whether there may be no answer, which is a 404."""
+    """Whether the result can be missing, which is a 404."""
 
 
 ENDPOINTS: Final = (
@@ -87,7 +87,7 @@ OF: Final = {endpoint.question: endpoint for endpoint in ENDPOINTS}
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """What went wrong, as RFC 9457 has it, in ``application/problem+json``."""
+    """Problem details (RFC 9457), in ``application/problem+json``."""
 
     title: str
     status: int

@@ -1,4 +1,4 @@
-"""Whose a line is, also of one that no record could be made of. Pure.
+"""Attribution of a line to its organization, customer and user, even if it is invalid. Pure.
 
 Invariant: a line is somebody's if it says so in a way that any reader could take: with escapes, in
 another encoding, with a broken byte, below other members where it has none of its own, or cut off.

@@ -1,4 +1,4 @@
-"""What is kept of a begun call: as much as its abandoned row has, should its record never come. Pure.
+"""Stored fields of a begun call: those of its abandoned row if no record follows. Pure.
 
 Invariant: what is kept has at most MOST_BYTES, whatever was sent; identifiers, which have a bound of their
 own, are kept whole, and longer texts are cut.

@@ -1,4 +1,4 @@
-"""A line becomes a typed record, or is refused with its reason.
+"""Parsing of a line into a typed record, or its rejection with a reason.
 
 Invariant: ``parse`` returns what a line says or raises ``Rejected``, and nothing else, whatever
 the bytes; and no payload's content refuses a line that is JSON. Payloads stay raw: byte for byte
@@ -276,7 +276,7 @@ def _check_limits(read: Record | Begin) -> None:
 
 def _check_id(name: str, value: str | None) -> None:
     if value is not None and len(value) > MAX_ID_CHARACTERS:
-        raise Rejected(BAD_ID, f"{name} has {len(value):,} characters, {MAX_ID_CHARACTERS} are allowed")
+        raise Rejected(BAD_ID, f"{name} has {len(value):,} characters, the limit is {MAX_ID_CHARACTERS}")
 
 
 def _control(read: _AnyLine) -> Record | Begin | Dropped | End:

@@ -1,4 +1,4 @@
-"""What a call cost in US dollars: the provider's own word, else the list price of its moment.
+"""Cost of a call in US dollars: as reported by the provider, otherwise by the list price at its time.
 
 Invariant: a cost is exact for the price that it names, or it is ``None``; never a guess and never
 0 for "unknown". The arithmetic is in whole atto-dollars, rounded once, to the column's nine

@@ -1,4 +1,4 @@
-"""Lines that may have been stored before: in a life that the daemon has forgotten, or by a replay. Pure.
+"""Lines that may be duplicates: of a forgotten session, or of a replay. Pure.
 
 Invariant: such a line is a row exactly if none of another batch, and none that stands before it in its
 own, has its organization and its id. So it makes no difference where segments were cut.

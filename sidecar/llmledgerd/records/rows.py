@@ -1,4 +1,4 @@
-"""A record becomes a row of ``llm_traces``. Pure: the caller brings the time of receipt.
+"""Conversion of a record into a row of ``llm_traces``. Pure: the caller passes the time of receipt.
 
 Invariant: every record makes one row, whatever its payloads hold; every value fits its column, and
 what had to be changed to fit is counted, not hidden. The same record at the same place of the same

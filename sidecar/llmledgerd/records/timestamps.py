@@ -1,4 +1,4 @@
-"""A sender's timestamp becomes microseconds since 1970, or it becomes the time of receipt.
+"""Parsing of a sender's timestamp into microseconds since 1970, with the time of receipt as fallback.
 
 Invariant: the result lies between 2020 and a day after the receipt, so that no sender's clock can
 open a partition, or hide a row, in another age.

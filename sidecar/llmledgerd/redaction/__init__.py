@@ -1,4 +1,4 @@
-"""Secrets and personal data, hidden before they are stored; off unless rules are named.
+"""Redaction: masking of secrets and personal data before they are stored; off by default.
 
 Invariant: with rules or without, every line becomes the same row, in all but what was hidden.
 

@@ -1,4 +1,4 @@
-"""Where secrets lie: the patterns run over a view of the bytes, and what they find, by place in the bytes.
+"""Search for secrets: patterns match a view of the bytes and return positions in the bytes.
 
 Invariant: what is found is a stretch of one line; it comes in the order of where it begins within a window;
 and no byte is looked at more often than there are expressions, but for the bounded look around a match.

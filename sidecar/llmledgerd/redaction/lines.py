@@ -1,4 +1,4 @@
-"""Patterns over JSON's bytes: what they find is hidden where it lies.
+"""Masking of pattern matches in JSON bytes, in place.
 
 Invariant: as many bytes come out as went in; a line stays a line, and JSON stays JSON. A line's own
 identifiers (``IDS``) are the same afterwards, and its times and words (``WORDS``) unless a secret is in them,

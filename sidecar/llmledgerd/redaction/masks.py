@@ -1,4 +1,4 @@
-"""What stands in a secret's place: as long as the secret, so that every size stays the true one.
+"""Masks: as long as the secret they replace, so that sizes stay correct.
 
 Invariant: a mask has the length of what it hides, holds no quotation mark, and leaves every escape
 whole. So JSON stays JSON, also JSON that is a string within JSON, and a string has the same number

@@ -1,4 +1,4 @@
-"""Places in a payload: ``request.messages[*].content``, and the values that lie there.
+"""Paths in a payload, such as ``request.messages[*].content``, and their values.
 
 A path is the name of a payload, then any number of ``.name``, ``.*`` (every member), ``[*]`` (every
 element) and ``[0]``. Names are what stands between dots and brackets. Invariant: what a path does
@@ -48,7 +48,7 @@ def parse_path(setting: str, text: str) -> Path:
     name = root[0] if root else ""
     column = PAYLOADS.get(name) or TEXTS.get(name)
     if column is None:
-        raise ConfigError(f"{setting}: `{text}` begins with none of {', '.join([*PAYLOADS, *TEXTS])}")
+        raise ConfigError(f"{setting}: `{text}` must begin with one of {', '.join([*PAYLOADS, *TEXTS])}")
     steps: list[str | int] = []
     position = len(name)
     while position < len(text):

@@ -1,4 +1,4 @@
-"""The named sets of patterns: what is secret or personal by its look alone.
+"""Built-in pattern sets: secrets and personal data recognized by their form.
 
 Invariant: nothing here matches the names, numbers and short words that providers write for machines,
 so that usage is read the same with every set switched on. Patterns are RE2's, and see text as

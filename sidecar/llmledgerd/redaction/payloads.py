@@ -1,4 +1,4 @@
-"""Rules on keys and places, and the cutting of long strings, within one payload.
+"""Rules on keys and paths, and truncation of long strings, within one payload.
 
 Invariant: JSON stays JSON, and what no rule names stays byte for byte as it was. What is replaced
 need not keep its length: sizes were counted before.

@@ -1,4 +1,4 @@
-"""What is hidden, and when: patterns before the spool, everything on the finished row.
+"""Stages of redaction: patterns before the spool, all rules on the finished row.
 
 Invariant: sizes, tokens and identifiers are those of the original. Lines before the spool keep their
 length; a row's sizes and usage were read from it before it comes here.

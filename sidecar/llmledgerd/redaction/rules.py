@@ -1,4 +1,4 @@
-"""The settings, made into rules. Everything that can be wrong with them is found here.
+"""Compilation of the settings into rules. All errors of the rules are detected here.
 
 Invariant: a rule that exists can be applied to any bytes in linear time and fails on none.
 """
@@ -133,7 +133,9 @@ def _sets(config: Config) -> list[str]:
 
 def _check_name(own: OwnPattern) -> None:
     if not _NAME.fullmatch(own.name):
-        raise ConfigError(f"redaction_patterns: `{own.name}` is no name: small letters, digits and _ are")
+        raise ConfigError(
+            f"redaction_patterns: `{own.name}` is not a valid name (use lower-case letters, digits and _)"
+        )
 
 
 def _engine() -> Any:
@@ -160,4 +162,4 @@ def _compile(re2: Any, expression: str, options: Any, where: str) -> Any:
     except re2.error as error:
         said = error.args[0] if error.args else b""
         reason = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        raise ConfigError(f"{where}: RE2 does not take it: {reason}") from None
+        raise ConfigError(f"{where}: invalid RE2 pattern: {reason}") from None

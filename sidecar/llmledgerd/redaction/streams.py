@@ -1,4 +1,4 @@
-"""Secrets that a stream's chunks part: no chunk holds one, and all of them together do.
+"""Secrets split across the chunks of a stream.
 
 Invariant: only what stands within the text of chunks changes, and keeps its length and its escapes. Which
 text goes on in which chunk is guessed by the name of the member that holds it, so what several answers in one

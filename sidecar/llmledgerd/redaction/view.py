@@ -1,4 +1,4 @@
-"""JSON's bytes as a pattern sees them: the text that somebody wrote, and not its escapes.
+"""Unescaped view of JSON bytes for pattern matching.
 
 Invariant: a match in a view is a stretch of the bytes that holds no quotation mark and no newline,
 so that it lies within one string, at whatever level JSON is nested in JSON, and within one line.

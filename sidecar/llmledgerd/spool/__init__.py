@@ -1,4 +1,4 @@
-"""The spool: the daemon's write-ahead log, and the whole of its memory.
+"""Spool: the daemon's write-ahead log and its only persistent state.
 
 Invariant: what was appended and synced becomes exactly one row, one dead letter or one counted
 loss, whatever dies; and the file system is the only thing that has to be believed.

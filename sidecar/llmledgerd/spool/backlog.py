@@ -1,4 +1,4 @@
-"""The sealed segments, by the stores that they wait for. Pure.
+"""Backlog: the sealed segments by the stores that they wait for. Pure.
 
 Invariant: a segment is here as long as some store waits for it, and the totals are those of the
 segments that are here. They are kept and not computed: they are asked for with every group, and a

@@ -1,4 +1,4 @@
-"""How much is remembered of sessions and calls, and what is forgotten first. Pure.
+"""Limits of stored sessions and calls, and the order of eviction. Pure.
 
 Invariants:
 - Whatever senders do, what a header says of sessions and calls has at most ``Limits.header`` bytes, so

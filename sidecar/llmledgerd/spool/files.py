@@ -1,4 +1,4 @@
-"""The file system, as little of it as the spool needs.
+"""File system interface of the spool.
 
 Invariant: the spool reaches the disk through ``FileSystem`` alone, so that a test can put one in
 its place that loses what was not synced, tears writes and fails calls.

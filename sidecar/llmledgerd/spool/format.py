@@ -1,4 +1,4 @@
-"""Frames: how anything in a segment is written and found again.
+"""Frames: the on-disk format of a segment's entries.
 
 Invariant: a frame that ``scan`` returns is, to 64 bits of checksum, the frame that was encoded for this
 very segment; and no damage hides the frames after it. The bytes are specified in the package's docstring.

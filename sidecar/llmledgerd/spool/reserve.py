@@ -1,4 +1,4 @@
-"""Bytes of the disk that are kept free for what frees the disk.
+"""Reserved disk space for the operations that free disk space.
 
 Invariant: nothing but headers and what says what became of a segment uses them. For the writer's thread,
 but ``give_up``, which any may call.

@@ -1,4 +1,4 @@
-"""What is forgotten of a snapshot for want of room, and what is still to be said of that. Pure.
+"""Eviction from a snapshot over its limits, and its pending loss reports. Pure.
 
 Invariant: what is forgotten is counted, or will be asked for. Of a call no abandoned row is made (a loss,
 ``call_forgotten``); of a session no death is declared (a loss of unknown count, ``session_forgotten``), and

@@ -1,4 +1,4 @@
-"""Sets of numbers that are mostly neighbors, kept as runs. Pure.
+"""Sets of mostly consecutive numbers, stored as runs. Pure.
 
 Invariant: runs are ascending and never touch, so that a store that is a day ahead of another is a
 few numbers in every header and not one for each segment.

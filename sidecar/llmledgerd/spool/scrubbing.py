@@ -1,4 +1,4 @@
-"""Lines of somebody are blanked in a segment's bytes. Pure.
+"""Erasure of matching lines in a segment's bytes. Pure.
 
 Invariant: every other line keeps its place, its number and its bytes, and every frame that was whole
 is whole afterwards. A blanked line has as many bytes as before, all of them NUL, which no JSON has.

@@ -1,4 +1,4 @@
-"""A segment: its name, what is remembered of it, and how its groups are read back.
+"""Segment: its name, its metadata, and the reading of its groups.
 
 Invariant: reading never changes a file, and what is damaged is said and never guessed.
 """

@@ -1,4 +1,4 @@
-"""What the spool remembers, as a fold over its frames. Pure.
+"""State of the spool, as a fold over its frames. Pure.
 
 Invariant: the state after a restart is the state before it, because both come from applying the
 same frames to the same snapshot; and at every moment, for each store by itself,

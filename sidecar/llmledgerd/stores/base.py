@@ -1,4 +1,4 @@
-"""What the shipper needs of a store, as narrow as it can be.
+"""Interface of a store to the shipper.
 
 Invariant: these methods block, and raise StoreBusy (time acts), OutcomeUnknown (ask first) or
 BatchRejected (the rows are at fault), and nothing else. Tables and columns are ``llm_traces``'s and

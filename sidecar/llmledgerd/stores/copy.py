@@ -1,4 +1,4 @@
-"""Rows of one store into another: what a store that was named later is to have of before.
+"""Copy of rows from one store to another, for a store that was added later.
 
 Invariant: a row is known by its place (``batch_id``, ``batch_row``) in both stores, and one that is there
 is not stored again; so a transfer that was interrupted is run again, and takes up where it was. It goes

@@ -1,4 +1,4 @@
-"""Numbered SQL files, as every kind of store has them under ``ddl/``.
+"""Numbered SQL migrations of a kind of store, under ``ddl/``.
 
 Invariant: a file that was applied never changes; its checksum covers its statements and not its comments.
 """

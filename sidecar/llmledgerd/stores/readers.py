@@ -1,4 +1,4 @@
-"""What is read from: one store, of whichever kind.
+"""Opening of a reader for one store of any kind.
 
 Invariant: a question is answered, or refused in one line, by the store that it is put to; nobody
 falls back on another.

@@ -1,4 +1,4 @@
-"""Which times of receipt a store can be given, so that nothing that was just stored is deleted. Pure.
+"""Times of receipt that a store's TTL does not delete at once. Pure.
 
 Invariant: a row that has waited for longer than half the table's TTL, or whose time of receipt is still
 to come by the store's clock, is given the time at which it is stored, to the hour. Within the hour a

@@ -1,4 +1,4 @@
-"""The stores in force, by name: how each is opened, migrated, checked and written to.
+"""Registry of stores by name: opening, migration, check and delivery.
 
 Invariant: what differs between kinds of stores is said here and in their own modules, and nowhere
 else; whoever ships, asks or counts goes by ``Outlet``.

@@ -1,1 +1,1 @@
-"""The operating system and the service manager."""
+"""Interfaces to the operating system and the service manager."""

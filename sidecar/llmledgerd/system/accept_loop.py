@@ -1,8 +1,8 @@
-"""Connections taken off a listening socket.
+"""Accept loop of a listening socket.
 
-Invariant: no error of ``accept`` ends the listening. Without a descriptor or memory for one more
-connection, whoever connects waits in the kernel's queue, and is looked for again after a pause: the
-event loop neither spins nor, as its own servers do, closes the socket for good.
+Invariant: no error of ``accept`` ends the listening. Without a descriptor or memory for another
+connection, clients wait in the kernel's queue, and ``accept`` is retried after a pause: the
+event loop neither spins nor, as its own servers do, closes the socket permanently.
 """
 
 from __future__ import annotations

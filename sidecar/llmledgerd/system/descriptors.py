@@ -1,4 +1,4 @@
-"""File descriptors: how many the process may open, and what they are kept for.
+"""Budget of file descriptors: the process's limit and its reservations.
 
 Invariant: however many connect, the spool, the store and the admin server can still open their files.
 The soft limit is raised to the hard one at start, up to ``MOST``; connections get what is left of it

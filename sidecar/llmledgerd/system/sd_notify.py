@@ -1,7 +1,7 @@
-"""What the service manager is told, as sd_notify(3) has it.
+"""Notifications to the service manager, by sd_notify(3).
 
-Invariant: telling never fails, never waits and never changes what the daemon does; without a service
-manager nothing is sent.
+Invariant: a notification never fails, never blocks and never changes the daemon's behavior; without a
+service manager nothing is sent.
 """
 
 from __future__ import annotations
@@ -58,6 +58,6 @@ def stopping(seconds: float | None) -> tuple[str, ...]:
     more = () if seconds is None else (f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}",)
     return (
         "STOPPING=1",
-        "STATUS=stopping: what has arrived is taken, and stored as far as time allows",
+        "STATUS=stopping: draining received records until the deadline",
         *more,
     )

@@ -41,7 +41,7 @@ def take(environment: MutableMapping[str, str], record_path: str, admin_path: st
     unused = set(range(len(sockets))) - set(roles.values())
     if unused:
         named = ", ".join(f"{names[number]} at {paths[number]}" for number in sorted(unused))
-        raise ConfigError(f"socket activation: nobody needs {named}")
+        raise ConfigError(f"socket activation: unknown sockets: {named}")
     return Passed(**{role: sockets[number] for role, number in roles.items()})
 
 

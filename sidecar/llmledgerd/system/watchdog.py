@@ -1,10 +1,10 @@
-"""Whether the service manager may be told that the daemon lives.
+"""Watchdog of delivery: decides whether the service manager is notified that the daemon is alive.
 
-Invariant: it may, unless a step of the shipper has been under way for longer than any that works. A
-store that is away makes steps fail or wait within their bounds, and so never hangs anything. The
-event loop needs no word here: it feeds the watchdog itself, and cannot while it is blocked. Nor has
-the spool's writer one: a disk that does not answer is not mended by another process, which would wait
-for the same disk and have lost what it held.
+Invariant: it is notified unless a step of the shipper exceeds the maximum of any working step. An
+unavailable store makes steps fail or wait within their limits, and so never counts as a hang. The
+event loop needs no check here: it notifies the watchdog itself, and cannot while it is blocked. The
+spool's writer has none either: a restart does not repair an unresponsive disk, and the new process would
+wait for the same disk and have lost the records in memory.
 """
 
 from __future__ import annotations

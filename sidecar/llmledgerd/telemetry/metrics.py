@@ -1,13 +1,13 @@
-"""What is measured, and how Prometheus is told.
+"""Measurements of the daemon and their Prometheus exposition.
 
 Invariants:
-- Measuring is paid for by the group, the batch or the scrape, never by the record; where a histogram
-  is of records, a batch's are counted together.
-- A label that comes from outside has a bounded number of values, whatever is sent.
-- A scrape waits for nothing: it is made of numbers that are there.
+- The cost of measuring is per group, batch or scrape, never per record; histograms of records are
+  updated once per batch.
+- A label whose values come from outside has a bounded number of values.
+- A scrape never blocks: it reads numbers that are in memory.
 
-What the rooms count anyway is read from ``Status`` when somebody asks; the rest is counted here. What
-concerns one store carries its name, so that a further store adds values and no names.
+Counters that components keep anyway are read from ``Status`` at a scrape; the rest is counted here.
+Metrics of one store have its name as a label, so that a further store adds values and no metric names.
 """
 
 from __future__ import annotations
@@ -32,40 +32,38 @@ from llmledgerd.telemetry.definitions import Described
 from llmledgerd.telemetry.status import Status, StoreStatus
 
 MOST_VALUES: Final = 100
-"""Values of one label; further ones are OTHER."""
+"""Limit of values per label; further values become OTHER."""
 MOST_REASONS: Final = 20
-"""Reasons that senders give are multiplied by their services. Our client has five."""
+"""Limit for reasons of senders, which multiply with their services. Our client has five."""
 OTHER: Final = "other"
 VALUE_CHARACTERS: Final = 128
 LOOKED_AT_CHARACTERS: Final = 1024
-"""Of a value, for telling it from others."""
+"""Limit of a label's length, enough to tell values apart."""
 Clean = Callable[[str], str]
 
 LOOP_SECONDS: Final = 0.5
-"""How often the event loop is timed."""
+"""Interval of the event loop measurement."""
 
 UNPRICED: Final = "model_without_price:"
-"""How ``RowBuilder.counts`` names a model that it found no price for."""
+"""Prefix in ``RowBuilder.counts`` of a model without a price."""
 
 _SERVICE, _STAGE, _REASON, _COUNT = map(LOSS_COLUMNS.index, ("service", "stage", "reason", "count"))
 
-# Else each histogram and counter has a second series that says when it was made.
+# Otherwise each histogram and counter has a second series with its creation time.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
 
 
 class Capped:
-    """The values of one label: the first so many keep their names, as far as they may be shown; all others
-    are OTHER.
-    """
+    """Bounded values of one label: the first ``most`` keep their (cleaned) names; all others become OTHER."""
 
     def __init__(self, most: int = MOST_VALUES, clean: Clean = str) -> None:
-        """``clean`` hides what may not be shown of a value."""
+        """``clean`` masks the parts of a value that must not be shown."""
         self._most = most
         self._clean = clean
         self._known: dict[str, str] = {}
 
     def __call__(self, value: str) -> str:
-        """Return the label for a value that may be anything, a lone surrogate included."""
+        """Return the label for a value, which may be any string, even with a lone surrogate."""
         value = value[:LOOKED_AT_CHARACTERS].encode(errors="replace").decode()
         if value not in self._known:
             if len(self._known) >= self._most:
@@ -75,7 +73,7 @@ class Capped:
 
 
 class Tally:
-    """A histogram of moments' ages that takes a batch at once, where the library's takes one value."""
+    """Histogram of ages that adds a whole batch at once; the library's adds one value."""
 
     def __init__(self, bounds_seconds: Sequence[float]) -> None:
         self._bounds = bounds_seconds
@@ -83,7 +81,7 @@ class Tally:
         self._sum_us = 0
 
     def add(self, moments_us: Sequence[int], now_us: int) -> None:
-        """Count how old each moment is. They are in order; one that is still to come has the age 0."""
+        """Add the age of each moment. Moments are sorted; one in the future has the age 0."""
         past = bisect_right(moments_us, now_us)
         older = len(moments_us)
         for index, bound in enumerate(self._bounds):
@@ -94,7 +92,7 @@ class Tally:
         self._sum_us += past * now_us - sum(moments_us[:past])
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Return upper bounds and how many there are up to each, as Prometheus wants them."""
+        """Return upper bounds with cumulative counts, in Prometheus's format."""
         total, out = 0, []
         for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
             total += count
@@ -107,7 +105,7 @@ class Tally:
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """One value at one moment."""
+    """Value of one metric at a scrape."""
 
     metric: Described
     value: float
@@ -115,7 +113,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class StoreMetrics:
-    """What is measured of one store."""
+    """Metrics of one store."""
 
     def __init__(self, metrics: Metrics, name: str, *, is_first: bool) -> None:
         self.name = name
@@ -129,19 +127,19 @@ class StoreMetrics:
         self.rejected: Counter[str] = Counter()
 
     def inserted(self, seconds: float, rows: int, size: int) -> None:
-        """An insert has worked."""
+        """Count a successful insert."""
         self._seconds.observe(seconds)
         self._rows.observe(rows)
         self._bytes.observe(size)
 
     def landed(self, started_us: Sequence[int], now_us: int) -> None:
-        """All rows of a segment are in the store: when their calls started, in order."""
+        """Count the lag of a stored segment's rows, given the sorted start times of their calls."""
         self.lag.add(started_us, now_us)
 
     def settled(self, losses: Iterable[Sequence[object]], reasons: Iterable[str]) -> None:
-        """A segment is done: its rows of ``llm_trace_losses``, and why lines of it became dead letters.
+        """Count a settled segment's rows of ``llm_trace_losses`` and the reasons of its dead letters.
 
-        The losses of a segment are the same in every store, so that the first one's are counted.
+        The losses of a segment are the same in every store, so only those of the first store count.
         """
         self.rejected.update(map(self._reason, reasons))
         if self._is_first:
@@ -149,15 +147,14 @@ class StoreMetrics:
 
 
 class Metrics:
-    """All that is measured by one daemon. For its event loop alone."""
+    """Metrics of one daemon. For use on its event loop only."""
 
     def __init__(
         self, changes: Mapping[str, int], clean: Callable[[str, str], str] = lambda _, value: value
     ) -> None:
-        """``changes`` are ``RowBuilder.counts``, which its own thread goes on counting.
+        """``changes`` are ``RowBuilder.counts``, which another thread updates.
 
-        ``clean`` returns a value of a column as it may be shown: labels that senders write are as they
-        are in rows.
+        ``clean`` masks a column's value: labels from senders are shown as they are in rows.
         """
         self._changes = changes
         self._registry = CollectorRegistry()
@@ -181,13 +178,13 @@ class Metrics:
         self.letters_pruned = 0
 
     def store(self, name: str) -> StoreMetrics:
-        """Return what is measured of the store with this name. The first to be asked for is the first."""
+        """Return the metrics of the store with this name. The first name requested is the first store."""
         if name not in self._stores:
             self._stores[name] = StoreMetrics(self, name, is_first=not self._stores)
         return self._stores[name]
 
     def histogram(self, metric: Described) -> Histogram:
-        """Return the one histogram of this description."""
+        """Return the histogram of this definition."""
         if metric not in self._histograms:
             self._histograms[metric] = Histogram(
                 metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self._registry
@@ -195,12 +192,12 @@ class Metrics:
         return self._histograms[metric]
 
     def committed(self, seconds: float, size: int) -> None:
-        """A group of lines is on the disk."""
+        """Count a committed group of lines."""
         self.group_commit.observe(seconds)
         self._received_bytes += size
 
     def lost(self, losses: Iterable[Sequence[object]]) -> None:
-        """Rows of ``llm_trace_losses`` are in their store."""
+        """Count rows of ``llm_trace_losses`` that were stored."""
         for row in losses:
             count = row[_COUNT]
             labels = (
@@ -214,13 +211,13 @@ class Metrics:
                 self._uncounted[labels] += 1
 
     def queried(self, path: str, status: int, seconds: float) -> None:
-        """A request under ``/v1`` has been answered."""
+        """Count a finished request under ``/v1``."""
         path = self._path(path)
         self._queries[path, str(status)] += 1
         self._query_seconds.labels(path).observe(seconds)
 
     def exposition(self, status: Status, accept: str) -> tuple[bytes, str]:
-        """Return the text for Prometheus and its content type, which the scraper's Accept header chooses."""
+        """Return the Prometheus text and its content type, negotiated by the scraper's Accept header."""
         self._at_scrape.families = list(self._families(status))
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
@@ -271,7 +268,7 @@ class Metrics:
 
 
 class _AtScrape(Collector):
-    """Gives the registry what was gathered for this scrape."""
+    """Collector of the families gathered for the current scrape."""
 
     def __init__(self) -> None:
         self.families: list[Metric] = []
@@ -281,7 +278,7 @@ class _AtScrape(Collector):
 
 
 def of_status(status: Status) -> Iterator[Reading]:
-    """Yield what the daemon's status says. Pure."""
+    """Yield the readings of a daemon's status. Pure."""
     yield Reading(definitions.RECEIVED, status.received)
     for store in status.stores:
         yield from _of_store(store)
@@ -330,7 +327,7 @@ def _of_store(store: StoreStatus) -> Iterator[Reading]:
 
 
 async def watch_loop(lag: Histogram, monotonic: Callable[[], float]) -> None:
-    """Time the event loop until cancelled."""
+    """Measure the event loop's delay until cancelled."""
     while True:
         began = monotonic()
         await asyncio.sleep(LOOP_SECONDS)

@@ -1,7 +1,7 @@
-"""What the daemon says of itself: the identity, and how it is doing. Pure.
+"""Status model of the daemon: the counters' identity and the current gauges. Pure.
 
 Invariant: ``received = stored + dead_letters + lost + control_lines + in_spool`` for each store, at every
-moment and across restarts; and all but the last only grow, so that whoever waits for one is not left waiting.
+moment and across restarts; all but ``in_spool`` only grow, so that a wait for a value always ends.
 """
 
 from __future__ import annotations
@@ -15,108 +15,108 @@ from llmledgerd.spool import Progress, Spool
 
 
 class StoreStatus(msgspec.Struct, kw_only=True):
-    """What one store has of the lines that were received since it is named."""
+    """Counters of one store, over the lines received since it was configured."""
 
     name: str
     received: int
-    """Lines that reached the disk, whatever they turn out to be."""
+    """Durable lines of any kind."""
     stored: int
     dead_letters: int
     lost: int
     in_spool: int
     control_lines: int
-    """begin, dropped and end lines, the daemon's own, and repeats that were left out."""
+    """`begin`, `dropped` and `end` lines, the daemon's own lines, and duplicates."""
     waiting_since_us: int
-    """When the oldest line that waits was received, in microseconds since 1970; 0 while none waits."""
+    """Time of receipt of the oldest waiting line, in microseconds since 1970; 0 if no line waits."""
     stored_per_second: float = 0.0
     """Over the last minute, or since the start."""
     lag_seconds: float = 0.0
-    """The age of the oldest line that waits."""
+    """Age of the oldest waiting line."""
     inserts_in_flight: int
     retries: dict[str, int]
     trouble: str
-    """Empty while the store takes batches; else what is wrong."""
+    """Error of the store; empty while it accepts batches."""
     doubted_hours: int | None = None
-    """Hours that its rollup may have wrong; None before it was asked, and where there is no rollup."""
+    """Hours that may be wrong in the rollup; None before the first check and without a rollup."""
     counts: dict[str, int] = {}
-    """What this kind of store had to change or leave out since the start, as docs/stores.md says."""
+    """Values that this kind of store changed or left out since the start; see docs/stores.md."""
     faults: str = ""
-    """Faults of ours that lines and segments have met on their way to it; empty while there were none."""
+    """Internal faults during delivery to this store; empty if there were none."""
 
     def as_the_only_one(self) -> dict[str, Any]:
-        """Return the fields of Status that say the same of the first store."""
+        """Return the top-level fields of Status, which repeat those of the first store."""
         fields = msgspec.structs.asdict(self)
         trouble, *_ = [fields.pop(name) for name in ("trouble", "name", "counts", "faults")]
         return {**fields, "store": trouble}
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """Counters since the spool was made, and gauges of this moment.
+    """Counters since the spool was created, and current gauges.
 
-    ``stores`` has them for each store; the fields without are those of the first, which is read from.
+    ``stores`` has them for each store; the top-level fields are those of the first store, which serves queries.
     """
 
     version: str
     ready: bool
     received: int
-    """Lines that reached the disk, whatever they turn out to be."""
+    """Durable lines of any kind."""
     stored: int
     dead_letters: int
     lost: int
     in_spool: int
     control_lines: int
-    """begin, dropped and end lines, the daemon's own, and repeats that were left out."""
+    """`begin`, `dropped` and `end` lines, the daemon's own lines, and duplicates."""
     spool_bytes: int
     spool_segments: int
     waiting_since_us: int
-    """When the oldest line that waits was received, in microseconds since 1970; 0 while none waits."""
+    """Time of receipt of the oldest waiting line, in microseconds since 1970; 0 if no line waits."""
     sessions: int
     begun_calls: int
     received_per_second: float = 0.0
     stored_per_second: float = 0.0
     """Over the last minute, or since the start."""
     lag_seconds: float = 0.0
-    """The age of the oldest line that waits."""
+    """Age of the oldest waiting line."""
     connections: int
     connections_accepted: int = 0
     connections_refused: dict[str, int] = {}
-    """By reason, since the start, as is what was accepted."""
+    """Refused connections by reason, since the start."""
     connections_stalled: int = 0
-    """Closed since their line did not go on."""
+    """Connections closed because an unfinished line made no progress."""
     torn_lines: int = 0
-    """Last lines of one-way senders that were cut off."""
+    """Truncated last lines of one-way senders."""
     inserts_in_flight: int
     queries_in_flight: int = 0
-    """Of readers, under ``/v1``."""
+    """Running and queued queries under ``/v1``."""
     retries: dict[str, int]
     redacted: dict[str, int] = {}
-    """How often each rule has hidden or cut something since the start."""
+    """Number of redactions by rule, since the start."""
     system_errors: dict[str, int] = {}
-    """What the operating system refused and the daemon lived with, since the start: `accept`, and what is
-    done once a second by its name."""
+    """Failed system operations that the daemon survived, since the start: `accept`, and the tasks that run
+    once per second by name."""
     store: str
-    """Empty while the first store takes batches; else what is wrong."""
+    """Error of the first store; empty while it accepts batches."""
     spool: str
-    """Empty while lines can be made durable; else what is wrong."""
+    """Error of the spool; empty while lines can be made durable."""
     stores: list[StoreStatus] = []
     spool_max_bytes: int = 0
     disk_free_bytes: int = 0
     inflight_bytes: int = 0
-    """Of records in memory, in all stages."""
+    """Bytes of records in memory, over all stages."""
     inflight_max_bytes: int = 0
     dead_letter_files: int = 0
     dead_letter_bytes: int = 0
     quarantined_files: int = 0
     clock_jumps: int = 0
-    """How often the time has jumped, or was kept from it, since the start."""
+    """Jumps of the system clock since the start, including those that were corrected."""
     clock_correction_seconds: float = 0.0
-    """By how much the time of receipt is ahead of the machine's clock, which is wrong then."""
+    """Offset added to the system clock for times of receipt; nonzero when the system clock is wrong."""
     doubted_hours: int | None = None
-    """Hours that the rollup may have wrong; None before the store was asked."""
+    """Hours that may be wrong in the rollup; None before the first check."""
 
 
 class Rates:
-    """How fast counters grow. Pure: the caller brings the clock and calls ``note`` about once a second."""
+    """Rates of the counters. Pure: the caller passes the time and calls ``note`` about once per second."""
 
     def __init__(self, span_seconds: float = 60.0) -> None:
         self._span = span_seconds
@@ -128,7 +128,7 @@ class Rates:
             self._seen.popleft()
 
     def per_second(self) -> tuple[float, float]:
-        """Return records received and stored each second; 0 before two notes."""
+        """Return received and stored records per second; 0 before the second ``note``."""
         if len(self._seen) < 2:
             return 0.0, 0.0
         (began, *before), (now, *after) = self._seen[0], self._seen[-1]
@@ -137,7 +137,7 @@ class Rates:
 
 
 def counters(spool: Spool) -> dict[str, Any]:
-    """Return what does not differ by store; to be called where the spool does not change meanwhile."""
+    """Return the counters shared by all stores. The spool must not change during the call."""
     snap = spool.state.snapshot
     return {
         "spool_bytes": spool.size(),
@@ -148,7 +148,7 @@ def counters(spool: Spool) -> dict[str, Any]:
 
 
 def store_counters(spool: Spool) -> dict[str, dict[str, Any]]:
-    """Return the identity's six numbers of each store; to be called as above."""
+    """Return the counters of the identity for each store. The spool must not change during the call."""
     return {name: _identity(spool, name, store) for name, store in spool.state.snapshot.stores.items()}
 
 
@@ -166,7 +166,7 @@ def _identity(spool: Spool, name: str, store: Progress) -> dict[str, Any]:
 
 
 def in_one_line(status: Status) -> str:
-    """Return what `systemctl status` shows."""
+    """Return the one-line summary for `systemctl status`."""
     said = (
         f"{status.stored:,} stored ({status.stored_per_second:,.0f}/s), {status.in_spool:,} in the spool,"
         f" {status.dead_letters:,} dead letters, {status.lost:,} lost"

@@ -1,14 +1,13 @@
-"""The page of ``llmledger ui``: what is recorded, for everybody who would rather look than type.
+"""Web page of ``llmledger ui``.
 
 Invariants:
-- All state is in the address, so that every control is a link or a form, Back works, and a link can
-  be passed on.
-- It asks through LLMTraceReader and the daemon's status alone, with sums or bounded pages; payloads
-  are fetched for the one call that is looked at.
-- What was recorded is data: templates escape it, the browser's sanitizer comes after, and no policy
-  of ours would let it reach another host.
+- All state is in the URL, so that every control is a link or a form, Back works, and links can be shared.
+- Its only data sources are LLMTraceReader and the daemon's status, with aggregates or bounded pages;
+  payloads are fetched for one call at a time.
+- Recorded data is untrusted: templates escape it, the browser's sanitizer runs after them, and the
+  content security policy blocks requests to other hosts.
 
-``gate`` lets nobody in without the token; ``view`` reads and writes addresses; ``asking`` puts the
-questions; ``figures``, ``charts`` and ``formatting`` are pure; ``pages`` and ``shell`` alone know
-NiceGUI, ``serving`` alone knows sockets.
+``gate`` checks the token; ``view`` parses and builds URLs; ``asking`` runs the queries; ``figures``,
+``charts`` and ``formatting`` are pure; only ``pages`` and ``shell`` use NiceGUI, and only ``serving``
+uses sockets.
 """

@@ -1,7 +1,7 @@
-"""What a page asks of the reader.
+"""Queries of the page.
 
-Invariant: however many calls there are, a page's questions are sums, which the rollup answers where
-it can, or pages of calls, which are bounded; payloads are those of one call.
+Invariant: the queries are aggregates, which the rollup serves where it can, or bounded pages of calls;
+payloads are those of one call. This holds for any number of calls.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from llmledgerd.stores.clickhouse.usage_sql import ROLLED_UP
 from llmledgerd.ui.view import View, narrow
 
 GROUPS_SHOWN: Final = 25
-"""Groups of a split that are listed; what is beyond them is one line."""
+"""Groups listed in a split; the others are summed in one line."""
 
 PARTS: Final = 5
-"""Groups that are drawn over time; where there are many, each is a question."""
+"""Groups drawn over time; if there are more groups, each needs its own query."""
 
 CALLS: Final = 50
-"""Calls of one page of the list."""
+"""Calls per page of the list."""
 
 RUN_CALLS: Final = 500
-"""Calls of one run that are shown."""
+"""Limit of calls shown per run."""
 
 RUN_SPAN: Final = timedelta(days=1)
-"""How far before and after a call its run is looked for."""
+"""Time before and after a call in which its run is searched."""
 
 LOSSES_SPAN: Final = timedelta(days=7)
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """The sums of one view."""
+    """Aggregates of one view."""
 
     whole: Usage | None
-    """None: there were no calls."""
+    """None without calls."""
     over_time: list[Usage]
     groups: list[Usage]
     parts: dict[str, list[Usage]]
-    """The first groups over time, by their value; empty where that would read every row again."""
+    """The first groups over time, by value; empty where this needs a scan of all rows."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -54,13 +54,13 @@ class Run(msgspec.Struct, frozen=True):
     is_whole: bool
 
     def place(self, call: Call) -> int | None:
-        """Return where the call is in it."""
+        """Return the index of the call."""
         same = ((other.batch_id, other.batch_row) == (call.batch_id, call.batch_row) for other in self.calls)
         return next((at for at, found in enumerate(same) if found), None)
 
 
 class Asking:
-    """Questions of one reader, within one organization where ``only`` names it."""
+    """Queries of one reader, restricted to one organization if ``only`` names it."""
 
     def __init__(self, reader: LLMTraceReader, only: Scope) -> None:
         self._reader = reader
@@ -68,11 +68,11 @@ class Asking:
 
     @property
     def only(self) -> str | None:
-        """The one organization that may be seen; None: every one."""
+        """The only visible organization; None: all."""
         return self._only if isinstance(self._only, str) else None
 
     async def overview(self, view: View, now: datetime) -> Overview:
-        """Return what the overview shows."""
+        """Return the data of the overview."""
         step = view.range(now).step
         whole, over_time, groups = await asyncio.gather(
             self._usage(view, now, ()),
@@ -101,7 +101,7 @@ class Asking:
         )
 
     async def suggestions(self, view: View, names: Sequence[str], now: datetime) -> dict[str, list[str]]:
-        """Return the usual values of each filter, those on which most was spent first."""
+        """Return frequent values of each filter, by descending cost."""
         free = msgspec.structs.replace(view, narrowed={})
         found = await asyncio.gather(*(self._usage(free, now, (name,), limit=GROUPS_SHOWN) for name in names))
         return {
@@ -114,7 +114,7 @@ class Asking:
         return await self._reader.get_by_id(self._only, id, payloads=True)
 
     async def run(self, call: Call) -> Run:
-        """Return the run that the call is of."""
+        """Return the run of the call."""
         page = await self._reader.list_calls(
             call.organization_id,
             limit=RUN_CALLS,
@@ -125,17 +125,17 @@ class Asking:
         return Run(page.calls[::-1], page.cursor is None)
 
     async def losses(self, now: datetime) -> list[Loss]:
-        """Return what was dropped lately. For operators."""
+        """Return recent losses. For operators."""
         return await self._reader.get_losses(start_date=now - LOSSES_SPAN)
 
     async def _parts(
         self, view: View, now: datetime, groups: Sequence[Usage], step: str
     ) -> dict[str, list[Usage]]:
-        """Return the first groups over time where the rollup keeps them apart; else rows would be read for each."""
+        """Return the first groups over time if the rollup has them; otherwise each would need a scan of rows."""
         if step != "minute" and not {view.split, *view.narrowed} <= ROLLED_UP:
             return {}
         values = [usage.group[view.split] for usage in groups[:PARTS]]
-        if len(groups) < GROUPS_SHOWN:  # these are all that there are, so that one question is bounded too
+        if len(groups) < GROUPS_SHOWN:  # these are all groups, so that a single query is bounded too
             every = await self._usage(view, now, (view.split, step))
             return {value: [one for one in every if one.group[view.split] == value] for value in values}
         views = [narrow(view, view.split, value) for value in values]
@@ -156,7 +156,7 @@ class Asking:
         )
 
     def _scope(self, view: View) -> Scope:
-        """Return whose rows are meant: the address's organization only where every one may be seen."""
+        """Return the scope; the URL's organization counts only if all are visible."""
         if self.only is not None:
             return self.only
         return view.narrowed.get("organization", self._only)

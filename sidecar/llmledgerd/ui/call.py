@@ -1,4 +1,4 @@
-"""One call: its numbers, the run around it step by step, the conversation, the payloads."""
+"""Page of one call: its figures, the steps of its run, the conversation and the payloads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = {"thinking": "Thinking", "call": "Tool call", "result": "Tool result"}
 
 
 class CallPage:
-    """Built for one browser, and asked once: a row that is stored does not change."""
+    """Built for one browser and queried once: a stored row does not change."""
 
     def __init__(self, id: str, site: Site) -> None:  # noqa: A002 - the column's name
         self._id, self._asking = id, site.asking
@@ -33,8 +33,10 @@ class CallPage:
     async def _ask(self, now: datetime) -> None:
         call = await self._asking.call(self._id)
         if call is None:
-            text = f"No call has the id {self._id}, or it has expired."
-            self._head.show("nothing.html", title="No such call", text=text, links=[("/calls", "All calls")])
+            text = f"There is no call with the id {self._id}, or it has expired."
+            self._head.show(
+                "nothing.html", title="Call not found", text=text, links=[("/calls", "All calls")]
+            )
             return
         self._head.show("call.html", call=call, tiles=details.tiles(call))
         self._conversation.show(

@@ -1,4 +1,4 @@
-"""The list of calls: newest first, narrowed by the form above it, a page at a time."""
+"""Page of the list of calls: newest first, filtered by a form, paginated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmledgerd.ui.view import View
 
 
 class CallsPage:
-    """Built for one browser. Its first page is live; an older one stands still."""
+    """Built for one browser. The first page is live; older pages are static."""
 
     def __init__(self, view: View, site: Site) -> None:
         self._view, self._asking = view, site.asking
@@ -37,13 +37,9 @@ class CallsPage:
                 call_address=details.address,
             )
         else:
-            text = (
-                "None in this range that matches."
-                if self._view.narrows
-                else "Nothing was recorded in this range."
-            )
+            text = "No matching calls in this range." if self._view.narrows else "No calls in this range."
             wider = views.write("/calls", views.change(self._view, span="1y", start=None, end=None))
-            self._list.show("nothing.html", title="No calls", text=text, links=[(wider, "Look at 1 year")])
+            self._list.show("nothing.html", title="No calls", text=text, links=[(wider, "Show 1 year")])
         if not self._suggested:
             self._suggestions.show(
                 "suggestions.html", suggestions=await self._asking.suggestions(self._view, FIELDS, now)

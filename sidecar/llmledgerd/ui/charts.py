@@ -1,9 +1,9 @@
-"""Figures as options of ECharts. Pure.
+"""ECharts options for the figures. Pure.
 
 Invariants:
-- Colors are the stylesheet's variables, so that light and dark are the browser's affair: the charts
-  are SVG, where a variable is a color like another.
-- Names that were recorded go into names of series alone, which ECharts escapes.
+- Colors are variables of the stylesheet, so that the browser switches light and dark: charts are SVG,
+  which supports CSS variables.
+- Recorded names are used only as names of series, which ECharts escapes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from llmledgerd.ui.figures import Line
 
 COLOURS: Final = 6
-"""Series that are told apart by color."""
+"""Number of distinct series colors."""
 
 TITLES: Final = {
     "spend": "Spend",
@@ -23,25 +23,25 @@ TITLES: Final = {
     "tokens": "Tokens by kind",
     "errors": "Errors",
     "latency": "Latency",
-    "cache": "Cache-hit share",
+    "cache": "Cache hit ratio",
 }
-"""The charts of the overview, in order."""
+"""Charts of the overview, in order."""
 
 UNITS: Final = {
     "spend": "usd", "calls": "count", "tokens": "count", "errors": "count", "latency": "ms", "cache": "percent",
 }  # fmt: skip
-"""Which of the script's formats each has."""
+"""Number format of each chart, as named in the script."""
 
 CURVES: Final = {"latency", "cache"}
-"""Charts of what cannot be stacked."""
+"""Charts without stacking."""
 
 PERCENT: Final = {"max": 100, "interval": 25}
 
 DAYS: Final = 48
-"""Hours from which on a chart shows days."""
+"""Hours above which the axis is labeled by day."""
 
 FEW: Final = 3
-"""Points of a curve that are drawn as such, since so few make no curve."""
+"""Curves of at most this many points show markers."""
 
 SHADES: Final = {
     "errors": ("var(--bad)", "var(--c-rest)"),
@@ -50,11 +50,11 @@ SHADES: Final = {
 
 
 def options(name: str, lines: Sequence[Line], steps: Sequence[datetime], step: str) -> dict[str, Any]:
-    """Return the chart of that name."""
+    """Return the ECharts options of one chart."""
     unit = f"window.llmledger.{UNITS[name]}"
     return {
         "animation": False,
-        "aria": {"enabled": False},  # it would read out every point; tiles and table say what they amount to
+        "aria": {"enabled": False},  # it would read out every point; tiles and table have the totals
         "grid": {"left": 4, "right": 8, "top": 10, "bottom": 2, "containLabel": True},
         "tooltip": _tooltip(unit),
         "xAxis": _time_axis(steps, step),
@@ -64,14 +64,14 @@ def options(name: str, lines: Sequence[Line], steps: Sequence[datetime], step: s
 
 
 def color(at: int, name: str = "") -> str:
-    """Return the color of a series by its place."""
+    """Return the color of a series by its index."""
     if name == "Others" or at >= COLOURS:
         return "var(--c-rest)"
     return f"var(--c{at + 1})"
 
 
 def legend(name: str, lines: Sequence[Line]) -> list[tuple[str, str]]:
-    """Return names and colors of a chart's series; one alone needs none."""
+    """Return names and colors of a chart's series; empty for a single series."""
     return [(line.name, _shade(name, at, line)) for at, line in enumerate(lines)] if len(lines) > 1 else []
 
 
@@ -112,7 +112,7 @@ def _time_axis(steps: Sequence[datetime], step: str) -> dict[str, Any]:
             "hideOverlap": True,
             "fontSize": 11,
             ":formatter": "window.llmledger.step",
-            # Where days are drawn by the hour, their beginnings are named.
+            # An hourly axis over days labels midnight only.
             **({":interval": "window.llmledger.isMidnight"} if step == "hour" and len(steps) > DAYS else {}),
         },
     }

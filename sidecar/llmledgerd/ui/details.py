@@ -1,6 +1,6 @@
-"""One call in detail: its numbers, the run around it, its payloads. Pure.
+"""Details of one call: figures, run and payloads. Pure.
 
-Invariant: whatever a payload is, what is shown of it is bounded; the whole of it is a download.
+Invariant: the shown part of any payload is bounded; the whole payload is a download.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from llmledgerd.ui import formatting
 from llmledgerd.ui.figures import Tile
 
 SHOWN_CHARACTERS: Final = 200_000
-"""Of a payload or a part of a conversation; a browser lays out no more of it in a blink."""
+"""Shown characters of a payload or part of a conversation, a size that browsers render instantly."""
 
 PRETTY_BYTES: Final = 1_000_000
-"""Larger payloads are shown as they are, not set out."""
+"""Larger payloads are shown without indentation."""
 
 FOLDED_CHARACTERS: Final = 3_000
-"""Longer parts of a conversation are folded."""
+"""Longer parts of a conversation are collapsed."""
 
 PAYLOADS: Final = {
     "request": ("Request", "request_json"),
     "response": ("Response", "response_json"),
-    "usage": ("Usage, as the provider said it", "usage_json"),
+    "usage": ("Usage, as reported by the provider", "usage_json"),
     "config": ("Configuration", "llm_config_json"),
 }
 
@@ -42,11 +42,11 @@ class Step(msgspec.Struct, frozen=True):
     left: float
     width: float
     so_far: Decimal | None
-    """What the run has cost with it; None while no cost is known."""
+    """Cost of the run up to this call; None while no cost is known."""
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """One payload, as much of it as is shown."""
+    """Shown part of one payload."""
 
     name: str
     title: str
@@ -57,7 +57,7 @@ class Payload(msgspec.Struct, frozen=True):
 
 
 def address(id: str) -> str:  # noqa: A002 - the column's name
-    """Return the address of a call's page."""
+    """Return the URL of a call's page."""
     return f"/call?{urlencode({'id': id})}"
 
 
@@ -105,7 +105,7 @@ def tiles(call: Call) -> list[Tile]:
 
 
 def steps(calls: Sequence[Call]) -> list[Step]:
-    """Return a run's calls in their places."""
+    """Return a run's calls with their position in time."""
     if not calls:
         return []
     start, length = calls[0].created_at, max(lasted_ms(calls), 1.0)
@@ -129,7 +129,7 @@ def lasted_ms(calls: Sequence[Call]) -> float:
 
 
 def payloads(call: Call) -> list[Payload]:
-    """Return the payloads that there are."""
+    """Return the non-empty payloads."""
     if call.payloads is None:
         return []
     found = []
@@ -150,7 +150,7 @@ def payload(payloads: Payloads, name: str) -> bytes:
 
 
 def _set_out(body: bytes) -> str:
-    """Return the JSON with a line for each member; what is none, or is very large, as it is."""
+    """Return indented JSON; other or very large bodies unchanged."""
     text = body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
     if len(body) > PRETTY_BYTES:
         return text

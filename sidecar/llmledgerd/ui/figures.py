@@ -1,8 +1,8 @@
-"""Sums as figures: what stands in the tiles and what is drawn. Pure.
+"""Figures of tiles and charts, from aggregates. Pure.
 
 Invariants:
-- The kinds of tokens add up to all tokens that are known; no part is counted twice.
-- What could not be counted is said beside what was.
+- The kinds of tokens add up to all known tokens; no part is counted twice.
+- A figure notes the calls that it does not include.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOKEN_KINDS: Final = ("Fresh input", "Cache read", "Cache write", "Output", "Rea
 
 
 class Tile(msgspec.Struct, frozen=True):
-    """One figure. ``exact`` is the number with all its digits, as SQL gives it; empty: not known."""
+    """One figure. ``exact`` is the number with all its digits, as in SQL; empty: unknown."""
 
     name: str
     title: str
@@ -31,7 +31,7 @@ class Tile(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One figure over time; None is a step of which it is not known."""
+    """One figure over time; None is a step with an unknown value."""
 
     name: str
     values: list[float | None]
@@ -44,13 +44,13 @@ def token_kinds(usage: Usage) -> tuple[int, int, int, int, int]:
         usage.cache_write_tokens,
         usage.reasoning_tokens,
     )
-    # A provider may report a part and not the whole of it.
+    # A provider may report a part without the total.
     fresh = max(0, usage.prompt_tokens - cached - written)
     return fresh, cached, written, max(0, usage.completion_tokens - reasoning), reasoning
 
 
 def cache_share(usage: Usage) -> float | None:
-    """Return the percentage of input that came from a cache; None without input."""
+    """Return the percentage of input tokens read from a cache; None without input."""
     return 100 * usage.cached_input_tokens / usage.prompt_tokens if usage.prompt_tokens else None
 
 
@@ -84,7 +84,7 @@ def tiles(usage: Usage) -> list[Tile]:
         ),
         Tile(
             "cache",
-            "Cache-hit share",
+            "Cache hit ratio",
             formatting.share(usage.cached_input_tokens, usage.prompt_tokens),
             str(usage.cached_input_tokens),
             f"{formatting.short(usage.cached_input_tokens)} of input from cache",
@@ -100,7 +100,7 @@ def tiles(usage: Usage) -> list[Tile]:
 
 
 def over_time(usages: Sequence[Usage], steps: Sequence[datetime], step: str) -> dict[str, list[Line]]:
-    """Return the lines of each chart but the split ones."""
+    """Return the lines of each chart except the split ones."""
     found = by_step(usages, steps, step)
     kinds = [token_kinds(usage) if usage else (0,) * len(TOKEN_KINDS) for usage in found]
     return {
@@ -121,7 +121,7 @@ def over_time(usages: Sequence[Usage], steps: Sequence[datetime], step: str) -> 
 def split_over_time(
     whole: Sequence[Usage], parts: Mapping[str, Sequence[Usage]], steps: Sequence[datetime], step: str
 ) -> dict[str, list[Line]]:
-    """Return spend and calls over time: a line for each part, and one for what is in none of them."""
+    """Return spend and calls over time: one line per part, and one for the remainder."""
     found = {name: by_step(usages, steps, step) for name, usages in parts.items()}
     total = by_step(whole, steps, step)
     spend = [Line(name, [_spend(usage) for usage in usages]) for name, usages in found.items()]
@@ -134,14 +134,14 @@ def split_over_time(
 
 
 def by_step(usages: Sequence[Usage], steps: Sequence[datetime], step: str) -> list[Usage | None]:
-    """Return the sums of each step in order; None where there were no calls."""
+    """Return the aggregates of each step in order; None without calls."""
     known = {usage.group[step]: usage for usage in usages}
     return [known.get(spans.label(moment, step)) for moment in steps]
 
 
 def _rest(whole: Sequence[float], parts: Sequence[Line]) -> list[float | None]:
     taken = [sum(line.values[at] or 0 for line in parts) for at in range(len(whole))]
-    # Parts are asked for one after the other, and calls may come in between.
+    # Parts are queried one after the other, and calls may arrive in between.
     return [round(max(0.0, total - part), 9) for total, part in zip(whole, taken, strict=True)]
 
 
@@ -160,12 +160,12 @@ def _tokens(name: str, title: str, count: int, counted: bool, note: str) -> Tile
 
 def _input_note(usage: Usage) -> str:
     return (
-        _without(usage.unknown_usage, "of unknown usage") or f"{formatting.short(usage.total_tokens)} in all"
+        _without(usage.unknown_usage, "of unknown usage") or f"{formatting.short(usage.total_tokens)} total"
     )
 
 
 def _without(count: int, what: str) -> str:
-    return f"without {count:,} calls {what}" if count else ""
+    return f"excluding {count:,} calls {what}" if count else ""
 
 
 def _exact(value: float | None) -> str:

@@ -1,7 +1,7 @@
-"""Numbers as people read them. Pure.
+"""Human-readable numbers. Pure.
 
-Invariant: what is not known is a dash, and never a zero; a number that is shown short is shown whole
-elsewhere, in the element's title.
+Invariant: an unknown value is a dash, never a zero; an abbreviated number has all its digits in the
+element's title.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def size(value: float | None) -> str:
 
 
 def usd(value: Decimal | None) -> str:
-    """Return an amount: cents, or below one dollar as many digits as say something."""
+    """Return an amount in cents, or below one dollar in significant digits."""
     if value is None:
         return UNKNOWN
     if value == 0:
@@ -46,7 +46,7 @@ def usd(value: Decimal | None) -> str:
 
 
 def exact_usd(value: Decimal | None) -> str:
-    """Return an amount of one call, whose digits stand under each other in a list."""
+    """Return an amount with fixed digits, which align in a list."""
     return UNKNOWN if value is None else f"${value:,.6f}"
 
 
@@ -63,7 +63,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def share(part: float, of: float) -> str:
-    """Return a part in percent; of nothing it is not known."""
+    """Return a part in percent; unknown if the total is zero."""
     return UNKNOWN if not of else f"{100 * part / of:.1f} %"
 
 

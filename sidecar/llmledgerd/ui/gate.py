@@ -1,13 +1,13 @@
-"""Nobody without the token: the outermost layer of the page's server, for HTTP and websockets alike.
+"""Authentication of the page's server: the outermost ASGI layer, for HTTP and WebSocket.
 
 Invariants:
-- Nothing behind the gate sees a request that does not carry the token, whatever its path: pages,
-  assets, downloads, the websocket.
-- The token comes once in an address, and from then on in a cookie that scripts cannot read and no other
-  site's request carries. Browsers send a host's cookies to each of its ports, so that this one is for a
-  path that nobody else knows: whoever serves another port is never asked for it.
-- Tokens are compared in a time that says nothing of them, and no answer names the token.
-- Whatever is served tells the browser to load nothing from anywhere else.
+- The application receives no request without the token, for any path: pages, assets, downloads, the
+  WebSocket.
+- The token comes once in a URL, and then in an HttpOnly, SameSite=Strict cookie. Browsers send a host's
+  cookies to all of its ports, so the cookie is limited to a secret path: servers on other ports never
+  receive it.
+- Tokens are compared in constant time, and no response contains the token.
+- The content security policy of every response blocks requests to other hosts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 PARAMETER: Final = "token"
 
 HEADERS: Final = {
-    # Vue compiles its templates in the browser, which is what 'unsafe-eval' is for.
+    # Vue compiles its templates in the browser, which requires 'unsafe-eval'.
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
         " img-src 'self' data:; font-src 'self' data:; object-src 'none'; base-uri 'none';"
@@ -34,16 +34,16 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
-NEEDS_LINK: Final = "Open the link that `llmledger ui` has printed; it carries a token.\n"
+NEEDS_LINK: Final = "Open the link printed by `llmledger ui`; it contains the token.\n"
 
 AGAIN: Final = (
     '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0"><title>llmledger</title>'
 )
-"""A page that asks for itself again."""
+"""A page that reloads itself."""
 
 
 class Gate:
-    """Lets requests with the token through to ``app``."""
+    """ASGI middleware that passes only requests with the token to ``app``."""
 
     def __init__(self, app: ASGIApp, token: str, port: int, key: str) -> None:
         """``key`` is the secret first part of every path."""
@@ -66,10 +66,10 @@ class Gate:
             await refusal(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Return what is answered instead of the application, or None."""
+        """Return the refusal of a request, or None if it is allowed."""
         headers = Headers(scope=scope)
         if not _is_own(headers):
-            return PlainTextResponse("This page answers to itself alone.\n", 403)
+            return PlainTextResponse("Cross-site requests are not allowed.\n", 403)
         if not self._is_within(scope["path"]):
             return PlainTextResponse(NEEDS_LINK, 401)
         given, rest = _token_of(scope)
@@ -106,14 +106,14 @@ class Gate:
 
 
 def _token_of(scope: Scope) -> tuple[str | None, str]:
-    """Return the address's token, and its other parameters."""
+    """Return the token of the URL, and the other parameters."""
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     given = next((value for name, value in pairs if name == PARAMETER), None)
     return given, urlencode([pair for pair in pairs if pair[0] != PARAMETER])
 
 
 def _is_own(headers: Headers) -> bool:
-    """Return whether no other page sent the request: a server on another port is the same site to cookies."""
+    """Return whether the request is same-origin: for cookies a server on another port is the same site."""
     origin = headers.get("origin")
     return origin is None or urlsplit(origin).netloc == headers.get("host")
 
@@ -121,7 +121,7 @@ def _is_own(headers: Headers) -> bool:
 def _comes_from_elsewhere(headers: Headers) -> bool:
     """Return whether a link on another site was followed, with which a strict cookie is not sent.
 
-    The page that is answered then holds nothing, and asks again by itself, which does send it.
+    The response is then an empty page that reloads itself, with the cookie.
     """
     return headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") == "navigate"
 

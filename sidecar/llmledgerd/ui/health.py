@@ -1,4 +1,4 @@
-"""How delivery is doing: what the daemon says of itself, and what was lost. For operators."""
+"""Page of delivery health: the daemon's status and the losses. For operators."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tiles(status: Status) -> list[Tile]:
         Tile("ready", "Daemon", "ready" if status.ready else "not ready", "", f"version {status.version}"),
         Tile(
             "speed",
-            "Received a second",
+            "Received per second",
             f"{rates[0]:,.1f}",
             "",
             f"{rates[1]:,.1f} stored; over the last minute",
@@ -57,7 +57,7 @@ def tiles(status: Status) -> list[Tile]:
             "Lag",
             formatting.milliseconds(status.lag_seconds * 1000),
             "",
-            "age of the oldest that waits",
+            "age of the oldest waiting line",
         ),
         Tile(
             "spool",
@@ -66,19 +66,19 @@ def tiles(status: Status) -> list[Tile]:
             str(status.spool_bytes),
             f"{status.spool_segments:,} segments",
         ),
-        Tile("lost", "Lost", f"{status.lost:,}", str(status.lost), "since the spool was made"),
+        Tile("lost", "Lost", f"{status.lost:,}", str(status.lost), "since the spool was created"),
         Tile(
             "dead_letters",
             "Dead letters",
             f"{status.dead_letters:,}",
             str(status.dead_letters),
-            "lines that could not become rows",
+            "lines that could not be stored as rows",
         ),
     ]
 
 
 def places(status: Status) -> list[tuple[str, int]]:
-    """Return the identity: the first is the sum of the others. Pure."""
+    """Return the counters of the identity: the first is the sum of the others. Pure."""
     return [
         ("received", status.received),
         ("stored", status.stored),
@@ -90,21 +90,21 @@ def places(status: Status) -> list[tuple[str, int]]:
 
 
 def facts(status: Status) -> list[tuple[str, str]]:
-    """Return the rest of what a daemon says. Pure."""
+    """Return the remaining fields of the status. Pure."""
     retries = ", ".join(f"{count:,} {kind}" for kind, count in status.retries.items())
     others = [
-        (store.name, f"{store.trouble or 'takes records'}; {store.in_spool:,} lines wait")
+        (store.name, f"{store.trouble or 'accepts records'}; {store.in_spool:,} lines waiting")
         for store in status.stores[1:]
     ]
     return [
-        ("store", status.store or "takes records"),
+        ("store", status.store or "accepts records"),
         *others,
-        ("disk", status.spool or "lines are made durable"),
+        ("disk", status.spool or "ok"),
         (
             "senders",
-            f"{status.connections:,} connections, {status.sessions:,} sessions, {status.begun_calls:,} calls under way",
+            f"{status.connections:,} connections, {status.sessions:,} sessions, {status.begun_calls:,} calls in progress",
         ),
-        ("inserts", f"{status.inserts_in_flight:,} under way"),
-        ("queries", f"{status.queries_in_flight:,} under way"),
+        ("inserts", f"{status.inserts_in_flight:,} in flight"),
+        ("queries", f"{status.queries_in_flight:,} in flight"),
         ("retries", retries or "none"),
     ]

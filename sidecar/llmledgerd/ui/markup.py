@@ -1,9 +1,9 @@
-"""Figures as HTML, from the templates beside this module.
+"""HTML rendering of the templates beside this module.
 
 Invariants:
-- Every value is escaped by the engine of the templates; none of them says ``safe``, and no text that was
-  recorded becomes an address but as a parameter.
-- Addresses are relative: the pages lie side by side below a path that is another each time.
+- The template engine escapes every value; no template uses ``safe``, and recorded text appears in URLs
+  only as a parameter.
+- URLs are relative: all pages are below a path that differs on each start.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from llmledgerd.ui import formatting
 
 ADDRESS = re.compile(r'\b(href|action)="/')
-"""An attribute of a template's own: quotes of values are escaped."""
+"""A link attribute of a template; values cannot contain one, because their quotes are escaped."""
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a template's HTML."""
+    """Return the HTML of a template."""
     html = _environment().get_template(template).render(**values)
     return ADDRESS.sub(r'\1="./', html)
 

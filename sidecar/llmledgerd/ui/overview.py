@@ -1,4 +1,4 @@
-"""The overview: spend, calls, tokens, errors, latency and cache hits over time, and split."""
+"""Overview page: spend, calls, tokens, errors, latency and cache hits, over time and by group."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from llmledgerd.ui.view import FAILED, View
 
 
 class OverviewPage:
-    """Built for one browser; lives as long as it looks."""
+    """Built for one browser; lives as long as its connection."""
 
     def __init__(self, view: View, site: Site) -> None:
-        if view.narrowed.get("outcome") == FAILED:  # a word of lists; sums have it beside the others
+        if (
+            view.narrowed.get("outcome") == FAILED
+        ):  # a filter of lists only; aggregates count failures separately
             view = views.widen(view, "outcome")
         self._view, self._asking = view, site.asking
         self._steps: list[datetime] = []
@@ -54,7 +56,7 @@ class OverviewPage:
             )
             for span in ("30d", "1y")
         ]
-        text = "Nothing was recorded in this range" + (" that matches." if self._view.narrowed else ".")
+        text = "No matching calls in this range." if self._view.narrowed else "No calls in this range."
         self._tiles.show("nothing.html", title="No calls", text=text, links=wider)
         self._split.clear()
 
@@ -92,7 +94,7 @@ class OverviewPage:
 
 
 def _others(whole: Usage, groups: Sequence[Usage]) -> dict[str, object] | None:
-    """Return what is in none of the groups that are listed; None where all are."""
+    """Return the totals outside the listed groups; None if all groups are listed."""
     if len(groups) < GROUPS_SHOWN:
         return None
     return {

@@ -1,6 +1,6 @@
-"""The addresses of the page.
+"""Routes of the page.
 
-Invariant: whoever may see one organization alone finds no address that shows more.
+Invariant: with a scope of one organization, no route shows other data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llmledgerd.ui.view import read
 
 
 def add_pages(site: Site) -> None:
-    """Add the pages that a browser shows. NiceGUI keeps them for the process."""
+    """Add the pages. NiceGUI keeps them for the process."""
 
     @ui.page("/", title="llmledger")
     def overview(request: Request) -> None:
@@ -42,7 +42,7 @@ def add_pages(site: Site) -> None:
 
 
 def add_downloads(app: FastAPI, asking: Asking) -> None:
-    """Add the payloads, byte for byte."""
+    """Add the downloads of payloads, as exact bytes."""
 
     @app.get("/payload/{name}")
     async def payload(name: str, id: str = "") -> Response:  # noqa: A002 - the parameter's name in addresses
@@ -51,8 +51,8 @@ def add_downloads(app: FastAPI, asking: Asking) -> None:
         except (LlmledgerdError, ValueError) as error:
             return Response(f"{error}\n", 503, media_type="text/plain")
         if call is None or call.payloads is None or name not in details.PAYLOADS:
-            return Response("There is none.\n", 404, media_type="text/plain")
-        # Not shown by the browser, whatever it holds: it may be somebody's HTML.
+            return Response("Not found.\n", 404, media_type="text/plain")
+        # An attachment, so that the browser never renders it: it may be untrusted HTML.
         headers = {"Content-Disposition": f'attachment; filename="{name}.json"'}
         body = details.payload(call.payloads, name)
         return Response(body, media_type="application/octet-stream", headers=headers)

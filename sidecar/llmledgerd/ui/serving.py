@@ -1,7 +1,7 @@
-"""The page's server: its socket, its token, its end.
+"""HTTP server of the page: socket, token and shutdown.
 
-Invariant: the link is printed when the socket is bound, so that whoever opens it is answered, and
-nobody else knows the token.
+Invariant: the link is printed after the socket is bound, so that it works at once, and only the link
+contains the token.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from llmledgerd.ui.pages import add_downloads, add_pages
 from llmledgerd.ui.shell import ASSETS, Site
 
 CLOSING_SECONDS: Final = 1
-"""How long browsers have to go when the server ends; they come back by themselves."""
+"""Timeout for browsers to disconnect at shutdown; they reconnect automatically."""
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound. Raises ConfigError."""
+    """Return a bound socket. Raises ConfigError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     opened = socket.socket(family)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((host, port))
-    except (OSError, OverflowError, TypeError) as error:  # a name that none can be is of the wrong type
+    except (OSError, OverflowError, TypeError) as error:  # an impossible name raises TypeError
         opened.close()
         said = error.strerror if isinstance(error, OSError) else "no such address"
         raise ConfigError(f"{host}:{port}: {said}; choose with --host and --port") from None
@@ -42,7 +42,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def link(opened: socket.socket, token: str, key: str) -> str:
-    """Return the address to open in a browser."""
+    """Return the URL to open in a browser."""
     host, port = opened.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = socket.gethostname()
@@ -57,10 +57,10 @@ async def serve(opened: socket.socket, token: str, key: str, site: Site, ready: 
     add_pages(site)
     ui.run_with(app, title="llmledger", tailwind=False, show_welcome_message=False, dark=None)
     settings = uvicorn.Config(
-        _Patient(Gate(app, token, opened.getsockname()[1], key)),
+        _DisconnectTolerant(Gate(app, token, opened.getsockname()[1], key)),
         ws="wsproto",
         log_level="warning",
-        access_log=False,  # addresses hold the token, once
+        access_log=False,  # the first URL contains the token
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
     server = uvicorn.Server(settings)
@@ -69,8 +69,8 @@ async def serve(opened: socket.socket, token: str, key: str, site: Site, ready: 
     await server.serve(sockets=[opened])
 
 
-class _Patient:
-    """Takes it quietly when a browser goes while it is being answered, of which Starlette makes an error."""
+class _DisconnectTolerant:
+    """ASGI middleware that ignores a browser's disconnect during a response, which Starlette reports as an error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,9 +1,9 @@
-"""What every page stands in: the frame that is there at once, and what is asked again while it is open.
+"""Frame of every page, which is drawn at once, and the refresh of its content.
 
 Invariants:
-- Nothing is asked for a page that nobody looks at: closed, in a hidden tab, or paused.
-- Asking takes at most a tenth of the time, however slow the store is.
-- What was shown stays when a question fails, below one line that says so.
+- A page that is closed, hidden or paused runs no queries.
+- Queries take at most a tenth of the time, however slow the store is.
+- When a query fails, the previous content stays, below one line with the error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from llmledgerd.ui.spans import SPANS
 from llmledgerd.ui.view import View
 
 AT_MOST: Final = 0.1
-"""The part of the time that asking may take."""
+"""Maximum fraction of the time spent on queries."""
 
 ASSETS: Final = f"/assets/{__version__}"
 
@@ -39,7 +39,7 @@ HEAD: Final = (
 )
 
 FIELDS: Final = ("model", "provider", "agent", "call_type")
-"""What the list's filters are typed for; each suggests values."""
+"""Text filters of the list; each suggests values."""
 
 OUTCOMES: Final = (
     ("", "any"), (views.FAILED, "not ok"), ("ok", "ok"), ("error", "error"), ("cancelled", "cancelled"),
@@ -51,19 +51,19 @@ AskStatus = Callable[[], Awaitable[Status]]
 
 
 class Site(msgspec.Struct, frozen=True):
-    """What all pages have in common."""
+    """Context shared by all pages."""
 
     asking: Asking
     ask_status: AskStatus
     refresh_seconds: float
-    """Between two questions of a page that is looked at."""
+    """Interval between two refreshes of a visible page."""
 
 
 class Frame:
-    """A page's frame, drawn before anything is asked."""
+    """Frame of a page, drawn before the first query."""
 
     def __init__(self, active: str, view: View, only: str | None, *, controls: bool = True) -> None:
-        """``active`` is the page's path; ``only`` the one organization that may be seen."""
+        """``active`` is the page's path; ``only`` is the only visible organization."""
         self._view, self._only = view, only
         ui.add_head_html(HEAD)
         ui.add_body_html(
@@ -105,7 +105,7 @@ class Frame:
         }
 
     def _chips(self, active: str) -> list[tuple[str, str, str]]:
-        """Return the conditions that can be removed one by one, but for those that a field shows."""
+        """Return the removable filters, except those with their own field."""
         fields = (*FIELDS, "outcome") if active == "/calls" else ()
         found = [
             (name, views.TITLES[name], value)
@@ -117,24 +117,24 @@ class Frame:
         return found
 
     def _kept(self, without: list[str]) -> list[tuple[str, str]]:
-        """Return what a form has to repeat of the address, since it sends its own fields alone."""
+        """Return the URL parameters that a form must repeat, since it sends only its own fields."""
         pairs = parse_qsl(urlsplit(views.write("", self._view)).query)
         return [pair for pair in pairs if pair[0] not in without]
 
 
 def content() -> Element:
-    """Return the element that the page goes into, inside NiceGUI's ``main``."""
+    """Return the content element of the page, inside NiceGUI's ``main``."""
     return ui.element("div").props("id=main tabindex=-1")
 
 
 class Slot:
-    """A place of the page whose HTML changes. The browser's sanitizer comes after our escaping."""
+    """Part of the page with changing HTML. The browser's sanitizer runs after our escaping."""
 
     def __init__(self, content: str = "") -> None:
         self._html = ui.html(content, sanitize=True)
 
     def show(self, template: str, **values: Any) -> None:
-        """Show a template; nothing is sent where nothing has changed."""
+        """Show a template; send nothing if it is unchanged."""
         self._html.set_content(render(template, **values))
 
     def clear(self) -> None:
@@ -143,12 +143,12 @@ class Slot:
 
 
 class Asked:
-    """Asks when the browser is there, and again and again where the page is live."""
+    """Query loop of a page: once after the browser connects, then repeatedly if the page is live."""
 
     def __init__(
         self, ask: Callable[[datetime], Awaitable[None]], refresh_seconds: float, *, live: bool
     ) -> None:
-        """``refresh_seconds`` says how often, while it is ``live``."""
+        """``refresh_seconds`` is the interval while it is ``live``."""
         self._ask, self._seconds = ask, refresh_seconds
         self._live = live
         self._trouble = Slot()
@@ -160,7 +160,7 @@ class Asked:
         try:
             await self._ask(datetime.now(UTC))
         except (LlmledgerdError, ValueError) as error:
-            self._trouble.show("trouble.html", said=f"{error}.{' Asking again.' if self._live else ''}")
+            self._trouble.show("trouble.html", said=f"{error}.{' Retrying.' if self._live else ''}")
         else:
             self._trouble.clear()
         self._timer.interval = pause(time.monotonic() - began, self._seconds)
@@ -170,7 +170,7 @@ class Asked:
 
 
 def pause(took: float, usual: float) -> float:
-    """Return the seconds from one question's beginning to the next one's. Pure."""
+    """Return the seconds from the start of one query to that of the next. Pure."""
     return max(usual, took / AT_MOST)
 
 

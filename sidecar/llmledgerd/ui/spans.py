@@ -1,7 +1,7 @@
-"""Ranges of time that can be looked at, and the steps that they are drawn in. Pure.
+"""Time ranges and their chart steps. Pure.
 
-Invariant: a range begins with a whole step, so that sums over it come from whole hours and no first
-bar looks smaller than it is. Times are UTC.
+Invariant: a range begins with a whole step, so that aggregates come from whole hours and the first bar
+is complete. Times are UTC.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Final
 import msgspec
 
 STEPS: Final = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
-"""What a range is drawn in; each is one of ``questions.GROUPS``."""
+"""Chart steps; each is one of ``requests.GROUPS``."""
 
 FORMATS: Final = {"minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d"}
-"""How the engine writes a step's beginning."""
+"""The store's format of a step's start."""
 
 MAX_STEPS: Final = 1_000
-"""Steps in one chart; a longer range shows its latest."""
+"""Limit of steps per chart; a longer range shows its latest steps."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -42,14 +42,14 @@ USUAL: Final = "7d"
 
 
 class Range(msgspec.Struct, frozen=True):
-    """From ``start`` until ``end``, without it; None is now and whatever comes."""
+    """From ``start`` (inclusive) to ``end`` (exclusive); None is open-ended."""
 
     start: datetime
     end: datetime | None
     step: str
 
     def steps(self, now: datetime) -> list[datetime]:
-        """Return the beginnings of all steps, those without calls too."""
+        """Return the starts of all steps, including those without calls."""
         length, first = STEPS[self.step], _floor(self.start, self.step)
         last = now if self.end is None else self.end - timedelta(microseconds=1)
         count = min(max(0, (last - first) // length + 1), MAX_STEPS)
@@ -58,26 +58,26 @@ class Range(msgspec.Struct, frozen=True):
 
 
 def ending_now(span: str, now: datetime) -> Range:
-    """Return the range of that name; the step under way is its last."""
+    """Return the range of that name; its last step is the current one."""
     chosen = SPANS[span]
     first = _floor(now, chosen.step) - chosen.length + STEPS[chosen.step]
     return Range(first, None, chosen.step)
 
 
 def between(start: datetime, end: datetime | None, now: datetime) -> Range:
-    """Return the range of two moments, in the smallest step that draws it legibly."""
+    """Return the range between two times, in the smallest legible step."""
     length = (end or now) - start
     step = "minute" if length <= timedelta(hours=3) else "hour" if length <= timedelta(days=8) else "day"
     return Range(start, end, step)
 
 
 def label(moment: datetime, step: str) -> str:
-    """Return what the engine calls the step that begins then."""
+    """Return the store's label of the step that starts at this time."""
     return moment.strftime(FORMATS[step])
 
 
 def moment(text: str) -> datetime | None:
-    """Return the time that an address names, or None; UTC without a zone."""
+    """Parse a time from a URL, or return None; UTC without a zone."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

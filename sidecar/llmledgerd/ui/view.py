@@ -1,9 +1,9 @@
-"""What is looked at, as an address says it. Pure.
+"""State of a page as its URL. Pure.
 
 Invariants:
-- ``read(write(view))`` is the view: the address holds all of it, and nothing else is remembered.
-- An address that makes no sense shows something sensible; it is typed by people and cut by mailers.
-- Whose rows are meant never comes from the address where the command was given one organization.
+- ``read(write(view))`` equals the view: the URL holds the whole state.
+- Invalid parameters fall back to defaults, because people type URLs and mailers truncate them.
+- If the command was given one organization, the scope never comes from the URL.
 """
 
 from __future__ import annotations
@@ -23,63 +23,63 @@ FIRST: Final = ("model", "agent", ORGANIZATION, "provider")
 COLUMNS: Final = {
     name: GROUPED.get(name, "") for name in (*FIRST, *(name for name in GROUPED if name not in FIRST))
 }
-"""What can be split and narrowed by, the usual first, and the reader's word for it. An organization is a scope."""
+"""Dimensions to split and filter by, most common first, and their columns. The organization is the scope."""
 
 TITLES: Final = {name: name.replace("_", " ").capitalize() for name in COLUMNS}
 
 FAILED: Final = "failed"
-"""An outcome in addresses only: every one but ok."""
+"""A value of URLs only: all outcomes except ok."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """A range of time, what it is split by, and what it is narrowed to."""
+    """Time range, split and filters."""
 
     span: str = spans.USUAL
     start: datetime | None = None
-    """With it the range is fixed, and ``span`` is not looked at."""
+    """If set, the range is fixed and ``span`` is ignored."""
     end: datetime | None = None
     split: str = "model"
     narrowed: dict[str, str] = {}
-    """Values by name of COLUMNS; an empty one is calls without any."""
+    """Values by name of COLUMNS; an empty value selects calls without one."""
     run: str | None = None
     min_size: int | None = None
     cursor: str | None = None
 
     def range(self, now: datetime) -> Range:
-        """Return the range of time that is meant at this moment."""
+        """Return the time range at ``now``."""
         if self.start is None:
             return spans.ending_now(self.span, now)
         return spans.between(self.start, self.end, now)
 
     @property
     def narrows(self) -> bool:
-        """Whether it leaves calls of its range out."""
+        """Whether any filter is set."""
         return bool(self.narrowed) or self.run is not None or self.min_size is not None
 
     @property
     def is_live(self) -> bool:
-        """Whether further calls may come to belong to it."""
+        """Whether new calls can match it."""
         return self.end is None
 
     def sums(self) -> Narrowing:
-        """Return how sums are narrowed."""
+        """Return the filters of aggregates."""
         chosen = {COLUMNS[name]: value for name, value in self.narrowed.items() if COLUMNS[name]}
         if chosen.get("outcome") == FAILED:
             del chosen["outcome"]
         return cast("Narrowing", chosen)
 
     def lists(self) -> CallsNarrowing:
-        """Return how lists are narrowed."""
+        """Return the filters of lists."""
         return cast("CallsNarrowing", {**self.sums(), **({} if self.run is None else {"run_id": self.run})})
 
     @property
     def is_error(self) -> bool | None:
-        """Return how lists are narrowed by failure."""
+        """Return the ``is_error`` filter of lists."""
         return True if self.narrowed.get("outcome") == FAILED else None
 
 
 def read(given: Iterable[tuple[str, str]]) -> View:
-    """Return the view of an address's parameters. Empty ones are what forms send for nothing."""
+    """Parse the parameters of a URL. Empty ones count as absent, because forms send them."""
     said = {name: value for name, value in given if value}
     narrowed = {name: said[name] for name in COLUMNS if name in said}
     narrowed |= {name: "" for name in said.get("without", "").split(",") if name in COLUMNS}
@@ -100,7 +100,7 @@ def read(given: Iterable[tuple[str, str]]) -> View:
 
 
 def write(path: str, view: View) -> str:
-    """Return the address of a view on a page; what is usual is left out."""
+    """Return the URL of a view on a page, without default values."""
     usual = View()
     said = {
         "span": view.span if view.span != usual.span and view.start is None else "",
@@ -118,19 +118,19 @@ def write(path: str, view: View) -> str:
 
 
 def change(view: View, **fields: object) -> View:
-    """Return the view with other fields, at its first page."""
+    """Return the view with changed fields, at its first page."""
     return msgspec.structs.replace(view, **{"cursor": None, **fields})
 
 
 def narrow(view: View, name: str, value: str) -> View:
-    """Return the view of one value, split by what is still to be told apart."""
+    """Return the view filtered to one value, split by another dimension."""
     narrowed = {**view.narrowed, name: value}
     split = next((other for other in COLUMNS if other not in narrowed), view.split)
     return change(view, narrowed=narrowed, split=split if view.split in narrowed else view.split)
 
 
 def widen(view: View, name: str) -> View:
-    """Return the view without one of its conditions."""
+    """Return the view without one of its filters."""
     if name in ("run", "min_size"):
         return change(view, **{name: None})
     return change(view, narrowed={other: value for other, value in view.narrowed.items() if other != name})
@@ -145,7 +145,7 @@ def _whole_number(text: str) -> int | None:
 
 
 def _short(moment: datetime | None) -> str:
-    """Return a time as forms write it, without the zone, which is UTC's."""
+    """Return a time in the format of forms, without the zone (UTC)."""
     if moment is None:
         return ""
     text = moment.replace(tzinfo=None).isoformat()

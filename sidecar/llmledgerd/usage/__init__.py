@@ -1,4 +1,4 @@
-"""What an exchange with a provider says about itself: usage, model, errors, the answer made whole.
+"""Facts of an exchange with a provider: usage, model, errors, the assembled response.
 
 Invariant: ``read_exchange`` never raises, whatever the payload; what it cannot read it leaves
 unknown.

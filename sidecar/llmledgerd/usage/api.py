@@ -1,4 +1,4 @@
-"""What a provider's module registers: its hosts, its usage objects, its streams.
+"""Registration interface of a provider's module: hosts, usage objects and streams.
 
 Invariant: an entry is data and pure functions, so that all decisions about which module reads an
 exchange are made in ``dispatch.py`` and ``url_rules.py``, from the list in ``providers/__init__.py``.

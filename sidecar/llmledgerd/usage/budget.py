@@ -1,4 +1,4 @@
-"""How much of one exchange is read closely. Pure.
+"""Parsing budget of one exchange. Pure.
 
 Invariant: the bounds are of bytes and of counted characters and never of time, so that a line comes to the
 same row at every try. What is within them takes seconds at worst, and memory in proportion; what is beyond

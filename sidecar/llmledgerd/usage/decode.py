@@ -1,4 +1,4 @@
-"""JSON in, at two speeds: msgspec where it can, a slower and tolerant reading where it cannot.
+"""JSON decoding: by msgspec, with a slower and tolerant fallback.
 
 Invariant: no function here raises, whatever the bytes, but TooMuch for what is beyond its budget. What
 cannot be read is absent, and what can be read keeps its value: numbers that no double holds stay the

@@ -1,4 +1,4 @@
-"""Which module reads a usage object, and which puts a streamed answer together.
+"""Dispatch of usage objects and streams to the providers' modules.
 
 Invariant: the shape of the bytes decides, never the provider's name. For usage the members' names are
 enough, so that the SQL view can make the same choice.

@@ -1,4 +1,4 @@
-"""One exchange read into facts: the answer, the request's model, the URL, the headers.
+"""Extraction of facts from one exchange: response, requested model, URL and headers.
 
 Invariant: a streamed answer is first made whole, and then read exactly as one that was not streamed.
 """

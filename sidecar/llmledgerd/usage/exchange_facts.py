@@ -1,4 +1,4 @@
-"""What an exchange says about itself, in one shape for every provider.
+"""Facts of an exchange, in the same form for every provider.
 
 Invariant: ``None`` is "not reported", 0 is "reported as 0"; nothing here is a guess.
 

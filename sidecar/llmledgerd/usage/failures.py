@@ -1,4 +1,4 @@
-"""Errors: whether an answer is one, its type and its message.
+"""Detection of error responses, with type and message.
 
 Invariant: an ``error`` that is null is a success. Without an error member and with a status below
 400 nothing is an error, whatever else the body says (a refusal, a content filter).

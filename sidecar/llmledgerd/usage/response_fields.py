@@ -1,4 +1,4 @@
-"""The parts of an answer that facts are read from, whatever api it belongs to.
+"""Fields of a response that facts are extracted from, for all APIs.
 
 Invariant: nothing here depends on the provider's name: two that answer alike are read alike. The
 large parts (texts, embeddings) are skipped and never become objects.

@@ -1,4 +1,4 @@
-"""What a usage object comes to: the token columns, by rules that need nothing but the object.
+"""Token columns of a usage object.
 
 Invariant: the columns follow from the usage object alone, so that the view
 ``llm_traces_recomputed`` can compute them again without the payloads.

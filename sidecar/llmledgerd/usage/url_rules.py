@@ -1,4 +1,4 @@
-"""What a URL tells: the provider by its host, the model and the kind of call by its path.
+"""URL rules: the provider by host, the model and call type by path.
 
 Invariant: a URL that tells nothing gives empty texts, never a guess. Answers are remembered, because
 a service calls few URLs many times.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, new, whose
+from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, new, scope_of
 from llmledgerd.errors import ConfigError
 
 ACME = Access(operator=False, organizations=frozenset({"acme"}))
@@ -54,7 +54,7 @@ def test_an_entry_that_is_taken_out_lets_nobody_in_any_more(tmp_path: Path) -> N
         "[[tokens]]\nsha256 = 'short'\norganizations = ['a']",
         f"[[tokens]]\nsha256 = '{'0' * 64}'",
         f"[[tokens]]\nsha256 = '{'0' * 64}'\norganizations = ['a']\nall_organizations = true",
-        f"[[tokens]]\nsha256 = '{'0' * 64}'\norganisation = ['a']",
+        f"[[tokens]]\nsha256 = '{'0' * 64}'\norganization = ['a']",
         "[[tokens",
     ],
 )
@@ -69,27 +69,27 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_the_organization_is_the_one_that_was_named() -> None:
-    assert whose(OPERATOR, "acme", False) == "acme"
-    assert whose(OPERATOR, "", False) == ""
-    assert whose(OPERATOR, None, True) is None
-    assert whose(TWO, "other", False) == "other"
-    assert whose(ACME, None, False) == "acme"
+    assert scope_of(OPERATOR, "acme", False) == "acme"
+    assert scope_of(OPERATOR, "", False) == ""
+    assert scope_of(OPERATOR, None, True) is None
+    assert scope_of(TWO, "other", False) == "other"
+    assert scope_of(ACME, None, False) == "acme"
 
 
 @pytest.mark.parametrize("organization", ["other", "", "%", "null", "ACME", "acme "])
 def test_a_token_does_not_reach_beyond_its_organizations(organization: str) -> None:
     with pytest.raises(Forbidden):
-        whose(ACME, organization, False)
+        scope_of(ACME, organization, False)
 
 
 def test_every_organization_is_for_operators_who_say_so() -> None:
     with pytest.raises(Forbidden):
-        whose(ACME, None, True)
+        scope_of(ACME, None, True)
     for access in (OPERATOR, TWO):
         with pytest.raises(ValueError, match="missing"):
-            whose(access, None, False)
+            scope_of(access, None, False)
     with pytest.raises(ValueError, match="mutually exclusive"):
-        whose(OPERATOR, "acme", True)
+        scope_of(OPERATOR, "acme", True)
 
 
 def test_a_token_for_metrics_is_for_nothing_else(tmp_path: Path) -> None:
@@ -102,6 +102,6 @@ def test_a_token_for_metrics_is_for_nothing_else(tmp_path: Path) -> None:
     assert access == Access(operator=False, metrics=True)
     for organization, every in (("acme", False), ("", False), (None, True)):
         with pytest.raises(Forbidden):
-            whose(access, organization, every)
+            scope_of(access, organization, every)
     with pytest.raises(ValueError, match="missing organization_id"):
-        whose(access, None, False)
+        scope_of(access, None, False)

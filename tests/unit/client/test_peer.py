@@ -49,7 +49,7 @@ def test_users_that_are_named_are_trusted_and_nobody_else() -> None:
     assert refusal(Holder(65534), "/nowhere", named, APP) == ""
     for uid in (STRANGER, APP, 0):
         assert refusal(Holder(uid), SOCKET, named, APP) == (
-            f"it is held by user {uid}; LLMLEDGER_DAEMON_UID says 991, 65534"
+            f"its owner is uid {uid}; LLMLEDGER_DAEMON_UID is 991, 65534"
         )
 
 

@@ -175,7 +175,7 @@ def test_named_hosts_name_no_more_than_they_say(url: str) -> None:
 
 
 def test_a_name_that_is_no_host_is_said_at_once() -> None:
-    with pytest.raises(ValueError, match="no host"):
+    with pytest.raises(ValueError, match="not a valid host"):
         Hosts([""])
 
 

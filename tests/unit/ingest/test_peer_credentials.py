@@ -52,7 +52,7 @@ def test_names_are_those_of_this_host() -> None:
 
 def test_an_unknown_name_ends_the_start_with_a_line_that_names_it() -> None:
     with pytest.raises(
-        ConfigError, match=r"^allowed_gids: `nobody-knows` is neither a number nor known here$"
+        ConfigError, match=r"^allowed_gids: `nobody-knows` is neither a number nor a known name$"
     ):
         allowed("", "1,nobody-knows")
 

@@ -337,7 +337,7 @@ class Store:
 
 
 def _missing_table(table: str) -> StoreBusy:
-    return StoreBusy("missing_table", f"there is no table {table}; run `llmledgerd migrate`")
+    return StoreBusy("missing_table", f"missing table {table}; run `llmledgerd migrate`")
 
 
 def _open(target: Target, database: str | None, timeout: int) -> Client:
@@ -394,7 +394,7 @@ class _SentOnce:
 
     def __iter__(self) -> Iterator[Buffer]:
         if self._blocks is None:
-            raise ConnectionResetError("a batch is not sent twice without asking")
+            raise ConnectionResetError("a batch is not sent again without a check")
         blocks, self._blocks = self._blocks, None
         return blocks
 

@@ -1,4 +1,4 @@
-"""The conditions of a query, and the values bound in them. Pure.
+"""Conditions of a query and their bound values. Pure.
 
 Invariant: no value of a caller becomes SQL. Values are bound by the engine; names come from fixed
 tables.

@@ -1,4 +1,4 @@
-"""Taking away what ClickHouse holds of somebody: payloads, or whole rows.
+"""Erasure of payloads or whole rows in ClickHouse.
 
 Invariant: it is done in an order that can be interrupted anywhere and begun again: objects before
 the rows that name them, hours put in doubt before their rows go. Nothing outside the condition is

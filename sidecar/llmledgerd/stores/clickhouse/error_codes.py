@@ -1,4 +1,4 @@
-"""What ClickHouse's error codes mean for a batch: who acts next.
+"""Mapping of ClickHouse's error codes to the reaction for a batch.
 
 Invariant: a code is called impossible only where no retry of the same bytes can succeed, and
 "nothing was stored" only where the engine refuses before it writes. Everything else, unknown codes

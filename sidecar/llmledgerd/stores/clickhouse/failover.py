@@ -1,4 +1,4 @@
-"""Which of a store's addresses a call goes to. Pure: no I/O, no clock.
+"""Failover between a store's addresses. Pure: no I/O, no clock.
 
 Invariant: an address that works is kept, and one that failed is followed by the next. A batch of
 which an attempt may have landed stays with the address of that attempt, until its outcome is known;

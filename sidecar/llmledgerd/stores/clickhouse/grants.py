@@ -1,4 +1,4 @@
-"""What the user may do whom operators' SQL runs as, by the store's own ``SHOW GRANTS``. Pure.
+"""Rights of the user for operators' SQL, from the store's ``SHOW GRANTS``. Pure.
 
 Invariant: a right that is not known to be one of reading is named.
 """

@@ -1,4 +1,4 @@
-"""What an insert asks of ClickHouse.
+"""Settings of inserts into ClickHouse.
 
 Invariant: an answer means that every row is stored, under the token it came with, on as many replicas
 as were asked for. That holds for both modes; ``async`` lets the server write the inserts of many

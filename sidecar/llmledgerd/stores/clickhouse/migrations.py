@@ -1,4 +1,4 @@
-"""The tables: numbered SQL files, applied in order, once, forward only.
+"""Migrations: numbered SQL files, applied in order, once, forward only.
 
 Invariants:
 - A file is recorded after its last statement, and every statement may run twice; so a file that
@@ -121,7 +121,9 @@ def pending(store: Store, files: Collection[Migration] | None = None) -> list[Mi
         if not checksums:
             todo.append(migration)
         elif migration.checksum() not in checksums:
-            raise ConfigError(f"{migration.name} was applied with another text; applied files never change")
+            raise ConfigError(
+                f"{migration.name} was applied with different content; applied files must not change"
+            )
     return todo
 
 
@@ -171,7 +173,7 @@ def check(store: Store, needed: Mapping[str, Collection[str]]) -> list[str]:
         present = store.columns(table)
         lacking = [name for name in columns if name not in present]
         if not present:
-            missing.append(f"there is no table {table}; run `llmledgerd migrate`")
+            missing.append(f"missing table {table}; run `llmledgerd migrate`")
         elif lacking:
             missing.append(f"the table {table} lacks {', '.join(lacking)}; run `llmledgerd migrate`")
     return missing

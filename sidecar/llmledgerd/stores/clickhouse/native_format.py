@@ -1,4 +1,4 @@
-"""Rows as one block of ClickHouse's Native format.
+"""Encoding of rows as one block of ClickHouse's Native format.
 
 Invariant: what is encoded is what was given, or BatchRejected names the column that cannot hold it.
 

@@ -1,4 +1,4 @@
-"""Questions put to a store. Blocking; for threads.
+"""Queries of a ClickHouse store. Blocking; for threads.
 
 Invariants:
 - Every statement begins with the organization's condition; None alone leaves it out.
@@ -135,7 +135,7 @@ class StoreAnswers:
         where.narrow(question)
         rows = _whole(*self._bounded(usage_sql(question, where, chosen), where.values))
         if len(rows) > MAX_LIMIT:
-            raise ValueError(f"there are more than {MAX_LIMIT} groups; say a `limit`, or group by less")
+            raise ValueError(f"more than {MAX_LIMIT} groups; set `limit`, or group by fewer dimensions")
         return rows
 
     def _doubted(self) -> list[int]:

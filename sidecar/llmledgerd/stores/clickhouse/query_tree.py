@@ -1,4 +1,4 @@
-"""What a statement is made of, read from the engine's ``EXPLAIN QUERY TREE``. Pure.
+"""Parts of a statement, from the engine's ``EXPLAIN QUERY TREE``. Pure.
 
 Invariant: a line that is not understood refuses the statement. A node is judged wherever it stands and
 whatever a name above it may look like; where a node stands only ever makes the judgement stricter.
@@ -115,7 +115,7 @@ class Node(msgspec.Struct):
         """Return the name that is in the line. Raises Refused where it has not this form."""
         found = form.fullmatch(self.rest)
         if found is None:
-            raise Refused(f"a part of the statement is not understood: {self.rest[:60]}")
+            raise Refused(f"unsupported part of the statement: {self.rest[:60]}")
         return found[1]
 
     def arguments(self) -> list[Node]:
@@ -173,7 +173,7 @@ def _nodes(lines: Iterable[str]) -> list[Node]:
         found = NODE.fullmatch(line) or LABEL.fullmatch(line)
         if found is None:
             if around is None or around.kind != "PROJECTION COLUMNS":
-                raise Refused(f"a part of the statement is not understood: {line.strip()[:60]}")
+                raise Refused(f"unsupported part of the statement: {line.strip()[:60]}")
             continue
         node = Node(found[1], (found[2] or "") if found.re is NODE else "", around)
         if around is not None:
@@ -190,7 +190,7 @@ def _check_arguments(function: str, arguments: list[Node]) -> None:
     if function not in TYPED or not arguments:
         return
     if arguments[-1].kind != "CONSTANT":
-        raise Refused(f"the type that {function} is to make has to be a literal")
+        raise Refused(f"the target type of {function} must be a literal")
     if UNBOUNDED_TYPES.search(arguments[-1].rest):
         raise Refused("nothing is cast to LowCardinality, AggregateFunction, Nothing or an empty tuple here")
 
@@ -199,7 +199,7 @@ def check(tree: Tree, database: str) -> None:
     """Raise Refused for a name that is on no list."""
     for name in sorted(tree.functions - tree.lambdas):
         if not is_allowed(name):
-            raise Refused(f"the function {name} is not among those that only compute")
+            raise Refused(f"the function {name} is not allowed")
     for name in sorted(tree.table_functions):
         if name.lower() not in TABLE_FUNCTIONS:
             raise Refused(
@@ -219,11 +219,9 @@ def check_found(found: Collection[tuple[str, str]], tree: Tree, database: str) -
     """
     for kind, name in found:
         if kind == "function" and not is_allowed(name):
-            raise Refused(
-                f"{name} is a function that is not among those that only compute; name it otherwise"
-            )
+            raise Refused(f"{name} is the name of a function that is not allowed; rename it")
         if kind == "table" and name not in OWN_TABLES | tree.ctes:
-            raise Refused(f"{name} is a table, and not of those that may be read")
+            raise Refused(f"the table {name} is not allowed")
         if kind == "database":
             for full in (one for one in tree.identifiers if one.startswith(f"{name}.")):
                 _check_table(full, database)

@@ -1,4 +1,4 @@
-"""SQL of operators, which reads this store and nothing else.
+"""Operators' SQL, restricted to reads of this store.
 
 Invariant: what runs is one SELECT over tables of this product and a few of the engine's own, made
 of functions that compute, whoever wrote it; and its answer has at most MAX_ROWS rows and MAX_BYTES.
@@ -102,7 +102,7 @@ class ReadOnlySql:
         rows = self._store.query("SELECT formatQuerySingleLine({text:String}) AS rendered", {"text": text})
         rendered = str(rows[0]["rendered"])
         if not re.match(r"\(*(SELECT|WITH)\b", rendered):
-            raise Refused("only SELECT is run here")
+            raise Refused("only SELECT is allowed")
         query_tree.check_names(rendered)
         return rendered
 

@@ -1,4 +1,4 @@
-"""The cost of stored rows, computed again.
+"""Recomputation of the cost of stored rows.
 
 Invariant: only cost columns change, and only where the new cost differs; a cost that a provider
 reported stays. The hours that a change touches are in doubt before it is made, so that no reader

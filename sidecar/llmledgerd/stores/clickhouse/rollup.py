@@ -1,4 +1,4 @@
-"""The hourly rollup, and its agreement with the rows.
+"""Hourly rollup, and its consistency with the rows.
 
 Invariant: an hour of ``llm_usage_hourly`` that is not in ``llm_usage_doubts`` agrees with the rows of
 ``llm_traces``; readers answer the others from the rows.
@@ -234,7 +234,7 @@ class _Round:
             {"view": VIEW},
         )
         if not rows:
-            raise StoreBusy("missing_table", f"there is no view {VIEW}; run `llmledgerd migrate`")
+            raise StoreBusy("missing_table", f"missing view {VIEW}; run `llmledgerd migrate`")
         # A shard's view reads its own rows, and what is wanted is that of all shards.
         text = re.sub(rf"\b(llm_traces){LOCAL}\b", r"\1", str(rows[0]["as_select"]))
         before, grouped, after = text.rpartition(" GROUP BY ")

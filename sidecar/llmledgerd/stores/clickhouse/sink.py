@@ -1,4 +1,4 @@
-"""ClickHouse as the shipper's destination: where a batch is inserted, and who is asked for it.
+"""ClickHouse sink: the insert of a batch, and the check whether it is stored.
 
 Invariants:
 - A batch of which an attempt may have landed is asked for, and offered again, where that attempt

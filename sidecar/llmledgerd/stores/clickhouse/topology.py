@@ -1,4 +1,4 @@
-"""Where the rows of a table lie: on one server, on replicas, or on the shards of a cluster. Pure.
+"""Topology of a table: one server, replicas, or the shards of a cluster. Pure.
 
 Invariant: the tables themselves say it, by their engine, so that no setting of a daemon can
 contradict them.

@@ -1,4 +1,4 @@
-"""Connections to one PostgreSQL, lent to one call each.
+"""Connection pool of one PostgreSQL.
 
 Invariant: a connection whose call failed is not lent again, and a server that falls silent in the
 middle of a step is left after the time given, because libpq itself would wait for ever.

@@ -1,4 +1,4 @@
-"""Taking away what PostgreSQL holds of somebody: payloads, or whole rows, from both tables.
+"""Erasure of payloads or whole rows in PostgreSQL, in both tables.
 
 Invariant: objects go before the rows that name them, and all rows of one table in one transaction. The
 server's own copies (dead tuples, its log) go when it vacuums and recycles them.

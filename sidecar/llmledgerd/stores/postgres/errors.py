@@ -1,4 +1,4 @@
-"""What PostgreSQL's SQLSTATEs mean for a batch: who acts next. Pure.
+"""Mapping of PostgreSQL's SQLSTATEs to the reaction for a batch. Pure.
 
 Invariant: a transaction whose COMMIT was not sent has stored nothing, whatever became of it. After
 COMMIT was sent, only an error that the server itself answers proves that nothing was stored.

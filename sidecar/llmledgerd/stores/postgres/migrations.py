@@ -57,7 +57,7 @@ def check(store: Postgres) -> list[str]:
             present = {row["attname"] for row in link.query(statement, (table.name,))}
         lacking = [name for name in table.columns if name not in present]
         if not present:
-            missing.append(f"there is no table {table.name}; run `llmledgerd migrate`")
+            missing.append(f"missing table {table.name}; run `llmledgerd migrate`")
         elif lacking:
             missing.append(f"the table {table.name} lacks {', '.join(lacking)}; run `llmledgerd migrate`")
     return missing

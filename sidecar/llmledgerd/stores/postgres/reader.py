@@ -1,4 +1,4 @@
-"""Questions put to PostgreSQL. Blocking; for threads.
+"""Queries of PostgreSQL. Blocking; for threads.
 
 Invariant: one call, and the calls of one step, are what ClickHouse would have answered, from whichever
 of the two tables has them; of metadata the payloads are empty. Whatever goes over many calls needs

@@ -1,4 +1,4 @@
-"""PostgreSQL takes rows, and says which of them it has.
+"""PostgreSQL sink: the insert of rows, and the check which of them are stored.
 
 Invariants:
 - A batch is one transaction: staged by COPY, then moved to its table by one INSERT that leaves out

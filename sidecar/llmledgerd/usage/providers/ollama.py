@@ -1,4 +1,4 @@
-"""Ollama's lines, made whole: chat and generate.
+"""Ollama's streamed lines, assembled: chat and generate.
 
 Invariant: the last line has the counts, and everything else but the text; a line that is not
 ``done`` has none, so a cut stream's usage is unknown.

@@ -1,4 +1,4 @@
-"""A streamed answer made whole: what every family's ``assemble`` returns, and how pieces are joined.
+"""Assembled stream: the result of every family's ``assemble``, and the joining of chunks.
 
 Invariant: nothing is added twice and nothing that was sent is lost. Texts are joined, identifying
 words (role, type, id) are kept once, later values win over earlier ones, and anything over null.

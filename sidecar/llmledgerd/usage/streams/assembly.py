@@ -1,4 +1,4 @@
-"""Which api a stream's events belong to, and the answer that they make up.
+"""Recognition of a stream's API, and assembly of its response.
 
 Invariant: the events' own shape decides, whatever the provider is called; a stream of no known
 shape is kept event by event.

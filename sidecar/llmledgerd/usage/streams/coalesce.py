@@ -1,4 +1,4 @@
-"""Runs of events that say nothing but more text, read as one.
+"""Coalescing of consecutive text events.
 
 Invariant: what is made of the shortened list is what would be made of the events themselves.
 

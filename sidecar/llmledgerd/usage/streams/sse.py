@@ -1,4 +1,4 @@
-"""A streamed answer's text, cut into events.
+"""Parsing of a stream's text into events.
 
 Invariant: every whole event comes out, in order, with its name and its data as they were sent; how
 the lines end, comments, and a missing last blank line change nothing. An event that was cut off

@@ -92,7 +92,7 @@ def test_a_port_that_is_not_named_is_the_scheme_s_own(url: str, port: int) -> No
     ("url", "complaint"),
     [
         ("postgres://h/db", "postgres"),
-        ("/var/lib/clickhouse", "not a supported scheme"),
+        ("/var/lib/clickhouse", "use chdb, http or https"),
         ("http:///db", "host"),
         ("http://h:port/", "clickhouse_url"),
         ("chdb://relative/path", "absolute path"),
