@@ -31,6 +31,7 @@ from llmledgerd.daemon.service_manager import Service
 from llmledgerd.daemon.status_reporter import Report
 from llmledgerd.delivery.erasure_marks import Marks
 from llmledgerd.delivery.manager import Shipping
+from llmledgerd.delivery.options import Runtime, ShippingOptions
 from llmledgerd.errors import ConfigError, SpoolBroken
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest.server import Listener
@@ -94,20 +95,26 @@ class Daemon:
         self.marks = Marks(self.files.root)
         self.shipping = Shipping(
             registry.opened(config),
-            builders,
-            redactors,
-            self.spool,
-            self.committer,
-            config,
-            self.admission,
-            self.clock,
-            self.watchdog,
-            on_refused=self.listener.refused,
-            on_settled=lambda: self.house.look_for_room(),
-            metrics=self.metrics,
-            upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
-            marks=self.marks,
-            erase_in=self.everywhere.erase_in,
+            Runtime(
+                spool=self.spool,
+                committer=self.committer,
+                config=config,
+                admission=self.admission,
+                clock=self.clock,
+                watchdog=self.watchdog,
+            ),
+            ShippingOptions(
+                builders=builders,
+                redactors=redactors,
+                metrics=self.metrics,
+                marks=self.marks,
+                upload=None
+                if objects is None
+                else Uploader(objects, config.payload_uploads_in_flight).upload,
+                erase_in=self.everywhere.erase_in,
+                on_refused=self.listener.refused,
+                on_settled=lambda: self.house.look_for_room(),
+            ),
         )
         self.api = self._api(objects)
         self.admin = Admin(

@@ -104,14 +104,14 @@ class Report:
         )
 
     def _store(self, lane: Lane, counted: dict[str, Any]) -> StoreStatus:
-        since, patience = counted["waiting_since_us"], lane.shipper.patience
+        since, retry_loop = counted["waiting_since_us"], lane.shipper.retry_loop
         return StoreStatus(
             name=lane.name,
             stored_per_second=self._rates[lane.name].per_second()[1],
             lag_seconds=max(0.0, (self._clock.now_us() - since) / 1e6) if since else 0.0,
             inserts_in_flight=lane.shipper.in_flight,
-            retries=dict(patience.retries),
-            trouble=patience.trouble,
+            retries=dict(retry_loop.retries),
+            trouble=retry_loop.trouble,
             doubted_hours=lane.doubted_hours,
             counts=dict(lane.outlet.counts),
             faults=lane.shipper.faults.said,

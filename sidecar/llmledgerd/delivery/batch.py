@@ -175,11 +175,13 @@ class Preparer:
             self._add_loss(batch, segment.last_us, "daemon", "erased", batch.erased)
         rows.close()
         for row, why in rows.refused.items():
-            letter = condemned(batch, read(segment), row, "not_encodable", why, self._store)
+            letter = rejected_letter(batch, read(segment), row, "not_encodable", why, self._store)
             batch.refused_here[row] = letter
             batch.repeats.pop(row, None)
         for row, why in rows.failed.items():
-            batch.refused_here[row] = condemned(batch, read(segment), row, INTERNAL_ERROR, why, self._store)
+            batch.refused_here[row] = rejected_letter(
+                batch, read(segment), row, INTERNAL_ERROR, why, self._store
+            )
             batch.faults[row] = why
             batch.repeats.pop(row, None)
         batch.rows = sorted(row for row in batch.rows if row not in rows.refused and row not in rows.failed)
@@ -404,7 +406,7 @@ class Preparer:
         )
 
 
-def condemned(
+def rejected_letter(
     batch: Batch, groups: Iterable[ReadGroup], row: int, reason: str, detail: str, store: str
 ) -> DeadLetter:
     """Return the dead letter of a row that one store refused; its bytes come from the segment."""

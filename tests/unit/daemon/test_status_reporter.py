@@ -15,7 +15,7 @@ from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
 from llmledgerd.daemon import status_reporter
 from llmledgerd.daemon.status_reporter import FULL, Report
-from llmledgerd.delivery.retry_loop import Patience
+from llmledgerd.delivery.retry_loop import RetryLoop
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest.server import Listener
 from llmledgerd.log import Recurring
@@ -46,8 +46,8 @@ class Room:
             spool, config, self.admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
         )
         listener = Listener(spool, self.committer, config, self.admission, clock)
-        self.patience = Patience(ONLY_STORE, Backoff(first=1.0, cap=1.0), Recurring(), lambda: 0)
-        shipper = SimpleNamespace(patience=self.patience, in_flight=0, faults=SimpleNamespace(said=""))
+        self.retry_loop = RetryLoop(ONLY_STORE, Backoff(first=1.0, cap=1.0), Recurring(), lambda: 0)
+        shipper = SimpleNamespace(retry_loop=self.retry_loop, in_flight=0, faults=SimpleNamespace(said=""))
         lane: Any = SimpleNamespace(  # nothing of it runs
             name=ONLY_STORE, shipper=shipper, outlet=SimpleNamespace(counts={}), doubted_hours=None
         )
@@ -88,5 +88,5 @@ async def test_a_full_spool_a_failing_disk_and_a_stop_are_each_said(room: Room) 
 
 
 async def test_a_store_that_is_away_leaves_it_ready(room: Room) -> None:
-    room.patience.trouble = "unreachable: connection refused"
+    room.retry_loop.trouble = "unreachable: connection refused"
     assert await room.ready() == (True, "")
