@@ -187,7 +187,7 @@ def answer_before_the_write() -> None:
 
     def add(self: committer.Committer, run: committer.Run) -> None:
         before(self, run)
-        self._on_durable([run.entry])
+        self._hooks.on_durable([run.entry])
 
     before = replace(committer.Committer, "add", add)
 

@@ -106,9 +106,7 @@ class Room:
             entry = Entry(EntryKind.LINES, b"", 0, lines, len(body), repeats=repeats)
             self.spool.append(Group(clock.now_us(), 0, [entry]), [body], clock.now_us())
             self.spool.seal(clock.now_us())
-        self.committer = Committer(
-            self.spool, config, admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
-        )
+        self.committer = Committer(self.spool, config, admission, clock)
         self.keeper = Keeper(self.spool, self.committer, clock)
         runtime = Runtime(
             spool=self.spool,
