@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from llmledgerd.cli import daemon
-from llmledgerd.delivery import attempts, batch, batch_delivery, settlement, shipper
+from llmledgerd.delivery import attempts, batch, batch_delivery, preparer, settlement, shipper
 from llmledgerd.errors import BatchRejected
 from llmledgerd.ingest import connection, server
 from llmledgerd.records import schema
@@ -175,7 +175,7 @@ def repeats_within_a_batch() -> None:
         return (*before(row), next(numbers))
 
     numbers = itertools.count()
-    before = replace(batch, "call_of", call_of)
+    before = replace(preparer, "call_of", call_of)
 
 
 # -- durable -----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ import msgspec
 from llmledger.protocol import Unsupported
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
-from llmledgerd.delivery.batch import Preparer
+from llmledgerd.delivery.preparer import Preparer, PreparerOptions
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest.framing import HEAD_BYTES, NEWLINE
 from llmledgerd.ingest.handshake import HELLO_BYTES, read_hello
@@ -67,7 +67,9 @@ class Scene:
         self.admission = admission
         self.listener = Listener(self.spool, self.committer, CONFIG, admission, self.clock)
         self.committer.connect(CommitHooks(on_durable=self.listener.durable))
-        self.preparer = Preparer(BUILDER, _encoded, lambda: self.spool.state.snapshot.sessions, "fuzz")
+        self.preparer = Preparer(
+            BUILDER, _encoded, lambda: self.spool.state.snapshot.sessions, PreparerOptions(host="fuzz")
+        )
 
     async def play(self, senders: Sequence[OneWay | InSession], dice: Random) -> None:
         """Let every sender write to the end, in a random order."""

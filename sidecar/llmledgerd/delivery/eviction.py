@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from llmledgerd.clock import Clock
-from llmledgerd.delivery.batch import own_lines
+from llmledgerd.delivery.segment_lines import own_lines
 from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import SpoolBroken
 from llmledgerd.log import Recurring

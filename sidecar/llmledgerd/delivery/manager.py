@@ -15,10 +15,10 @@ from functools import partial
 import structlog
 
 from llmledgerd.backoff import RetryPolicy
-from llmledgerd.delivery.batch import Preparer
 from llmledgerd.delivery.eviction import Keeper
 from llmledgerd.delivery.faults import INTERNAL_ERROR, described
 from llmledgerd.delivery.options import Runtime, ShipperOptions, ShippingOptions
+from llmledgerd.delivery.preparer import Preparer, PreparerOptions
 from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.log import Recurring
@@ -130,12 +130,14 @@ class Shipping:
             self._options.builders[outlet.name],
             partial(outlet.encode_in_pieces or outlet.destination.encode, TRACES, COLUMNS),
             lambda: self._runtime.spool.state.snapshot.sessions,
-            self._host,
-            finish=redactor.row if redactor.is_on else None,
-            treatment=wiring.treatment(self._runtime.config),
-            store=outlet.name,
-            takes_views=outlet.encode_in_pieces is not None,
-            erasures=self._options.marks.current,
+            PreparerOptions(
+                host=self._host,
+                store=outlet.name,
+                finish=redactor.row if redactor.is_on else None,
+                treatment=wiring.treatment(self._runtime.config),
+                takes_views=outlet.encode_in_pieces is not None,
+                erasures=self._options.marks.current,
+            ),
         )
 
     async def run(self) -> None:

@@ -12,8 +12,8 @@ import msgspec
 from llmledgerd.backoff import RetryPolicy
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
-from llmledgerd.delivery.batch import Preparer
 from llmledgerd.delivery.erasure_marks import Marks
+from llmledgerd.delivery.preparer import Preparer
 from llmledgerd.flow_control import Admission
 from llmledgerd.payloads.uploads import Uploads
 from llmledgerd.query.erasure import Erasure

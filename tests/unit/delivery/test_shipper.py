@@ -12,9 +12,9 @@ from typing import Any, Self
 
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
-from llmledgerd.delivery.batch import Preparer
 from llmledgerd.delivery.eviction import GivenUp, Keeper
 from llmledgerd.delivery.options import Runtime, ShipperOptions
+from llmledgerd.delivery.preparer import Preparer, PreparerOptions
 from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import StoreBusy
 from llmledgerd.flow_control import Admission
@@ -120,7 +120,7 @@ class Room:
             name=ONLY_STORE,
             store=store,
             rollup=store,
-            preparer=Preparer(self.builder, lambda rows: b"block", dict, "here"),
+            preparer=Preparer(self.builder, lambda rows: b"block", dict, PreparerOptions(host="here")),
             metrics=Metrics({}).store(ONLY_STORE),
             held=self.keeper.held,
             on_refused=lambda _: None,
