@@ -12,7 +12,7 @@ import msgspec
 
 from llmledgerd.spool import format as fmt
 from llmledgerd.spool.files import FileSystem
-from llmledgerd.spool.format import Buffer, Frame
+from llmledgerd.spool.format import Buffer, Frame, Gap, Kind
 from llmledgerd.spool.state import Group
 
 SUFFIX = ".seg"
@@ -168,3 +168,29 @@ def written_beside(files: FileSystem, name: str, buffers: Sequence[Buffer]) -> s
         with suppress(OSError):  # it is synced, or is gone
             handle.close()
     return temporary
+
+
+def groups(segment: Segment, read: Callable[[int, int], bytes]) -> Iterator[ReadGroup]:
+    """Yield a segment's groups in order; where its header is lost, their lines may repeat others."""
+    for frame in frames(segment.marker, read, segment.size):
+        if frame.kind != Kind.GROUP:
+            continue
+        found = group_in(frame)
+        if segment.nameless:
+            for entry in found.group.entries:
+                entry.repeats = True
+        yield found
+
+
+def compressed_frames(marker: bytes, data: bytes) -> list[Buffer]:
+    """Return a segment's frames compressed; empty where it is damaged.
+
+    A damaged segment is not rewritten, because reading it counts what is lost.
+    """
+    buffers: list[Buffer] = []
+    for frame in fmt.scan(marker, data):
+        if isinstance(frame, Gap) or frame.body is None:
+            return []
+        if frame.kind != Kind.PADDING:
+            buffers += fmt.compressed(marker, frame)
+    return buffers
