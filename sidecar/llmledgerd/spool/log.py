@@ -20,12 +20,13 @@ from llmledgerd.spool import format as fmt
 from llmledgerd.spool import recovery
 from llmledgerd.spool.backlog import Backlog
 from llmledgerd.spool.bounds import Limits
-from llmledgerd.spool.files import FileSystem, Handle
+from llmledgerd.spool.files import FileSystem
 from llmledgerd.spool.format import Buffer, Kind
 from llmledgerd.spool.reserve import Reserve
 from llmledgerd.spool.segment import (
     Damage,
     HeaderMeta,
+    Open,
     ReadGroup,
     Segment,
     compressed_frames,
@@ -40,17 +41,6 @@ MOST_COMPRESSED = 0.9  # a compressed segment is not kept above this share of it
 
 _encode = msgspec.msgpack.Encoder().encode
 T = TypeVar("T")
-
-
-class Open(msgspec.Struct):
-    """The segment that is being appended to."""
-
-    segment: Segment
-    handle: Handle
-    suspect: bool = False
-    """It is not written to again. Either a write failed, so that nobody knows what the file holds
-    beyond ``segment.size``; or its successor could not be begun, and a header that says how much of
-    this one counts may be on the disk all the same."""
 
 
 class Spool:

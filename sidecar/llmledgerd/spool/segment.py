@@ -11,7 +11,7 @@ from contextlib import suppress
 import msgspec
 
 from llmledgerd.spool import format as fmt
-from llmledgerd.spool.files import FileSystem
+from llmledgerd.spool.files import FileSystem, Handle
 from llmledgerd.spool.format import Buffer, Frame, Gap, Kind
 from llmledgerd.spool.state import Group
 
@@ -74,6 +74,17 @@ class Segment(msgspec.Struct, kw_only=True):
         self.first_us = min(self.first_us or group.received_us, group.received_us)
         self.last_us = max(self.last_us, group.received_us)
         self.size = size
+
+
+class Open(msgspec.Struct):
+    """The segment that is being appended to."""
+
+    segment: Segment
+    handle: Handle
+    suspect: bool = False
+    """It is not written to again. Either a write failed, so that nobody knows what the file holds
+    beyond ``segment.size``; or its successor could not be begun, and a header that says how much of
+    this one counts may be on the disk all the same."""
 
 
 class ReadGroup(msgspec.Struct):

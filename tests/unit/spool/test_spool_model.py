@@ -21,9 +21,9 @@ from llmledgerd.spool import format as fmt
 from llmledgerd.spool.bounds import Limits
 from llmledgerd.spool.files import FileSystem
 from llmledgerd.spool.format import Buffer, Frame, Head, Kind
-from llmledgerd.spool.log import Open
 from llmledgerd.spool.room import Room
 from llmledgerd.spool.scanning import Opened
+from llmledgerd.spool.segment import Open
 from llmledgerd.spool.state import Snapshot
 from tests.helpers.crashing_files import CrashingFiles
 from tests.unit.spool.examples import START_US, append, lines_in, text
