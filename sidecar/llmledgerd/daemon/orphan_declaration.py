@@ -69,7 +69,7 @@ class OrphanDeclaration:
             live=live,
             waiting=self._spool.unread_sessions(),
             closed_at=closed_at,
-            room=state.room.for_abandoned(),
+            budget_bytes=state.room.for_abandoned(),
         )
         calls = 0
         if found or state.snapshot.owed:

@@ -78,7 +78,7 @@ def _numbers(files: FileSystem) -> list[int]:
         if number is not None:
             numbers.append(number)
         elif name.endswith(TEMPORARY) and number_of(name.removesuffix(TEMPORARY)) is not None:
-            with suppress(OSError):  # it only takes room
+            with suppress(OSError):  # it only takes space
                 files.unlink(name)
     return sorted(numbers)
 
