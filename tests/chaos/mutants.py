@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from llmledgerd.cli import daemon
-from llmledgerd.delivery import attempts, batch, shipper
+from llmledgerd.delivery import attempts, batch, batch_delivery, preparer, settlement, shipper
 from llmledgerd.errors import BatchRejected
 from llmledgerd.ingest import connection, server
 from llmledgerd.records import schema
@@ -117,11 +117,11 @@ def received_instead_of_durable() -> None:
 def forgotten_sessions_not_asked_about() -> None:
     """Lines of a session that the daemon has forgotten are taken for new."""
 
-    async def leave_out(self: shipper.Shipper, made: batch.Batch) -> None:
-        made.repeats = {}
-        await before(self, made)
+    async def leave_out(self: batch_delivery.BatchDelivery) -> None:
+        self._batch.repeats = {}
+        await before(self)
 
-    before = replace(shipper.Shipper, "_leave_out_repeats", leave_out)
+    before = replace(batch_delivery.BatchDelivery, "leave_out_repeats", leave_out)
 
 
 @mutant
@@ -164,7 +164,7 @@ def repeats_beside_each_other() -> None:
     async def wait(self: shipper.Shipper, made: batch.Batch) -> None:
         return
 
-    replace(shipper.Shipper, "_await_what_it_repeats", wait)
+    replace(shipper.Shipper, "_wait_for_repeated", wait)
 
 
 @mutant
@@ -175,7 +175,7 @@ def repeats_within_a_batch() -> None:
         return (*before(row), next(numbers))
 
     numbers = itertools.count()
-    before = replace(batch, "call_of", call_of)
+    before = replace(preparer, "call_of", call_of)
 
 
 # -- durable -----------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def answer_before_the_write() -> None:
 
     def add(self: committer.Committer, run: committer.Run) -> None:
         before(self, run)
-        self._on_durable([run.entry])
+        self._hooks.on_durable([run.entry])
 
     before = replace(committer.Committer, "add", add)
 
@@ -197,9 +197,9 @@ def segment_gone_before_the_insert() -> None:
     """A segment is written off and deleted first, and inserted then."""
 
     async def ship(self: shipper.Shipper, segment: Any, earlier: Any) -> None:
-        made = await self._prepared(segment)
-        await self._settle(made)
-        await self._deliver_rows(made)
+        made = await self._reader.read(segment)
+        await self._settlement.settle(made)
+        await batch_delivery.BatchDelivery(self._context, made).deliver_rows()
 
     replace(shipper.Shipper, "_ship", ship)
 
@@ -208,15 +208,15 @@ def segment_gone_before_the_insert() -> None:
 def losses_after_the_settle() -> None:
     """A segment is written off and deleted first, and its losses are inserted then."""
 
-    async def deliver(self: shipper.Shipper, made: batch.Batch) -> None:
+    async def deliver(self: batch_delivery.BatchDelivery) -> None:
         return
 
-    async def settle(self: shipper.Shipper, made: batch.Batch) -> None:
+    async def settle(self: settlement.Settlement, made: batch.Batch) -> None:
         await before_settle(self, made)
-        await before_deliver(self, made)
+        await before_deliver(batch_delivery.BatchDelivery(self._context, made))
 
-    before_deliver = replace(shipper.Shipper, "_deliver_losses", deliver)
-    before_settle = replace(shipper.Shipper, "_settle", settle)
+    before_deliver = replace(batch_delivery.BatchDelivery, "deliver_losses", deliver)
+    before_settle = replace(settlement.Settlement, "settle", settle)
 
 
 # -- inserts -------------------------------------------------------------------------------------------
@@ -334,10 +334,10 @@ def settled_out_of_order() -> None:
 def abandoned_rows_stay() -> None:
     """A record that comes late does not replace the row that stands for it."""
 
-    async def delete(self: shipper.Shipper, made: batch.Batch) -> None:
+    async def delete(self: settlement.Settlement, made: batch.Batch) -> None:
         return
 
-    replace(shipper.Shipper, "_delete_replaced", delete)
+    replace(settlement.Settlement, "_delete_replaced", delete)
 
 
 @mutant

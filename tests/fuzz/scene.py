@@ -21,7 +21,7 @@ import msgspec
 from llmledger.protocol import Unsupported
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
-from llmledgerd.delivery.batch import Preparer
+from llmledgerd.delivery.preparer import Preparer, PreparerOptions
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest.framing import HEAD_BYTES, NEWLINE
 from llmledgerd.ingest.handshake import HELLO_BYTES, read_hello
@@ -31,7 +31,7 @@ from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS
 from llmledgerd.spool import Files, Segment, Settled, Spool
-from llmledgerd.spool.committer import Committer
+from llmledgerd.spool.committer import CommitHooks, Committer
 from llmledgerd.telemetry.status import store_counters
 from tests.fuzz.wire import InSession, OneWay
 from tests.helpers import admin
@@ -63,17 +63,13 @@ class Scene:
         self.spool.recover()
         self.clock = Clock()
         admission = Admission(CONFIG.max_inflight_bytes, pending_limit=16 << 10)
-        self.committer = Committer(
-            self.spool,
-            CONFIG,
-            admission,
-            self.clock,
-            on_durable=lambda entries: self.listener.durable(entries),
-            on_sealed=lambda: None,
-        )
+        self.committer = Committer(self.spool, CONFIG, admission, self.clock)
         self.admission = admission
         self.listener = Listener(self.spool, self.committer, CONFIG, admission, self.clock)
-        self.preparer = Preparer(BUILDER, _encoded, lambda: self.spool.state.snapshot.sessions, "fuzz")
+        self.committer.connect(CommitHooks(on_durable=self.listener.durable))
+        self.preparer = Preparer(
+            BUILDER, _encoded, lambda: self.spool.state.snapshot.sessions, PreparerOptions(host="fuzz")
+        )
 
     async def play(self, senders: Sequence[OneWay | InSession], dice: Random) -> None:
         """Let every sender write to the end, in a random order."""

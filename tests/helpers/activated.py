@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 from llmledgerd.cli import daemon
-from llmledgerd.delivery import batch
+from llmledgerd.delivery import batch, preparer
 
 FIRST_DESCRIPTOR = 3
 FOR_EVER = threading.Event()
@@ -36,7 +36,7 @@ def hang_the_shipper(number: int, frame: object) -> None:
         FOR_EVER.wait()
         raise AssertionError("for ever is over")
 
-    batch.Preparer.prepare = prepare  # type: ignore[method-assign,assignment]  # this is the harm
+    preparer.Preparer.prepare = prepare  # type: ignore[method-assign,assignment]  # this is the harm
 
 
 def main() -> None:

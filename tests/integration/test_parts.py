@@ -9,10 +9,10 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from llmledgerd.config.settings import Config
-from llmledgerd.daemon import housekeeping
 from llmledgerd.daemon.app import Daemon
 from llmledgerd.system import accept_loop
 from llmledgerd.system.accept_loop import Acceptor
@@ -49,41 +49,30 @@ async def test_a_part_that_ends_takes_the_daemon_along_with_an_exit_code(
             raise RuntimeError("unheard of")
         raise asyncio.CancelledError
 
-    subject.house.keep_small = falls  # type: ignore[method-assign]
+    subject.background.run = falls  # type: ignore[method-assign]
     assert await subject.run() == 1
     assert "pruning" in capsys.readouterr().out
 
 
-async def test_whatever_fails_in_housekeeping_is_counted_and_the_rest_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_housekeeping_job_that_fails_is_counted_and_the_others_are_done(tmp_path: Path) -> None:
     subject = daemon(tmp_path)
 
-    def full(*_: object) -> None:
+    def full() -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    for owner, name in (
-        (subject.house, "_look_aside"),
-        (subject.house, "_make_room"),
-        (subject.house, "_declare"),
-        (subject.listener, "close_stalled"),
-        (subject.report, "note"),
-        (subject.shipping.keeper, "compress"),
-        (subject.house, "_keep_reserve"),
-    ):
-        monkeypatch.setattr(owner, name, full)
-    steps = {"make_room", "give_up", "close_stalled", "reserve", "note", "compress", "dead_letters"}
-    monkeypatch.setattr(housekeeping, "HOUSEKEEPING_SECONDS", 0.01)
-    monkeypatch.setattr(subject.report, "note", lambda: None)  # at the start it is no housekeeping
+    sequences = (subject.housekeeping, subject.background)
+    for sequence in sequences:
+        sequence.jobs = [
+            msgspec.structs.replace(job, action=full, interval_seconds=0.01) for job in sequence.jobs
+        ]
+    jobs = {job.name for sequence in sequences for job in sequence.jobs}
+    assert jobs >= {"make_room", "give_up", "close_stalled", "reserve", "note", "compress", "dead_letters"}
 
     async def failed_twice() -> bool:
         status: Status = await subject.status()
-        return all(status.system_errors.get(what, 0) > 1 for what in steps)
+        return all(status.system_errors.get(name, 0) > 1 for name in jobs)
 
-    def started() -> None:
-        monkeypatch.setattr(subject.report, "note", full)
-
-    running = asyncio.create_task(subject.run(started))
+    running = asyncio.create_task(subject.run())
     await found(failed_twice)
     assert not running.done()
     subject.stopping.set()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 STATEMENT_SECONDS = 600
 """How long one statement may take at all; the store ends it then."""
+
+
+YES, LOGIN = "yes", "user, password"
+"""What a reload changes of a setting: all of it, or the login in a URL."""
+
+
+def doc(description: str, reload: str = "", **bounds: Any) -> Meta:
+    """Describe a setting. ``reload`` is what SIGHUP changes of it; empty where that takes a restart."""
+    return Meta(description=description, extra={"reload": reload}, **bounds)
 
 
 InsertMode = Literal["sync", "async"]

@@ -10,7 +10,8 @@ from typing import Protocol
 
 import msgspec
 
-from llmledgerd.config.settings import LOGIN, RELOAD, YES, Config
+from llmledgerd.config.options import LOGIN, YES
+from llmledgerd.config.settings import RELOAD, Config
 from llmledgerd.config.store_url import is_same_store
 
 

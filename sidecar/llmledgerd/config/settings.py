@@ -8,32 +8,33 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Meta
 
-from llmledger.protocol import DEFAULT_SOCKET, MAX_LINE_BYTES
+from llmledger.protocol import MAX_LINE_BYTES
 from llmledgerd.config import secrets
-from llmledgerd.config.options import STATEMENT_SECONDS, Attachments, InsertMode, Mode, PayloadRule
+from llmledgerd.config.connections import ConnectionSettings
+from llmledgerd.config.options import (
+    STATEMENT_SECONDS,
+    YES,
+    Attachments,
+    Mode,
+    PayloadRule,
+    doc,
+)
+from llmledgerd.config.sources import deployed_clickhouse, listed, read_toml
 from llmledgerd.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/llmledgerd/llmledgerd.toml")
 PREFIX = "LLMLEDGER_"
 ALIASES = {"SOCKET": "socket_path"}
 """Names in the environment that are shorter than their setting."""
-YES, LOGIN = "yes", "user, password"
 CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "ADMIN_TOKEN"}
 """Names that mean something to the client or to the tests, and nothing to the daemon."""
-
-
-def _is(description: str, reload: str = "", **bounds: Any) -> Meta:
-    """``reload`` says what of a setting SIGHUP changes; empty where that takes a restart."""
-    return Meta(description=description, extra={"reload": reload}, **bounds)
 
 
 class OwnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,153 +44,21 @@ class OwnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Config(ConnectionSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting. Units live in the names; the descriptions are the reference's."""
 
-    socket_path: Annotated[str, _is("Path of the Unix socket that senders connect to.")] = DEFAULT_SOCKET
-    socket_mode: Annotated[str, _is("File mode of the record socket, octal.", pattern="^0?[0-7]{3}$")] = (
-        "0660"
-    )
-    socket_group: Annotated[str, _is("Group of the record socket. Empty: the daemon's own group.")] = ""
-    allowed_uids: Annotated[
-        str,
-        _is(
-            "Users allowed to send, as comma-separated names or numbers (Linux only; elsewhere "
-            "the daemon refuses to start when this is set). Empty, with `allowed_gids` empty too: "
-            "everybody who can open the socket."
-        ),
-    ] = ""
-    allowed_gids: Annotated[
-        str,
-        _is(
-            "Groups whose members are allowed to send, as comma-separated names or numbers (Linux "
-            "only). A sender needs one match in `allowed_uids` or `allowed_gids`."
-        ),
-    ] = ""
-    admin: Annotated[
-        str | None,
-        _is(
-            "Address of the admin HTTP server: `unix:/path` or `host:port`. Empty: no admin "
-            "server. Unset: `admin.sock` in the folder of the record socket."
-        ),
-    ] = None
-
-    admin_tokens_file: Annotated[
-        str,
-        _is(
-            "Path of a TOML file with bearer tokens for `/v1` on `host:port` (`llmledgerd token` "
-            "prints entries). Empty: nobody may use `/v1` over TCP."
-        ),
-    ] = ""
-
-    admin_socket_erases: Annotated[
-        bool,
-        _is(
-            "Allow erasing through a Unix `admin` socket to everybody who can open it. On "
-            "`host:port` a token with `erase = true` is required instead."
-        ),
-    ] = False
-    metrics_need_token: Annotated[
-        bool,
-        _is(
-            "Require a token for `/metrics` on `host:port`: an operator's, or one made by "
-            "`llmledgerd token --metrics`."
-        ),
-    ] = False
-
-    clickhouse_url: Annotated[
-        str,
-        _is(
-            "ClickHouse to write to: `chdb:///path` for the embedded engine, "
-            "`http(s)://user:password@host:port/database` for a server, `host:port,host:port` for "
-            "several addresses of one.",
-            LOGIN,
-        ),
-    ] = "chdb:///var/lib/llmledgerd/clickhouse"
-    sql_url: Annotated[
-        str,
-        _is(
-            "URL of a ClickHouse user with read-only rights, for operators' SQL (docs/sql.md). "
-            "Empty: `clickhouse_url`."
-        ),
-    ] = ""
-    cluster: Annotated[
-        str,
-        _is(
-            "Name of the ClickHouse cluster on which `migrate` creates replicated and sharded "
-            "tables. Daemons recognize a cluster by its tables.",
-            pattern=r"^[\w.{}-]*$",
-        ),
-    ] = ""
-    clickhouse_password_file: Annotated[
-        str,
-        _is(
-            "Path of a file with the ClickHouse password. Mutually exclusive with a password in "
-            "`clickhouse_url`. Unset: the systemd credential `llmledgerd.clickhouse-password`, if "
-            "there is one.",
-            YES,
-        ),
-    ] = ""
-    stores: Annotated[
-        tuple[Literal["clickhouse", "postgres"], ...],
-        _is("Stores that records are written to. The first one answers queries.", min_length=1),
-    ] = ("clickhouse",)
-    postgres_url: Annotated[
-        str,
-        _is(
-            "PostgreSQL to write to: `postgresql://user:password@host:port/database`. Required if "
-            "`stores` includes `postgres`."
-        ),
-    ] = ""
-    postgres_password_file: Annotated[
-        str,
-        _is(
-            "Path of a file with the PostgreSQL password, read at each connection. Empty: the "
-            "password in `postgres_url`."
-        ),
-    ] = ""
-    postgres_content: Annotated[
-        Literal["full", "metadata"],
-        _is("What PostgreSQL stores: `full` records, or `metadata` (all columns except the payloads)."),
-    ] = "full"
-    ttl_days: Annotated[
-        int,
-        _is(
-            "Days to keep rows of `llm_traces` after their receipt; 0 keeps them forever. Applied "
-            "by `migrate` only.",
-            ge=0,
-        ),
-    ] = 90
-    insert_timeout_seconds: Annotated[
-        float, _is("Maximum time without a byte from the store during an insert.", gt=0)
-    ] = 60.0
-    insert_mode: Annotated[
-        InsertMode,
-        _is(
-            "`sync`: each segment is one insert. `async`: the server merges the inserts of many "
-            "daemons and answers when they are stored."
-        ),
-    ] = "sync"
-    inserts_in_flight: Annotated[
-        int, _is("Number of segments inserted in parallel, per store.", ge=1, le=16)
-    ] = 2
-    retry_first_seconds: Annotated[
-        float, _is("First delay of the exponential backoff after a store has failed.", gt=0)
-    ] = 0.1
-    retry_cap_seconds: Annotated[float, _is("Maximum delay of that backoff.", gt=0)] = 30.0
-
     spool_dir: Annotated[
-        str, _is("Folder of the spool (write-ahead log); dead letters are stored below it.")
+        str, doc("Folder of the spool (write-ahead log); dead letters are stored below it.")
     ] = "/var/lib/llmledgerd/spool"
     spool_max_bytes: Annotated[
-        int, _is("Maximum size of the spool. A full spool is handled according to `on_full`.", YES, ge=1)
+        int, doc("Maximum size of the spool. A full spool is handled according to `on_full`.", YES, ge=1)
     ] = 10 << 30
-    spool_reserve_bytes: Annotated[int, _is("Free space to leave on the spool's disk.", YES, ge=0)] = (
+    spool_reserve_bytes: Annotated[int, doc("Free space to leave on the spool's disk.", YES, ge=0)] = (
         256 << 20
     )
     spool_ephemeral: Annotated[
         bool,
-        _is(
+        doc(
             "Set this if the spool's folder is deleted with the process, as in a pod: after "
             "SIGTERM the daemon then drains until it is killed.",
             YES,
@@ -197,7 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = False
     on_full: Annotated[
         Literal["block", "drop_oldest"],
-        _is(
+        doc(
             "What happens when the spool is full: `block` applies backpressure to senders, "
             "`drop_oldest` evicts the oldest segment and counts the loss.",
             YES,
@@ -205,14 +74,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = "block"
     fsync: Annotated[
         bool,
-        _is(
+        doc(
             "Sync each group of records to disk before it is acknowledged. Without it, a power "
             "cut can lose acknowledged records."
         ),
     ] = True
     group_interval_ms: Annotated[
         float,
-        _is(
+        doc(
             "Minimum time between two syncs (group commit). Longer means fewer syncs and later "
             "acknowledgments.",
             YES,
@@ -220,21 +89,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             le=1000,
         ),
     ] = 2.0
-    batch_max_rows: Annotated[int, _is("Seal a segment after this many lines.", YES, ge=1)] = 10_000
-    batch_max_bytes: Annotated[int, _is("Seal a segment after this many bytes of lines.", YES, ge=1)] = (
+    batch_max_rows: Annotated[int, doc("Seal a segment after this many lines.", YES, ge=1)] = 10_000
+    batch_max_bytes: Annotated[int, doc("Seal a segment after this many bytes of lines.", YES, ge=1)] = (
         8 << 20
     )
     batch_max_age_seconds: Annotated[
-        float, _is("Seal a segment this long after its first line.", YES, gt=0)
+        float, doc("Seal a segment this long after its first line.", YES, gt=0)
     ] = 1.0
     drain_timeout_seconds: Annotated[
         float,
-        _is("Maximum time to keep inserting after SIGTERM. What is left stays in the spool.", YES, ge=0),
+        doc("Maximum time to keep inserting after SIGTERM. What is left stays in the spool.", YES, ge=0),
     ] = 20.0
 
     hung_after_seconds: Annotated[
         float,
-        _is(
+        doc(
             "Maximum time of one step of the delivery, beyond its own timeouts, before the "
             "systemd watchdog is no longer notified.",
             gt=0,
@@ -242,11 +111,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 300.0
 
     max_line_bytes: Annotated[
-        int, _is("Maximum size of a line. Longer lines become dead letters with their first 4 KiB.", ge=1024)
+        int, doc("Maximum size of a line. Longer lines become dead letters with their first 4 KiB.", ge=1024)
     ] = MAX_LINE_BYTES
     max_inflight_bytes: Annotated[
         int,
-        _is(
+        doc(
             "Maximum bytes of records in memory, over all connections and stages; one line of "
             "`max_line_bytes` may come on top.",
             ge=1,
@@ -254,7 +123,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 256 << 20
     max_connections: Annotated[
         int,
-        _is(
+        doc(
             "Maximum number of connections to the record socket. Further connections are closed at once.",
             YES,
             ge=1,
@@ -262,7 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 4096
     max_connections_per_process: Annotated[
         int,
-        _is(
+        doc(
             "Maximum number of connections of one sending process, or of one user where the "
             "kernel does not tell the process.",
             YES,
@@ -271,48 +140,48 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 1024
     stalled_line_seconds: Annotated[
         float,
-        _is("Close a connection whose unfinished line has not grown by 1/64 for this long.", YES, gt=0),
+        doc("Close a connection whose unfinished line has not grown by 1/64 for this long.", YES, gt=0),
     ] = 60.0
 
     orphan_grace_seconds: Annotated[
         float,
-        _is(
+        doc(
             "Time that a disconnected session has to resume before its open calls become `abandoned` rows.",
             YES,
             ge=0,
         ),
     ] = 60.0
     session_memory_seconds: Annotated[
-        float, _is("How long to remember a session that did not end.", YES, ge=0)
+        float, doc("How long to remember a session that did not end.", YES, ge=0)
     ] = 24 * 3600.0
     dead_letters_max_bytes: Annotated[
-        int, _is("Maximum size of all dead letters. The oldest are deleted first.", YES, ge=1)
+        int, doc("Maximum size of all dead letters. The oldest are deleted first.", YES, ge=1)
     ] = 1 << 30
     dead_letters_max_age_days: Annotated[
-        int, _is("Maximum age of dead letters. Older ones are deleted.", YES, ge=1)
+        int, doc("Maximum age of dead letters. Older ones are deleted.", YES, ge=1)
     ] = 30
 
     payloads: Annotated[
         Mode,
-        _is(
+        doc(
             "Where payloads are stored: `inline` in the row, nowhere (`metadata_only`), or in "
             "`payload_store` (`offload`)."
         ),
     ] = "inline"
     payload_above_bytes: Annotated[
         int,
-        _is(
+        doc(
             "With `offload`, keep payloads inline if those of the row are not larger than this together.",
             ge=0,
         ),
     ] = 0
     payload_sample_rate: Annotated[
         float,
-        _is("Share of traces that keep their payloads, 0 to 1. Failed calls always keep them.", ge=0, le=1),
+        doc("Share of traces that keep their payloads, 0 to 1. Failed calls always keep them.", ge=0, le=1),
     ] = 1.0
     payload_rules: Annotated[
         tuple[PayloadRule, ...],
-        _is(
+        doc(
             "Rules per organization and call type, in the TOML file only. `organization_id` and "
             "`call_type` select rows; `mode`, `above_bytes`, `sample_rate` and `attachments` "
             "override the settings above. The first match wins."
@@ -320,60 +189,60 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ()
     payload_store: Annotated[
         str,
-        _is(
+        doc(
             "Object storage for payloads: `s3://bucket/prefix`, `gs://…`, `az://…`, or a folder, "
             "`file:///path`."
         ),
     ] = ""
     payload_store_file: Annotated[
         str,
-        _is(
+        doc(
             "Path of a TOML file with options and credentials of the object storage, such as "
             "`endpoint` and `region`. Empty: those of the environment."
         ),
     ] = ""
     payload_store_timeout_seconds: Annotated[
-        float, _is("Maximum time of one request to the object storage.", gt=0)
+        float, doc("Maximum time of one request to the object storage.", gt=0)
     ] = 60.0
     payload_uploads_in_flight: Annotated[
-        int, _is("Number of objects of one segment uploaded in parallel.", ge=1, le=256)
+        int, doc("Number of objects of one segment uploaded in parallel.", ge=1, le=256)
     ] = 16
     attachments: Annotated[
         Attachments,
-        _is(
+        doc(
             "Images and files inside payloads (base64): `keep` them, `store` each once in object "
             "storage, or `drop` them."
         ),
     ] = "keep"
     attachments_above_bytes: Annotated[
-        int, _is("Minimum size of an attachment that `store` or `drop` applies to.", ge=0)
+        int, doc("Minimum size of an attachment that `store` or `drop` applies to.", ge=0)
     ] = 8192
     redact: Annotated[
         tuple[str, ...],
-        _is(
+        doc(
             "Built-in sets of patterns to mask: `api_keys`, `bearer_tokens`, `private_keys`, "
             "`emails`, `phones`, `cards`; see docs/redaction.md."
         ),
     ] = ()
     redaction_patterns: Annotated[
-        tuple[OwnPattern, ...], _is("Own patterns to mask: tables with `name` and `pattern` (RE2 syntax).")
+        tuple[OwnPattern, ...], doc("Own patterns to mask: tables with `name` and `pattern` (RE2 syntax).")
     ] = ()
     redact_keys: Annotated[
-        tuple[str, ...], _is("JSON keys whose values are masked, at any depth, case-insensitive.")
+        tuple[str, ...], doc("JSON keys whose values are masked, at any depth, case-insensitive.")
     ] = ()
     redact_paths: Annotated[
-        tuple[str, ...], _is("Paths whose values are masked, such as `request.messages[*].content`.")
+        tuple[str, ...], doc("Paths whose values are masked, such as `request.messages[*].content`.")
     ] = ()
     truncate_payload_bytes: Annotated[
         dict[str, Annotated[int, Meta(ge=1)]],
-        _is('Paths whose strings are truncated, with the maximum size in bytes: `{"response": 100000}`.'),
+        doc('Paths whose strings are truncated, with the maximum size in bytes: `{"response": 100000}`.'),
     ] = msgspec.field(default_factory=dict)
 
     log_format: Annotated[
-        Literal["json", "console"], _is("`json`: one JSON object per line. `console`: for people.", YES)
+        Literal["json", "console"], doc("`json`: one JSON object per line. `console`: for people.", YES)
     ] = "json"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _is("Minimum level of log messages.", YES)
+        Literal["debug", "info", "warning", "error"], doc("Minimum level of log messages.", YES)
     ] = "info"
 
     @property
@@ -430,7 +299,7 @@ def load(
     sources: dict[str, str] = {}
     if file is not None or DEFAULT_FILE.exists():
         path = file or DEFAULT_FILE
-        for name, value in _read_toml(path).items():
+        for name, value in read_toml(path).items():
             values[name], sources[name] = value, str(path)
     warnings = []
     for variable, text in environment.items():
@@ -443,7 +312,7 @@ def load(
             continue
         values[name], sources[name] = text, variable
     if "clickhouse_url" not in values:
-        url = _deployed_clickhouse(environment)
+        url = deployed_clickhouse(environment)
         if url:
             values["clickhouse_url"], sources["clickhouse_url"] = url, "CLICKHOUSE_ENDPOINT"
     for name, value in (flags or {}).items():
@@ -471,16 +340,6 @@ def reference() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
 def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
     for name in values:
         if name not in Config.__struct_fields__:
@@ -490,7 +349,7 @@ def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
     for name, value in values.items():
         try:
             # Lax, since flags and the environment are text; TOML's own types pass unchanged.
-            converted[name] = msgspec.convert(_listed(value, types[name]), types[name], strict=False)
+            converted[name] = msgspec.convert(listed(value, types[name]), types[name], strict=False)
         except msgspec.ValidationError as error:
             chosen = _choices(types[name])
             allowed = f" (choose from {', '.join(chosen)})" if chosen else ""
@@ -511,37 +370,3 @@ def _with_password(config: Config, environment: Mapping[str, str]) -> Config:
         return config
     url = secrets.with_password(config.clickhouse_url, password)
     return msgspec.structs.replace(config, clickhouse_url=url)
-
-
-def _listed(value: Any, kind: Any) -> Any:
-    """Return a list or a table that came as text: JSON, or words with commas between them."""
-    container = get_origin(get_args(kind)[0])
-    if not isinstance(value, str) or container not in (tuple, dict):
-        return value
-    if value.lstrip().startswith(("[", "{")):
-        try:
-            return msgspec.json.decode(value)
-        except msgspec.DecodeError as error:
-            raise msgspec.ValidationError(f"no JSON: {error}") from None
-    return [word.strip() for word in value.split(",") if word.strip()] if container is tuple else value
-
-
-def _deployed_clickhouse(environment: Mapping[str, str]) -> str:
-    """Return the URL that the variables of existing deployments make up; empty without them.
-
-    ``CLICKHOUSE_ENDPOINT`` is a URL, ``host:port`` or a bare host; the last two are without TLS.
-    """
-    endpoint = environment.get("CLICKHOUSE_ENDPOINT", "").strip()
-    if not endpoint:
-        return ""
-    try:
-        parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
-        port = parts.port or (8443 if parts.scheme == "https" else 8123)
-    except ValueError:  # whose text quotes what may be half a password
-        raise ConfigError("CLICKHOUSE_ENDPOINT: neither a URL nor host:port") from None
-    user = environment.get("CLICKHOUSE_USERNAME") or parts.username or ""
-    password = environment.get("CLICKHOUSE_PASSWORD") or parts.password or ""
-    database = environment.get("CLICKHOUSE_DATABASE") or parts.path.strip("/")
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    secrets = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
-    return urlunsplit((parts.scheme, f"{secrets}{host}:{port}", f"/{database}", parts.query, ""))

@@ -1,7 +1,7 @@
-"""The daemon: its rooms, wired together, from start to drain.
+"""Composition root: the daemon's components, wired together, and its lifecycle from start to drain.
 
-Invariant: the socket opens only when lines can be made durable; the store's absence delays
-nothing; and whatever ends the process, the spool holds what was acknowledged.
+Invariant: the socket opens only when lines can be made durable, an unavailable store delays nothing,
+and the spool holds what was acknowledged, however the process ends.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import contextlib
 import faulthandler
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,15 @@ from llmledgerd.admin.server import UNIX, Admin
 from llmledgerd.clock import Clock
 from llmledgerd.config import exposure, reload
 from llmledgerd.config.settings import Config
-from llmledgerd.daemon.housekeeping import Housekeeping, loss
+from llmledgerd.daemon.housekeeping import EVERY_SECOND, Housekeeping, Job
+from llmledgerd.daemon.orphan_declaration import OrphanDeclaration
+from llmledgerd.daemon.pruning import Pruning
 from llmledgerd.daemon.service_manager import Service
+from llmledgerd.daemon.spool_quota import SpoolQuota, loss
 from llmledgerd.daemon.status_reporter import Report
 from llmledgerd.delivery.erasure_marks import Marks
 from llmledgerd.delivery.manager import Shipping
+from llmledgerd.delivery.options import Runtime, ShippingOptions
 from llmledgerd.errors import ConfigError, SpoolBroken
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest.server import Listener
@@ -41,7 +46,7 @@ from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.redaction import Redactor
 from llmledgerd.spool import Entry, EntryKind, Files, Spool
-from llmledgerd.spool.committer import Committer, Run
+from llmledgerd.spool.committer import CommitHooks, Committer, Run
 from llmledgerd.stores import registry
 from llmledgerd.system import descriptors, memory, socket_activation
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
@@ -69,91 +74,106 @@ class Daemon:
         self.service = Service(self.watchdog, self.clock)
         self.files = Files(Path(config.spool_dir))
         self.spool = Spool(self.files, fsync=config.fsync, stores=config.stores)
-        pricer = Pricer()
-        builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
-        # What a record's values had to be changed to is the same for every store.
-        self.metrics = Metrics(builders[config.stores[0]].counts, Redactor.of(config).label)
+        self.admission = Admission(config.max_inflight_bytes)
+        self.committer = Committer(self.spool, config, self.admission, self.clock)
+        runtime = Runtime(
+            spool=self.spool,
+            committer=self.committer,
+            config=config,
+            admission=self.admission,
+            clock=self.clock,
+            watchdog=self.watchdog,
+        )
         redactors: dict[str, Redactor] = {name: Redactor.of(config) for name in config.stores}
         self.redactor = redactors[config.stores[0]]
-        self.admission = Admission(config.max_inflight_bytes)
-        self.committer = Committer(
-            self.spool,
-            config,
-            self.admission,
-            self.clock,
-            on_durable=self._durable,
-            on_sealed=lambda: self.shipping.wake(),
-            on_committed=self.metrics.committed,
-            before_spool=self._redact if self.redactor.has_patterns else None,
-        )
         self.listener = Listener(
             self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
         )
-        objects = wiring.objects(config)
+        self.quota = SpoolQuota(runtime, self.files, self.listener.resume)
         self.everywhere = Everywhere(config)
         self.marks = Marks(self.files.root)
-        self.shipping = Shipping(
-            registry.opened(config),
-            builders,
-            redactors,
-            self.spool,
-            self.committer,
-            config,
-            self.admission,
-            self.clock,
-            self.watchdog,
-            on_refused=self.listener.refused,
-            on_settled=lambda: self.house.look_for_room(),
-            metrics=self.metrics,
-            upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
-            marks=self.marks,
-            erase_in=self.everywhere.erase_in,
-        )
-        self.api = self._api(objects)
-        self.admin = Admin(
-            config.admin_address,
-            int(config.socket_mode, 8),
-            self.status,
-            self.api,
-            self.metrics,
-            metrics_need_token=config.metrics_need_token,
-        )
-        self.report = Report(
-            self.spool,
-            self.files,
-            self.committer,
-            self.listener,
-            self.shipping.lanes,
-            self.admission,
-            config,
-            self.clock,
-        )
-        self.house = Housekeeping(
-            self.spool,
-            self.files,
-            self.committer,
-            self.listener,
-            self.shipping,
-            self.admission,
-            self.report,
-            self.metrics,
-            config,
-            self.clock,
-            catch_up=self._catch_up,
-            marks=self.marks,
-        )
+        objects = wiring.objects(config)
+        self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
+        self.report = Report(runtime, self.files, self.listener, self.shipping.lanes)
+        self.api, self.admin = self._admin(objects)
+        self.orphans = OrphanDeclaration(runtime, self.listener, self.metrics)
+        self.pruning = Pruning(runtime, self.files, self.marks, self.report, self.metrics)
+        self.housekeeping = Housekeeping(self._short_jobs())
+        self.background = Housekeeping(self._long_jobs())
+        self._connect()
         self.stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
         self._fell = ""
-        """Which part ended that should not have."""
+        """Name of the first task that ended unexpectedly."""
 
-    def _api(self, objects: Objects | None) -> Api:
-        """Return what answers ``/v1``; a Unix socket's permissions say who may ask, elsewhere tokens do."""
-        is_unix = self.config.admin_address.startswith(UNIX)
-        tokens = None if is_unix else Tokens(self.config.admin_tokens_file)
+    def _delivery(
+        self, runtime: Runtime, redactors: Mapping[str, Redactor], objects: Objects | None
+    ) -> tuple[Shipping, Metrics]:
+        config = self.config
+        pricer = Pricer()
+        builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
+        # What a record's values had to be changed to is the same for every store.
+        metrics = Metrics(builders[config.stores[0]].counts, Redactor.of(config).label)
+        options = ShippingOptions(
+            builders=builders,
+            redactors=redactors,
+            metrics=metrics,
+            marks=self.marks,
+            upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
+            erase_in=self.everywhere.erase_in,
+            on_refused=self.listener.refused,
+            on_settled=self.quota.check,
+        )
+        return Shipping(registry.opened(config), runtime, options), metrics
+
+    def _admin(self, objects: Objects | None) -> tuple[Api, Admin]:
+        """Return the API under ``/v1`` and its server. A Unix socket's permissions replace tokens."""
+        config = self.config
+        is_unix = config.admin_address.startswith(UNIX)
+        tokens = None if is_unix else Tokens(config.admin_tokens_file)
         fetcher = Fetcher(lambda: objects)
-        return Api(self.config, self.status, tokens, self.metrics, fetcher, self.everywhere)
+        api = Api(config, self.status, tokens, self.metrics, fetcher, self.everywhere)
+        admin = Admin(
+            config.admin_address,
+            int(config.socket_mode, 8),
+            self.status,
+            api,
+            self.metrics,
+            metrics_need_token=config.metrics_need_token,
+        )
+        return api, admin
+
+    def _short_jobs(self) -> list[Job]:
+        """Return the jobs that senders and the log wait for, in their order."""
+        on_writer = self.committer.on_writer
+        return [
+            Job(EVERY_SECOND, "clock", self.orphans.follow_clock),
+            Job(EVERY_SECOND, "make_room", partial(self.quota.enforce, self.shipping.keeper)),
+            Job(EVERY_SECOND, "give_up", self.orphans.declare),
+            Job(EVERY_SECOND, "close_stalled", self.listener.close_stalled),
+            Job(EVERY_SECOND, "reserve", partial(on_writer, self.quota.keep_reserve)),
+            Job(EVERY_SECOND, "note", partial(on_writer, self.report.note)),
+            Job(EVERY_SECOND, "recurring_events", self._catch_up),
+        ]
+
+    def _long_jobs(self) -> list[Job]:
+        """Return the jobs that may take long: compress backlogged segments, prune dead letters."""
+        return [
+            Job(EVERY_SECOND, "compress", self.shipping.keeper.compress),
+            Job(EVERY_SECOND, "dead_letters", self.pruning.prune),
+        ]
+
+    def _connect(self) -> None:
+        """Connect the committer to the components that were made after it."""
+        self.committer.connect(
+            CommitHooks(
+                on_durable=self._durable,
+                on_sealed=self.shipping.wake,
+                on_committed=self.metrics.committed,
+                before_spool=self._redact if self.redactor.has_patterns else None,
+            )
+        )
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> int:
         """Serve until SIGTERM or SIGINT, drain, and return the exit code: 1 where a part of it has ended.
@@ -198,7 +218,8 @@ class Daemon:
     def _system_errors(self) -> dict[str, int]:
         found = {
             "accept": self.listener.counts["accept_errors"] + self.admin.accept_errors,
-            **self.house.failures,
+            **self.housekeeping.failures,
+            **self.background.failures,
         }
         return {what: count for what, count in found.items() if count}
 
@@ -218,11 +239,11 @@ class Daemon:
             log.info("backlog found in the spool", segments=waiting, lines=self._lines_waiting())
         with contextlib.suppress(SpoolBroken):  # a full disk: serve without the reserve
             self.spool.reserve()
-        self.house.own_lines([loss("damaged", found.lines, found.store) for found in damage if found.lines])
-        self._say_change()
+        self.committer.add_own([loss("damaged", found.lines, found.store) for found in damage if found.lines])
+        self._log_store_changes()
 
-    def _say_change(self) -> None:
-        """Say what naming other stores than before has done."""
+    def _log_store_changes(self) -> None:
+        """Log which stores the settings added and removed."""
         for store in self.spool.change.added if self.spool.last_number else ():
             log.info("store added", store=store, lines_waiting=self.spool.waiting(store))
         for store, lines in self.spool.change.removed.items():
@@ -236,7 +257,7 @@ class Daemon:
         return {store: self.spool.waiting(store) for store in self.spool.stores}
 
     def _migrate(self) -> None:
-        """Bring an embedded store up to date; nobody else can."""
+        """Migrate an embedded store; no other process can."""
         for lane in self.shipping.lanes:
             if lane.outlet.is_ours:
                 for done in lane.outlet.migrate():
@@ -246,8 +267,8 @@ class Daemon:
         parts = {
             "committer": self.committer.run(),
             "shipping": self.shipping.run(),
-            "housekeeping": self.house.keep_house(),
-            "pruning": self.house.keep_small(),
+            "housekeeping": self.housekeeping.run(),
+            "pruning": self.background.run(),
             "event loop's timer": watch_loop(self.metrics.loop_lag, self.clock.monotonic),
             "watchdog's feed": self.service.feed(),
             "service status": self.service.tell(self.status),
@@ -258,9 +279,9 @@ class Daemon:
             self._tasks.append(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A part that fell takes the daemon with it: the spool survives, a zombie would lose.
+        """Stop the daemon when a task raised or was cancelled: the spool survives, a half-dead daemon loses.
 
-        What returns has nothing to do here, as the watchdog's feed without a service manager.
+        A task that returns has nothing to do here, as the watchdog's feed without a service manager.
         """
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None or self._is_closing:
@@ -272,7 +293,7 @@ class Daemon:
         self.stopping.set()
 
     def _reload(self) -> None:
-        """Go by the settings as they are now, as far as that needs no restart."""
+        """Apply the settings as they are now, except those that need a restart."""
         self.service.reloading()
         try:
             found = reload.changes(self.config, self.reread())
@@ -285,9 +306,16 @@ class Daemon:
 
     def _reconfigure(self, found: reload.Changes) -> None:
         self.config = found.config
-        rooms: tuple[reload.Room, ...] = (self.committer, self.listener, self.house, self.everywhere)
-        for room in rooms:
-            room.reconfigure(found.config)
+        components: tuple[reload.Room, ...] = (
+            self.committer,
+            self.listener,
+            self.quota,
+            self.orphans,
+            self.pruning,
+            self.everywhere,
+        )
+        for component in components:
+            component.reconfigure(found.config)
         if "clickhouse_url" in found.made:
             self.shipping.log_in_as(registry.CLICKHOUSE, found.config.clickhouse_url)
             self.api.log_in_as(found.config.clickhouse_url)
@@ -296,18 +324,25 @@ class Daemon:
             log.warning("these settings take effect after a restart", settings=found.for_restart)
 
     def _catch_up(self, *, now: bool = False) -> None:
-        """Say what has recurred and was not said."""
-        for room in (self.committer, self.listener, self.api):
-            room.recurring.catch_up(now=now)
+        """Log recurring events that were held back."""
+        for component in (
+            self.committer,
+            self.listener,
+            self.api,
+            self.quota,
+            self.pruning,
+            self.housekeeping,
+            self.background,
+        ):
+            component.recurring.catch_up(now=now)
         self.shipping.catch_up(now=now)
-        self.house.recurring.catch_up(now=now)
 
     def _durable(self, entries: list[Entry]) -> None:
-        self.house.look_for_room()  # first, so that a spool that is full now reads no more
+        self.quota.check()  # first, so that a spool that is full now reads no more
         self.listener.durable(entries)
 
     async def _drain(self) -> None:
-        """Take what has arrived, make it durable, and store what fits in the time given."""
+        """Read what has arrived, make it durable, and ship what the timeout allows."""
         loop = asyncio.get_running_loop()
         log.info("stopping: draining")
         seconds = self.config.drain_timeout_seconds
@@ -346,7 +381,7 @@ class Daemon:
 
 
 def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:
-    """Run a daemon until it is told to stop; return the exit code."""
+    """Run a daemon until SIGTERM or SIGINT; return the exit code."""
     descriptors.raise_limit()
     memory.use_one_arena()
     memory.collect_less()

@@ -1,8 +1,8 @@
-"""What the daemon says of itself, gathered from its rooms.
+"""Status report: counters and state of all components.
 
 Invariants:
-- The counters are of one moment, so that their identity holds in every answer.
-- An answer waits for no store, and for a disk that hangs no longer than WRITER_SECONDS.
+- All counters are read at one moment, so that their identity holds in every status.
+- A status waits for no store, and no longer than WRITER_SECONDS for a disk that hangs.
 """
 
 from __future__ import annotations
@@ -12,44 +12,31 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from llmledgerd import __version__
-from llmledgerd.clock import Clock
-from llmledgerd.config.settings import Config
 from llmledgerd.delivery.manager import Lane
-from llmledgerd.flow_control import Admission
+from llmledgerd.delivery.options import Runtime
 from llmledgerd.ingest.server import Listener
-from llmledgerd.spool import Files, Spool
-from llmledgerd.spool.committer import Committer
+from llmledgerd.spool import Files
 from llmledgerd.spool.dead_letters import Pruned
 from llmledgerd.telemetry.status import Rates, Status, StoreStatus, counters, store_counters
 
 WRITER_SECONDS: Final = 2.0
-"""How long the spool's writer may be kept by its disk before it is said to hang; scrapes wait for 10 s."""
+"""Time after which the disk of the spool's writer is reported as hanging; scrapes wait for 10 s."""
 
 FULL: Final = "the spool is full; senders wait until the store has taken some"
 
 
 class Report:
-    """Asks the rooms how they are doing."""
+    """Collects the status of all components."""
 
-    def __init__(
-        self,
-        spool: Spool,
-        files: Files,
-        committer: Committer,
-        listener: Listener,
-        lanes: Sequence[Lane],
-        admission: Admission,
-        config: Config,
-        clock: Clock,
-    ) -> None:
-        self._spool = spool
+    def __init__(self, runtime: Runtime, files: Files, listener: Listener, lanes: Sequence[Lane]) -> None:
+        self._spool = runtime.spool
+        self._committer = runtime.committer
+        self._admission = runtime.admission
+        self._config = runtime.config
+        self._clock = runtime.clock
         self._files = files
-        self._committer = committer
         self._listener = listener
         self._lanes = lanes
-        self._admission = admission
-        self._config = config
-        self._clock = clock
         self._rates = {lane.name: Rates() for lane in lanes}
         self._counted: dict[str, Any] = {}
         self._by_store: dict[str, dict[str, Any]] = {}
@@ -57,19 +44,19 @@ class Report:
         self._quarantined = 0
 
     def note(self) -> None:
-        """Remember the counters, about once a second. Where the spool does not change meanwhile."""
+        """Sample the counters, about once a second. Call this on the writer's thread."""
         self._count()
         for name, counted in self._by_store.items():
             self._rates[name].note(self._clock.monotonic(), counted["received"], counted["stored"])
 
     def aside(self, letters: Pruned, quarantined: int) -> None:
-        """Remember what lies beside the segments."""
+        """Take the counts of dead letters and quarantined files."""
         self._letters, self._quarantined = letters, quarantined
 
     async def status(
         self, *, stopping: bool, queries: int, redacted: dict[str, int], system_errors: dict[str, int]
     ) -> Status:
-        """Return the status; of a disk that hangs, with the counters that were noted last."""
+        """Return the status; while the disk hangs, with the counters of the last sample."""
         trouble = self._why_not_ready(stopping)
         try:
             async with asyncio.timeout(WRITER_SECONDS):
@@ -104,14 +91,14 @@ class Report:
         )
 
     def _store(self, lane: Lane, counted: dict[str, Any]) -> StoreStatus:
-        since, patience = counted["waiting_since_us"], lane.shipper.patience
+        since, retry_loop = counted["waiting_since_us"], lane.shipper.retry_loop
         return StoreStatus(
             name=lane.name,
             stored_per_second=self._rates[lane.name].per_second()[1],
             lag_seconds=max(0.0, (self._clock.now_us() - since) / 1e6) if since else 0.0,
             inserts_in_flight=lane.shipper.in_flight,
-            retries=dict(patience.retries),
-            trouble=patience.trouble,
+            retries=dict(retry_loop.retries),
+            trouble=retry_loop.trouble,
             doubted_hours=lane.doubted_hours,
             counts=dict(lane.outlet.counts),
             faults=lane.shipper.faults.said,
@@ -122,12 +109,12 @@ class Report:
         try:
             free = self._files.free_bytes()
         except OSError:
-            free = 0  # as it is for whoever wants to write
+            free = 0  # as for a writer
         self._counted = {**counters(self._spool), "disk_free_bytes": free}
         self._by_store = store_counters(self._spool)
 
     def _why_not_ready(self, stopping: bool) -> str:
-        """Return why no records can be taken at this moment; empty while they can."""
+        """Return why no records are accepted at this moment; empty while they are."""
         if self._committer.broken:
             return self._committer.broken
         if self._admission.spool_full:

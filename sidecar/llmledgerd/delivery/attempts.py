@@ -26,8 +26,8 @@ class Insert(msgspec.Struct, frozen=True):
     token: str
 
 
-class Condemn(msgspec.Struct, frozen=True):
-    """Write down that this row becomes a dead letter, then say ``Delivery.condemned``."""
+class Reject(msgspec.Struct, frozen=True):
+    """Write down that this row becomes a dead letter, then say ``Delivery.row_rejected``."""
 
     row: int
     code: int
@@ -58,17 +58,17 @@ class Delivery:
         self._parts = [self._part(list(rows))]
         self._uncertain = uncertain
         self._refusal = BatchRejected(0, "")
-        self._condemn: int | None = None
+        self._rejected_row: int | None = None
         self.found: set[int] = set()
         """Rows that an earlier attempt had stored although nobody heard of it."""
 
-    def next(self) -> Ask | Insert | Condemn | None:
-        """Return what to do now; None when every row is stored or condemned."""
-        if self._condemn is not None and not self._uncertain:
-            return Condemn(self._condemn, self._refusal.code, str(self._refusal))
+    def next(self) -> Ask | Insert | Reject | None:
+        """Return what to do now; None when every row is stored or rejected."""
+        if self._rejected_row is not None and not self._uncertain:
+            return Reject(self._rejected_row, self._refusal.code, str(self._refusal))
         while self._parts and not self._parts[-1].rows:
             self._parts.pop()
-        if self._uncertain and (self._parts or self._condemn is not None):
+        if self._uncertain and (self._parts or self._rejected_row is not None):
             return Ask()
         if not self._parts:
             return None
@@ -77,9 +77,9 @@ class Delivery:
     def landed(self, rows: set[int]) -> None:
         """The table has these rows of the batch, and of those still to do no others."""
         self._uncertain = False
-        if self._condemn in rows:  # its refusal came after the commit, from a view behind the table
-            self.found.add(self._condemn)
-            self._condemn = None
+        if self._rejected_row in rows:  # its refusal came after the commit, from a view behind the table
+            self.found.add(self._rejected_row)
+            self._rejected_row = None
         for part in self._parts:
             here = rows.intersection(part.rows)
             self.found |= here
@@ -107,13 +107,13 @@ class Delivery:
         self._refusal = error
         self._uncertain = True
         if len(rows) == 1:
-            self._condemn = rows[0]
+            self._rejected_row = rows[0]
             return
         middle = len(rows) // 2
         self._parts += [self._part(rows[middle:]), self._part(rows[:middle])]
 
-    def condemned(self) -> None:
-        self._condemn = None
+    def row_rejected(self) -> None:
+        self._rejected_row = None
 
     def _part(self, rows: list[int]) -> Part:
         return Part(rows, token(self._batch, rows) if rows else "")

@@ -1,7 +1,7 @@
-"""What is done to segments that wait for a store that is away: made smaller, or given up.
+"""Compress and evict backlogged segments while a store is unavailable.
 
-Invariant: nobody ships a segment while something is done to it, nothing is done to one that is on
-its way, and what is given up is lost to the stores that still waited for it and to no other.
+Invariant: a segment is not shipped while it is being compressed or evicted, and not compressed or
+evicted while it is in flight. An evicted segment is lost only to the stores that still waited for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from llmledgerd.clock import Clock
-from llmledgerd.delivery.batch import own_lines
+from llmledgerd.delivery.segment_lines import own_lines
 from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import SpoolBroken
 from llmledgerd.log import Recurring
@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 
 class GivenUp(msgspec.Struct, frozen=True):
-    """A segment that was dropped: so many lines, for these stores."""
+    """An evicted segment: its lines, and the stores that still waited for it."""
 
     lines: int
     stores: list[str]
 
 
 class Keeper:
-    """Looks after the segments that nobody has in flight."""
+    """Compresses and evicts segments that no shipper has in flight."""
 
     def __init__(self, spool: Spool, committer: Committer, clock: Clock) -> None:
         self._spool = spool
@@ -42,15 +42,18 @@ class Keeper:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keep")
         self.recurring = Recurring()
-        self.shippers: Sequence[Shipper] = ()
-        """Of every store in force."""
+        self._shippers: Sequence[Shipper] = ()
         self.held: set[int] = set()
-        """Segments that something is being done to."""
+        """Segments that are being compressed or evicted."""
+
+    def connect(self, shippers: Sequence[Shipper]) -> None:
+        """Respect the segments in flight in these shippers, one for every store in force."""
+        self._shippers = shippers
 
     async def drop_oldest(self, *, the_only_copy: bool) -> GivenUp | None:
-        """Give up the oldest segment that is not on its way; None where there is no such segment.
+        """Evict the oldest segment that is not in flight; None where there is no such segment.
 
-        Unless ``the_only_copy`` may go, it has to be one that some store has. The daemon's own lines
+        Unless ``the_only_copy`` may be lost, it has to be a segment that some store has. The daemon's own lines
         in it, such as the report of what was dropped before, go on to the newest segment first.
         """
         segment = self._oldest(lambda found: the_only_copy or self._spool.state.has_been_stored(found.number))
@@ -59,9 +62,9 @@ class Keeper:
         return await self._held(segment, self._give_up, "the oldest segment cannot be dropped")
 
     async def compress(self) -> None:
-        """Make the segments smaller that wait only for stores that are away, one after the other."""
-        while (away := self._away()) and (
-            segment := self._oldest(partial(self._waits_for, away))
+        """Compress the segments that wait only for unavailable stores, one after the other."""
+        while (unavailable := self._unavailable()) and (
+            segment := self._oldest(partial(self._waits_for, unavailable))
         ) is not None:
             done = await self._held(segment, self._compress, "a waiting segment cannot be compressed")
             if done is None:
@@ -72,21 +75,21 @@ class Keeper:
 
     def _oldest(self, wanted: Callable[[Segment], bool]) -> Segment | None:
         for number, segment in list(self._spool.segments.items()):
-            in_flight = any(shipper.has_in_flight(number) for shipper in self.shippers)
+            in_flight = any(shipper.has_in_flight(number) for shipper in self._shippers)
             if number not in self.held and not in_flight and wanted(segment):
                 return segment
         return None
 
-    def _away(self) -> set[str]:
-        return {shipper.name for shipper in self.shippers if shipper.patience.trouble}
+    def _unavailable(self) -> set[str]:
+        return {shipper.name for shipper in self._shippers if shipper.retry_loop.trouble}
 
-    def _waits_for(self, away: set[str], segment: Segment) -> bool:
-        return not segment.compressed and away.issuperset(self._spool.state.wanting(segment.number))
+    def _waits_for(self, unavailable: set[str], segment: Segment) -> bool:
+        return not segment.compressed and unavailable.issuperset(self._spool.state.wanting(segment.number))
 
     async def _held(
         self, segment: Segment, action: Callable[[Segment], Awaitable[T]], failure: str
     ) -> T | None:
-        """Do something to a segment that nobody ships meanwhile; None where the disk fails."""
+        """Run an action on a segment that is not shipped meanwhile; None where the disk fails."""
         self.held.add(segment.number)
         try:
             return await action(segment)
@@ -95,14 +98,14 @@ class Keeper:
             return None
         finally:
             self.held.discard(segment.number)
-            for shipper in self.shippers:
+            for shipper in self._shippers:
                 shipper.wake()
 
     async def _compress(self, segment: Segment) -> bool:
         compress = partial(self._spool.compress, segment)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, compress)
-        except SpoolBroken:  # the copy that makes it smaller needs room first
+        except SpoolBroken:  # the compressed copy needs free space first
             return await self._committer.freeing(compress)
 
     async def _give_up(self, segment: Segment) -> GivenUp:

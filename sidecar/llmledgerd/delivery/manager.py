@@ -1,7 +1,7 @@
-"""Every store in force, each with a shipper of its own.
+"""Shipping to every store in force, each with a shipper of its own.
 
-Invariant: nothing that is done for one store waits for another, but the deletion of a segment and
-the room that this makes.
+Invariant: nothing that is done for one store waits for another, except the deletion of a segment,
+which frees its space in the spool.
 """
 
 from __future__ import annotations
@@ -9,36 +9,25 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
 
-from llmledgerd.backoff import Backoff
-from llmledgerd.clock import Clock
-from llmledgerd.config.settings import Config
-from llmledgerd.delivery.batch import Preparer
-from llmledgerd.delivery.erasure_marks import Marks
+from llmledgerd.backoff import RetryPolicy
 from llmledgerd.delivery.eviction import Keeper
 from llmledgerd.delivery.faults import INTERNAL_ERROR, described
-from llmledgerd.delivery.shipper import Shipper, Upload
+from llmledgerd.delivery.options import Runtime, ShipperOptions, ShippingOptions
+from llmledgerd.delivery.preparer import Preparer, PreparerOptions
+from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.flow_control import Admission
 from llmledgerd.log import Recurring
 from llmledgerd.payloads import wiring
-from llmledgerd.query.erasure import Erasure
-from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import COLUMNS, TRACES
-from llmledgerd.redaction import Redactor
-from llmledgerd.spool import Spool
-from llmledgerd.spool.committer import Committer
-from llmledgerd.spool.own_lines import RefusedLine
 from llmledgerd.stores.clickhouse.rollup import Mended
 from llmledgerd.stores.registry import Outlet
-from llmledgerd.system.watchdog import Watchdog
-from llmledgerd.telemetry.metrics import Metrics
 
-MENDING_SECONDS = 60.0
+RECONCILE_SECONDS = 60.0
 """How often the rollup is compared with the rows where it is in doubt."""
 
 log = structlog.get_logger(__name__)
@@ -47,43 +36,45 @@ log = structlog.get_logger(__name__)
 class Lane:
     """One store and its shipper."""
 
-    def __init__(self, outlet: Outlet, shipper: Shipper, config: Config) -> None:
+    def __init__(self, outlet: Outlet, shipper: Shipper, retries: RetryPolicy) -> None:
         self.name = outlet.name
         self.outlet = outlet
         self.shipper = shipper
         self.doubted_hours: int | None = None
-        """Of its rollup; None before it was asked."""
+        """Hours in which its rollup may differ from the rows; None before the first comparison."""
         self.recurring = Recurring()
-        self._config = config
+        self._retries = retries
 
     async def run(self) -> None:
-        """Ship until cancelled, once the tables are there."""
+        """Wait until the tables exist, then ship until cancelled."""
         await self._until_migrated()
         await self.shipper.run()
 
-    async def mend(self) -> None:
-        """Keep what is summed up in agreement with the rows; readers do without it meanwhile."""
+    async def reconcile_rollup(self) -> None:
+        """Compare the rollup with the rows and rebuild what differs; readers do without it meanwhile."""
         while True:
-            await asyncio.sleep(MENDING_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads a fleet, hides nothing
+            await asyncio.sleep(RECONCILE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads a fleet, hides nothing
             try:
-                mended = await asyncio.get_running_loop().run_in_executor(None, self._mend_once)
+                reconciled = await asyncio.get_running_loop().run_in_executor(None, self._reconcile_once)
             except StoreBusy as error:
                 self.recurring.warn("cannot verify the rollup against the rows yet", error=str(error))
-            except Exception as error:  # noqa: BLE001 - readers do without it, and it is said
-                self.shipper.patience.retries[INTERNAL_ERROR] += 1
+            except Exception as error:  # noqa: BLE001 - readers do without it, and it is logged
+                self.shipper.retry_loop.retries[INTERNAL_ERROR] += 1
                 self.recurring.error("comparing the rollup met a fault of ours", fault=described(error))
             else:
-                if mended.agreed or mended.rebuilt:
-                    log.info("rollup", hours_agree=len(mended.agreed), hours_rebuilt=len(mended.rebuilt))
+                if reconciled.agreed or reconciled.rebuilt:
+                    log.info(
+                        "rollup", hours_agree=len(reconciled.agreed), hours_rebuilt=len(reconciled.rebuilt)
+                    )
 
-    def _mend_once(self) -> Mended:
-        mended = self.outlet.mend()
+    def _reconcile_once(self) -> Mended:
+        reconciled = self.outlet.mend()
         self.doubted_hours = self.outlet.doubted_hours()
-        return mended
+        return reconciled
 
     async def _until_migrated(self) -> None:
-        """Leave everything in the spool until the tables are there, and say what is missing."""
-        backoff = Backoff(first=self._config.retry_first_seconds, cap=self._config.retry_cap_seconds)
+        """Leave everything in the spool until the tables exist, and log what is missing."""
+        backoff = self._retries.backoff()
         while True:
             try:
                 missing = await asyncio.get_running_loop().run_in_executor(None, self.outlet.missing)
@@ -93,9 +84,9 @@ class Lane:
                 raise
             except LlmledgerdError as error:
                 missing = [str(error)]
-            except Exception as error:  # noqa: BLE001 - the spool takes records meanwhile, and it is said
+            except Exception as error:  # noqa: BLE001 - the spool takes records meanwhile, and it is logged
                 missing = [f"{INTERNAL_ERROR}: {described(error)}"]
-            self.shipper.patience.trouble = "; ".join(missing)
+            self.shipper.retry_loop.trouble = "; ".join(missing)
             if not missing:
                 return
             self.recurring.warn(
@@ -107,77 +98,57 @@ class Lane:
 class Shipping:
     """The lanes to all stores, and the segments that wait for some of them."""
 
-    def __init__(
-        self,
-        outlets: Sequence[Outlet],
-        builders: Mapping[str, RowBuilder],
-        redactors: Mapping[str, Redactor],
-        spool: Spool,
-        committer: Committer,
-        config: Config,
-        admission: Admission,
-        clock: Clock,
-        watchdog: Watchdog,
-        *,
-        on_refused: Callable[[RefusedLine], None],
-        on_settled: Callable[[], None],
-        metrics: Metrics,
-        upload: Upload | None,
-        marks: Marks,
-        erase_in: Callable[[str, Erasure], None],
-    ) -> None:
-        """``builders`` and ``redactors`` have one by the name of each store: each is for one thread at a time."""
-        self.keeper = Keeper(spool, committer, clock)
-        self._marks = marks
-        host = socket.gethostname()
+    def __init__(self, outlets: Sequence[Outlet], runtime: Runtime, options: ShippingOptions) -> None:
+        self.keeper = Keeper(runtime.spool, runtime.committer, runtime.clock)
+        self._runtime = runtime
+        self._options = options
+        self._host = socket.gethostname()
+        self.lanes = [self._lane(outlet, is_first=outlet is outlets[0]) for outlet in outlets]
+        self.keeper.connect([lane.shipper for lane in self.lanes])
 
-        def lane(outlet: Outlet) -> Lane:
-            redactor = redactors[outlet.name]
-            preparer = Preparer(
-                builders[outlet.name],
-                partial(outlet.encode_in_pieces or outlet.destination.encode, TRACES, COLUMNS),
-                lambda: spool.state.snapshot.sessions,
-                host,
-                finish=redactor.row if redactor.is_on else None,
-                treatment=wiring.treatment(config),
+    def _lane(self, outlet: Outlet, *, is_first: bool) -> Lane:
+        options = self._options
+        shipper_options = ShipperOptions(
+            name=outlet.name,
+            store=outlet.destination,
+            rollup=outlet.doubts,
+            preparer=self._preparer(outlet),
+            metrics=options.metrics.store(outlet.name),
+            held=self.keeper.held,
+            on_refused=options.on_refused,
+            on_settled=options.on_settled,
+            is_witness=is_first,
+            upload=options.upload,
+            erasures=options.marks.current,
+            erase=partial(options.erase_in, outlet.name),
+        )
+        return Lane(outlet, Shipper(self._runtime, shipper_options), self._runtime.store_retries)
+
+    def _preparer(self, outlet: Outlet) -> Preparer:
+        redactor = self._options.redactors[outlet.name]
+        return Preparer(
+            self._options.builders[outlet.name],
+            partial(outlet.encode_in_pieces or outlet.destination.encode, TRACES, COLUMNS),
+            lambda: self._runtime.spool.state.snapshot.sessions,
+            PreparerOptions(
+                host=self._host,
                 store=outlet.name,
+                finish=redactor.row if redactor.is_on else None,
+                treatment=wiring.treatment(self._runtime.config),
                 takes_views=outlet.encode_in_pieces is not None,
-                erasures=marks.current,
-            )
-            shipper = Shipper(
-                spool,
-                committer,
-                outlet.destination,
-                outlet.doubts,
-                preparer,
-                config,
-                admission,
-                clock,
-                watchdog,
-                name=outlet.name,
-                held=self.keeper.held,
-                on_refused=on_refused,
-                on_settled=on_settled,
-                metrics=metrics.store(outlet.name),
-                is_witness=outlet is outlets[0],
-                upload=upload,
-                erasures=marks.current,
-                erase=partial(erase_in, outlet.name),
-            )
-            return Lane(outlet, shipper, config)
-
-        self.lanes = [lane(outlet) for outlet in outlets]
-        self.keeper.shippers = [lane.shipper for lane in self.lanes]
+                erasures=self._options.marks.current,
+            ),
+        )
 
     async def run(self) -> None:
-        """Ship and mend until cancelled; raise what ends any part of it."""
+        """Ship and reconcile rollups until cancelled; raise what ends any part of it."""
         async with asyncio.TaskGroup() as group:
             for lane in self.lanes:
                 group.create_task(lane.run())
-                group.create_task(lane.mend())
+                group.create_task(lane.reconcile_rollup())
 
     def wake(self) -> None:
-        """There may be a newly sealed segment."""
+        """Look for a newly sealed segment."""
         for lane in self.lanes:
             lane.shipper.wake()
 
@@ -186,21 +157,21 @@ class Shipping:
         await asyncio.gather(*(lane.shipper.idle() for lane in self.lanes))
 
     def log_in_as(self, name: str, url: str) -> None:
-        """Use the user and the password of a store's URL from now on."""
+        """Use the user and the password of this URL for the store from now on."""
         for lane in self.lanes:
             if lane.name == name:
                 lane.outlet.log_in_as(url)
 
     def catch_up(self, *, now: bool = False) -> None:
-        """Say what has recurred and was not said."""
+        """Log recurring events that were held back."""
         for lane in self.lanes:
             lane.recurring.catch_up(now=now)
             lane.shipper.recurring.catch_up(now=now)
         self.keeper.recurring.catch_up(now=now)
-        self._marks.recurring.catch_up(now=now)
+        self._options.marks.recurring.catch_up(now=now)
 
     def close(self) -> None:
-        """End the threads, and let go of the connections."""
+        """End the threads and close the connections."""
         for lane in self.lanes:
             lane.shipper.close()
         self.keeper.close()

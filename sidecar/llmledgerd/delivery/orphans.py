@@ -2,7 +2,7 @@
 
 Invariant: a session is given up once, and only when nothing that it sent still waits unread, since
 its ``end`` or the records of its calls may be among that. No more are given up at a time than MOST_AT_ONCE,
-and no more calls than there is room to remember that they were.
+and no more calls than can be remembered within the limit of their names' bytes.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def orphans(
     live: Collection[bytes],
     waiting: Collection[bytes],
     closed_at: Mapping[bytes, int],
-    room: int,
+    budget_bytes: int,
 ) -> list[Orphan]:
     """Return what is to be given up now.
 
     ``live`` are the sessions with a connection, ``waiting`` those with lines that are not
     settled, ``closed_at`` says when connections ended; where an earlier process saw that, the
-    grace counts from this one's start. ``room`` is how many bytes of names of calls may be remembered.
+    grace counts from this one's start. ``budget_bytes`` is how many bytes of names of calls may be remembered.
     """
 
     def over(session: bytes) -> bool:
@@ -65,8 +65,10 @@ def orphans(
         if len(found) >= MOST_AT_ONCE:
             break
         if is_left(begun):
-            room -= bounds.name_bytes([call])
-            found.append(_abandoned(call, begun, snapshot.sessions.get(begun.session), is_kept=room >= 0))
+            budget_bytes -= bounds.name_bytes([call])
+            found.append(
+                _abandoned(call, begun, snapshot.sessions.get(begun.session), is_kept=budget_bytes >= 0)
+            )
     return found
 
 

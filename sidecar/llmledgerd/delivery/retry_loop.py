@@ -1,7 +1,7 @@
-"""One store's troubles: what is wrong, how often, and when to try again.
+"""Retry loop of one store: backoff between attempts, counters by kind of error, and the error that lasts.
 
-Invariant: an action that is harmless to repeat is repeated until it works; what went wrong is counted
-by kind, shown while it lasts, and logged once a minute.
+Invariant: an action that is harmless to repeat is repeated until it succeeds; each failure is counted
+by kind, shown in the status while it lasts, and logged once a minute.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from llmledgerd.log import Recurring
 T = TypeVar("T")
 
 
-class Patience:
-    """With one store, by its name."""
+class RetryLoop:
+    """Repeats actions on one store until they succeed."""
 
     def __init__(
         self, store: str, backoff: Backoff, recurring: Recurring, waiting: Callable[[], int]
     ) -> None:
-        """``waiting`` says how many segments the store has kept waiting."""
+        """``waiting`` returns how many segments wait for the store."""
         self._store = store
         self._backoff = backoff
         self._waiting = waiting
         self._recurring = recurring
         self.retries: Counter[str] = Counter()
         self.trouble = ""
-        """What the store's last answer was, while it is not taking batches; empty while it is."""
+        """The store's last error while it does not take batches; empty while it does."""
 
-    async def until_it_works(
+    async def until_done(
         self, pool: Executor, action: Callable[[], T], on_wait: Callable[[], None] = lambda: None
     ) -> T:
-        """Run a harmless action in a thread, again and again; ``on_wait`` is called before each wait.
+        """Run a harmless action in a thread until it succeeds; ``on_wait`` is called before each wait.
 
-        That it has worked says nothing of the store.
+        Its success does not reset the backoff: a full store answers queries too.
         """
         while True:
             try:
@@ -47,12 +47,12 @@ class Patience:
             except (StoreBusy, SpoolBroken) as error:
                 on_wait()
                 await self.wait(error)
-            except BatchRejected as error:  # a query that no server ought to refuse
+            except BatchRejected as error:  # a query that no server ought to reject
                 on_wait()
                 await self.wait(StoreBusy("other", str(error)))
 
     async def wait(self, error: StoreBusy | SpoolBroken) -> None:
-        """Something did not work; return when it is to be tried again."""
+        """Record a failure, and return when the next attempt is due."""
         kind = error.kind if isinstance(error, StoreBusy) else "spool"
         self.retries[kind] += 1
         self.trouble = f"{kind}: {error}"
@@ -65,8 +65,8 @@ class Patience:
         )
         await asyncio.sleep(self._backoff.failed())
 
-    def works(self) -> None:
-        """The store took rows. That it answers a question is no sign of it: a full one does so too."""
+    def inserted(self) -> None:
+        """Reset the backoff, because the store took rows."""
         if self.trouble:
             self._recurring.info("the store takes batches again", store=self._store)
         self.trouble = ""

@@ -9,39 +9,52 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
-from llmledgerd.backoff import Backoff
+from llmledgerd.backoff import GROUP_COMMIT, SETTLEMENT
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import SpoolBroken
 from llmledgerd.flow_control import Admission
 from llmledgerd.log import Recurring
-from llmledgerd.spool import Entry, Group, Segment, SessionState, Spool
+from llmledgerd.spool import Entry, EntryKind, Group, Segment, SessionState, Spool
+from llmledgerd.spool.own_lines import OwnLine
 
 GROUP_BYTES = 1 << 20
 MOST_HELLOS = 1000
-"""That wait for their group; further ones are answered later, as on a disk that cannot be written to."""
+"""Limit of hellos that wait for their group; more are answered later, as on a disk that cannot be written to."""
 PADDED = 4
-"""A segment is sealed when its file has so many times the bytes that its lines may have."""
+"""Seal a segment when its file exceeds the limit of its lines' bytes by this factor."""
 RUN_BYTES = 512
-"""Of a run in memory, beside its lines: a thousand senders may each send a line of three bytes."""
+"""Memory of a run beside its lines: a thousand senders may each send a line of three bytes."""
 
 T = TypeVar("T")
 
 
 class Run(msgspec.Struct):
-    """A run of lines of one sender that waits for its group."""
+    """Consecutive lines of one sender that wait for their group."""
 
     entry: Entry
     pieces: list[bytes | bytearray]
     sender: Hashable = None
-    """Whose share of what may wait it uses; None is the daemon itself."""
+    """The sender whose share of the pending bytes the run uses; None is the daemon itself."""
+
+
+class CommitHooks(msgspec.Struct, frozen=True, kw_only=True):
+    """Callbacks of a committer."""
+
+    on_durable: Callable[[list[Entry]], None] = lambda entries: None
+    """Called with the runs of a group, in order, once the spool has synced them."""
+    on_sealed: Callable[[], None] = lambda: None
+    on_committed: Callable[[float, int], None] = lambda seconds, size: None
+    """Called with the seconds that a group took and the bytes of its lines."""
+    before_spool: Callable[[Run], None] | None = None
+    """May change a run's bytes, not their number; called on the writer's thread."""
 
 
 class Committer:
@@ -53,24 +66,12 @@ class Committer:
         config: Config,
         admission: Admission,
         clock: Clock,
-        *,
-        on_durable: Callable[[list[Entry]], None],
-        on_sealed: Callable[[], None],
-        on_committed: Callable[[float, int], None] = lambda seconds, size: None,
-        before_spool: Callable[[Run], None] | None = None,
     ) -> None:
-        """``on_committed`` hears how long a group took and how many bytes of lines it had.
-
-        ``before_spool`` may change a run's bytes, not their number; the writer's thread calls it.
-        """
         self._spool = spool
         self._config = config
         self._admission = admission
         self._clock = clock
-        self._on_durable = on_durable
-        self._on_sealed = on_sealed
-        self._on_committed = on_committed
-        self._before_spool = before_spool
+        self._hooks = CommitHooks()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._runs: deque[Run] = deque()
         self._hellos: dict[bytes, SessionState] = {}
@@ -80,21 +81,31 @@ class Committer:
         self._progress = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._last_start = 0.0
-        self._backoff = Backoff(first=0.05, cap=5.0)
+        self._backoff = GROUP_COMMIT.backoff()
         self.recurring = Recurring()
         self.broken = ""
         """Why nothing can be made durable at the moment; empty while all is well."""
 
+    def connect(self, hooks: CommitHooks) -> None:
+        """Set the callbacks; call this before the first line is added."""
+        self._hooks = hooks
+
     def reconfigure(self, config: Config) -> None:
-        """Go on by settings that were read again; the open segment too."""
+        """Apply reloaded settings, to the open segment too."""
         self._config = config
 
     def add(self, run: Run) -> None:
-        """Take a run of lines; the caller gave the pieces away."""
+        """Queue a run of lines; the caller must not change the pieces afterwards."""
         self._runs.append(run)
         self._added += 1
         self._admission.waits(run.sender, run.entry.size + RUN_BYTES)
         self._wake.set()
+
+    def add_own(self, lines: Iterable[OwnLine]) -> None:
+        """Queue lines of the daemon itself: everything that is stored passes the spool."""
+        for own in lines:
+            line = msgspec.json.encode(own) + b"\n"
+            self.add(Run(Entry(EntryKind.OWN, b"", 0, 1, len(line)), [line]))
 
     def hello(self, session: bytes, state: SessionState) -> None:
         """Remember a session with the next group."""
@@ -120,12 +131,12 @@ class Committer:
             await self._progress.wait()
 
     async def on_writer(self, action: Callable[..., T], *arguments: object) -> T:
-        """Run something that changes the spool, in the writer's turn. Raises SpoolBroken."""
+        """Run an action that changes the spool on the writer's thread. Raises SpoolBroken."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, action, *arguments)
 
     async def until_written(self, action: Callable[[], T]) -> T:
-        """Change the spool by what has to be changed, with its reserve if that is what it takes."""
-        backoff = Backoff(first=0.1, cap=5.0)
+        """Change the spool, with its reserve if necessary; retry until the change is written."""
+        backoff = SETTLEMENT.backoff()
         while True:
             try:
                 return await self.freeing(action)
@@ -134,7 +145,7 @@ class Committer:
                 await asyncio.sleep(backoff.failed())
 
     async def freeing(self, action: Callable[[], T]) -> T:
-        """Do once what makes the disk freer in the end. Raises SpoolBroken."""
+        """Make once a change that frees disk space in the end. Raises SpoolBroken."""
         return await self.on_writer(self._spool.freeing, action)
 
     async def run(self) -> None:
@@ -159,11 +170,11 @@ class Committer:
         try:
             await self.freeing(lambda: self._spool.seal(self._clock.now_us()))
         except SpoolBroken as error:
-            self._fails(error)
+            self._failed(error)
             self._wake_in(self._backoff.failed())
         else:
-            self._succeeds()
-            self._on_sealed()
+            self._succeeded()
+            self._hooks.on_sealed()
 
     def close(self) -> None:
         if self._timer is not None:
@@ -179,11 +190,11 @@ class Committer:
         self._last_start = loop.time()
 
     async def _commit(self) -> None:
-        if self._runs and self._runs[0].entry.lines > self._room():
+        if self._runs and self._runs[0].entry.lines > self._rows_left():
             await self.seal_if_due(now=True)
         runs = self._next_runs()
-        if self._before_spool is not None:
-            await self.on_writer(_each, self._before_spool, runs)
+        if self._hooks.before_spool is not None:
+            await self.on_writer(_each, self._hooks.before_spool, runs)
         group = Group(
             received_us=self._clock.now_us(),
             first_row=0,
@@ -198,32 +209,32 @@ class Committer:
                 await self.on_writer(self._spool.append, group, pieces, self._clock.now_us())
                 break
             except SpoolBroken as error:
-                self._fails(error)
+                self._failed(error)
                 with suppress(SpoolBroken):  # the segment that failed is closed, and can be shipped
                     await self.freeing(lambda: self._spool.seal(self._clock.now_us()))
-                self._on_sealed()
+                self._hooks.on_sealed()
                 await asyncio.sleep(self._backoff.failed())
-        self._succeeds()
+        self._succeeded()
         self._committed += len(runs)
         for run in runs:
             self._admission.written(run.sender, run.entry.size + RUN_BYTES)
-        self._on_committed(self._clock.monotonic() - began, sum(run.entry.size for run in runs))
+        self._hooks.on_committed(self._clock.monotonic() - began, sum(run.entry.size for run in runs))
         self._progress.set()
-        self._on_durable([run.entry for run in runs])
+        self._hooks.on_durable([run.entry for run in runs])
         await self.seal_if_due()
 
-    def _room(self) -> int:
+    def _rows_left(self) -> int:
         segment = self._spool.open
         return self._config.batch_max_rows - (segment.rows if segment else 0)
 
     def _next_runs(self) -> list[Run]:
         """Take what fits in one group and in the open segment; at least one run."""
-        room = self._room()
+        rows_left = self._rows_left()
         runs: list[Run] = []
         rows = size = 0
         while self._runs:
             entry = self._runs[0].entry
-            if runs and (rows + entry.lines > room or size + entry.size > GROUP_BYTES):
+            if runs and (rows + entry.lines > rows_left or size + entry.size > GROUP_BYTES):
                 break
             runs.append(self._runs.popleft())
             rows += entry.lines
@@ -235,14 +246,14 @@ class Committer:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
 
-    def _fails(self, error: SpoolBroken) -> None:
+    def _failed(self, error: SpoolBroken) -> None:
         if not self.broken:
             self.recurring.error(
                 "spool write failed; nothing is acknowledged until writes succeed", error=str(error)
             )
         self.broken = str(error)
 
-    def _succeeds(self) -> None:
+    def _succeeded(self) -> None:
         if self.broken:
             self.recurring.info("the spool can be written to again")
         self.broken = ""

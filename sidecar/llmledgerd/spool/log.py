@@ -1,4 +1,4 @@
-"""The log: segments that are appended to, sealed, read, written off and deleted.
+"""The write-ahead log: segments that are appended to, sealed, read, written off and deleted.
 
 Invariant: nothing that ``append`` returned for is forgotten by a crash after it, and nothing is
 deleted before what replaces it is on the disk. All methods but ``read`` and ``compress`` belong
@@ -20,37 +20,27 @@ from llmledgerd.spool import format as fmt
 from llmledgerd.spool import recovery
 from llmledgerd.spool.backlog import Backlog
 from llmledgerd.spool.bounds import Limits
-from llmledgerd.spool.files import FileSystem, Handle
-from llmledgerd.spool.format import Buffer, Gap, Kind
+from llmledgerd.spool.files import FileSystem
+from llmledgerd.spool.format import Buffer, Kind
 from llmledgerd.spool.reserve import Reserve
 from llmledgerd.spool.segment import (
     Damage,
     HeaderMeta,
+    Open,
     ReadGroup,
     Segment,
-    frames,
-    group_in,
+    compressed_frames,
+    groups,
     name_of,
     senders,
     written_beside,
 )
 from llmledgerd.spool.state import ONLY_STORE, Change, Condemned, Group, Settled, State
 
-WORTH_IT = 0.9  # a compressed segment that is larger than that of its size is not written
+MOST_COMPRESSED = 0.9  # a compressed segment is not kept above this share of its former size
 
 _encode = msgspec.msgpack.Encoder().encode
 T = TypeVar("T")
-
-
-class Open(msgspec.Struct):
-    """The segment that is being appended to."""
-
-    segment: Segment
-    handle: Handle
-    suspect: bool = False
-    """It is not written to again. Either a write failed, so that nobody knows what the file holds
-    beyond ``segment.size``; or its successor could not be begun, and a header that says how much of
-    this one counts may be on the disk all the same."""
 
 
 class Spool:
@@ -165,11 +155,11 @@ class Spool:
         return self._backlog.is_next_to_read(segment.number)
 
     def condemn(self, row: Condemned, now_us: int) -> None:
-        """Write down that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
+        """Record that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
         self.condemn_all([row], now_us)
 
     def condemn_all(self, rows: Sequence[Condemned], now_us: int) -> None:
-        """Write down that these rows become dead letters, all with one sync. Raises SpoolBroken, as above."""
+        """Record that these rows become dead letters, all with one sync. Raises SpoolBroken, as above."""
         current = self._writable(now_us)
         marker = current.segment.marker
         self._append(
@@ -311,7 +301,7 @@ class Spool:
         return Open(segment, handle)
 
     def _retire(self, before: Open) -> None:
-        """Let go of a segment that is not appended to any more; without lines it has no use."""
+        """Close a segment that is not appended to any more; delete it where it has no lines."""
         with suppress(OSError):  # what counts in it was synced
             before.handle.close()
         if before.segment.rows:
@@ -330,22 +320,22 @@ class Spool:
             self._doomed.discard(number)
             self._unlinked.add(number)
 
-    # -- room ----------------------------------------------------------------------------------
+    # -- free space ----------------------------------------------------------------------------------
 
     def reserve(self) -> None:
         """Keep some bytes of the disk for what frees it. Raises SpoolBroken."""
         self._reserve.keep()
 
     def give_up_reserve(self) -> None:
-        """Make room on a full disk."""
+        """Free the reserve on a full disk."""
         self._reserve.give_up()
 
     def freeing(self, action: Callable[[], T]) -> T:
-        """Do what frees the disk, with the reserve if that is what it takes. Raises SpoolBroken."""
+        """Make a change that frees disk space, with the reserve if necessary. Raises SpoolBroken."""
         return self._reserve.freeing(action)
 
     def close(self) -> None:
-        """Let go of the open segment's file; everything in it is as safe as it was."""
+        """Close the open segment's file; everything in it is as durable as before."""
         if self._open is not None:
             self._open.suspect = True
             with suppress(OSError):
@@ -361,14 +351,8 @@ class Spool:
         damaged = False
         try:
             with self._files.reading(segment.name) as read:
-                for frame in frames(segment.marker, read, segment.size):
-                    if frame.kind != Kind.GROUP:
-                        continue
-                    found = group_in(frame)
+                for found in groups(segment, read):
                     damaged = damaged or found.body is None
-                    if segment.nameless:
-                        for entry in found.group.entries:
-                            entry.repeats = True
                     yield found
         except OSError as error:
             raise _unreadable(segment, error) from error
@@ -377,17 +361,17 @@ class Spool:
                 self._files.copy(segment.name, f"{recovery.QUARANTINE}/{segment.name}")
 
     def compress(self, segment: Segment) -> bool:
-        """Rewrite a sealed segment that has to wait, smaller; return whether that was worth it.
+        """Compress a sealed segment that has to wait; return whether its file was replaced.
 
-        Any thread may. Raises SpoolBroken where the disk fails; the segment reads as before then.
+        For any thread. Raises SpoolBroken where the disk fails; the segment reads as before then.
         """
         try:
-            buffers = _compressed(segment.marker, self._files.read(segment.name, 0, segment.size))
+            buffers = compressed_frames(segment.marker, self._files.read(segment.name, 0, segment.size))
         except OSError as error:
             raise _unreadable(segment, error) from error
         size = sum(map(len, buffers))
         segment.compressed = True
-        if not buffers or size > segment.size * WORTH_IT:
+        if not buffers or size > segment.size * MOST_COMPRESSED:
             return False
         try:
             temporary = written_beside(self._files, segment.name, buffers)
@@ -406,17 +390,3 @@ class Spool:
 
 def _unreadable(segment: Segment, error: OSError) -> SpoolBroken:
     return SpoolBroken(f"{segment.name}: {error.strerror or error}")
-
-
-def _compressed(marker: bytes, data: bytes) -> list[Buffer]:
-    """Return the segment's frames compressed; nothing where it is damaged.
-
-    Reading says what is lost by damage; nothing is rewritten over it.
-    """
-    buffers: list[Buffer] = []
-    for frame in fmt.scan(marker, data):
-        if isinstance(frame, Gap) or frame.body is None:
-            return []
-        if frame.kind != Kind.PADDING:
-            buffers += fmt.compressed(marker, frame)
-    return buffers

@@ -1,4 +1,4 @@
-"""What a folder of segments says after whatever happened to it.
+"""Recovery of a folder of segments after a crash or damage.
 
 Invariant: recovery always returns. A whole group that was acknowledged is never dropped; bytes
 that cannot be understood are kept in quarantine; and what was lost is named.
@@ -11,43 +11,32 @@ that a backlog of any size fits in memory.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
-from llmledgerd.spool import format as fmt
 from llmledgerd.spool import runs
 from llmledgerd.spool.bounds import Limits
 from llmledgerd.spool.files import FileSystem
-from llmledgerd.spool.format import Frame, Gap, Kind
+from llmledgerd.spool.format import Gap
+from llmledgerd.spool.scanning import Found, NotUnderstood, Opened, marker_of, scan_segment
 from llmledgerd.spool.segment import (
     TEMPORARY,
     Damage,
-    HeaderMeta,
     Segment,
     name_of,
     number_of,
     senders,
     written_beside,
 )
-from llmledgerd.spool.state import Change, Condemned, Group, Settled, Snapshot, State
+from llmledgerd.spool.state import Change, Condemned, Group, Settled, State
 
 QUARANTINE = "quarantine"
-HEAD_READ = 4096  # holds the head and the meta of most groups, so one read does
-
-Record = HeaderMeta | Group | Settled | Condemned
-
-_RECORDS: dict[int, type[Record]] = {
-    Kind.HEADER: HeaderMeta,
-    Kind.GROUP: Group,
-    Kind.SETTLED: Settled,
-    Kind.CONDEMNED: Condemned,
-}
 
 
 class Recovered(msgspec.Struct):
-    """What was found. ``previous`` is the newest segment, how many of its bytes count, and its marker."""
+    """Result of a recovery. ``previous`` is the newest segment, how many of its bytes count, and its marker."""
 
     state: State
     change: Change
@@ -70,47 +59,6 @@ class Recovered(msgspec.Struct):
     others when there is a newer header, as is what only a store waited for that is no longer named."""
 
 
-class NotUnderstood(Exception):
-    """What another version wrote."""
-
-
-class Found(msgspec.Struct):
-    """A frame without its body; ``record`` is None for a kind that is not known."""
-
-    record: Record | None
-    start: int
-    end: int
-    whole: bool = True
-    """Its body has not been found damaged."""
-
-
-class Opened(msgspec.Struct):
-    """One segment file as it was read, up to the bytes that count."""
-
-    number: int
-    size: int
-    marker: bytes
-    """What its frames begin with; empty where none is whole."""
-    sealed: bool
-    """A newer header is there, so all of this one was synced, and a hole in it is no torn tail."""
-    frames: list[Found] = []
-    gaps: list[Gap] = []
-    snapshot: Snapshot | None = None
-    longer: bool = False
-    """The file goes on beyond what counts."""
-    kept: bool = True
-    """What could not be understood is in quarantine, or there was no such thing."""
-
-    @property
-    def header(self) -> HeaderMeta | None:
-        first = self.frames[0].record if self.frames else None
-        return first if isinstance(first, HeaderMeta) else None
-
-    @property
-    def groups(self) -> Iterator[Group]:
-        return (frame.record for frame in self.frames if isinstance(frame.record, Group))
-
-
 def recover(files: FileSystem, stores: Sequence[str], limits: Limits) -> Recovered:
     """Read the folder for the stores that are in force now, and repair what can be.
 
@@ -130,7 +78,7 @@ def _numbers(files: FileSystem) -> list[int]:
         if number is not None:
             numbers.append(number)
         elif name.endswith(TEMPORARY) and number_of(name.removesuffix(TEMPORARY)) is not None:
-            with suppress(OSError):  # it only takes room
+            with suppress(OSError):  # it only takes space
                 files.unlink(name)
     return sorted(numbers)
 
@@ -169,9 +117,9 @@ class _Walk:
 
     def visit(self, number: int) -> None:
         try:
-            marker = _marker(self._files, number, self._markers.get(number, b""))
+            marker = marker_of(self._files, number, self._markers.get(number, b""))
             limit = self._limits.get(number)
-            opened = _open(self._files, number, marker, limit, self._sealed, self._base is None)
+            opened = scan_segment(self._files, number, marker, limit, self._sealed, self._base is None)
         except OSError as error:
             self._put_aside(number, f"unreadable: {error.strerror or error}")
             return
@@ -232,7 +180,7 @@ class _Walk:
         return sorted(done - self._unkept - {found.number for found in kept})
 
     def _is_holed(self) -> bool:
-        """Say whether anything may be missing between the base and the newest segment.
+        """Return whether anything may be missing between the base and the newest segment.
 
         Nothing is where all after it are headers that were never finished, each the other's
         successor. Before the first segment there is nothing to know.
@@ -313,102 +261,6 @@ def _said(gap: Gap, opened: Opened) -> str:
     if gap.end == opened.size and not opened.sealed:
         return f"torn tail of {size} bytes at {gap.start} cut off"
     return f"{size} bytes at {gap.start} are damaged"
-
-
-def _marker(files: FileSystem, number: int, known: bytes) -> bytes:
-    """Return what a segment's frames begin with. Raises OSError.
-
-    Its own first head says so, or else ``known``, the word of the next header; only where both are
-    gone, which takes damage to the newest segment's header, is it the first whole head's in the file.
-    """
-    name = name_of(number)
-    start = files.read(name, 0, HEAD_READ)
-    own = start[: fmt.MARKER_BYTES]
-    if start.startswith(fmt.MAGIC) and fmt.read_head(own, start) is not None:
-        return own
-    return known or fmt.marker_in(files.read(name))
-
-
-def _open(
-    files: FileSystem, number: int, marker: bytes, limit: int | None, sealed: bool, with_snapshot: bool
-) -> Opened:
-    """Read one segment. Raises OSError, NotUnderstood.
-
-    A sealed segment was synced, so its bodies are left alone until they are shipped: a backlog of
-    gigabytes must not delay the start. The newest is read whole.
-    """
-    there = files.size(name_of(number))
-    size = there if limit is None else min(there, limit)
-    skimmed = _skim(files, Opened(number, size, marker, sealed), with_snapshot) if sealed else None
-    opened = skimmed or _read_whole(files, Opened(number, size, marker, sealed))
-    opened.longer = size < there
-    return opened
-
-
-def _skim(files: FileSystem, opened: Opened, with_snapshot: bool) -> Opened | None:
-    """Read heads and metas alone; None at the first one that is not whole."""
-    at, name = 0, name_of(opened.number)
-    while at < opened.size:
-        data = files.read(name, at, HEAD_READ)
-        more = fmt.HEAD_BYTES + fmt.meta_bytes(opened.marker, data) - len(data)
-        if more > 0:
-            data += files.read(name, at + len(data), more)
-        head = fmt.read_head(opened.marker, data)
-        if head is None or at + head.size > opened.size:
-            return None
-        record = _record(head.kind, data[fmt.HEAD_BYTES :][: head.meta_len])
-        if with_snapshot and isinstance(record, HeaderMeta):
-            (frame,) = fmt.scan(opened.marker, files.read(name, at, head.size))
-            opened.snapshot = _snapshot(frame)
-        opened.frames.append(Found(record, at, at + head.size))
-        at += head.size
-    return opened
-
-
-def _read_whole(files: FileSystem, opened: Opened) -> Opened:
-    """Read every byte; frames at the end whose body is not whole are part of the torn tail.
-
-    So is the padding behind one, which may have come to the disk before it.
-    """
-    whole = 0
-    for item in fmt.scan(opened.marker, files.read(name_of(opened.number), 0, opened.size)):
-        if isinstance(item, Gap):
-            opened.gaps.append(item)
-            continue
-        record = _record(item.kind, item.meta)
-        opened.frames.append(Found(record, item.start, item.end, item.body is not None))
-        if isinstance(record, HeaderMeta):
-            opened.snapshot = _snapshot(item)
-        is_next = item.kind != Kind.PADDING or whole == len(opened.frames) - 1
-        if is_next and (item.body is not None or isinstance(record, HeaderMeta)):
-            whole = len(opened.frames)
-    if whole < len(opened.frames):
-        tail = opened.frames[whole].start
-        opened.frames = opened.frames[:whole]
-        opened.gaps = [gap for gap in opened.gaps if gap.end <= tail] + [Gap(tail, opened.size)]
-    return opened
-
-
-def _record(kind: int, meta: bytes) -> Record | None:
-    known = _RECORDS.get(kind)
-    if known is None:
-        return None
-    try:
-        record = msgspec.msgpack.decode(meta, type=known)
-    except msgspec.DecodeError as error:
-        raise NotUnderstood from error
-    if isinstance(record, HeaderMeta) and record.format != fmt.FORMAT:
-        raise NotUnderstood
-    return record
-
-
-def _snapshot(frame: Frame | Gap) -> Snapshot | None:
-    if isinstance(frame, Gap):
-        return None
-    try:
-        return msgspec.msgpack.decode(fmt.body_of(frame), type=Snapshot)
-    except (ValueError, msgspec.DecodeError):
-        return None
 
 
 def _apply(state: State, frame: Found) -> None:

@@ -11,8 +11,8 @@ from contextlib import suppress
 import msgspec
 
 from llmledgerd.spool import format as fmt
-from llmledgerd.spool.files import FileSystem
-from llmledgerd.spool.format import Buffer, Frame
+from llmledgerd.spool.files import FileSystem, Handle
+from llmledgerd.spool.format import Buffer, Frame, Gap, Kind
 from llmledgerd.spool.state import Group
 
 SUFFIX = ".seg"
@@ -74,6 +74,17 @@ class Segment(msgspec.Struct, kw_only=True):
         self.first_us = min(self.first_us or group.received_us, group.received_us)
         self.last_us = max(self.last_us, group.received_us)
         self.size = size
+
+
+class Open(msgspec.Struct):
+    """The segment that is being appended to."""
+
+    segment: Segment
+    handle: Handle
+    suspect: bool = False
+    """It is not written to again. Either a write failed, so that nobody knows what the file holds
+    beyond ``segment.size``; or its successor could not be begun, and a header that says how much of
+    this one counts may be on the disk all the same."""
 
 
 class ReadGroup(msgspec.Struct):
@@ -168,3 +179,29 @@ def written_beside(files: FileSystem, name: str, buffers: Sequence[Buffer]) -> s
         with suppress(OSError):  # it is synced, or is gone
             handle.close()
     return temporary
+
+
+def groups(segment: Segment, read: Callable[[int, int], bytes]) -> Iterator[ReadGroup]:
+    """Yield a segment's groups in order; where its header is lost, their lines may repeat others."""
+    for frame in frames(segment.marker, read, segment.size):
+        if frame.kind != Kind.GROUP:
+            continue
+        found = group_in(frame)
+        if segment.nameless:
+            for entry in found.group.entries:
+                entry.repeats = True
+        yield found
+
+
+def compressed_frames(marker: bytes, data: bytes) -> list[Buffer]:
+    """Return a segment's frames compressed; empty where it is damaged.
+
+    A damaged segment is not rewritten, because reading it counts what is lost.
+    """
+    buffers: list[Buffer] = []
+    for frame in fmt.scan(marker, data):
+        if isinstance(frame, Gap) or frame.body is None:
+            return []
+        if frame.kind != Kind.PADDING:
+            buffers += fmt.compressed(marker, frame)
+    return buffers

@@ -15,12 +15,14 @@ from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
 from llmledgerd.daemon import status_reporter
 from llmledgerd.daemon.status_reporter import FULL, Report
-from llmledgerd.delivery.retry_loop import Patience
+from llmledgerd.delivery.options import Runtime
+from llmledgerd.delivery.retry_loop import RetryLoop
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest.server import Listener
 from llmledgerd.log import Recurring
 from llmledgerd.spool import ONLY_STORE, Files, Spool
 from llmledgerd.spool.committer import Committer
+from llmledgerd.system.watchdog import Watchdog
 from llmledgerd.telemetry.metrics import Metrics
 
 
@@ -42,16 +44,22 @@ class Room:
         config, clock, files = Config(spool_dir=str(folder)), Clock(), Files(folder)
         self.admission = Admission(1 << 20)
         spool = Spool(files)
-        self.committer = HangingCommitter(
-            spool, config, self.admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
+        self.committer = HangingCommitter(spool, config, self.admission, clock)
+        runtime = Runtime(
+            spool=spool,
+            committer=self.committer,
+            config=config,
+            admission=self.admission,
+            clock=clock,
+            watchdog=Watchdog(),
         )
         listener = Listener(spool, self.committer, config, self.admission, clock)
-        self.patience = Patience(ONLY_STORE, Backoff(first=1.0, cap=1.0), Recurring(), lambda: 0)
-        shipper = SimpleNamespace(patience=self.patience, in_flight=0, faults=SimpleNamespace(said=""))
+        self.retry_loop = RetryLoop(ONLY_STORE, Backoff(first=1.0, cap=1.0), Recurring(), lambda: 0)
+        shipper = SimpleNamespace(retry_loop=self.retry_loop, in_flight=0, faults=SimpleNamespace(said=""))
         lane: Any = SimpleNamespace(  # nothing of it runs
             name=ONLY_STORE, shipper=shipper, outlet=SimpleNamespace(counts={}), doubted_hours=None
         )
-        self.report = Report(spool, files, self.committer, listener, [lane], self.admission, config, clock)
+        self.report = Report(runtime, files, listener, [lane])
         self.report.note()
 
     async def ready(self, *, stopping: bool = False) -> tuple[bool, str]:
@@ -88,5 +96,5 @@ async def test_a_full_spool_a_failing_disk_and_a_stop_are_each_said(room: Room) 
 
 
 async def test_a_store_that_is_away_leaves_it_ready(room: Room) -> None:
-    room.patience.trouble = "unreachable: connection refused"
+    room.retry_loop.trouble = "unreachable: connection refused"
     assert await room.ready() == (True, "")

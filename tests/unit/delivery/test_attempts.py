@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmledgerd.backoff import Backoff
-from llmledgerd.delivery.attempts import Ask, Condemn, Delivery, Insert, token
+from llmledgerd.delivery.attempts import Ask, Delivery, Insert, Reject, token
 from llmledgerd.errors import BatchRejected, OutcomeUnknown, StoreBusy
 
 BATCH = "7d3f"
@@ -84,17 +84,17 @@ def test_a_store_that_goes_away_before_it_could_answer_is_asked_when_it_is_back(
     assert delivery.next() == Ask()
 
 
-def test_a_single_row_that_is_refused_is_condemned_with_the_reason() -> None:
+def test_a_single_row_that_is_refused_is_rejected_with_the_reason() -> None:
     delivery = Delivery(BATCH, [5], uncertain=False)
     delivery.rejected(BatchRejected(27, "cannot parse"))
     assert delivery.next() == Ask()
     delivery.landed(set())
-    assert delivery.next() == Condemn(5, 27, "cannot parse")
-    delivery.condemned()
+    assert delivery.next() == Reject(5, 27, "cannot parse")
+    delivery.row_rejected()
     assert delivery.next() is None
 
 
-def test_a_row_whose_refusal_came_after_it_was_stored_is_not_condemned() -> None:
+def test_a_row_whose_refusal_came_after_it_was_stored_is_not_rejected() -> None:
     delivery = Delivery(BATCH, [5], uncertain=False)
     delivery.rejected(BatchRejected(27, "a view behind the table failed"))
     assert delivery.next() == Ask()
@@ -138,8 +138,8 @@ class Table:
 
 
 def deliver(delivery: Delivery, table: Table) -> list[int]:
-    """Do what a shipper does; return the rows that were condemned."""
-    condemned = []
+    """Do what a shipper does; return the rows that were rejected."""
+    rejected = []
     while (step := delivery.next()) is not None:
         try:
             match step:
@@ -148,29 +148,29 @@ def deliver(delivery: Delivery, table: Table) -> list[int]:
                 case Insert():
                     table.insert(step.rows)
                     delivery.inserted()
-                case Condemn():
-                    condemned.append(step.row)
-                    delivery.condemned()
+                case Reject():
+                    rejected.append(step.row)
+                    delivery.row_rejected()
         except StoreBusy as error:
             delivery.busy(error)
         except BatchRejected as error:
             delivery.rejected(error)
-    return condemned
+    return rejected
 
 
 @given(
     rows=st.integers(0, 40), bad=st.sets(st.integers(0, 39)), before=st.booleans(), seed=st.integers(0, 10**6)
 )
-def test_every_row_is_stored_once_or_condemned_once_whatever_the_store_does(
+def test_every_row_is_stored_once_or_rejected_once_whatever_the_store_does(
     rows: int, bad: set[int], before: bool, seed: int
 ) -> None:
     bad = {row for row in bad if row < rows}
     table = Table(bad, Random(seed))
     if before:  # an earlier process stored some and died
         table.rows = [row for row in range(rows) if row not in bad and row % 3]
-    condemned = deliver(Delivery(BATCH, range(rows), uncertain=before), table)
+    rejected = deliver(Delivery(BATCH, range(rows), uncertain=before), table)
     assert sorted(table.rows) == sorted(set(range(rows)) - bad)
-    assert sorted(condemned) == sorted(bad)
+    assert sorted(rejected) == sorted(bad)
 
 
 class Shards:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmledgerd.delivery.batch import LARGE_LINE, LONG_LINE, Batch, Preparer
+from llmledgerd.delivery.batch import Batch
+from llmledgerd.delivery.preparer import Preparer, PreparerOptions
+from llmledgerd.delivery.segment_lines import LARGE_LINE, LONG_LINE
 from llmledgerd.errors import BatchRejected
 from llmledgerd.payloads.policy import Decision, Policy
 from llmledgerd.payloads.treatment import Treatment
@@ -56,7 +58,9 @@ def prepared(
 
     group, segment = segment_of(runs)
     sessions = {SESSION: SessionState(0, 0, "billing")}
-    preparer = Preparer(RowBuilder(Pricer()), encode, lambda: sessions, "here", takes_views=takes_views)
+    preparer = Preparer(
+        RowBuilder(Pricer()), encode, lambda: sessions, PreparerOptions(host="here", takes_views=takes_views)
+    )
     batch = preparer.prepare(segment, lambda _: [group])
     assert batch.lost == 0
     assert len(batch.rows) + len(batch.refused_here) == segment.rows
@@ -95,7 +99,7 @@ def test_a_segment_of_another_time_is_stored_now_the_same_at_each_try_and_looked
         seen.extend(rows)
         return b"block"
 
-    preparer = Preparer(builder, encode, dict, "here")
+    preparer = Preparer(builder, encode, dict, PreparerOptions(host="here"))
     now_us = RECEIVED_US + 10**15
 
     batch = preparer.prepare(segment, lambda _: [group], Window(now_us - 5, now_us, now_us - 1))
@@ -120,7 +124,7 @@ def mixed(*lines: tuple[str, str, bool]) -> Batch:
     ]
     group = ReadGroup(Group(RECEIVED_US, 0, entries), memoryview(b"".join(bodies)))
     segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=len(lines), last_us=RECEIVED_US)
-    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here")
+    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, PreparerOptions(host="here"))
     return preparer.prepare(segment, lambda _: [group])
 
 
@@ -147,7 +151,7 @@ def test_a_call_that_was_given_up_twice_in_a_segment_is_one_row() -> None:
     entry = Entry(EntryKind.OWN, b"", 0, 2, 2 * len(own))
     group = ReadGroup(Group(RECEIVED_US, 0, [entry]), memoryview(2 * own))
     segment = Segment(number=1, batch=str(uuid.UUID(int=2, version=4)), rows=2, last_us=RECEIVED_US)
-    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, "here")
+    preparer = Preparer(RowBuilder(Pricer()), lambda rows: b"block", dict, PreparerOptions(host="here"))
     batch = preparer.prepare(segment, lambda _: [group])
     assert (batch.rows, batch.control) == ([1], 1)
 
@@ -172,7 +176,7 @@ def test_a_line_that_raises_is_a_dead_letter_and_its_neighbors_are_rows() -> Non
         return build(record, **given)
 
     builder.row = row  # type: ignore[method-assign]  # a fault that no input is known to cause
-    batch = Preparer(builder, lambda rows: b"", dict, "here").prepare(
+    batch = Preparer(builder, lambda rows: b"", dict, PreparerOptions(host="here")).prepare(
         segment, lambda _: [group], failed=decided
     )
     assert batch.rows == [0, 3]
@@ -208,9 +212,11 @@ def erased(erasure: Erasure, *records: Mapping[str, object]) -> tuple[Batch, lis
         RowBuilder(Pricer()),
         encode,
         lambda: {SESSION: SessionState(0, 0, "billing")},
-        "here",
-        treatment=Treatment(Policy(Decision(mode="offload")), base="file:///objects"),
-        erasures=lambda: (erasure,),
+        PreparerOptions(
+            host="here",
+            treatment=Treatment(Policy(Decision(mode="offload")), base="file:///objects"),
+            erasures=lambda: (erasure,),
+        ),
     )
     return preparer.prepare(segment, lambda _: [group]), seen
 

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
-from llmledgerd.delivery.batch import Preparer
 from llmledgerd.delivery.eviction import GivenUp, Keeper
+from llmledgerd.delivery.options import Runtime, ShipperOptions
+from llmledgerd.delivery.preparer import Preparer, PreparerOptions
 from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import StoreBusy
 from llmledgerd.flow_control import Admission
@@ -105,27 +106,28 @@ class Room:
             entry = Entry(EntryKind.LINES, b"", 0, lines, len(body), repeats=repeats)
             self.spool.append(Group(clock.now_us(), 0, [entry]), [body], clock.now_us())
             self.spool.seal(clock.now_us())
-        self.committer = Committer(
-            self.spool, config, admission, clock, on_durable=lambda _: None, on_sealed=lambda: None
-        )
+        self.committer = Committer(self.spool, config, admission, clock)
         self.keeper = Keeper(self.spool, self.committer, clock)
-        self.shipper = Shipper(
-            self.spool,
-            self.committer,
-            store,
-            store,
-            Preparer(self.builder, lambda rows: b"block", dict, "here"),
-            config,
-            admission,
-            clock,
-            Watchdog(),
+        runtime = Runtime(
+            spool=self.spool,
+            committer=self.committer,
+            config=config,
+            admission=admission,
+            clock=clock,
+            watchdog=Watchdog(),
+        )
+        options = ShipperOptions(
             name=ONLY_STORE,
+            store=store,
+            rollup=store,
+            preparer=Preparer(self.builder, lambda rows: b"block", dict, PreparerOptions(host="here")),
+            metrics=Metrics({}).store(ONLY_STORE),
             held=self.keeper.held,
             on_refused=lambda _: None,
             on_settled=lambda: None,
-            metrics=Metrics({}).store(ONLY_STORE),
         )
-        self.keeper.shippers = [self.shipper]
+        self.shipper = Shipper(runtime, options)
+        self.keeper.connect([self.shipper])
 
     @property
     def progress(self) -> Progress:
@@ -168,12 +170,12 @@ class FullStore(SlowStore):
 async def test_a_store_that_answers_questions_is_not_taken_for_one_that_takes_rows(tmp_path: Path) -> None:
     store = FullStore(refusals=4)
     room = Room(tmp_path, store, segments=1, retry_first_seconds=0.001)
-    store.trouble = lambda: room.shipper.patience.trouble
+    store.trouble = lambda: room.shipper.retry_loop.trouble
     async with asyncio.timeout(LIMIT_SECONDS), room:
         await room.shipper.idle()
     assert store.seen == ["", *["too_many_parts: merges are behind"] * 4]
-    assert room.shipper.patience.trouble == ""
-    assert room.shipper.patience.retries == {"too_many_parts": 4}
+    assert room.shipper.retry_loop.trouble == ""
+    assert room.shipper.retry_loop.retries == {"too_many_parts": 4}
     assert room.progress.stored == 1
 
 
@@ -200,7 +202,7 @@ async def test_a_segment_that_meets_a_fault_is_said_and_tried_again_while_others
         assert "segment 1" in said
         assert "ZeroDivisionError in delivery/test_shipper.py" in said
         assert "words" not in said
-        assert room.shipper.patience.retries["internal_error"] >= 2
+        assert room.shipper.retry_loop.retries["internal_error"] >= 2
         is_mended = True
         await room.shipper.idle()
     assert room.shipper.faults.said == ""

@@ -108,7 +108,7 @@ def given_up(
         live={S} if live else set(),
         waiting={S} if waiting else set(),
         closed_at={S: 30},
-        room=room,
+        budget_bytes=room,
     )
     group, lines = decided(found, {}, "host", now)
     assert len(lines) == len(group.orphans) + len(group.over)

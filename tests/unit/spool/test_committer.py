@@ -15,7 +15,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.errors import SpoolBroken
 from llmledgerd.flow_control import Admission
 from llmledgerd.spool import ONLY_STORE, Entry, EntryKind, Files, Segment, SessionState, Spool
-from llmledgerd.spool.committer import MOST_HELLOS, PADDED, Committer, Run, merged, seal_in
+from llmledgerd.spool.committer import MOST_HELLOS, PADDED, CommitHooks, Committer, Run, merged, seal_in
 from llmledgerd.spool.files import FileSystem
 from tests.helpers.crashing_files import CrashingFiles
 
@@ -51,9 +51,8 @@ class Room:
             config,
             self.admission,
             self.clock,
-            on_durable=self._on_durable,
-            on_sealed=self._on_sealed,
         )
+        self.committer.connect(CommitHooks(on_durable=self._on_durable, on_sealed=self._on_sealed))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):

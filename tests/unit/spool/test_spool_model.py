@@ -21,8 +21,9 @@ from llmledgerd.spool import format as fmt
 from llmledgerd.spool.bounds import Limits
 from llmledgerd.spool.files import FileSystem
 from llmledgerd.spool.format import Buffer, Frame, Head, Kind
-from llmledgerd.spool.log import Open
 from llmledgerd.spool.room import Room
+from llmledgerd.spool.scanning import Opened
+from llmledgerd.spool.segment import Open
 from llmledgerd.spool.state import Snapshot
 from tests.helpers.crashing_files import CrashingFiles
 from tests.unit.spool.examples import START_US, append, lines_in, text
@@ -272,7 +273,7 @@ def forgetting_no_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 def ignoring_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     learn = recovery._Walk._learn
 
-    def forgetful(self: recovery._Walk, opened: recovery.Opened) -> None:
+    def forgetful(self: recovery._Walk, opened: Opened) -> None:
         learn(self, opened)
         self._limits.clear()
 
@@ -314,7 +315,7 @@ def believing_a_second_sync(monkeypatch: pytest.MonkeyPatch) -> None:
 def ignoring_what_could_not_be_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     sync = recovery._Walk._sync
 
-    def careless(self: recovery._Walk, opened: recovery.Opened) -> None:
+    def careless(self: recovery._Walk, opened: Opened) -> None:
         sync(self, opened)
         self._unsynced.clear()
 

@@ -1,0 +1,151 @@
+"""Settings of connections: the sockets that the daemon serves, and the stores that it delivers to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from llmledger.protocol import DEFAULT_SOCKET
+from llmledgerd.config.options import (
+    LOGIN,
+    YES,
+    InsertMode,
+    doc,
+)
+
+
+class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the daemon's sockets and stores. ``Config`` adds the others."""
+
+    socket_path: Annotated[str, doc("Path of the Unix socket that senders connect to.")] = DEFAULT_SOCKET
+    socket_mode: Annotated[str, doc("File mode of the record socket, octal.", pattern="^0?[0-7]{3}$")] = (
+        "0660"
+    )
+    socket_group: Annotated[str, doc("Group of the record socket. Empty: the daemon's own group.")] = ""
+    allowed_uids: Annotated[
+        str,
+        doc(
+            "Users allowed to send, as comma-separated names or numbers (Linux only; elsewhere "
+            "the daemon refuses to start when this is set). Empty, with `allowed_gids` empty too: "
+            "everybody who can open the socket."
+        ),
+    ] = ""
+    allowed_gids: Annotated[
+        str,
+        doc(
+            "Groups whose members are allowed to send, as comma-separated names or numbers (Linux "
+            "only). A sender needs one match in `allowed_uids` or `allowed_gids`."
+        ),
+    ] = ""
+    admin: Annotated[
+        str | None,
+        doc(
+            "Address of the admin HTTP server: `unix:/path` or `host:port`. Empty: no admin "
+            "server. Unset: `admin.sock` in the folder of the record socket."
+        ),
+    ] = None
+
+    admin_tokens_file: Annotated[
+        str,
+        doc(
+            "Path of a TOML file with bearer tokens for `/v1` on `host:port` (`llmledgerd token` "
+            "prints entries). Empty: nobody may use `/v1` over TCP."
+        ),
+    ] = ""
+
+    admin_socket_erases: Annotated[
+        bool,
+        doc(
+            "Allow erasing through a Unix `admin` socket to everybody who can open it. On "
+            "`host:port` a token with `erase = true` is required instead."
+        ),
+    ] = False
+    metrics_need_token: Annotated[
+        bool,
+        doc(
+            "Require a token for `/metrics` on `host:port`: an operator's, or one made by "
+            "`llmledgerd token --metrics`."
+        ),
+    ] = False
+
+    clickhouse_url: Annotated[
+        str,
+        doc(
+            "ClickHouse to write to: `chdb:///path` for the embedded engine, "
+            "`http(s)://user:password@host:port/database` for a server, `host:port,host:port` for "
+            "several addresses of one.",
+            LOGIN,
+        ),
+    ] = "chdb:///var/lib/llmledgerd/clickhouse"
+    sql_url: Annotated[
+        str,
+        doc(
+            "URL of a ClickHouse user with read-only rights, for operators' SQL (docs/sql.md). "
+            "Empty: `clickhouse_url`."
+        ),
+    ] = ""
+    cluster: Annotated[
+        str,
+        doc(
+            "Name of the ClickHouse cluster on which `migrate` creates replicated and sharded "
+            "tables. Daemons recognize a cluster by its tables.",
+            pattern=r"^[\w.{}-]*$",
+        ),
+    ] = ""
+    clickhouse_password_file: Annotated[
+        str,
+        doc(
+            "Path of a file with the ClickHouse password. Mutually exclusive with a password in "
+            "`clickhouse_url`. Unset: the systemd credential `llmledgerd.clickhouse-password`, if "
+            "there is one.",
+            YES,
+        ),
+    ] = ""
+    stores: Annotated[
+        tuple[Literal["clickhouse", "postgres"], ...],
+        doc("Stores that records are written to. The first one answers queries.", min_length=1),
+    ] = ("clickhouse",)
+    postgres_url: Annotated[
+        str,
+        doc(
+            "PostgreSQL to write to: `postgresql://user:password@host:port/database`. Required if "
+            "`stores` includes `postgres`."
+        ),
+    ] = ""
+    postgres_password_file: Annotated[
+        str,
+        doc(
+            "Path of a file with the PostgreSQL password, read at each connection. Empty: the "
+            "password in `postgres_url`."
+        ),
+    ] = ""
+    postgres_content: Annotated[
+        Literal["full", "metadata"],
+        doc("What PostgreSQL stores: `full` records, or `metadata` (all columns except the payloads)."),
+    ] = "full"
+    ttl_days: Annotated[
+        int,
+        doc(
+            "Days to keep rows of `llm_traces` after their receipt; 0 keeps them forever. Applied "
+            "by `migrate` only.",
+            ge=0,
+        ),
+    ] = 90
+    insert_timeout_seconds: Annotated[
+        float, doc("Maximum time without a byte from the store during an insert.", gt=0)
+    ] = 60.0
+    insert_mode: Annotated[
+        InsertMode,
+        doc(
+            "`sync`: each segment is one insert. `async`: the server merges the inserts of many "
+            "daemons and answers when they are stored."
+        ),
+    ] = "sync"
+    inserts_in_flight: Annotated[
+        int, doc("Number of segments inserted in parallel, per store.", ge=1, le=16)
+    ] = 2
+    retry_first_seconds: Annotated[
+        float, doc("First delay of the exponential backoff after a store has failed.", gt=0)
+    ] = 0.1
+    retry_cap_seconds: Annotated[float, doc("Maximum delay of that backoff.", gt=0)] = 30.0

@@ -1,0 +1,346 @@
+"""Preparation: a segment's lines become a batch of rows, losses and dead letters. Pure.
+
+Invariant: every line of the segment is in exactly one of rows, dead letters, control lines and
+lost lines, and the same segment gives the same batch however often it is prepared.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+import msgspec
+
+from llmledger.protocol import Begin, End, Record
+from llmledgerd.delivery import erasure_marks
+from llmledgerd.delivery.batch import Batch, Source, line_letter, rejected_letter, session_text
+from llmledgerd.delivery.faults import INTERNAL_ERROR, NOT_OF_A_LINE, described
+from llmledgerd.delivery.row_blocks import Encode, Rows
+from llmledgerd.delivery.segment_lines import LARGE_LINE, Line, rows_of, split_run
+from llmledgerd.errors import Rejected
+from llmledgerd.payloads.policy import Decision, Policy
+from llmledgerd.payloads.treatment import Treatment
+from llmledgerd.query.erasure import Erasure
+from llmledgerd.records import begun_calls, parsing
+from llmledgerd.records.parsing import Dropped
+from llmledgerd.records.repeats import call_of, repeat
+from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import COLUMNS, Row
+from llmledgerd.spool import ONLY_STORE, BegunCall, EntryKind, ReadGroup, Segment, SessionState
+from llmledgerd.spool.own_lines import OwnLine, RefusedLine
+from llmledgerd.stores.receipt_window import Window
+
+ID = COLUMNS.index("id")
+
+
+class PreparerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of one store's ``Preparer``."""
+
+    host: str
+    """This machine's name, for losses that no sender reported."""
+    store: str = ONLY_STORE
+    finish: Callable[[Row], Row] | None = None
+    """Hides what may not be stored; without it rows stay as they are."""
+    treatment: Treatment | None = None
+    """Decides where the payloads of a finished row go; without it they stay."""
+    takes_views: bool = False
+    """``encode`` accepts payloads that are views of their line."""
+    erasures: Callable[[], tuple[Erasure, ...]] = tuple
+    """Return the erasures in force."""
+
+
+class Preparer:
+    """Prepares segments as batches of one store."""
+
+    def __init__(
+        self,
+        builder: RowBuilder,
+        encode: Encode,
+        sessions: Callable[[], Mapping[bytes, SessionState]],
+        options: PreparerOptions,
+    ) -> None:
+        """``sessions`` returns what is known of the senders' sessions."""
+        treatment = options.treatment
+        self._finish = options.finish or (lambda row: row)
+        # What is hidden or taken out is looked for in bytes, and only one store's blocks refer to a line.
+        self._takes_views = (
+            options.takes_views and options.finish is None and (treatment is None or treatment.is_idle)
+        )
+        self._store = options.store
+        self._builder = builder
+        self._treatment = treatment or Treatment(Policy(Decision()))
+        self._encode = encode
+        self._sessions = sessions
+        self._host = options.host
+        self._erasures = options.erasures
+
+    def prepare(
+        self,
+        segment: Segment,
+        read: Callable[[Segment], Iterable[ReadGroup]],
+        window: Window | None = None,
+        failed: Mapping[int, str] = {},
+    ) -> Batch:
+        """Parse every line of a segment; ``read`` returns its groups, each time that it is called.
+
+        What was received outside of the ``window`` is stored as if it had been received now. ``failed``
+        are lines that met an internal error before, by their index in the segment: once decided, a line
+        stays a dead letter, also where a newer daemon would not fail.
+        """
+        batch = Batch(segment=segment, window=window or Window(), erasures=self._erasures())
+        batch.from_us, batch.to_us = batch.window.searched(
+            segment.first_us, segment.last_us, recovered=segment.recovered
+        )
+        rows, found = Rows(self._encode), 0
+        given_up: dict[str, Row] = {}
+        for group in read(segment):
+            found += group.group.lines
+            self._take_group(batch, rows, given_up, group, failed)
+        if found < segment.rows:  # a group's head was damaged after it was written
+            self._lose(batch, segment.rows - found, batch.window.fit(segment.last_us))
+        for call in batch.ids & batch.opened.keys():
+            del batch.opened[call]
+        self._add_abandoned(batch, rows, given_up)
+        if batch.erased:
+            self._add_loss(batch, segment.last_us, "daemon", "erased", batch.erased)
+        rows.close()
+        self._leave_out_unencodable(batch, rows, read)
+        batch.rows = sorted(row for row in batch.rows if row not in rows.refused and row not in rows.failed)
+        batch.blocks = rows.blocks
+        batch.started_us = array("q", sorted(rows.started_us))
+        return batch
+
+    def _take_group(
+        self,
+        batch: Batch,
+        rows: Rows,
+        given_up: dict[str, Row],
+        group: ReadGroup,
+        failed: Mapping[int, str],
+    ) -> None:
+        if batch.window.fit(group.group.received_us) != group.group.received_us:
+            self._builder.counts["receipt_replaced"] += group.group.lines
+        if group.body is None:
+            self._lose(batch, group.group.lines, batch.window.fit(group.group.received_us))
+            return
+        for source, line in self._lines(group, batch.window):
+            if source.row in failed:
+                batch.refused_here[source.row] = line_letter(
+                    batch, source, line, INTERNAL_ERROR, failed[source.row], self._store
+                )
+            else:
+                self._take(batch, rows, given_up, source, line)
+
+    def _leave_out_unencodable(
+        self, batch: Batch, rows: Rows, read: Callable[[Segment], Iterable[ReadGroup]]
+    ) -> None:
+        """Make dead letters of the rows that could not be encoded."""
+        segment = batch.segment
+        for row, why in rows.refused.items():
+            letter = rejected_letter(batch, read(segment), row, "not_encodable", why, self._store)
+            batch.refused_here[row] = letter
+            batch.repeats.pop(row, None)
+        for row, why in rows.failed.items():
+            letter = rejected_letter(batch, read(segment), row, INTERNAL_ERROR, why, self._store)
+            batch.refused_here[row] = letter
+            batch.faults[row] = why
+            batch.repeats.pop(row, None)
+
+    def encode_some(self, groups: Iterable[ReadGroup], batch: Batch, wanted: Collection[int]) -> Rows:
+        """Return some rows of a batch, encoded again."""
+        rows, chosen = Rows(self._encode), frozenset(wanted)
+        for group in groups:
+            if group.body is None or chosen.isdisjoint(rows_of(group)):
+                continue
+            for source, line in self._lines(group, batch.window):
+                if source.row in chosen and (row := self._row(batch, source, line)) is not None:
+                    rows.add(row, len(line))
+        rows.close()
+        return rows
+
+    def _lines(self, read: ReadGroup, window: Window) -> Iterator[tuple[Source, Line]]:
+        body = memoryview(read.body or b"")
+        row, start, received_us = read.group.first_row, 0, window.fit(read.group.received_us)
+        sessions = self._sessions()
+        for entry in read.group.entries:
+            session = sessions.get(entry.session)
+            service, host = (session.service, session.host) if session else ("", "")
+            number, step = (entry.first, 1) if entry.session else (0, 0)
+            run, start = body[start : start + entry.size], start + entry.size
+            for line in split_run(run, entry.lines, LARGE_LINE if self._takes_views else len(run)):
+                yield Source(row, received_us, read.group.received_us, entry, number, service, host), line
+                row, number = row + 1, number + step
+
+    def _take(self, batch: Batch, rows: Rows, given_up: dict[str, Row], source: Source, line: Line) -> None:
+        control, losses = batch.control, len(batch.losses)
+        try:
+            if source.entry.kind:  # of LINES, which is 0, there are the most
+                self._take_other(batch, given_up, source, line)
+                return
+            parsed = parsing.parse(line)
+            if isinstance(parsed, Record):
+                self._record(batch, rows, source, line, parsed)
+            else:
+                self._control(batch, source, line, parsed)
+        except Rejected as refusal:
+            self._refuse(batch, source, line, refusal)
+        except NOT_OF_A_LINE:
+            raise
+        except Exception as error:  # noqa: BLE001 - of whatever nobody foresaw, only this line is the cause
+            batch.control = control
+            del batch.losses[losses:]
+            what = batch.faults[source.row] = described(error)
+            batch.refused_here[source.row] = line_letter(
+                batch, source, line, INTERNAL_ERROR, what, self._store
+            )
+
+    def _take_other(self, batch: Batch, given_up: dict[str, Row], source: Source, line: Line) -> None:
+        if source.entry.kind == EntryKind.OVERSIZE:
+            raise Rejected(parsing.TOO_LONG, f"{source.entry.full_size} bytes")
+        self._own(batch, given_up, source, line)
+
+    def _control(self, batch: Batch, source: Source, line: Line, parsed: Begin | Dropped | End) -> None:
+        batch.control += 1
+        if isinstance(parsed, Begin):
+            if erasure_marks.covers_begin(batch.erasures, parsed, source.arrived_us):
+                return
+            call = self._builder.call_id(parsed)
+            batch.opened[call] = BegunCall(source.entry.session, begun_calls.kept(parsed), source.received_us)
+        elif isinstance(parsed, End):
+            batch.ended.append(source.entry.session)
+        else:
+            for reason, count in parsed.counts.items():
+                self._loss(batch, source, "client", reason, count)
+
+    def _record(self, batch: Batch, rows: Rows, source: Source, line: Line, record: Record) -> None:
+        row = self._built(batch, source, line, record)
+        if row is None:
+            batch.ids.add(self._builder.call_id(record))
+            return
+        call = call_of(row)
+        if source.entry.repeats:
+            if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
+                batch.control += 1
+                return
+            batch.repeats[source.row] = repeat(row)
+        rows.add(row, len(line))
+        batch.rows.append(source.row)
+        batch.ids.add(call[1])
+        batch.calls.add(call)
+
+    def _own(self, batch: Batch, given_up: dict[str, Row], source: Source, line: Line) -> None:
+        own = msgspec.json.decode(line, type=OwnLine)
+        if own.abandoned is None or own.store not in ("", self._store):
+            batch.control += 1
+        if own.store not in ("", self._store):
+            return
+        if own.abandoned is None:
+            source.service, source.host = own.service, own.host
+            self._loss(batch, source, own.stage, own.reason, own.count, own.session)
+            return
+        row = self._row(batch, source, line)
+        if row is None:
+            return
+        batch.control += str(row[ID]) in given_up  # declared twice: one row
+        given_up[str(row[ID])] = row
+        batch.abandoned[str(row[ID])] = source.row
+
+    def _add_abandoned(self, batch: Batch, rows: Rows, given_up: dict[str, Row]) -> None:
+        """Keep the abandoned calls whose record has not come in this very segment."""
+        for call, row in given_up.items():
+            if call in batch.ids:
+                batch.control += 1
+                del batch.abandoned[call]
+            else:
+                # A forgotten session may have begun it anew: its record may have come in the life before.
+                batch.repeats[batch.abandoned[call]] = repeat(row)
+                batch.rows.append(batch.abandoned[call])
+                rows.add(row, 0)
+
+    def _row(self, batch: Batch, source: Source, line: Line) -> Row | None:
+        """Return the row of a line that is a record, or an abandoned call of the daemon's own; None: erased."""
+        if source.entry.kind == EntryKind.OWN:
+            own = msgspec.json.decode(line, type=OwnLine)
+            begin = parsing.parse(own.abandoned or b"")
+            if not isinstance(begin, Begin):
+                raise Rejected(parsing.NOT_JSON, "not the begin line that it was")
+            row = self._builder.abandoned(
+                begin,
+                service=own.service,
+                received_us=source.received_us,
+                batch_id=batch.segment.batch,
+                batch_row=source.row,
+            )
+            return self._unless_erased(batch, source, row)[0]
+        record = parsing.parse(line)
+        if not isinstance(record, Record):
+            raise Rejected(parsing.NOT_JSON, "not the record that it was")
+        return self._built(batch, source, line, record)
+
+    def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> Row | None:
+        """Return a record's row as it is stored; None where it is erased."""
+        row = self._builder.row(
+            record,
+            line=line,
+            service=source.service,
+            received_us=source.received_us,
+            batch_id=batch.segment.batch,
+            batch_row=source.row,
+        )
+        finished, has_payloads = self._unless_erased(batch, source, row)
+        if finished is None or not has_payloads:
+            return finished
+        return self._treatment.treat(finished, batch.uploads)
+
+    def _unless_erased(self, batch: Batch, source: Source, row: Row) -> tuple[Row | None, bool]:
+        """Return the finished row as an erasure leaves it, and whether it has its payloads."""
+        finished = self._finish(row)
+        if not batch.erasures:
+            return finished, True
+        left = erasure_marks.as_left(batch.erasures, row, finished, source.arrived_us)
+        if left is not None:
+            return left, left is finished
+        batch.control += 1
+        batch.erased += 1
+        return None, False
+
+    def _refuse(self, batch: Batch, source: Source, line: Line, refusal: Rejected) -> None:
+        letter = line_letter(batch, source, line, refusal.reason, refusal.detail)
+        batch.letters[source.row] = letter
+        if refusal.reason == parsing.TOO_LONG:  # all but its head is gone
+            self._loss(batch, source, "daemon", parsing.TOO_LONG, 1)
+        if source.entry.session:
+            batch.refused.append(RefusedLine(source.entry.session, source.number, refusal.reason))
+
+    def _lose(self, batch: Batch, lines: int, at_us: int) -> None:
+        batch.lost += lines
+        self._add_loss(batch, at_us, "spool", "damaged", lines)
+
+    def _add_loss(self, batch: Batch, at_us: int, stage: str, reason: str, lines: int) -> None:
+        """Add a loss that no sender reported."""
+        row, segment = len(batch.losses), batch.segment
+        batch.losses.append(
+            (
+                at_us,
+                self._host,
+                "",
+                "",
+                stage,
+                reason,
+                lines,
+                segment.batch,
+                row,
+                batch.window.fit(segment.last_us),
+            )
+        )
+
+    def _loss(
+        self, batch: Batch, source: Source, stage: str, reason: str, count: int | None, session: str = ""
+    ) -> None:
+        host = source.host or self._host
+        named = session or session_text(source.entry.session)
+        row = len(batch.losses)
+        at = source.received_us
+        batch.losses.append(
+            (at, host, source.service, named, stage, reason, count, batch.segment.batch, row, at)
+        )

@@ -1,0 +1,120 @@
+"""Last stage of shipping: the settlement of a delivered batch.
+
+Invariant: a segment is written off for the store after the abandoned rows that it replaces are deleted
+and its dead letters are on the disk, and not before. Erasures in force are executed first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from llmledgerd.delivery.batch import Batch
+from llmledgerd.delivery.erasing_files import concerns
+from llmledgerd.delivery.store_context import StoreContext
+from llmledgerd.errors import LlmledgerdError, SpoolBroken
+from llmledgerd.query.erasure import Erasure
+from llmledgerd.spool import Settled, dead_letters
+from llmledgerd.spool.dead_letters import DeadLetter
+
+
+class Settlement:
+    """Settlement of one store's batches, in the order of their segments."""
+
+    def __init__(self, context: StoreContext) -> None:
+        self._context = context
+        self._erased_again: set[Erasure] = set()
+        """Executed for rows that an earlier process may have inserted."""
+
+    async def erase_again(self, batch: Batch) -> None:
+        """Erase what may have landed of rows that were made before an erasure was in force."""
+        context = self._context
+        for erasure in context.options.erasures():
+            if erasure in (self._erased_again if batch.segment.recovered else batch.erasures):
+                continue
+            if batch.from_us > (erasure.until_us or batch.to_us):
+                continue
+            try:
+                await context.until_answered(partial(context.options.erase, erasure))
+            except LlmledgerdError as error:  # a retry would not help, and the segment's rows are there
+                context.recurring.error("an erasure is not done", store=context.name, error=str(error))
+            self._erased_again.add(erasure)
+
+    async def settle(self, batch: Batch) -> None:
+        """Delete replaced rows, write the dead letters, and write the segment off."""
+        context, options = self._context, self._context.options
+        await self._delete_replaced(batch)
+        if not context.spool.state.has_been_stored(batch.segment.number):
+            await self._write_letters(batch.segment.batch, batch.letters)
+        await self._write_letters(f"{batch.segment.batch}-{context.name}", batch.refused_here)
+        is_first = await context.committer.until_written(lambda: self._write_off(batch))
+        if batch.lost:
+            context.recurring.error(
+                "lines lost: a part of the spool is damaged", store=context.name, times=batch.lost
+            )
+        letters = (*batch.letters.values(), *batch.refused_here.values())
+        options.metrics.settled(batch.losses, [letter.reason for letter in letters])
+        for line in batch.refused if is_first else ():
+            options.on_refused(line)
+        options.on_settled()
+
+    def _write_off(self, batch: Batch) -> bool:
+        """Settle the segment for this store; return whether it is the first one that has.
+
+        Runs on the writer's thread, the only one that may read begun calls while they change.
+        """
+        spool, number = self._context.spool, batch.segment.number
+        is_first = not spool.state.has_been_stored(number)
+        settled = Settled(
+            segment=number,
+            store=self._context.name,
+            stored=len(batch.rows) - len(batch.repeated),
+            dead=len(batch.letters) + len(batch.refused_here),
+            lost=batch.lost,
+            control=batch.control + len(batch.repeated),
+            reads=spool.is_next_to_read(batch.segment),
+        )
+        if settled.reads:
+            snap = spool.state.snapshot
+            settled.opened, settled.ended = batch.opened, batch.ended
+            settled.closed = [call for call in (*snap.begun, *snap.abandoned) if call in batch.ids]
+        spool.settle(settled, self._context.clock.now_us())
+        return is_first
+
+    def _replaced(self, batch: Batch) -> list[str]:
+        snap = self._context.spool.state.snapshot
+        given_up = snap.abandoned
+        late = [call for call in given_up if call in batch.ids] + snap.late.get(batch.segment.number, [])
+        return late + [call for call in batch.abandoned if call not in given_up]
+
+    async def _delete_replaced(self, batch: Batch) -> None:
+        """Delete the abandoned rows of calls whose record has come, whichever came first."""
+        context = self._context
+        replaced = await context.committer.on_writer(self._replaced, batch)
+        if replaced:
+            await context.until_answered(lambda: context.options.rollup.doubt_abandoned(replaced))
+            await context.until_answered(lambda: context.store.delete_abandoned(replaced))
+
+    async def _write_letters(self, name: str, by_row: dict[int, DeadLetter]) -> None:
+        if not by_row:
+            return
+        context = self._context
+        letters = [by_row[row] for row in sorted(by_row)]
+        erasures = context.options.erasures()
+        letters = [one for one in letters if not any(concerns(erasure, one) for erasure in erasures)]
+        if not letters:
+            return
+        reasons = sorted({letter.reason for letter in letters})
+        context.recurring.warn("lines moved to the dead-letter queue", times=len(letters), reasons=reasons)
+
+        def write() -> None:
+            try:
+                dead_letters.write(Path(context.runtime.config.spool_dir), name, letters)
+            except OSError as error:
+                raise SpoolBroken(f"dead letters: {error.strerror or error}") from error
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(context.preparing, write)
+        except SpoolBroken:  # nothing behind it is written off before: the reserve is for that as well
+            await context.committer.until_written(write)
