@@ -69,7 +69,27 @@ def _reads(document: bytes, looks_right: bool) -> bool:
         return looks_right  # deep nesting is legal, and the daemon reads it
     except msgspec.DecodeError:
         # msgspec refuses lone surrogates (`\ud800`), which are legal too.
-        return looks_right and (b"\\ud" in document or b"\\uD" in document)
+        return looks_right and (b"\\ud" in document or b"\\uD" in document) and _is_legal(document)
+    return True
+
+
+def _is_legal(document: bytes) -> bool:
+    """Return whether a document is JSON by RFC 8259, by the slower parser of the standard library.
+
+    >>> _is_legal(b'["\\\\ud800"]'), _is_legal(b'["\\\\ud"]')
+    (True, False)
+    """
+    import json  # rarely needed, and expensive to import
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        json.loads(document.decode(errors="replace"), parse_constant=refuse)
+    except RecursionError:
+        return True  # deep nesting is legal
+    except ValueError:
+        return False
     return True
 
 

@@ -86,7 +86,7 @@ def test_a_strangers_socket_in_a_shared_folder_gets_not_a_byte(
             stats = client.stats()
             assert (stats.is_connected, stats.waiting, stats.lost) == (False, 1, {})
             (said,) = [record.getMessage() for record in caplog.records]
-            assert f"held by user {DAEMON}" in said
+            assert f"uid {DAEMON}" in said
             assert "LLMLEDGER_DAEMON_UID" in said
         finally:
             client.close(0.0)

@@ -182,7 +182,7 @@ def test_status_without_a_daemon_says_so_in_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == f"llmledger: no daemon answers at unix:{tmp_path}/nobody; LLMLEDGER_ADMIN says where one is\n"
+        == f"llmledger: no daemon answers at unix:{tmp_path}/nobody; set LLMLEDGER_ADMIN to its address\n"
     )
 
 

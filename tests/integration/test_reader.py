@@ -389,7 +389,7 @@ async def test_a_daemon_that_is_away_is_said_so(tmp_path: Path) -> None:
 
 async def test_something_else_at_the_address_is_said_so(engine: Engine) -> None:
     async with LLMTraceReader(engine.address.removeprefix("http://")) as reader:
-        with pytest.raises((StoreBusy, ValueError), match="no daemon"):
+        with pytest.raises((StoreBusy, ValueError), match="not a daemon"):
             await reader.list_calls("a")
 
 

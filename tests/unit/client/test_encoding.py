@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmledger import fields as names
@@ -392,6 +392,7 @@ def test_any_value_makes_valid_json(value: Any) -> None:
     json.loads(encode({"v": value}))
 
 
+@example(b'"\\ud"')
 @given(st.binary())
 def test_any_bytes_make_a_valid_line(body: bytes) -> None:
     json.loads(line_of(request=body, response_stream=body))
