@@ -253,16 +253,19 @@ def _rows_differ_per_try() -> None:
     tries = itertools.count(1)
     source = schema.COLUMNS.index("source")
 
-    def encode(
-        self: client.Store, table: str, columns: Sequence[str], given: Sequence[Sequence[Any]]
-    ) -> bytes | bytearray:
-        if table == schema.TRACES:
-            attempt = f"try {next(tries)}"
-            given = [(*row[:source], attempt, *row[source + 1 :]) for row in given]
-        encoded: bytes | bytearray = before(self, table, columns, given)
-        return encoded
+    def differing(before: Any) -> Any:
+        def encode(
+            self: client.Store, table: str, columns: Sequence[str], given: Sequence[Sequence[Any]]
+        ) -> Any:
+            if table == schema.TRACES:
+                attempt = f"try {next(tries)}"
+                given = [(*row[:source], attempt, *row[source + 1 :]) for row in given]
+            return before(self, table, columns, given)
 
-    before = replace(client.Store, "encode", encode)
+        return encode
+
+    for name in ("encode", "encode_in_pieces"):
+        replace(client.Store, name, differing(getattr(client.Store, name)))
 
 
 @mutant

@@ -153,7 +153,7 @@ async def test_reading_goes_on_while_object_storage_is_away(cloud: Scene, s3: S3
     async with reader(cloud) as opened:
         calls = await opened.get_by_step_id("org-1", "s", payloads=True)
     assert [call.id for call in calls] == ["a", "b"]
-    assert all(call.payloads_missing.startswith("object storage cannot be read: ") for call in calls)
+    assert all(call.payloads_missing.startswith("object storage is unavailable: ") for call in calls)
 
 
 def test_a_daemon_that_is_told_to_stop_while_storage_hangs_stops(cloud: Scene, s3: S3) -> None:

@@ -176,7 +176,7 @@ def test_a_daemon_whose_shipper_hangs_is_killed_and_started_again(
             session.send([line("stuck", 1)])
             session.wait_durable(1)
         assert daemon.kill_when_it_goes_hungry() == -signal.SIGABRT
-        assert any(entry["event"].startswith("the watchdog is not fed") for entry in daemon.log())
+        assert any(entry["event"].startswith("watchdog not notified") for entry in daemon.log())
         until(lambda: count(table) == 1)
         daemon.hear("WATCHDOG")
 

@@ -158,7 +158,7 @@ def test_a_store_that_is_added_begins_at_now_and_one_that_is_removed_is_forgotte
     two.daemon.kill()
     two.daemon = two.another(stores="clickhouse")
     two.daemon.start()
-    said = [entry for entry in two.daemon.log() if entry["event"].startswith("a store ")]
+    said = [entry for entry in two.daemon.log() if entry["event"].startswith("store ")]
     assert [(entry["store"], entry["level"]) for entry in said] == [
         ("postgres", "info"),
         ("postgres", "warning"),
