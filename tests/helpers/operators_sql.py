@@ -241,6 +241,8 @@ TABLES = [
 """Tables that nobody may read by it."""
 
 LARGE = [
+    f"WITH (x -> x) AS f0, {', '.join(f'(x -> f{i}(f{i}(x))) AS f{i + 1}' for i in range(24))} SELECT f24(1)",
+    f"WITH number AS a0, {', '.join(f'a{i} + a{i} AS a{i + 1}' for i in range(18))} SELECT a18 FROM numbers(1)",
     "SELECT repeat('x', 100000) FROM numbers(10000)",
     "SELECT repeat('x', 1000000) FROM numbers(1000000)",
     "SELECT groupArray(repeat('x', 1000)) FROM numbers(1000000)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,21 @@ def test_nothing_that_writes_or_reaches_elsewhere_is_run(guarded: tuple[str, Sto
         assert not out.exists(), statement
     sql.close()
     assert [row["id"] for row in store.query("SELECT id FROM llm_traces")] == ["kept"]
+
+
+def test_a_statement_that_grows_while_it_is_resolved_is_refused(guarded: tuple[str, Store]) -> None:
+    url, _ = guarded
+    sql = ReadOnlySql(url)
+    lambdas = ", ".join(f"(x -> f{i}(f{i}(x))) AS f{i + 1}" for i in range(24))
+    aliases = ", ".join(f"a{i} + a{i} AS a{i + 1}" for i in range(16))
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="used in another lambda"):
+        sql.run(f"WITH (x -> x) AS f0, {lambdas} SELECT f24(1)")
+    with pytest.raises(ValueError, match="too big"):
+        sql.run(f"WITH number AS a0, {aliases} SELECT a16 FROM numbers(1)")
+    assert time.monotonic() - began < 10
+    assert sql.run("WITH (x -> x * 2) AS f SELECT f(f(number)) FROM numbers(2)").rows == [[0], [4]]
+    sql.close()
 
 
 def test_an_answer_has_a_largest_size(guarded: tuple[str, Store]) -> None:

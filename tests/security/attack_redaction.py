@@ -42,7 +42,7 @@ CONTEXTS: dict[str, str] = {
     "\\x1b written out": r"a\x1b[31m{}\x1b[0m", "\\033 written out": r"a\033[31m{}\033[0m",
     "\\e written out": r"a\e[31m{}\e[0m", "\\u001b written out": r"a\u001b[31m{}\u001b[0m",
     "^[ written out": "a^[[31m{}^[[0m", "color without its escape": "a[31m{}[0m", "percent-encoded color": "%1B%5B31m{}",
-    "\\n written out": r"a\n{}\n", "\\t written out": r"a\t{}\t", "%3D": "k%3D{}", "%22": "%22{}%22", "%0A": "a%0A{}",
+    "\\n written out": r"a\n{}\n", "\\t written out": r"a\t{}\t", "%3D": "k%3D{}", "%3D, encoded again": "k%253D{}", "%22, encoded twice again": "k%252522{}", "%22": "%22{}%22", "%0A": "a%0A{}",
     "quoted-printable": "k=3D{}", "underscore": "MY_{}", "dot": "a.{}", "hyphen": "a-{}", "slash": "a/{}", "equals": "k={}",
     "colon": "k:{}", "quoted": 'said "{}".', "single quotes": "k='{}'", "backticks": "`{}`", "brackets": "[{}]",
     "parentheses": "f({})", "angles": "<{}>", "comma": "a,{},b", "semicolon": "a;{};", "pipe": "a|{}|b", "at": "a@{}",

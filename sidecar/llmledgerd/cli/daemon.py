@@ -254,6 +254,9 @@ def main() -> None:
     except LlmledgerdError as error:
         say(f"llmledgerd: {one_line(str(error))}", err=True)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+    except UnicodeEncodeError:  # its object may be a password
+        say("llmledgerd: an argument or a variable of the environment is not UTF-8", err=True)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from llmledgerd.redaction.kinds import Span, is_opaque
 from llmledgerd.redaction.rules import Expression, Patterns, Rule
-from llmledgerd.redaction.values import value_after
+from llmledgerd.redaction.values import value_after, without_colors
 from llmledgerd.redaction.view import View, view
 
 WINDOW_BYTES: Final = 1 << 20
@@ -62,7 +62,8 @@ class _Window:
         if value is None:
             return None
         self._looked = value[1]
-        return value if rule.check is None or rule.check(self._raw[slice(*value)]) else None
+        shown = without_colors(self._raw[slice(*value)])
+        return value if rule.check is None or rule.check(shown) else None
 
     def _secret(self, rule: Rule, low: int, high: int) -> Span | None:
         text = self._seen.text

@@ -20,10 +20,10 @@ from typing import Final
 BODY: Final = r"[A-Za-z0-9_\x1b-]"
 
 # Before a key may stand whatever is no letter and no digit; `_`, as in PREFIX_sk-…; and what is left of
-# an escape that was written out: [31m, %3D, =3D (quoted-printable), \x1b, \033, \u001b, \n, and
+# an escape that was written out: [31m, %3D, %253D (encoded again), =3D (quoted-printable), \x1b, \033, \u001b, \n, and
 # a terminal's choice of a character set, (B.
 LEFT: Final = (
-    r"(?:\b|_|\[[0-9;:?]*[A-Za-z]|\([AB0]|%[0-9A-Fa-f]{2}|=(?:3[AD]|2[0267]|0[AD])"
+    r"(?:\b|_|\[[0-9;:?]*[A-Za-z]|\([AB0]|%(?:25){0,4}[0-9A-Fa-f]{2}|=(?:3[AD]|2[0267]|0[AD])"
     r"|\\(?:[abefnrtv0]|x[0-9A-Fa-f]{2}|[0-7]{3}|u\{?[0-9A-Fa-f]{4}\}?))"
 )
 

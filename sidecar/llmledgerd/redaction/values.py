@@ -16,7 +16,8 @@ from typing import Final
 
 MOST_BYTES: Final = 4096
 
-_SPACE: Final = rb"(?:[ \t]|\\+[nrt]|\\+u0020|%20|\\+u001[bB]\[[0-9;]*m|\x1b\[[0-9;]*m)"
+_COLOR: Final = rb"(?:\\+u001[bB]|\x1b)\[[0-9;]*m"
+_SPACE: Final = rb"(?:[ \t]|\\+[nrt]|\\+u0020|%%20|%s)" % _COLOR
 _QUOTE: Final = rb"\\*(?:[\"'`]|u0022|u0027)"
 _VALUE: Final = re.compile(
     # The rest of the name, as in API_KEY_2, and what closes it.
@@ -25,8 +26,17 @@ _VALUE: Final = re.compile(
     + rb"(?:%s(?:value|values)%s%s{0,4}(?:[:=]|\\+u003[AaDd])%s{0,4})?" % (_QUOTE, _QUOTE, _SPACE, _SPACE)
     + rb"(?:[\[(<]|b?%s|%s){0,4}" % (_QUOTE, _SPACE)
     + rb"(?:(?i:basic|token|bearer|ssws|apikey)%s{1,4})?" % _SPACE
-    + rb"((?:[A-Za-z0-9+/=_.~:%%!@#$^*-]|\\+/|\\+u00(?:2[bBdDfF]|3[dD]|5[fF])){8,%d})" % MOST_BYTES
+    + rb"((?:[A-Za-z0-9+/=_.~:%%!@#$^*-]|\\+/|\\+u00(?:2[bBdDfF]|3[dD]|5[fF])|(?:%s){1,4}(?=[A-Za-z0-9])){8,%d})"
+    % (_COLOR, MOST_BYTES)
 )
+
+
+_COLORS: Final = re.compile(_COLOR)
+
+
+def without_colors(value: bytes) -> bytes:
+    """Return a value as its reader sees it."""
+    return _COLORS.sub(b"", value) if b"[" in value else value
 
 
 def value_after(raw: bytes, end_of_name: int) -> tuple[int, int] | None:

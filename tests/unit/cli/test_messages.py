@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmledgerd.cli import daemon
 from llmledgerd.printable import CONTROLS, clean, clean_json, one_line
 
 
@@ -26,3 +28,15 @@ def test_text_has_no_effect(text: str) -> None:
 def test_words_of_any_script_are_left_as_they_are() -> None:
     text = "naïve мир שלום 世界 👩\u200d🚀 نص\n\tx"
     assert clean(text) == text
+
+
+def test_an_argument_that_is_no_utf8_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["llmledgerd", "token", "--org", "secret\udc9b"])
+    with pytest.raises(SystemExit) as end:
+        daemon.main()
+    assert end.value.code == 2
+    assert (
+        capsys.readouterr().err == "llmledgerd: an argument or a variable of the environment is not UTF-8\n"
+    )

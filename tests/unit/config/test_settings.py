@@ -37,6 +37,7 @@ def test_defaults_then_file_then_environment_then_flags(tmp_path: Path) -> None:
         ('batch_max_rows = "many"', "batch_max_rows"),
         ('on_full = "explode"', "on_full"),
         ("nonsense", "llmledgerd.toml"),
+        pytest.param("redact = " + "[" * 5000, "nested too deeply", id="deep"),
     ],
 )
 def test_a_wrong_value_or_key_in_the_file_is_named_in_one_line(tmp_path: Path, text: str, said: str) -> None:

@@ -87,6 +87,16 @@ def test_a_key_that_a_terminal_has_broken_or_colored_is_one_key() -> None:
         assert not re.search("H9jK2mN5p.*Q8r|S1tU4vW7x", hidden(text), re.DOTALL)
 
 
+def test_a_named_value_that_changes_color_is_one_value() -> None:
+    for middle in ("\x1b[0m", "\x1b[01;31m\x1b[m"):
+        said = hidden(f"MISTRAL_API_KEY=8f3kQ2mZ7xP1vB9n{middle}R4tY6wL0sD5gH3jK next")
+        assert "8f3kQ2mZ" not in said
+        assert "R4tY6wL0" not in said
+        assert said.endswith(" next")
+        innocent = f"password=correct{middle}horse\x1b[0m and more"
+        assert hidden(innocent) == innocent
+
+
 def test_the_next_line_of_a_key_is_left_where_it_is_none() -> None:
     text = "sk-proj-aB3dE6gH9jK2mN5pQ8rS1t\nHello world"
     assert hidden(text).endswith("\nHello world")

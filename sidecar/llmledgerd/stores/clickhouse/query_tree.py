@@ -92,6 +92,8 @@ class Tree(msgspec.Struct, frozen=True):
     ctes: set[str] = msgspec.field(default_factory=set)
     lambdas: set[str] = msgspec.field(default_factory=set)
     """Names of functions that the statement itself defines."""
+    inner: set[str] = msgspec.field(default_factory=set)
+    """Functions and bare names within lambdas."""
 
 
 def check_names(rendered: str) -> None:
@@ -109,6 +111,8 @@ class Node(msgspec.Struct):
     rest: str
     """What the line says after the number."""
     above: Node | None
+    is_inner: bool = False
+    """Whether it stands within a lambda."""
     below: list[Node] = msgspec.field(default_factory=list)
 
     def name(self, form: re.Pattern[str]) -> str:
@@ -143,6 +147,8 @@ def read(lines: Iterable[str]) -> Tree:
         if node.kind == "FUNCTION":
             name = node.name(FUNCTION)
             tree.functions.add(name)
+            if node.is_inner:
+                tree.inner.add(name)
             _check_arguments(name.lower(), node.arguments())
         elif node.kind == "TABLE_FUNCTION":
             tree.table_functions.add(node.name(TABLE_FUNCTION))
@@ -151,6 +157,8 @@ def read(lines: Iterable[str]) -> Tree:
         elif node.kind == "IDENTIFIER":
             name = node.name(IDENTIFIER)
             tree.identifiers.add(name)
+            if node.is_inner:
+                tree.inner.add(name)
             if node.is_source():
                 tree.sources.add(name)
         elif node.kind in ("QUERY", "UNION"):
@@ -175,7 +183,8 @@ def _nodes(lines: Iterable[str]) -> list[Node]:
             if around is None or around.kind != "PROJECTION COLUMNS":
                 raise Refused(f"unsupported part of the statement: {line.strip()[:60]}")
             continue
-        node = Node(found[1], (found[2] or "") if found.re is NODE else "", around)
+        inner = around is not None and (around.is_inner or around.kind == "LAMBDA")
+        node = Node(found[1], (found[2] or "") if found.re is NODE else "", around, inner)
         if around is not None:
             around.below.append(node)
         nodes.append(node)
@@ -197,6 +206,10 @@ def _check_arguments(function: str, arguments: list[Node]) -> None:
 
 def check(tree: Tree, database: str) -> None:
     """Raise Refused for a name that is on no list."""
+    for name in sorted(
+        tree.lambdas & tree.inner
+    ):  # each level can double what the engine resolves, uncounted
+        raise Refused(f"{name} is defined by the statement, and used in another lambda")
     for name in sorted(tree.functions - tree.lambdas):
         if not is_allowed(name):
             raise Refused(f"the function {name} is not allowed")

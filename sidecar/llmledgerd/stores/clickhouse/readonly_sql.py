@@ -34,6 +34,7 @@ LIMITS: Final[Mapping[str, Any]] = {
     "allow_experimental_analyzer": 1,  # whose tree is judged
     "max_execution_time": 60,
     "max_memory_usage": 512 << 20,  # its answer can be in memory some four times more
+    "max_expanded_ast_elements": 50_000,  # of the tree, whose text is many times larger, and is judged here
     "max_threads": 2,
     "max_block_size": 1024,  # what the engine makes at once before its size can be seen
     "readonly": 1,  # the last one, after which there is no changing any
