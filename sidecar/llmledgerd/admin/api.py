@@ -347,6 +347,9 @@ def _erase_request(body: bytes) -> EraseRequest:
 def _once(members: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in members}) != len(members):
         raise ValueError("duplicate member")
+    for name, value in members:
+        if value is None:  # a template that lost its value must not widen what is erased
+            raise ValueError(f"`{name}` is null; omit it")
 
 
 def _peer(request: web.Request) -> str:

@@ -67,9 +67,9 @@ _EMAIL: Final = (
 
 _GAP: Final = r"(?:[ \t:=]|%20|%3[AaDd]|\x1b){1,6}"
 """Between a scheme's name and its credentials."""
+_USERINFO: Final = r"://[!-.0-9;=?A-~]*:([!-.0-;=?A-~]+)@[A-Za-z0-9\[]"
 _IN_URLS: Final = (
-    # A password, or a token in a user's place.
-    r"://[!-.0-9;=?A-~]*:([!-.0-;=?A-~]+)@[A-Za-z0-9\[]",
+    # A token in a user's place, and parameters.
     r"://([A-Za-z0-9_-]{20,})@[A-Za-z0-9\[]",
     r"(?i:[?&;](?:amp;)?(?:[a-z-]*api[_-]?key|key|[a-z_-]*token|sig|signature|secret|client_secret|password"
     r"|x-(?:amz|goog)-(?:signature|credential|security-token)|code|subscription-key))=([!-%\'-:=?-~]{8,})",
@@ -83,6 +83,7 @@ SETS: Final[Mapping[str, tuple[Pattern, ...]]] = {
         Pattern(HEADS, whole=from_head),
         Pattern(f"({MIDDLES})", whole=from_middle),
         Pattern(NAMES, is_opaque, of_value=True),
+        Pattern(_USERINFO),  # whatever it looks like: its place says what it is
         *(Pattern(expression, is_token) for expression in _IN_URLS),
         Pattern(rf"\[redacted:api_key\]\**({_REST})"),
     ),

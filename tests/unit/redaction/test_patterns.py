@@ -52,6 +52,7 @@ INNOCENT = [
 SECRETS = [
     ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA"),
     ("authorization: bearer abcdef0123456789", "abcdef0123456789"),
+    ("postgres://app:CorrectHorseBattery@db.internal/llm", "CorrectHorse"),
     ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.c2lnbmF0dXJl", "eyJzdWIi"),
     ("AWS_SECRET_ACCESS_KEY=" + "aB3/" * 10, "aB3/aB3/"),
     ("mail josé.müller@bücher.example.org", "josé"),
