@@ -226,9 +226,10 @@ _SHORT_SECRET: Final = 10
 _LONG_SECRET: Final = 16
 
 NAMES: Final = (
-    r"(?i:api[ _-]?key|secret[_-]?(?:access[_-]?)?key|access[_-]?key|account[_-]?key|shared[_-]?access[_-]?key"
-    r"|(?:api|auth|access|refresh|session|security|bearer|secret|private|bot|vercel|user|personal)[_-]?token"
-    r"|(?:client|app|consumer|webhook|signing|shared)[_-]?secret|(?:app|application|auth|service)[_-]?key"
-    r"|x-vault-token|authorization|passw(?:or)?d|passphrase|credential|(?:openai|co|cohere|mistral|azure)[_-]?key)"
+    r"(?i:api[ ._-]?key|secret[._-]?(?:access[._-]?)?key|access[._-]?key|account[._-]?key|shared[._-]?access[._-]?key"
+    r"|(?:api|auth|access|refresh|session|security|bearer|secret|private|bot|vercel|user|personal)[._-]?token"
+    r"|(?:client|app|consumer|webhook|signing|shared)[._-]?secret|(?:app|application|auth|service|subscription)[._-]?key"
+    r"|x-vault-token|authorization|passw(?:or)?d|passphrase|credential|(?:openai|co|cohere|mistral|azure)[._-]?key"
+    r"|(?:github|gitlab|azure)[._-]pat|(?:db|database|mysql|pg|postgres|redis|smtp)[._-]?(?:pass|pwd))"
 )
 """Names, or the ends of names, of what is a secret although nothing in its look says so."""

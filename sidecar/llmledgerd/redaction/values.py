@@ -22,9 +22,9 @@ _QUOTE: Final = rb"\\*(?:[\"'`]|u0022|u0027)"
 _VALUE: Final = re.compile(
     # The rest of the name, as in API_KEY_2, and what closes it.
     rb"[A-Za-z0-9_]{0,16}+(?![.-])(?:%s|[\])>])?%s{0,8}" % (_QUOTE, _SPACE)
-    + rb"(?:[:=,]{1,2}>?|%%3[AaDd]|=3D|\\+u003[AaDd]|\\+u002[cC])?%s{0,64}" % _SPACE
+    + rb"(?:[:=,]{1,2}>?|[|;]|\?=|<-|&#61;|%%3[AaDd]|=3D|\\+u003[AaDd]|\\+u002[cC])?%s{0,64}" % _SPACE
     + rb"(?:%s(?:value|values)%s%s{0,4}(?:[:=]|\\+u003[AaDd])%s{0,4})?" % (_QUOTE, _QUOTE, _SPACE, _SPACE)
-    + rb"(?:[\[(<]|b?%s|%s){0,4}" % (_QUOTE, _SPACE)
+    + rb"(?:[\[(<{]|\$\{[A-Za-z0-9_]{1,32}:-|b?%s|%s){0,4}" % (_QUOTE, _SPACE)
     + rb"(?:(?i:basic|token|bearer|ssws|apikey)%s{1,4})?" % _SPACE
     + rb"((?:[A-Za-z0-9+/=_.~:%%!@#$^*-]|\\+/|\\+u00(?:2[bBdDfF]|3[dD]|5[fF])|(?:%s){1,4}(?=[A-Za-z0-9])){8,%d})"
     % (_COLOR, MOST_BYTES)
