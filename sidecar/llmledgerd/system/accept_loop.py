@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Final
 
 BACKLOG: Final = 1024
-AT_ONCE: Final = 64
-"""Connections taken before others have their turn in the event loop."""
+AT_ONCE: Final = 4
+"""Connections accepted before others have their turn in the event loop. With 64, a process that opened a
+connection per record had 1,024 of them accepted and not yet read, and its limit refused the next ones: who
+connects faster than the daemon reads has to wait in the kernel's queue."""
 PAUSE_SECONDS: Final = 0.25
 
 
