@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import pkgutil
 import sys
@@ -31,8 +32,13 @@ def ran(name: str) -> Attack:
 
 
 def main(names: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.security", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="CLASS", help=", ".join(classes()))
+    chosen = parser.parse_args(names).names or classes()
+    if unknown := set(chosen) - set(classes()):
+        parser.error(f"unknown class: {', '.join(sorted(unknown))}")
     total = 0
-    for name in names or classes():
+    for name in chosen:
         attack = ran(name)
         total += len(attack.through)
         end = f"  (not run: {attack.skipped})" if attack.skipped else ""

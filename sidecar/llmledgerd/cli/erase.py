@@ -68,22 +68,26 @@ def erase(
         organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
     )
     ask = _asked_of(url, spool_dir)
-    found = ask(wanted, None)
-    if found.is_nothing and not rows:
-        say(f"erased: {_told(found)}")
-    else:
-        if not found.is_nothing:
-            what = "calls and their usage" if rows else "payloads only; the calls' usage stays"
-            say(f"{_told(found)} of {_whom(wanted)}: {what}")
-            if not yes and not typer.confirm("Erase irrevocably?"):
-                raise LlmledgerdError("nothing was erased")
-        found = ask(wanted, found.confirmation)  # sums of calls whose rows have expired are nobody's rows
-        say(f"erased: {_told(found)}")
+    found = _erased(ask, wanted, is_confirmed=yes)
+    say(f"erased: {_told(found)}")
     for stays in found.unread:
         say(f"unreadable, not erased: {stays}", err=True)
     _say_what_waits()
     if found.away:
         raise LlmledgerdError(f"unavailable, not erased (run this again): {', '.join(found.away)}")
+
+
+def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool) -> Erased:
+    """Count, have it confirmed, and erase."""
+    found = ask(wanted, None)
+    if found.is_nothing and not wanted.rows:  # with rows, sums of calls whose rows have expired may be left
+        return found
+    if not found.is_nothing:
+        what = "calls and their usage" if wanted.rows else "payloads only; the calls' usage stays"
+        say(f"{_told(found)} of {_whom(wanted)}: {what}")
+        if not is_confirmed and not typer.confirm("Erase irrevocably?"):
+            raise LlmledgerdError("nothing was erased")
+    return ask(wanted, found.confirmation)
 
 
 def _whom(wanted: Erasure) -> str:

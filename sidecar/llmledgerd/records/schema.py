@@ -312,7 +312,6 @@ TABLE: Final[tuple[Column, ...]] = (
 """In the table's order. The first 31 are the contract with deployed readers, by name and type."""
 
 COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in TABLE)
-LISTED: Final = frozenset(column.name for column in TABLE if column.listed)
 BYTES_COLUMNS: Final = frozenset(
     {"request_json", "response_json", "llm_config_json", "compaction_settings_json", "usage_json"}
 )

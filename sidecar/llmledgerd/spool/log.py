@@ -326,10 +326,6 @@ class Spool:
         """Keep some bytes of the disk for what frees it. Raises SpoolBroken."""
         self._reserve.keep()
 
-    def give_up_reserve(self) -> None:
-        """Free the reserve on a full disk."""
-        self._reserve.give_up()
-
     def freeing(self, action: Callable[[], T]) -> T:
         """Make a change that frees disk space, with the reserve if necessary. Raises SpoolBroken."""
         return self._reserve.freeing(action)

@@ -1,7 +1,6 @@
 """Reserved disk space for the operations that free disk space.
 
-Invariant: nothing but headers and what says what became of a segment uses them. For the writer's thread,
-but ``give_up``, which any may call.
+Invariant: nothing but headers and what says what became of a segment uses them. For the writer's thread.
 """
 
 from __future__ import annotations
@@ -39,11 +38,6 @@ class Reserve:
             else:
                 return
 
-    def give_up(self) -> None:
-        """Make room on a full disk."""
-        with suppress(OSError):
-            self._files.unlink(NAME)
-
     def freeing(self, action: Callable[[], T]) -> T:
         """Do what frees the disk, with the reserve if that is what it takes. Raises SpoolBroken.
 
@@ -52,7 +46,8 @@ class Reserve:
         try:
             return action()
         except SpoolBroken:
-            self.give_up()
+            with suppress(OSError):
+                self._files.unlink(NAME)
             try:
                 return action()
             finally:

@@ -9,7 +9,7 @@ import msgspec
 
 from llmledgerd.query.results import Call, Payloads
 from llmledgerd.records import schema
-from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, LISTED, TABLE
+from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, TABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 NOT_COLUMNS = {"payloads", "payloads_missing"}
@@ -41,7 +41,7 @@ def test_postgres_has_these_columns_with_these_types() -> None:
 
 
 def test_readers_return_the_columns_that_are_marked_as_listed() -> None:
-    assert set(Call.__struct_fields__) - NOT_COLUMNS == LISTED
+    assert set(Call.__struct_fields__) - NOT_COLUMNS == {column.name for column in TABLE if column.listed}
     assert set(Payloads.__struct_fields__) <= BYTES_COLUMNS
 
 

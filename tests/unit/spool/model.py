@@ -147,9 +147,6 @@ class SpoolModel:
     def reserve(self) -> None:
         self._tried(None, self.spool.reserve)
 
-    def give_up_reserve(self) -> None:
-        self._tried(None, self.spool.give_up_reserve)
-
     def fault(self) -> None:
         for _ in range(self.dice.choice([1, 1, 2, 6])):
             self.files.fail(*self.dice.choice(FAULTS))
@@ -477,7 +474,6 @@ ACTIONS = {
     "compress": 2,
     "forget": 3,
     "reserve": 1,
-    "give_up_reserve": 1,
     "fault": 3,
     "disk_fills": 1,
     "disk_becomes_read_only": 1,
