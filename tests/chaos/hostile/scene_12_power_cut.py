@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +46,11 @@ def run(stage: Stage) -> str:
         before = counts(engine.query)
         sources = "SELECT count() FROM system.parts WHERE NOT active AND database = 'default' AND table = 'llm_traces'"
         until(lambda: engine.query(sources) == "0", limit=CLEANUP_SECONDS, what="the sources to be deleted")
-        time.sleep(1)  # the files of what is not listed any more are unlinked in a moment
+        until(
+            lambda: not unlisted(engine.query),
+            limit=CLEANUP_SECONDS,
+            what="the sources' files to be unlinked",
+        )
         engine.kill()
     lost = lose_unsynced(store_folder / "store", record)
     engine.start()
@@ -73,3 +76,12 @@ def counts(query: Callable[[str], str]) -> list[int]:
     """Return the rows of each table; of the rollup, the requests that it has."""
     counted = {"llm_usage_hourly": "sum(requests)"}
     return [int(query(f"SELECT {counted.get(name, 'count()')} FROM default.{name}")) for name in TABLES]
+
+
+def unlisted(query: Callable[[str], str]) -> set[str]:
+    """Return the folders of parts of the table that are still on disk, and that the engine has no longer."""
+    of_table = "database = 'default'"
+    folder = query(f"SELECT data_paths[1] FROM system.tables WHERE {of_table} AND name = 'llm_traces'")
+    listed = query(f"SELECT name FROM system.parts WHERE {of_table} AND table = 'llm_traces'").split()
+    folders = {path.name for path in Path(folder).iterdir() if path.is_dir()}
+    return folders - {"detached", "deduplication_logs", *listed}
