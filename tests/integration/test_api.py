@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from llmledger import TraceClient
-from llmledgerd.stores.clickhouse import migrations, query_tree
+from llmledgerd.stores.clickhouse import migrations, query_tree, readonly_sql
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.readonly_sql import ReadOnlySql
 from tests.helpers import admin
@@ -28,6 +29,7 @@ from tests.helpers.waiting import until
 SECRET = "a secret that lies in a file of the host"
 SLOW = "SELECT max(cityHash64(number)) FROM numbers(1000000000000)"
 """Some hours of computing: it ends when somebody ends it."""
+NO_TIME = {**readonly_sql.LIMITS, "max_execution_time": 1}
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +195,65 @@ def test_nothing_that_writes_or_reaches_elsewhere_is_run(guarded: tuple[str, Sto
         assert not out.exists(), statement
     sql.close()
     assert [row["id"] for row in store.query("SELECT id FROM llm_traces")] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT groupArrayState(number) FROM numbers(3)", "cannot be returned"),
+        ("SELECT [countState()]", "cannot be returned"),
+        ("SELECT CAST(sumState(1) AS Dynamic)", "cannot be returned"),
+        ("SELECT * FROM llm_usage_hourly", "cannot be returned"),
+        ("SELECT map([1], 2)", "cannot be returned"),
+        ("SELECT fromUnixTimestamp64Second(-9223372036854775807)", "cannot be returned"),
+        (f"SELECT {'[' * 500}1{']' * 500}", "too deeply"),
+        ("SELECT groupArray(number) FROM numbers(1000000000)", "more memory"),
+        ("SELECT intDiv(1, 0)", "Division by zero"),
+        ("SELECT toUInt8('x')", "Cannot parse"),
+        ("SELECT match('x', '(')", "missing"),
+    ],
+)
+def test_a_statement_at_fault_is_refused_in_one_line_and_the_next_one_is_run(
+    guarded: tuple[str, Store], statement: str, said: str
+) -> None:
+    sql = ReadOnlySql(guarded[0])
+    try:
+        with pytest.raises(ValueError, match=said) as refused:
+            sql.run(statement)
+        assert "\n" not in str(refused.value)
+        assert sql.run("SELECT 1").rows == [[1]]
+    finally:
+        sql.close()
+
+
+def test_a_statement_that_runs_out_of_time_is_at_fault(
+    guarded: tuple[str, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readonly_sql, "LIMITS", NO_TIME)
+    sql = ReadOnlySql(guarded[0])
+    try:
+        with pytest.raises(ValueError, match="takes longer than it may"):
+            sql.run(SLOW)
+    finally:
+        sql.close()
+
+
+def test_an_embedded_engine_keeps_no_memory_of_a_statement(guarded: tuple[str, Store]) -> None:
+    url, store = guarded
+    if not store.is_embedded:
+        pytest.skip("a server's memory is its own")
+    sql = ReadOnlySql(url)
+    sql.run("SELECT 1")
+    before = _resident_bytes()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="more memory"):
+            sql.run("SELECT groupArray(number) FROM numbers(1000000000)")
+    assert _resident_bytes() < before + (200 << 20)
+    sql.close()
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def test_a_statement_that_grows_while_it_is_resolved_is_refused(guarded: tuple[str, Store]) -> None:

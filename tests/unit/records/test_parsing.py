@@ -239,6 +239,14 @@ def test_the_lines_that_are_no_records_are_told_apart() -> None:
     assert isinstance(parse(line(begin=None, hello=None, dropped=None, end=None)), Record)
 
 
+@pytest.mark.parametrize("other", [{"end": {"taken": 1}}, {"dropped": {"closed": 1}}])
+def test_a_line_of_two_kinds_is_refused_so_that_none_of_them_is_lost(other: dict[str, object]) -> None:
+    error = refusal(line(begin={"provider_trace_id": "x"}, **other))
+    assert error.reason == parsing.WRONG_TYPE
+    assert next(iter(other)) in str(error)
+    assert isinstance(parse(line(begin={"provider_trace_id": "x"}, end=None, dropped=None)), Begin)
+
+
 def test_a_begin_with_what_msgspec_refuses_is_read() -> None:
     deep = b"[" * DEEP + b"]" * DEEP
     begin = parse(raw_line(b'"begin":{"provider_trace_id":"\\ud800","later":' + deep + b"}"))
