@@ -59,11 +59,14 @@ class RunningPage:
 
 
 @contextlib.contextmanager
-def running_page(url: str, *arguments: str, refresh: float = 0.5) -> Iterator[RunningPage]:
-    """Run the page on a free port for the length of a block."""
+def running_page(url: str, *arguments: str, refresh: float = 0.5, before: str = "") -> Iterator[RunningPage]:
+    """Run the page on a free port for the length of a block; ``before`` is Python that runs first."""
     options = ["--url", url, "--port", "0", "--refresh", str(refresh), *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "ui", *options], env=environment(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", before + COMMAND, "ui", *options],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     try:
