@@ -55,6 +55,23 @@ SECRETS = [
     ("postgres://app:CorrectHorseBattery@db.internal/llm", "CorrectHorse"),
     ("| MISTRAL_API_KEY | 8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA |", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
     ("api_key&#61;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    (
+        "{&quot;api_key&quot;: &quot;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&quot;}",
+        "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA",
+    ),
+    ("api_key&#x3D;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    ("api_key&equals;&#39;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&#39;", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    ("api_key&#58; &#34;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&#34;", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    ("password=&apos;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&apos;", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    ('<add key="ApiKey" value="8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"/>', "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    (
+        "&lt;add key=&quot;ApiKey&quot; value=&quot;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&quot;/&gt;",
+        "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA",
+    ),
+    (
+        "{\\u0026quot;api_key\\u0026quot;:\\u0026quot;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA\\u0026quot;}",
+        "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA",
+    ),
     ("-Dapi.key=8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
     ("MISTRAL_API_KEY ?= 8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
     ("api_key <- '8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA'", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
