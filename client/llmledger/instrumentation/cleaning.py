@@ -31,6 +31,8 @@ MOST_CHARACTERS: Final = 8 << 10
 
 LONGEST_TEXT: Final = 4000
 LONGEST_KIND: Final = 100
+RUN_IN_KIND: Final = 9
+"""Names of classes share shorter pieces with a user agent, such as ``openai``."""
 LONGEST_REFUSAL: Final = 64 << 10
 MASK: Final = "***"
 
@@ -38,6 +40,8 @@ _words = re.compile(r"[\x21-\x7e]{8,}").findall
 
 _ORDINARY: Final = "bearer basic application/json text/event-stream keep-alive python asyncio cpython"
 """In the headers of every request, and in messages that hold nothing of it."""
+
+_not_of_names = re.compile(r"\W")
 
 _ORDINARY_NAME = re.compile(r"[A-Za-z_-]{1,40}")
 """Of a header. One with a digit may be a key in the wrong place."""
@@ -82,17 +86,27 @@ def kind(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
     """Return the name of the exception's class; its nearest base's where that name may hold a secret.
 
     Classes can be made at run time, with any text as a name. A name that is recorded is an identifier of
-    ``LONGEST_KIND`` characters at most, is not shaped as a key, and has no word in it that was sent.
+    ``LONGEST_KIND`` characters at most, is not shaped as a key, and has nothing of ``RUN_IN_KIND``
+    characters in it that was sent.
     """
-    sent = tuple(sent)
+    values = [*_split(url)[1], *_values(sent)]
     for one in type(error).__mro__:
         with suppress(Exception):  # a metaclass is foreign code, too
-            name = one.__name__
-            if len(name) <= LONGEST_KIND and name.isidentifier() and not _key_shaped.search(name):
-                written = name.encode()
-                if unquoted(written, url, sent) == written:
-                    return str(name)
+            name = str(one.__name__)
+            is_name = len(name) <= LONGEST_KIND and name.isidentifier() and not _key_shaped.search(name)
+            if is_name and not _shares(name.translate(_LOWER), values):
+                return name
     return "Exception"
+
+
+def _shares(name: str, values: Iterable[str]) -> bool:
+    """Return whether a part of the name was sent, as it is or with what no identifier has replaced or left out."""
+    wanted = set(_runs(name, RUN_IN_KIND)) - set(_runs(_ORDINARY, RUN_IN_KIND))
+    return any(
+        not wanted.isdisjoint(_runs(_not_of_names.sub(instead, value.translate(_LOWER)), RUN_IN_KIND))
+        for value in values
+        for instead in ("_", "")
+    )
 
 
 def cleaned(text: str, url: str = "", sent: Iterable[Any] = ()) -> str:
@@ -232,8 +246,8 @@ def _without(text: str, values: list[str], shown: str) -> str:
     return _rendered(text, marks)
 
 
-def _runs(text: str) -> Iterator[str]:
-    return (text[at : at + RUN] for at in range(len(text) - RUN + 1))
+def _runs(text: str, length: int = RUN) -> Iterator[str]:
+    return (text[at : at + length] for at in range(len(text) - length + 1))
 
 
 def _rendered(text: str, marks: bytearray) -> str:

@@ -135,6 +135,7 @@ def test_the_name_of_a_class_is_recorded_where_it_cannot_hold_a_secret() -> None
     assert kind(type("Fähler", (Exception,), {})(), URL, headers) == "Fähler"
     for name in (
         f"Of{secret}",
+        f"Of_{secret[3:14]}_x",
         "sk-proj-abcdefgh12345678",
         "sk_live_abcdefgh12345678",
         "two words",
