@@ -149,7 +149,7 @@ def test_the_name_of_a_class_is_recorded_where_it_cannot_hold_a_secret() -> None
 def test_a_class_whose_name_cannot_be_had_is_its_base() -> None:
     class Secretive(type):
         @property
-        def __name__(cls) -> str:
+        def __name__(cls) -> str:  # type: ignore[override]  # as hostile as a metaclass can be
             raise RuntimeError
 
     class Broken(ValueError, metaclass=Secretive):

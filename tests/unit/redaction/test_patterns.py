@@ -110,6 +110,17 @@ def test_every_kind_is_hidden_in_every_context(kind: str) -> None:
         assert secret not in hidden(whole), context
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "secret_key", "secret_token", "secret_access_key", "access-key", "access-token", "api_token"],
+)
+@pytest.mark.parametrize("before", ["", "use ", "a\n", "x\t", "(", "--", "MY_"])
+def test_a_name_that_begins_as_a_key_does_is_a_name(before: str, name: str) -> None:
+    for value in ("8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "ujOeHwdFcAefAZhnM6Jy8c1rihtYlKO3"):
+        for text in (f"{before}{name}={value}", f"{before}{name}: '{value}' and more"):
+            assert value not in hidden(text), text
+
+
 def test_a_key_that_a_terminal_has_broken_or_colored_is_one_key() -> None:
     for middle in ("\x1b[0m", "\x1b[1;31m", "\n", "\r\n"):
         text = f"X=ghp_aB3dE6gH9jK2mN5p{middle}Q8rS1tU4vW7xY0zA3bC6\n$ ls aB3dE6gH9jK2mN5p"
