@@ -1,4 +1,4 @@
-"""ClickHouse, embedded or a server: the only module that imports its driver.
+"""Client of one ClickHouse database, embedded or on a server.
 
 Invariants:
 - What leaves this module is StoreBusy (nothing of the batch was stored), OutcomeUnknown (ask before
@@ -16,45 +16,28 @@ on one would wait for each other.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
-import clickhouse_connect
 import msgspec
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
-from clickhouse_connect.driver import options as driver_options
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.insert import InsertContext
-from urllib3 import exceptions as transport
 
 from llmledgerd.config.options import InsertMode
-from llmledgerd.config.store_url import Target, locked_by, targets
-from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.stores.clickhouse.error_codes import settled, translate
+from llmledgerd.config.store_url import targets
+from llmledgerd.errors import LlmledgerdError, StoreBusy
+from llmledgerd.stores.clickhouse.connecting import connect, translated
 from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
 from llmledgerd.stores.clickhouse.topology import Placement, placement
-from llmledgerd.system.folders import make_folder
-
-# Its encoders look for numpy and pandas at their first use, to see whether values are theirs, and load
-# them where they are installed: 40 MB and more. None is the driver's own sign that there are none.
-driver_options.np = driver_options.pd = driver_options.pd_time_test = None
-# The driver warns of every failed request, in its own words, besides raising; one report is enough.
-logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 Buffer = bytes | bytearray | memoryview
-
-CONNECT_SECONDS = 10
-"""How long one attempt to connect may take; shorter where an insert may take less."""
 
 AWAY = {"unreachable", "network", "timeout"}
 """Kinds of trouble after which any call does better at another address."""
@@ -154,8 +137,8 @@ class Store:
                 return
         statement = f"CREATE DATABASE IF NOT EXISTS {_identifier(target.database or 'default')} {on_cluster}"
         with (
-            contextlib.closing(self._connect(target, database=None)) as client,
-            _translated(target.address, writes=False),
+            contextlib.closing(connect(target, None, self._timeout)) as client,
+            translated(target.address, writes=False),
         ):
             client.command(statement, use_database=False)
 
@@ -288,7 +271,7 @@ class Store:
         targets = self._targets
         number, client = self._reached() if at is None else (at, self._opened(at))
         try:
-            with _translated(targets[number].address, writes=writes):
+            with translated(targets[number].address, writes=writes):
                 yield client
         except LlmledgerdError as error:
             client.close()
@@ -314,71 +297,14 @@ class Store:
         except IndexError:
             target = self._targets[number]
         try:
-            return self._connect(target, target.database)
+            return connect(target, target.database, self._timeout)
         except StoreBusy:
             self.addresses.failed(number)
             raise
 
-    def _connect(self, target: Target, database: str | None) -> Client:
-        """Return a new client; whatever fails here, no statement of the caller has been sent."""
-        path = target.path
-        owner = locked_by(path) if path is not None else ""
-        if owner:  # asked first, because the engine would say so on standard error alone
-            raise ConfigError(
-                f"{path} is open in {owner}; one process at a time can open an embedded store:"
-                " stop that one, or read through the daemon's admin address"
-            )
-        try:
-            return _open(target, database, self._timeout)
-        except (ClickHouseError, transport.HTTPError, OSError) as error:
-            if path is not None:
-                raise ConfigError(f"cannot open {path}: {error}") from error
-            raise settled(translate(target.address, error, ClickHouseError)) from error
-
 
 def _missing_table(table: str) -> StoreBusy:
     return StoreBusy("missing_table", f"missing table {table}; run `llmledgerd migrate`")
-
-
-def _open(target: Target, database: str | None, timeout: int) -> Client:
-    if target.path is not None:
-        make_folder(Path(target.path))
-        return clickhouse_connect.get_client(
-            interface="chdb",
-            path=target.path,
-            database=database,
-            settings=dict(target.settings),
-            show_clickhouse_errors="scrub",
-        )
-    client = clickhouse_connect.get_client(
-        interface=target.scheme,
-        host=target.host,
-        port=target.port,
-        username=target.user or None,
-        password=target.password,
-        database=database,
-        settings=dict(target.settings),
-        show_clickhouse_errors="scrub",  # without the request's URL, which says nothing to an operator
-        compress=False,  # costs the daemon more than the network between a pod and its cluster
-        connect_timeout=min(CONNECT_SECONDS, timeout),
-        send_receive_timeout=timeout,
-        autogenerate_session_id=False,  # a session runs one statement at a time
-        dedicated_pool=True,  # so that closing the client closes its connection
-        **cast("dict[str, Any]", target.options),
-    )
-    # Its second try would take up the body where the first, refused, had left it, and hide the refusal.
-    cast("HttpClient", client).http_retries = 0
-    return client
-
-
-@contextlib.contextmanager
-def _translated(address: str, *, writes: bool) -> Iterator[None]:
-    """Raise what the driver's exceptions mean. A call that ``writes`` no rows leaves nothing unknown."""
-    try:
-        yield
-    except (ClickHouseError, transport.HTTPError, OSError) as error:
-        found = translate(address, error, ClickHouseError)
-        raise (found if writes else settled(found)) from error
 
 
 @cache
