@@ -16,7 +16,8 @@ from llmledgerd.errors import LlmledgerdError
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.migrations import Layout
-from llmledgerd.stores.clickhouse.rollup import Mended, Rollup
+from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.kind import Reconciled
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line
 from tests.helpers.rollups import differences, doubted, mend
@@ -219,7 +220,7 @@ def test_inserts_into_an_hour_that_is_being_rebuilt_are_neither_lost_nor_doubled
     writer.start()
     try:
         until(lambda: rollup.mend(quiet_seconds=LONGEST_INSERT_SECONDS).rebuilt)
-        until(lambda: rollup.mend(quiet_seconds=LONGEST_INSERT_SECONDS) != Mended())
+        until(lambda: rollup.mend(quiet_seconds=LONGEST_INSERT_SECONDS) != Reconciled())
     finally:
         over.set()
         writer.join()

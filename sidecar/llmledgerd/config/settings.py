@@ -1,5 +1,7 @@
 """All an operator can change, read once: defaults, file, environment, flags, later ones winning.
 
+The options of a store are a table of the file under its name; elsewhere each has a plain name.
+
 Invariant: a wrong value or an unknown key ends the start with one line that names it; an unknown
 name in the environment is a warning, because Kubernetes adds its own.
 """
@@ -8,9 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -26,15 +28,18 @@ from llmledgerd.config.options import (
     PayloadRule,
     doc,
 )
-from llmledgerd.config.sources import deployed_clickhouse, listed, read_toml
+from llmledgerd.config.sources import listed, read_toml
+from llmledgerd.config.store_options import Setting, StoreOptions, settings_of
 from llmledgerd.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/llmledgerd/llmledgerd.toml")
 PREFIX = "LLMLEDGER_"
-ALIASES = {"SOCKET": "socket_path"}
-"""Names in the environment that are shorter than their setting."""
-CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "ADMIN_TOKEN"}
+CLIENT_ONLY = {"DISABLED", "SERVICE", "CORPUS", "ADMIN_TOKEN"}
 """Names that mean something to the client or to the tests, and nothing to the daemon."""
+FOR_TESTS = "TEST_"
+"""Prefix of further names that mean something to the tests only."""
+
+Options = TypeVar("Options", bound=StoreOptions)
 
 
 class OwnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -253,18 +258,29 @@ class Config(ConnectionSettings, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         if len(set(self.stores)) < len(self.stores):
             raise ConfigError(f"`stores`: {', '.join(self.stores)}: duplicate store")
-        if "postgres" in self.stores and not self.postgres_url:
-            raise ConfigError("`postgres_url` is required because `stores` includes postgres")
 
-    @property
-    def read_url(self) -> str:
-        """Of the store that is read from."""
-        return self.clickhouse_url if self.stores[0] == "clickhouse" else self.postgres_url
+    def options_of(self, store: str, kind: type[Options]) -> Options:
+        """Return a store's options; the defaults of its kind if none were set."""
+        found = self.store_options.get(store)
+        return found if isinstance(found, kind) else kind()
 
-    @property
-    def read_password_file(self) -> str:
-        """Where it is read at each connection; ClickHouse's is in its URL by now."""
-        return "" if self.stores[0] == "clickhouse" else self.postgres_password_file
+    def of_settings(self) -> Iterator[tuple[Setting, Any]]:
+        """Yield every setting with its value, those of the stores last."""
+        for setting in settings_of(type(self)):
+            yield setting, getattr(self, setting.name)
+        for store, options in self.store_options.items():
+            for setting in settings_of(type(options), store):
+                yield setting, getattr(options, setting.field)
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return the settings with other values, by the setting's name."""
+        own = {name: value for name, value in values.items() if "." not in name}
+        options = dict(self.store_options)
+        for name, value in values.items():
+            store, dot, field = name.partition(".")
+            if dot:
+                options[store] = msgspec.structs.replace(options[store], **{field: value})
+        return msgspec.structs.replace(self, store_options=options, **own)
 
     @property
     def admin_address(self) -> str:
@@ -273,10 +289,8 @@ class Config(ConnectionSettings, frozen=True, kw_only=True, forbid_unknown_field
         return self.admin
 
 
-RELOAD: Mapping[str, str] = {
-    field.name: (get_args(field.type)[1].extra or {})["reload"] for field in msgspec.structs.fields(Config)
-}
-"""What of each setting SIGHUP changes."""
+Kinds = Mapping[str, type[StoreOptions]]
+"""Options of each kind of store by its name; the first kind is the default of ``stores``."""
 
 
 def load(
@@ -284,77 +298,139 @@ def load(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
     *,
+    kinds: Kinds,
     assigned: Mapping[str, str] | None = None,
     with_password: bool = True,
 ) -> tuple[Config, list[str]]:
     """Return the settings in force, and warnings about names in the environment.
 
-    ``file`` must exist when given; the default file may be absent. ``assigned`` are the values of
-    ``--set``, which win over ``flags``. ``with_password`` puts the password
-    that lies in a file into ``clickhouse_url``; not everybody may read it. Raises ConfigError with one
-    line that names the source, the setting and what is wrong with it.
+    ``file`` must exist if given; the default file may be absent. ``assigned`` are the values of
+    ``--set``, which win over ``flags``. ``with_password`` reads the password files that are read at the
+    start; not every user may. Raises ConfigError with one line that names the source, the setting and
+    what is wrong with it.
     """
     environment = os.environ if environment is None else environment
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
+    given = _Given(kinds)
     if file is not None or DEFAULT_FILE.exists():
-        path = file or DEFAULT_FILE
-        for name, value in read_toml(path).items():
-            values[name], sources[name] = value, str(path)
-    warnings = []
-    for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable[len(PREFIX) :] in CLIENT_ONLY:
-            continue
-        short = variable[len(PREFIX) :]
-        name = ALIASES.get(short, short.lower())
-        if name not in Config.__struct_fields__:
-            warnings.append(f"{variable} is no setting and is ignored")
-            continue
-        values[name], sources[name] = text, variable
-    if "clickhouse_url" not in values:
-        url = deployed_clickhouse(environment)
-        if url:
-            values["clickhouse_url"], sources["clickhouse_url"] = url, "CLICKHOUSE_ENDPOINT"
+        given.read_file(file or DEFAULT_FILE)
+    warnings = given.read_environment(environment)
     for name, value in (flags or {}).items():
         if value is not None:
-            values[name], sources[name] = value, f"--{name.replace('_', '-')}"
+            given.put(name, value, f"--{name.replace('_', '-')}")
     for name, value in (assigned or {}).items():
-        values[name], sources[name] = value, f"--set {name}={secrets.masked(value)}"
+        # An unknown name is reported without the value, which may be a password.
+        given.put(
+            name, value, f"--set {name}={secrets.masked(value)}", unknown=f"--set {name}: unknown setting"
+        )
     if secrets.shown([str(value) for value in [*(flags or {}).values(), *(assigned or {}).values()]]):
         warnings.append(secrets.ON_COMMAND_LINE)
-    config = _convert(values, sources)
-    return _with_password(config, environment) if with_password else config, warnings
+    config = given.config(environment)
+    if with_password:
+        options = {name: one.with_password(environment) for name, one in config.store_options.items()}
+        config = msgspec.structs.replace(config, store_options=options)
+    return config, warnings
 
 
-def reference() -> str:
+def reference(kinds: Kinds) -> str:
     """Return every setting as a Markdown table: name, default, environment variable, meaning."""
-    short = {name: alias for alias, name in ALIASES.items()}
     lines = ["| setting | default | environment | reload | meaning |", "|---|---|---|---|---|"]
-    for field in msgspec.structs.fields(Config):
-        meaning = get_args(field.type)[1].description
-        value = {} if field.default is msgspec.NODEFAULT else field.default
-        default = json.dumps(value) if value is not None else "unset"
-        variable = PREFIX + short.get(field.name, field.name.upper())
-        reload = RELOAD[field.name]
-        lines.append(f"| `{field.name}` | `{default}` | `{variable}` | {reload} | {meaning} |")
+    for one in _Given(kinds).settings:
+        default = "unset" if one.default is None else json.dumps(one.default)
+        lines.append(
+            f"| `{one.name}` | `{default}` | `{PREFIX}{one.variable}` | {one.reload} | {one.meaning} |"
+        )
     return "\n".join(lines) + "\n"
 
 
-def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
-    for name in values:
-        if name not in Config.__struct_fields__:
-            raise ConfigError(f"{sources[name]}: unknown setting `{name}`")
-    types = {field.name: field.type for field in msgspec.structs.fields(Config)}
-    converted = {}
-    for name, value in values.items():
+class _Given:
+    """Values from all sources, later ones winning, and where each is from."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
+        of_stores = [one for store, kind in kinds.items() for one in settings_of(kind, store)]
+        self.settings = [_stores_among(one, tuple(kinds)) for one in settings_of(Config)] + of_stores
+        self._by_name = {one.name: one for one in self.settings}
+        self._by_plain = {one.plain: one for one in self.settings}
+        self._values: dict[str, Any] = {}
+        self._sources: dict[str, str] = {}
+
+    def put(self, name: str, value: Any, source: str, *, unknown: str = "") -> None:
+        """Take a value under the name of the file or the plain one. Raises ConfigError for any other."""
+        setting = self._by_plain.get(name) or self._by_name.get(name)
+        if setting is None:
+            raise ConfigError(unknown or f"{source}: unknown setting `{name}`")
+        self._values[setting.name], self._sources[setting.name] = value, source
+
+    def read_file(self, path: Path) -> None:
+        for name, value in read_toml(path).items():
+            if name not in self._kinds:
+                self._put_of_file(name, value, path)
+                continue
+            if not isinstance(value, dict):
+                raise ConfigError(f"{path}: `{name}`: expected a table of options, such as `[{name}]`")
+            for option, chosen in value.items():
+                self._put_of_file(f"{name}.{option}", chosen, path)
+
+    def _put_of_file(self, name: str, value: Any, path: Path) -> None:
+        if name in self._by_name:
+            self.put(name, value, str(path))
+            return
+        meant = self._by_plain.get(name)
+        hint = f"; write `{meant.name}`" if meant else ""
+        if meant and meant.store:
+            hint = f"; write `{meant.field}` in the table `[{meant.store}]`"
+        raise ConfigError(f"{path}: unknown setting `{name}`{hint}")
+
+    def read_environment(self, environment: Mapping[str, str]) -> list[str]:
+        """Take the variables that are settings; return warnings about the others."""
+        warnings = []
+        for variable, text in environment.items():
+            short = variable.removeprefix(PREFIX)
+            if short == variable or short in CLIENT_ONLY or short.startswith(FOR_TESTS):
+                continue
+            name = short.lower()
+            if name in self._by_plain or name in self._by_name:
+                self.put(name, text, variable)
+            else:
+                warnings.append(f"{variable} is no setting and is ignored")
+        return warnings
+
+    def config(self, environment: Mapping[str, str]) -> Config:
+        """Return the settings. Raises ConfigError."""
+        for store, kind in self._kinds.items():
+            if f"{store}.url" not in self._values and (url := kind.deployed_url(environment)):
+                self.put(f"{store}.url", url, "environment")
+        own: dict[str, Any] = {"stores": (next(iter(self._kinds)),)}
+        options: dict[str, dict[str, Any]] = {store: {} for store in self._kinds}
+        for name, value in self._values.items():
+            setting = self._by_name[name]
+            part = options[setting.store] if setting.store else own
+            part[setting.field] = self._converted(setting, value)
+        of_stores = {store: self._kinds[store](**values) for store, values in options.items()}
+        config = Config(**own, store_options=of_stores)
+        for store in config.stores:
+            if not of_stores[store].url and not self._kinds[store]().url:
+                raise ConfigError(f"`{store}.url` is required because `stores` includes {store}")
+        return config
+
+    def _converted(self, setting: Setting, value: Any) -> Any:
         try:
             # Lax, since flags and the environment are text; TOML's own types pass unchanged.
-            converted[name] = msgspec.convert(listed(value, types[name]), types[name], strict=False)
+            return msgspec.convert(listed(value, setting.type), setting.type, strict=False)
         except msgspec.ValidationError as error:
-            chosen = _choices(types[name])
+            chosen = _choices(setting.type)
             allowed = f" (choose from {', '.join(chosen)})" if chosen else ""
-            raise ConfigError(f"{sources[name]}: `{name}`: {error}{allowed}") from None
-    return Config(**converted)
+            source = self._sources[setting.name]
+            raise ConfigError(f"{source}: `{setting.name}`: {error}{allowed}") from None
+
+
+def _stores_among(setting: Setting, names: tuple[str, ...]) -> Setting:
+    """Return the setting ``stores`` with the names that there are; any other setting unchanged."""
+    if setting.name != "stores":
+        return setting
+    bounds = get_args(setting.type)[1:]
+    chosen: Any = tuple[Literal[names], ...]  # type: ignore[valid-type]  # known at run time only
+    return msgspec.structs.replace(setting, type=Annotated[chosen, *bounds], default=names[:1])
 
 
 def _choices(kind: Any) -> tuple[str, ...]:
@@ -362,11 +438,3 @@ def _choices(kind: Any) -> tuple[str, ...]:
     kind = get_args(kind)[0]
     of = get_args(kind)[0] if get_origin(kind) is tuple else kind
     return get_args(of) if get_origin(of) is Literal else ()
-
-
-def _with_password(config: Config, environment: Mapping[str, str]) -> Config:
-    password = secrets.from_file(config.clickhouse_password_file, environment)
-    if not password:
-        return config
-    url = secrets.with_password(config.clickhouse_url, password)
-    return msgspec.structs.replace(config, clickhouse_url=url)

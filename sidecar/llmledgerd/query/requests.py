@@ -33,6 +33,11 @@ GROUPS: Final = {
 }
 """Dimensions of usage and their SQL expressions; MOMENT is the table's time column, in UTC."""
 
+ROLLED_UP: Final = frozenset(
+    {"organization", "project", "agent", "provider", "model", "call_type", "plan", "day", "hour"}
+)
+"""Groups whose usage is aggregated by the hour; any other group requires a scan of the rows."""
+
 
 def _is(description: str, **bounds: Any) -> Meta:
     return Meta(description=description, **bounds)

@@ -28,14 +28,14 @@ from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.insert import InsertContext
 
-from llmledgerd.config.options import InsertMode
-from llmledgerd.config.store_url import targets
 from llmledgerd.errors import LlmledgerdError, StoreBusy
 from llmledgerd.stores.clickhouse.connecting import connect, translated
 from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
+from llmledgerd.stores.clickhouse.options import InsertMode
 from llmledgerd.stores.clickhouse.topology import Placement, placement
+from llmledgerd.stores.clickhouse.url import targets
 
 Buffer = bytes | bytearray | memoryview
 

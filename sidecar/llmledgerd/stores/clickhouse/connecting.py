@@ -21,9 +21,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httpclient import HttpClient
 from urllib3 import exceptions as transport
 
-from llmledgerd.config.store_url import Target, locked_by
 from llmledgerd.errors import ConfigError
 from llmledgerd.stores.clickhouse.error_codes import settled, translate
+from llmledgerd.stores.clickhouse.url import Target, locked_by
 from llmledgerd.system.folders import make_folder
 
 # Its encoders look for numpy and pandas at their first use, to see whether values are theirs, and load

@@ -15,12 +15,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from llmledgerd.errors import ConfigError
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.kind import Repriced
 from llmledgerd.usage import read_usage
 
 PAGE_ROWS = 20_000
@@ -28,15 +27,6 @@ COLUMNS = ("batch_id", "batch_row", "cost_usd", "cost_usd_source")
 
 Key = tuple[int, str, int]
 """Where a page ended: created_at in microseconds, batch_id, batch_row."""
-
-
-class Repriced(msgspec.Struct):
-    """What was done."""
-
-    looked_at: int = 0
-    changed: int = 0
-    unknown: int = 0
-    """Rows whose usage is known and whose model has no price."""
 
 
 def reprice(

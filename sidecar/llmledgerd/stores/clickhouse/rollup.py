@@ -37,12 +37,11 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from llmledgerd.errors import StoreBusy
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, LOCAL
+from llmledgerd.stores.kind import Reconciled
 
 VIEW = "llm_usage_hourly_view"
 NEEDED: Mapping[str, Collection[str]] = {
@@ -76,15 +75,6 @@ HOUR_SECONDS = 3600
 
 Hour = int
 """Its first second since 1970."""
-
-
-class Mended(msgspec.Struct):
-    """What one round of mending did."""
-
-    agreed: list[Hour] = []
-    """Hours that can be relied on again."""
-    rebuilt: list[Hour] = []
-    """Hours that were made anew; they stay in doubt until a later round has compared them."""
 
 
 class Rollup:
@@ -121,7 +111,7 @@ class Rollup:
                 at=at,
             )
 
-    def mend(self, quiet_seconds: float = QUIET_SECONDS) -> Mended:
+    def mend(self, quiet_seconds: float = QUIET_SECONDS) -> Reconciled:
         """Compare hours in doubt, the newest first; rely on those that agree, rebuild the others.
 
         At most HOURS_AT_ONCE of them; a further round takes further ones.
@@ -166,12 +156,12 @@ class _Round:
         at = store.addresses.current
         self._query, self._run = partial(store.query, at=at), partial(store.run, at=at)
 
-    def mend(self, quiet_seconds: float) -> Mended:
+    def mend(self, quiet_seconds: float) -> Reconciled:
         cutoff_us = self._server_us() - int(quiet_seconds * 1e6)
         self._forget_expired()
         hours = self._quiet_hours(cutoff_us)
         if not hours or self._is_changing():
-            return Mended()
+            return Reconciled()
         differing = self._differing(hours)
         agreed = [hour for hour in hours if hour not in differing]
         if agreed:
@@ -180,7 +170,7 @@ class _Round:
         mine = self._claim(over, cutoff_us) if over else []
         if mine:
             self._rebuild(mine)
-        return Mended(agreed, mine)
+        return Reconciled(agreed, mine)
 
     def _server_us(self) -> int:
         return int(self._query("SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS us")[0]["us"])

@@ -15,17 +15,12 @@ from typing import Final
 
 import msgspec
 
-from llmledgerd.query.requests import GROUPS, MAX_LIMIT, GetUsage
+from llmledgerd.query.requests import GROUPS, MAX_LIMIT, ROLLED_UP, GetUsage
 from llmledgerd.stores.clickhouse.conditions import Where, microseconds
 
 HOUR_US: Final = 3_600_000_000
 ALWAYS_US: Final = (0, 4_102_444_800_000_000)
 """1970 to 2100: what the rollup's hours can be, for a range that is open."""
-
-ROLLED_UP: Final = {
-    "organization", "project", "agent", "provider", "model", "call_type", "plan", "day", "hour",
-}  # fmt: skip
-"""Groups that the rollup keeps apart."""
 
 NOT_ROLLED_UP: Final = ("user_id", "service", "outcome", "billing_customer_id")
 """Columns that a question can narrow by and the rollup does not keep."""

@@ -161,7 +161,7 @@ class Connections:
             return {"password": Path(self._password_file).read_text().strip()}
         except OSError as error:
             raise StoreBusy(
-                "authentication", f"postgres_password_file: {self._password_file}: {error.strerror}"
+                "authentication", f"postgres.password_file: {self._password_file}: {error.strerror}"
             ) from error
 
     def _meaning(self, error: psycopg.Error, link: Link) -> Exception:
@@ -171,12 +171,12 @@ class Connections:
 
 def _parameters(url: str) -> dict[str, Any]:
     if not url.startswith(SCHEMES):
-        raise ConfigError(f"postgres_url: {url.partition(':')[0]!r} is not postgresql")
+        raise ConfigError(f"postgres.url: {url.partition(':')[0]!r} is not postgresql")
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # its text has the password in it
         raise ConfigError(
-            "postgres_url: invalid URL (use postgresql://user:password@host:port/database)"
+            "postgres.url: invalid URL (use postgresql://user:password@host:port/database)"
         ) from None
     defaults = {
         "client_encoding": "UTF8",

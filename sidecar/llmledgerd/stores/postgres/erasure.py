@@ -64,6 +64,9 @@ class PostgresEraser:
             self._objects.delete_files(erasure.organization_id)
         return found
 
+    def detached(self) -> list[str]:
+        return []
+
     def _erase_objects(self, link: Link, table: Table, condition: Condition) -> None:
         if self._objects is None:
             raise LlmledgerdError(
@@ -84,7 +87,7 @@ class PostgresEraser:
 
 
 def _tables(link: Link) -> list[Table]:
-    """Return those of our tables that there are: what ``postgres_content`` says today says nothing of before."""
+    """Return those of our tables that there are: what ``postgres.content`` says today says nothing of before."""
     there = sql.SQL("SELECT to_regclass(%s) IS NOT NULL AS there")
     return [table for table in (FULL, METADATA) if link.query(there, [table.name])[0]["there"]]
 

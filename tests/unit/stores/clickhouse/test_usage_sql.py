@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmledgerd.query.requests import GROUPS, GetUsage
+from llmledgerd.query.requests import GROUPS, ROLLED_UP, GetUsage
 from llmledgerd.stores.clickhouse.conditions import microseconds
 from llmledgerd.stores.clickhouse.usage_sql import (
     HOUR_US,
     MAX_SPANS,
     NOT_ROLLED_UP,
-    ROLLED_UP,
     Span,
     answers,
     plan,

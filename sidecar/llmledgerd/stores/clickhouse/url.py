@@ -73,12 +73,12 @@ def parse_url(url: str) -> Target:
         port = parts.port
     except ValueError:  # whose text quotes what may be half a password
         raise ConfigError(
-            "clickhouse_url: cannot parse host and port; percent-encode special characters in the password"
+            "clickhouse.url: cannot parse host and port; percent-encode special characters in the password"
         ) from None
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if "password" in given:
         raise ConfigError(
-            "clickhouse_url: the password must be before the host (user:password@host), since query strings are logged"
+            "clickhouse.url: the password must be before the host (user:password@host), since query strings are logged"
         )
     options = {name: value for name, value in given.items() if name in DRIVER_OPTIONS}
     settings = {name: value for name, value in given.items() if name not in DRIVER_OPTIONS}
@@ -86,10 +86,10 @@ def parse_url(url: str) -> Target:
         return _embedded(parts.netloc, unquote(parts.path), settings)
     if parts.scheme not in PORTS:
         raise ConfigError(
-            f"clickhouse_url: `{parts.scheme}` is not a supported scheme (use chdb, http or https)"
+            f"clickhouse.url: `{parts.scheme}` is not a supported scheme (use chdb, http or https)"
         )
     if not parts.hostname:
-        raise ConfigError("clickhouse_url: missing host")
+        raise ConfigError("clickhouse.url: missing host")
     return Target(
         scheme=parts.scheme,
         host=parts.hostname,
@@ -119,7 +119,7 @@ def targets(url: str, settings: Mapping[str, object]) -> list[Target]:
     found = [parse_url(one) for one in each_address(url)]
     for name in FILES & found[0].options.keys():
         if not os.access(found[0].options[name], os.R_OK):
-            raise ConfigError(f"clickhouse_url: {name}: {found[0].options[name]} is not a valid value")
+            raise ConfigError(f"clickhouse.url: {name}: {found[0].options[name]} is not a valid value")
     added = {name: str(value) for name, value in settings.items()}
     kept = {name: value for name, value in found[0].settings.items() if name not in added}
     return [msgspec.structs.replace(one, settings={**kept, **added}) for one in found]
@@ -128,7 +128,7 @@ def targets(url: str, settings: Mapping[str, object]) -> list[Target]:
 def _embedded(host: str, path: str, settings: dict[str, str]) -> Target:
     if host or not path.strip("/"):
         raise ConfigError(
-            "clickhouse_url: chdb requires an absolute path, such as chdb:///var/lib/llmledgerd"
+            "clickhouse.url: chdb requires an absolute path, such as chdb:///var/lib/llmledgerd"
         )
     return Target(scheme="chdb", path=path, database="default", settings=settings)
 
