@@ -364,21 +364,22 @@ class _Given:
     def read_file(self, path: Path) -> None:
         for name, value in read_toml(path).items():
             if name not in self._kinds:
-                self._put_of_file(name, value, path)
+                self._put_of_file(name, value, path, store="")
                 continue
             if not isinstance(value, dict):
                 raise ConfigError(f"{path}: `{name}`: expected a table of options, such as `[{name}]`")
             for option, chosen in value.items():
-                self._put_of_file(f"{name}.{option}", chosen, path)
+                self._put_of_file(f"{name}.{option}", chosen, path, store=name)
 
-    def _put_of_file(self, name: str, value: Any, path: Path) -> None:
-        if name in self._by_name:
+    def _put_of_file(self, name: str, value: Any, path: Path, store: str) -> None:
+        setting = self._by_name.get(name)
+        if setting is not None and setting.store == store:
             self.put(name, value, str(path))
             return
-        meant = self._by_plain.get(name)
-        hint = f"; write `{meant.name}`" if meant else ""
-        if meant and meant.store:
-            hint = f"; write `{meant.field}` in the table `[{meant.store}]`"
+        meant = setting or self._by_plain.get(name)
+        hint = ""
+        if meant is not None:
+            hint = f"; write `{meant.field}`" + (f" in the table `[{meant.store}]`" if meant.store else "")
         raise ConfigError(f"{path}: unknown setting `{name}`{hint}")
 
     def read_environment(self, environment: Mapping[str, str]) -> list[str]:
