@@ -19,7 +19,7 @@ from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say, say_json
 from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
-from llmledgerd.config import exposure, secrets
+from llmledgerd.config import exposure, loading, secrets
 from llmledgerd.config import settings as config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.ingest import peer_credentials
@@ -209,7 +209,7 @@ def show_config(
 ) -> None:
     """Print the settings in force, secrets masked, or the reference of all settings."""
     if reference:
-        typer.echo(config.reference(registry.OPTIONS), nl=False)
+        typer.echo(loading.reference(registry.OPTIONS), nl=False)
     else:
         _print(_settings(file, settings))
 

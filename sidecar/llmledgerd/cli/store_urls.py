@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmledgerd.config.settings import PREFIX
+from llmledgerd.config.loading import PREFIX
 from llmledgerd.stores import registry
 
 StoreUrls = Mapping[str, str | None] | None

@@ -1,6 +1,6 @@
 """Settings that every kind of store has; each kind adds its own in a subclass.
 
-Invariant: this package knows no kind of store. The kinds' subclasses are passed to ``settings.load``.
+Invariant: this package knows no kind of store. The kinds' subclasses are passed to ``loading.load``.
 """
 
 from __future__ import annotations

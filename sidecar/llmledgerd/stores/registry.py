@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from llmledgerd.config import settings
+from llmledgerd.config import loading
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
 from llmledgerd.query.backend import Limits, Reading
@@ -41,8 +41,8 @@ def load(
     assigned: Mapping[str, str] | None = None,
     with_password: bool = True,
 ) -> tuple[Config, list[str]]:
-    """Return the settings in force with the options of all kinds, and warnings; see ``settings.load``."""
-    return settings.load(
+    """Return the settings in force with the options of all kinds, and warnings; see ``loading.load``."""
+    return loading.load(
         file, environment, flags, kinds=OPTIONS, assigned=assigned, with_password=with_password
     )
 

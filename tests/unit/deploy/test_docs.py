@@ -15,7 +15,7 @@ from llmledgerd.admin.api import Api
 from llmledgerd.admin.server import Admin
 from llmledgerd.cli import app as people
 from llmledgerd.cli import daemon
-from llmledgerd.config import settings
+from llmledgerd.config import loading
 from llmledgerd.stores import registry
 from llmledgerd.telemetry.metrics import Metrics
 from llmledgerd.telemetry.status import Status
@@ -30,7 +30,7 @@ def commands(app: typer.Typer) -> set[str]:
 
 
 def test_the_settings_reference_is_the_one_that_the_code_prints() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text().endswith(settings.reference(registry.OPTIONS))
+    assert (ROOT / "docs" / "settings.md").read_text().endswith(loading.reference(registry.OPTIONS))
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -66,4 +66,4 @@ def test_every_kind_has_an_option_for_its_url(command: str) -> None:
 
 
 def _name(command: CommandInfo) -> str:
-    return command.name or getattr(command.callback, "__name__", "")
+    return command.name or str(getattr(command.callback, "__name__", ""))
