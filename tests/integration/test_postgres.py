@@ -89,7 +89,7 @@ def test_a_server_that_would_answer_before_its_log_is_safe_is_asked_not_to(
 ) -> None:
     query(postgres_url, f"ALTER DATABASE {postgres_url.rpartition('/')[2]} SET synchronous_commit = off")
     connections = Connections(postgres_url)
-    with connections.lent() as link:
+    with connections.transaction() as link:
         assert link.query(sql.SQL("SHOW synchronous_commit")) == [{"synchronous_commit": "on"}]
     connections.close()
 

@@ -67,7 +67,7 @@ class Lane:
                     )
 
     def _reconcile_once(self) -> Reconciled:
-        reconciled = self.outlet.mend()
+        reconciled = self.outlet.reconcile()
         self.doubted_hours = self.outlet.doubted_hours()
         return reconciled
 

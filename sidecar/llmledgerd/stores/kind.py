@@ -49,7 +49,7 @@ class Outlet(msgspec.Struct, frozen=True, kw_only=True):
     """Return which tables can lose rows in a power failure, a sentence each."""
     migrate: Callable[[], list[str]]
     """Create what is missing; return what was done."""
-    mend: Callable[[], Reconciled]
+    reconcile: Callable[[], Reconciled]
     """Compare the rollup with the rows and rebuild hours that differ."""
     doubted_hours: Callable[[], int | None]
     """Return the number of hours in which they may differ; None if the store has no rollup."""

@@ -1,16 +1,14 @@
 """Client of one ClickHouse database, embedded or on a server.
 
 Invariants:
-- What leaves this module is StoreBusy (nothing of the batch was stored), OutcomeUnknown (ask before
-  offering it again), BatchRejected (the rows are at fault) or ConfigError, never a driver exception.
+- This module raises StoreBusy (nothing of the batch was stored), OutcomeUnknown (query the table before a
+  repeat), BatchRejected (the rows are invalid) or ConfigError, never an exception of the driver.
 - One call of ``insert`` sends one block under one deduplication token, and sends it once: the
-  driver's own replays are kept out of it, since only the caller knows whether to ask first.
-- ``chdb:///path`` and ``http(s)://`` take the same path through the driver; where they differ, the
-  driver differs.
+  driver's own retries are disabled, since the caller must query the table before a repeat.
+- ``chdb:///path`` and ``http(s)://`` use the same methods of the driver.
 
-Calls block and are made from worker threads. Each takes a client of its own from a pool, so that a
-slow query holds up no insert: two handles of the embedded engine run side by side, where two calls
-on one would wait for each other.
+Calls block; worker threads make them. Each call takes its own client from a pool, so that a slow query
+delays no insert: two calls on one handle of the embedded engine would run one after the other.
 """
 
 from __future__ import annotations
@@ -39,15 +37,15 @@ from llmledgerd.stores.clickhouse.url import targets
 
 Buffer = bytes | bytearray | memoryview
 
-AWAY = {"unreachable", "network", "timeout"}
-"""Kinds of trouble after which any call does better at another address."""
+UNAVAILABLE = {"unreachable", "network", "timeout"}
+"""Kinds of StoreBusy after which any call is tried at another address."""
 
 
 class Store:
     """One ClickHouse database, behind one or several addresses. Safe to share between threads.
 
-    ``at`` is an address by its number; without it a call goes to the one in turn, and where that
-    cannot be reached, to the next.
+    ``at`` is the number of an address; without it a call goes to the current address, and to the next if
+    that one is unreachable.
     """
 
     def __init__(
@@ -58,11 +56,11 @@ class Store:
         settings: Mapping[str, Any] | None = None,
         insert_mode: InsertMode = "sync",
     ) -> None:
-        """Remember where the store is; nothing is opened before the first call.
+        """Parse the URL; no connection is made before the first call.
 
         ``timeout_seconds`` is how long a server may keep a call waiting between two bytes;
-        ``settings`` of ClickHouse go with every statement, beside those of the URL, which they
-        override. Raises ConfigError for a URL that no store can have.
+        ``settings`` of ClickHouse are sent with every statement and override those of the URL.
+        Raises ConfigError for an invalid URL.
         """
         self._targets = targets(url, settings or {})
         self._timeout = max(1, math.ceil(timeout_seconds))
@@ -76,31 +74,31 @@ class Store:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the engine runs in this process, and is ours to migrate."""
+        """Whether the engine runs in this process, so that no other process can migrate it."""
         return self._targets[0].path is not None
 
     def log_in_as(self, url: str) -> None:
-        """Use the user and the password of the URL from now on; calls that are under way end as they are."""
+        """Use the user and the password of the URL for new calls; running calls keep their connection."""
         given = targets(url, {})[0]  # all addresses share them
         self._targets = [
             msgspec.structs.replace(target, user=given.user, password=given.password)
             for target in self._targets
         ]
-        self._let_go()
+        self._close_idle()
 
     def close(self) -> None:
-        """Let go of every connection; the embedded engine ends with its last one."""
+        """Close every connection; the embedded engine stops with its last one."""
         self._closed = True
-        self._let_go()
+        self._close_idle()
 
-    def _let_go(self) -> None:
+    def _close_idle(self) -> None:
         for idle in self._idle:
             with contextlib.suppress(IndexError):  # empty, also where another thread took the last one
                 while True:
                     idle.popleft().close()
 
     def placement(self, table: str) -> Placement:
-        """Return where the rows of a table lie. Raises StoreBusy where there is no such table."""
+        """Return the placement of a table's rows. Raises StoreBusy if the table is missing."""
         if table not in self._placements:
             rows = self.query(
                 "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
@@ -111,10 +109,10 @@ class Store:
             self._placements[table] = placement(table, rows[0]["engine_full"])
         return self._placements[table]
 
-    def apart(self, table: str) -> Sequence[int | None]:
-        """Return the addresses that may have rows of the table which no other has.
+    def independent_addresses(self, table: str) -> Sequence[int | None]:
+        """Return the addresses that may have rows of the table which no other address has.
 
-        What concerns every row has to be said or asked at each. Replicas are one: any address does.
+        A statement over all rows has to run at each of them. Replicas count as one: None is any address.
         """
         if len(self._targets) == 1 or self.placement(table).is_replicated:
             return [None]
@@ -275,7 +273,7 @@ class Store:
                 yield client
         except LlmledgerdError as error:
             client.close()
-            if isinstance(error, StoreBusy) and (writes or error.kind in AWAY):
+            if isinstance(error, StoreBusy) and (writes or error.kind in UNAVAILABLE):
                 self.addresses.failed(number)
             raise
         if self._closed or targets is not self._targets:

@@ -31,7 +31,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
     def opened(self, config: Config) -> Outlet:
         from llmledgerd.stores.clickhouse import migrations, rollup
         from llmledgerd.stores.clickhouse.client import Store
-        from llmledgerd.stores.clickhouse.sink import Landing
+        from llmledgerd.stores.clickhouse.sink import ClickHouseSink
         from llmledgerd.stores.clickhouse.source import ClickHouseSource
 
         options = self.options(config)
@@ -43,13 +43,13 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         return Outlet(
             name=self.name,
             address=masked(options.url),
-            destination=Landing(store),
+            destination=ClickHouseSink(store),
             doubts=sums,
             version=lambda: f"{self.title} {store.version()}",
             missing=partial(migrations.check, store, needed),
             unsynced=partial(migrations.unsynced, store),
             migrate=partial(_migrate, options, config),
-            mend=sums.mend,
+            reconcile=sums.reconcile,
             doubted_hours=sums.doubted_hours,
             log_in_as=store.log_in_as,
             close=store.close,

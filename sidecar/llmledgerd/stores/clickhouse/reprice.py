@@ -26,7 +26,7 @@ PAGE_ROWS = 20_000
 COLUMNS = ("batch_id", "batch_row", "cost_usd", "cost_usd_source")
 
 Key = tuple[int, str, int]
-"""Where a page ended: created_at in microseconds, batch_id, batch_row."""
+"""Key of the last row of a page: created_at in microseconds, batch_id, batch_row."""
 
 
 def reprice(
@@ -43,7 +43,7 @@ def reprice(
     """
     if store.placement("llm_traces").is_replicated:
         raise ConfigError("reprice does not support replicated tables")
-    if len(store.apart("llm_traces")) > 1:
+    if len(store.independent_addresses("llm_traces")) > 1:
         raise ConfigError("reprice supports a single server: use a URL with one address")
     done = Repriced()
     table = f"llmledger_reprice_{uuid.uuid4().hex}"

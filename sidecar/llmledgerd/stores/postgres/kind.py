@@ -45,7 +45,7 @@ class PostgresKind(Kind[PostgresOptions]):
             missing=partial(check, store),
             unsynced=list,  # a commit is synced, unless the server's operator changed that
             migrate=partial(apply, store),
-            mend=Reconciled,
+            reconcile=Reconciled,
             doubted_hours=lambda: None,
             log_in_as=lambda url: None,  # the password is read at each connection
             close=store.close,
