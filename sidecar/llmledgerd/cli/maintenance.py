@@ -78,7 +78,7 @@ def copy(
         str | None,
         typer.Option(
             "--to",
-            help="Store to copy to (default: the next of `stores`, or another kind).",
+            help="Store to copy to (default: the next of `stores`).",
             callback=_known,
         ),
     ] = None,
@@ -89,8 +89,10 @@ def copy(
     interrupted copy can be run again.
     """
     settings = registry.load()[0]
-    source = source or next(name for name in settings.stores if name != target)
-    target = target or next(name for name in (*settings.stores, *registry.KINDS) if name != source)
+    source = source or settings.stores[0]
+    target = target or next((name for name in settings.stores if name != source), None)
+    if target is None:
+        raise ConfigError("--to is required, because `stores` names no other store")
     if source == target:
         raise ConfigError("--from and --to must be different stores")
     now = datetime.now(UTC)
