@@ -89,14 +89,14 @@ def copy(
     interrupted copy can be run again.
     """
     settings = registry.load()[0]
+    now = datetime.now(UTC)
+    start = _microseconds(moment(since, now))
     source = source or settings.stores[0]
     target = target or next((name for name in settings.stores if name != source), None)
     if target is None:
         raise ConfigError("--to is required, because `stores` names no other store")
     if source == target:
         raise ConfigError("--from and --to must be different stores")
-    now = datetime.now(UTC)
-    start = _microseconds(moment(since, now))
     end = (
         _microseconds(moment(until, now, "--until")) if until else asyncio.run(_not_on_their_way(target, now))
     )
