@@ -38,6 +38,7 @@
 ``traced``          A daemon whose system calls are recorded.
 ``two_stores``      A daemon that writes to ClickHouse and PostgreSQL.
 ``under_ddtrace``   An application instrumented by ddtrace.
+``unix_connection`` A connection to a Unix socket whose queue is full.
 ``waiting``         Waiting for a condition, with a limit.
 ``ways``            One call of a model through each HTTP library.
 ``wire_proxy``      A proxy between clients and the daemon that can pause and cut.
