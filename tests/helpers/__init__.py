@@ -25,6 +25,7 @@
 ``places``          One filled store, and each address at which it can be read.
 ``postgres``        A PostgreSQL that can be killed and frozen.
 ``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.
+``prefork``         The two commands, forked from a process that has imported them.
 ``promql``          The metrics and labels that a PromQL expression selects.
 ``providers``       Stand-ins for the providers' HTTP interfaces.
 ``rollups``         Comparison of the rollup with the rows that it sums.
