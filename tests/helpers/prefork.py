@@ -10,9 +10,12 @@ The source of the forks has one thread and runs no test's code; it ends with the
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import gc
 import importlib
+import io
 import os
 import select
 import signal
@@ -111,12 +114,15 @@ def start(
     environment: Mapping[str, str],
     out: int,
     err: int,
+    given: str = "",
 ) -> Forked:
-    """Start ``llmledgerd`` or ``llmledger``, with nothing on its standard input."""
+    """Start ``llmledgerd`` or ``llmledger`` with these descriptors to write to, and a text to read."""
     source = _source(os.getpid())
     request = Request(command, arguments, dict(environment))
-    with _one_at_a_time, Path(os.devnull).open("rb") as nothing:
-        socket.send_fds(source, [msgspec.json.encode(request)], [nothing.fileno(), out, err])
+    with _one_at_a_time, tempfile.TemporaryFile() as standard_input:
+        standard_input.write(given.encode())
+        standard_input.seek(0)
+        socket.send_fds(source, [msgspec.json.encode(request)], [standard_input.fileno(), out, err])
         answer = source.recv(REQUEST_BYTES)
     if not answer:
         raise RuntimeError("the source of forks has ended")
@@ -124,11 +130,13 @@ def start(
 
 
 def run(
-    command: str, *arguments: str, environment: Mapping[str, str], timeout: float = 60.0
+    command: str, *arguments: str, environment: Mapping[str, str], given: str = "", timeout: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """Run one to its end, and return its exit code and what it wrote. Raises TimeoutExpired."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = start(command, list(arguments), environment=environment, out=out.fileno(), err=err.fileno())
+        process = start(
+            command, list(arguments), environment=environment, out=out.fileno(), err=err.fileno(), given=given
+        )
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -181,7 +189,19 @@ def _become(request: Request, streams: list[int]) -> Any:
     return sys.modules[ENTRIES[request.command]]
 
 
-if __name__ == "__main__":
+def _warm_up() -> None:
+    """Import everything, also what is imported when a command first runs."""
     for imported in IMPORTED:
         importlib.import_module(imported)
+    arguments, sys.argv[1:] = sys.argv[1:], ["--version"]
+    for module in ENTRIES.values():
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+            sys.modules[module].main()
+    sys.argv[1:] = arguments
+    gc.collect()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    _warm_up()
     _serve(socket.socket(fileno=int(sys.argv[1]))).main()
