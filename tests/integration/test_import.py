@@ -113,6 +113,7 @@ def test_what_is_no_record_is_named_by_its_line_and_the_others_land(
     assert landed(daemon).keys() >= {"first", "second"}
 
 
+@pytest.mark.chaos
 def test_an_import_that_was_killed_with_its_daemon_goes_on_where_it_stopped(
     daemon: RunningDaemon, tmp_path: Path
 ) -> None:
