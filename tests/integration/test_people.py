@@ -8,15 +8,13 @@ import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import typer
 
-from llmledgerd.cli.time_arguments import moment
 from llmledgerd.query.requests import GROUPS
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmledgerd.stores.clickhouse import migrations
@@ -298,14 +296,3 @@ def test_a_store_that_is_not_there_is_said_in_one_line(url: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("llmledger: ")
     assert done.stderr.count("\n") == 1
-
-
-def test_a_span_of_time_is_counted_back_from_now() -> None:
-    now = datetime(2025, 3, 31, 12, tzinfo=UTC)
-
-    assert moment("7d", now) == now - timedelta(days=7)
-    assert moment("90m", now) == now - timedelta(minutes=90)
-    assert moment("2025-03-01", now) == datetime(2025, 3, 1, tzinfo=UTC)
-    assert moment("2025-03-01T10:00+02:00", now) == datetime(2025, 3, 1, 8, tzinfo=UTC)
-    with pytest.raises(typer.BadParameter):
-        moment("7 parsecs", now)
