@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import resource
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,6 +162,13 @@ def guarded(
         opened[1].close()
 
 
+@pytest.fixture(scope="module")
+def read_only(guarded: tuple[str, Store]) -> Iterator[ReadOnlySql]:
+    sql = ReadOnlySql(guarded[0])
+    yield sql
+    sql.close()
+
+
 def _filled(url: str) -> tuple[str, Store]:
     store = Store(url)
     migrations.apply(store, migrations.Layout())
@@ -171,13 +177,9 @@ def _filled(url: str) -> tuple[str, Store]:
 
 
 @pytest.mark.parametrize("statement", [*HARMLESS, *LEGITIMATE])
-def test_what_only_reads_the_store_is_run(guarded: tuple[str, Store], statement: str) -> None:
-    sql = ReadOnlySql(guarded[0])
-    try:
-        found = sql.run(statement)
-        assert found.columns or not found.rows  # the embedded engine names the columns of rows
-    finally:
-        sql.close()
+def test_what_only_reads_the_store_is_run(read_only: ReadOnlySql, statement: str) -> None:
+    found = read_only.run(statement)
+    assert found.columns or not found.rows  # the embedded engine names the columns of rows
 
 
 def test_nothing_that_writes_or_reaches_elsewhere_is_run(guarded: tuple[str, Store], tmp_path: Path) -> None:
@@ -261,12 +263,10 @@ def test_a_statement_that_grows_while_it_is_resolved_is_refused(guarded: tuple[s
     sql = ReadOnlySql(url)
     lambdas = ", ".join(f"(x -> f{i}(f{i}(x))) AS f{i + 1}" for i in range(24))
     aliases = ", ".join(f"a{i} + a{i} AS a{i + 1}" for i in range(16))
-    began = time.monotonic()
     with pytest.raises(ValueError, match="used in another lambda"):
         sql.run(f"WITH (x -> x) AS f0, {lambdas} SELECT f24(1)")
     with pytest.raises(ValueError, match="too big"):
         sql.run(f"WITH number AS a0, {aliases} SELECT a16 FROM numbers(1)")
-    assert time.monotonic() - began < 10
     assert sql.run("WITH (x -> x * 2) AS f SELECT f(f(number)) FROM numbers(2)").rows == [[0], [4]]
     sql.close()
 

@@ -14,6 +14,7 @@ import json
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
@@ -162,11 +163,19 @@ def arguments_of_aiohttp(scene: Scene) -> None:
                 asyncio.run(call(options(canary.text), fate))
 
 
+def _in_header(header: Callable[[str], tuple[str, str]], key: str) -> tuple[str, dict[str, str]]:
+    return "", dict([header(key)])
+
+
+def _in_url(url: Callable[[str, str], str], key: str) -> tuple[str, dict[str, str]]:
+    return url("http://h", key), {}
+
+
 def exceptions(scene: Scene) -> None:
     """Exceptions of any library to come, that quote what they were given in any form."""
     places: dict[str, Callable[[str], tuple[str, dict[str, str]]]] = {
-        **{name: lambda key, of=header: ("", dict([of(key)])) for name, header in HEADERS.items()},  # type: ignore[misc]
-        **{name: lambda key, of=url: (of("http://h", key), {}) for name, url in URLS.items()},  # type: ignore[misc]
+        **{name: partial(_in_header, header) for name, header in HEADERS.items()},
+        **{name: partial(_in_url, url) for name, url in URLS.items()},
     }
     for place, carry in places.items():
         for tail in ("", "\n", "é\u2028/+=&", "ключ 鍵"):
