@@ -32,7 +32,7 @@ from llmledger.encoding import encode
 from llmledger.harmless import bare_url, harmless_headers
 from llmledger.lifecycle import in_forked_child
 from llmledger.payload import LONGEST_ESCAPE, passed, rendered
-from llmledger.protocol import PROTOCOL_VERSION, frame
+from llmledger.protocol import CONTROL_BODIES, PROTOCOL_VERSION, frame
 
 OVERHEAD_BYTES: Final = 512
 """Upper bound of a line's memory beside its fields: the objects that hold them (430 measured)."""
@@ -43,7 +43,7 @@ FIELD_BYTES: Final = 80
 SHORT: Final = 128
 """Shorter text counts by its length; longer text by its memory, up to four bytes per character."""
 
-RESERVED: Final = frozenset({"protocol_version", "hello", "begin", "dropped", "end"})
+RESERVED: Final = frozenset({"protocol_version", *CONTROL_BODIES})
 """Keys of control lines; not fields of an application."""
 
 STREAM: Final = "response_stream"

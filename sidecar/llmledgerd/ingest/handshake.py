@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import msgspec
 
-from llmledger.protocol import PROTOCOL_VERSION, Hello, Unsupported
+from llmledger.protocol import MAX_NUMBER, PROTOCOL_VERSION, Hello, Unsupported
 from llmledgerd import json_text
 from llmledgerd.json_text import _readable
 from llmledgerd.spool import SessionState
@@ -25,7 +25,7 @@ HELLO_BYTES = 8192
 TEXT_CHARACTERS = 128
 """Of a hello's service, host and client: names of containers and hosts are shorter."""
 INVALID = "invalid_hello"
-NEVER = 1 << 62
+NEVER = MAX_NUMBER + 1
 """No line of a session has this number."""
 
 OLDER = (b"1", b"2", b"3")
@@ -126,7 +126,7 @@ def read_hello(line: bytes) -> HelloLine | Unsupported | None:
         uuid.UUID(hello.session)
     except (ValueError, RecursionError):
         return Unsupported(INVALID)
-    return HelloLine(PROTOCOL_VERSION, hello) if _is_sane(hello) else Unsupported(INVALID)
+    return HelloLine(PROTOCOL_VERSION, hello)
 
 
 def _refused(head: bytes) -> Unsupported | None:
@@ -153,8 +153,3 @@ def _members(head: bytes) -> Iterator[tuple[str, int]]:
         elif depth == 1 and (colon := _COLON.match(head, mark.end())):
             with suppress(ValueError):
                 yield msgspec.json.decode(json_text.mended(mark[0]), type=str), colon.end()
-
-
-def _is_sane(hello: Hello) -> bool:
-    """Return whether its numbers are such that what is counted from them fits the spool's integers."""
-    return 1 <= hello.first < NEVER and all(abs(number) < NEVER for number in (hello.last or 0, hello.pid))

@@ -33,16 +33,23 @@ PAYLOADS: Final = {
 }
 """The wire's names of the payloads, and their columns."""
 
+_RENAMED: Final = {
+    "provider_trace_id": "id",
+    "org_id": "organization_id",
+    "tags": "agent_tags",
+    "type": "call_type",
+    "error": "error_message",
+}
+"""Fields of the wire whose column has another name."""
+
 FIELDS: Final = {
-    "provider_trace_id": "id", "org_id": "organization_id", "project_id": "project_id", "user_id": "user_id",
-    "agent_id": "agent_id", "run_id": "run_id", "step_id": "step_id", "trace_id": "trace_id",
-    "span_id": "span_id", "tags": "agent_tags", "type": "call_type", "source": "source", "service": "service",
-    "provider": "provider", "model": "model", "is_byok": "is_byok", "url": "url", "attempt": "attempt",
-    "status_code": "status_code", "latency_ms": "latency_ms",
-    "time_to_first_token_ms": "time_to_first_token_ms", "outcome": "outcome",
-    "error_type": "error_type", "error": "error_message",
-}  # fmt: skip
-"""The other fields of the wire, and the columns that they become."""
+    name: column
+    for name in Record.__struct_fields__
+    if (column := _RENAMED.get(name, name)) in COLUMNS
+    and name not in PAYLOADS
+    and name != "protocol_version"  # the object's own
+}
+"""The other fields of the wire that are stored as they were sent, and their columns."""
 
 _BILLING: Final = {
     "plan_type": "billing_plan_type",

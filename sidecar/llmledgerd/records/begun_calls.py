@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from llmledger.protocol import MAX_ID_CHARACTERS, Begin, Billing, frame
+from llmledgerd.records.wire_fields import LABELS
 
 MOST_BYTES: Final = 32 << 10
 """Where every character takes as much as one can. An ordinary begin has some 300."""
@@ -19,7 +20,7 @@ URL_CHARACTERS: Final = 512
 MOST_TAGS: Final = 16
 MOST_ATTEMPT: Final = (1 << 16) - 1
 
-_TEXTS: Final = ("timestamp", "type", "provider", "model", "source")
+_TEXTS: Final = tuple(name for name in LABELS if name in Begin.__struct_fields__)
 
 
 def kept(begin: Begin) -> bytes:

@@ -1,7 +1,7 @@
 """Masking of pattern matches in JSON bytes, in place.
 
 Invariant: as many bytes come out as went in; a line stays a line, and JSON stays JSON. A line's own
-identifiers (``IDS``) are the same afterwards, and its times and words (``WORDS``) unless a secret is in them,
+identifiers (``IDS``) are the same afterwards, and its times and labels (``WORDS``) unless a secret is in them,
 so that a call's begin, record and end still meet; so are JSON's numbers but those of a card's length, since usage is numbers.
 
 This works on bytes, because a line that is parsed and written again is another line, and because
@@ -20,19 +20,12 @@ from typing import Final
 import msgspec
 
 from llmledgerd import json_text
+from llmledgerd.records.wire_fields import BILLING_IDS, BILLING_LABELS, IDS, LABELS
 from llmledgerd.redaction import masks, streams
 from llmledgerd.redaction.finding import hits
 from llmledgerd.redaction.rules import Patterns, Rule
 
-IDS: Final = (
-    "provider_trace_id", "org_id", "project_id", "user_id", "agent_id", "run_id", "step_id", "trace_id", "span_id",
-)  # fmt: skip
-"""Members of a record by which calls are found and meet: nothing in them is hidden."""
-WORDS: Final = ("timestamp", "type", "source", "service", "provider", "model", "outcome", "error_type")
-"""By which calls are dated, priced and summed: a secret in them is hidden, and nothing else."""
 _BILLING: Final = "billing"
-_BILLING_IDS: Final = ("customer_id",)
-_BILLING_WORDS: Final = ("plan_type", "cost_source")
 _BEGIN: Final = "begin"
 
 COUNT_DIGITS: Final = 12
@@ -51,7 +44,7 @@ _CONTEXT_BYTES: Final = 256
 _LAST_WORD: Final = re.compile(rb"(?<![^\s\"])[^\s\"]+\Z")
 
 _Identity = msgspec.defstruct(
-    "_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*IDS, *WORDS, _BILLING, _BEGIN)]
+    "_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*IDS, *LABELS, _BILLING, _BEGIN)]
 )
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 
@@ -157,7 +150,7 @@ class _Line:
             # Of a usual line this costs less than to find out where it is; a long one is searched for once.
             if len(self._identity) <= _SHORT_IDENTITY and self._raw[start:end] not in self._identity:
                 return False
-            self._kept = sorted(_kept(self._text, IDS, WORDS))
+            self._kept = sorted(_kept(self._text, IDS, LABELS))
         at = start - self._start
         before = bisect_right(self._kept, at, key=itemgetter(0)) - 1
         if before < 0:
@@ -199,13 +192,13 @@ def _identity_again(line: bytes) -> bytes | None:
     return line if json_text.is_object(text) else b""
 
 
-def _kept(line: bytes, ids: Collection[str], words: Collection[str]) -> Iterator[tuple[int, int, bool]]:
+def _kept(line: bytes, ids: Collection[str], labels: Collection[str]) -> Iterator[tuple[int, int, bool]]:
     """Yield where the values lie that are kept, and whether each is an id."""
     for name, start, end in json_text.members(json_text.mended(line)):
-        if name in ids or name in words:
+        if name in ids or name in labels:
             if line.startswith(b'"', start):  # with anything else there the line becomes a dead letter
                 yield start, end, name in ids
         elif name in (_BEGIN, _BILLING) and line[start:end].startswith(b"{"):
-            own = (_BILLING_IDS, _BILLING_WORDS) if name == _BILLING else (ids, words)
+            own = (BILLING_IDS, BILLING_LABELS) if name == _BILLING else (ids, labels)
             for low, high, is_id in _kept(line[start:end], *own):
                 yield start + low, start + high, is_id

@@ -6,7 +6,7 @@ large parts (texts, embeddings) are skipped and never become objects.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
@@ -90,20 +90,24 @@ class Reply(msgspec.Struct, gc=False):
     response: Raw = ABSENT
     result: Raw = ABSENT
 
-    prompt_eval_count: Raw = ABSENT
     eval_count: Raw = ABSENT
-    prompt_token_count: Raw = ABSENT
-    generation_token_count: Raw = ABSENT
-    input_text_token_count: Raw = msgspec.field(default=ABSENT, name="inputTextTokenCount")
-    num_tokens_prompt_total: Raw = ABSENT
-    num_tokens_generated: Raw = ABSENT
-    tokens_evaluated: Raw = ABSENT
-    tokens_predicted: Raw = ABSENT
+    """Ollama's; it identifies the provider."""
 
 
-_decode = msgspec.json.Decoder(Reply).decode
+_ReplyWithCounts = cast(
+    "type[Reply]",
+    msgspec.defstruct(
+        "_ReplyWithCounts",
+        [(name, Raw, ABSENT) for name in ROOT_NAMES if name not in Reply.__struct_fields__],
+        bases=(Reply,),
+        gc=False,
+    ),
+)
+"""A reply and the counts that stand in its root; only ``usage_of_root`` knows those by name."""
 
-FIELDS = {field.encode_name: (field.name, field.type) for field in msgspec.structs.fields(Reply)}
+_decode = msgspec.json.Decoder(_ReplyWithCounts).decode
+
+FIELDS = {field.encode_name: (field.name, field.type) for field in msgspec.structs.fields(_ReplyWithCounts)}
 """The parts' own names and types by the answer's names; once, since reading them off is slow."""
 
 BESIDE = [(name, FIELDS[name][0]) for name in (*ROOT_NAMES, "results", "predictions")]
@@ -122,7 +126,7 @@ def reply_of(raw: Json) -> Reply:
 
 def _read_leniently(raw: Json) -> Reply:
     """Read each member by itself, so that one of an odd type costs only itself."""
-    reply = Reply()
+    reply = _ReplyWithCounts()
     overlay(reply, members(raw))
     return reply
 
