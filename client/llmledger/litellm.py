@@ -24,7 +24,7 @@ from llmledger.client import TraceClient
 from llmledger.context import current
 from llmledger.credentials import found, masked
 from llmledger.default import default_client
-from llmledger.instrumentation.cleaning import said
+from llmledger.instrumentation.cleaning import error_text
 from llmledger.instrumentation.safety import harmless
 from llmledger.instrumentation.switch import is_on
 
@@ -127,7 +127,7 @@ def _failure(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {
         "outcome": "error",
         "error_type": type(error).__name__,
-        "error": said(error, sent=_confidential(kwargs)),
+        "error": error_text(error, sent=_confidential(kwargs)),
         "status_code": status if isinstance(status, int) else None,
     }
 

@@ -67,7 +67,7 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 """Keeps the length, as ``str.lower`` does not."""
 
 
-def said(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
+def error_text(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
     """Return what the exception says, as ``cleaned`` does; its class's name where that is nothing."""
     with suppress(Exception):  # its text is made by foreign code
         return cleaned(str(error), url, sent) or type(error).__name__

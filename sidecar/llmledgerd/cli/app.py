@@ -21,8 +21,8 @@ from llmledgerd.cli import dead_letters, demo_data, erase, import_records, maint
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.connect import daemon_status, open_reader
 from llmledgerd.cli.filter_options import with_filters
+from llmledgerd.cli.messages import echo
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.messages import say
 from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.config import secrets, settings
@@ -235,13 +235,13 @@ def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> Non
     """Show the daemon's status: throughput, spool, lag, losses, dead letters."""
     said = asyncio.run(daemon_status(url))
     if as_json:
-        say(output.json_line(said))
+        echo(output.json_line(said))
         return
     _lines(output.status_lines(said))
     start, _ = _times(since, None)
     losses = _ask(url, lambda reader: reader.get_losses(start_date=start))
     if losses:
-        say(f"\nlost since {start or 'ever'}:")
+        echo(f"\nlost since {start or 'ever'}:")
         output.console().print(output.losses_table(losses))
 
 
@@ -259,7 +259,7 @@ def sql(
     else:
         output.console().print(output.rows_table(found))
     if found.more:
-        say("llmledger: there are more rows; add a LIMIT, or sum", err=True)
+        echo("llmledger: there are more rows; add a LIMIT, or sum", err=True)
 
 
 @app.command("demo")
@@ -283,7 +283,7 @@ def fill_with_demo(
         if store.is_embedded:
             migrations.apply(store, migrations.Layout(ttl_days=settings.Config().ttl_days))
         for done in demo_data.fill(store, traffic):
-            say(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
+            echo(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 
 def _list(
@@ -375,14 +375,14 @@ def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> No
 
 def _lines(lines: Any) -> None:
     for line in lines:
-        say(line)
+        echo(line)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command, and turn what goes wrong into a line and an exit code."""
     folders.keep_private()
     if secrets.shown(sys.argv[1:] if arguments is None else arguments):
-        say(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
+        echo(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
     try:
         run_command(app, arguments, "llmledger")
     except Nothing as nothing:
@@ -392,5 +392,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _end(code: int, said: Any) -> None:
-    say(f"llmledger: {one_line(str(said))}", err=True)
+    echo(f"llmledger: {one_line(str(said))}", err=True)
     raise SystemExit(code)

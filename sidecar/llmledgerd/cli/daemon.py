@@ -16,8 +16,8 @@ import typer
 from llmledgerd import log
 from llmledgerd.admin import auth
 from llmledgerd.cli.command_groups import in_panels, with_version
+from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.messages import say, say_json
 from llmledgerd.config import exposure, secrets
 from llmledgerd.config import settings as config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
@@ -110,7 +110,7 @@ def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings
     for outlet in registry.opened(chosen):
         with contextlib.closing(outlet):
             for sentence in outlet.migrate() or ["nothing to do"]:
-                say(f"{outlet.name}: {sentence}")
+                echo(f"{outlet.name}: {sentence}")
 
 
 @app.command()
@@ -129,7 +129,7 @@ def check(
     chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
     _print(chosen)
     for exposed in exposure.exposed(chosen):
-        say(exposed)
+        echo(exposed)
     peer_credentials.allowed(chosen.allowed_uids, chosen.allowed_gids)
     Redactor.of(chosen)  # its rules are compiled, or refused by name
     outlets = registry.opened(chosen)
@@ -149,7 +149,7 @@ def check(
 def _wrong_with(outlet: registry.Outlet) -> list[str]:
     """Say what a store is, and return what keeps it from taking records."""
     try:
-        say(f"{outlet.name}: {outlet.version()}")
+        echo(f"{outlet.name}: {outlet.version()}")
         missing = outlet.missing()
         for sentence in [] if missing else outlet.unsynced():
             typer.echo(f"{outlet.name}: {sentence}")
@@ -158,7 +158,7 @@ def _wrong_with(outlet: registry.Outlet) -> list[str]:
     finally:
         outlet.close()
     if missing and outlet.is_ours:
-        say(f"{outlet.name}: `llmledgerd serve` will create its tables")
+        echo(f"{outlet.name}: `llmledgerd serve` will create its tables")
         return []
     return missing
 
@@ -197,7 +197,7 @@ def health(
 
     chosen, _ = config.load(file, assigned=_assigned(settings), with_password=False)
     well, said = asyncio.run(daemon_health(chosen.admin_address, ready=ready))
-    say(said, err=not well)
+    echo(said, err=not well)
     raise typer.Exit(0 if well else 1)
 
 
@@ -221,7 +221,7 @@ def token(
         raise ConfigError("use --org (may be repeated) or --all, or --metrics")
     made, entry = auth.new(org or [], name, erase=erase, metrics=metrics)
     typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
-    say_json(entry)
+    echo_json(entry)
 
 
 @app.command("config")
@@ -243,7 +243,7 @@ def _print(chosen: config.Config) -> None:
     for name in config.Config.__struct_fields__:
         value = getattr(chosen, name)
         value = ",".join(value) if name == "stores" else value
-        say(f"{name} = {one_line(secrets.masked(str(value)))}")
+        echo(f"{name} = {one_line(secrets.masked(str(value)))}")
 
 
 def main() -> None:
@@ -252,10 +252,10 @@ def main() -> None:
     try:
         run_command(app, name="llmledgerd")
     except LlmledgerdError as error:
-        say(f"llmledgerd: {one_line(str(error))}", err=True)
+        echo(f"llmledgerd: {one_line(str(error))}", err=True)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
     except UnicodeEncodeError:  # its object may be a password
-        say("llmledgerd: an argument or a variable of the environment is not UTF-8", err=True)
+        echo("llmledgerd: an argument or a variable of the environment is not UTF-8", err=True)
         raise SystemExit(2) from None
 
 

@@ -20,7 +20,7 @@ import typer
 
 from llmledgerd.admin.erasing import SECONDS, Everywhere
 from llmledgerd.cli.connect import daemon_at, daemon_status
-from llmledgerd.cli.messages import say
+from llmledgerd.cli.messages import echo
 from llmledgerd.config import settings as config
 from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.query.daemon_client import is_daemon
@@ -69,10 +69,10 @@ def erase(
     )
     ask = _asked_of(url, spool_dir)
     found = _erased(ask, wanted, is_confirmed=yes)
-    say(f"erased: {_told(found)}")
+    echo(f"erased: {_summary(found)}")
     for stays in found.unread:
-        say(f"unreadable, not erased: {stays}", err=True)
-    _say_what_waits()
+        echo(f"unreadable, not erased: {stays}", err=True)
+    _report_waiting()
     if found.away:
         raise LlmledgerdError(f"unavailable, not erased (run this again): {', '.join(found.away)}")
 
@@ -84,13 +84,13 @@ def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool) -> Erased:
         return found
     if not found.is_nothing:
         what = "calls and their usage" if wanted.rows else "payloads only; the calls' usage stays"
-        say(f"{_told(found)} of {_whom(wanted)}: {what}")
+        echo(f"{_summary(found)} of {_subject(wanted)}: {what}")
         if not is_confirmed and not typer.confirm("Erase irrevocably?"):
             raise LlmledgerdError("nothing was erased")
     return ask(wanted, found.confirmation)
 
 
-def _whom(wanted: Erasure) -> str:
+def _subject(wanted: Erasure) -> str:
     parts = [f"user {wanted.user_id}"] if wanted.user_id is not None else []
     parts += [f"customer {wanted.customer_id}"] if wanted.customer_id is not None else []
     return (
@@ -100,18 +100,18 @@ def _whom(wanted: Erasure) -> str:
     )
 
 
-def _told(found: Erased) -> str:
+def _summary(found: Erased) -> str:
     parts = [
-        f"{_many(found.calls, 'call')} in {_many(found.hours, 'hour')}",
-        _many(found.objects, "object"),
-        _many(found.dead_letters, "dead letter"),
+        f"{_plural(found.calls, 'call')} in {_plural(found.hours, 'hour')}",
+        _plural(found.objects, "object"),
+        _plural(found.dead_letters, "dead letter"),
     ]
-    parts += [f"{_many(found.postgres_calls, 'call')} in PostgreSQL"] if found.postgres_calls else []
-    parts += [f"{_many(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
+    parts += [f"{_plural(found.postgres_calls, 'call')} in PostgreSQL"] if found.postgres_calls else []
+    parts += [f"{_plural(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
     return ", ".join(parts)
 
 
-def _many(count: int, what: str) -> str:
+def _plural(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
@@ -169,13 +169,13 @@ def _by_daemon(address: str, wanted: Erasure, code: str | None) -> Erased:
     return asyncio.run(asked())
 
 
-def _say_what_waits() -> None:
+def _report_waiting() -> None:
     try:
         waiting = asyncio.run(daemon_status(None)).in_spool
     except LlmledgerdError:
         return
     if waiting:
-        say(
+        echo(
             f"{waiting:,} lines wait in the spool; matching ones will be stored without the erased data, or not at all"
         )
 

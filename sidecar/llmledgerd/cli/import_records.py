@@ -118,12 +118,12 @@ def import_records(
     with Progress(*columns, console=Console(stderr=True)) as progress:
         run = Import(target, progress)
         run.run(found)
-    typer.echo(_told(run.done, len(found), dry_run))
+    typer.echo(_summary(run.done, len(found), dry_run))
     if run.done.faults or run.done.rejected:
         raise typer.Exit(1)
 
 
-def _told(done: Imported, count: int, dry_run: bool) -> str:
+def _summary(done: Imported, count: int, dry_run: bool) -> str:
     said = [
         f"{done.sent:,} records {'could be sent' if dry_run else 'sent'} from {count:,} files and folders"
     ]

@@ -40,11 +40,11 @@ def reprice(
     a daemon has rebuilt their rollup.
     """
 
-    def say(done: Repriced) -> None:
+    def report(done: Repriced) -> None:
         typer.echo(f"{done.looked_at:,} looked at", err=True)
 
     store = Store(url or config.load()[0].clickhouse_url)
-    done = compute_again(store, Pricer(), _microseconds(start), _microseconds(end), say)
+    done = compute_again(store, Pricer(), _microseconds(start), _microseconds(end), report)
     store.close()
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
@@ -84,14 +84,14 @@ def copy(
     )
     give, take = registry.opened(settings, (source, target))
     with contextlib.closing(give), contextlib.closing(take):
-        done = transfer.copy(give.source, take.destination, start, end, _say_copied)
+        done = transfer.copy(give.source, take.destination, start, end, _report_copied)
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
         f" {done.repeated:,} skipped as duplicates"
     )
 
 
-def _say_copied(done: transfer.Copied) -> None:
+def _report_copied(done: transfer.Copied) -> None:
     typer.echo(f"{done.looked_at:,} looked at, {done.copied:,} copied", err=True)
 
 

@@ -16,12 +16,12 @@ import typer
 from llmledgerd.printable import clean, clean_json, one_line
 
 
-def say(text: str, *, err: bool = False) -> None:
+def echo(text: str, *, err: bool = False) -> None:
     """Write a line, or lines of our own that others' words stand in."""
     typer.echo(clean(text), err=err)
 
 
-def say_json(text: str) -> None:
+def echo_json(text: str) -> None:
     """Write a line of JSON."""
     typer.echo(clean_json(text))
 
@@ -35,7 +35,7 @@ def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None =
     try:
         code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
     except typer.Abort:
-        say("Aborted.", err=True)
+        echo("Aborted.", err=True)
         raise SystemExit(1) from None
     except Exception as error:
         if not hasattr(error, "format_message"):  # none of the command line's own
@@ -43,7 +43,7 @@ def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None =
         if type(error).__name__ != "NoArgsIsHelpError":  # the help was printed when it was made
             context = getattr(error, "ctx", None)
             command = name if context is None else context.command_path
-            say(f"{command}: {one_line(error.format_message())}", err=True)
+            echo(f"{command}: {one_line(error.format_message())}", err=True)
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     if isinstance(code, int) and code:
         raise SystemExit(code)

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from llmledgerd.backoff import RetryPolicy
-from llmledgerd.delivery.eviction import Keeper
+from llmledgerd.delivery.eviction import Evictor
 from llmledgerd.delivery.faults import INTERNAL_ERROR, described
 from llmledgerd.delivery.options import Runtime, ShipperOptions, ShippingOptions
 from llmledgerd.delivery.preparer import Preparer, PreparerOptions
@@ -33,7 +33,7 @@ RECONCILE_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Lane:
+class StoreDelivery:
     """One store and its shipper."""
 
     def __init__(self, outlet: Outlet, shipper: Shipper, retries: RetryPolicy) -> None:
@@ -96,17 +96,17 @@ class Lane:
 
 
 class Shipping:
-    """The lanes to all stores, and the segments that wait for some of them."""
+    """The deliveries to all stores, and the segments that wait for some of them."""
 
     def __init__(self, outlets: Sequence[Outlet], runtime: Runtime, options: ShippingOptions) -> None:
-        self.keeper = Keeper(runtime.spool, runtime.committer, runtime.clock)
+        self.evictor = Evictor(runtime.spool, runtime.committer, runtime.clock)
         self._runtime = runtime
         self._options = options
         self._host = socket.gethostname()
-        self.lanes = [self._lane(outlet, is_first=outlet is outlets[0]) for outlet in outlets]
-        self.keeper.connect([lane.shipper for lane in self.lanes])
+        self.deliveries = [self._store_delivery(outlet, is_first=outlet is outlets[0]) for outlet in outlets]
+        self.evictor.connect([delivery.shipper for delivery in self.deliveries])
 
-    def _lane(self, outlet: Outlet, *, is_first: bool) -> Lane:
+    def _store_delivery(self, outlet: Outlet, *, is_first: bool) -> StoreDelivery:
         options = self._options
         shipper_options = ShipperOptions(
             name=outlet.name,
@@ -114,7 +114,7 @@ class Shipping:
             rollup=outlet.doubts,
             preparer=self._preparer(outlet),
             metrics=options.metrics.store(outlet.name),
-            held=self.keeper.held,
+            held=self.evictor.held,
             on_refused=options.on_refused,
             on_settled=options.on_settled,
             is_witness=is_first,
@@ -122,7 +122,7 @@ class Shipping:
             erasures=options.marks.current,
             erase=partial(options.erase_in, outlet.name),
         )
-        return Lane(outlet, Shipper(self._runtime, shipper_options), self._runtime.store_retries)
+        return StoreDelivery(outlet, Shipper(self._runtime, shipper_options), self._runtime.store_retries)
 
     def _preparer(self, outlet: Outlet) -> Preparer:
         redactor = self._options.redactors[outlet.name]
@@ -143,37 +143,37 @@ class Shipping:
     async def run(self) -> None:
         """Ship and reconcile rollups until cancelled; raise what ends any part of it."""
         async with asyncio.TaskGroup() as group:
-            for lane in self.lanes:
-                group.create_task(lane.run())
-                group.create_task(lane.reconcile_rollup())
+            for delivery in self.deliveries:
+                group.create_task(delivery.run())
+                group.create_task(delivery.reconcile_rollup())
 
     def wake(self) -> None:
         """Look for a newly sealed segment."""
-        for lane in self.lanes:
-            lane.shipper.wake()
+        for delivery in self.deliveries:
+            delivery.shipper.wake()
 
     async def idle(self) -> None:
         """Return when no sealed segment is left."""
-        await asyncio.gather(*(lane.shipper.idle() for lane in self.lanes))
+        await asyncio.gather(*(delivery.shipper.idle() for delivery in self.deliveries))
 
     def log_in_as(self, name: str, url: str) -> None:
         """Use the user and the password of this URL for the store from now on."""
-        for lane in self.lanes:
-            if lane.name == name:
-                lane.outlet.log_in_as(url)
+        for delivery in self.deliveries:
+            if delivery.name == name:
+                delivery.outlet.log_in_as(url)
 
     def catch_up(self, *, now: bool = False) -> None:
         """Log recurring events that were held back."""
-        for lane in self.lanes:
-            lane.recurring.catch_up(now=now)
-            lane.shipper.recurring.catch_up(now=now)
-        self.keeper.recurring.catch_up(now=now)
+        for delivery in self.deliveries:
+            delivery.recurring.catch_up(now=now)
+            delivery.shipper.recurring.catch_up(now=now)
+        self.evictor.recurring.catch_up(now=now)
         self._options.marks.recurring.catch_up(now=now)
 
     def close(self) -> None:
         """End the threads and close the connections."""
-        for lane in self.lanes:
-            lane.shipper.close()
-        self.keeper.close()
-        for lane in self.lanes:
-            lane.outlet.close()
+        for delivery in self.deliveries:
+            delivery.shipper.close()
+        self.evictor.close()
+        for delivery in self.deliveries:
+            delivery.outlet.close()

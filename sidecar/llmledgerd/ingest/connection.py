@@ -26,18 +26,18 @@ from llmledgerd.spool.committer import Committer, Run
 from llmledgerd.spool.own_lines import RefusedLine
 from llmledgerd.system.unix_sockets import end_writes, has_hung_up
 
-SIP_BYTES = 1024
+FIRST_READ_BYTES = 1024
 
 
 class Phase(Enum):
     FIRST = "first line"
-    GREETED = "hello not answered"
+    HELLO_RECEIVED = "hello not answered"
     SESSION = "session"
     ONE_WAY = "one-way"
     CLOSED = "closed"
 
 
-class Room(Protocol):
+class ConnectionOwner(Protocol):
     """What a connection needs of the listener that it belongs to."""
 
     config: Config
@@ -53,7 +53,7 @@ class Room(Protocol):
     def has_read(self, peer: Peer) -> None:
         """Pause the senders that have used up their share."""
 
-    def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
+    def hello_received(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
         """Answer a hello, now or later."""
 
     def lost(self, peer: Peer) -> None:
@@ -63,15 +63,15 @@ class Room(Protocol):
 class Peer(asyncio.BufferedProtocol):
     """One connection."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self._framer = Framer(room.config.max_line_bytes)
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
+        self._framer = Framer(owner.config.max_line_bytes)
         self._progress = Progress()
         self._received = 0
         self._transport: asyncio.Transport | None = None
         self._early: list[Block | Oversize] = []
         self._writable = True
-        self._said = -1
+        self._acknowledged = -1
         self.credentials: Credentials | None = None
         self.sender: Hashable = self
         """Whose share of memory it uses: its process, or itself where that is not known."""
@@ -82,10 +82,10 @@ class Peer(asyncio.BufferedProtocol):
         self.next_line = 0
         self.durable = 0
         self.suspect_until = 0
-        self.greeting: asyncio.Task[None] | None = None
+        self.handshake: asyncio.Task[None] | None = None
         """What answers its hello; it ends with the connection."""
         self.paused = False
-        self.heard_at = 0.0
+        self.received_at = 0.0
         """When it connected or sent something, in the loop's time."""
 
     # -- asyncio's side ------------------------------------------------------------------------
@@ -94,25 +94,25 @@ class Peer(asyncio.BufferedProtocol):
         # uvloop's transport is one in all but inheritance, so nothing could be checked here.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
-        self.heard_at = asyncio.get_running_loop().time()
+        self.received_at = asyncio.get_running_loop().time()
         self._identify(transport.get_extra_info("socket"))
-        self._room.connected(self)
+        self._owner.connected(self)
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         # uvloop reads as soon as connection_made has returned, and no pause in there could keep it from
         # doing so. So what comes when its sender has its share already is a sip, and then it is paused.
         if self._received or self.may_read():
-            return self._room.buffer
-        return memoryview(self._room.buffer)[:SIP_BYTES]
+            return self._owner.buffer
+        return memoryview(self._owner.buffer)[:FIRST_READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._room.counts["reads"] += 1
-        self.heard_at = asyncio.get_running_loop().time()
+        self._owner.counts["reads"] += 1
+        self.received_at = asyncio.get_running_loop().time()
         self._received += nbytes
-        for item in self._framer.feed(self._room.buffer, nbytes):
+        for item in self._framer.feed(self._owner.buffer, nbytes):
             self._take(item)
-        self._room.admission.holds(self.sender, self, self._framer.held)
-        self._room.has_read(self)
+        self._owner.admission.holds(self.sender, self, self._framer.held)
+        self._owner.has_read(self)
 
     def eof_received(self) -> None:
         if self.phase in (Phase.FIRST, Phase.ONE_WAY):
@@ -123,35 +123,35 @@ class Peer(asyncio.BufferedProtocol):
             self._last_line(self._framer.rest())
         self.phase = Phase.CLOSED
         self._transport = None
-        self._room.lost(self)
+        self._owner.lost(self)
 
     def pause_writing(self) -> None:
         self._writable = False
 
     def resume_writing(self) -> None:
         self._writable = True
-        self.say_durable(self.durable)
+        self.send_durable(self.durable)
 
     # -- our side --------------------------------------------------------------------------------
 
-    def say_durable(self, durable: int) -> None:
+    def send_durable(self, durable: int) -> None:
         """Send an acknowledgment; unread ones are merged into the next, not queued."""
         self.durable = durable
-        if self._writable and self.phase is Phase.SESSION and durable > self._said:
-            self._said = durable
-            self.say(answer(Durable(durable)))
+        if self._writable and self.phase is Phase.SESSION and durable > self._acknowledged:
+            self._acknowledged = durable
+            self.send(answer(Durable(durable)))
 
-    def say_refused(self, line: RefusedLine) -> None:
+    def send_rejected(self, line: RefusedLine) -> None:
         if self._writable and self.phase is Phase.SESSION:
-            self.say(answer(Refused(line.number, line.reason)))
+            self.send(answer(Refused(line.number, line.reason)))
 
     def answer_hello(self, durable: int) -> None:
         """Begin the session; lines that came before this answer are its first."""
         self.phase = Phase.SESSION
-        self.durable = self._said = durable
+        self.durable = self._acknowledged = durable
         self.next_line = durable + 1
-        limit = self._room.config.max_line_bytes
-        self.say(answer(Durable(durable, PROTOCOL_VERSION, limit)))
+        limit = self._owner.config.max_line_bytes
+        self.send(answer(Durable(durable, PROTOCOL_VERSION, limit)))
         early, self._early = self._early, []
         for item in early:
             self._take(item)
@@ -160,7 +160,7 @@ class Peer(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
-    def hang_up(self) -> None:
+    def end_input(self) -> None:
         """Let the peer write no more; the connection ends when what it has written is read.
 
         Closing would take along what was written since the last read, and its sender would not know.
@@ -177,7 +177,7 @@ class Peer(asyncio.BufferedProtocol):
 
     def may_read(self) -> bool:
         """Return whether its share allows it; a hello is answered before anything else is read."""
-        return self.phase is not Phase.GREETED and self._room.admission.may_read(self.sender, self)
+        return self.phase is not Phase.HELLO_RECEIVED and self._owner.admission.may_read(self.sender, self)
 
     def pause(self) -> None:
         self.paused = True
@@ -192,14 +192,14 @@ class Peer(asyncio.BufferedProtocol):
     def is_stalled(self, elapsed: float) -> bool:
         """Return whether a line was begun and does not go on, ``elapsed`` seconds after the last look."""
         if self.paused:
-            self._progress.excuse()
+            self._progress.restart()
             return False
-        timeout = self._room.config.stalled_line_seconds
+        timeout = self._owner.config.stalled_line_seconds
         return self._progress.is_stalled(elapsed, self._received, self._framer.held, timeout)
 
-    def has_left(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Return whether who waits for the answer to a hello is gone; nothing is read of him that would tell."""
-        if self.phase is not Phase.GREETED or self._transport is None or self._transport.is_closing():
+        if self.phase is not Phase.HELLO_RECEIVED or self._transport is None or self._transport.is_closing():
             return False
         return has_hung_up(self._transport.get_extra_info("socket").fileno())
 
@@ -208,7 +208,7 @@ class Peer(asyncio.BufferedProtocol):
         self.eof_received()
         self.abort()
 
-    def say(self, line: bytes) -> None:
+    def send(self, line: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(line)
 
@@ -224,7 +224,7 @@ class Peer(asyncio.BufferedProtocol):
             if rest is None:
                 return
             item = rest
-        if self.phase is Phase.GREETED:
+        if self.phase is Phase.HELLO_RECEIVED:
             self._early.append(item)
         elif self.phase is not Phase.CLOSED:
             self._hand_over(item)
@@ -243,8 +243,8 @@ class Peer(asyncio.BufferedProtocol):
         if hello is None:
             self.phase = Phase.ONE_WAY
             return item
-        self.phase = Phase.GREETED
-        self._room.greeted(self, hello)
+        self.phase = Phase.HELLO_RECEIVED
+        self._owner.hello_received(self, hello)
         rest = body[end:]
         if not rest or isinstance(item, Oversize):
             return None
@@ -257,7 +257,7 @@ class Peer(asyncio.BufferedProtocol):
             return
         repeats = self.suspect_until - self.next_line + 1 if self.session else 0
         for part in split_at(item, repeats):
-            for block in split(part, self._room.config.batch_max_rows):
+            for block in split(part, self._owner.config.batch_max_rows):
                 self._run(EntryKind.LINES, block.lines, block.pieces, block.size, 0)
 
     def _run(
@@ -267,7 +267,7 @@ class Peer(asyncio.BufferedProtocol):
         repeats = bool(self.session) and first <= self.suspect_until
         entry = Entry(kind, self.session, first, lines, size, full_size, repeats)
         self.next_line += lines
-        self._room.committer.add(Run(entry, pieces, self.sender))
+        self._owner.committer.add(Run(entry, pieces, self.sender))
 
     def _last_line(self, rest: bytes) -> None:
         """A one-way sender's last line counts without its newline if it is whole JSON.
@@ -280,4 +280,4 @@ class Peer(asyncio.BufferedProtocol):
             line = rest + NEWLINE
             self._take(Block([line], 1, len(line)))
         else:
-            self._room.counts["torn_lines"] += 1
+            self._owner.counts["torn_lines"] += 1

@@ -77,7 +77,7 @@ def remembered(
     )
 
 
-def is_news(known: SessionState | None, said: SessionState, refresh_us: int) -> bool:
+def is_changed(known: SessionState | None, said: SessionState, refresh_us: int) -> bool:
     """Return whether a hello says anything that has to be written down.
 
     ``refresh_us``: after so long, that the session is alive has.

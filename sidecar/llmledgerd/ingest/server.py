@@ -23,7 +23,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.ingest.connection import Peer, Phase
-from llmledgerd.ingest.handshake import HelloLine, is_news, remembered
+from llmledgerd.ingest.handshake import HelloLine, is_changed, remembered
 from llmledgerd.ingest.registry import Peers
 from llmledgerd.log import Recurring
 from llmledgerd.spool import Entry, Spool
@@ -39,14 +39,14 @@ log = structlog.get_logger(__name__)
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
 QUIET_SECONDS = 0.05
 """At the end, how long no peer may have sent anything. One read takes microseconds."""
-HESITATION_SECONDS = 1.0
+ONE_WAY_GRACE_SECONDS = 1.0
 """At the end, how long a one-way sender may be silent before it writes on. Its two calls follow each
 other at once; on a machine with no time to spare another process may come between."""
 
 REFRESHED = 1 / 24
 """Of the time that a session is remembered: after so much, a hello that says nothing new is written down."""
 
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 """The longest time between two looks that counts: after more, the daemon itself was stopped."""
 
 
@@ -68,7 +68,7 @@ class Listener:
         self.admission = admission
         self.buffer = bytearray(READ_BYTES)
         self.counts: Counter[str] = Counter()
-        self.turned_away: Counter[str] = Counter()
+        self.refused_connections: Counter[str] = Counter()
         """Connections that were closed at once, by reason."""
         self.recurring = Recurring()
         self._spool = spool
@@ -76,9 +76,9 @@ class Listener:
         self._redacted = redacted
         self._peers: Peers[Peer] = Peers()
         self._allowed = peer_credentials.allowed(config.allowed_uids, config.allowed_gids)
-        self._looked = clock.monotonic()
+        self._checked_at = clock.monotonic()
         self._sessions: dict[bytes, Peer] = {}
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._acceptor: Acceptor | None = None
         self._descriptors = descriptors.PLENTY
         self._shares = self._shared()
@@ -111,7 +111,7 @@ class Listener:
         self.config = config
         self._shares = self._shared()
 
-    def close_door(self) -> None:
+    def stop_accepting(self) -> None:
         """Stop accepting connections.
 
         Who finds our own socket gone has to come back; who has connected already is still taken. The
@@ -135,14 +135,14 @@ class Listener:
             peer.abort()
         seen = -1
         while loop.time() < deadline and (
-            seen != self.counts.total() or self._is_opening or self._hesitate(loop.time())
+            seen != self.counts.total() or self._is_opening or self._awaits_one_way(loop.time())
         ):
             seen = self.counts.total()
             await asyncio.sleep(QUIET_SECONDS)
         self._stop_listening()
         self._emptied.clear()
         for peer in self._peers:
-            peer.hang_up()
+            peer.end_input()
         if not self._peers:
             self._emptied.set()
         with contextlib.suppress(TimeoutError):
@@ -152,9 +152,9 @@ class Listener:
         for peer in self._peers:
             peer.close()
 
-    def _hesitate(self, now: float) -> bool:
+    def _awaits_one_way(self, now: float) -> bool:
         """Whether a sender that hears nothing back may be about to write."""
-        return any(now - peer.heard_at < HESITATION_SECONDS for peer in self._peers)
+        return any(now - peer.received_at < ONE_WAY_GRACE_SECONDS for peer in self._peers)
 
     def _stop_listening(self) -> None:
         if self._acceptor is not None:
@@ -208,13 +208,13 @@ class Listener:
         for entry in entries:
             peer = self._sessions.get(entry.session) if entry.session else None
             if peer is not None:
-                peer.say_durable(max(peer.durable, entry.first + entry.lines - 1))
+                peer.send_durable(max(peer.durable, entry.first + entry.lines - 1))
         self.resume()
 
     def refused(self, line: RefusedLine) -> None:
         peer = self._sessions.get(line.session)
         if peer is not None:
-            peer.say_refused(line)
+            peer.send_rejected(line)
 
     def resume(self) -> None:
         self._peers.resume()
@@ -225,9 +225,9 @@ class Listener:
         To be called about once a second.
         """
         now = self._clock.monotonic()
-        elapsed, self._looked = min(now - self._looked, LOOK_SECONDS), now
+        elapsed, self._checked_at = min(now - self._checked_at, CHECK_SECONDS), now
         for peer in self._peers:
-            if peer.has_left():
+            if peer.is_disconnected():
                 peer.abort()
             elif peer.is_stalled(elapsed):
                 self.counts["stalled_connections"] += 1
@@ -251,33 +251,33 @@ class Listener:
         if not self._peers:
             self._emptied.set()
         self.admission.holds(peer.sender, peer, 0)
-        if peer.greeting is not None:
-            peer.greeting.cancel()
+        if peer.handshake is not None:
+            peer.handshake.cancel()
         if self._sessions.get(peer.session) is peer:
             del self._sessions[peer.session]
             if peer.next_line:  # its hello was answered; else what is known of its last end stays true
                 self.closed_at[peer.session] = self._clock.now_us()
         self.resume()
 
-    def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
+    def hello_received(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
         if isinstance(hello, Unsupported):
             self._refuse(hello.error, peer)
-            peer.say(answer(hello))
+            peer.send(answer(hello))
             peer.phase = Phase.CLOSED
             peer.close()
             return
         task = asyncio.get_running_loop().create_task(self._open(peer, hello.hello))
-        peer.greeting = task
-        self._greetings.add(task)
-        task.add_done_callback(lambda task: self._has_greeted(task, peer))
+        peer.handshake = task
+        self._handshakes.add(task)
+        task.add_done_callback(lambda task: self._handshake_ended(task, peer))
 
     def _refuse(self, reason: str, peer: Peer) -> None:
-        self.turned_away[reason] += 1
+        self.refused_connections[reason] += 1
         self.recurring.warn("connection refused", reason=reason, connections=len(self._peers), **_known(peer))
 
-    def _has_greeted(self, task: asyncio.Task[None], peer: Peer) -> None:
+    def _handshake_ended(self, task: asyncio.Task[None], peer: Peer) -> None:
         """A hello that could not be answered is a connection that ends: its sender comes again."""
-        self._greetings.discard(task)
+        self._handshakes.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.recurring.error("handshake failed", error=repr(error), **_known(peer))
             peer.abort()
@@ -294,15 +294,15 @@ class Listener:
         peer.session = session
         self._sessions[session] = peer
         await self.committer.flush()
-        await self.committer.room_for_hello()
-        if self._sessions.get(session) is not peer or peer.phase is not Phase.GREETED:
+        await self.committer.until_hello_fits()
+        if self._sessions.get(session) is not peer or peer.phase is not Phase.HELLO_RECEIVED:
             return
         if self._spool.unsynced:  # a disk that failed at the start: what is known may not be on it
             peer.abort()
             return
         snap = self._spool.state.snapshot
         known = snap.sessions.get(session)
-        if known is None and self._spool.state.room.is_full():
+        if known is None and self._spool.state.budget.is_full():
             self._refuse("max_sessions", peer)
             peer.abort()
             return
@@ -314,7 +314,7 @@ class Listener:
             forgotten_lines=snap.forgotten_lines,
         )
         peer.suspect_until = state.suspect_until
-        if is_news(known, state, int(self.config.session_memory_seconds * REFRESHED * 1e6)):
+        if is_changed(known, state, int(self.config.session_memory_seconds * REFRESHED * 1e6)):
             self.committer.hello(session, state)
         self.closed_at.pop(session, None)
         peer.answer_hello(state.durable)

@@ -35,6 +35,6 @@ class Progress:
         self._silent += elapsed
         return self._silent >= timeout
 
-    def excuse(self) -> None:
+    def restart(self) -> None:
         """Begin anew: the peer was not read from."""
         self._received = -1

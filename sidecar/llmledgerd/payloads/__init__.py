@@ -5,7 +5,7 @@ Invariants:
 - Sizes, tokens, usage and errors in the row are those of the payloads as they were received.
 - The same line of the same segment makes the same objects, so that a repeated upload changes nothing.
 
-``policy`` and ``sampling`` decide, ``names``, ``parcels``, ``attachments`` and ``treatment`` make objects of
+``policy`` and ``sampling`` decide, ``names``, ``object_format``, ``attachments`` and ``treatment`` make objects of
 payloads and payloads of objects; all of these are pure. ``objects`` alone speaks to object storage;
 ``uploading``, ``fetching`` and ``cleaning`` use it.
 """

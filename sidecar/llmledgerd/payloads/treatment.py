@@ -9,13 +9,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from llmledgerd.payloads import attachments, names, parcels, sampling
+from llmledgerd.payloads import attachments, names, object_format, sampling
 from llmledgerd.payloads.policy import Decision, Policy
-from llmledgerd.payloads.uploads import Parcel, Uploads
+from llmledgerd.payloads.uploads import PayloadObject, Uploads
 from llmledgerd.records.schema import COLUMNS, Row
 
 _AT: Final = {name: index for index, name in enumerate(COLUMNS)}
-_PAYLOADS: Final = tuple(_AT[column] for column in parcels.PAYLOADS.values())
+_PAYLOADS: Final = tuple(_AT[column] for column in object_format.PAYLOADS.values())
 
 
 class Treatment:
@@ -62,7 +62,7 @@ class Treatment:
         assert isinstance(created_us, int)  # noqa: S101 - likewise
         name = names.record_name(_text(row, "id"), created_us)
         if not uploads.done:
-            uploads.parcels[number] = Parcel(name, parcels.pack(row))
+            uploads.objects[number] = PayloadObject(name, object_format.pack(row))
         return _without_payloads(row, names.uri(self._base, uploads.names.get(number, name)))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Parcel(msgspec.Struct, frozen=True):
+class PayloadObject(msgspec.Struct, frozen=True):
     """One row's payloads as an object."""
 
     name: str
@@ -27,7 +27,7 @@ class File(msgspec.Struct, frozen=True):
 class Uploads(msgspec.Struct):
     """Of one batch."""
 
-    parcels: dict[int, Parcel] = {}
+    objects: dict[int, PayloadObject] = {}
     """By row."""
     files: dict[str, File] = {}
     """By name, so that a file that many payloads hold is uploaded once."""

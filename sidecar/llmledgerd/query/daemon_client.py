@@ -112,18 +112,18 @@ class DaemonAnswers:
                 raise StoreBusy(
                     "other", f"{self._address} is not a daemon of this version: {error}"
                 ) from error
-        raise _meaning(status, self._said(status, body))
+        raise _error_of(status, self._detail(status, body))
 
-    def _said(self, status: int, body: bytes) -> str:
+    def _detail(self, status: int, body: bytes) -> str:
         try:
             return msgspec.json.decode(body, type=Problem).detail
         except msgspec.DecodeError:
             return f"{self._address}: unexpected status {status}; not a daemon of this version"
 
 
-def _meaning(status: int, said: str) -> LlmledgerdError | ValueError:
+def _error_of(status: int, detail: str) -> LlmledgerdError | ValueError:
     if status in (401, 403):
-        return ConfigError(said)
+        return ConfigError(detail)
     if status == 400:
-        return ValueError(said)
-    return StoreBusy("other", said)
+        return ValueError(detail)
+    return StoreBusy("other", detail)

@@ -17,7 +17,7 @@ Files, all in one folder, owned by the process that holds ``lock``:
 A segment is a sequence of frames. A frame is (little endian)
 
     marker   12  f5 4c 4c 54, and 8 random bytes of this segment's own
-    kind      1  1 header, 2 group, 3 settled, 4 condemned, 5 padding
+    kind      1  1 header, 2 group, 3 settled, 4 rejected row, 5 padding
     flags     1  bit 0: the body is one zstd frame
     zero      2
     meta_len  4
@@ -37,10 +37,10 @@ frame by whoever looks for the next one after damage, nor can what an older file
   failed. What lies beyond was told to nobody and written again elsewhere, so it must not count.
 - A *group* holds lines as they were received, flushed together: who sent how many of them, in
   which order, from which number on, and when. Its senders hear ``durable`` after the sync.
-- *settled* says that a store is done with a segment: how many of its lines were stored, condemned,
+- *settled* says that a store is done with a segment: how many of its lines were stored, rejected,
   lost. It is synced before that segment is deleted, which waits for the last store. The first store
   to settle a segment whose predecessors are read also says which calls it begins and ends.
-- *condemned* says that one row of a segment becomes a dead letter of one store, before that is acted
+- *rejected row* says that one row of a segment becomes a dead letter of one store, before that is acted
   upon.
 - *padding* says nothing. Where the file system lets segments be written past the page cache, it makes
   every write whole blocks of 4,096 bytes.
@@ -86,11 +86,11 @@ from llmledgerd.spool.state import (
     ONLY_STORE,
     BegunCall,
     Change,
-    Condemned,
     Entry,
     EntryKind,
     Group,
     Progress,
+    RejectedRow,
     SessionState,
     Settled,
     State,
@@ -100,7 +100,6 @@ __all__ = [
     "ONLY_STORE",
     "BegunCall",
     "Change",
-    "Condemned",
     "Damage",
     "Entry",
     "EntryKind",
@@ -109,6 +108,7 @@ __all__ = [
     "Group",
     "Progress",
     "ReadGroup",
+    "RejectedRow",
     "Segment",
     "SessionState",
     "Settled",

@@ -124,7 +124,7 @@ class Committer:
             self._progress.clear()
             await self._progress.wait()
 
-    async def room_for_hello(self) -> None:
+    async def until_hello_fits(self) -> None:
         """Return when a session may be remembered with the next group."""
         while len(self._hellos) >= MOST_HELLOS:
             self._progress.clear()

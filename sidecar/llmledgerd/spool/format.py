@@ -36,7 +36,7 @@ class Kind(IntEnum):
     HEADER = 1
     GROUP = 2
     SETTLED = 3
-    CONDEMNED = 4
+    REJECTED_ROW = 4
     PADDING = 5
 
 

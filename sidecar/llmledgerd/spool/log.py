@@ -35,7 +35,7 @@ from llmledgerd.spool.segment import (
     senders,
     written_beside,
 )
-from llmledgerd.spool.state import ONLY_STORE, Change, Condemned, Group, Settled, State
+from llmledgerd.spool.state import ONLY_STORE, Change, Group, RejectedRow, Settled, State
 
 MOST_COMPRESSED = 0.9  # a compressed segment is not kept above this share of its former size
 
@@ -109,8 +109,8 @@ class Spool:
             if missing := progress.reconcile(self.waiting(store)):
                 found.damage.append(Damage("the spool", "lines without a trace", missing, store))
         # What was forgotten since the newest header is back; and an earlier version had no bounds.
-        self.state.room.bound_sessions(self.state.room.newest_us(), self.waiting_sessions())
-        self.state.room.bound_calls()
+        self.state.budget.evict_sessions(self.state.budget.newest_us(), self.waiting_sessions())
+        self.state.budget.evict_calls()
         return found.damage
 
     def forget(self, now_us: int, *, memory_us: int, ended_memory_us: int, live: Collection[bytes]) -> None:
@@ -143,7 +143,7 @@ class Spool:
 
         Raises SpoolBroken: it still waits.
         """
-        settled = self.state.room.bounded(settled)
+        settled = self.state.budget.truncated(settled)
         self._write(self._writable(now_us), Kind.SETTLED, settled)
         self.state.settle(settled)
         with self._swapping:
@@ -154,19 +154,20 @@ class Spool:
         """Return whether the one that settles the segment now is to say what it holds."""
         return self._backlog.is_next_to_read(segment.number)
 
-    def condemn(self, row: Condemned, now_us: int) -> None:
+    def reject_row(self, row: RejectedRow, now_us: int) -> None:
         """Record that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
-        self.condemn_all([row], now_us)
+        self.reject_rows([row], now_us)
 
-    def condemn_all(self, rows: Sequence[Condemned], now_us: int) -> None:
+    def reject_rows(self, rows: Sequence[RejectedRow], now_us: int) -> None:
         """Record that these rows become dead letters, all with one sync. Raises SpoolBroken, as above."""
         current = self._writable(now_us)
         marker = current.segment.marker
         self._append(
-            current, [buffer for row in rows for buffer in fmt.encode(marker, Kind.CONDEMNED, _encode(row))]
+            current,
+            [buffer for row in rows for buffer in fmt.encode(marker, Kind.REJECTED_ROW, _encode(row))],
         )
         for row in rows:
-            self.state.condemn(row)
+            self.state.reject_row(row)
 
     def seal(self, now_us: int) -> Segment | None:
         """Close the open segment if it has lines, begin the next, and return the sealed one.

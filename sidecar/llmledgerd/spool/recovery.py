@@ -30,7 +30,7 @@ from llmledgerd.spool.segment import (
     senders,
     written_beside,
 )
-from llmledgerd.spool.state import Change, Condemned, Group, Settled, State
+from llmledgerd.spool.state import Change, Group, RejectedRow, Settled, State
 
 QUARANTINE = "quarantine"
 
@@ -269,8 +269,8 @@ def _apply(state: State, frame: Found) -> None:
             state.received_group(frame.record)
         case Settled():
             state.settle(frame.record)
-        case Condemned():
-            state.condemn(frame.record)
+        case RejectedRow():
+            state.reject_row(frame.record)
 
 
 def _summary(opened: Opened) -> Segment:

@@ -13,17 +13,17 @@ from llmledgerd.spool import format as fmt
 from llmledgerd.spool.files import FileSystem
 from llmledgerd.spool.format import Frame, Gap, Kind
 from llmledgerd.spool.segment import HeaderMeta, name_of
-from llmledgerd.spool.state import Condemned, Group, Settled, Snapshot
+from llmledgerd.spool.state import Group, RejectedRow, Settled, Snapshot
 
 HEAD_READ = 4096  # holds the head and the meta of most groups, so one read does
 
-Record = HeaderMeta | Group | Settled | Condemned
+Record = HeaderMeta | Group | Settled | RejectedRow
 
 _RECORDS: dict[int, type[Record]] = {
     Kind.HEADER: HeaderMeta,
     Kind.GROUP: Group,
     Kind.SETTLED: Settled,
-    Kind.CONDEMNED: Condemned,
+    Kind.REJECTED_ROW: RejectedRow,
 }
 
 

@@ -19,8 +19,8 @@ import msgspec
 
 from llmledgerd.spool import runs
 from llmledgerd.spool.bounds import Limits
-from llmledgerd.spool.room import CALL_FORGOTTEN, Room
 from llmledgerd.spool.runs import Runs
+from llmledgerd.spool.snapshot_budget import CALL_FORGOTTEN, SnapshotBudget
 
 ONLY_STORE = "clickhouse"
 """Whose progress it is where nobody says."""
@@ -130,8 +130,8 @@ class Settled(msgspec.Struct, kw_only=True):
     """Calls that the segment begins and that there is no room for."""
 
 
-class Condemned(msgspec.Struct, array_like=True):
-    """The meta of a condemned frame: this row of the segment cannot be stored in one store."""
+class RejectedRow(msgspec.Struct, array_like=True):
+    """The meta of a rejected-row frame: this row of the segment cannot be stored in one store."""
 
     segment: int
     row: int
@@ -152,7 +152,7 @@ class Progress(msgspec.Struct, kw_only=True):
     control: int = 0
     settled: Runs = []
     """Segments that it is done with, and whose deletion may not be on the disk yet."""
-    condemned: dict[int, dict[int, tuple[str, str]]] = {}
+    rejected: dict[int, dict[int, tuple[str, str]]] = {}
     """Segment number -> row -> reason and detail."""
 
     def wants(self, number: int) -> bool:
@@ -210,7 +210,7 @@ class State:
 
     def __init__(self, snapshot: Snapshot | None = None, limits: Limits | None = None) -> None:
         self.snapshot = snapshot or Snapshot()
-        self.room = Room(self.snapshot, limits or Limits())
+        self.budget = SnapshotBudget(self.snapshot, limits or Limits())
 
     def received_group(self, group: Group) -> None:
         snap = self.snapshot
@@ -220,24 +220,26 @@ class State:
             known = snap.sessions.get(session)
             hello.durable = max(hello.durable, known.durable if known else 0)
             hello.ended = bool(known and known.ended)
-            self.room.remember(session, hello)
+            self.budget.put_session(session, hello)
         for entry in group.entries:
             if not entry.session or entry.kind == EntryKind.OWN:
                 continue
-            state = snap.sessions.get(entry.session) or self.room.remember(entry.session, SessionState(0, 0))
+            state = snap.sessions.get(entry.session) or self.budget.put_session(
+                entry.session, SessionState(0, 0)
+            )
             state.durable = max(state.durable, entry.first + entry.lines - 1)
             state.seen_us = max(state.seen_us, group.received_us)
         for call in group.orphans:
-            if self.room.close(call):
+            if self.budget.close_call(call):
                 snap.abandoned[call] = group.received_us
         for session in group.over:
             if session in snap.sessions:
                 snap.sessions[session].over = True
         for call in group.forgotten:
-            self.room.forget_call(call)
+            self.budget.evict_call(call)
         for reason, by_service in group.said.items():
             for service, count in by_service.items():
-                self.room.owe(reason, service, -count)
+                self.budget.add_loss(reason, service, -count)
 
     def settle(self, settled: Settled) -> None:
         store = self._progress(settled.store)
@@ -245,7 +247,7 @@ class State:
         store.dead += settled.dead
         store.lost += settled.lost
         store.control += settled.control
-        store.condemned.pop(settled.segment, None)
+        store.rejected.pop(settled.segment, None)
         runs.add(store.settled, settled.segment)
         if settled.reads:
             self._read(settled)
@@ -257,21 +259,21 @@ class State:
         snap = self.snapshot
         snap.read = max(snap.read, settled.segment)
         for call, begun in settled.opened.items():
-            self.room.open(call, begun)
+            self.budget.open_call(call, begun)
         late = [call for call in settled.closed if snap.abandoned.pop(call, None) is not None]
         if late:
             snap.late[settled.segment] = late
         for call in settled.closed:
-            self.room.close(call)
+            self.budget.close_call(call)
         for session in settled.ended:
             if session in snap.sessions:
                 snap.sessions[session].ended = True
-        self.room.owe(CALL_FORGOTTEN, "", settled.unkept)
-        self.room.bound_calls()
+        self.budget.add_loss(CALL_FORGOTTEN, "", settled.unkept)
+        self.budget.evict_calls()
 
-    def condemn(self, row: Condemned) -> None:
+    def reject_row(self, row: RejectedRow) -> None:
         store = self._progress(row.store)
-        store.condemned.setdefault(row.segment, {})[row.row] = (row.reason, row.detail)
+        store.rejected.setdefault(row.segment, {})[row.row] = (row.reason, row.detail)
 
     def wanting(self, number: int) -> list[str]:
         """Return the stores that a segment still has to go to."""
@@ -343,7 +345,7 @@ class State:
         """Parts of the log are gone, so any session may have more lines stored than it says here."""
         for session in self.snapshot.sessions.values():
             session.suspect_until = NEVER
-        self.room.measure()
+        self.budget.measure()
 
     def forget(
         self, now_us: int, *, memory_us: int, ended_memory_us: int, busy: Collection[bytes], oldest_us: int
@@ -360,10 +362,10 @@ class State:
         for session, state in list(snap.sessions.items()):
             memory = ended_memory_us if state.ended else memory_us
             if session not in busy and now_us - state.seen_us > memory:
-                self.room.drop(session)
+                self.budget.drop_session(session)
         for call, at in list(snap.abandoned.items()):
             if now_us - at > memory_us and at < oldest_us:
                 del snap.abandoned[call]
         if now_us - snap.forgotten_us > memory_us:
             snap.forgotten_lines = 0
-        self.room.bound_sessions(now_us, busy)
+        self.budget.evict_sessions(now_us, busy)

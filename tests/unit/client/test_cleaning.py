@@ -11,7 +11,7 @@ import pytest
 
 from llmledger.credentials import found, masked
 from llmledger.harmless import bare_url, harmless_headers
-from llmledger.instrumentation.cleaning import LONGEST_TEXT, cleaned, cleaned_path, said, unquoted
+from llmledger.instrumentation.cleaning import LONGEST_TEXT, cleaned, cleaned_path, error_text, unquoted
 
 KEY = "Zx81-Kq7vWnB42-pLmT"
 URL = "https://api.openai.com/v1/chat/completions"
@@ -118,7 +118,7 @@ def test_a_short_password_is_taken_out_as_a_word() -> None:
 
 def test_the_text_goes_whole_where_there_is_too_much_to_look_for() -> None:
     error = ValueError(f"no {KEY}")
-    assert said(error, URL, [{"cookie": "x" * (20 << 10)}]) == "ValueError"
+    assert error_text(error, URL, [{"cookie": "x" * (20 << 10)}]) == "ValueError"
 
 
 def test_an_exception_whose_text_raises_is_its_class() -> None:
@@ -126,8 +126,8 @@ def test_an_exception_whose_text_raises_is_its_class() -> None:
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
-    assert said(Mute()) == "Mute"
-    assert said(KeyError()) == "KeyError"
+    assert error_text(Mute()) == "Mute"
+    assert error_text(KeyError()) == "KeyError"
 
 
 def test_a_text_is_cut_after_it_was_cleaned() -> None:

@@ -25,7 +25,7 @@ MOST_SERVICES = 16
 """Whose losses for want of room are told apart; those of further ones are told together."""
 
 
-class Room:
+class SnapshotBudget:
     """The sessions and begun calls of a snapshot, and how much of a header they take."""
 
     def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
@@ -43,47 +43,47 @@ class Room:
         """Return whether no session may be added that was not known before."""
         return self.session_bytes >= self.limits.most_sessions
 
-    def remember(self, session: bytes, state: SessionState) -> SessionState:
-        self.drop(session)
+    def put_session(self, session: bytes, state: SessionState) -> SessionState:
+        self.drop_session(session)
         self._snap.sessions[session] = state
         self.session_bytes += bounds.session_bytes(state)
         return state
 
-    def drop(self, session: bytes) -> SessionState | None:
+    def drop_session(self, session: bytes) -> SessionState | None:
         state = self._snap.sessions.pop(session, None)
         if state is not None:
             self.session_bytes -= bounds.session_bytes(state)
         return state
 
-    def open(self, call: str, begun: BegunCall) -> None:
-        self.close(call)
+    def open_call(self, call: str, begun: BegunCall) -> None:
+        self.close_call(call)
         self._snap.begun[call] = begun
         self.begun_bytes += bounds.call_bytes(call, begun)
 
-    def close(self, call: str) -> BegunCall | None:
+    def close_call(self, call: str) -> BegunCall | None:
         begun = self._snap.begun.pop(call, None)
         if begun is not None:
             self.begun_bytes -= bounds.call_bytes(call, begun)
         return begun
 
-    def forget_call(self, call: str) -> None:
+    def evict_call(self, call: str) -> None:
         """No abandoned row will be made for it."""
-        begun = self.close(call)
+        begun = self.close_call(call)
         if begun is not None:
             session = self._snap.sessions.get(begun.session)
-            self.owe(CALL_FORGOTTEN, session.service if session else "", 1)
+            self.add_loss(CALL_FORGOTTEN, session.service if session else "", 1)
 
-    def bound_calls(self) -> None:
+    def evict_calls(self) -> None:
         """Forget the begun calls that there is no room for."""
         if self.begun_bytes > self.limits.begun:
             for call in bounds.too_many(self._snap.begun, self.limits.begun):
-                self.forget_call(call)
+                self.evict_call(call)
 
     def newest_us(self) -> int:
         """Return when a session was heard of last."""
         return max((state.seen_us for state in self._snap.sessions.values()), default=0)
 
-    def bound_sessions(self, now_us: int, busy: Collection[bytes]) -> None:
+    def evict_sessions(self, now_us: int, busy: Collection[bytes]) -> None:
         """Forget the sessions that there is no room for, but none that is busy."""
         if self.session_bytes <= self.limits.sessions:
             return
@@ -92,18 +92,18 @@ class Room:
             if self.session_bytes <= self.limits.sessions:
                 return
             state = snap.sessions[session]
-            self.drop(session)
+            self.drop_session(session)
             snap.forgotten_lines = max(snap.forgotten_lines, state.durable)
             snap.forgotten_us = now_us
             if not (state.ended or state.over):
-                self.owe(SESSION_FORGOTTEN, state.service, 1)
+                self.add_loss(SESSION_FORGOTTEN, state.service, 1)
 
-    def for_abandoned(self) -> int:
+    def abandoned_bytes_left(self) -> int:
         """Return how many bytes are left for the names of calls that are given up."""
         late = sum(bounds.name_bytes(calls) for calls in self._snap.late.values())
         return self.limits.abandoned - bounds.name_bytes(self._snap.abandoned) - late
 
-    def bounded(self, settled: Settled) -> Settled:
+    def truncated(self, settled: Settled) -> Settled:
         """Return what is written of a settled segment: no more calls than there is ever room for."""
         opened = settled.opened
         if sum(bounds.call_bytes(*call) for call in opened.items()) <= self.limits.begun:
@@ -111,7 +111,7 @@ class Room:
         kept = {name: opened[name] for name in bounds.within(opened, self.limits.begun)}
         return msgspec.structs.replace(settled, opened=kept, unkept=len(opened) - len(kept))
 
-    def owe(self, reason: str, service: str, count: int) -> None:
+    def add_loss(self, reason: str, service: str, count: int) -> None:
         """Count a loss that is to be told; below 0: that has been told."""
         if not count:
             return

@@ -61,7 +61,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class NotOurs(ValueError):
+class NotARecord(ValueError):
     """The object is no record."""
 
 
@@ -85,18 +85,18 @@ def same(one: bytes, other: bytes) -> bool:
         return True
     try:
         return _unpacked(one) == _unpacked(other)
-    except NotOurs:
+    except NotARecord:
         return False
 
 
 def unpack(content: bytes) -> Contents:
-    """Return what an object holds. Raises NotOurs."""
+    """Return what an object holds. Raises NotARecord."""
     try:
         record = parsing.parse(_unpacked(content).rstrip(b"\n"))
     except Rejected as error:
-        raise NotOurs(str(error)) from None
+        raise NotARecord(str(error)) from None
     if not isinstance(record, Record):
-        raise NotOurs("a line of the wire that is no record")
+        raise NotARecord("a line of the wire that is no record")
     payloads = {column: _text(getattr(record, name)) for name, column in PAYLOADS.items()}
     return Contents(record.org_id or "", record.provider_trace_id or "", payloads)
 
@@ -104,16 +104,16 @@ def unpack(content: bytes) -> Contents:
 def _record(row: Row) -> dict[str, object]:
     record: dict[str, object] = {"protocol_version": PROTOCOL_VERSION}
     record["timestamp"] = _timestamp(row[_AT["created_at"]])
-    record |= _said(row, FIELDS)
+    record |= _non_empty(row, FIELDS)
     record["is_byok"] = bool(row[_AT["is_byok"]])
-    billing = _said(row, _BILLING)
+    billing = _non_empty(row, _BILLING)
     if billing:
         record["billing"] = billing
     payloads = {name: row[_AT[column]] for name, column in PAYLOADS.items()}
     return record | {name: Raw(text) for name, text in payloads.items() if isinstance(text, bytes) and text}
 
 
-def _said(row: Row, fields: Mapping[str, str]) -> dict[str, object]:
+def _non_empty(row: Row, fields: Mapping[str, str]) -> dict[str, object]:
     """Return the fields that say something: on the wire, absent and empty are the same."""
     values = {name: row[_AT[column]] for name, column in fields.items()}
     return {name: value for name, value in values.items() if value not in (None, "", 0, [])}
@@ -128,7 +128,7 @@ def _unpacked(content: bytes) -> bytes:
     try:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise NotOurs(f"not gzipped: {error}") from None
+        raise NotARecord(f"not gzipped: {error}") from None
 
 
 def _text(raw: Raw) -> bytes:
