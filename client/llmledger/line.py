@@ -5,7 +5,7 @@ Invariants:
   the rest (the envelope, checking and escaping payloads).
 - The pieces of a line, joined, are one JSON object in UTF-8 that ends with its only newline; each
   iteration yields the same pieces, including the generated id and timestamp.
-- URL and headers lose what is confidential (``harmless``), whoever gave them. Payloads are what they are.
+- URL and headers lose confidential parts (``harmless``), from any source. Payloads are unchanged.
 - In a record the payloads precede the envelope. The last one of duplicate keys counts, so large bytes
   that are invalid JSON, and were not fully checked, cannot override the envelope.
 

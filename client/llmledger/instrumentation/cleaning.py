@@ -5,7 +5,7 @@ Libraries quote invalid input: a header value with a newline, a URL with its que
 - Of the header values, of query, fragment, user and password, and of whatever else the request was given,
   nothing of ``RUN`` characters stays, as it is or cut, escaped, percent-encoded, in Base64 or hexadecimal.
 - Of an answer that refuses the request, what it quotes of the same goes, and nothing else.
-- What looks like a credential goes too, whoever's it is: a proxy's, a redirect's, a cookie.
+- Other text in the form of a credential is removed too: a proxy's, a redirect's, a cookie.
 - Where there is more to look for than ``MOST_CHARACTERS``, the text goes whole.
 - Time is linear in the text and in what is looked for; nothing of this runs while all is well.
 """

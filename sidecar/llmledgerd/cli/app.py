@@ -1,8 +1,7 @@
 """``llmledger``: the command for people.
 
-Invariant: whatever is wrong is said in one line on standard error, with exit code 2 where the
-question could not be put and 1 where its answer is "not found". A pipe that closes early ends
-the command without a word.
+Invariant: every error is one line on standard error, with exit code 2 for an invalid query and 1 for
+"not found". A pipe that closes early ends the command silently.
 """
 
 from __future__ import annotations
@@ -313,11 +312,11 @@ def _list(
 
 
 class Nothing(Exception):
-    """The question was answered: there is none."""
+    """The query succeeded without a result."""
 
 
 def _write_raw(payloads: bytes) -> None:
-    """Write payloads as they are; to a terminal as JSON of the same value that does nothing there."""
+    """Write payloads unchanged; to a terminal, as equivalent JSON without control characters."""
     if sys.stdout.isatty():
         payloads = clean_json(payloads.decode(errors="replace")).encode()
     sys.stdout.buffer.write(payloads)
@@ -365,7 +364,7 @@ def _show_calls(calls: list[C], as_json: bool, table: Callable[[list[C]], Any]) 
 
 
 def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:
-    """Print calls that others will follow: each batch at once, so that a pipe has it."""
+    """Print a batch of calls, and flush it, because a pipe may be followed."""
     if as_json:
         _lines(map(output.json_line, calls))
     else:
@@ -379,7 +378,7 @@ def _lines(lines: Any) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command, and turn what goes wrong into a line and an exit code."""
+    """Run the command, and turn errors into one line and an exit code."""
     folders.keep_private()
     if secrets.shown(sys.argv[1:] if arguments is None else arguments):
         echo(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)

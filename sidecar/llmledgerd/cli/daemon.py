@@ -1,6 +1,6 @@
 """``llmledgerd``: serve, migrate, check, health, config.
 
-Invariant: whatever is wrong with the settings is said in one line that names it, with exit code 2.
+Invariant: an error in the settings is one line that names the setting, with exit code 2.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def check(
     for exposed in exposure.exposed(chosen):
         echo(exposed)
     peer_credentials.allowed(chosen.allowed_uids, chosen.allowed_gids)
-    Redactor.of(chosen)  # its rules are compiled, or refused by name
+    Redactor.of(chosen)  # compiles its rules, or names the invalid one
     outlets = registry.opened(chosen)
     wiring.treatment(chosen)
     objects = wiring.objects(chosen)
@@ -147,13 +147,13 @@ def check(
 
 
 def _wrong_with(outlet: registry.Outlet) -> list[str]:
-    """Say what a store is, and return what keeps it from taking records."""
+    """Print a store's version, and return the reasons why it cannot store records."""
     try:
         echo(f"{outlet.name}: {outlet.version()}")
         missing = outlet.missing()
         for sentence in [] if missing else outlet.unsynced():
             typer.echo(f"{outlet.name}: {sentence}")
-    except StoreBusy as error:  # the others are tested all the same
+    except StoreBusy as error:  # the others are still tested
         return [f"{error.kind}: {error}"]
     finally:
         outlet.close()
@@ -164,7 +164,7 @@ def _wrong_with(outlet: registry.Outlet) -> list[str]:
 
 
 def _wrong_with_sql(chosen: config.Config) -> list[str]:
-    """Say what operators' SQL may do besides reading, and return that where a user of its own may do it."""
+    """Print the rights of operators' SQL beyond reading, and return them for a configured user."""
     url = chosen.sql_url or chosen.clickhouse_url
     if "clickhouse" not in chosen.stores or url.startswith("chdb:"):
         return []
@@ -220,7 +220,7 @@ def token(
     if [bool(org), every, metrics].count(True) != 1:
         raise ConfigError("use --org (may be repeated) or --all, or --metrics")
     made, entry = auth.new(org or [], name, erase=erase, metrics=metrics)
-    typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
+    typer.echo(made, err=True)  # for the user alone; the file must not contain it
     echo_json(entry)
 
 
@@ -247,7 +247,7 @@ def _print(chosen: config.Config) -> None:
 
 
 def main() -> None:
-    """Run, and turn what operators have to act on into one line."""
+    """Run the command, and turn errors for operators into one line."""
     folders.keep_private()
     try:
         run_command(app, name="llmledgerd")

@@ -28,7 +28,7 @@ from llmledgerd.query.erasure import Erased, Erasure
 from llmledgerd.stores.clickhouse.client import Store
 
 Ask = Callable[[Erasure, str | None], Erased]
-"""Counts, and answers with a code; or with that code, erases."""
+"""Count the data and return a code; with that code, erase it."""
 
 
 def erase(
@@ -62,7 +62,7 @@ def erase(
 ) -> None:
     """Erase payloads of calls, or whole calls, from stores, object storage and files on this host."""
     for name, value in (("--customer", customer), ("--user", user)):
-        if value == "":  # a variable that was empty, which would have been read as nobody's calls
+        if value == "":  # an empty shell variable would select no organization's calls
             raise ConfigError(f"{name} is empty")
     wanted = Erasure(
         organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
@@ -78,7 +78,7 @@ def erase(
 
 
 def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool) -> Erased:
-    """Count, have it confirmed, and erase."""
+    """Count, ask for confirmation, and erase."""
     found = ask(wanted, None)
     if found.is_nothing and not wanted.rows:  # with rows, sums of calls whose rows have expired may be left
         return found
@@ -116,7 +116,7 @@ def _plural(count: int, what: str) -> str:
 
 
 def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
-    """Return who erases: the daemon where it alone can open the store, else this process."""
+    """Return the eraser: the daemon if it alone can open the store, else this process."""
     settings = config.load(with_password=False)[0]
     if url is not None and is_daemon(url):
         return lambda wanted, code: _by_daemon(url, wanted, code)
@@ -131,7 +131,7 @@ def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
 
 
 class _Here:
-    """Counts and erases in this process, what was received until the count."""
+    """Erasure in this process, of data received before the count."""
 
     def __init__(self, everywhere: Everywhere) -> None:
         self._everywhere = everywhere

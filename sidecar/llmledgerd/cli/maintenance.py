@@ -1,6 +1,6 @@
 """``llmledger`` commands that change rows: for operators, against the store itself.
 
-Invariant: what was done is said in numbers, and every command can be run again.
+Invariant: each command prints the numbers of what it did, and can be run again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def reprice(
 
 Name = Literal["clickhouse", "postgres"]
 STILL_ON_ITS_WAY_SECONDS = 60
-"""Rows that were received so lately may still be in a segment that is open."""
+"""Age below which a row may still be in an open segment."""
 
 
 def copy(
@@ -96,7 +96,7 @@ def _report_copied(done: transfer.Copied) -> None:
 
 
 async def _not_on_their_way(target: str, now: datetime) -> int:
-    """Return the time before which this host's daemon brings the store nothing more, in microseconds."""
+    """Return the time, in microseconds, before which this host's daemon has delivered all rows."""
     end = _microseconds(now) - STILL_ON_ITS_WAY_SECONDS * 1_000_000
     with contextlib.suppress(LlmledgerdError):  # no daemon here, so nothing is on its way
         for store in (await daemon_status(None)).stores:

@@ -1,8 +1,8 @@
-"""Text for people, on a terminal or in a pipe: what of it came from elsewhere does nothing there.
+"""Output for terminals and pipes, without the effects of foreign control characters.
 
-Invariant: no byte that this module writes moves a cursor, colors, rings, or turns the direction of text,
-whoever wrote the text: senders, stores, files' names, messages of libraries. JSON keeps its value, since
-there such characters are escapes.
+Invariant: no byte that this module writes moves a cursor, colors text, rings the bell or changes the
+direction of text, whether the text comes from senders, stores, file names or libraries. JSON keeps its value,
+because such characters are escaped there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llmledgerd.printable import clean, clean_json, one_line
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Write a line, or lines of our own that others' words stand in."""
+    """Write one or more lines; control characters are escaped."""
     typer.echo(clean(text), err=err)
 
 
@@ -27,9 +27,9 @@ def echo_json(text: str) -> None:
 
 
 def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None = None) -> None:
-    """Run a command to its exit code; an error in its arguments is one line that quotes them without effect.
+    """Run a command to its exit code; an error in its arguments is one line with escaped quotes of them.
 
-    Whatever else is raised leaves, and a traceback of it is as harmless.
+    Other exceptions propagate; their traceback is escaped too.
     """
     sys.excepthook = _show_traceback
     try:

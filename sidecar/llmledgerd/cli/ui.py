@@ -1,4 +1,4 @@
-"""``llmledger ui``: the page, for whoever has the link that it prints."""
+"""``llmledger ui``: the web page, protected by the secret link that it prints."""
 
 from __future__ import annotations
 

@@ -38,13 +38,13 @@ class Phase(Enum):
 
 
 class ConnectionOwner(Protocol):
-    """What a connection needs of the listener that it belongs to."""
+    """Interface of the listener that owns a connection."""
 
     config: Config
     committer: Committer
     admission: Admission
     buffer: bytearray
-    """Where every connection reads into, one after the other."""
+    """Receive buffer that all connections share, one read at a time."""
     counts: Counter[str]
 
     def connected(self, peer: Peer) -> None:
@@ -74,21 +74,21 @@ class Peer(asyncio.BufferedProtocol):
         self._acknowledged = -1
         self.credentials: Credentials | None = None
         self.sender: Hashable = self
-        """Whose share of memory it uses: its process, or itself where that is not known."""
+        """Holder of the memory share that the connection uses: the process, or the connection if that is unknown."""
         self.account: Hashable = None
-        """To whom it is counted: its process, its user where that is not known, or nobody."""
+        """Key of the connection limits: the process, the user if that is unknown, or None."""
         self.phase = Phase.FIRST
         self.session = b""
         self.next_line = 0
         self.durable = 0
         self.suspect_until = 0
         self.handshake: asyncio.Task[None] | None = None
-        """What answers its hello; it ends with the connection."""
+        """Task that answers the hello. It is canceled with the connection."""
         self.paused = False
         self.received_at = 0.0
-        """When it connected or sent something, in the loop's time."""
+        """Time of the connection or of the last bytes received, in the loop's time."""
 
-    # -- asyncio's side ------------------------------------------------------------------------
+    # -- callbacks of asyncio ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transport is one in all but inheritance, so nothing could be checked here.
@@ -100,7 +100,7 @@ class Peer(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         # uvloop reads as soon as connection_made has returned, and no pause in there could keep it from
-        # doing so. So what comes when its sender has its share already is a sip, and then it is paused.
+        # doing so. If the sender has already used its share, one small read is made before the pause.
         if self._received or self.may_read():
             return self._owner.buffer
         return memoryview(self._owner.buffer)[:FIRST_READ_BYTES]
@@ -132,7 +132,7 @@ class Peer(asyncio.BufferedProtocol):
         self._writable = True
         self.send_durable(self.durable)
 
-    # -- our side --------------------------------------------------------------------------------
+    # -- methods for the listener ------------------------------------------------------------------
 
     def send_durable(self, durable: int) -> None:
         """Send an acknowledgment; unread ones are merged into the next, not queued."""
@@ -161,22 +161,22 @@ class Peer(asyncio.BufferedProtocol):
             self._transport.close()
 
     def end_input(self) -> None:
-        """Let the peer write no more; the connection ends when what it has written is read.
+        """Stop the peer from writing; the connection ends when everything that it has written is read.
 
-        Closing would take along what was written since the last read, and its sender would not know.
+        Closing would discard bytes written since the last read, and the sender would not learn of it.
         """
         if self._transport is None or self._transport.is_closing():
             return
         end_writes(self._transport.get_extra_info("socket").fileno())
 
     def abort(self) -> None:
-        """Close at once; what was read of whole lines stays with the committer."""
+        """Close at once. Complete lines that were read stay with the committer."""
         self.phase = Phase.CLOSED
         if self._transport is not None:
             self._transport.abort()
 
     def may_read(self) -> bool:
-        """Return whether its share allows it; a hello is answered before anything else is read."""
+        """Return whether the sender's share allows a read. Nothing is read until a hello is answered."""
         return self.phase is not Phase.HELLO_RECEIVED and self._owner.admission.may_read(self.sender, self)
 
     def pause(self) -> None:
@@ -190,7 +190,7 @@ class Peer(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def is_stalled(self, elapsed: float) -> bool:
-        """Return whether a line was begun and does not go on, ``elapsed`` seconds after the last look."""
+        """Return whether an unfinished line has stalled, ``elapsed`` seconds after the last check."""
         if self.paused:
             self._progress.restart()
             return False
@@ -198,13 +198,13 @@ class Peer(asyncio.BufferedProtocol):
         return self._progress.is_stalled(elapsed, self._received, self._framer.held, timeout)
 
     def is_disconnected(self) -> bool:
-        """Return whether who waits for the answer to a hello is gone; nothing is read of him that would tell."""
+        """Return whether the peer closed the connection while its hello is unanswered, when nothing is read."""
         if self.phase is not Phase.HELLO_RECEIVED or self._transport is None or self._transport.is_closing():
             return False
         return has_hung_up(self._transport.get_extra_info("socket").fileno())
 
     def give_up(self) -> None:
-        """Close; what a one-way sender has begun is its last line."""
+        """Close. An unfinished line of a one-way sender counts as its last line."""
         self.eof_received()
         self.abort()
 
@@ -230,7 +230,7 @@ class Peer(asyncio.BufferedProtocol):
             self._hand_over(item)
 
     def _first(self, item: Block | Oversize) -> Block | Oversize | None:
-        """Find out what the connection is; return what is left of its first lines."""
+        """Determine the kind of connection from its first line; return the lines that remain."""
         body, end = b"", 0
         if isinstance(item, Oversize):
             hello = read_hello(item.head.ljust(HELLO_BYTES + 1))
@@ -270,9 +270,9 @@ class Peer(asyncio.BufferedProtocol):
         self._owner.committer.add(Run(entry, pieces, self.sender))
 
     def _last_line(self, rest: bytes) -> None:
-        """A one-way sender's last line counts without its newline if it is whole JSON.
+        """Accept a one-way sender's last line without its newline if it is complete JSON.
 
-        A hello does not: half a line is no line in a session.
+        This does not apply to a hello: a session discards an unfinished line.
         """
         if not rest.strip():
             return

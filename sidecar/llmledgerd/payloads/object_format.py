@@ -1,8 +1,8 @@
 """Encoding of a row with its payloads as one object, and decoding of its payloads. Pure.
 
 Invariants:
-- An object is one record of the wire's version 4 on one gzipped line, so that whatever reads records
-  reads objects, and payloads come back byte for byte.
+- An object is one record of protocol version 4 on one gzipped line, so that every reader of records reads
+  objects, and payloads are restored byte for byte.
 - The same row makes the same record; two objects are the same when their records are.
 """
 
@@ -23,7 +23,7 @@ from llmledgerd.records import parsing
 from llmledgerd.records.schema import COLUMNS, Row
 
 GZIP_LEVEL: Final = 3
-"""Of a payload of 50 KB it makes within 5 % of what level 6 makes, in half its time."""
+"""For a payload of 50 KB, the result is within 5 % of level 6, in half the time."""
 
 PAYLOADS: Final = {
     "request": "request_json",
@@ -62,16 +62,16 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class NotARecord(ValueError):
-    """The object is no record."""
+    """The object is not a record."""
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What an object holds, and whose it is."""
+    """Content of an object, with its organization and id."""
 
     organization_id: str
     id: str
     payloads: dict[str, bytes]
-    """By column."""
+    """Payloads by column."""
 
 
 def pack(row: Row) -> bytes:
@@ -90,7 +90,7 @@ def same(one: bytes, other: bytes) -> bool:
 
 
 def unpack(content: bytes) -> Contents:
-    """Return what an object holds. Raises NotARecord."""
+    """Return the content of an object. Raises NotARecord."""
     try:
         record = parsing.parse(_unpacked(content).rstrip(b"\n"))
     except Rejected as error:
@@ -114,7 +114,7 @@ def _record(row: Row) -> dict[str, object]:
 
 
 def _non_empty(row: Row, fields: Mapping[str, str]) -> dict[str, object]:
-    """Return the fields that say something: on the wire, absent and empty are the same."""
+    """Return the fields with a value: on the wire, absent and empty are the same."""
     values = {name: row[_AT[column]] for name, column in fields.items()}
     return {name: value for name, value in values.items() if value not in (None, "", 0, [])}
 

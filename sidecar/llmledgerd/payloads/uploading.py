@@ -2,9 +2,9 @@
 
 Invariants:
 - When ``upload`` has returned, every object that a row of the batch names is stored.
-- No object is written over by another call's: a name that is taken by a record that differs is left
-  to it, and the row is told the name that its own got. A repeat finds its own and changes nothing.
-- A file that is named again is young again, so that cleaning by age takes no file that a row needs.
+- No object of another call is overwritten: if a different record has the name, the object gets another name,
+  which its row contains. A repeated upload finds its own object and changes nothing.
+- A new reference to a file refreshes its age, so that cleaning by age never deletes a file that a row needs.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
 
 REFRESH: Final = timedelta(days=1)
-"""A file older than that is stored again when a payload has it: cleaning keeps a margin of more."""
+"""Age above which a file is stored again for a new reference; the margin of cleaning is larger."""
 
 Job = Callable[[], Awaitable[None]]
 
 
 class Uploader:
-    """Uploads what batches need, some objects at a time. For one event loop."""
+    """Upload of batches' objects with bounded concurrency. For one event loop."""
 
     def __init__(self, objects: Objects, in_flight: int) -> None:
         self._objects = objects
         self._in_flight = in_flight
 
     async def upload(self, uploads: Uploads, batch: str, rows: Collection[int]) -> bool:
-        """Store what these rows of a batch need; return whether the rows have to be encoded again.
+        """Store the objects of a batch's rows; return whether the rows must be encoded again.
 
-        Raises StoreBusy; what was stored by then is not uploaded again. Memory is that of the batch:
-        nothing is copied.
+        Raises StoreBusy; objects stored by then are not uploaded again. No content is copied in
+        memory.
         """
         jobs = self._jobs(uploads, batch, frozenset(rows))
         workers = [
@@ -77,14 +77,14 @@ class Uploader:
             payload_object = msgspec.structs.replace(
                 payload_object, name=names.own_name(payload_object.name, batch, row)
             )
-            if not await self._is_stored(payload_object):  # this very row's, from before the settings changed
+            if not await self._is_stored(payload_object):  # stored for this row before the settings changed
                 await self._objects.put(payload_object.name, payload_object.content)
             uploads.names[row] = payload_object.name
         del uploads.objects[row]
         uploads.stored.add(payload_object.name)
 
     async def _is_stored(self, payload_object: PayloadObject) -> bool:
-        """Store a record; return False where another has its name."""
+        """Store an object; return False if a different one has its name."""
         if await self._objects.create(payload_object.name, payload_object.content):
             return True
         try:

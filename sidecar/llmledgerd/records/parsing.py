@@ -1,13 +1,13 @@
 """Parsing of a line into a typed record, or its rejection with a reason.
 
-Invariant: ``parse`` returns what a line says or raises ``Rejected``, and nothing else, whatever
-the bytes; and no payload's content refuses a line that is JSON. Payloads stay raw: byte for byte
-as they were received.
+Invariant: for any bytes, ``parse`` returns the line's content or raises ``Rejected``, and nothing else. The
+content of a payload never rejects a line that is JSON. Payloads stay raw: byte for byte as they were
+received.
 
 Nearly every line passes in one decoding, in which msgspec checks every limit and skips payloads
-at the speed of C. What it refuses is read a second time, because it refuses lines that JSON
-allows (see ``jsontext``), and because reasons have an order: a line that is no JSON is called
-that, even where a wrong type comes first in it.
+at the speed of C. A refused line is read a second time, because msgspec refuses some legal JSON (see
+``json_text``), and because reasons have an order: a line that is not JSON is ``not_json``, even if a wrong type
+comes first in it.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ TOO_DEEP: Final = "too_deep"
 NOT_AN_OBJECT: Final = "not_an_object"
 NO_PROTOCOL_VERSION: Final = "no_protocol_version"
 UNSUPPORTED_PROTOCOL_VERSION: Final = "unsupported_protocol_version"
-"""Anything but the integers 1 to 4: ``99``, and ``"4"``, ``4.0`` and ``true`` as well, so that a
-sender sees one reason for whatever is wrong with its version."""
+"""Any value other than the integers 1 to 4, including ``"4"``, ``4.0`` and ``true``, so that a sender sees one
+reason for every wrong version."""
 MISPLACED_HELLO: Final = "misplaced_hello"
 WRONG_TYPE: Final = "wrong_type"
 BAD_ID: Final = "bad_id"
 NEGATIVE_NUMBER: Final = "negative_number"
 TOO_LONG: Final = "too_long"
-"""Given by whoever cuts the stream into lines; it stands here so that all reasons stand together."""
+"""Set by the framing of the stream; listed here with the other reasons."""
 
 REASONS: Final = (
     TOO_LONG,
@@ -58,10 +58,10 @@ REASONS: Final = (
     BAD_ID,
     NEGATIVE_NUMBER,
 )
-"""Every reason, in the order of precedence. Stable words: metrics, dead letters and senders have them."""
+"""All reasons, in the order of precedence. They are stable, because metrics, dead letters and senders use them."""
 
 MAX_COUNT: Final = (1 << 63) - 1
-"""What a report of losses is clamped to, so that its column and a sum of two hold it."""
+"""Limit that a reported loss is clamped to, so that the column holds it and a sum of two."""
 
 
 class Dropped(msgspec.Struct):
@@ -71,7 +71,7 @@ class Dropped(msgspec.Struct):
 
 
 LARGE_BYTES: Final = 48 << 20
-"""A line, or the stream in it, beyond this is not made a text of: that may be four times as large."""
+"""Size above which a line or stream is not decoded to text, which may be four times as large."""
 _CHECKED_BYTES: Final = 1 << 20
 _RAW_NULL: Final = Raw(b"null")
 _utf8: Final = codecs.getincrementaldecoder("utf-8")
@@ -96,7 +96,7 @@ _FIELDS: Final = frozenset(_Line.__struct_fields__)
 _VERSIONS: Final = frozenset(str(version).encode() for version in SUPPORTED_VERSIONS)
 _NULL: Final = b"null"
 _HUGE: Final = b"1e308"
-"""In place of a number that no float holds; it is clamped to its column like any large one."""
+"""Replacement of a number beyond a float; it is clamped to its column like any large one."""
 
 _REFUSALS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DETAIL_CHARACTERS: Final = 200
@@ -121,7 +121,7 @@ _LIMITS: Final[dict[type[msgspec.Struct], tuple[Limit, ...]]] = {
 
 
 def parse(line: bytes | memoryview) -> Record | Begin | Dropped | End:
-    """Return what the line says; it comes without its newline.
+    """Return the content of a line without its newline.
 
     Null and absent are the same for every optional field, unknown fields are ignored, and of two
     fields with one name the later counts (SPEC section 2). Raises Rejected with one of ``REASONS``.
@@ -154,7 +154,7 @@ def _decode_large(line: bytes | memoryview) -> _Line:
 
 
 def _check_utf8(line: bytes | memoryview) -> None:
-    """Check a part at a time: as text, a line may be four times as large."""
+    """Check the encoding in parts: as text, a line may be four times as large."""
     decoder = _utf8()
     for start in range(0, len(line), _CHECKED_BYTES):
         held = len(decoder.getstate()[0])
@@ -165,7 +165,7 @@ def _check_utf8(line: bytes | memoryview) -> None:
 
 
 def _read_again(line: bytes) -> _Line:
-    """Read what the fast decoding refused; raise the first reason in the order of ``REASONS``."""
+    """Decode a line that the fast path refused, or raise the first reason in the order of ``REASONS``."""
     _check_utf8(line)
     text = json_text.mended(line)
     try:
@@ -190,7 +190,7 @@ def _read_again(line: bytes) -> _Line:
 
 
 def _members(line: bytes, text: bytes) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the payloads as received, and the other known fields made fit for msgspec."""
+    """Return the payloads as received, and the other known fields in a form that msgspec accepts."""
     payloads: dict[str, bytes] = {}
     others: dict[str, bytes] = {}
     for name, start, end in json_text.members(text):
@@ -247,7 +247,7 @@ def _check_limits(read: msgspec.Struct, kind: type[msgspec.Struct], within: str 
 
 
 def _control(read: _Line) -> Record | Begin | Dropped | End:
-    """Return the body of a line that is no record; one whose bodies are all null is a record."""
+    """Return the body of a control line; a line whose control keys are all null is a record."""
     if bytes(read.hello) != _NULL:
         raise Rejected(MISPLACED_HELLO, "a hello is the first line of its connection")
     if bytes(read.begin) != _NULL:
@@ -272,7 +272,7 @@ def _body(raw: Raw, kind: type[_Body], within: str = "") -> _Body:
 
 
 def _decoded(raw: Raw, decoder: msgspec.json.Decoder[Any]) -> Any:
-    """Decode what a control line carries. On the fast path it may still hold what msgspec refuses."""
+    """Decode the value of a control line, which may still contain JSON that msgspec refuses."""
     try:
         return decoder.decode(json_text.folded(json_text.mended(bytes(raw))))
     except msgspec.ValidationError as error:
