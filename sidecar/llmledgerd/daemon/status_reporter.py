@@ -76,7 +76,7 @@ class Report:
             connections_accepted=self._listener.counts["connections"],
             connections_refused=dict(self._listener.refused_connections),
             connections_stalled=self._listener.counts["stalled_connections"],
-            torn_lines=self._listener.counts["torn_lines"],
+            events=dict(self._listener.counts),
             queries_in_flight=queries,
             redacted=redacted,
             system_errors=system_errors,

@@ -60,7 +60,7 @@ class StoreDelivery:
                 self.recurring.warn("cannot verify the rollup against the rows yet", error=str(error))
             except Exception as error:  # noqa: BLE001 - readers do without it, and it is logged
                 self.shipper.retry_loop.retries[INTERNAL_ERROR] += 1
-                self.recurring.error("comparing the rollup met a fault of ours", fault=described(error))
+                self.recurring.error("rollup comparison failed: internal error", fault=described(error))
             else:
                 if reconciled.agreed or reconciled.rebuilt:
                     log.info(

@@ -62,7 +62,7 @@ class SegmentReader:
         for row in rows:
             context.faults.of_line(row.detail)
             context.recurring.error(
-                "a line met a fault of ours and becomes a dead letter",
+                "line moved to the dead-letter queue: internal error",
                 store=context.name,
                 segment=number,
                 fault=row.detail,
