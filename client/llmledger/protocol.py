@@ -95,6 +95,8 @@ class Record(msgspec.Struct, kw_only=True):
     billing: Billing | None = None
     outcome: Outcome | None = None
     service: str | None = None
+    cost_usd: str | int | float | None = None
+    cost_source: str | None = None
 
 
 class Begin(msgspec.Struct, kw_only=True, omit_defaults=True):

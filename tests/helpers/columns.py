@@ -34,6 +34,12 @@ def is_cost(value: object) -> bool:
     return isinstance(value, Decimal) and 0 <= value < 10**9 and value == round(value, 9)
 
 
+def is_amounts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        text(name) and isinstance(one, Decimal) for name, one in value.items()
+    )
+
+
 def is_uuid(value: object) -> bool:
     return isinstance(value, str) and str(uuid.UUID(value)) == value
 
@@ -45,8 +51,9 @@ CHECKS: dict[str, Check] = {
     "usage_source": one_of("reported", "partial", "unknown"),
     "usage_check": one_of("ok", "mismatch", ""),
     "outcome": one_of("ok", "error", "cancelled", "abandoned"),
-    "cost_usd": nullable(is_cost),
-    "cost_usd_source": one_of("provider", "list_price", ""),
+    **dict.fromkeys(("cost_usd", "upstream_cost_usd", "sent_cost_usd"), nullable(is_cost)),
+    "cost_usd_source": one_of("provider", "list_price", "own_price", ""),
+    **dict.fromkeys(("cost_parts", "usage_units"), is_amounts),
     "batch_id": is_uuid,
     "created_at": lambda value: isinstance(value, int) and value >= YEAR_2020_US,
     "ingested_at": unsigned(63),

@@ -91,6 +91,19 @@ _OFF_LIST_TIERS: Final = frozenset(
 """Tiers known to cost something else than the list price: without a price of their own, unknown."""
 
 
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call costs: the whole price by a named list, or ``None`` with its reason."""
+
+    usd: Decimal | None = None
+    source: str = ""
+    reason: str = ""
+    """Why there is no cost; empty where there is one."""
+    model: str = ""
+    price_list: str = ""
+    parts: dict[str, Decimal] = {}
+    """Dollars by part; their sum is ``usd``. Empty without a cost."""
+
+
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """Atto-dollars per token; every part's rate is the difference to what it is a part of.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.records.pricing import MAX_COST, Pricer
+from llmledgerd.records.pricing import MAX_COST, Price, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
 from llmledgerd.usage import read_exchange
@@ -72,8 +73,8 @@ _COUNTS: Final = (
 _MADE: Final = (
     "id", "call_type", "provider", "model", "is_byok", "request", "answer", "latency_ms", "is_error", "error_type",
     "error_message", "llm_config", "plan_type", "cost_source", "customer_id", "started_us", "service", "url",
-    "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost_usd", "cost_usd_source",
-    "batch_id", "batch_row", "received_us",
+    "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost", "upstream_cost_usd",
+    "sent_cost_usd", "batch_id", "batch_row", "received_us",
 )  # fmt: skip
 """The names that ``RowBuilder.row`` computes, beside ``record`` and ``facts``."""
 
@@ -137,7 +138,7 @@ class RowBuilder:
         request, url = exchange.request, exchange.url
         answer = exchange.response or facts.response or _as_json(record.response_stream, exchange.stream)
         is_error, error_type, error_message = _failure(record, facts, status_code)
-        cost_usd, cost_usd_source = self._cost(facts, provider, model, url, started_us)
+        cost = self._cost(facts, provider, model, url, started_us)
         is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
         call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
@@ -150,7 +151,7 @@ class RowBuilder:
             cost_source, customer_id, started_us, service, url, attempt, status_code,
             _payload(record.compaction_settings),
             None if first_token_ms is None else self._whole("time_to_first_token_ms", first_token_ms),
-            cost_usd, cost_usd_source, batch_id, batch_row, received_us,
+            cost, _dollars(facts.upstream_cost_usd), _dollars(record.cost_usd), batch_id, batch_row, received_us,
         )  # fmt: skip
 
     def abandoned(
@@ -200,13 +201,15 @@ class RowBuilder:
             facts, **{name: self._whole(name, count) for name, count in counts.items() if count is not None}
         )
 
-    def _cost(self, facts: Facts, provider: str, model: str, url: str, started_us: int) -> Row:
-        cost, source = self._pricer.cost(facts, provider, model, url, started_us)
-        if cost is None and facts.usage_source != "unknown":
+    def _cost(self, facts: Facts, provider: str, model: str, url: str, started_us: int) -> Price:
+        usd, source = self._pricer.cost(facts, provider, model, url, started_us)
+        if usd is None and facts.usage_source != "unknown":
             self._count_unpriced(facts.model or model)
-        elif cost == MAX_COST:
+        elif usd == MAX_COST:
             self.counts["clamped:cost_usd"] += 1
-        return cost, source
+        return Price(
+            usd=usd, source=source, reason="" if usd is not None else "no_price", model=facts.model or model
+        )
 
     def _count_unpriced(self, model: str) -> None:
         if model not in self._unpriced and len(self._unpriced) < _MODELS_COUNTED:
@@ -301,6 +304,11 @@ def _as_json(sent: Any, stream: str) -> bytes | memoryview:
     if isinstance(sent, Raw):
         return memoryview(sent)
     return msgspec.json.encode(stream) if stream else b""
+
+
+def _dollars(sent: float | str | None) -> Decimal | None:
+    """Return an amount that somebody else states; ``None`` where it is absent or no amount."""
+    return None if sent is None else reported_cost(sent)
 
 
 def _bare_url(url: str) -> str:
