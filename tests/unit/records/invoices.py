@@ -1,0 +1,21 @@
+"""All worked invoices."""
+
+from __future__ import annotations
+
+from tests.unit.records import (
+    invoices_anthropic,
+    invoices_aws,
+    invoices_google,
+    invoices_hosts,
+    invoices_makers,
+    invoices_openai,
+)
+
+INVOICES = (
+    invoices_anthropic.INVOICES
+    + invoices_openai.INVOICES
+    + invoices_google.INVOICES
+    + invoices_aws.INVOICES
+    + invoices_makers.INVOICES
+    + invoices_hosts.INVOICES
+)
