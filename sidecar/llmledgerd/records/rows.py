@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.records.pricing import MAX_COST, Price, Pricer, reported_cost
+from llmledgerd.records.pricing import Price, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
 from llmledgerd.usage import read_exchange
@@ -35,8 +35,8 @@ _UINT16: Final = (1 << 16) - 1
 _PREFIX: Final = "provider_trace-"
 _LONG_BYTES: Final = 64 << 10
 _MESSAGE_CHARACTERS: Final = 1000
-_MODELS_COUNTED: Final = 100
-"""Models without a price that are counted by name; a sender could name any number."""
+_KINDS_COUNTED: Final = 200
+"""Reasons and models without a price that are counted by name; a sender could name any number."""
 _NULL: Final = b"null"
 _RAW_NULL: Final = Raw(_NULL)
 _FALSY: Final = frozenset({_NULL, b'""', b"{}", b"[]", b"false", b"0"})
@@ -99,11 +99,10 @@ class RowBuilder:
 
     def __init__(self, pricer: Pricer, read: Reader = read_exchange) -> None:
         self.counts: Counter[str] = Counter()
-        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``model_without_price:<model>``:
-        the call's usage is known, and what that costs is not."""
+        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``unpriced:<reason>|<model>``."""
         self._pricer = pricer
         self._read = read
-        self._unpriced: set[str] = set()
+        self._unpriced: set[tuple[str, str]] = set()
 
     @staticmethod
     def call_id(call: Record | Begin) -> str:
@@ -138,10 +137,15 @@ class RowBuilder:
         request, url = exchange.request, exchange.url
         answer = exchange.response or facts.response or _as_json(record.response_stream, exchange.stream)
         is_error, error_type, error_message = _failure(record, facts, status_code)
-        cost = self._cost(facts, provider, model, url, started_us)
-        is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
-        call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
+        call = PricedCall(provider, model, url, started_us, record.org_id or "", latency_ms)
+        cost = self._pricer.price(facts, call)
+        if cost.reason:
+            self._count_unpriced(cost.reason, cost.model)
+        is_byok = (
+            config.provider_category == "byok" or facts.is_byok if record.is_byok is None else record.is_byok
+        )
+        call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
@@ -201,20 +205,14 @@ class RowBuilder:
             facts, **{name: self._whole(name, count) for name, count in counts.items() if count is not None}
         )
 
-    def _cost(self, facts: Facts, provider: str, model: str, url: str, started_us: int) -> Price:
-        usd, source = self._pricer.cost(facts, provider, model, url, started_us)
-        if usd is None and facts.usage_source != "unknown":
-            self._count_unpriced(facts.model or model)
-        elif usd == MAX_COST:
-            self.counts["clamped:cost_usd"] += 1
-        return Price(
-            usd=usd, source=source, reason="" if usd is not None else "no_price", model=facts.model or model
-        )
-
-    def _count_unpriced(self, model: str) -> None:
-        if model not in self._unpriced and len(self._unpriced) < _MODELS_COUNTED:
-            self._unpriced.add(model)
-        self.counts[f"model_without_price:{model if model in self._unpriced else 'other'}"] += 1
+    def _count_unpriced(self, reason: str, model: str) -> None:
+        kind = (reason, model)
+        if kind not in self._unpriced:
+            if len(self._unpriced) < _KINDS_COUNTED:
+                self._unpriced.add(kind)
+            else:
+                kind = (reason.partition(":")[0], "other")
+        self.counts[f"unpriced:{kind[0]}|{kind[1]}"] += 1
 
     def _whole(self, column: str, value: float | None, most: int = _UINT32) -> int:
         """Return the number rounded, within its column; 0 where it was not sent."""
