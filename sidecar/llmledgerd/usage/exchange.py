@@ -9,17 +9,19 @@ from collections.abc import Mapping
 
 from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
-from llmledgerd.usage.costs import cost_in
-from llmledgerd.usage.decode import Json, join, members, text
+from llmledgerd.usage.costs import add_cost, is_estimate
+from llmledgerd.usage.decode import Json, join, members
 from llmledgerd.usage.dispatch import rule_for
 from llmledgerd.usage.exchange_facts import Exchange, Facts
 from llmledgerd.usage.failures import failure
+from llmledgerd.usage.fees import WHOLE_USAGE, add_units, units_in
 from llmledgerd.usage.providers.bedrock import usage_in_headers
 from llmledgerd.usage.providers.openai_chat import plain_facts
 from llmledgerd.usage.request import model_of
 from llmledgerd.usage.response_fields import (
     Reply,
     finish_reason,
+    is_batch_line,
     kind_of,
     overlay,
     provider_of,
@@ -27,8 +29,11 @@ from llmledgerd.usage.response_fields import (
     unwrapped,
     usage_in,
 )
+from llmledgerd.usage.served import add_from_usage, add_tier
 from llmledgerd.usage.streams.assembled import Whole
 from llmledgerd.usage.streams.assembly import assemble
+from llmledgerd.usage.sums import settle
+from llmledgerd.usage.tokens import READ_BESIDE_TOKENS
 from llmledgerd.usage.url_rules import place
 
 BATCH_TIER = "batch"
@@ -51,10 +56,16 @@ def _is_stream(exchange: Exchange) -> bool:
     return bool(exchange.stream) or exchange.is_too_long
 
 
-def read_usage(usage_json: bytes) -> Facts:
-    """Return what a stored ``usage_json`` says, without the exchange that it came from. Never raises."""
+def read_usage(usage_json: bytes, *, url: str = "", model: str = "") -> Facts:
+    """Return what a stored ``usage_json`` says, without the exchange that it came from. Never raises.
+
+    ``url`` and ``model`` are the row's, since some counts mean something else at some addresses. Units that
+    stood elsewhere in the answer, a stream's end and an estimated cost are not in it: the row's columns are.
+    """
     try:
-        return _usage_facts(usage_json)
+        facts = _usage_facts(usage_json)
+        settle(facts, place(url).provider, model)
+        return facts
     except Exception:  # noqa: BLE001 - as above: what cannot be read is unknown
         return Facts()
 
@@ -87,7 +98,7 @@ def _mark_stream(facts: Facts, whole: Whole) -> None:
 
 
 def _facts(answer: Reply, exchange: Exchange) -> Facts:
-    reply = unwrapped(answer) if answer.response or answer.result else answer
+    reply = unwrapped(answer) if answer.response or answer.result or answer.model_output else answer
     budget.fit(len(reply.usage), budget.USAGE_BYTES)
     facts = (plain_facts(reply.usage) if reply.usage else None) or _usage_facts(
         usage_in(reply) or usage_in_headers(exchange.headers)
@@ -98,12 +109,20 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     facts.request_model = where.model or model_of(exchange.request)
     facts.model = reply.model or _other_model(reply) or facts.request_model or where.deployment
     facts.finish_reason = finish_reason(reply)
-    facts.service_tier = reply.service_tier or facts.service_tier
-    facts.is_batch = where.is_batch or bool(answer.custom_id) or facts.service_tier == BATCH_TIER
+    add_tier(facts, reply, exchange, facts.provider)
+    facts.region = facts.region or where.region
+    facts.is_batch = where.is_batch or is_batch_line(answer) or facts.service_tier == BATCH_TIER
     facts.provider_request_id = reply.id or _other_id(reply) or _id_in_headers(exchange.headers)
     facts.has_error, facts.error_type, facts.error_message = failure(
         reply, exchange.status_code, exchange.headers
     )
+    add_units(facts, reply, exchange)
+    if facts.usage_check == "mismatch" or facts.usage_source == "partial":
+        settle(facts, facts.provider, facts.model)
+    if facts.cost_usd is not None and is_estimate(
+        members(facts.usage_json), exchange.headers, exchange.provider, where.is_private
+    ):
+        facts.cost_usd = None
     return facts
 
 
@@ -118,9 +137,12 @@ def _facts_by_shape(usage: Json) -> Facts:
     rule = rule_for(fields)
     facts = rule(usage) if rule is not None else Facts()
     facts.usage_json = bytes(usage)
-    facts.cost_usd = cost_in(fields)
-    if "service_tier" in fields or "serviceTier" in fields:
-        facts.service_tier = text(fields.get("service_tier")) or text(fields.get("serviceTier"))
+    if not READ_BESIDE_TOKENS.isdisjoint(fields):
+        add_cost(facts, fields)
+        add_from_usage(facts, fields)
+        facts.units = units_in(fields)
+        if facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
+            facts.usage_source = "reported"
     return facts
 
 

@@ -19,7 +19,7 @@ has empty ``choices`` and the usage); Groq API reference (``x_groq``); Mistral A
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 from msgspec import Raw
@@ -27,20 +27,30 @@ from msgspec import Raw
 from llmledgerd.usage.api import Api, StreamShape, UsageShape
 from llmledgerd.usage.decode import NULL, REFUSED, Json, fit, value
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
-from llmledgerd.usage.response_fields import ABSENT
 from llmledgerd.usage.streams.assembled import Whole, add_text, encoded, inside, merge
 from llmledgerd.usage.streams.coalesce import Runs, null, one_of, strict, text_field
 from llmledgerd.usage.streams.sse import Events
-from llmledgerd.usage.tokens import Count, counted, first, plus
+from llmledgerd.usage.tokens import (
+    NO_CREATION,
+    READ_BESIDE_TOKENS,
+    CacheCreation,
+    Count,
+    counted,
+    first,
+    plus,
+)
 
 
 class PromptDetails(msgspec.Struct, gc=False):
-    """Parts of the prompt."""
+    """Parts of the prompt; those of cache creation are LiteLLM's."""
 
     cached_tokens: Count = None
     cache_write_tokens: Count = None
     audio_tokens: Count = None
     image_tokens: Count = None
+    video_tokens: Count = None
+    cache_creation_tokens: Count = None
+    cache_creation_token_details: CacheCreation | None = None
 
 
 class CompletionDetails(msgspec.Struct, gc=False):
@@ -49,6 +59,7 @@ class CompletionDetails(msgspec.Struct, gc=False):
     reasoning_tokens: Count = None
     audio_tokens: Count = None
     image_tokens: Count = None
+    video_tokens: Count = None
 
 
 class ChatUsage(msgspec.Struct, gc=False):
@@ -66,19 +77,25 @@ class ChatUsage(msgspec.Struct, gc=False):
     cache_read_input_tokens: Count = None
     cache_creation_input_tokens: Count = None
     reasoning_tokens: Count = None
+    completion_token_details: CompletionDetails | None = None
+    cache_creation_token_details: CacheCreation | None = None
+    cache_creation: CacheCreation | None = None
+    citation_tokens: Count = None
 
 
-class WholeUsage(ChatUsage, gc=False):
-    """The same, and what may stand in a usage object and is no count."""
-
-    cost: Raw = ABSENT
-    cost_in_usd_ticks: Raw = ABSENT
-    service_tier: Raw = ABSENT
-    google_service_tier: Raw = msgspec.field(default=ABSENT, name="serviceTier")
-
+PlainUsage = cast(
+    "type[ChatUsage]",
+    msgspec.defstruct(
+        "PlainUsage",
+        [(name, None, None) for name in sorted({"citation_tokens"} | READ_BESIDE_TOKENS)],
+        bases=(ChatUsage,),
+        gc=False,
+    ),
+)
+"""The same where nothing else in it is read: such a member may only be null."""
 
 _decode = msgspec.json.Decoder(ChatUsage).decode
-_decode_whole = msgspec.json.Decoder(WholeUsage).decode
+_decode_plain = msgspec.json.Decoder(PlainUsage).decode
 NO_PROMPT_DETAILS, NO_COMPLETION_DETAILS = PromptDetails(), CompletionDetails()
 
 
@@ -94,12 +111,10 @@ def plain_facts(raw: Json) -> Facts | None:
     be it an object or not.
     """
     try:
-        usage = _decode_whole(raw)
+        usage = _decode_plain(raw)
     except REFUSED:
         return None
     if usage.prompt_tokens is None and usage.completion_tokens is None:
-        return None
-    if usage.cost or usage.cost_in_usd_ticks or usage.service_tier or usage.google_service_tier:
         return None
     facts = _facts(usage, True)
     facts.usage_json = bytes(raw)
@@ -107,8 +122,9 @@ def plain_facts(raw: Json) -> Facts | None:
 
 
 def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
+    has_parts = usage.prompt_tokens is not None or usage.completion_tokens is not None
     inside = usage.prompt_tokens_details or usage.prompt_token_details or NO_PROMPT_DETAILS
-    outside = usage.completion_tokens_details or NO_COMPLETION_DETAILS
+    outside = usage.completion_tokens_details or usage.completion_token_details or NO_COMPLETION_DETAILS
     reasoning = outside.reasoning_tokens
     if reasoning is None:
         reasoning = usage.reasoning_tokens
@@ -120,7 +136,7 @@ def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
         cached = _cached_beside(usage)
     written = inside.cache_write_tokens
     if written is None:
-        written = usage.cache_creation_input_tokens
+        written = first(inside.cache_creation_tokens, usage.cache_creation_input_tokens)
     priced = PricedUsage(
         input=prompt or 0,
         output=completion or 0,
@@ -131,7 +147,16 @@ def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
         output_audio=outside.audio_tokens or 0,
         input_image=inside.image_tokens or 0,
         output_image=outside.image_tokens or 0,
+        input_video=inside.video_tokens or 0,
+        output_video=outside.video_tokens or 0,
     )
+    if written:
+        lifetimes = inside.cache_creation_token_details or usage.cache_creation_token_details
+        priced.cache_write_1h = (
+            lifetimes or usage.cache_creation or NO_CREATION
+        ).ephemeral_1h_input_tokens or 0
+    if usage.citation_tokens is not None:
+        _add_research(priced, usage)
     return counted(
         prompt=prompt,
         completion=completion,
@@ -140,9 +165,25 @@ def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
         cache_write=written,
         reasoning=reasoning,
         priced=[priced],
-        is_whole=is_whole,
-        has_parts=usage.prompt_tokens is not None or usage.completion_tokens is not None,
+        is_whole=is_whole and has_parts,
+        has_parts=has_parts,
     )
+
+
+def _add_research(priced: PricedUsage, usage: ChatUsage) -> None:
+    """Add what Perplexity's deep research counts beside prompt and completion, in neither of them."""
+    priced.citation = usage.citation_tokens or 0
+    priced.input += priced.citation
+    priced.output += usage.reasoning_tokens or 0
+
+
+def total_alone(raw: Json) -> Facts:
+    """Return what a usage object comes to that has a total and no name of a part: all of it is input."""
+    usage, is_whole = fit(raw, ChatUsage, _decode)
+    facts = _facts(usage, is_whole)
+    if is_whole and facts.usage_source == "partial":
+        facts.usage_source = "reported"
+    return facts
 
 
 def _both(usage: ChatUsage, audio: int | None, reasoning: int | None) -> tuple[int | None, int | None]:
@@ -454,5 +495,5 @@ API: Final = Api(
     streams=(StreamShape(assemble, lambda name, kind, event: "choices" in event),),
 )
 
-TOTAL_ALONE: Final = Api(usage=(UsageShape(tokens, any_of=frozenset({"total_tokens"})),))
+TOTAL_ALONE: Final = Api(usage=(UsageShape(total_alone, any_of=frozenset({"total_tokens"})),))
 """Embeddings and rerankers that report a total and nothing else; the last shape that is tried."""
