@@ -9,6 +9,8 @@ from tests.unit.records import (
     invoices_hosts,
     invoices_makers,
     invoices_openai,
+    invoices_streams,
+    invoices_traps,
 )
 
 INVOICES = (
@@ -18,4 +20,6 @@ INVOICES = (
     + invoices_aws.INVOICES
     + invoices_makers.INVOICES
     + invoices_hosts.INVOICES
+    + invoices_streams.INVOICES
+    + invoices_traps.INVOICES
 )

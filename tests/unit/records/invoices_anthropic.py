@@ -195,7 +195,7 @@ INVOICES = (
         note="The page had $30 and $150 for this model during the preview; the list has no such price.",
     ),
     Invoice(
-        name="inference kept in the United States costs a tenth more",
+        name="inference kept in the United States costs a tenth more than the list says",
         page=RESIDENCY,
         record=call(
             "claude-opus-4-6",
@@ -204,8 +204,8 @@ INVOICES = (
             output_tokens=200,
             inference_geo="us",
         ),
-        lines=(tokens("input", 1000, "5.5"), tokens("output", 200, "27.5")),
-        note="5 x 1.1 and 25 x 1.1; the list does not have the factor.",
+        reason="no_price_for_region",
+        note="The page has 1.1 times all prices; the list does not have the factor.",
     ),
     Invoice(
         name="global inference costs the list price",

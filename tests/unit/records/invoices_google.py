@@ -203,14 +203,14 @@ GEMINI = (
         name="a grounded prompt of Gemini 2.5 costs one fee for all its searches",
         page=PRICING,
         record=gemini("gemini-2.5-flash", usage(100, 200), groundingMetadata=GROUNDED),
-        lines=(tokens("input", 100, "0.30"), tokens("output", 200, "2.50"), calls("grounding", 1, "35")),
+        lines=(tokens("input", 100, "0.30"), tokens("output", 200, "2.50"), calls("web_search", 1, "35")),
         note="Beyond the free prompts of a day, which a single call cannot know.",
     ),
     Invoice(
         name="Gemini 3 is billed for each search",
         page=PRICING,
         record=gemini("gemini-3-flash-preview", usage(100, 200), groundingMetadata=GROUNDED),
-        lines=(tokens("input", 100, "0.50"), tokens("output", 200, "3"), calls("grounding", 2, "14")),
+        lines=(tokens("input", 100, "0.50"), tokens("output", 200, "3"), calls("web_search", 2, "14")),
         note="Beyond the free searches of a month, which a single call cannot know.",
     ),
     Invoice(

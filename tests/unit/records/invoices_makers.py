@@ -120,7 +120,7 @@ COHERES = (
                 "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
             },
         ),
-        reason="no_price_for_part:search_unit",
+        reason="no_price",
         note="The page has $2 per 1,000 searches; the list does not have the model.",
     ),
     Invoice(
@@ -281,7 +281,16 @@ MISTRALS = (
         name="Voxtral's chat costs its seconds of audio and its text",
         page=MISTRAL,
         record=chat(
-            "mistral", LA_PLATEFORME, "voxtral-small-2507", usage(20, 50, 445, prompt_audio_seconds=60)
+            "mistral",
+            LA_PLATEFORME,
+            "voxtral-small-2507",
+            usage(
+                20,
+                50,
+                445,
+                prompt_audio_seconds=60,
+                prompt_tokens_details={"cached_tokens": 0, "audio_tokens": 375},
+            ),
         ),
         lines=(
             tokens("input", 20, "0.10"),
@@ -306,6 +315,7 @@ MISTRALS = (
                     "prompt_tokens": 4,
                     "total_tokens": 3264,
                     "completion_tokens": 635,
+                    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 2625},
                 },
             },
         ),
@@ -341,7 +351,7 @@ PERPLEXITIES = (
         source="provider",
     ),
     Invoice(
-        name="a Sonar request with a high search context costs what the list says",
+        name="a Sonar request with a high search context has its fee in the list as the highest of three",
         page=PERPLEXITY,
         record=chat(
             "perplexity",
@@ -350,7 +360,8 @@ PERPLEXITIES = (
             usage(14, 300, search_context_size="high"),
             timestamp="2026-08-03T12:00:00Z",
         ),
-        lines=(tokens("input", 14, "1"), tokens("output", 300, "1"), calls("request", 1, "12")),
+        reason="no_price_for_part:request",
+        note="The page has $12 per 1,000 such requests, and the list $12 for all, as its comment says.",
     ),
     Invoice(
         name="a Sonar request with a low search context costs less than the list says",
@@ -464,7 +475,7 @@ OTHERS = (
         reason="no_price",
     ),
     Invoice(
-        name="an error of MiniMax inside a 200 has served nothing",
+        name="an error of MiniMax inside a 200 that counts nothing costs nothing",
         page=MINIMAX,
         record=record(
             "minimax",
@@ -479,7 +490,7 @@ OTHERS = (
                 "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"},
             },
         ),
-        reason="usage_unknown",
+        lines=(tokens("input", 0, "0.30"),),
         row={"is_error": 1},
     ),
     Invoice(

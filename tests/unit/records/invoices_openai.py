@@ -110,7 +110,8 @@ def responded(
     model: str, used: object, output: list[object] | None = None, *, tool: str = "", **more: object
 ) -> dict[str, Any]:
     request = {"model": model, "input": "Hello", "tools": [{"type": tool}] if tool else []}
-    return record("openai", RESPONSES, request, response(model, used, output), **more)
+    reply = response(model, used, output, tools=request["tools"])
+    return record("openai", RESPONSES, request, reply, **more)
 
 
 CHATS = (
@@ -465,7 +466,7 @@ OTHERS = (
         name="an image that a response drew is billed beside its tokens",
         page=PRICING,
         record=responded("gpt-4.1-2025-04-14", used_by_response(500, 100), [DRAWN], tool="image_generation"),
-        reason="no_price_for_part:image",
+        reason="no_price_for_part:image_generation",
     ),
     Invoice(
         name="a response with its cache and reasoning costs cached input and output",
@@ -571,10 +572,14 @@ OTHERS = (
                 },
             },
         ),
-        lines=(tokens("input", 40, "5"), tokens("input_image", 323, "10"), tokens("output", 1056, "40")),
+        lines=(
+            tokens("input", 40, "5"),
+            tokens("input_image", 323, "10"),
+            tokens("output_image", 1056, "40"),
+        ),
     ),
     Invoice(
-        name="an image without a usage object is unknown",
+        name="an image that is sold by the piece is in no list",
         page=PRICING,
         record=record(
             "openai",
@@ -582,7 +587,8 @@ OTHERS = (
             {"model": "dall-e-3", "prompt": "A cat", "size": "1024x1024"},
             {"created": 1_589_478_378, "data": [{"url": "https://example.com/1.png"}]},
         ),
-        reason="usage_unknown",
+        reason="no_price",
+        note="The page has $0.04 for a picture of this size.",
     ),
     Invoice(
         name="embeddings have input alone",

@@ -149,27 +149,6 @@ HIDDEN_FEES = (
         reason="no_price_for_part:maps_grounding",
     ),
     Invoice(
-        name="a guardrail of Bedrock has a fee of its own",
-        page=aws.PRICING,
-        record=aws.converse(
-            "amazon.nova-lite-v1:0",
-            aws.usage(1000, 100),
-            trace={
-                "guardrail": {
-                    "inputAssessment": {
-                        "abc": {
-                            "invocationMetrics": {
-                                "guardrailProcessingLatency": 322,
-                                "usage": {"topicPolicyUnits": 1, "contentPolicyUnits": 1},
-                            }
-                        }
-                    }
-                }
-            },
-        ),
-        reason="no_price_for_part:guardrail",
-    ),
-    Invoice(
         name="a server's tool of Bedrock has a fee of its own",
         page=aws.PRICING,
         record=aws.converse(
@@ -411,13 +390,6 @@ NAMES = (
         record=openai.chat("ft:gpt-4.1-mini-2025-04-14:acme::abc123", openai.usage(4000, 200)),
         reason="no_price",
         note="The page has $0.80 and $3.20 for it.",
-    ),
-    Invoice(
-        name="an open model under its maker's name is not sold by its maker",
-        page=openai.PRICING,
-        record=openai.chat("gpt-oss-120b", openai.usage(4000, 200), url=""),
-        reason="no_price",
-        note="The list's price came from another seller, as its comment says.",
     ),
     Invoice(
         name="a model of tomorrow has no price today",
