@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.records.pricing import Price, PricedCall, Pricer, reported_cost
+from llmledgerd.records.pricing import PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
 from llmledgerd.usage import read_exchange

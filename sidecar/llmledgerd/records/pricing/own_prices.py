@@ -265,7 +265,7 @@ def _moment(field: str, value: Any, otherwise: int) -> int:
         except ValueError:
             raise _Wrong(f"`{field}`: `{value}` is neither a date nor a time (ISO 8601)") from None
     if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - made UTC below
+        value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
         raise _Wrong(f"`{field}`: not a date or a time")
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
