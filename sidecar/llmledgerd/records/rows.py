@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.records.pricing import PricedCall, Pricer, reported_cost
+from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
 from llmledgerd.usage import read_exchange
@@ -51,6 +51,7 @@ class _Config(msgspec.Struct, frozen=True):
     model_endpoint_type: Any = None
     model: Any = None
     provider_category: Any = None
+    model_endpoint: Any = None
 
 
 class _ErrorObject(msgspec.Struct, frozen=True):
@@ -155,7 +156,9 @@ class RowBuilder:
             cost_source, customer_id, started_us, service, url, attempt, status_code,
             _payload(record.compaction_settings),
             None if first_token_ms is None else self._whole("time_to_first_token_ms", first_token_ms),
-            cost, _dollars(facts.upstream_cost_usd), _dollars(record.cost_usd), batch_id, batch_row, received_us,
+            cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
+            None if record.cost_usd is None else self._sent_cost(record.cost_usd),
+            batch_id, batch_row, received_us,
         )  # fmt: skip
 
     def abandoned(
@@ -188,10 +191,12 @@ class RowBuilder:
         """Return the facts with texts that can be stored and counts that fit their columns."""
         texts = (
             f"{facts.provider}{facts.model}{facts.request_model}{facts.error_type}{facts.error_message}"
-            f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}"
+            f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}{facts.region}"
         )
         if not texts.isascii():
             facts = _storable(facts)
+        if facts.units:
+            facts.units = self._units(facts.units)
         # No count is below 0, so that the sum is too large wherever one of them is.
         counts = (
             (facts.prompt_tokens or 0) + (facts.completion_tokens or 0) + (facts.total_tokens or 0)
@@ -213,6 +218,18 @@ class RowBuilder:
             else:
                 kind = (reason.partition(":")[0], "other")
         self.counts[f"unpriced:{kind[0]}|{kind[1]}"] += 1
+
+    def _units(self, units: dict[str, Decimal]) -> dict[str, Decimal]:
+        """Return the counts at their column's six places; one that it cannot hold is its largest, and has no price."""
+        if any(count > MOST_UNITS for count in units.values()):
+            self.counts["clamped:usage_units"] += 1
+        return {name: round(min(count, MOST_UNITS), 6) for name, count in units.items()}
+
+    def _sent_cost(self, sent: float | str) -> Decimal | None:
+        cost = reported_cost(sent)
+        if cost is None:
+            self.counts["clamped:sent_cost_usd"] += 1
+        return cost
 
     def _whole(self, column: str, value: float | None, most: int = _UINT32) -> int:
         """Return the number rounded, within its column; 0 where it was not sent."""
@@ -243,7 +260,7 @@ def _exchange(record: Record, config: _Config, status_code: int, *, is_view: boo
     is_too_long = isinstance(stream, Raw)
     return Exchange(
         provider=record.provider or _string(config.model_endpoint_type),
-        url=_bare_url(record.url) if record.url else "",
+        url=_bare_url(record.url or _endpoint(config)) if record.url or config.model_endpoint else "",
         status_code=status_code,
         request=_view(record.request) if is_view else _payload(record.request),
         response=_view(record.response) if is_view else _payload(record.response),
@@ -304,11 +321,6 @@ def _as_json(sent: Any, stream: str) -> bytes | memoryview:
     return msgspec.json.encode(stream) if stream else b""
 
 
-def _dollars(sent: float | str | None) -> Decimal | None:
-    """Return an amount that somebody else states; ``None`` where it is absent or no amount."""
-    return None if sent is None else reported_cost(sent)
-
-
 def _bare_url(url: str) -> str:
     """Return the URL without query, fragment and credentials, should a sender have left them in."""
     if "?" not in url and "#" not in url and "@" not in url:
@@ -317,6 +329,12 @@ def _bare_url(url: str) -> str:
     scheme, slashes, rest = bare.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}" if "@" in host else bare
+
+
+def _endpoint(config: _Config) -> str:
+    """Return the endpoint that ``llm_config`` names: all that senders without ``url`` say of who was called."""
+    endpoint = _string(config.model_endpoint)
+    return endpoint if endpoint.startswith(("http://", "https://")) else ""
 
 
 def _string(value: object) -> str:

@@ -65,16 +65,14 @@ def cost_in(usage: Members) -> str | None:
     return f"{ticks * USD_PER_TICK:f}" if ticks else None
 
 
-def is_estimate(usage: Members, headers: Mapping[str, str] | None, sender: str, is_private: bool) -> bool:
+def is_estimate(usage: Members, headers: Mapping[str, str] | None, *, is_proxied: bool) -> bool:
     """Whether the cost is a proxy's estimate: LiteLLM's, or any at an address where no provider is.
 
-    A gateway that passes on OpenRouter's usage passes on the details that only OpenRouter gives.
+    A proxy that passes on OpenRouter's or xAI's usage passes on the members that only these have.
     """
     if "cost_details" in usage or "cost_in_usd_ticks" in usage:
         return False
-    if is_private or "litellm" in sender.lower():
-        return True
-    return any(name.lower().startswith(ESTIMATES) for name in headers or ())
+    return is_proxied or any(name.lower().startswith(ESTIMATES) for name in headers or ())
 
 
 def _currency(usage: Members) -> str:

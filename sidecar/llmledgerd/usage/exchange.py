@@ -17,7 +17,7 @@ from llmledgerd.usage.failures import failure
 from llmledgerd.usage.fees import WHOLE_USAGE, add_units, units_in
 from llmledgerd.usage.providers.bedrock import usage_in_headers
 from llmledgerd.usage.providers.openai_chat import plain_facts
-from llmledgerd.usage.request import model_of
+from llmledgerd.usage.request import choices_of, model_of
 from llmledgerd.usage.response_fields import (
     Reply,
     finish_reason,
@@ -29,12 +29,12 @@ from llmledgerd.usage.response_fields import (
     unwrapped,
     usage_in,
 )
-from llmledgerd.usage.served import add_from_usage, add_tier
+from llmledgerd.usage.served import SAYING_MORE, add_from_usage, add_tier
 from llmledgerd.usage.streams.assembled import Whole
 from llmledgerd.usage.streams.assembly import assemble
 from llmledgerd.usage.sums import settle
 from llmledgerd.usage.tokens import READ_BESIDE_TOKENS
-from llmledgerd.usage.url_rules import place
+from llmledgerd.usage.url_rules import Place, place
 
 BATCH_TIER = "batch"
 """Anthropic's ``usage.service_tier`` of a message that came out of a batch."""
@@ -86,14 +86,16 @@ def read_unguarded(exchange: Exchange) -> Facts:
     overlay(reply, whole.beside)
     facts = _facts(reply, exchange)
     facts.response = response
-    _mark_stream(facts, whole)
+    begun = len(reply.choices or ())
+    is_missing_one = whole.choices_may_follow and choices_of(exchange.request) > begun
+    _mark_stream(facts, whole, is_missing_one=is_missing_one)
     return facts
 
 
-def _mark_stream(facts: Facts, whole: Whole) -> None:
+def _mark_stream(facts: Facts, whole: Whole, *, is_missing_one: bool) -> None:
     """Say how much of a stream there was; counts from its middle are a part of the call's."""
-    facts.is_stream, facts.stream_complete = True, whole.complete
-    if facts.usage_source == "reported" and not whole.usage_is_final:
+    facts.is_stream, facts.stream_complete = True, whole.complete and not is_missing_one
+    if facts.usage_source == "reported" and (is_missing_one or not whole.usage_is_final):
         facts.usage_source = "partial"
 
 
@@ -109,21 +111,30 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     facts.request_model = where.model or model_of(exchange.request)
     facts.model = reply.model or _other_model(reply) or facts.request_model or where.deployment
     facts.finish_reason = finish_reason(reply)
-    add_tier(facts, reply, exchange, facts.provider)
+    facts.service_tier = reply.service_tier or facts.service_tier
+    if not facts.service_tier or facts.provider in SAYING_MORE:
+        add_tier(facts, reply, exchange)
     facts.region = facts.region or where.region
-    facts.is_batch = where.is_batch or is_batch_line(answer) or facts.service_tier == BATCH_TIER
+    is_line = bool(answer.custom_id) or (answer is not reply and is_batch_line(answer))
+    facts.is_batch = where.is_batch or is_line or facts.service_tier == BATCH_TIER
     facts.provider_request_id = reply.id or _other_id(reply) or _id_in_headers(exchange.headers)
     facts.has_error, facts.error_type, facts.error_message = failure(
         reply, exchange.status_code, exchange.headers
     )
-    add_units(facts, reply, exchange)
+    if not reply.choices or "-search-" in facts.model:
+        add_units(facts, reply, exchange)
     if facts.usage_check == "mismatch" or facts.usage_source == "partial":
         settle(facts, facts.provider, facts.model)
-    if facts.cost_usd is not None and is_estimate(
-        members(facts.usage_json), exchange.headers, exchange.provider, where.is_private
-    ):
+    if facts.cost_usd is not None and _is_estimate(facts, answer, exchange, where):
         facts.cost_usd = None
     return facts
+
+
+def _is_estimate(facts: Facts, answer: Reply, exchange: Exchange, where: Place) -> bool:
+    """Whether the cost is the sender's or a proxy's own estimate."""
+    usage = members(facts.usage_json)
+    is_proxied = bool(answer.hidden) or where.is_private or "litellm" in exchange.provider.lower()
+    return is_estimate(usage, exchange.headers, is_proxied=is_proxied)
 
 
 def _usage_facts(usage: Json) -> Facts:

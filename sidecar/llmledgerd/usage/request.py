@@ -66,6 +66,28 @@ def model_of(request: bytes | memoryview) -> str:
     return name or _in_tail(request) or _in_all(request)
 
 
+SEVERAL = re.compile(rb'"n"\s*:\s*(?:[2-9]|[1-9]\d)')
+
+
+class RequestedChoices(msgspec.Struct, gc=False):
+    """How many answers a request asks for."""
+
+    n: int | None = None
+
+
+_decode_choices = msgspec.json.Decoder(RequestedChoices).decode
+
+
+def choices_of(request: bytes | memoryview) -> int:
+    """Return how many choices a request of Chat Completions asks for."""
+    if not SEVERAL.search(request):
+        return 1
+    try:
+        return _decode_choices(request).n or 1
+    except REFUSED:
+        return 1
+
+
 def _first_member(request: bytes) -> str:
     found = FIRST_MEMBER.match(request)
     return found[1].decode() if found and found[1].isascii() else ""

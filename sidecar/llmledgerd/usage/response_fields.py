@@ -97,6 +97,7 @@ class Reply(msgspec.Struct, gc=False):
     container: Raw = ABSENT
     duration: Raw = ABSENT
     usage_info: Raw = ABSENT
+    hidden: Raw = msgspec.field(default=ABSENT, name="_hidden_params")
     bedrock_tier: Raw = msgspec.field(default=ABSENT, name="serviceTier")
     performance: Raw = msgspec.field(default=ABSENT, name="performanceConfig")
 
@@ -200,10 +201,9 @@ def unwrapped(reply: Reply) -> Reply:
 
 
 def is_batch_line(answer: Reply) -> bool:
-    """Whether an answer is a line of a batch's output: OpenAI's, Anthropic's, Mistral's (``custom_id``),
-    Gemini's (``key``), Vertex's (``processed_time``), Bedrock's (``recordId``)."""
-    is_wrapped = is_object(answer.response) and bool(answer.key or answer.processed_time)
-    return bool(answer.custom_id) or is_wrapped or (bool(answer.record_id) and bool(answer.model_output))
+    """Whether what wraps an answer is a line of a batch's output: Gemini's (``key``), Vertex's
+    (``processed_time``), Bedrock's (``recordId``)."""
+    return bool(answer.key or answer.processed_time or answer.record_id)
 
 
 def usage_in(reply: Reply) -> Json:

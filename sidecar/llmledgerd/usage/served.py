@@ -40,6 +40,9 @@ LEFT_OPEN: Final = frozenset({"", "auto", "standard_only", "service_tier_unspeci
 NOWHERE: Final = frozenset({"not_available", "unspecified"})
 """Words for a region that is not known."""
 
+SAYING_MORE: Final = frozenset({"aws", "anthropic"})
+"""Providers whose calls have a latency or a speed beside their tier."""
+
 TIER_HEADER: Final = "x-amzn-bedrock-service-tier"
 LATENCY_HEADER: Final = "x-amzn-bedrock-performanceconfig-latency"
 
@@ -54,15 +57,12 @@ def add_from_usage(facts: Facts, usage: Members) -> None:
     facts.region = "" if region in NOWHERE else region
 
 
-def add_tier(facts: Facts, reply: Reply, exchange: Exchange, provider: str) -> None:
-    """Set the tier that the reply names, else the one that the request asks for."""
-    if facts.service_tier == FAST:
-        return
-    facts.service_tier = reply.service_tier or facts.service_tier
-    if provider == "aws":
+def add_tier(facts: Facts, reply: Reply, exchange: Exchange) -> None:
+    """Set the tier that stands in neither the usage nor the reply's own member, or beside them."""
+    if facts.provider == "aws":
         facts.service_tier = _of_bedrock(facts.service_tier, reply, exchange.headers)
-    if not facts.service_tier or provider == "anthropic":
-        asked = _asked(exchange.request, provider)
+    if not facts.service_tier or (facts.provider == "anthropic" and facts.service_tier != FAST):
+        asked = _asked(exchange.request, facts.provider)
         if asked == FAST or not facts.service_tier:
             facts.service_tier = asked
 

@@ -10,5 +10,6 @@ from llmledgerd.records.pricing.amounts import MAX_COST, reported_cost
 from llmledgerd.records.pricing.price import Price, PricedCall
 from llmledgerd.records.pricing.price_list import PriceList
 from llmledgerd.records.pricing.pricer import Pricer
+from llmledgerd.records.pricing.rates import MOST_UNITS
 
-__all__ = ["MAX_COST", "Price", "PriceList", "PricedCall", "Pricer", "reported_cost"]
+__all__ = ["MAX_COST", "MOST_UNITS", "Price", "PriceList", "PricedCall", "Pricer", "reported_cost"]

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from llmledgerd.records.pricing.reasons import USAGE_MISMATCH, missing
+from llmledgerd.records.pricing.reasons import USAGE_MISMATCH, USAGE_OUT_OF_RANGE, missing
 from llmledgerd.usage.exchange_facts import PricedUsage
 
 TOKEN_PARTS: Final = (
@@ -26,6 +26,9 @@ TOKEN_PARTS: Final = (
     "output_video", "citation",
 )  # fmt: skip
 """The parts that are counted in tokens."""
+
+MOST_UNITS: Final = Decimal("999999999999.999999")
+"""The largest count that ``usage_units`` holds; nobody says what a larger one was."""
 
 Rate = int | None
 """Atto-dollars for one; ``None``: the list has no price."""
@@ -174,6 +177,8 @@ def add_units(rates: Rates, units: Mapping[str, Decimal], parts: dict[str, int])
     if rates.request:
         parts["request"] = rates.request
     for part, count in units.items():
+        if count >= MOST_UNITS:
+            return USAGE_OUT_OF_RANGE
         if count > 0:
             rate = rates.units.get(part)
             if rate is None:

@@ -29,9 +29,11 @@ from llmledgerd.usage.streams.coalesce import Runs, one_of, strict, text_field
 from llmledgerd.usage.streams.sse import Events
 from llmledgerd.usage.tokens import Count, counted, first, plus
 
-AUDIO = frozenset({"AUDIO", "audio", 4})
-IMAGE = frozenset({"IMAGE", "image", 2, "DOCUMENT", "document", 5})
-VIDEO = frozenset({"VIDEO", "video", 3})
+Modality = frozenset[str | int]
+
+AUDIO: Final[Modality] = frozenset({"AUDIO", "audio", 4})
+IMAGE: Final[Modality] = frozenset({"IMAGE", "image", 2, "DOCUMENT", "document", 5})
+VIDEO: Final[Modality] = frozenset({"VIDEO", "video", 3})
 """Modalities by name (the REST api), in lower case (Interactions), by number (protobuf's JSON); a document's
 pages are pictures."""
 
@@ -141,7 +143,7 @@ def _listed(details: Any) -> list[Any]:
     return details if isinstance(details, list) else []
 
 
-def _of_modality(details: list[Any], modality: frozenset[str | int]) -> int:
+def _of_modality(details: list[Any], modality: Modality) -> int:
     """Return how many tokens of a modality the details list."""
     found = 0
     for one in details:

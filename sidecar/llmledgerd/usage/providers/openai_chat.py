@@ -136,7 +136,9 @@ def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
         cached = _cached_beside(usage)
     written = inside.cache_write_tokens
     if written is None:
-        written = first(inside.cache_creation_tokens, usage.cache_creation_input_tokens)
+        written = inside.cache_creation_tokens
+        if written is None:
+            written = usage.cache_creation_input_tokens
     priced = PricedUsage(
         input=prompt or 0,
         output=completion or 0,
@@ -318,9 +320,10 @@ class Chunks:
     def __init__(self) -> None:
         self._root: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
+        self._unfinished: set[int] = set()
         self._usage: dict[str, Any] = {}
-        self._is_finished = False
         self._usage_is_final = False
+        self._is_beside_choices = False
 
     def take(self, chunk: Any) -> None:
         """Add one chunk; what is no object adds nothing."""
@@ -334,7 +337,12 @@ class Chunks:
                 self._take_choice(choice)
         self._take_root(chunk)
         if usage:
-            self._usage, self._usage_is_final = usage, self._is_finished
+            self._usage, self._usage_is_final = usage, self._is_finished()
+            self._is_beside_choices = bool(choices)
+
+    def _is_finished(self) -> bool:
+        """Whether every choice that began has ended; of several, one may end long before the others."""
+        return bool(self._choices) and not self._unfinished
 
     def _take_root(self, chunk: dict[str, Any]) -> None:
         for name, field in chunk.items():
@@ -344,6 +352,8 @@ class Chunks:
     def _take_choice(self, choice: dict[str, Any]) -> None:
         index = choice.pop("index", 0)
         index = index if isinstance(index, int) else 0
+        if index not in self._choices:
+            self._unfinished.add(index)
         so_far = self._choices.setdefault(index, {"index": index})
         delta, message = choice.pop("delta", None), choice.pop("message", None)
         delta = delta if isinstance(delta, dict) else message  # Writer sends every delta twice
@@ -352,7 +362,8 @@ class Chunks:
         finish = choice.pop("finish_reason", None)
         if finish is not None or "finish_reason" not in so_far:
             so_far["finish_reason"] = finish
-            self._is_finished = self._is_finished or finish is not None
+            if finish is not None:
+                self._unfinished.discard(index)
         choice.pop("usage", None)
         logprobs = choice.pop("logprobs", None)
         if isinstance(logprobs, dict):
@@ -370,8 +381,9 @@ class Chunks:
             root["usage"] = self._usage
         return Whole(
             response=encoded(root),
-            complete=is_done or self._is_finished,
+            complete=is_done or self._is_finished(),
             usage_is_final=is_done or self._usage_is_final,
+            choices_may_follow=self._is_beside_choices and not is_done,
         )
 
 
