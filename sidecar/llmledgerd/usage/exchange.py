@@ -14,7 +14,7 @@ from llmledgerd.usage.decode import Json, join, members
 from llmledgerd.usage.dispatch import rule_for
 from llmledgerd.usage.exchange_facts import Exchange, Facts
 from llmledgerd.usage.failures import failure
-from llmledgerd.usage.fees import WHOLE_USAGE, add_units, units_in
+from llmledgerd.usage.fees import WHOLE_USAGE, add_units, leave_out_audio_tokens, units_in
 from llmledgerd.usage.providers.bedrock import usage_in_headers
 from llmledgerd.usage.providers.openai_chat import plain_facts
 from llmledgerd.usage.request import choices_of, model_of
@@ -38,6 +38,9 @@ from llmledgerd.usage.url_rules import Place, place
 
 BATCH_TIER = "batch"
 """Anthropic's ``usage.service_tier`` of a message that came out of a batch."""
+
+SUMS = frozenset({"batch"})
+"""Objects that sum up what other calls used (OpenAI API reference, "The batch object"); asking for one is free."""
 
 ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-goog-request-id")
 
@@ -102,8 +105,11 @@ def _mark_stream(facts: Facts, whole: Whole, *, is_missing_one: bool) -> None:
 def _facts(answer: Reply, exchange: Exchange) -> Facts:
     reply = unwrapped(answer) if answer.response or answer.result or answer.model_output else answer
     budget.fit(len(reply.usage), budget.USAGE_BYTES)
-    facts = (plain_facts(reply.usage) if reply.usage else None) or _usage_facts(
-        usage_in(reply) or usage_in_headers(exchange.headers)
+    facts = (
+        Facts()
+        if reply.object in SUMS
+        else (plain_facts(reply.usage) if reply.usage else None)
+        or _usage_facts(usage_in(reply) or usage_in_headers(exchange.headers))
     )
     where = place(exchange.url)
     facts.provider = where.provider or provider_of(reply)
@@ -152,6 +158,8 @@ def _facts_by_shape(usage: Json) -> Facts:
         add_cost(facts, fields)
         add_from_usage(facts, fields)
         facts.units = units_in(fields)
+        if "audio_second" in facts.units:
+            leave_out_audio_tokens(facts)
         if facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
             facts.usage_source = "reported"
     return facts

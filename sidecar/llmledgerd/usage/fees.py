@@ -12,7 +12,8 @@ Sources, for the usage object: Anthropic docs, "Web search tool" and "Web fetch 
 (``prompt_audio_seconds``); Gemini docs, "Interactions API" (``grounding_tool_count``).
 
 For the rest of an answer: OpenAI docs, "Web search" (``search`` actions alone cost a call; a search model
-searches in each call), "File search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
+searches in each call) and "Pricing" (the preview, the small models' block of tokens); Groq, "Speech to Text"
+(ten seconds at least); OpenAI docs, "File search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
 "Grounding with Google Search" (Gemini 3: each query, the empty and the repeated left out; before: each
 grounded prompt) and "Grounding with Google Maps"; Anthropic docs, "Code execution tool" (per container; free
 beside the web tools of 2026-02-09); OpenAI API reference, "Create speech" (characters) and "Create image".
@@ -75,6 +76,7 @@ INSIDE_USAGE: Final = {
         "image_generation_calls": "image_generation",
         "mcp_calls": FREE,
     },
+    "serverToolUsage": {},
     "billed_units": {
         "search_units": "search_unit",
         "classifications": "classification",
@@ -171,6 +173,12 @@ PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
 SEARCH_MODEL: Final = re.compile(r"-search-(?:preview|api)\b")
+NOT_REASONING: Final = re.compile(r"^(?:openai/)?(?:ft:)?(?:chatgpt-|gpt-)4")
+SMALL: Final = re.compile(r"4(?:o|\.1)-mini")
+PREVIEW: Final = re.compile(rb'"web_search_preview')
+ANNOTATED: Final = re.compile(rb'"(?:document|bbox)_annotation_format"\s*:\s*\{')
+SHORTEST_SECONDS: Final = {"groq": Decimal(10)}
+"""What a recording is billed as at least."""
 GENERATION: Final = re.compile(r"gemini-(\d+)")
 QUERIES: Final = ("webSearchQueries", "imageSearchQueries")
 FIRST_BILLED_BY_QUERY: Final = 3
@@ -185,20 +193,43 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
     found: Units = {}
     if reply.choices:
         if "-search-" in facts.model and SEARCH_MODEL.search(facts.model):
-            found["web_search"] = Decimal(1)
+            found["web_search_preview" if "-preview" in facts.model else "web_search"] = Decimal(1)
     elif reply.candidates:
         if any(one.grounding for one in reply.candidates):
             found = _grounding(reply, facts)
     else:
         found = _of_items(reply)
+        if "web_search" in found and NOT_REASONING.match(facts.model):
+            _name_by_price(found, facts.model, reply, exchange)
         if not is_null(reply.container) and not FREE_BESIDE_WEB_TOOLS.search(exchange.request):
             found["code_execution"] = Decimal(1)
         if facts.call_type in MEDIA and facts.usage_source == "unknown":
             found = _of_media(facts, reply, exchange)
     for part, amount in found.items():
         facts.units.setdefault(part, amount)
+    if "page" in facts.units and "annotated_page" not in facts.units and ANNOTATED.search(exchange.request):
+        facts.units["annotation"] = facts.units["page"]
     if facts.units and facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
         facts.usage_source = "reported"
+
+
+def _name_by_price(found: Units, model: str, reply: Reply, exchange: Exchange) -> None:
+    """Name the searches of models that do not reason by what they cost.
+
+    The preview's cost more than others, and its content nothing; otherwise the small models pay for a block
+    of tokens with each search, which their usage may leave out.
+    """
+    if PREVIEW.search(exchange.request) or PREVIEW.search(reply.tools):
+        found["web_search_preview"] = found.pop("web_search")
+    elif SMALL.search(model):
+        found["web_search_content"] = found["web_search"]
+
+
+def leave_out_audio_tokens(facts: Facts) -> None:
+    """Take out of what is priced the tokens of audio that is billed by the second."""
+    for used in facts.priced:
+        used.input -= used.input_audio
+        used.input_audio = 0
 
 
 def _of_items(reply: Reply) -> Units:
@@ -280,7 +311,11 @@ def _of_media(facts: Facts, reply: Reply, exchange: Exchange) -> Units:
     if facts.call_type == "image":
         return _positive("image", Decimal(len(items(reply.data))) if reply.data else None)
     if facts.call_type == "transcription":
-        return _positive("audio_second", number(value(reply.duration)))
+        heard = number(value(reply.duration))
+        return _positive(
+            "audio_second",
+            heard and max(heard, SHORTEST_SECONDS.get(facts.provider or exchange.provider, heard)),
+        )
     if not exchange.request or exchange.status_code >= 400:
         return {}
     try:
