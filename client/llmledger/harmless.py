@@ -30,6 +30,7 @@ _HEADERS: Final = frozenset(
         "mistral-correlation-id",
         "x-should-retry",
         "server-timing",
+        "x-litellm-call-id",
     }
 )
 _HEADER_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-")
