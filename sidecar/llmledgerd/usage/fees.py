@@ -175,6 +175,8 @@ FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
 SEARCH_MODEL: Final = re.compile(r"-search-(?:preview|api)\b")
 NOT_REASONING: Final = re.compile(r"^(?:openai/)?(?:ft:)?(?:chatgpt-|gpt-)4")
 SMALL: Final = re.compile(r"4(?:o|\.1)-mini")
+EXECUTED: Final = re.compile(rb'"executed_tools"\s*:\s*\[\s*\{')
+"""Groq's built-in tools; a text's own quotes are escaped."""
 PREVIEW: Final = re.compile(rb'"web_search_preview')
 ANNOTATED: Final = re.compile(rb'"(?:document|bbox)_annotation_format"\s*:\s*\{')
 SHORTEST_SECONDS: Final = {"groq": Decimal(10)}
@@ -194,6 +196,8 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
     if reply.choices:
         if "-search-" in facts.model and SEARCH_MODEL.search(facts.model):
             found["web_search_preview" if "-preview" in facts.model else "web_search"] = Decimal(1)
+        elif facts.provider == "groq" and any(EXECUTED.search(one.message) for one in reply.choices):
+            found["server_side_tool"] = Decimal(1)
     elif reply.candidates:
         if any(one.grounding for one in reply.candidates):
             found = _grounding(reply, facts)

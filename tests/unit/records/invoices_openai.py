@@ -353,7 +353,7 @@ CHATS = (
         name="a search model has a fee per call that no count of the reply shows",
         page=PRICING,
         record=chat("gpt-4o-search-preview-2025-03-11", usage(1000, 100), ask={"web_search_options": {}}),
-        reason="no_price_for_part:web_search",
+        reason="no_price_for_part:web_search_preview",
         note="The page has $25 per 1,000 calls for this model; the list has its tokens alone.",
     ),
     Invoice(
@@ -426,7 +426,7 @@ OTHERS = (
         record=responded(
             "gpt-4o-2024-08-06", used_by_response(300, 400), [SEARCHED], tool="web_search_preview"
         ),
-        reason="no_price_for_part:web_search",
+        reason="no_price_for_part:web_search_preview",
         note="The page has $25 per 1,000 such calls; the list has $10.",
     ),
     Invoice(

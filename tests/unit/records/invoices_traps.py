@@ -103,7 +103,7 @@ HIDDEN_FEES = (
             openai.usage(1000, 100),
             ask={"web_search_options": {}},
         ),
-        reason="no_price_for_part:web_search",
+        reason="no_price_for_part:web_search_preview",
         note="The page has $25 per 1,000 calls for the preview; the list has $10 for the model beside it.",
     ),
     Invoice(
@@ -112,7 +112,7 @@ HIDDEN_FEES = (
         record=openai.responded(
             "gpt-4o-mini-2024-07-18", openai.used_by_response(300, 400), [openai.SEARCHED], tool="web_search"
         ),
-        reason="no_price_for_part:web_search",
+        reason="no_price_for_part:web_search_content",
         note="The page bills 8,000 tokens of input for each search of this model.",
     ),
     Invoice(
@@ -181,7 +181,7 @@ HIDDEN_FEES = (
                 "x_groq": {"id": "req_1"},
             },
         ),
-        reason="no_price_for_part:browser_search",
+        reason="no_price_for_part:server_side_tool",
     ),
     Invoice(
         name="a Sonar request that names no search context has no known fee",
@@ -194,7 +194,7 @@ HIDDEN_FEES = (
         name="pages with annotations cost more than pages",
         page=makers.MISTRAL,
         record=makers.ocr("mistral-ocr-2512", 12, document_annotation_format={"type": "json_schema"}),
-        reason="no_price_for_part:page",
+        reason="no_price_for_part:annotation",
         note="The page has $3 per 1,000 annotated pages.",
     ),
     Invoice(
@@ -305,7 +305,7 @@ PLACES_AND_MOMENTS = (
         page=aws.PRICING,
         record=aws.converse(f"us.{aws.SONNET}", aws.usage(250_000, 1000))
         | {"timestamp": "2026-02-02T12:00:00Z"},
-        reason="no_price",
+        reason="no_price_for_part:input",
         note="Beyond 200,000 tokens the page had twice the input's price; the list has 200,000 as the window.",
     ),
     Invoice(
@@ -314,7 +314,7 @@ PLACES_AND_MOMENTS = (
         record=anthropic.call(
             "claude-sonnet-4-20250514", at="2026-02-02T12:00:00Z", input_tokens=250_000, output_tokens=1000
         ),
-        reason="no_price",
+        reason="no_price_for_part:input",
         note="Beyond 200,000 tokens the page had $6 and $22.50; the list has 200,000 as the window.",
     ),
     Invoice(
@@ -380,6 +380,135 @@ PLACES_AND_MOMENTS = (
             url="https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1/chat/completions",
         ),
         lines=(tokens("input", 10_000, "0.07"), tokens("output", 1000, "0.30")),
+    ),
+)
+
+ODD_PLACES = (
+    Invoice(
+        name="a region that stands in the request alone is the region that is billed",
+        page=anthropic.RESIDENCY,
+        record=anthropic.call(
+            "claude-opus-4-6", ask={"inference_geo": "us"}, input_tokens=1000, output_tokens=100
+        ),
+        reason="no_price_for_region",
+    ),
+    Invoice(
+        name="a message that speaks of a region is in none",
+        page=anthropic.RESIDENCY,
+        record=anthropic.call(
+            "claude-opus-4-6",
+            ask={"messages": [{"role": "user", "content": '{"inference_geo": "us", "speed": "fast"}'}]},
+            input_tokens=1000,
+            output_tokens=100,
+        ),
+        lines=(tokens("input", 1000, "5"), tokens("output", 100, "25")),
+    ),
+    Invoice(
+        name="traffic that is written as a number is the same traffic",
+        page=google.VERTEX,
+        record=google.vertex("gemini-2.5-flash", google.usage(1000, 100, trafficType=2)),
+        reason="no_price_for_tier",
+    ),
+    Invoice(
+        name="on-demand traffic that is written as a number costs the list price",
+        page=google.VERTEX,
+        record=google.vertex("gemini-2.5-flash", google.usage(1000, 100, trafficType=1)),
+        lines=(tokens("input", 1000, "0.30"), tokens("output", 100, "2.50")),
+    ),
+    Invoice(
+        name="a modality that is written as a number is the same modality",
+        page=google.VERTEX,
+        record=google.vertex(
+            "gemini-2.5-flash",
+            google.usage(
+                500,
+                60,
+                promptTokensDetails=[{"modality": 1, "tokenCount": 20}, {"modality": 4, "tokenCount": 480}],
+            ),
+        ),
+        lines=(tokens("input", 20, "0.30"), tokens("input_audio", 480, "1"), tokens("output", 60, "2.50")),
+    ),
+    Invoice(
+        name="Azure's cloud for the government has prices of its own",
+        page=openai.AZURE,
+        record=openai.at_azure("gpt-4o-2024-11-20", openai.usage(1000, 100))
+        | {"url": "https://acme.openai.azure.us/openai/deployments/prod-chat/chat/completions"},
+        reason="no_price_for_region",
+    ),
+    Invoice(
+        name="Azure's cloud in China has prices of its own",
+        page=openai.AZURE,
+        record=openai.at_azure("gpt-4o-2024-11-20", openai.usage(1000, 100))
+        | {"url": "https://acme.openai.azure.cn/openai/deployments/prod-chat/chat/completions"},
+        reason="no_price_for_region",
+    ),
+    Invoice(
+        name="a picture among text and thoughts costs its own price",
+        page=google.PRICING,
+        record=google.gemini(
+            "gemini-3-pro-image-preview",
+            google.usage(100, 1300, 200, candidatesTokensDetails=google.by_kind(IMAGE=1120)),
+        ),
+        lines=(
+            tokens("input", 100, "2"),
+            tokens("output", 380, "12"),
+            tokens("output_image", 1120, "120"),
+        ),
+    ),
+    Invoice(
+        name="each iteration has the long context's price for itself",
+        page=anthropic.PRICING,
+        record=anthropic.call(
+            "claude-haiku-5-5",
+            input_tokens=90_000,
+            output_tokens=100,
+            iterations=[
+                {"type": "compaction", "input_tokens": 80_000, "output_tokens": 500},
+                {"type": "message", "input_tokens": 90_000, "output_tokens": 100},
+            ],
+        ),
+        lines=(tokens("input", 170_000, "0.10"), tokens("output", 600, "0.50")),
+        note="Two requests of fewer than 100,000 tokens each; a sum would have five times the price.",
+    ),
+    Invoice(
+        name="a discount of a batch leaves the fees of another region unknown",
+        page=anthropic.RESIDENCY,
+        record=anthropic.call(
+            "claude-opus-4-6", input_tokens=1000, output_tokens=100, service_tier="batch", inference_geo="us"
+        ),
+        reason="no_price_for_region",
+    ),
+    Invoice(
+        name="a router that answered with a model of its own is not billed as the one that was asked for",
+        page=openai.PRICING,
+        record=openai.chat("acme-router-1", openai.usage(1000, 100), sent="gpt-4o"),
+        reason="no_price",
+    ),
+    Invoice(
+        name="a chat of Cohere that searched has a fee that the list does not have",
+        page=makers.COHERE,
+        record=makers.cohere(
+            "v1/chat",
+            {"model": "command-r-08-2024", "message": "Hello", "connectors": [{"id": "web-search"}]},
+            {
+                "text": "Hi!",
+                "meta": {"billed_units": {"input_tokens": 10, "output_tokens": 3, "search_units": 2}},
+            },
+        ),
+        reason="no_price_for_part:search_unit",
+    ),
+    Invoice(
+        name="tools that xAI ran have fees that the list does not have",
+        page=makers.XAI,
+        record=makers.chat(
+            "xai",
+            makers.GROK,
+            "grok-4.3",
+            makers.usage(
+                1000, 100, server_side_tool_usage_details={"web_search_calls": 2, "x_search_calls": 0}
+            ),
+        ),
+        reason="no_price_for_part:web_search",
     ),
 )
 
@@ -590,4 +719,4 @@ COUNTS = (
     ),
 )
 
-INVOICES = FREE_CALLS + HIDDEN_FEES + PLACES_AND_MOMENTS + NAMES + COUNTS
+INVOICES = FREE_CALLS + HIDDEN_FEES + PLACES_AND_MOMENTS + ODD_PLACES + NAMES + COUNTS

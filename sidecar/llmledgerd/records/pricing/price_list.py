@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from llmledgerd.errors import ConfigError
-from llmledgerd.records.pricing import names, regions
+from llmledgerd.records.pricing import gaps, names, regions
 from llmledgerd.records.pricing.rates import Rates, Sheet
 from llmledgerd.records.pricing.reasons import NO_PRICE, NO_PRICE_FOR_REGION, NO_PRICE_FOR_TIER
 
@@ -131,8 +131,11 @@ class PriceList:
         context = _context(variants, provider.id, asked.tier, moment)
         if context is None:
             return Listed(None, NO_PRICE_FOR_TIER, candidate)
+        if gaps.hides_price(model, moment):
+            return Listed(None, NO_PRICE, candidate)
         prices = _known(model.get_prices(moment, context), variants, is_own=is_own)
-        return Listed(_sheet(prices, provider.id, model.id, spelled), "", candidate)
+        sheet = gaps.without_long_context(_sheet(prices, provider.id, model.id, spelled), model)
+        return Listed(sheet, "", candidate)
 
     def seller(self, asked: Query) -> Provider | None:
         """Return who bills: by the endpoint's URL, else by the provider's name."""

@@ -260,7 +260,8 @@ class Pricer:
         reason = (_unusable(facts) if by_usage else "") or quote.reason or _add(quote, call, parts)
         if reason or quote.sheet is None:
             return reason
-        for used in facts.priced:
+        # A model that is sold by the second or the page may count tokens as well, which nobody bills.
+        for used in () if facts.units and quote.sheet.rates[0].is_by_unit else facts.priced:
             sheet = quote.sheet
             if used.model and used.model != kind.replied:
                 other = book.quote(kind._replace(replied=used.model, requested="", sent=""))
@@ -298,22 +299,26 @@ def _plainly(rates: tuple[int, int, int], facts: Facts) -> tuple[Decimal, dict[s
     total = 0
     if fresh:
         total = fresh * input_rate
-        parts["input"] = total * _NANO
+        if total:
+            parts["input"] = total * _NANO
     if read:
         amount = read * read_rate
         total += amount
-        parts["cache_read"] = amount * _NANO
+        if amount:
+            parts["cache_read"] = amount * _NANO
     if written:
         amount = written * output_rate
         total += amount
-        parts["output"] = amount * _NANO
+        if amount:
+            parts["output"] = amount * _NANO
     return total * _NANO, parts
 
 
 def _unusable(facts: Facts) -> str:
     """Return why the usage cannot be priced, or ``""``."""
     if facts.usage_source != "reported":
-        return USAGE_PARTIAL if facts.usage_source == "partial" else USAGE_UNKNOWN
+        is_counted = facts.prompt_tokens is not None or facts.completion_tokens is not None
+        return USAGE_PARTIAL if facts.usage_source == "partial" and is_counted else USAGE_UNKNOWN
     if facts.usage_check == "mismatch":
         return USAGE_MISMATCH
     if facts.doubt:
