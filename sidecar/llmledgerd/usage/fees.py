@@ -8,11 +8,12 @@ Sources, for the usage object: Anthropic docs, "Web search tool" and "Web fetch 
 "How does Cohere's pricing work" (``billed_units``); Perplexity docs, "Pricing" (request fee by
 ``search_context_size``, ``num_search_queries``) and "Agent API: Pricing" (``tool_calls_details``); xAI docs,
 "Tools: usage and pricing" and "Live Search" (``num_sources_used``); OpenAI API reference, "Create transcription"
-(``usage.type: duration``); Mistral docs, "OCR" (``pages_processed``) and "Audio & Transcription"
-(``prompt_audio_seconds``); Gemini docs, "Interactions API" (``grounding_tool_count``).
+(``usage.type: duration``); Mistral docs, "OCR" (``pages_processed``), "Audio & Transcription"
+(``prompt_audio_seconds``) and "Conversations" (``connectors``); Gemini docs, "Interactions API"
+(``grounding_tool_count``); Alibaba Model Studio docs, "Web search" (``plugins``).
 
 For the rest of an answer: OpenAI docs, "Web search" (``search`` actions alone cost a call; a search model
-searches in each call), "File search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
+searches in each call; the preview tool costs models without reasoning more), "File search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
 "Grounding with Google Search" (Gemini 3: each query, the empty and the repeated left out; before: each
 grounded prompt) and "Grounding with Google Maps"; Anthropic docs, "Code execution tool" (per container; free
 beside the web tools of 2026-02-09); OpenAI API reference, "Create speech" (characters) and "Create image".
@@ -86,6 +87,7 @@ INSIDE_USAGE: Final = {
 }
 """Objects inside a usage object, and the parts of their members; an unknown member is its own part."""
 
+INSIDE_USAGE["connectors"] = {}
 INSIDE_USAGE["server_tool_use_details"] = INSIDE_USAGE["server_tool_use"]  # OpenRouter's name
 INSIDE_USAGE["server_side_tool_usage"] = INSIDE_USAGE["server_side_tool_usage_details"]
 
@@ -96,7 +98,7 @@ INVOKED: Final = {"search_web": "web_search", "web_search": "web_search"}
 
 MARKS: Final = frozenset(
     {*IN_USAGE, *INSIDE_USAGE, "num_sources_used", "search_context_size", "seconds", "tool_calls_details"}
-    | {"grounding_tool_count", "num_server_side_tools_used"}
+    | {"grounding_tool_count", "num_server_side_tools_used", "plugins"}
 )
 """Members that make a usage object more than counts of tokens."""
 
@@ -132,6 +134,8 @@ def _add_invoked(found: Units, usage: Members) -> None:
     for tool, raw in members(usage.get("tool_calls_details", b"")).items():
         invoked = members(raw).get("invocation") if is_object(raw) else raw
         _add(found, INVOKED.get(tool, tool), number(value(invoked)))
+    searched = members(usage.get("plugins", b"")).get("search", b"")
+    _add(found, "web_search", number(value(members(searched).get("count"))) if searched else None)
     for one in items(usage.get("grounding_tool_count", b"")):
         counted = members(one)
         kind = text(counted.get("type"))
@@ -170,7 +174,9 @@ BILLED_ITEM: Final = re.compile(rb'_call"|google_search|google_maps')
 PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
-SEARCH_MODEL: Final = re.compile(r"-search-(?:preview|api)\b")
+SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
+PREVIEW: Final = "web_search_preview"
+WITHOUT_REASONING: Final = "gpt-4"
 GENERATION: Final = re.compile(r"gemini-(\d+)")
 QUERIES: Final = ("webSearchQueries", "imageSearchQueries")
 FIRST_BILLED_BY_QUERY: Final = 3
@@ -184,13 +190,19 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
     """
     found: Units = {}
     if reply.choices:
-        if "-search-" in facts.model and SEARCH_MODEL.search(facts.model):
-            found["web_search"] = Decimal(1)
+        if searching := SEARCH_MODEL.search(facts.model):
+            found[PREVIEW if searching[1] == "preview" else "web_search"] = Decimal(1)
     elif reply.candidates:
         if any(one.grounding for one in reply.candidates):
             found = _grounding(reply, facts)
     else:
         found = _of_items(reply)
+        if (
+            "web_search" in found
+            and WITHOUT_REASONING in facts.model
+            and PREVIEW.encode() in bytes(reply.tools)
+        ):
+            found[PREVIEW] = found.pop("web_search")
         if not is_null(reply.container) and not FREE_BESIDE_WEB_TOOLS.search(exchange.request):
             found["code_execution"] = Decimal(1)
         if facts.call_type in MEDIA and facts.usage_source == "unknown":

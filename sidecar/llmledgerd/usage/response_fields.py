@@ -92,6 +92,7 @@ class Reply(msgspec.Struct, gc=False):
 
     output: Raw = ABSENT
     steps: Raw = ABSENT
+    tools: Raw = ABSENT
     tool_usage: Raw = ABSENT
     server_side_tool_usage: Raw = ABSENT
     container: Raw = ABSENT

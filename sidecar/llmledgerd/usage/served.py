@@ -50,11 +50,17 @@ LATENCY_HEADER: Final = "x-amzn-bedrock-performanceconfig-latency"
 def add_from_usage(facts: Facts, usage: Members) -> None:
     """Set what a usage object says about tier and region."""
     tier = text(usage.get("service_tier")) or text(usage.get("serviceTier"))
-    if not tier and (traffic := text(usage.get("trafficType"))):
+    if not tier and (traffic := text(usage.get("trafficType")) or _traffic_beside(usage)):
         tier = "" if traffic.endswith("_UNSPECIFIED") else TRAFFIC.get(traffic, traffic.lower())
     facts.service_tier = FAST if text(usage.get("speed")) == FAST else tier
     region = text(usage.get("inference_geo")).lower()
     facts.region = "" if region in NOWHERE else region
+
+
+def _traffic_beside(usage: Members) -> str:
+    """Return Vertex's type of traffic from where its OpenAI-compatible address has it."""
+    google = members(usage.get("extra_properties", b"")).get("google", b"")
+    return text(members(google).get("traffic_type")) if is_object(google) else ""
 
 
 def add_tier(facts: Facts, reply: Reply, exchange: Exchange) -> None:
