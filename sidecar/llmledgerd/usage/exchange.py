@@ -127,8 +127,10 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     facts.has_error, facts.error_type, facts.error_message = failure(
         reply, exchange.status_code, exchange.headers
     )
-    if not reply.choices or "-search-" in facts.model:
+    if not reply.choices or "-search-" in facts.model or facts.provider == "groq":
         add_units(facts, reply, exchange)
+    if facts.completion_tokens is None and reply.choices and not facts.usage_check:
+        facts.usage_source = "partial" if facts.usage_source == "reported" else facts.usage_source
     if facts.usage_check == "mismatch" or facts.usage_source == "partial":
         settle(facts, facts.provider, facts.model)
     if facts.cost_usd is not None and _is_estimate(facts, answer, exchange, where):

@@ -8,12 +8,14 @@ Sources, for the usage object: Anthropic docs, "Web search tool" and "Web fetch 
 "How does Cohere's pricing work" (``billed_units``); Perplexity docs, "Pricing" (request fee by
 ``search_context_size``, ``num_search_queries``) and "Agent API: Pricing" (``tool_calls_details``); xAI docs,
 "Tools: usage and pricing" and "Live Search" (``num_sources_used``); OpenAI API reference, "Create transcription"
-(``usage.type: duration``); Mistral docs, "OCR" (``pages_processed``) and "Audio & Transcription"
-(``prompt_audio_seconds``); Gemini docs, "Interactions API" (``grounding_tool_count``).
+(``usage.type: duration``); Mistral docs, "OCR" (``pages_processed``), "Audio & Transcription"
+(``prompt_audio_seconds``) and "Conversations" (``connectors``); Gemini docs, "Interactions API"
+(``grounding_tool_count``); Alibaba Model Studio docs, "Web search" (``plugins``).
 
 For the rest of an answer: OpenAI docs, "Web search" (``search`` actions alone cost a call; a search model
-searches in each call) and "Pricing" (the preview, the small models' block of tokens); Groq, "Speech to Text"
-(ten seconds at least); OpenAI docs, "File search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
+searches in each call; the preview tool costs models without reasoning more) and "Pricing" (the small models'
+block of tokens); Groq docs, "Speech to Text" (ten seconds at least) and "Built-in tools"; OpenAI docs, "File
+search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
 "Grounding with Google Search" (Gemini 3: each query, the empty and the repeated left out; before: each
 grounded prompt) and "Grounding with Google Maps"; Anthropic docs, "Code execution tool" (per container; free
 beside the web tools of 2026-02-09); OpenAI API reference, "Create speech" (characters) and "Create image".
@@ -88,6 +90,7 @@ INSIDE_USAGE: Final = {
 }
 """Objects inside a usage object, and the parts of their members; an unknown member is its own part."""
 
+INSIDE_USAGE["connectors"] = {}
 INSIDE_USAGE["server_tool_use_details"] = INSIDE_USAGE["server_tool_use"]  # OpenRouter's name
 INSIDE_USAGE["server_side_tool_usage"] = INSIDE_USAGE["server_side_tool_usage_details"]
 
@@ -98,7 +101,7 @@ INVOKED: Final = {"search_web": "web_search", "web_search": "web_search"}
 
 MARKS: Final = frozenset(
     {*IN_USAGE, *INSIDE_USAGE, "num_sources_used", "search_context_size", "seconds", "tool_calls_details"}
-    | {"grounding_tool_count", "num_server_side_tools_used"}
+    | {"grounding_tool_count", "num_server_side_tools_used", "plugins"}
 )
 """Members that make a usage object more than counts of tokens."""
 
@@ -134,6 +137,8 @@ def _add_invoked(found: Units, usage: Members) -> None:
     for tool, raw in members(usage.get("tool_calls_details", b"")).items():
         invoked = members(raw).get("invocation") if is_object(raw) else raw
         _add(found, INVOKED.get(tool, tool), number(value(invoked)))
+    searched = members(usage.get("plugins", b"")).get("search", b"")
+    _add(found, "web_search", number(value(members(searched).get("count"))) if searched else None)
     for one in items(usage.get("grounding_tool_count", b"")):
         counted = members(one)
         kind = text(counted.get("type"))
@@ -172,12 +177,13 @@ BILLED_ITEM: Final = re.compile(rb'_call"|google_search|google_maps')
 PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
-SEARCH_MODEL: Final = re.compile(r"-search-(?:preview|api)\b")
-NOT_REASONING: Final = re.compile(r"^(?:openai/)?(?:ft:)?(?:chatgpt-|gpt-)4")
+SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
+PREVIEW: Final = "web_search_preview"
+PREVIEW_TOOL: Final = re.compile(rb'"web_search_preview')
+WITHOUT_REASONING: Final = "gpt-4"
 SMALL: Final = re.compile(r"4(?:o|\.1)-mini")
 EXECUTED: Final = re.compile(rb'"executed_tools"\s*:\s*\[\s*\{')
 """Groq's built-in tools; a text's own quotes are escaped."""
-PREVIEW: Final = re.compile(rb'"web_search_preview')
 ANNOTATED: Final = re.compile(rb'"(?:document|bbox)_annotation_format"\s*:\s*\{')
 SHORTEST_SECONDS: Final = {"groq": Decimal(10)}
 """What a recording is billed as at least."""
@@ -194,8 +200,8 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
     """
     found: Units = {}
     if reply.choices:
-        if "-search-" in facts.model and SEARCH_MODEL.search(facts.model):
-            found["web_search_preview" if "-preview" in facts.model else "web_search"] = Decimal(1)
+        if searching := SEARCH_MODEL.search(facts.model):
+            found[PREVIEW if searching[1] == "preview" else "web_search"] = Decimal(1)
         elif facts.provider == "groq" and any(EXECUTED.search(one.message) for one in reply.choices):
             found["server_side_tool"] = Decimal(1)
     elif reply.candidates:
@@ -203,7 +209,7 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
             found = _grounding(reply, facts)
     else:
         found = _of_items(reply)
-        if "web_search" in found and NOT_REASONING.match(facts.model):
+        if "web_search" in found and WITHOUT_REASONING in facts.model:
             _name_by_price(found, facts.model, reply, exchange)
         if not is_null(reply.container) and not FREE_BESIDE_WEB_TOOLS.search(exchange.request):
             found["code_execution"] = Decimal(1)
@@ -223,8 +229,8 @@ def _name_by_price(found: Units, model: str, reply: Reply, exchange: Exchange) -
     The preview's cost more than others, and its content nothing; otherwise the small models pay for a block
     of tokens with each search, which their usage may leave out.
     """
-    if PREVIEW.search(exchange.request) or PREVIEW.search(reply.tools):
-        found["web_search_preview"] = found.pop("web_search")
+    if PREVIEW_TOOL.search(exchange.request) or PREVIEW_TOOL.search(reply.tools):
+        found[PREVIEW] = found.pop("web_search")
     elif SMALL.search(model):
         found["web_search_content"] = found["web_search"]
 

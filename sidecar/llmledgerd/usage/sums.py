@@ -37,7 +37,8 @@ def _settle_total(facts: Facts, provider: str, model: str) -> None:
     rest = (facts.total_tokens or 0) - known
     is_gemini = provider in GOOGLE or "gemini" in model.lower()
     if not is_gemini or rest <= 0 or facts.completion_tokens is None or len(facts.priced) != 1:
-        facts.doubt = facts.doubt or MISMATCH
+        if facts.usage_source == "reported":
+            facts.doubt = facts.doubt or MISMATCH
         return
     facts.priced[0].output += rest
     facts.usage_check = "ok"

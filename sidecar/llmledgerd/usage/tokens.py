@@ -19,7 +19,7 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 
 READ_BESIDE_TOKENS: Final = frozenset(
     {"cost", "cost_in_usd_ticks", "cost_details", "cost_currency", "currency", "is_byok"}
-    | {"service_tier", "serviceTier", "trafficType", "speed", "inference_geo"}
+    | {"service_tier", "serviceTier", "trafficType", "extra_properties", "speed", "inference_geo"}
     | {
         "server_tool_use",
         "server_tool_use_details",
@@ -29,7 +29,7 @@ READ_BESIDE_TOKENS: Final = frozenset(
     | {"num_sources_used", "num_server_side_tools_used", "num_search_queries", "search_context_size"}
     | {"tool_calls_details", "grounding_tool_count", "billed_units", "seconds", "pages_processed"}
     | {"pages_processed_annotation", "prompt_audio_seconds", "billable_audio_seconds"}
-    | {"image_count", "image_output_count", "serverToolUsage", "extra_properties"}
+    | {"image_count", "image_output_count", "connectors", "plugins", "serverToolUsage", "extra_properties"}
 )
 """Members of a usage object that are no tokens: cost, tier, region, and what is billed beside them."""
 
