@@ -11,6 +11,7 @@ import pytest
 
 from llmledgerd.usage import Exchange, Facts, fees, read_exchange
 from llmledgerd.usage.costs import add_cost
+from llmledgerd.usage.decode import Json
 from llmledgerd.usage.served import add_from_usage
 from llmledgerd.usage.tokens import READ_BESIDE_TOKENS
 from tests.unit.usage.examples import reply
@@ -93,7 +94,8 @@ def test_cohere_bills_searches_classifications_and_pictures() -> None:
 
 def test_pages_are_all_that_a_reading_of_them_used() -> None:
     facts = reply({"pages": [], "model": "ocr", "usage_info": {"pages_processed": 3, "doc_size_bytes": 9}})
-    assert (facts.units, facts.usage_source) == ({"page": 3}, "reported")
+    assert facts.units == {"page": 3}
+    assert facts.usage_source == "reported"
 
 
 ITEMS = [
@@ -205,11 +207,12 @@ def test_pictures_with_a_usage_are_billed_by_its_tokens() -> None:
 
 def test_searches_without_tokens_leave_the_usage_unknown() -> None:
     facts = reply({**ANSWER, "usage": None})
-    assert (facts.usage_source, facts.units["web_search"]) == ("unknown", 1)
+    assert facts.usage_source == "unknown"
+    assert facts.units["web_search"] == 1
 
 
 def test_whatever_is_read_beside_tokens_keeps_a_usage_from_being_plain() -> None:
-    class Noted(dict[str, bytes]):
+    class Noted(dict[str, Json]):
         """Members of a usage object that note which were asked for."""
 
         asked: set[str] = set()  # noqa: RUF012 - one object is made
