@@ -54,7 +54,13 @@ class Report:
         self._letters, self._quarantined = letters, quarantined
 
     async def status(
-        self, *, stopping: bool, queries: int, redacted: dict[str, int], system_errors: dict[str, int], prices: str
+        self,
+        *,
+        stopping: bool,
+        queries: int,
+        redacted: dict[str, int],
+        system_errors: dict[str, int],
+        prices: str,
     ) -> Status:
         """Return the status; while the disk hangs, with the counters of the last sample."""
         trouble = self._why_not_ready(stopping)

@@ -433,7 +433,9 @@ def test_an_upstream_cost_stands_beside_the_fee() -> None:
     assert (row["cost_parts"], row["is_byok"]) == ({"total": Decimal("0.001")}, 1)
 
 
-@pytest.mark.parametrize(("sent", "replied", "expected"), [(False, True, 0), (None, True, 1), (None, None, 0)])
+@pytest.mark.parametrize(
+    ("sent", "replied", "expected"), [(False, True, 0), (None, True, 1), (None, None, 0)]
+)
 def test_whose_key_it_was_is_the_sender_s_word_before_the_reply_s(
     sent: bool | None, replied: bool | None, expected: int
 ) -> None:
