@@ -58,7 +58,9 @@ CHECKS: dict[str, Check] = {
     "outcome": one_of("ok", "error", "cancelled", "abandoned"),
     **dict.fromkeys(("cost_usd", "upstream_cost_usd", "sent_cost_usd"), nullable(is_cost)),
     "cost_usd_source": one_of("provider", "list_price", "own_price", ""),
-    "cost_parts": lambda value: is_amounts(value) and all(map(is_cost, cast("dict[str, Decimal]", value).values())),
+    "cost_parts": lambda value: (
+        is_amounts(value) and all(map(is_cost, cast("dict[str, Decimal]", value).values()))
+    ),
     "usage_units": lambda value: (
         is_amounts(value) and all(map(is_unit_count, cast("dict[str, Decimal]", value).values()))
     ),

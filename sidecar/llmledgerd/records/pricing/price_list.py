@@ -49,7 +49,6 @@ _TOKEN_KEYS: Final = {
 """Parts in tokens, and the list's keys of their prices."""
 _UNIT_KEYS: Final = {
     "web_search": (("web_searches_kcount",), 1000),
-    "grounding": (("web_searches_kcount",), 1000),
     "file_search": (("storage_searches_kcount",), 1000),
     "audio_second": (("input_audio_hours", "audio_hours"), 3600),
     "page": (("input_document_kpages",), 1000),
@@ -263,9 +262,12 @@ def _rates(by_key: Mapping[str, Any], above: int, seller: str, model: str, spell
             units[part] = _price(by_key[key], above) * _ATTO / per
     request: int | None = 0
     if "requests_kcount" in by_key:
-        # Perplexity's fee depends on how much was searched, and the list has the highest one.
         fee = _price(by_key["requests_kcount"], above) * _ATTO / 1000
-        request = None if seller == "perplexity" else round(fee)
+        if seller == "perplexity":
+            # Its fee depends on how much was searched, and the list has the highest one.
+            request, units["request_high"] = None, fee
+        else:
+            request = round(fee)
     return Rates(**tokens, request=request, units=units)
 
 

@@ -151,15 +151,18 @@ def _candidates(models: tuple[str, ...]) -> tuple[str, ...]:
     less than it: a router that answers with another model is billed as that one.
     """
     replied, *others = [one for one in dict.fromkeys(models) if one] or [""]
-    found = [replied]
     last = replied.rpartition("/")[2].lower()
-    for other in others:
-        if (
-            names.is_opaque(replied) or names.is_opaque(other) or last in other.lower()
+    return (
+        replied,
+        *(
+            other
+            for other in others
+            if names.is_opaque(replied)
+            or names.is_opaque(other)
+            or last in other.lower()
             or names.is_version_of(replied, other)
-        ):  # fmt: skip
-            found.append(other)
-    return tuple(found)
+        ),
+    )
 
 
 def _plain(sheet: Sheet) -> tuple[int, int, int] | None:

@@ -30,6 +30,9 @@ TOKEN_PARTS: Final = (
 MOST_UNITS: Final = Decimal("999999999999.999999")
 """The largest count that ``usage_units`` holds; nobody says what a larger one was."""
 
+_SIZED: Final = "request_"
+"""Perplexity's fee per request, by the size of its search context (docs, "Pricing")."""
+
 Rate = int | None
 """Atto-dollars for one; ``None``: the list has no price."""
 
@@ -55,7 +58,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output_video: Rate = None
     citation: Rate = None
     request: Rate = 0
-    """Once per call; ``None``: there is a fee and it is not known."""
+    """Once per call; ``None``: there is a fee, which depends on what a unit ``request_<size>`` says."""
     units: Mapping[str, Decimal] = {}
     """Atto-dollars of one unit, by its part."""
 
@@ -177,7 +180,7 @@ def _output_parts(rates: Rates, used: PricedUsage) -> dict[str, int]:
 
 def add_units(rates: Rates, units: Mapping[str, Decimal], parts: dict[str, int]) -> str:
     """Add what is billed beside tokens to the parts; return why that cannot be priced, or ``""``."""
-    if rates.request is None:
+    if rates.request is None and not any(part.startswith(_SIZED) for part in units):
         return missing("request")
     if rates.request:
         parts["request"] = rates.request
@@ -186,6 +189,7 @@ def add_units(rates: Rates, units: Mapping[str, Decimal], parts: dict[str, int])
             return USAGE_OUT_OF_RANGE
         if count > 0:
             rate = rates.units.get(part)
+            part = "request" if part.startswith(_SIZED) else part  # noqa: PLW2901 - the part that it is of
             if rate is None:
                 return missing(part)
             parts[part] = parts.get(part, 0) + round(count * rate)

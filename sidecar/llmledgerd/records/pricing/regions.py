@@ -40,7 +40,8 @@ def has_list_price(seller: str, model: str, asked: str, region: str) -> bool:
     """
     if seller == "aws":
         return _on_bedrock(model, asked, region)
-    if region in _EVERYWHERE:
+    if region in _EVERYWHERE or seller == "azure":
+        # Azure's price is that of the kind of deployment, which its resource's region does not tell.
         return True
     if seller == "openai":
         return _OPENAI_SAME.match(model) is not None
