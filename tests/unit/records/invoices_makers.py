@@ -351,7 +351,7 @@ PERPLEXITIES = (
         source="provider",
     ),
     Invoice(
-        name="a Sonar request with a high search context has its fee in the list as the highest of three",
+        name="a Sonar request with a high search context costs the highest fee, which the list has",
         page=PERPLEXITY,
         record=chat(
             "perplexity",
@@ -360,7 +360,7 @@ PERPLEXITIES = (
             usage(14, 300, search_context_size="high"),
             timestamp="2026-08-03T12:00:00Z",
         ),
-        reason="no_price_for_part:request",
+        lines=(tokens("input", 14, "1"), tokens("output", 300, "1"), calls("request", 1, "12")),
         note="The page has $12 per 1,000 such requests, and the list $12 for all, as its comment says.",
     ),
     Invoice(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
 from decimal import Decimal
@@ -24,6 +25,7 @@ TOLERANCE = Decimal("0.005")
 NANO = Decimal("1e-9")
 
 PRICER = Pricer()
+STREAMED = [invoice for invoice in INVOICES if "response_stream" in invoice.record]
 
 
 def row_of(invoice: Invoice) -> dict[str, object]:
@@ -64,6 +66,17 @@ def test_a_call_costs_what_the_price_page_says(invoice: Invoice) -> None:
         assert all(abs(parts[part] - dollars) <= NANO for part, dollars in due.items())
         assert row["price_list"]
         assert row["priced_model"]
+
+
+@pytest.mark.parametrize("invoice", STREAMED, ids=lambda invoice: invoice.name)
+def test_a_stream_that_is_cut_costs_the_whole_or_an_unknown_amount(invoice: Invoice) -> None:
+    whole = row_of(invoice)["cost_usd"]
+    stream = invoice.record["response_stream"]
+    for end in [found.start() for found in re.finditer("\n\n|}", stream)]:
+        cut = msgspec.structs.replace(invoice, record=invoice.record | {"response_stream": stream[:end]})
+        row = row_of(cut)
+        assert row["cost_usd"] in (None, whole)
+        assert (row["cost_usd"] is None) == (row["cost_reason"] != "")
 
 
 def test_there_are_more_invoices_than_eighty_and_no_two_of_one_name() -> None:
