@@ -31,6 +31,7 @@ _HEADERS: Final = frozenset(
         "x-should-retry",
         "server-timing",
         "x-litellm-call-id",
+        "x-gemini-service-tier",
     }
 )
 _HEADER_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-")

@@ -18,7 +18,7 @@ block of tokens); Groq docs, "Speech to Text" (ten seconds at least) and "Built-
 search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
 "Grounding with Google Search" (Gemini 3: each query, the empty and the repeated left out; before: each
 grounded prompt) and "Grounding with Google Maps"; Anthropic docs, "Code execution tool" (per container; free
-beside the web tools of 2026-02-09); OpenAI API reference, "Create speech" (characters) and "Create image".
+beside the web tools of 2026-02-09); Amazon Nova user guide, "Web grounding"; OpenAI API reference, "Create speech" (characters) and "Create image".
 """
 
 from __future__ import annotations
@@ -174,6 +174,9 @@ TOOL_CALLS: Final = {
 BILLED_ITEM: Final = re.compile(rb'_call"|google_search|google_maps')
 """What stands in a list of items where one of them may be billed: a text's own quotes are escaped."""
 
+NOVA_SEARCH: Final = re.compile(rb'"name"\s*:\s*"nova_grounding"')
+"""A search of Amazon Nova's, which the service itself carries out."""
+
 PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
@@ -245,6 +248,9 @@ def leave_out_audio_tokens(facts: Facts) -> None:
 def _of_items(reply: Reply) -> Units:
     """Return the tools of a Responses answer, by its own sums where it has some."""
     found: Units = {}
+    if is_object(reply.output):  # Converse's
+        _add(found, "web_search", Decimal(len(NOVA_SEARCH.findall(reply.output))))
+        return found
     for listed in (reply.output, reply.steps):
         if listed and BILLED_ITEM.search(listed):
             for part, amount in _billed(map(members, items(listed))).items():

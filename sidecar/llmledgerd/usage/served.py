@@ -47,6 +47,7 @@ SAYING_MORE: Final = frozenset({"aws", "anthropic"})
 """Providers whose calls have a latency or a speed beside their tier."""
 
 TIER_HEADER: Final = "x-amzn-bedrock-service-tier"
+GEMINI_HEADER: Final = "x-gemini-service-tier"
 LATENCY_HEADER: Final = "x-amzn-bedrock-performanceconfig-latency"
 
 
@@ -68,6 +69,8 @@ def add_tier(facts: Facts, reply: Reply, exchange: Exchange) -> None:
     """Set the tier that stands in neither the usage nor the reply's own member, or beside them."""
     if facts.provider == "aws":
         facts.service_tier = _of_bedrock(facts.service_tier, reply, exchange.headers)
+    elif facts.provider == "google" and exchange.headers:
+        facts.service_tier = _lowered(exchange.headers).get(GEMINI_HEADER, "")
     if facts.provider == "anthropic":
         _add_asked_of_anthropic(facts, exchange.request)
     elif not facts.service_tier:
@@ -87,13 +90,17 @@ def _traffic(usage: Members) -> str:
 
 def _of_bedrock(tier: str, reply: Reply, headers: Mapping[str, str] | None) -> str:
     """Return Bedrock's tier; a latency that was optimized has a price of its own in each."""
-    lowered = {name.lower(): said for name, said in (headers or {}).items()}
+    lowered = _lowered(headers or {})
     latency = _word(reply.performance, "latency") or lowered.get(LATENCY_HEADER, "")
     return (
         OPTIMIZED
         if latency.lower() == OPTIMIZED
         else _word(reply.bedrock_tier, "type") or lowered.get(TIER_HEADER, "") or tier
     )
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): said for name, said in headers.items()}
 
 
 def _word(raw: Json, name: str) -> str:

@@ -185,6 +185,14 @@ def test_a_container_of_anthropics_is_billed_unless_the_web_tools_are_beside_it(
     assert units({**answer, "container": None}) == {}
 
 
+def test_novas_searches_are_counted_by_its_tool() -> None:
+    search = {"toolUse": {"name": "nova_grounding", "type": "server_tool_use", "input": {"query": "x"}}}
+    said = {"text": '{"name":"nova_grounding"}'}
+    output = {"message": {"role": "assistant", "content": [search, said, search]}}
+    usage = {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}
+    assert units({"output": output, "stopReason": "end_turn", "usage": usage}) == {"web_search": 2}
+
+
 OPENAI = "https://api.openai.com/v1/"
 
 

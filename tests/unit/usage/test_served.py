@@ -68,6 +68,15 @@ def test_invoke_model_says_its_tier_in_a_header() -> None:
     )
 
 
+def test_gemini_says_its_tier_in_a_header_and_in_the_usage() -> None:
+    url = "https://generativelanguage.googleapis.com/v1beta/models/g:generateContent"
+    assert facts(GEMINI, url=url, headers={"X-Gemini-Service-Tier": "flex"}).service_tier == "flex"
+    metadata = {**GEMINI["usageMetadata"], "serviceTier": "priority"}  # type: ignore[dict-item]  # one of two kinds
+    said = {**GEMINI, "usageMetadata": metadata}
+    assert facts(said, url=url, headers={"X-Gemini-Service-Tier": "flex"}).service_tier == "priority"
+    assert facts(GEMINI, url=url, request={"serviceTier": "flex"}).service_tier == "flex"
+
+
 @pytest.mark.parametrize(
     ("traffic", "tier"),
     [
