@@ -169,3 +169,14 @@ def is_version_of(replied: str, asked: str) -> bool:
     replied, asked = replied.lower(), asked.lower()
     rest = replied[len(asked) :] if replied.startswith(asked) else "?"
     return not rest or _SAME_MODEL.match(rest) is not None
+
+
+_ROUTED: Final = re.compile(r"(?:-v\d+(?::\d+)?)?(?::[\w.-]+)?$")
+"""What a request's name has behind the reply's: Bedrock's version, a router's provider or variant."""
+
+
+def says_more(asked: str, replied: str) -> bool:
+    """Return whether the request names the reply's model with its vendor, region, version or route."""
+    asked, last = asked.lower(), replied.rpartition("/")[2].lower()
+    before, found, after = asked.partition(last)
+    return bool(last and found) and (not before or before[-1] in "./") and _ROUTED.match(after) is not None
