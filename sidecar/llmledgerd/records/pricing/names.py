@@ -131,10 +131,12 @@ _BEFORE: Final = re.compile(r"(?:^|.*[./:])$")
 """What may stand before one: a region, a vendor or a path."""
 
 
-def matches(logic: MatchLogic, name: str) -> bool:
-    """Return whether a price's rule means this name, and not one that merely contains it."""
+def matches(logic: MatchLogic, own: str, name: str) -> bool:
+    """Return whether a price's rule means this name, and not one that merely contains it; ``own`` is its id."""
     if not logic.is_match(name):
         return False
+    if name == own.lower():
+        return True
     leaves = list(_leaves(logic))
     exact = [leaf for leaf in leaves if leaf.is_match(name)]
     return any(_is_whole(leaf, name) for leaf in exact)
@@ -169,3 +171,16 @@ def is_version_of(replied: str, asked: str) -> bool:
     replied, asked = replied.lower(), asked.lower()
     rest = replied[len(asked) :] if replied.startswith(asked) else "?"
     return not rest or _SAME_MODEL.match(rest) is not None
+
+
+_ROUTED: Final = re.compile(r"(?:-v\d+(?::\d+)?)?(?::[\w.-]+)?$")
+"""What a request's name has behind the reply's: Bedrock's version, a router's provider or variant."""
+
+
+def says_more(asked: str, replied: str) -> bool:
+    """Return whether the request names the reply's model with its vendor, region, version or route."""
+    asked, last = asked.lower(), replied.rpartition("/")[2].lower()
+    if not last:
+        return False
+    before, found, after = asked.partition(last)
+    return bool(found) and (not before or before[-1] in "./") and _ROUTED.match(after) is not None

@@ -115,9 +115,8 @@ class PriceList:
                 model, spelled = found
                 break
         else:
-            free = next((one for one in asked.candidates if one.endswith(":free")), "")
-            if provider.id == "openrouter" and free:
-                return Listed(Sheet((), (FREE,)), "", free)  # OpenRouter docs, "Model variants"
+            if provider.id == "openrouter" and asked.candidates[-1].endswith(":free"):
+                return Listed(Sheet((), (FREE,)), "", asked.candidates[-1])  # OpenRouter docs, "Model variants"
             return Listed(None, NO_PRICE)
         if not regions.has_list_price(provider.id, model.id, spelled, asked.region) or _hides_region(
             provider.id, spelled, asked
@@ -160,13 +159,13 @@ class PriceList:
         for spelled in names.spellings(name, provider.id):
             for seller in sellers:
                 for model in seller.models:
-                    if names.matches(model.match, spelled):
+                    if names.matches(model.match, model.id, spelled):
                         return model, spelled
         for spelled in names.spellings(name, provider.id):
             dashed = _with_dashed_date(spelled)
             if dashed != spelled:
                 for model in (model for seller in sellers for model in seller.models):
-                    if names.matches(model.match, dashed):
+                    if names.matches(model.match, model.id, dashed):
                         return model, spelled
         return None
 
@@ -189,6 +188,8 @@ def _in_order(asked: Query, seller: str) -> tuple[str, ...]:
     if seller == "aws":
         ids = [one for one in found if "." in one]
         return (*ids, *(one for one in found if one not in ids))
+    if seller == "openrouter" and found and found[-1].endswith(":free"):
+        return found[-1:]
     if seller.startswith("huggingface_"):
         routed = [one for one in found if ":" in one]
         return (*routed, *(one for one in found if one not in routed))

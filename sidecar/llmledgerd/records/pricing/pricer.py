@@ -151,7 +151,6 @@ def _candidates(models: tuple[str, ...]) -> tuple[str, ...]:
     less than it: a router that answers with another model is billed as that one.
     """
     replied, *others = [one for one in dict.fromkeys(models) if one] or [""]
-    last = replied.rpartition("/")[2].lower()
     return (
         replied,
         *(
@@ -159,8 +158,8 @@ def _candidates(models: tuple[str, ...]) -> tuple[str, ...]:
             for other in others
             if names.is_opaque(replied)
             or names.is_opaque(other)
-            or last in other.lower()
             or names.is_version_of(replied, other)
+            or names.says_more(other, replied)
         ),
     )
 
