@@ -127,7 +127,7 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     facts.has_error, facts.error_type, facts.error_message = failure(
         reply, exchange.status_code, exchange.headers
     )
-    if not reply.choices or "-search-" in facts.model or facts.provider == "groq":
+    if not reply.choices or "-search-" in facts.model or facts.provider == "groq" or facts.cache_write_tokens:
         add_units(facts, reply, exchange)
     if facts.completion_tokens is None and reply.choices and not facts.usage_check:
         facts.usage_source = "partial" if facts.usage_source == "reported" else facts.usage_source

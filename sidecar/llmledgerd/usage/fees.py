@@ -181,6 +181,10 @@ PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
 SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
+LONGER: Final = re.compile(rb'"(?:ttl|prompt_cache_retention)"\s*:\s*"(?:1|12|24)h"')
+SAYS_LIFETIME: Final = re.compile(
+    rb'"(?:cache_creation|cache_creation_token_details|cacheDetails)"\s*:\s*[\[{]'
+)
 PREVIEW: Final = "web_search_preview"
 PREVIEW_TOOL: Final = re.compile(rb'"web_search_preview')
 WITHOUT_REASONING: Final = "gpt-4"
@@ -220,10 +224,17 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
             found = _of_media(facts, reply, exchange)
     for part, amount in found.items():
         facts.units.setdefault(part, amount)
+    if facts.cache_write_tokens and _lasts_unknown(facts, exchange):
+        facts.units["cache_write_1h"] = Decimal(facts.cache_write_tokens)
     if "page" in facts.units and "annotated_page" not in facts.units and ANNOTATED.search(exchange.request):
         facts.units["annotation"] = facts.units["page"]
     if facts.units and facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
         facts.usage_source = "reported"
+
+
+def _lasts_unknown(facts: Facts, exchange: Exchange) -> bool:
+    """Return whether a cache was asked to be kept for longer, and the usage does not say how much of it was."""
+    return SAYS_LIFETIME.search(facts.usage_json) is None and LONGER.search(exchange.request) is not None
 
 
 def _name_by_price(found: Units, model: str, reply: Reply, exchange: Exchange) -> None:

@@ -80,6 +80,9 @@ REGION_IN_HOST: Final = (
 """Vertex, Bedrock, OpenAI ("Your data: data residency"), xAI, Azure (also its clouds for the United States'
 government and for China), Mistral ("Regional inference"), watsonx."""
 
+IN_CHINA: Final = frozenset({"api.moonshot.cn", "api.minimaxi.com"})
+"""Platforms that bill in yuan, beside international ones of the same provider."""
+
 REGION_IN_PATH: Final = re.compile(r"/locations/(?P<region>[a-z0-9-]+)/")
 """Vertex's, which the host need not repeat."""
 
@@ -129,6 +132,8 @@ def _provider(host: str, port: int | None) -> str:
 
 
 def _region(host: str, path: str) -> str:
+    if host in IN_CHINA:
+        return "cn"
     for pattern in REGION_IN_HOST:
         if found := pattern.search(host):
             return found["region"]

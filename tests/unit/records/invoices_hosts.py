@@ -116,7 +116,7 @@ GATEWAYS = (
     Invoice(
         name="a free variant that says so costs nothing",
         page=OPENROUTER,
-        record=routed("deepseek/deepseek-r1:free", usage(194, 200, cost=0)),
+        record=routed("deepseek/deepseek-r1:free", usage(194, 200, cost=0, is_byok=False)),
         lines=(amount("0"),),
         source="provider",
     ),

@@ -11,7 +11,7 @@ from tests.unit.records import invoices_google as google
 from tests.unit.records import invoices_hosts as hosts
 from tests.unit.records import invoices_makers as makers
 from tests.unit.records import invoices_openai as openai
-from tests.unit.records.invoice import ONE, Invoice, Line, calls, record, seconds, tokens
+from tests.unit.records.invoice import ONE, Invoice, Line, Page, calls, record, seconds, tokens
 
 SATURDAY_PEAK = "2026-11-14T02:00:00Z"
 PERPLEXED = "2026-08-03T12:00:00Z"
@@ -512,6 +512,81 @@ ODD_PLACES = (
     ),
 )
 
+STRANGERS = (
+    Invoice(
+        name="another seller's host is billed by that seller whatever the SDK is called",
+        page=hosts.OWN,
+        record=openai.chat(
+            "openai/gpt-oss-120b",
+            openai.usage(1000, 100),
+            url="https://api.deepinfra.com/v1/openai/chat/completions",
+        ),
+        reason="no_price",
+    ),
+    Invoice(
+        name="a platform that bills in yuan has no price in dollars",
+        page=Page("Kimi platform pricing", "https://platform.moonshot.cn/docs/pricing/chat"),
+        record=makers.chat(
+            "moonshot", "https://api.moonshot.cn/v1", "kimi-k2-0905-preview", makers.usage(1000, 100)
+        ),
+        reason="no_price_for_region",
+    ),
+    Invoice(
+        name="the same maker's international platform bills in dollars",
+        page=Page("Kimi platform pricing", "https://platform.kimi.ai/docs/pricing/chat.md"),
+        record=makers.chat(
+            "moonshot", "https://api.moonshot.ai/v1", "kimi-k2-0905-preview", makers.usage(1000, 100)
+        ),
+        lines=(tokens("input", 1000, "0.60"), tokens("output", 100, "2.50")),
+    ),
+    Invoice(
+        name="a cost of 0 from a gateway that does not know is no price",
+        page=openai.PRICING,
+        record=openai.chat(
+            "gpt-4o", openai.usage(1000, 100, cost=0), url="https://llm.example.com/v1/chat/completions"
+        ),
+        lines=(tokens("input", 1000, "2.50"), tokens("output", 100, "10")),
+    ),
+    Invoice(
+        name="a cache that was asked for an hour and is counted without its lifetime has no known price",
+        page=anthropic.PRICING,
+        record=anthropic.call(
+            anthropic.SONNET,
+            ask={
+                "system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+            },
+            input_tokens=10,
+            cache_creation_input_tokens=1000,
+            output_tokens=10,
+        ),
+        reason="no_price_for_part:cache_write_1h",
+    ),
+    Invoice(
+        name="a cache that was asked for twelve hours costs more than the list says",
+        page=openai.PRICING,
+        record=openai.chat(
+            "gpt-6.1-terra",
+            openai.usage(5000, 100, prompt_tokens_details={"cached_tokens": 0, "cache_write_tokens": 3000}),
+            ask={"prompt_cache_retention": "12h"},
+        ),
+        reason="no_price_for_part:cache_write_1h",
+        note="The list's comment says that it has the price of 30 minutes alone.",
+    ),
+    Invoice(
+        name="a cache of the usual lifetime costs what the list says",
+        page=openai.PRICING,
+        record=openai.chat(
+            "gpt-6.1-terra",
+            openai.usage(5000, 100, prompt_tokens_details={"cached_tokens": 0, "cache_write_tokens": 3000}),
+        ),
+        lines=(
+            tokens("input", 2000, "1"),
+            tokens("cache_write_5m", 3000, "1.25"),
+            tokens("output", 100, "5"),
+        ),
+    ),
+)
+
 NAMES = (
     Invoice(
         name="a fine-tuned model without a price of its own does not have its base's",
@@ -719,4 +794,4 @@ COUNTS = (
     ),
 )
 
-INVOICES = FREE_CALLS + HIDDEN_FEES + PLACES_AND_MOMENTS + ODD_PLACES + NAMES + COUNTS
+INVOICES = FREE_CALLS + HIDDEN_FEES + PLACES_AND_MOMENTS + ODD_PLACES + STRANGERS + NAMES + COUNTS

@@ -22,6 +22,7 @@ from llmledgerd.errors import ConfigError
 from llmledgerd.records.pricing import gaps, names, regions
 from llmledgerd.records.pricing.rates import Rates, Sheet
 from llmledgerd.records.pricing.reasons import NO_PRICE, NO_PRICE_FOR_REGION, NO_PRICE_FOR_TIER
+from llmledgerd.usage.url_rules import place
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, PriceVariant, Provider, TieredPrices
@@ -116,7 +117,9 @@ class PriceList:
                 break
         else:
             if provider.id == "openrouter" and asked.candidates[-1].endswith(":free"):
-                return Listed(Sheet((), (FREE,)), "", asked.candidates[-1])  # OpenRouter docs, "Model variants"
+                return Listed(
+                    Sheet((), (FREE,)), "", asked.candidates[-1]
+                )  # OpenRouter docs, "Model variants"
             return Listed(None, NO_PRICE)
         if not regions.has_list_price(provider.id, model.id, spelled, asked.region) or _hides_region(
             provider.id, spelled, asked
@@ -136,12 +139,15 @@ class PriceList:
         return Listed(sheet, "", candidate)
 
     def seller(self, asked: Query) -> Provider | None:
-        """Return who bills: by the endpoint's URL, else by the provider's name."""
+        """Return who bills: by the endpoint's URL, else by the provider's name.
+
+        A host that is known as another provider's wins over the name: senders name the SDK that they use.
+        """
         if asked.url:
             for provider in self.providers:
                 if re.match(provider.api_pattern, asked.url):
                     return provider
-        wanted = names.provider_name(asked.provider)
+        wanted = names.provider_name((place(asked.url).provider if asked.url else "") or asked.provider)
         if wanted in names.HUGGING_FACE or "router.huggingface.co" in asked.url:
             wanted = "huggingface-" + next(
                 (one.rpartition(":")[2].lower() for one in asked.candidates if ":" in one), ""
