@@ -319,8 +319,9 @@ def _plainly(rates: tuple[int, int, int], facts: Facts) -> tuple[Decimal, dict[s
 def _unusable(facts: Facts) -> str:
     """Return why the usage cannot be priced, or ``""``."""
     if facts.usage_source != "reported":
-        is_counted = facts.prompt_tokens is not None or facts.completion_tokens is not None
-        return USAGE_PARTIAL if facts.usage_source == "partial" and is_counted else USAGE_UNKNOWN
+        has_parts = facts.prompt_tokens is not None or facts.completion_tokens is not None
+        is_total_alone = facts.total_tokens is not None and not has_parts
+        return USAGE_PARTIAL if facts.usage_source == "partial" and not is_total_alone else USAGE_UNKNOWN
     if facts.usage_check == "mismatch":
         return USAGE_MISMATCH
     if facts.doubt:
