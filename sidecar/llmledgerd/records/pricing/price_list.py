@@ -116,7 +116,9 @@ class PriceList:
                 break
         else:
             if provider.id == "openrouter" and asked.candidates[-1].endswith(":free"):
-                return Listed(Sheet((), (FREE,)), "", asked.candidates[-1])  # OpenRouter docs, "Model variants"
+                return Listed(
+                    Sheet((), (FREE,)), "", asked.candidates[-1]
+                )  # OpenRouter docs, "Model variants"
             return Listed(None, NO_PRICE)
         if not regions.has_list_price(provider.id, model.id, spelled, asked.region) or _hides_region(
             provider.id, spelled, asked

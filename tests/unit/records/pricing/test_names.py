@@ -44,7 +44,11 @@ def input_rate(provider: str, model: str, *further: str, region: str = "", url: 
         ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
         ("bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
         ("bedrock", "global.anthropic.claude-sonnet-4-5-20250929-v1:0", "3"),
-        ("bedrock", "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0", "0.25"),
+        (
+            "bedrock",
+            "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0",
+            "0.25",
+        ),
         (
             "bedrock",
             "arn:aws:bedrock:eu-west-1:1:inference-profile/global.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -122,7 +126,12 @@ def test_a_free_variant_is_free_whatever_the_reply_calls_it() -> None:
         ("bedrock", "amazon.nova-lite-v1:0", "eu-west-1", "no_price_for_region"),
         ("bedrock", "eu.amazon.nova-lite-v1:0", "", "no_price_for_region"),
         ("bedrock", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "eu-west-1", "3.3"),
-        ("bedrock", "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", "us-gov-west-1", "no_price_for_region"),
+        (
+            "bedrock",
+            "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "us-gov-west-1",
+            "no_price_for_region",
+        ),
         ("groq", "llama-3.3-70b-versatile", "mars", "no_price_for_region"),
     ],
 )

@@ -89,7 +89,12 @@ def test_a_price_changes_at_its_moment_in_the_middle_of_a_day() -> None:
 
 
 def test_a_time_without_a_zone_is_utc_and_a_date_its_midnight() -> None:
-    for moment in ("2026-11-17", "2026-11-17T00:00:00", '"2026-11-17T00:00:00"', '"2026-11-17T01:00:00+01:00"'):
+    for moment in (
+        "2026-11-17",
+        "2026-11-17T00:00:00",
+        '"2026-11-17T00:00:00"',
+        '"2026-11-17T01:00:00+01:00"',
+    ):
         text = f"[[prices]]\nfrom={moment}\nper_call=1"
         midnight = datetime(2026, 11, 17, tzinfo=UTC)
         assert price(text, at=midnight).usd == 1
@@ -101,7 +106,7 @@ def test_a_discount_for_one_organization_is_taken_off_the_list_price() -> None:
     assert price(text, org="acme").usd == Decimal("8.5")
     assert price(text, org="acme").source == "own_price"
     assert price(text, org="other").usd == Decimal(10)
-    assert price('[[prices]]\nmarkup_percent=5', org="x").usd == Decimal("10.5")
+    assert price("[[prices]]\nmarkup_percent=5", org="x").usd == Decimal("10.5")
     assert price(text, org="acme", model="unheard-of").reason == "no_price"
 
 
@@ -109,7 +114,7 @@ def test_an_amount_is_not_one_for_a_tier_that_costs_something_else_unless_it_say
     flex = Facts(
         model="large", usage_source="reported", priced=[PricedUsage(input=1_000_000)], service_tier="flex"
     )
-    assert price('[[prices]]\nper_million_tokens={input=7}', facts=flex).usd == Decimal("1.5")
+    assert price("[[prices]]\nper_million_tokens={input=7}", facts=flex).usd == Decimal("1.5")
     assert price('[[prices]]\ntier="*"\nper_million_tokens={input=7}', facts=flex).usd == 7
     assert price('[[prices]]\ntier="flex"\nper_million_tokens={input=6}', facts=flex).usd == 6
     assert price("[[prices]]\ndiscount_percent=50", facts=flex).usd == Decimal("0.75")
@@ -142,7 +147,9 @@ def test_another_currency_is_turned_into_dollars_by_the_rate_that_is_said() -> N
 
 def test_units_may_have_own_prices() -> None:
     facts = Facts(model="mine", usage_source="reported", units={"search_unit": Decimal(3)})
-    assert price('[[prices]]\nper_unit={search_unit="0.002"}', model="mine", facts=facts).usd == Decimal("0.006")
+    assert price('[[prices]]\nper_unit={search_unit="0.002"}', model="mine", facts=facts).usd == Decimal(
+        "0.006"
+    )
 
 
 @pytest.mark.parametrize(
