@@ -15,7 +15,7 @@ from tests.unit.records.invoice import ONE, Invoice, Line, Page, calls, named_ss
 ELSEWHERE = Page("Replicate pricing", "https://replicate.com/pricing")
 
 
-def chatted(model: str, *, ask: dict[str, Any] | None = None, **said: object) -> dict[str, Any]:
+def chatted(model: str, *, ask: dict[str, Any] | None = None, **said: str) -> dict[str, Any]:
     """Return a streamed chat whose chunks say the same beside their choices."""
     return record(
         "openai",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections import Counter
 from decimal import Decimal
 
 import msgspec
@@ -12,7 +11,7 @@ import pytest
 
 from llmledger.protocol import Record
 from llmledgerd.records.parsing import parse
-from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.pricing import PricedCall, Pricer
 from llmledgerd.records.rows import RowBuilder
 from tests.helpers.columns import assert_fits, named
 from tests.unit.records.invoice import Invoice
@@ -40,10 +39,10 @@ def row_of(invoice: Invoice) -> dict[str, object]:
 
 
 def parts_of(invoice: Invoice) -> dict[str, Decimal]:
-    due: Counter[str] = Counter()
+    due: dict[str, Decimal] = {}
     for line in invoice.lines:
-        due[line.part] += line.dollars  # type: ignore[assignment]  # a Counter adds whatever can be added
-    return {part: Decimal(dollars) for part, dollars in due.items() if dollars}
+        due[line.part] = due.get(line.part, Decimal(0)) + line.dollars
+    return {part: dollars for part, dollars in due.items() if dollars}
 
 
 @pytest.mark.parametrize("invoice", INVOICES, ids=lambda invoice: invoice.name)
