@@ -64,7 +64,9 @@ def read_usage(usage_json: bytes, *, url: str = "", model: str = "") -> Facts:
     """
     try:
         facts = _usage_facts(usage_json)
-        settle(facts, place(url).provider, model)
+        where = place(url)
+        facts.call_type = where.call_type
+        settle(facts, where.provider, model)
         return facts
     except Exception:  # noqa: BLE001 - as above: what cannot be read is unknown
         return Facts()
@@ -125,7 +127,7 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
         add_units(facts, reply, exchange)
     if facts.completion_tokens is None and reply.choices and not facts.usage_check:
         facts.usage_source = "partial" if facts.usage_source == "reported" else facts.usage_source
-    if facts.usage_check == "mismatch" or facts.usage_source == "partial":
+    if facts.usage_check == "mismatch" or facts.usage_source == "partial" or facts.units:
         settle(facts, facts.provider, facts.model)
     if facts.cost_usd is not None and _is_estimate(facts, answer, exchange, where):
         facts.cost_usd = None

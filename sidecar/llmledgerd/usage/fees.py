@@ -96,6 +96,9 @@ GROUNDING_TOOLS: Final = {"google_search": "web_search", "google_maps": "maps_gr
 INVOKED: Final = {"search_web": "web_search", "web_search": "web_search"}
 """Perplexity's tools in ``tool_calls_details``, each with the number of its invocations."""
 
+UNNAMED: Final = "server_side_tool"
+"""Calls of xAI's tools that the usage does not name; the items of the answer may."""
+
 MARKS: Final = frozenset(
     {*IN_USAGE, *INSIDE_USAGE, "num_sources_used", "search_context_size", "seconds", "tool_calls_details"}
     | {"grounding_tool_count", "num_server_side_tools_used", "plugins"}
@@ -145,8 +148,8 @@ def _add_invoked(found: Units, usage: Members) -> None:
 def _add_sources(found: Units, usage: Members) -> None:
     """Add xAI's: sources of a live search, or calls of tools that nothing beside tells apart."""
     if is_null(usage.get("server_side_tool_usage_details")):
-        _add(found, "server_side_tool", number(value(usage.get("num_server_side_tools_used"))))
-        if "server_side_tool" not in found:
+        _add(found, UNNAMED, number(value(usage.get("num_server_side_tools_used"))))
+        if UNNAMED not in found:
             _add(found, "search_source", number(value(usage.get("num_sources_used"))))
 
 
@@ -212,6 +215,8 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
             found = _of_media(facts, reply, exchange)
     for part, amount in found.items():
         facts.units.setdefault(part, amount)
+    if sum(found.values()) >= facts.units.get(UNNAMED, 1):
+        facts.units.pop(UNNAMED, None)
     if facts.units and facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
         facts.usage_source = "reported"
 
