@@ -180,6 +180,7 @@ NOVA_SEARCH: Final = re.compile(rb'"name"\s*:\s*"nova_grounding"')
 PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
+ANNOTATED: Final = re.compile(rb'"(?:bbox|document)_annotation_format"\s*:\s*\{')
 SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
 PREVIEW: Final = "web_search_preview"
 WITHOUT_REASONING: Final = "gpt-4"
@@ -215,10 +216,21 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
             found = _of_media(facts, reply, exchange)
     for part, amount in found.items():
         facts.units.setdefault(part, amount)
+    if "page" in facts.units:
+        _split_pages(facts.units, exchange.request)
     if sum(found.values()) >= facts.units.get(UNNAMED, 1):
         facts.units.pop(UNNAMED, None)
     if facts.units and facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
         facts.usage_source = "reported"
+
+
+def _split_pages(units: Units, request: bytes | memoryview) -> None:
+    """Tell pages that were annotated from those that were read alone: each kind has a price of its own."""
+    pages = units.pop("page")
+    annotated = units.get("annotated_page", pages if ANNOTATED.search(request) else Decimal(0))
+    for part, amount in (("page", pages - annotated), ("annotated_page", annotated)):
+        if amount > 0:
+            units[part] = amount
 
 
 def _of_items(reply: Reply) -> Units:
