@@ -14,7 +14,7 @@ from llmledgerd.usage.decode import Json, join, members
 from llmledgerd.usage.dispatch import rule_for
 from llmledgerd.usage.exchange_facts import Exchange, Facts
 from llmledgerd.usage.failures import failure
-from llmledgerd.usage.fees import WHOLE_USAGE, add_units, leave_out_audio_tokens, units_in
+from llmledgerd.usage.fees import WHOLE_USAGE, add_units, units_in
 from llmledgerd.usage.providers.bedrock import usage_in_headers
 from llmledgerd.usage.providers.openai_chat import plain_facts
 from llmledgerd.usage.request import choices_of, model_of
@@ -67,7 +67,9 @@ def read_usage(usage_json: bytes, *, url: str = "", model: str = "") -> Facts:
     """
     try:
         facts = _usage_facts(usage_json)
-        settle(facts, place(url).provider, model)
+        where = place(url)
+        facts.call_type = where.call_type
+        settle(facts, where.provider, model)
         return facts
     except Exception:  # noqa: BLE001 - as above: what cannot be read is unknown
         return Facts()
@@ -131,7 +133,7 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
         add_units(facts, reply, exchange)
     if facts.completion_tokens is None and reply.choices and not facts.usage_check:
         facts.usage_source = "partial" if facts.usage_source == "reported" else facts.usage_source
-    if facts.usage_check == "mismatch" or facts.usage_source == "partial":
+    if facts.usage_check == "mismatch" or facts.usage_source == "partial" or facts.units:
         settle(facts, facts.provider, facts.model)
     if facts.cost_usd is not None and _is_estimate(facts, answer, exchange, where):
         facts.cost_usd = None
@@ -160,8 +162,6 @@ def _facts_by_shape(usage: Json) -> Facts:
         add_cost(facts, fields)
         add_from_usage(facts, fields)
         facts.units = units_in(fields)
-        if "audio_second" in facts.units:
-            leave_out_audio_tokens(facts)
         if facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
             facts.usage_source = "reported"
     return facts

@@ -99,6 +99,9 @@ GROUNDING_TOOLS: Final = {"google_search": "web_search", "google_maps": "maps_gr
 INVOKED: Final = {"search_web": "web_search", "web_search": "web_search"}
 """Perplexity's tools in ``tool_calls_details``, each with the number of its invocations."""
 
+UNNAMED: Final = "server_side_tool"
+"""Calls of xAI's tools that the usage does not name; the items of the answer may."""
+
 MARKS: Final = frozenset(
     {*IN_USAGE, *INSIDE_USAGE, "num_sources_used", "search_context_size", "seconds", "tool_calls_details"}
     | {"grounding_tool_count", "num_server_side_tools_used", "plugins"}
@@ -148,8 +151,8 @@ def _add_invoked(found: Units, usage: Members) -> None:
 def _add_sources(found: Units, usage: Members) -> None:
     """Add xAI's: sources of a live search, or calls of tools that nothing beside tells apart."""
     if is_null(usage.get("server_side_tool_usage_details")):
-        _add(found, "server_side_tool", number(value(usage.get("num_server_side_tools_used"))))
-        if "server_side_tool" not in found:
+        _add(found, UNNAMED, number(value(usage.get("num_server_side_tools_used"))))
+        if UNNAMED not in found:
             _add(found, "search_source", number(value(usage.get("num_sources_used"))))
 
 
@@ -180,6 +183,7 @@ NOVA_SEARCH: Final = re.compile(rb'"name"\s*:\s*"nova_grounding"')
 PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
+ANNOTATED: Final = re.compile(rb'"(?:bbox|document)_annotation_format"\s*:\s*\{')
 SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
 LONGER: Final = re.compile(rb'"(?:ttl|prompt_cache_retention)"\s*:\s*"(?:1|12|24)h"')
 SAYS_LIFETIME: Final = re.compile(
@@ -191,7 +195,6 @@ WITHOUT_REASONING: Final = "gpt-4"
 SMALL: Final = re.compile(r"4(?:o|\.1)-mini")
 EXECUTED: Final = re.compile(rb'"executed_tools"\s*:\s*\[\s*\{')
 """Groq's built-in tools; a text's own quotes are escaped."""
-ANNOTATED: Final = re.compile(rb'"(?:document|bbox)_annotation_format"\s*:\s*\{')
 SHORTEST_SECONDS: Final = {"groq": Decimal(10)}
 """What a recording is billed as at least."""
 GENERATION: Final = re.compile(r"gemini-(\d+)")
@@ -210,7 +213,7 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
         if searching := SEARCH_MODEL.search(facts.model):
             found[PREVIEW if searching[1] == "preview" else "web_search"] = Decimal(1)
         elif facts.provider == "groq" and any(EXECUTED.search(one.message) for one in reply.choices):
-            found["server_side_tool"] = Decimal(1)
+            found["executed_tool"] = Decimal(1)
     elif reply.candidates:
         if any(one.grounding for one in reply.candidates):
             found = _grounding(reply, facts)
@@ -226,8 +229,10 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
         facts.units.setdefault(part, amount)
     if facts.cache_write_tokens and _lasts_unknown(facts, exchange):
         facts.units["cache_write_1h"] = Decimal(facts.cache_write_tokens)
-    if "page" in facts.units and "annotated_page" not in facts.units and ANNOTATED.search(exchange.request):
-        facts.units["annotation"] = facts.units["page"]
+    if "page" in facts.units:
+        _split_pages(facts.units, exchange.request)
+    if sum(found.values()) >= facts.units.get(UNNAMED, 1):
+        facts.units.pop(UNNAMED, None)
     if facts.units and facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
         facts.usage_source = "reported"
 
@@ -249,11 +254,13 @@ def _name_by_price(found: Units, model: str, reply: Reply, exchange: Exchange) -
         found["web_search_content"] = found["web_search"]
 
 
-def leave_out_audio_tokens(facts: Facts) -> None:
-    """Take out of what is priced the tokens of audio that is billed by the second."""
-    for used in facts.priced:
-        used.input -= used.input_audio
-        used.input_audio = 0
+def _split_pages(units: Units, request: bytes | memoryview) -> None:
+    """Tell pages that were annotated from those that were read alone: each kind has a price of its own."""
+    pages = units.pop("page")
+    annotated = units.get("annotated_page", pages if ANNOTATED.search(request) else Decimal(0))
+    for part, amount in (("page", pages - annotated), ("annotated_page", annotated)):
+        if amount > 0:
+            units[part] = amount
 
 
 def _of_items(reply: Reply) -> Units:

@@ -3,8 +3,9 @@
 Invariant: the columns stay as the usage object has them; what changes is what is priced, and the doubt that
 keeps a price away. Where the counts contradict each other and no rule explains it, there is a doubt.
 
-Source: Gemini API docs, "OpenAI compatibility" and "Thinking": ``completion_tokens`` leaves the thoughts out,
-which ``total_tokens`` holds and which cost what the output costs.
+Sources: Gemini API docs, "OpenAI compatibility" and "Thinking": ``completion_tokens`` leaves the thoughts out,
+which ``total_tokens`` holds and which cost what the output costs. Mistral docs, "Audio & Transcription": audio is
+billed by the minute, although its tokens are reported as well.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from llmledgerd.usage.exchange_facts import Facts
 
+SECONDS: Final = "audio_second"
 MISMATCH: Final = "usage_mismatch"
 GOOGLE: Final = frozenset({"google", "vertex"})
 READS_ALONE: Final = frozenset({"embedding", "rerank"})
@@ -20,7 +22,9 @@ READS_ALONE: Final = frozenset({"embedding", "rerank"})
 
 
 def settle(facts: Facts, provider: str, model: str) -> None:
-    """Settle a mismatch between total and parts, and a count that is missing."""
+    """Settle a mismatch between total and parts, a count that is missing, and audio that is billed by time."""
+    if SECONDS in facts.units:
+        _bill_by_time(facts)
     if facts.usage_check == "mismatch":
         _settle_total(facts, provider, model)
     if (
@@ -30,6 +34,14 @@ def settle(facts: Facts, provider: str, model: str) -> None:
         and facts.prompt_tokens is not None
     ):
         facts.usage_source = "reported"
+
+
+def _bill_by_time(facts: Facts) -> None:
+    """Leave out the tokens of audio that is billed by its seconds; a transcription has no other price."""
+    if facts.call_type == "transcription":
+        facts.priced = []
+    for used in facts.priced:
+        used.input, used.input_audio = max(0, used.input - used.input_audio), 0
 
 
 def _settle_total(facts: Facts, provider: str, model: str) -> None:

@@ -181,7 +181,7 @@ HIDDEN_FEES = (
                 "x_groq": {"id": "req_1"},
             },
         ),
-        reason="no_price_for_part:server_side_tool",
+        reason="no_price_for_part:executed_tool",
     ),
     Invoice(
         name="a Sonar request that names no search context has no known fee",
@@ -194,8 +194,7 @@ HIDDEN_FEES = (
         name="pages with annotations cost more than pages",
         page=makers.MISTRAL,
         record=makers.ocr("mistral-ocr-2512", 12, document_annotation_format={"type": "json_schema"}),
-        reason="no_price_for_part:annotation",
-        note="The page has $3 per 1,000 annotated pages.",
+        lines=(calls("annotated_page", 12, "3"),),
     ),
     Invoice(
         name="code that Claude ran has a container that is billed by the hour",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmledgerd.usage import Exchange, Facts, fees, read_exchange
+from llmledgerd.usage import Exchange, Facts, fees, read_exchange, read_usage
 from llmledgerd.usage.costs import add_cost
 from llmledgerd.usage.decode import Json
 from llmledgerd.usage.served import add_from_usage
@@ -98,6 +98,14 @@ def test_pages_are_all_that_a_reading_of_them_used() -> None:
     assert facts.usage_source == "reported"
 
 
+def test_annotated_pages_are_told_from_those_that_were_read_alone() -> None:
+    asked = b'{"document_annotation_format": {"type": "json_schema"}}'
+    pages = {"pages_processed": 3}
+    assert units({"pages": [], "usage_info": pages}, request=asked) == {"annotated_page": 3}
+    usage = {**pages, "pages_processed_annotation": 1}
+    assert units({"pages": [], "usage_info": usage}) == {"page": 2, "annotated_page": 1}
+
+
 ITEMS = [
     {"type": "web_search_call", "action": {"type": "search", "query": "x"}},
     {"type": "web_search_call", "action": {"type": "open_page"}},
@@ -112,6 +120,30 @@ ITEMS = [
 ]
 ANSWER = {"object": "response", "model": "gpt-5", "status": "completed", "usage": RESPONSES, "output": ITEMS}
 BILLED = {"web_search": 1, "file_search": 1, "code_interpreter": 2, "image_generation": 1}
+
+
+def test_items_name_the_tools_that_a_usage_counts_without_names() -> None:
+    usage = {**RESPONSES, "num_server_side_tools_used": 2}
+    searches = [{"type": "x_search_call"}, {"type": "web_search_call"}]
+    assert units({**ANSWER, "usage": usage, "output": searches}) == {"x_search": 1, "web_search": 1}
+    assert units({**ANSWER, "usage": usage, "output": searches[:1]}) == {"x_search": 1, "server_side_tool": 2}
+
+
+def test_audio_that_is_billed_by_its_seconds_is_not_billed_by_its_tokens() -> None:
+    usage = {
+        "prompt_tokens": 9,
+        "completion_tokens": 2,
+        "total_tokens": 386,
+        "prompt_audio_seconds": 4,
+        "prompt_tokens_details": {"audio_tokens": 375},
+    }
+    facts = reply({"usage": usage})
+    (priced,) = facts.priced
+    assert (facts.prompt_tokens, priced.input, priced.input_audio) == (384, 9, 0)
+    url = "https://api.mistral.ai/v1/audio/transcriptions"
+    facts = read_exchange(Exchange(url=url, response=json.dumps({"usage": usage}).encode()))
+    assert facts.priced == read_usage(facts.usage_json, url=url).priced == []
+    assert facts.units == {"audio_second": 4}
 
 
 def test_of_a_responses_answer_the_billed_items_are_counted() -> None:
