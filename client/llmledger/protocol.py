@@ -25,7 +25,7 @@ MAX_LINE_BYTES = 128 << 20
 """Default limit of one line in bytes, without its newline."""
 
 MAX_ID_CHARACTERS = 128
-"""Limit of identifiers: a longer one is a payload in the wrong field."""
+"""Limit of identifiers, amounts as text and sources: a longer one is a payload in the wrong field."""
 
 ABSENT = Raw(b"null")
 """Default of a missing payload. It is not ``None``, because msgspec refuses ``Raw | None``."""

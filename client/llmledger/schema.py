@@ -35,9 +35,10 @@ IDS: Final = (
     "step_id",
     "trace_id",
     "span_id",
+    "cost_source",
     "customer_id",
 )
-NUMBERS: Final = ("latency_ms", "time_to_first_token_ms", "attempt", "status_code")
+NUMBERS: Final = ("latency_ms", "time_to_first_token_ms", "attempt", "status_code", "cost_usd")
 COUNTS: Final = {
     "first": 1,
     "last": 0,
@@ -82,21 +83,23 @@ def _object(kind: type[msgspec.Struct]) -> dict[str, Any]:
         "type": "object",
         "description": " ".join((kind.__doc__ or "").split()),
         "properties": {
-            field.encode_name: _limited(field.encode_name, dict(one))
+            field.encode_name: _limited(kind, field.encode_name, dict(one))
             for field, one in zip(fields, types, strict=True)
         },
         "required": [field.encode_name for field in fields if field.required],
     }
 
 
-def _limited(name: str, one: dict[str, Any]) -> dict[str, Any]:
+def _limited(kind: type[msgspec.Struct], name: str, one: dict[str, Any]) -> dict[str, Any]:
     """Return a field's schema with the limits that are not part of its type."""
     limits: dict[str, Any] = {}
-    if name in IDS:
+    if name in IDS and (kind is not Billing or name == "customer_id"):
         limits = {"maxLength": MAX_ID_CHARACTERS}
         limits |= {"minLength": 1} if name == "provider_trace_id" else {}
     if name in NUMBERS:
         limits = {"minimum": 0}
+    if name == "cost_usd":
+        limits |= {"maxLength": MAX_ID_CHARACTERS}  # of an amount as text
     if name in COUNTS:
         limits = {"minimum": COUNTS[name]}
     return {**one, **limits}  # limits of strings and numbers do not apply to null

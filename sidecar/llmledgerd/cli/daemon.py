@@ -20,6 +20,7 @@ from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say, say_json
 from llmledgerd.config import exposure, secrets
 from llmledgerd.config import settings as config
+from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.payloads import wiring
@@ -132,6 +133,7 @@ def check(
         say(exposed)
     peer_credentials.allowed(chosen.allowed_uids, chosen.allowed_gids)
     Redactor.of(chosen)  # its rules are compiled, or refused by name
+    price_files.lists(chosen)
     outlets = registry.opened(chosen)
     wiring.treatment(chosen)
     objects = wiring.objects(chosen)

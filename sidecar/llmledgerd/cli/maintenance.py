@@ -15,8 +15,8 @@ import typer
 from llmledgerd.cli.connect import daemon_status
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.config import settings as config
+from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError, LlmledgerdError
-from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores import copy as transfer
 from llmledgerd.stores import registry
 from llmledgerd.stores.clickhouse.client import Store
@@ -43,8 +43,9 @@ def reprice(
     def say(done: Repriced) -> None:
         typer.echo(f"{done.looked_at:,} looked at", err=True)
 
-    store = Store(url or config.load()[0].clickhouse_url)
-    done = compute_again(store, Pricer(), _microseconds(start), _microseconds(end), say)
+    settings = config.load()[0]
+    store = Store(url or settings.clickhouse_url)
+    done = compute_again(store, price_files.pricer(settings), _microseconds(start), _microseconds(end), say)
     store.close()
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"

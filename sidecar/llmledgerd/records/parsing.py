@@ -74,6 +74,8 @@ class Dropped(msgspec.Struct):
 _Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)]
 _TraceId = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 _Number = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
+_Amount = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | _Number
+"""Text keeps all digits; what is no amount in it is a row's business and refuses no line."""
 
 
 LARGE_BYTES: Final = 48 << 20
@@ -114,6 +116,8 @@ class _StrictLine(_AnyLine, kw_only=True, gc=False):
     attempt: _Number | None = None
     status_code: _Number | None = None
     billing: _StrictBilling | None = None
+    cost_usd: _Amount | None = None
+    cost_source: _Id | None = None
 
 
 class _LargeLine(_StrictLine, kw_only=True, gc=False):
@@ -132,8 +136,9 @@ _IDS: Final = (
     "step_id",
     "trace_id",
     "span_id",
+    "cost_source",
 )
-_NUMBERS: Final = ("latency_ms", "time_to_first_token_ms", "attempt", "status_code")
+_NUMBERS: Final = ("latency_ms", "time_to_first_token_ms", "attempt", "status_code", "cost_usd")
 _PAYLOADS: Final = frozenset({"request", "response", "error", "compaction_settings", "llm_config"})
 _FIELDS: Final = frozenset(_AnyLine.__struct_fields__)
 _VERSIONS: Final = frozenset(str(version).encode() for version in SUPPORTED_VERSIONS)
@@ -266,11 +271,14 @@ def _check_limits(read: Record | Begin) -> None:
     if read.provider_trace_id == "":
         raise Rejected(BAD_ID, "provider_trace_id is empty")
     for name in _IDS:
-        _check_id(name, getattr(read, name))
+        _check_id(name, getattr(read, name, None))
     if read.billing is not None:
         _check_id("billing.customer_id", read.billing.customer_id)
     for name in _NUMBERS:
-        if (getattr(read, name, None) or 0) < 0:
+        number = getattr(read, name, None)
+        if isinstance(number, str):
+            _check_id(name, number)
+        elif number is not None and number < 0:
             raise Rejected(NEGATIVE_NUMBER, name)
 
 

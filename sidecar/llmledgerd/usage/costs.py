@@ -39,6 +39,9 @@ AMOUNT: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 DOLLARS: Final = frozenset({"", "USD", "US$", "$"})
 OTHER_CURRENCY: Final = "other_currency"
 
+SAYS_FREE: Final = frozenset({"is_byok", "cost_details"})
+"""OpenRouter's members beside the cost."""
+
 ESTIMATES: Final = "x-litellm-"
 """Beginning of the headers of a proxy that adds its own estimate to the usage."""
 
@@ -51,7 +54,9 @@ def add_cost(facts: Facts, usage: Members) -> None:
         facts.upstream_cost_usd = _amount(members(details).get("upstream_inference_cost"))
     cost = usage.get("cost")
     if is_null(cost) or _currency(usage) in DOLLARS:
-        facts.cost_usd = cost_in(usage)
+        said = cost_in(usage)
+        # Many proxies write 0 where they do not know; OpenRouter's members make its 0 a price.
+        facts.cost_usd = said if said is None or Decimal(said) or not SAYS_FREE.isdisjoint(usage) else None
     else:
         facts.doubt = OTHER_CURRENCY
 

@@ -39,6 +39,9 @@ from llmledgerd.usage.url_rules import Place, place
 BATCH_TIER = "batch"
 """Anthropic's ``usage.service_tier`` of a message that came out of a batch."""
 
+SUMS = frozenset({"batch"})
+"""Objects that sum up what other calls used (OpenAI API reference, "The batch object"); asking for one is free."""
+
 ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-goog-request-id")
 
 
@@ -104,8 +107,11 @@ def _mark_stream(facts: Facts, whole: Whole, *, is_missing_one: bool) -> None:
 def _facts(answer: Reply, exchange: Exchange) -> Facts:
     reply = unwrapped(answer) if answer.response or answer.result or answer.model_output else answer
     budget.fit(len(reply.usage), budget.USAGE_BYTES)
-    facts = (plain_facts(reply.usage) if reply.usage else None) or _usage_facts(
-        usage_in(reply) or usage_in_headers(exchange.headers)
+    facts = (
+        Facts()
+        if reply.object in SUMS
+        else (plain_facts(reply.usage) if reply.usage else None)
+        or _usage_facts(usage_in(reply) or usage_in_headers(exchange.headers))
     )
     where = place(exchange.url)
     facts.provider = where.provider or provider_of(reply)
@@ -123,7 +129,7 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     facts.has_error, facts.error_type, facts.error_message = failure(
         reply, exchange.status_code, exchange.headers
     )
-    if not reply.choices or "-search-" in facts.model:
+    if not reply.choices or "-search-" in facts.model or facts.provider == "groq" or facts.cache_write_tokens:
         add_units(facts, reply, exchange)
     if facts.completion_tokens is None and reply.choices and not facts.usage_check:
         facts.usage_source = "partial" if facts.usage_source == "reported" else facts.usage_source

@@ -22,10 +22,11 @@ METRICS = "amazon-bedrock-invocationMetrics"
 
 
 class Choice(msgspec.Struct, gc=False):
-    """A choice of OpenAI's, less its message."""
+    """A choice of OpenAI's; its message is not read."""
 
     finish_reason: str | None = None
     usage: Raw = ABSENT
+    message: Raw = ABSENT
 
 
 class Candidate(msgspec.Struct, gc=False):
@@ -170,6 +171,7 @@ def _choice(found: Members) -> Choice:
     return Choice(
         finish_reason=text(found.get("finish_reason")) or None,
         usage=Raw(as_bytes(found.get("usage", b""))),
+        message=Raw(as_bytes(found.get("message", b""))),
     )
 
 

@@ -29,7 +29,7 @@ READ_BESIDE_TOKENS: Final = frozenset(
     | {"num_sources_used", "num_server_side_tools_used", "num_search_queries", "search_context_size"}
     | {"tool_calls_details", "grounding_tool_count", "billed_units", "seconds", "pages_processed"}
     | {"pages_processed_annotation", "prompt_audio_seconds", "billable_audio_seconds"}
-    | {"image_count", "image_output_count", "connectors", "plugins"}
+    | {"image_count", "image_output_count", "connectors", "plugins", "serverToolUsage", "extra_properties"}
 )
 """Members of a usage object that are no tokens: cost, tier, region, and what is billed beside them."""
 

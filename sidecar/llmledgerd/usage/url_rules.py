@@ -45,8 +45,9 @@ MODEL_IN_PATH = (
     re.compile(r"/model/(?P<model>[^/]+)/(?:converse|invoke)"),
     re.compile(r"/endpoints/(?P<model>[^/]+)/invocations"),
     re.compile(r"/serving-endpoints/(?P<model>[^/]+)/invocations$"),
+    re.compile(r"/(?:ai/run|workers-ai)/(?P<model>@(?:cf|hf)/[^/]+/[^/]+)$"),
 )
-"""Gemini and Vertex, Bedrock, SageMaker, Databricks: their requests name no model in the body."""
+"""Gemini and Vertex, Bedrock, SageMaker, Databricks, Cloudflare: their requests name no model in the body."""
 
 DEPLOYMENT = re.compile(r"/deployments/(?P<model>[^/]+)/")
 """Azure's, which may stand for any model; the body's name says more."""
@@ -72,9 +73,15 @@ REGION_IN_HOST: Final = (
     re.compile(r"^(?P<region>[a-z0-9-]+)\.api\.(?:openai\.com|x\.ai)$"),
     re.compile(r"\.(?P<region>[a-z0-9]+)\.(?:inference\.ai|models\.ai)\.azure\.com$"),
     re.compile(r"^(?P<region>[a-z0-9]+)\.api\.cognitive\.microsoft\.com$"),
+    re.compile(r"\.azure\.(?P<region>us|cn)$"),
+    re.compile(r"^api\.(?P<region>eu|us)\.mistral\.ai$"),
     re.compile(r"^(?P<region>[a-z0-9-]+)\.ml\.cloud\.ibm\.com$"),
 )
-"""Vertex, Bedrock, OpenAI ("Your data: data residency"), xAI, Azure, watsonx."""
+"""Vertex, Bedrock, OpenAI ("Your data: data residency"), xAI, Azure (also its clouds for the United States'
+government and for China), Mistral ("Regional inference"), watsonx."""
+
+IN_CHINA: Final = frozenset({"api.moonshot.cn", "api.minimaxi.com"})
+"""Platforms that bill in yuan, beside international ones of the same provider."""
 
 REGION_IN_PATH: Final = re.compile(r"/locations/(?P<region>[a-z0-9-]+)/")
 """Vertex's, which the host need not repeat."""
@@ -125,6 +132,8 @@ def _provider(host: str, port: int | None) -> str:
 
 
 def _region(host: str, path: str) -> str:
+    if host in IN_CHINA:
+        return "cn"
     for pattern in REGION_IN_HOST:
         if found := pattern.search(host):
             return found["region"]
