@@ -183,7 +183,6 @@ NOVA_SEARCH: Final = re.compile(rb'"name"\s*:\s*"nova_grounding"')
 PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
-ANNOTATED: Final = re.compile(rb'"(?:bbox|document)_annotation_format"\s*:\s*\{')
 SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
 LONGER: Final = re.compile(rb'"(?:ttl|prompt_cache_retention)"\s*:\s*"(?:1|12|24)h"')
 SAYS_LIFETIME: Final = re.compile(
@@ -213,7 +212,7 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
         if searching := SEARCH_MODEL.search(facts.model):
             found[PREVIEW if searching[1] == "preview" else "web_search"] = Decimal(1)
         elif facts.provider == "groq" and any(EXECUTED.search(one.message) for one in reply.choices):
-            found["executed_tool"] = Decimal(1)
+            found[UNNAMED] = Decimal(1)
     elif reply.candidates:
         if any(one.grounding for one in reply.candidates):
             found = _grounding(reply, facts)
@@ -227,14 +226,23 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
             found = _of_media(facts, reply, exchange)
     for part, amount in found.items():
         facts.units.setdefault(part, amount)
-    if facts.cache_write_tokens and _lasts_unknown(facts, exchange):
-        facts.units["cache_write_1h"] = Decimal(facts.cache_write_tokens)
+    if UNNAMED not in found and sum(found.values()) >= facts.units.get(UNNAMED, 1):
+        facts.units.pop(UNNAMED, None)
     if "page" in facts.units:
         _split_pages(facts.units, exchange.request)
-    if sum(found.values()) >= facts.units.get(UNNAMED, 1):
-        facts.units.pop(UNNAMED, None)
+    if facts.cache_write_tokens and _lasts_unknown(facts, exchange):
+        facts.units["cache_write_1h"] = Decimal(facts.cache_write_tokens)
     if facts.units and facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
         facts.usage_source = "reported"
+
+
+def _split_pages(units: Units, request: bytes | memoryview) -> None:
+    """Tell pages that were annotated from those that were read alone: each kind has a price of its own."""
+    pages = units.pop("page")
+    annotated = units.get("annotated_page", pages if ANNOTATED.search(request) else Decimal(0))
+    for part, amount in (("page", pages - annotated), ("annotated_page", annotated)):
+        if amount > 0:
+            units[part] = amount
 
 
 def _lasts_unknown(facts: Facts, exchange: Exchange) -> bool:
@@ -252,15 +260,6 @@ def _name_by_price(found: Units, model: str, reply: Reply, exchange: Exchange) -
         found[PREVIEW] = found.pop("web_search")
     elif SMALL.search(model):
         found["web_search_content"] = found["web_search"]
-
-
-def _split_pages(units: Units, request: bytes | memoryview) -> None:
-    """Tell pages that were annotated from those that were read alone: each kind has a price of its own."""
-    pages = units.pop("page")
-    annotated = units.get("annotated_page", pages if ANNOTATED.search(request) else Decimal(0))
-    for part, amount in (("page", pages - annotated), ("annotated_page", annotated)):
-        if amount > 0:
-            units[part] = amount
 
 
 def _of_items(reply: Reply) -> Units:

@@ -181,7 +181,7 @@ HIDDEN_FEES = (
                 "x_groq": {"id": "req_1"},
             },
         ),
-        reason="no_price_for_part:executed_tool",
+        reason="no_price_for_part:server_side_tool",
     ),
     Invoice(
         name="a Sonar request that names no search context has no known fee",
@@ -195,6 +195,7 @@ HIDDEN_FEES = (
         page=makers.MISTRAL,
         record=makers.ocr("mistral-ocr-2512", 12, document_annotation_format={"type": "json_schema"}),
         lines=(calls("annotated_page", 12, "3"),),
+        note="The page has $3 per 1,000 annotated pages, in place of the price of pages that are read alone.",
     ),
     Invoice(
         name="code that Claude ran has a container that is billed by the hour",
