@@ -184,6 +184,7 @@ PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
 SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
+ANNOTATED: Final = re.compile(rb'"(?:bbox|document)_annotation_format"\s*:\s*\{')
 LONGER: Final = re.compile(rb'"(?:ttl|prompt_cache_retention)"\s*:\s*"(?:1|12|24)h"')
 SAYS_LIFETIME: Final = re.compile(
     rb'"(?:cache_creation|cache_creation_token_details|cacheDetails)"\s*:\s*[\[{]'
