@@ -13,12 +13,13 @@ Sources, for the usage object: Anthropic docs, "Web search tool" and "Web fetch 
 (``grounding_tool_count``); Alibaba Model Studio docs, "Web search" (``plugins``).
 
 For the rest of an answer: OpenAI docs, "Web search" (``search`` actions alone cost a call; a search model
-searches in each call; the preview tool costs models without reasoning more) and "Pricing" (the small models'
-block of tokens); Groq docs, "Speech to Text" (ten seconds at least) and "Built-in tools"; OpenAI docs, "File
-search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
-"Grounding with Google Search" (Gemini 3: each query, the empty and the repeated left out; before: each
-grounded prompt) and "Grounding with Google Maps"; Anthropic docs, "Code execution tool" (per container; free
-beside the web tools of 2026-02-09); Amazon Nova user guide, "Web grounding"; OpenAI API reference, "Create speech" (characters) and "Create image".
+searches in each call; the preview tool costs models without reasoning more), "Pricing" (the small models' block
+of tokens), "File search", "Code Interpreter" (per container) and "Image generation"; OpenAI API reference,
+"Create speech" (characters) and "Create image"; Gemini docs, "Grounding with Google Search" (Gemini 3: each
+query, the empty and the repeated left out; before: each grounded prompt) and "Grounding with Google Maps";
+Anthropic docs, "Code execution tool" (per container; free beside the web tools of 2026-02-09); Amazon Nova user
+guide, "Web grounding"; Groq docs, "Speech to Text" (ten seconds at least) and "Built-in tools"; Mistral docs,
+"Annotations" (an annotated page has a price of its own).
 """
 
 from __future__ import annotations
