@@ -282,9 +282,11 @@ def _rates(by_key: Mapping[str, Any], above: int, seller: str, model: str, spell
             request, units["request_high"] = None, fee
         else:
             request = round(fee)
-    return Rates(**tokens, request=request, units=units)
+    return Rates(**tokens, request=request, units=units, least_seconds=_LEAST_SECONDS.get(seller, 0))
 
 
+_LEAST_SECONDS: Final = {"groq": 10}
+"""Groq docs, "Speech to text": a request is billed for at least ten seconds."""
 _FREE_OUTPUT: Final = frozenset({"typesafe", "voyageai"})
 """Providers whose output tokens are free, as their pricing pages say."""
 
