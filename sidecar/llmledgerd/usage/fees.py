@@ -18,7 +18,7 @@ of tokens), "File search", "Code Interpreter" (per container) and "Image generat
 "Create speech" (characters) and "Create image"; Gemini docs, "Grounding with Google Search" (Gemini 3: each
 query, the empty and the repeated left out; before: each grounded prompt) and "Grounding with Google Maps";
 Anthropic docs, "Code execution tool" (per container; free beside the web tools of 2026-02-09); Amazon Nova user
-guide, "Web grounding"; Groq docs, "Speech to Text" (ten seconds at least) and "Built-in tools"; Mistral docs,
+guide, "Web grounding"; Groq docs, "Built-in tools"; Mistral docs,
 "Annotations" (an annotated page has a price of its own).
 """
 
@@ -196,8 +196,6 @@ WITHOUT_REASONING: Final = "gpt-4"
 SMALL: Final = re.compile(r"4(?:o|\.1)-mini")
 EXECUTED: Final = re.compile(rb'"executed_tools"\s*:\s*\[\s*\{')
 """Groq's built-in tools; a text's own quotes are escaped."""
-SHORTEST_SECONDS: Final = {"groq": Decimal(10)}
-"""What a recording is billed as at least."""
 GENERATION: Final = re.compile(r"gemini-(\d+)")
 QUERIES: Final = ("webSearchQueries", "imageSearchQueries")
 FIRST_BILLED_BY_QUERY: Final = 3
@@ -346,11 +344,7 @@ def _of_media(facts: Facts, reply: Reply, exchange: Exchange) -> Units:
     if facts.call_type == "image":
         return _positive("image", Decimal(len(items(reply.data))) if reply.data else None)
     if facts.call_type == "transcription":
-        heard = number(value(reply.duration))
-        return _positive(
-            "audio_second",
-            heard and max(heard, SHORTEST_SECONDS.get(facts.provider or exchange.provider, heard)),
-        )
+        return _positive("audio_second", number(value(reply.duration)))
     if not exchange.request or exchange.status_code >= 400:
         return {}
     try:
