@@ -269,7 +269,8 @@ class Pricer:
         reason = (_unusable(facts) if by_usage else "") or quote.reason or _add(quote, call, parts)
         if reason or quote.sheet is None:
             return reason
-        for used in facts.priced:
+        # A model that is sold by the second or the page may count tokens as well, which nobody bills.
+        for used in () if facts.units and quote.sheet.rates[0].is_by_unit else facts.priced:
             sheet = quote.sheet
             if used.model and used.model != kind.replied:
                 other = book.quote(kind._replace(replied=used.model, requested="", sent=""))
@@ -327,7 +328,9 @@ def _plainly(plain: Plain, facts: Facts) -> tuple[Decimal, dict[str, Decimal]] |
 def _unusable(facts: Facts) -> str:
     """Return why the usage cannot be priced, or ``""``."""
     if facts.usage_source != "reported":
-        return USAGE_PARTIAL if facts.usage_source == "partial" else USAGE_UNKNOWN
+        has_parts = facts.prompt_tokens is not None or facts.completion_tokens is not None
+        is_total_alone = facts.total_tokens is not None and not has_parts
+        return USAGE_PARTIAL if facts.usage_source == "partial" and not is_total_alone else USAGE_UNKNOWN
     if facts.usage_check == "mismatch":
         return USAGE_MISMATCH
     if facts.doubt:
