@@ -66,11 +66,10 @@ def row(batch: str, place: int, at_us: int) -> tuple[object, ...]:
 
 
 TEXTS = {
-    "cost_reason", "priced_model", "price_list", "region", "sent_cost_source",
     name
     for name in COLUMNS
     if name.endswith(("_id", "_type", "_source", "_message", "_tier", "_check", "_reason", "_uri", "_model"))
-} | {"provider", "model", "user_id", "source", "service", "url", "outcome"}
+} | {"provider", "model", "user_id", "source", "service", "url", "outcome", "price_list", "region"}
 
 
 @pytest.mark.parametrize("forth", [True, False], ids=["to postgres", "to clickhouse"])
