@@ -202,6 +202,19 @@ def test_settings_are_checked_where_the_store_is_away_and_its_url_is_tested_too(
     assert "gopher" in wrong.stderr
 
 
+def test_a_check_reads_the_price_files(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text("[[prices]]\nper_call = 0.01\n")
+    check = ("check", "--without-store")
+    assert run(*check, PRICES_FILE=str(file)).returncode == 0
+    file.write_text("[[prices]]\nper_call = 0.01\n[[prices]]\nper_cal = 1\n")
+    wrong = run(*check, PRICES_FILE=str(file))
+    assert wrong.returncode == 2
+    assert f"{file}: entry 2: " in wrong.stderr
+    assert "per_cal" in wrong.stderr
+    assert run(*check, PRICE_LIST_FILE=str(file)).returncode == 2
+
+
 def run(command: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command with these settings and no others."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMLEDGER_", "CLICKHOUSE_"))}
