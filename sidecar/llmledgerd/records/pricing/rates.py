@@ -194,6 +194,6 @@ def add_units(rates: Rates, units: Mapping[str, Decimal], parts: dict[str, int])
             part = "request" if part.startswith(_SIZED) else part
             if rate is None:
                 return missing(part)
-            billed = max(count, rates.least_seconds) if part == "audio_second" else count
+            billed = max(count, Decimal(rates.least_seconds)) if part == "audio_second" else count
             parts[part] = parts.get(part, 0) + round(billed * rate)
     return ""
