@@ -98,10 +98,12 @@ def read_unguarded(exchange: Exchange) -> Facts:
 
 
 def _mark_stream(facts: Facts, whole: Whole, *, is_missing_one: bool) -> None:
-    """Say how much of a stream there was; counts from its middle are a part of the call's."""
+    """Say how much of a stream there was; counts and a cost from its middle are a part of the call's."""
     facts.is_stream, facts.stream_complete = True, whole.complete and not is_missing_one
-    if facts.usage_source == "reported" and (is_missing_one or not whole.usage_is_final):
-        facts.usage_source = "partial"
+    if is_missing_one or not whole.usage_is_final:
+        facts.cost_usd = facts.upstream_cost_usd = None
+        if facts.usage_source == "reported":
+            facts.usage_source = "partial"
 
 
 def _facts(answer: Reply, exchange: Exchange) -> Facts:

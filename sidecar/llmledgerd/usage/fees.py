@@ -18,7 +18,7 @@ of tokens), "File search", "Code Interpreter" (per container) and "Image generat
 "Create speech" (characters) and "Create image"; Gemini docs, "Grounding with Google Search" (Gemini 3: each
 query, the empty and the repeated left out; before: each grounded prompt) and "Grounding with Google Maps";
 Anthropic docs, "Code execution tool" (per container; free beside the web tools of 2026-02-09); Amazon Nova user
-guide, "Web grounding"; Groq docs, "Speech to Text" (ten seconds at least) and "Built-in tools"; Mistral docs,
+guide, "Web grounding"; Groq docs, "Built-in tools"; Mistral docs,
 "Annotations" (an annotated page has a price of its own).
 """
 
@@ -185,6 +185,7 @@ PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
 SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
+ANNOTATED: Final = re.compile(rb'"(?:bbox|document)_annotation_format"\s*:\s*\{')
 LONGER: Final = re.compile(rb'"(?:ttl|prompt_cache_retention)"\s*:\s*"(?:1|12|24)h"')
 SAYS_LIFETIME: Final = re.compile(
     rb'"(?:cache_creation|cache_creation_token_details|cacheDetails)"\s*:\s*[\[{]'
@@ -195,9 +196,6 @@ WITHOUT_REASONING: Final = "gpt-4"
 SMALL: Final = re.compile(r"4(?:o|\.1)-mini")
 EXECUTED: Final = re.compile(rb'"executed_tools"\s*:\s*\[\s*\{')
 """Groq's built-in tools; a text's own quotes are escaped."""
-ANNOTATED: Final = re.compile(rb'"(?:document|bbox)_annotation_format"\s*:\s*\{')
-SHORTEST_SECONDS: Final = {"groq": Decimal(10)}
-"""What a recording is billed as at least."""
 GENERATION: Final = re.compile(r"gemini-(\d+)")
 QUERIES: Final = ("webSearchQueries", "imageSearchQueries")
 FIRST_BILLED_BY_QUERY: Final = 3
@@ -346,11 +344,7 @@ def _of_media(facts: Facts, reply: Reply, exchange: Exchange) -> Units:
     if facts.call_type == "image":
         return _positive("image", Decimal(len(items(reply.data))) if reply.data else None)
     if facts.call_type == "transcription":
-        heard = number(value(reply.duration))
-        return _positive(
-            "audio_second",
-            heard and max(heard, SHORTEST_SECONDS.get(facts.provider or exchange.provider, heard)),
-        )
+        return _positive("audio_second", number(value(reply.duration)))
     if not exchange.request or exchange.status_code >= 400:
         return {}
     try:

@@ -231,7 +231,9 @@ OTHERS = (
                     "object": "chat.completion.chunk",
                     "model": "sonar",
                     "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}],
-                    "usage": makers.usage(14, 1, search_context_size="low"),
+                    "usage": makers.usage(
+                        14, 1, search_context_size="low", cost={"request_cost": 0.005, "total_cost": 0.005015}
+                    ),
                 },
                 {
                     "object": "chat.completion.done",

@@ -540,6 +540,15 @@ STRANGERS = (
         lines=(tokens("input", 1000, "0.60"), tokens("output", 100, "2.50")),
     ),
     Invoice(
+        name="a maker that sells in yuan alone has no price in dollars",
+        page=Page("Zhipu AI pricing", "https://open.bigmodel.cn/pricing"),
+        record=makers.chat(
+            "zhipu", "https://open.bigmodel.cn/api/paas/v4", "glm-4.7", makers.usage(100_000, 1000)
+        ),
+        reason="other_currency",
+        note="The list converts at a rate of its own, and has the price of the shortest prompts.",
+    ),
+    Invoice(
         name="a cost of 0 from a gateway that does not know is no price",
         page=openai.PRICING,
         record=openai.chat(

@@ -3,7 +3,8 @@
 Invariant: where the list's own comment, or its own dates, say that a price is not the call's, the call has
 none. Nothing here adds a price.
 
-Sources: genai-prices, ``deepseek.yml`` ("peak prices here are an upper bound"); Anthropic docs, "Pricing",
+Sources: genai-prices, ``deepseek.yml`` ("peak prices here are an upper bound") and ``zhipuai.yml`` ("CNY is the
+only billing currency"); Anthropic docs, "Pricing",
 section on long context (requests above 200,000 tokens of input, by models whose usual window is as large).
 """
 
@@ -18,6 +19,8 @@ from llmledgerd.records.pricing.rates import Rates, Sheet
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo
 
+CONVERTED: Final = frozenset({"zhipuai"})
+"""Providers that sell in another currency alone; the list has their prices at a rate of its own."""
 _SATURDAY: Final = 5
 _WINDOW: Final = 200_000
 _LONG_CONTEXT: Final = re.compile(r"claude-(?:sonnet-4-(?:0|5|2025)|4-sonnet)")

@@ -21,7 +21,12 @@ import msgspec
 from llmledgerd.errors import ConfigError
 from llmledgerd.records.pricing import gaps, names, regions
 from llmledgerd.records.pricing.rates import Rates, Sheet
-from llmledgerd.records.pricing.reasons import NO_PRICE, NO_PRICE_FOR_REGION, NO_PRICE_FOR_TIER
+from llmledgerd.records.pricing.reasons import (
+    NO_PRICE,
+    NO_PRICE_FOR_REGION,
+    NO_PRICE_FOR_TIER,
+    OTHER_CURRENCY,
+)
 from llmledgerd.usage.url_rules import place
 
 if TYPE_CHECKING:
@@ -110,6 +115,8 @@ class PriceList:
         provider = self.seller(asked)
         if provider is None:
             return Listed(None, NO_PRICE)
+        if provider.id in gaps.CONVERTED:
+            return Listed(None, OTHER_CURRENCY)
         for candidate in _in_order(asked, provider.id):
             found = self._model(provider, candidate)
             if found is not None:

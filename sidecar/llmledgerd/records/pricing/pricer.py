@@ -269,8 +269,7 @@ class Pricer:
         reason = (_unusable(facts) if by_usage else "") or quote.reason or _add(quote, call, parts)
         if reason or quote.sheet is None:
             return reason
-        # A model that is sold by the second or the page may count tokens as well, which nobody bills.
-        for used in () if facts.units and quote.sheet.rates[0].is_by_unit else facts.priced:
+        for used in facts.priced:
             sheet = quote.sheet
             if used.model and used.model != kind.replied:
                 other = book.quote(kind._replace(replied=used.model, requested="", sent=""))

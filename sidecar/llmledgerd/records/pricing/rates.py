@@ -64,11 +64,6 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     least_seconds: int = 0
     """What a shorter recording is billed as."""
 
-    @property
-    def is_by_unit(self) -> bool:
-        """Whether the model is sold by units alone."""
-        return self.input is None and self.output is None and bool(self.units)
-
 
 class Sheet(msgspec.Struct, frozen=True):
     """One model's rates at one moment; ``rates[i]`` holds up to ``thresholds[i]`` input tokens.

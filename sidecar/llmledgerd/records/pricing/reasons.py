@@ -30,7 +30,7 @@ REASONS: Final = {
     USAGE_OUT_OF_RANGE: "A count is larger than its column holds.",
     COST_OUT_OF_RANGE: "The cost is larger than its column holds.",
     OWN_MODEL: "The call was served at a private address or by a self-hosted server; own prices may say a price.",
-    OTHER_CURRENCY: "The provider says its cost in another currency than US dollars.",
+    OTHER_CURRENCY: "The provider says its cost, or sells, in another currency than US dollars.",
 }
 """Each reason and its meaning, as docs/prices.md lists them."""
 
