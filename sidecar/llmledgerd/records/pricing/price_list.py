@@ -73,7 +73,7 @@ _UNKNOWABLE: Final = frozenset({"search_type"})
 
 
 class Listed(NamedTuple):
-    """A model's rates, or why there are none."""
+    """A model's rates, or why it has none."""
 
     sheet: Sheet | None
     reason: str = ""
