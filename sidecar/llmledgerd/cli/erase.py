@@ -13,24 +13,31 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
 from llmledgerd.admin.erasing import SECONDS, Everywhere
-from llmledgerd.cli.connect import daemon_at, daemon_status
-from llmledgerd.cli.messages import say
-from llmledgerd.config import settings as config
+from llmledgerd.cli.connect import daemon_at, daemon_status, find_daemon
+from llmledgerd.cli.messages import say, say_json
+from llmledgerd.cli.progress import steps
+from llmledgerd.cli.target import Target, with_target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.errors import ConfigError, LlmledgerdError
-from llmledgerd.query.daemon_client import is_daemon
 from llmledgerd.query.erasure import Erased, Erasure
 from llmledgerd.stores.clickhouse.client import Store
+
+REPORTED: Final = (
+    "calls", "hours", "objects", "postgres_calls", "dead_letters", "quarantined_lines", "away", "unread",
+)  # fmt: skip
+"""Fields of the JSON."""
 
 Ask = Callable[[Erasure, str | None], Erased]
 """Counts, and answers with a code; or with that code, erases."""
 
 
+@with_target
 def erase(
     org: Annotated[str, typer.Option(help="Organization; all of its calls without --customer and --user.")],
     customer: Annotated[
@@ -52,13 +59,14 @@ def erase(
             show_default=False,
         ),
     ] = None,
-    url: Annotated[
-        str | None,
+    as_json: Annotated[
+        bool,
         typer.Option(
-            help="URL of a ClickHouse, or address of a daemon (default: LLMLEDGER_CLICKHOUSE_URL).",
-            show_default=False,
+            "--json", help="One JSON object with what was erased; without --yes, nothing is asked or erased."
         ),
-    ] = None,
+    ] = False,
+    *,
+    target: Target,
 ) -> None:
     """Erase payloads of calls, or whole calls, from stores, object storage and files on this host."""
     for name, value in (("--customer", customer), ("--user", user)):
@@ -67,27 +75,35 @@ def erase(
     wanted = Erasure(
         organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
     )
-    ask = _asked_of(url, spool_dir)
-    found = _erased(ask, wanted, is_confirmed=yes)
-    say(f"erased: {_told(found)}")
+    if as_json and not yes:
+        raise ConfigError("--json asks nothing; use it with --yes")
+    ask = _asked_of(target, spool_dir)
+    found = _erased(ask, wanted, is_confirmed=yes, is_quiet=as_json)
+    if as_json:
+        say_json(json_line({name: getattr(found, name) for name in REPORTED}))
+    else:
+        say(f"erased: {_told(found)}")
+        _say_what_waits(target)
     for stays in found.unread:
         say(f"unreadable, not erased: {stays}", err=True)
-    _say_what_waits()
     if found.away:
         raise LlmledgerdError(f"unavailable, not erased (run this again): {', '.join(found.away)}")
 
 
-def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool) -> Erased:
+def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool, is_quiet: bool) -> Erased:
     """Count, have it confirmed, and erase."""
     found = ask(wanted, None)
     if found.is_nothing and not wanted.rows:  # with rows, sums of calls whose rows have expired may be left
         return found
     if not found.is_nothing:
         what = "calls and their usage" if wanted.rows else "payloads only; the calls' usage stays"
-        say(f"{_told(found)} of {_whom(wanted)}: {what}")
+        if not is_quiet:
+            say(f"{_told(found)} of {_whom(wanted)}: {what}")
         if not is_confirmed and not typer.confirm("Erase irrevocably?"):
             raise LlmledgerdError("nothing was erased")
-    return ask(wanted, found.confirmation)
+    afterwards = "what is erased stays erased; run the same command to erase the rest"
+    with steps(f"erasing {_many(found.calls + found.postgres_calls, 'call')}", None, afterwards=afterwards):
+        return ask(wanted, found.confirmation)
 
 
 def _whom(wanted: Erasure) -> str:
@@ -115,18 +131,21 @@ def _many(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
+def _asked_of(target: Target, spool_dir: Path | None) -> Ask:
     """Return who erases: the daemon where it alone can open the store, else this process."""
-    settings = config.load(with_password=False)[0]
-    if url is not None and is_daemon(url):
-        return lambda wanted, code: _by_daemon(url, wanted, code)
+    settings = target.settings(with_password=False)
+    address, away = asyncio.run(find_daemon(target)) if target.url is not None else ("", "")
+    if target.url is not None and not away:
+        return lambda wanted, code: _by_daemon(address, target.token, wanted, code)
     embedded = "clickhouse" in settings.stores
-    if url is None and embedded and _is_held(settings.clickhouse_url, settings.admin_address):
-        return lambda wanted, code: _by_daemon(settings.admin_address, wanted, code)
-    settings = config.load()[0]
-    if url is not None:
+    if target.url is None and embedded and _is_held(settings.clickhouse_url, target):
+        return lambda wanted, code: _by_daemon(settings.admin_address, target.token, wanted, code)
+    settings = target.settings()
+    if target.url is not None:
         further = tuple(name for name in settings.stores if name != "clickhouse")
-        settings = msgspec.structs.replace(settings, clickhouse_url=url, stores=("clickhouse", *further))
+        settings = msgspec.structs.replace(
+            settings, clickhouse_url=target.url, stores=("clickhouse", *further)
+        )
     return _Here(Everywhere(settings, spool_dir))
 
 
@@ -144,23 +163,15 @@ class _Here:
         return self._everywhere.erase(erasure, f"uid {os.getuid()} pid {os.getpid()}")
 
 
-def _is_held(store_url: str, address: str) -> bool:
+def _is_held(store_url: str, target: Target) -> bool:
     """Whether a daemon has the embedded store open."""
     with contextlib.closing(Store(store_url)) as store:
-        return store.is_embedded and asyncio.run(_answers(address))
+        return store.is_embedded and not asyncio.run(find_daemon(target))[1]
 
 
-async def _answers(address: str) -> bool:
-    try:
-        await daemon_status(address)
-    except LlmledgerdError:
-        return False
-    return True
-
-
-def _by_daemon(address: str, wanted: Erasure, code: str | None) -> Erased:
+def _by_daemon(address: str, token: str, wanted: Erasure, code: str | None) -> Erased:
     async def asked() -> Erased:
-        daemon = daemon_at(address, SECONDS)
+        daemon = daemon_at(address, token, SECONDS)
         try:
             return await daemon.erase(wanted, code)
         finally:
@@ -169,9 +180,9 @@ def _by_daemon(address: str, wanted: Erasure, code: str | None) -> Erased:
     return asyncio.run(asked())
 
 
-def _say_what_waits() -> None:
+def _say_what_waits(target: Target) -> None:
     try:
-        waiting = asyncio.run(daemon_status(None)).in_spool
+        waiting = asyncio.run(daemon_status(Target(file=target.file))).in_spool
     except LlmledgerdError:
         return
     if waiting:

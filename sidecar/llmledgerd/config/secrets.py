@@ -14,7 +14,8 @@ from urllib.parse import quote
 from llmledgerd.errors import ConfigError
 
 ON_COMMAND_LINE = (
-    "a password on the command line is visible to all users of this host; use clickhouse_password_file"
+    "a password or token on the command line is visible to all users of this host; use clickhouse_password_file"
+    " or LLMLEDGER_TOKEN"
 )
 CREDENTIAL = "llmledgerd.clickhouse-password"
 """The name of the systemd credential (``LoadCredential=``)."""
@@ -33,7 +34,9 @@ def masked(text: str) -> str:
 
 def shown(arguments: Sequence[str]) -> bool:
     """Whether a command's arguments show a password to everybody who lists processes."""
-    return any(masked(argument) != argument for argument in arguments)
+    return any(masked(argument) != argument for argument in arguments) or any(
+        argument.partition("=")[0] == "--token" for argument in arguments
+    )
 
 
 def from_file(named: str, environment: Mapping[str, str]) -> str:

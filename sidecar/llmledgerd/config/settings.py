@@ -33,7 +33,7 @@ DEFAULT_FILE = Path("/etc/llmledgerd/llmledgerd.toml")
 PREFIX = "LLMLEDGER_"
 ALIASES = {"SOCKET": "socket_path"}
 """Names in the environment that are shorter than their setting."""
-CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "ADMIN_TOKEN"}
+CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "TOKEN"}
 """Names that mean something to the client or to the tests, and nothing to the daemon."""
 
 

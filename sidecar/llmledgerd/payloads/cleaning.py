@@ -38,8 +38,17 @@ class Cleaned(msgspec.Struct):
     """Objects as old that rows point at."""
 
 
-async def clean(objects: Objects, pointed: Pointed, before: datetime, *, delete: bool) -> Cleaned:
+async def clean(
+    objects: Objects,
+    pointed: Pointed,
+    before: datetime,
+    *,
+    delete: bool,
+    on_step: Callable[[int], None] = lambda looked_at: None,
+) -> Cleaned:
     """Find what was stored before a time and is nobody's any more, and ``delete`` it or only count it.
+
+    ``on_step`` receives how many old objects were looked at so far.
 
     Raises StoreBusy; what was deleted by then stays so, and the command can be run again.
     """
@@ -52,6 +61,7 @@ async def clean(objects: Objects, pointed: Pointed, before: datetime, *, delete:
         done.object_bytes += sum(found.size for found in gone)
         if delete:
             objects.delete([found.name for found in gone])
+        on_step(done.kept + done.objects)
     for page in _older(objects.pages(names.FILES), before - FILES_MARGIN):
         done.files += len(page)
         done.file_bytes += sum(found.size for found in page)

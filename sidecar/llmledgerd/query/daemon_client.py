@@ -5,8 +5,14 @@ Invariant: results and errors equal those of a direct query to the store.
 
 from __future__ import annotations
 
+import errno
+import grp
+import os
+import pwd
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -73,10 +79,20 @@ class DaemonAnswers:
         status, body = await self.request("GET", path, {})
         return self._read(status, body, kind)
 
+    async def is_daemon(self) -> bool:
+        """Return whether a daemon of llmledger answers, whatever the token may. Raises as ``request`` does."""
+        status, body = await self.request("GET", "/v1/openapi.json", {})
+        if status == 200:
+            return b'"openapi"' in body
+        return status in (401, 403, 503) and b'"title"' in body
+
     async def request(
         self, method: str, path: str, parameters: Mapping[str, str], body: bytes | None = None
     ) -> tuple[int, bytes]:
-        """Return the status and body of one request. Raises StoreBusy without a response."""
+        """Return the status and body of one request.
+
+        Raises StoreBusy without a response, ConfigError where this user may not open the socket.
+        """
         session = self._opened()
         try:
             async with session.request(
@@ -86,7 +102,7 @@ class DaemonAnswers:
         except TimeoutError:
             raise StoreBusy("timeout", f"{self._address}: timeout waiting for a response") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise StoreBusy("unreachable", f"{self._address}: {error}") from error
+            raise _unreachable(self._address, error) from error
 
     async def close(self) -> None:
         """Close the connection."""
@@ -119,6 +135,40 @@ class DaemonAnswers:
             return msgspec.json.decode(body, type=Problem).detail
         except msgspec.DecodeError:
             return f"{self._address}: unexpected status {status}; not a daemon of this version"
+
+
+def _unreachable(address: str, error: Exception) -> LlmledgerdError:
+    """Return what a failed connection means: in the system's words, not in a library's."""
+    number = getattr(getattr(error, "os_error", error), "errno", None)
+    if number in (errno.EACCES, errno.EPERM):
+        return ConfigError(denied(address.removeprefix(UNIX)))
+    number = number if isinstance(number, int) and number > 0 else None  # a resolver's errors are negative
+    said = os.strerror(number).lower() if number else str(error) or type(error).__name__
+    kind = "unreachable" if number in (errno.ENOENT, errno.ECONNREFUSED, None) else "network"
+    return StoreBusy(kind, f"{address}: {said}")
+
+
+def denied(path: str) -> str:
+    """Return who may open a path that this user may not, in words."""
+    for place in (Path(path), *Path(path).parents):
+        try:
+            found = place.stat()
+        except OSError:
+            continue
+        owner = f"user {name_of(found.st_uid, pwd.getpwuid)}, group {name_of(found.st_gid, grp.getgrgid)}"
+        return (
+            f"permission denied: {path} ({place} belongs to {owner}, mode {stat.S_IMODE(found.st_mode):04o});"
+            " run this as that user or as a member of the group"
+        )
+    return f"permission denied: {path}"
+
+
+def name_of(number: int, look_up: Callable[[int], tuple[Any, ...]]) -> str:
+    """Return the name of a user or a group, or its number."""
+    try:
+        return str(look_up(number)[0])
+    except KeyError:
+        return str(number)
 
 
 def _meaning(status: int, said: str) -> LlmledgerdError | ValueError:

@@ -83,6 +83,9 @@ class Source(Protocol):
     def span(self, from_us: int, to_us: int) -> tuple[int, int] | None:
         """Return when the first and the last row of the time were received; None where there is none."""
 
+    def count(self, from_us: int, to_us: int) -> int:
+        """Return how many rows were received in the time."""
+
     def parts(self, from_us: int, to_us: int) -> list[Part]:
         """Return what each segment has of the time, the oldest first."""
 
