@@ -29,6 +29,7 @@ from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Usage
 from llmledgerd.stores import readers
+from llmledgerd.system.permissions import refusal
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
@@ -297,6 +298,9 @@ def _source(url: str, token: str, timeout_seconds: float, password_file: str) ->
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
     path = None if url.startswith(readers.POSTGRES_SCHEMES) else targets(url, {})[0].path
+    refused = refusal(path) if path is not None else ""
+    if refused:
+        raise ConfigError(refused)
     if path is not None and not Path(path).is_dir():
         raise ConfigError(f"no embedded store at {path}")
     fetcher = Fetcher(_configured_objects)

@@ -19,6 +19,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.reader import LLMTraceReader
+from llmledgerd.system.permissions import refusal
 from llmledgerd.telemetry.status import Status
 
 KNOCK_SECONDS: Final = 5.0
@@ -115,13 +116,11 @@ def _no_daemon(address: str, away: str) -> str:
 
 
 def _is_there(store_url: str) -> bool:
-    path = Path(urlsplit(store_url).path)
-    try:
-        return path.is_dir()
-    except PermissionError:
-        raise ConfigError(
-            f"permission denied: {path}, the default store; run this as its owner, or start llmledgerd"
-        ) from None
+    path = urlsplit(store_url).path
+    refused = refusal(path)
+    if refused:
+        raise ConfigError(refused)
+    return Path(path).is_dir()
 
 
 async def _is_daemon(url: str, token: str) -> bool:

@@ -5,7 +5,6 @@ Invariant: only selected or successfully replayed dead letters are deleted.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +19,9 @@ from llmledgerd.cli.text_cells import json_line
 from llmledgerd.config import settings
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.importing.dead_letters import replay as send_again
-from llmledgerd.query.daemon_client import denied
 from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
+from llmledgerd.system.permissions import refusal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -116,15 +115,12 @@ def purge(
 
 def _folder(given: Path | None, file: Path | None) -> Path:
     folder = given or Path(settings.load(file, with_password=False)[0].spool_dir)
-    try:
-        if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
-            return folder
-        missing = not folder.exists()
-    except PermissionError:
-        missing = False
-    if missing:
+    refused = refusal(str(folder))
+    if refused:
+        raise LlmledgerdError(refused)
+    if not folder.is_dir():
         raise LlmledgerdError(f"{folder}: no spool; use --spool-dir, or --config with the daemon's settings")
-    raise LlmledgerdError(denied(str(folder)))
+    return folder
 
 
 def _letters(folder: Path, reason: str | None) -> list[DeadLetter]:

@@ -30,8 +30,8 @@ from llmledgerd.cli.text_cells import cell, json_line
 from llmledgerd.config.secrets import masked
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import LlmledgerdError
-from llmledgerd.query.daemon_client import denied
 from llmledgerd.reader import ALL_ORGANIZATIONS
+from llmledgerd.system.permissions import denied
 from llmledgerd.telemetry.status import Status
 
 CLOCK_SECONDS = 5.0

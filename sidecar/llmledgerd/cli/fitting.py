@@ -31,6 +31,11 @@ UNFOLDED: Final = 28
 
 LEAST_FOLDED: Final = 2
 
+ROOMY: Final = 14
+"""Width below which a text is cut only when all columns above LEAST_CUT are left out."""
+
+LEAST_CUT: Final = 4
+
 UNITS: Final = ("", "K", "M", "B", "T")
 
 
@@ -82,8 +87,10 @@ def _formed(columns: Sequence[Column], width: int) -> list[Column] | None:
         if _total([_easy(column) for column in found]) <= width:
             return found
     found = _short(columns, 3)
-    folds = max(column.rank for column in columns) <= LEAST_FOLDED
-    least = [_least(column) if folds or column.rank else _unfolded(column) for column in found]
+    last = max((column.rank for column in columns), default=0)
+    folded = UNFOLDED if last > LEAST_FOLDED else 0
+    cut = ROOMY if last > LEAST_CUT else 0
+    least = [_least(column, cut if column.rank else folded) for column in found]
     return found if _total(least) <= width else None
 
 
@@ -100,14 +107,10 @@ def _easy(column: Column) -> int:
     return column.width() if column.narrowest is None else min(column.width(), EASY_READING)
 
 
-def _least(column: Column) -> int:
+def _least(column: Column, wanted: int = 0) -> int:
     if column.narrowest is None:
         return column.width()
-    return min(column.width(), max(column.narrowest, cell_len(column.name)))
-
-
-def _unfolded(column: Column) -> int:
-    return column.width() if column.narrowest is None else min(column.width(), UNFOLDED)
+    return min(column.width(), max(column.narrowest, wanted, cell_len(column.name)))
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -56,14 +56,14 @@ def calls_columns(calls: Sequence[Call]) -> list[Column]:
     return [
         _times("TIME", [call.created_at for call in calls], 4),
         _ids([call.id for call in calls]),
-        _texts("ORG", [call.organization_id for call in calls], 6, 5),
-        _texts("AGENT", [call.agent_id for call in calls], 5, 8),
+        _texts("ORG", [call.organization_id for call in calls], 8, 5),
+        _texts("AGENT", [call.agent_id for call in calls], 7, 8),
         _texts("PROVIDER", [call.provider for call in calls], 10, 6),
         _texts("MODEL", [call.model for call in calls], 2, 9),
         _counts(
             "IN",
             [call.prompt_tokens if is_known else None for call, is_known in zip(calls, known, strict=True)],
-            7,
+            5,
         ),
         _counts(
             "OUT",
@@ -71,10 +71,10 @@ def calls_columns(calls: Sequence[Call]) -> list[Column]:
                 call.completion_tokens if is_known else None
                 for call, is_known in zip(calls, known, strict=True)
             ],
-            7,
+            5,
         ),
         _money("COST $", [call.cost_usd for call in calls], 1),
-        _counts("MS", [call.latency_ms or None for call in calls], 8),
+        _counts("MS", [call.latency_ms or None for call in calls], 9),
         _texts(
             "OUTCOME",
             [call.error_type or call.outcome if call.is_error else call.outcome for call in calls],

@@ -6,13 +6,9 @@ Invariant: results and errors equal those of a direct query to the store.
 from __future__ import annotations
 
 import errno
-import grp
 import os
-import pwd
 import re
-import stat
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -23,6 +19,7 @@ from llmledgerd.query.erasure import Erased, Erasure
 from llmledgerd.query.requests import Question, to_text
 from llmledgerd.query.results import Table
 from llmledgerd.query.routes import ERASE, OF, EraseRequest, Problem
+from llmledgerd.system.permissions import denied
 
 UNIX: Final = "unix:"
 BARE: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+):\d{1,5}")
@@ -146,29 +143,6 @@ def _unreachable(address: str, error: Exception) -> LlmledgerdError:
     said = os.strerror(number).lower() if number else str(error) or type(error).__name__
     kind = "unreachable" if number in (errno.ENOENT, errno.ECONNREFUSED, None) else "network"
     return StoreBusy(kind, f"{address}: {said}")
-
-
-def denied(path: str) -> str:
-    """Return who may open a path that this user may not, in words."""
-    for place in (Path(path), *Path(path).parents):
-        try:
-            found = place.stat()
-        except OSError:
-            continue
-        owner = f"user {name_of(found.st_uid, pwd.getpwuid)}, group {name_of(found.st_gid, grp.getgrgid)}"
-        return (
-            f"permission denied: {path} ({place} belongs to {owner}, mode {stat.S_IMODE(found.st_mode):04o});"
-            " run this as that user or as a member of the group"
-        )
-    return f"permission denied: {path}"
-
-
-def name_of(number: int, look_up: Callable[[int], tuple[Any, ...]]) -> str:
-    """Return the name of a user or a group, or its number."""
-    try:
-        return str(look_up(number)[0])
-    except KeyError:
-        return str(number)
 
 
 def _meaning(status: int, said: str) -> LlmledgerdError | ValueError:

@@ -38,12 +38,14 @@ from urllib3 import exceptions as transport
 from llmledgerd.config.options import InsertMode
 from llmledgerd.config.store_url import Target, locked_by, targets
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
+from llmledgerd.stores.clickhouse.engine_text import plain
 from llmledgerd.stores.clickhouse.error_codes import settled, translate
 from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
 from llmledgerd.stores.clickhouse.topology import Placement, placement
 from llmledgerd.system.folders import make_folder
+from llmledgerd.system.permissions import refusal
 
 # Its encoders look for numpy and pandas at their first use, to see whether values are theirs, and load
 # them where they are installed: 40 MB and more. None is the driver's own sign that there are none.
@@ -328,11 +330,14 @@ class Store:
                 f"{path} is open in {owner}; one process at a time can open an embedded store:"
                 " stop that one, or read through the daemon's admin address"
             )
+        refused = refusal(path, writes=True) if path is not None else ""
+        if refused:
+            raise ConfigError(refused)
         try:
             return _open(target, database, self._timeout)
         except (ClickHouseError, transport.HTTPError, OSError) as error:
             if path is not None:
-                raise ConfigError(f"cannot open {path}: {error}") from error
+                raise ConfigError(f"cannot open the store {path}: {plain(str(error))}") from error
             raise settled(translate(target.address, error, ClickHouseError)) from error
 
 
