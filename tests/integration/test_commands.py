@@ -272,7 +272,7 @@ def test_a_token_is_taken_from_the_environment(tmp_path: Path) -> None:
             "--org",
             "acme",
             LLMLEDGER_ADMIN=address,
-            LLMLEDGER_ADMIN_TOKEN=made.stderr.strip(),
+            LLMLEDGER_TOKEN=made.stderr.strip(),
         )
         unknown = run(daemon, "usage", "--org", "acme", LLMLEDGER_ADMIN=address)
 

@@ -19,7 +19,6 @@ import typer
 
 from llmledgerd.cli import (
     dead_letters,
-    demo_data,
     doctor,
     erase,
     import_records,
@@ -40,7 +39,7 @@ from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment
-from llmledgerd.config import secrets, settings
+from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.printable import clean_json, one_line
 from llmledgerd.query.conversation import read_conversation
@@ -48,8 +47,8 @@ from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import GROUPS, MAX_LIMIT
 from llmledgerd.query.results import Call, LargeCall
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmledgerd.stores.clickhouse import migrations
-from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores import registry
+from llmledgerd.stores.kind import Traffic
 from llmledgerd.system import folders
 
 T = TypeVar("T")
@@ -301,17 +300,18 @@ def fill_with_demo(
         list[str] | None, _option("Organization of the calls; may be repeated, the first gets the most.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 1,
-    url: Annotated[str | None, _option("URL of the store (default: LLMLEDGER_CLICKHOUSE_URL).")] = None,
+    url: Annotated[
+        str | None, _option("URL of the store (default: the first of `stores` in the settings).")
+    ] = None,
 ) -> None:
     """Fill a store with generated calls."""
-    address = url or settings.load()[0].clickhouse_url
-    traffic = demo_data.Traffic(
+    config = registry.load()[0]
+    address = url or registry.first_address(config)[0]
+    traffic = Traffic(
         rows=rows, days=days, end_us=time.time_ns() // 1000, organizations=tuple(org or ()), seed=seed
     )
-    with contextlib.closing(Store(address)) as store:
-        if store.is_embedded:
-            migrations.apply(store, migrations.Layout(ttl_days=settings.Config().ttl_days))
-        for done in demo_data.fill(store, traffic):
+    with contextlib.closing(registry.kind_of(address).fill(address, traffic, config)) as steps:
+        for done in steps:
             say(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 

@@ -19,6 +19,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.reader import LLMTraceReader
+from llmledgerd.stores import registry
 from llmledgerd.system.permissions import refusal
 from llmledgerd.telemetry.status import Status
 
@@ -35,7 +36,8 @@ async def open_reader(target: Target) -> LLMTraceReader:
     named = target.settings(with_password=False)
     _check_named(named, address, away)
     settings = target.settings()  # whose password this user may have to be allowed to read
-    return LLMTraceReader(settings.read_url, password_file=settings.read_password_file)
+    url, password_file = registry.first_address(settings)
+    return LLMTraceReader(url, password_file=password_file)
 
 
 async def daemon_status(target: Target) -> Status:
@@ -98,9 +100,10 @@ async def daemon_health(address: str, *, ready: bool) -> tuple[bool, str]:
 
 def _check_named(settings: Config, address: str, away: str) -> None:
     """Raise ConfigError unless the settings name a store to read instead of the daemon."""
-    store = masked(settings.read_url)
-    is_default = settings.read_url == Config().read_url
-    if is_default and not _is_there(settings.read_url):
+    url = registry.first_address(settings)[0]
+    store = masked(url)
+    is_default = url == registry.default_address()
+    if is_default and not _is_there(url):
         raise ConfigError(
             f"{_no_daemon(address, away)}, and no store is named; start llmledgerd, or name its address by"
             " --url or LLMLEDGER_ADMIN, or a store by LLMLEDGER_CLICKHOUSE_URL"

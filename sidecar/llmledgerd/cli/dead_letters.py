@@ -16,11 +16,11 @@ from llmledgerd.cli.calls import chosen as one_of
 from llmledgerd.cli.messages import say_json
 from llmledgerd.cli.target import ConfigFile
 from llmledgerd.cli.text_cells import json_line
-from llmledgerd.config import settings
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.importing.dead_letters import replay as send_again
 from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
+from llmledgerd.stores import registry
 from llmledgerd.system.permissions import refusal
 
 app = typer.Typer(
@@ -84,7 +84,7 @@ def replay(
     folder = _folder(spool_dir, file)
     with dead_letters.alone(folder):
         chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)
-        done = send_again(socket or Path(settings.load(file, with_password=False)[0].socket_path), chosen)
+        done = send_again(socket or Path(registry.load(file, with_password=False)[0].socket_path), chosen)
         dead_letters.remove(folder, set(done.sent))
     if as_json:
         say_json(json_line({"sent": len(done.sent), "truncated": len(done.cut)}))
@@ -114,7 +114,7 @@ def purge(
 
 
 def _folder(given: Path | None, file: Path | None) -> Path:
-    folder = given or Path(settings.load(file, with_password=False)[0].spool_dir)
+    folder = given or Path(registry.load(file, with_password=False)[0].spool_dir)
     refused = refusal(str(folder))
     if refused:
         raise LlmledgerdError(refused)

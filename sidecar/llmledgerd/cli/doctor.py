@@ -31,6 +31,7 @@ from llmledgerd.config.secrets import masked
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.reader import ALL_ORGANIZATIONS
+from llmledgerd.stores import registry
 from llmledgerd.system.permissions import denied
 from llmledgerd.telemetry.status import Status
 
@@ -191,7 +192,7 @@ def _store(target: Target) -> Finding:
     async def ask() -> str:
         async with await open_reader(target) as reader:
             await reader.list_calls(ALL_ORGANIZATIONS, limit=1)
-        return masked(target.url or target.settings(with_password=False).read_url)
+        return masked(target.url or registry.first_address(target.settings(with_password=False))[0])
 
     try:
         return Finding("store", "ok", f"{asyncio.run(ask())} answers")

@@ -24,12 +24,13 @@ from llmledgerd.cli.messages import say, say_json
 from llmledgerd.cli.progress import steps
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
+from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.query.erasure import Erased, Erasure
-from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores import registry
 
 REPORTED: Final = (
-    "calls", "hours", "objects", "postgres_calls", "dead_letters", "quarantined_lines", "away", "unread",
+    "calls", "hours", "objects", "further_calls", "dead_letters", "quarantined_lines", "away", "unread",
 )  # fmt: skip
 """Fields of the JSON."""
 
@@ -102,7 +103,11 @@ def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool, is_quiet: bool) ->
         if not is_confirmed and not typer.confirm("Erase irrevocably?"):
             raise LlmledgerdError("nothing was erased")
     afterwards = "what is erased stays erased; run the same command to erase the rest"
-    with steps(f"erasing {_many(found.calls + found.postgres_calls, 'call')}", None, afterwards=afterwards):
+    with steps(
+        f"erasing {_many(found.calls + sum(found.further_calls.values()), 'call')}",
+        None,
+        afterwards=afterwards,
+    ):
         return ask(wanted, found.confirmation)
 
 
@@ -122,7 +127,11 @@ def _told(found: Erased) -> str:
         _many(found.objects, "object"),
         _many(found.dead_letters, "dead letter"),
     ]
-    parts += [f"{_many(found.postgres_calls, 'call')} in PostgreSQL"] if found.postgres_calls else []
+    parts += [
+        f"{_many(calls, 'call')} in {registry.KINDS[store].title if store in registry.KINDS else store}"
+        for store, calls in found.further_calls.items()
+        if calls
+    ]
     parts += [f"{_many(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
     return ", ".join(parts)
 
@@ -137,15 +146,11 @@ def _asked_of(target: Target, spool_dir: Path | None) -> Ask:
     address, away = asyncio.run(find_daemon(target)) if target.url is not None else ("", "")
     if target.url is not None and not away:
         return lambda wanted, code: _by_daemon(address, target.token, wanted, code)
-    embedded = "clickhouse" in settings.stores
-    if target.url is None and embedded and _is_held(settings.clickhouse_url, target):
+    if target.url is None and _is_held(settings, target):
         return lambda wanted, code: _by_daemon(settings.admin_address, target.token, wanted, code)
     settings = target.settings()
     if target.url is not None:
-        further = tuple(name for name in settings.stores if name != "clickhouse")
-        settings = msgspec.structs.replace(
-            settings, clickhouse_url=target.url, stores=("clickhouse", *further)
-        )
+        settings = registry.pointed_at(settings, target.url)
     return _Here(Everywhere(settings, spool_dir))
 
 
@@ -163,10 +168,11 @@ class _Here:
         return self._everywhere.erase(erasure, f"uid {os.getuid()} pid {os.getpid()}")
 
 
-def _is_held(store_url: str, target: Target) -> bool:
-    """Whether a daemon has the embedded store open."""
-    with contextlib.closing(Store(store_url)) as store:
-        return store.is_embedded and not asyncio.run(find_daemon(target))[1]
+def _is_held(settings: Config, target: Target) -> bool:
+    """Return whether a daemon has an embedded store of the settings open."""
+    with contextlib.ExitStack() as opened:
+        outlets = [opened.enter_context(contextlib.closing(one)) for one in registry.opened(settings)]
+        return any(one.is_ours for one in outlets) and not asyncio.run(find_daemon(target))[1]
 
 
 def _by_daemon(address: str, token: str, wanted: Erasure, code: str | None) -> Erased:

@@ -20,10 +20,10 @@ from llmledgerd.cli.messages import say_json
 from llmledgerd.cli.progress import Interrupted
 from llmledgerd.cli.target import ConfigFile
 from llmledgerd.cli.text_cells import json_line
-from llmledgerd.config import settings
 from llmledgerd.importing.files import Line, Source, lines, sources
 from llmledgerd.importing.session import Resending
 from llmledgerd.printable import one_line
+from llmledgerd.stores import registry
 
 SEND_BYTES = 4 << 20
 """Sent before the daemon's word is waited for: one group of its spool."""
@@ -114,7 +114,7 @@ def import_records(
 ) -> None:
     """Import records from files: protocol versions 1 to 4, one record per line or per file."""
     found = sources(paths)
-    target = None if dry_run else socket or Path(settings.load(file, with_password=False)[0].socket_path)
+    target = None if dry_run else socket or Path(registry.load(file, with_password=False)[0].socket_path)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

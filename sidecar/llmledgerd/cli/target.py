@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from llmledgerd.config import settings
+from llmledgerd.config.settings import Config
+from llmledgerd.stores import registry
 
 VARIABLE: Final = "LLMLEDGER_TOKEN"
 """The variable that holds a token for a daemon's TCP address."""
@@ -35,9 +36,9 @@ class Target(msgspec.Struct, frozen=True):
         """Return the token that was typed, else that of the environment."""
         return self.typed_token or os.environ.get(VARIABLE, "")
 
-    def settings(self, *, with_password: bool = True) -> settings.Config:
+    def settings(self, *, with_password: bool = True) -> Config:
         """Return the settings of this host. Raises ConfigError."""
-        return settings.load(self.file, with_password=with_password)[0]
+        return registry.load(self.file, with_password=with_password)[0]
 
 
 Url = Annotated[
@@ -45,7 +46,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         help="Address of a daemon (unix:/path, host:port, http://host:port), or URL of a store (default: this"
-        " host's daemon, else LLMLEDGER_CLICKHOUSE_URL).",
+        " host's daemon, else the first of `stores`).",
         show_default=False,
     ),
 ]

@@ -19,7 +19,7 @@ APPS = {"llmledger": app.app, "llmledgerd": daemon.app}
 PANELS = {
     "llmledger": {
         "Query": ["traces", "tail", "errors", "large", "trace", "usage", "sql", "ui"],
-        "Operate": ["status", "dead-letters", "import", "demo"],
+        "Operate": ["status", "doctor", "dead-letters", "import", "demo"],
         "Maintain": ["copy", "reprice", "erase", "objects"],
     },
     "llmledgerd": {"Operate": ["serve", "health"], "Maintain": ["check", "config", "migrate", "token"]},
