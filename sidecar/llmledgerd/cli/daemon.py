@@ -22,10 +22,8 @@ from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
 from llmledgerd.config import exposure, loading, secrets
 from llmledgerd.config import settings as config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.ingest import peer_credentials
 from llmledgerd.payloads import wiring
 from llmledgerd.printable import one_line
-from llmledgerd.redaction import Redactor
 from llmledgerd.stores import registry
 from llmledgerd.stores.kind import Outlet
 from llmledgerd.system import folders
@@ -118,17 +116,16 @@ def check(
     ] = False,
 ) -> None:
     """Print the settings in force, secrets masked, and test each store."""
+    from llmledgerd.daemon import preflight
+
     chosen = _settings(file, settings, socket_path=socket, **store_urls or {}, spool_dir=spool_dir)
     _print(chosen)
     for exposed in exposure.exposed(chosen):
         say(exposed)
-    peer_credentials.allowed(chosen.allowed_uids, chosen.allowed_gids)
-    Redactor.of(chosen)  # its rules are compiled, or refused by name
-    outlets = registry.opened(chosen)
-    wiring.treatment(chosen)
-    objects = wiring.objects(chosen)
+    preflight.validate(chosen)
     if without_store:
         return
+    outlets, objects = registry.opened(chosen), wiring.objects(chosen)
     if objects is not None:
         objects.probe()
         typer.echo("payload store: write, read and delete work")
