@@ -18,6 +18,7 @@ from llmledgerd.admin import auth
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say, say_json
+from llmledgerd.cli.progress import steps
 from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
 from llmledgerd.config import exposure, loading, secrets
 from llmledgerd.config import settings as config
@@ -96,10 +97,14 @@ def serve(
 def migrate(file: ConfigFile = None, store_urls: StoreUrls = None, settings: Setting = None) -> None:
     """Create or update the tables of each store, and set their TTL."""
     chosen = _settings(file, settings, **store_urls or {})
-    for outlet in registry.opened(chosen):
-        with contextlib.closing(outlet):
-            for sentence in outlet.migrate() or ["nothing to do"]:
-                say(f"{outlet.name}: {sentence}")
+    outlets = registry.opened(chosen)
+    afterwards = "what was created stays; run the same command to go on"
+    with steps("stores", len(outlets), afterwards=afterwards) as on_step:
+        for number, outlet in enumerate(outlets, 1):
+            with contextlib.closing(outlet):
+                for sentence in outlet.migrate() or ["nothing to do"]:
+                    say(f"{outlet.name}: {sentence}")
+            on_step(number)
 
 
 @app.command()
