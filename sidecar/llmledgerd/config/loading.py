@@ -168,7 +168,7 @@ class _Given:
             raise ConfigError(f"{source}: `{setting.name}`: {_wrong(value, error)}{allowed}") from None
 
 
-def _wrong(value: Any, error: ValueError) -> str:
+def _wrong(value: Any, error: Exception) -> str:
     """Return what is wrong with a value, which is quoted as it was written."""
     said = str(error)
     written = secrets.masked(str(value))

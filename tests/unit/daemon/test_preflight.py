@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,14 +45,11 @@ class Stub:
 
 
 @pytest.fixture(autouse=True)
-def no_daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon_app, "Daemon", Stub)
-    for name in ("raise_limit",):
-        monkeypatch.setattr(daemon_app.descriptors, name, lambda: None)
-    for name in ("use_one_arena", "collect_less"):
-        monkeypatch.setattr(daemon_app.memory, name, lambda: None)
-    monkeypatch.setattr(daemon_app.faulthandler, "enable", lambda: None)
-    return
+    for name in ("descriptors.raise_limit", "memory.use_one_arena", "memory.collect_less"):
+        monkeypatch.setattr(f"llmledgerd.system.{name}", lambda: None)
+    monkeypatch.setattr("faulthandler.enable", lambda: None)
 
 
 def run(verb: str, folder: Path, setting: str) -> BaseException | None:

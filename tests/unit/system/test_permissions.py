@@ -16,7 +16,9 @@ def test_the_owner_the_group_and_the_mode_are_named(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     path.touch(mode=0o600)
     said = denied(str(path))
-    assert said.startswith(f"permission denied: {path} ({path} belongs to user {path.owner()}, group {path.group()}")
+    assert said.startswith(
+        f"permission denied: {path} ({path} belongs to user {path.owner()}, group {path.group()}"
+    )
     assert "mode 0600" in said
     assert f"({tmp_path} belongs to" in denied(str(tmp_path / "missing"))
 
@@ -30,7 +32,12 @@ def test_what_is_missing_is_not_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("number", "kind"),
-    [(errno.ENOENT, "unreachable"), (errno.ECONNREFUSED, "unreachable"), (errno.ENETDOWN, "network"), (-2, "unreachable")],
+    [
+        (errno.ENOENT, "unreachable"),
+        (errno.ECONNREFUSED, "unreachable"),
+        (errno.ENETDOWN, "network"),
+        (-2, "unreachable"),
+    ],
 )
 def test_a_daemon_that_does_not_answer_is_said_in_the_system_s_words(number: int, kind: str) -> None:
     found = daemon_client._unreachable("h:1", OSError(number, "library text"))
