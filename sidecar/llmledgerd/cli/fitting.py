@@ -104,7 +104,9 @@ def _short(columns: Sequence[Column], level: int) -> list[Column]:
 
 
 def _easy(column: Column) -> int:
-    return column.width() if column.narrowest is None else min(column.width(), EASY_READING)
+    if column.narrowest is None:
+        return column.width()
+    return min(column.width(), EASY_READING if column.rank else UNFOLDED)
 
 
 def _least(column: Column, wanted: int = 0) -> int:
