@@ -23,6 +23,7 @@ from llmledger import TraceClient
 from tests.chaos.ledger import Pen
 from tests.helpers.exchanges import openai_chat
 from tests.helpers.session import Session, WentBack
+from tests.helpers.unix_connection import connected
 
 SIZES = (
     (0.94, 200, 1500),
@@ -228,9 +229,7 @@ def run_one_way(path: str, folder: Path, name: str, dice: random.Random, stop: S
 
 def _write_one_way(path: str, data: bytes, hears: bool) -> bool:
     """Return whether the daemon is known to have read all. Raises OSError."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(10)
-        sock.connect(path)
+    with connected(Path(path), 10) as sock:
         sock.sendall(data)
         if not hears:
             return False

@@ -25,6 +25,7 @@
 ``places``          One filled store, and each address at which it can be read.
 ``postgres``        A PostgreSQL that can be killed and frozen.
 ``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.
+``prefork``         The two commands, forked from a process that has imported them.
 ``promql``          The metrics and labels that a PromQL expression selects.
 ``providers``       Stand-ins for the providers' HTTP interfaces.
 ``rollups``         Comparison of the rollup with the rows that it sums.
@@ -38,6 +39,7 @@
 ``traced``          A daemon whose system calls are recorded.
 ``two_stores``      A daemon that writes to ClickHouse and PostgreSQL.
 ``under_ddtrace``   An application instrumented by ddtrace.
+``unix_connection`` A connection to a Unix socket whose queue is full.
 ``waiting``         Waiting for a condition, with a limit.
 ``ways``            One call of a model through each HTTP library.
 ``wire_proxy``      A proxy between clients and the daemon that can pause and cut.

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from tests.helpers.unix_connection import connected
+
 
 class WentBack(AssertionError):
     """The daemon forgot what it had called durable."""
@@ -48,9 +50,7 @@ class Session:
     def hello(self) -> int:
         """Connect, say hello, and return from which line on the daemon wants more. Raises OSError."""
         self.hang_up()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(self._timeout)
-        self._socket.connect(str(self.path))
+        self._socket = connected(self.path, self._timeout)
         self._answers = self._socket.makefile("rb")
         hello = {
             "session": self.id,

@@ -84,7 +84,11 @@ def test_without_a_daemon_and_without_a_store_one_sentence_says_both(tmp_path: P
         LLMLEDGER_STORES="clickhouse",
         LLMLEDGER_CLICKHOUSE_URL=f"chdb://{tmp_path}/none",
     )
-    assert done.stderr == f"llmledger: no embedded store at {tmp_path}/none\n"
+    assert done.stderr == (
+        f"llmledger: no daemon answers at unix:{tmp_path}/admin.sock (no such file or directory), and there is no"
+        f" store at chdb://{tmp_path}/none; start llmledgerd, or name its address by --url or LLMLEDGER_ADMIN, or a"
+        " store by LLMLEDGER_CLICKHOUSE_URL\n"
+    )
     away = run("status", LLMLEDGER_SOCKET=str(path))
     assert away.stderr == (
         f"llmledger: no daemon answers at unix:{tmp_path}/admin.sock (no such file or directory); start llmledgerd,"

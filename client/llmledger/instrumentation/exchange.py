@@ -29,7 +29,7 @@ from llmledger.context import current
 from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies
-from llmledger.instrumentation.cleaning import said, unquoted
+from llmledger.instrumentation.cleaning import kind, said, unquoted
 from llmledger.instrumentation.eventstream import rendered
 from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import harmless
@@ -178,7 +178,7 @@ class Exchange:
             fields["time_to_first_token_ms"] = (self._first_byte - self._started) * 1000
         if isinstance(ending, Exception):
             fields["outcome"] = "error"
-            fields["error_type"] = type(ending).__name__
+            fields["error_type"] = kind(ending, self._url, self._sent)
             fields["error"] = said(ending, self._url, self._sent)
         elif ending is not None and self._has_last_word(fields.get("response_stream")):
             ended = self._last_byte or ended  # holding a finished stream does not extend its duration

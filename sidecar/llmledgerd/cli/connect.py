@@ -64,7 +64,12 @@ async def find_daemon(target: Target) -> tuple[str, str]:
     daemon that seems to run, does not respond.
     """
     if target.url is not None:
-        return target.url, "" if await _is_daemon(target.url, target.token) else "a store"
+        try:
+            return target.url, "" if await _is_daemon(target.url, target.token) else "a store"
+        except StoreBusy as error:
+            raise StoreBusy(
+                error.kind, f"nothing answers at {error}; check --url, and that the daemon or store runs"
+            ) from None
     settings = target.settings(with_password=False)
     address = settings.admin_address
     if not address:
@@ -103,10 +108,10 @@ def _check_named(settings: Config, address: str, away: str) -> None:
     url = registry.first_address(settings)[0]
     store = masked(url)
     is_default = url == registry.default_address()
-    if is_default and not _is_there(url):
+    if url.startswith("chdb:") and not _is_there(url):
         raise ConfigError(
-            f"{_no_daemon(address, away)}, and no store is named; start llmledgerd, or name its address by"
-            " --url or LLMLEDGER_ADMIN, or a store by LLMLEDGER_CLICKHOUSE_URL"
+            f"{_no_daemon(address, away)}, and {'no store is named' if is_default else f'there is no store at {store}'};"
+            " start llmledgerd, or name its address by --url or LLMLEDGER_ADMIN, or a store by LLMLEDGER_CLICKHOUSE_URL"
         )
     if settings.admin:
         raise ConfigError(f"{_no_daemon(address, away)}; to read the store itself, use --url {store}")

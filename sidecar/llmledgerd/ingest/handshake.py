@@ -92,8 +92,7 @@ def _suspect_until(hello: Hello, *, incomplete: bool) -> int:
     """Return the last line that a session may repeat of which the spool knows too little."""
     if hello.last is None:
         return NEVER if hello.first > 1 or incomplete else 0
-    # Whatever comes before ``first`` was written. A smaller ``last`` is wrong, and bounds nothing.
-    return NEVER if hello.last < hello.first - 1 else hello.last
+    return hello.last
 
 
 def _cut(text: str) -> str:
@@ -156,5 +155,9 @@ def _members(head: bytes) -> Iterator[tuple[str, int]]:
 
 
 def _is_sane(hello: Hello) -> bool:
-    """Return whether its numbers are such that what is counted from them fits the spool's integers."""
-    return 1 <= hello.first < NEVER and all(abs(number) < NEVER for number in (hello.last or 0, hello.pid))
+    """Return whether its numbers agree, and fit the spool's integers when they are counted from.
+
+    Whatever comes before ``first`` was written, so that no ``last`` is below it.
+    """
+    last = hello.first - 1 if hello.last is None else hello.last
+    return 0 < hello.first < NEVER and hello.first - 1 <= last < NEVER and 0 <= hello.pid < NEVER

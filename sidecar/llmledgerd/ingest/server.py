@@ -321,7 +321,14 @@ class Listener:
         self._peers.resume()
 
     def _reason_against(self, peer: Peer) -> str:
-        """Return why a peer is refused; empty if it is accepted."""
+        """Return why a peer is refused; empty if it is accepted.
+
+        A connection over the limit of its process is closed and not kept waiting. In the kernel's queue it
+        would keep those behind it waiting too, whosever they are. Accepted and unread it would take the
+        descriptor that the limit is for, so that a bounded wait is a larger limit, under another name. A
+        session loses nothing by it, a one-way sender hears of it at its next write, and who connects
+        faster than it is read never comes this far (``accept_loop.AT_ONCE``).
+        """
         if not self._allowed.admits(peer.credentials):
             return "not_allowed"
         mine = self._peers.count(peer.account) if peer.account is not None else 0

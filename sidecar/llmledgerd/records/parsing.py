@@ -283,6 +283,10 @@ def _control(read: _AnyLine) -> Record | Begin | Dropped | End:
     """Return the body of a line that is no record; one whose bodies are all null is a record."""
     if bytes(read.hello) != _NULL:
         raise Rejected(MISPLACED_HELLO, "a hello is the first line of its connection")
+    bodies = {"begin": read.begin, "dropped": read.dropped, "end": read.end}
+    kinds = [name for name, body in bodies.items() if bytes(body) != _NULL]
+    if len(kinds) > 1:  # one of them would be lost silently
+        raise Rejected(WRONG_TYPE, f"one line has {' and '.join(kinds)}")
     if bytes(read.begin) != _NULL:
         begin = _body(read.begin, Begin)
         _check_limits(begin)

@@ -22,6 +22,7 @@ WINDOW_BYTES: Final = 1 << 20
 """Bytes that are viewed at once; more where a string is longer, since no match ends beyond a quote."""
 MOST_PASSES: Final = 64
 """How often a string may be looked at anew. In usual lines strings are short, and a match is seldom."""
+LONGEST_NAME: Final = 32
 _NEXT_LINE: Final = re.compile(rb"(?:\\+r)?\\+n([A-Za-z0-9_+/=.-]{6,})(?=[\\\"\s]|\Z)")
 
 Hit = tuple[Rule, int, int]
@@ -54,6 +55,21 @@ class _Window:
             span = (self._value if rule.of_value else self._secret)(rule, low, high)
             if span is not None:
                 yield rule, *span
+            elif rule.whole is not None:
+                yield from self._named(expression, low, high)
+
+    def _named(self, expression: Expression, low: int, high: int) -> Iterator[Hit]:
+        """Yield the value of a name that begins where a key seemed to begin: `` api_``, ``secret_``, ``access-``.
+
+        The search goes on behind what it has matched, so that it does not see such a name.
+        """
+        near = self._seen.text[low : high + LONGEST_NAME]
+        for rule, alone in zip(expression.rules, expression.alone, strict=True):
+            found = alone.search(near) if rule.of_value else None
+            if found is not None and low + found.start() < high:
+                span = self._value(rule, low + found.start(), low + found.end())
+                if span is not None:
+                    yield rule, *span
 
     def _value(self, rule: Rule, low: int, high: int) -> Span | None:
         if self._place(low) < self._looked:

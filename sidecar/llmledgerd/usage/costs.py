@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from msgspec import Raw
+
 from llmledgerd.usage.decode import Json, Members, as_bytes, count, is_object, members, value
 
 USD_PER_TICK = Decimal(1).scaleb(-10)
@@ -32,7 +34,8 @@ def cost_in(usage: Members) -> str | None:
 def _amount(raw: Json | None) -> str | None:
     """Return a number of dollars that is not negative and of a sensible size."""
     found = value(raw)
-    if raw is None or isinstance(found, bool) or not isinstance(found, int | float):
+    # A number with more digits than a double has comes as its literal.
+    if raw is None or isinstance(found, bool) or not isinstance(found, int | float | Raw):
         return None
     literal = as_bytes(raw)
     amount = Decimal(literal.decode()) if len(literal) <= LONGEST_AMOUNT else Decimal(-1)

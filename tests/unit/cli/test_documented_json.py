@@ -45,7 +45,7 @@ def test_every_command_with_json_is_documented() -> None:
 
 
 def _commands(group: Any) -> list[tuple[str, Any]]:
-    found = []
+    found: list[tuple[str, Any]] = []
     for name, one in group.commands.items():
         found += _commands(one) if hasattr(one, "commands") else [(name, one)]
     return found

@@ -378,11 +378,14 @@ def is_found_out(make: Make, known_seed: int) -> bool:
     return False
 
 
+# What these try is the model itself, beside the spool that it has found right.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPOOLS)
 def test_the_model_finds_a_spool_that_is_broken_on_purpose(name: str) -> None:
     assert is_found_out(*SPOOLS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PATCHES)
 def test_the_model_finds_a_recovery_or_disk_that_is_broken_on_purpose(
     name: str, monkeypatch: pytest.MonkeyPatch
