@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+import llmledgerd
 from llmledgerd import log
 from llmledgerd.admin import auth
 from llmledgerd.cli.command_groups import in_panels, with_version
@@ -31,7 +32,9 @@ from llmledgerd.system import folders
 
 app = typer.Typer(
     no_args_is_help=True,
-    cls=in_panels({"Operate": ("serve", "health"), "Maintain": ("check", "config", "migrate", "token")}),
+    cls=in_panels(
+        {"Operate": ("serve", "health"), "Maintain": ("check", "config", "migrate", "token", "files")}
+    ),
     pretty_exceptions_enable=False,  # its tracebacks print local variables, passwords among them
     help="The llmledger daemon: stores every LLM call exactly once in ClickHouse.",
 )
@@ -214,6 +217,15 @@ def show_config(
         typer.echo(loading.reference(registry.OPTIONS), nl=False)
     else:
         _print(_settings(file, settings))
+
+
+@app.command("files")
+def show_files() -> None:
+    """Print the folder with systemd's units, Kubernetes manifests, alerts and dashboards of this version."""
+    package = Path(llmledgerd.__file__).parent
+    say(
+        str(found if (found := package / "files").is_dir() else package.parents[1])
+    )  # the latter in a checkout
 
 
 def _print(chosen: config.Config) -> None:

@@ -230,7 +230,8 @@ def disk(config: Config, status: Status | None, free_bytes: int | None) -> Findi
         return Finding("disk", "warn", f"not checked: {config.spool_dir} cannot be read by this user")
     most = status.spool_max_bytes if status is not None else config.spool_max_bytes
     used = status.spool_bytes if status is not None else 0
-    says = f"{free:,} bytes free for the spool in {config.spool_dir}, {used:,} of {most:,} used"
+    where = "the daemon's spool" if status is not None else f"the spool in {config.spool_dir}"
+    says = f"{free:,} bytes free for {where}, {used:,} of {most:,} used"
     if free < config.spool_reserve_bytes:
         return Finding(
             "disk", "fail", says, f"free space: spool_reserve_bytes is {config.spool_reserve_bytes:,}"

@@ -22,7 +22,10 @@ PANELS = {
         "Operate": ["status", "doctor", "dead-letters", "import", "demo"],
         "Maintain": ["copy", "reprice", "erase", "objects"],
     },
-    "llmledgerd": {"Operate": ["serve", "health"], "Maintain": ["check", "config", "migrate", "token"]},
+    "llmledgerd": {
+        "Operate": ["serve", "health"],
+        "Maintain": ["check", "config", "migrate", "token", "files"],
+    },
 }
 Fails = Callable[..., str]
 
