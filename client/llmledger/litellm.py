@@ -24,7 +24,7 @@ from llmledger.client import TraceClient
 from llmledger.context import current
 from llmledger.credentials import found, masked
 from llmledger.default import default_client
-from llmledger.instrumentation.cleaning import kind, said
+from llmledger.instrumentation.cleaning import error_text, kind
 from llmledger.instrumentation.safety import harmless
 from llmledger.instrumentation.switch import is_on
 
@@ -128,7 +128,7 @@ def _failure(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {
         "outcome": "error",
         "error_type": kind(error, sent=confidential),
-        "error": said(error, sent=confidential),
+        "error": error_text(error, sent=confidential),
         "status_code": status if isinstance(status, int) else None,
     }
 

@@ -133,7 +133,7 @@ class ByHand:
             pause(self._dice)
         self._held.append((_control("end", {"taken": self._number}), False))
         self._deliver(wait=True)
-        self._session.hang_up()
+        self._session.end_input()
         if not self._held:
             self._pen.write("ended")
         self._pen.close()
@@ -181,7 +181,7 @@ class ByHand:
         except OSError as error:
             if isinstance(error, ConnectionRefusedError | FileNotFoundError):
                 self._pen.write("refused", error)
-            self._session.hang_up()
+            self._session.end_input()
             time.sleep(self._dice.random() * RECONNECT_SECONDS)
 
     def _forget(self) -> None:

@@ -1,4 +1,4 @@
-"""Asking a running daemon about itself, over its admin socket."""
+"""PageQueries a running daemon about itself, over its admin socket."""
 
 from __future__ import annotations
 

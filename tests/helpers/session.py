@@ -41,7 +41,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.hang_up()
+        self.end_input()
 
     @property
     def is_connected(self) -> bool:
@@ -49,7 +49,7 @@ class Session:
 
     def hello(self) -> int:
         """Connect, say hello, and return from which line on the daemon wants more. Raises OSError."""
-        self.hang_up()
+        self.end_input()
         self._socket = connected(self.path, self._timeout)
         self._answers = self._socket.makefile("rb")
         hello = {
@@ -86,7 +86,7 @@ class Session:
         while self.durable < number:
             self._heed(self.hear())
 
-    def hang_up(self) -> None:
+    def end_input(self) -> None:
         """Close the connection; the session goes on at the next ``hello``."""
         for end in (self._answers, self._socket):
             if end is not None:

@@ -13,7 +13,7 @@ from llmledgerd.cli import app
 from llmledgerd.errors import StoreBusy
 from llmledgerd.records.schema import COLUMNS, TRACES
 from llmledgerd.stores import copy, registry
-from llmledgerd.stores.kind import Outlet
+from llmledgerd.stores.kind import ConfiguredStore
 from tests.helpers.config import config as configured
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -141,5 +141,5 @@ def ran(*arguments: str) -> tuple[int, str]:
     return (done.exit_code if done.exception is None or done.exit_code == 0 else 2), done.stdout
 
 
-def count(outlet: Outlet) -> int:
+def count(outlet: ConfiguredStore) -> int:
     return sum(part.rows for part in outlet.source.parts(0, END_US))

@@ -202,7 +202,7 @@ def test_a_store_that_is_away_or_hangs_does_not_starve_the_watchdog(
 
 
 def test_after_the_end_of_writes_nothing_that_was_written_is_lost() -> None:
-    """What ``Peer.hang_up`` stands on: each write either is read or fails."""
+    """What ``Peer.end_input`` stands on: each write either is read or fails."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"before")

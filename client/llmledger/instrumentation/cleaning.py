@@ -6,7 +6,7 @@ Libraries quote invalid input: a header value with a newline, a URL with its que
   nothing of ``RUN`` characters stays, as it is or cut, escaped in part or wholly, percent-encoded, as HTML,
   in Base64 or hexadecimal.
 - Of an answer that refuses the request, what it quotes of the same goes, and nothing else.
-- What looks like a credential goes too, whoever's it is: a proxy's, a redirect's, a cookie.
+- Other text in the form of a credential is removed too: a proxy's, a redirect's, a cookie.
 - Where there is more to look for than ``MOST_CHARACTERS``, the text goes whole.
 - Time is linear in the text and in what is looked for; nothing of this runs while all is well.
 """
@@ -73,7 +73,7 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 """Keeps the length, as ``str.lower`` does not."""
 
 
-def said(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
+def error_text(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
     """Return what the exception says, as ``cleaned`` does; its class's name where that is nothing."""
     sent = tuple(sent)
     with suppress(Exception):  # its text is made by foreign code

@@ -29,7 +29,7 @@ from llmledger.context import current
 from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies
-from llmledger.instrumentation.cleaning import kind, said, unquoted
+from llmledger.instrumentation.cleaning import error_text, kind, unquoted
 from llmledger.instrumentation.eventstream import rendered
 from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import harmless
@@ -162,7 +162,7 @@ class Exchange:
     def __del__(self) -> None:
         self.closed()
 
-    def _announce(self, asked: bodies.Asked) -> None:
+    def _announce(self, asked: bodies.RequestFacts) -> None:
         if self._begin == "streams" and not (asked.stream or self._call.is_stream):
             return
         announced = {**self._fields, "model": asked.model} if asked.model else dict(self._fields)
@@ -179,7 +179,7 @@ class Exchange:
         if isinstance(ending, Exception):
             fields["outcome"] = "error"
             fields["error_type"] = kind(ending, self._url, self._sent)
-            fields["error"] = said(ending, self._url, self._sent)
+            fields["error"] = error_text(ending, self._url, self._sent)
         elif ending is not None and self._has_last_word(fields.get("response_stream")):
             ended = self._last_byte or ended  # holding a finished stream does not extend its duration
         elif ending is not None:

@@ -1,8 +1,7 @@
 """``llmledger``: the command for people.
 
-Invariant: whatever is wrong is said in one line on standard error, with exit code 2 where the
-question could not be put and 1 where its answer is "not found". A pipe that closes early ends
-the command without a word.
+Invariant: every error is one line on standard error, with exit code 2 for an invalid query and 1 for
+"not found". A pipe that closes early ends the command silently.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.connect import daemon_status, open_reader
 from llmledgerd.cli.filter_options import with_filters
 from llmledgerd.cli.fitting import Column
+from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.messages import say, say_json
 from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
@@ -202,7 +201,7 @@ def trace(
     if call is None or call.payloads is None:
         raise Nothing(f"there is no call {id}")
     if as_json:
-        say_json(json_call(call))
+        echo_json(json_call(call))
         return
     if raw:
         if call.payloads_missing:
@@ -259,7 +258,7 @@ def status(since: Since = "7d", as_json: AsJson = False, *, target: Target) -> N
     """Show the daemon's status: throughput, spool, lag, losses, dead letters."""
     said = asyncio.run(daemon_status(target))
     if as_json:
-        say_json(json_line(said))
+        echo_json(json_line(said))
         return
     lines = output.status_lines(said)
     console = output.console()
@@ -267,7 +266,7 @@ def status(since: Since = "7d", as_json: AsJson = False, *, target: Target) -> N
     start, _ = _times(since, None)
     losses = _ask(target, lambda reader: reader.get_losses(start_date=start))
     if losses:
-        say(f"\nlost since {start or 'ever'}:")
+        echo(f"\nlost since {start or 'ever'}:")
         tables.show(console, tables.losses_columns(losses))
 
 
@@ -287,7 +286,7 @@ def sql(
     else:
         tables.show(output.console(), tables.rows_columns(found))
     if found.more:
-        say("llmledger: there are more rows; add a LIMIT, or sum", err=True)
+        echo("llmledger: there are more rows; add a LIMIT, or sum", err=True)
 
 
 @app.command("demo")
@@ -312,7 +311,7 @@ def fill_with_demo(
     )
     with contextlib.closing(registry.kind_of(address).fill(address, traffic, config)) as steps:
         for done in steps:
-            say(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
+            echo(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 
 def _list(
@@ -342,11 +341,11 @@ def _list(
 
 
 class Nothing(Exception):
-    """The question was answered: there is none."""
+    """The query succeeded without a result."""
 
 
 def _write_raw(payloads: bytes) -> None:
-    """Write payloads as they are; to a terminal as JSON of the same value that does nothing there."""
+    """Write payloads unchanged; to a terminal, as equivalent JSON without control characters."""
     if sys.stdout.isatty():
         payloads = clean_json(payloads.decode(errors="replace")).encode()
     sys.stdout.buffer.write(payloads)
@@ -396,7 +395,7 @@ def _show_calls(
 
 
 def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:
-    """Print calls that others will follow: each batch at once, so that a pipe has it."""
+    """Print a batch of calls, and flush it, because a pipe may be followed."""
     if as_json:
         _lines(map(json_line, calls))
     else:
@@ -407,14 +406,14 @@ def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> No
 
 def _lines(lines: Any) -> None:
     for line in lines:
-        say(line)
+        echo(line)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command, and turn what goes wrong into a line and an exit code."""
+    """Run the command, and turn errors into one line and an exit code."""
     folders.keep_private()
     if secrets.shown(sys.argv[1:] if arguments is None else arguments):
-        say(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
+        echo(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
     try:
         run_command(app, arguments, "llmledger")
     except Nothing as nothing:
@@ -424,5 +423,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _end(code: int, said: Any) -> None:
-    say(f"llmledger: {one_line(str(said))}", err=True)
+    echo(f"llmledger: {one_line(str(said))}", err=True)
     raise SystemExit(code)

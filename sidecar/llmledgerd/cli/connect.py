@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from llmledgerd.cli.messages import say
+from llmledgerd.cli.messages import echo
 from llmledgerd.cli.target import VARIABLE, Target
 from llmledgerd.config.secrets import masked
 from llmledgerd.config.settings import Config
@@ -89,9 +89,9 @@ def daemon_at(address: str, token: str, timeout_seconds: float = 60.0) -> Daemon
 
 
 async def daemon_health(address: str, *, ready: bool) -> tuple[bool, str]:
-    """Return whether the daemon there is well, and what it says; whether it can take records where ``ready``.
+    """Return whether the daemon is healthy (with ``ready``: accepts records), and its explanation.
 
-    Raises StoreBusy where nobody answers in time, ConfigError where there is no address.
+    Raises StoreBusy if it does not answer in time, and ConfigError without an address.
     """
     if not address:
         raise ConfigError("the admin server is disabled (`admin` is empty)")
@@ -116,7 +116,7 @@ def _check_named(settings: Config, address: str, away: str) -> None:
     if settings.admin:
         raise ConfigError(f"{_no_daemon(address, away)}; to read the store itself, use --url {store}")
     if is_default or (address and Path(address.removeprefix("unix:")).exists()):
-        say(f"llmledger: {_no_daemon(address, away)}; reading {store} itself", err=True)
+        echo(f"llmledger: {_no_daemon(address, away)}; reading {store} itself", err=True)
 
 
 def _no_daemon(address: str, away: str) -> str:

@@ -1,6 +1,6 @@
 """``llmledgerd``: serve, migrate, check, health, config.
 
-Invariant: whatever is wrong with the settings is said in one line that names it, with exit code 2.
+Invariant: an error in the settings is one line that names the setting, with exit code 2.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import llmledgerd
 from llmledgerd import log
 from llmledgerd.admin import auth
 from llmledgerd.cli.command_groups import in_panels, with_version
+from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.messages import say, say_json
 from llmledgerd.cli.progress import steps
 from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
 from llmledgerd.config import exposure, loading, secrets
@@ -27,7 +27,7 @@ from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.payloads import wiring
 from llmledgerd.printable import one_line
 from llmledgerd.stores import registry
-from llmledgerd.stores.kind import Outlet
+from llmledgerd.stores.kind import ConfiguredStore
 from llmledgerd.system import folders
 
 app = typer.Typer(
@@ -106,7 +106,7 @@ def migrate(file: ConfigFile = None, store_urls: StoreUrls = None, settings: Set
         for number, outlet in enumerate(outlets, 1):
             with contextlib.closing(outlet):
                 for sentence in outlet.migrate() or ["nothing to do"]:
-                    say(f"{outlet.name}: {sentence}")
+                    echo(f"{outlet.name}: {sentence}")
             on_step(number)
 
 
@@ -129,7 +129,7 @@ def check(
     chosen = _settings(file, settings, socket_path=socket, **store_urls or {}, spool_dir=spool_dir)
     _print(chosen)
     for exposed in exposure.exposed(chosen):
-        say(exposed)
+        echo(exposed)
     preflight.validate(chosen)
     if without_store:
         return
@@ -147,19 +147,19 @@ def check(
         raise LlmledgerdError("; ".join(wrong))
 
 
-def _wrong_with(outlet: Outlet) -> list[str]:
-    """Say what a store is, and return what keeps it from taking records."""
+def _wrong_with(outlet: ConfiguredStore) -> list[str]:
+    """Print a store's version, and return the reasons why it cannot store records."""
     try:
-        say(f"{outlet.name}: {outlet.version()}")
+        echo(f"{outlet.name}: {outlet.version()}")
         missing = outlet.missing()
         for sentence in [] if missing else outlet.unsynced():
             typer.echo(f"{outlet.name}: {sentence}")
-    except StoreBusy as error:  # the others are tested all the same
+    except StoreBusy as error:  # the others are still tested
         return [f"{error.kind}: {error}"]
     finally:
         outlet.close()
     if missing and outlet.is_ours:
-        say(f"{outlet.name}: `llmledgerd serve` will create its tables")
+        echo(f"{outlet.name}: `llmledgerd serve` will create its tables")
         return []
     return missing
 
@@ -177,7 +177,7 @@ def health(
 
     chosen, _ = registry.load(file, assigned=_assigned(settings), with_password=False)
     well, said = asyncio.run(daemon_health(chosen.admin_address, ready=ready))
-    say(said, err=not well)
+    echo(said, err=not well)
     raise typer.Exit(0 if well else 1)
 
 
@@ -200,8 +200,8 @@ def token(
     if [bool(org), every, metrics].count(True) != 1:
         raise ConfigError("use --org (may be repeated) or --all, or --metrics")
     made, entry = auth.new(org or [], name, erase=erase, metrics=metrics)
-    typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
-    say_json(entry)
+    typer.echo(made, err=True)  # for the user alone; the file must not contain it
+    echo_json(entry)
 
 
 @app.command("config")
@@ -223,7 +223,7 @@ def show_config(
 def show_files() -> None:
     """Print the folder with systemd's units, Kubernetes manifests, alerts and dashboards of this version."""
     package = Path(llmledgerd.__file__).parent
-    say(
+    echo(
         str(found if (found := package / "files").is_dir() else package.parents[1])
     )  # the latter in a checkout
 
@@ -231,19 +231,19 @@ def show_files() -> None:
 def _print(chosen: config.Config) -> None:
     for setting, of_setting in chosen.of_settings():
         value = ",".join(of_setting) if setting.name == "stores" else of_setting
-        say(f"{setting.name} = {one_line(secrets.masked(str(value)))}")
+        echo(f"{setting.name} = {one_line(secrets.masked(str(value)))}")
 
 
 def main() -> None:
-    """Run, and turn what operators have to act on into one line."""
+    """Run the command, and turn errors for operators into one line."""
     folders.keep_private()
     try:
         run_command(app, name="llmledgerd")
     except LlmledgerdError as error:
-        say(f"llmledgerd: {one_line(str(error))}", err=True)
+        echo(f"llmledgerd: {one_line(str(error))}", err=True)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
     except UnicodeEncodeError:  # its object may be a password
-        say("llmledgerd: an argument or a variable of the environment is not UTF-8", err=True)
+        echo("llmledgerd: an argument or a variable of the environment is not UTF-8", err=True)
         raise SystemExit(2) from None
 
 

@@ -13,7 +13,7 @@ import typer
 
 from llmledgerd.cli import output, tables
 from llmledgerd.cli.calls import chosen as one_of
-from llmledgerd.cli.messages import say_json
+from llmledgerd.cli.messages import echo_json
 from llmledgerd.cli.target import ConfigFile
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.errors import LlmledgerdError
@@ -49,7 +49,7 @@ def show_list(
     letters = _letters(_folder(spool_dir, file), reason)
     if as_json:
         for letter in letters:
-            say_json(json_line(msgspec.structs.asdict(letter)))
+            echo_json(json_line(msgspec.structs.asdict(letter)))
         return
     tables.show(output.console(), tables.letters_columns(letters))
 
@@ -64,7 +64,7 @@ def show(
     """Print one dead letter with its bytes."""
     (letter,) = _chosen(list(dead_letters.read(_folder(spool_dir, file))), [id], False)
     said = json_line(msgspec.structs.asdict(letter))
-    say_json(said if as_json else msgspec.json.format(said, indent=2))
+    echo_json(said if as_json else msgspec.json.format(said, indent=2))
 
 
 @app.command()
@@ -87,7 +87,7 @@ def replay(
         done = send_again(socket or Path(registry.load(file, with_password=False)[0].socket_path), chosen)
         dead_letters.remove(folder, set(done.sent))
     if as_json:
-        say_json(json_line({"sent": len(done.sent), "truncated": len(done.cut)}))
+        echo_json(json_line({"sent": len(done.sent), "truncated": len(done.cut)}))
         return
     typer.echo(f"{len(done.sent)} sent again")
     if done.cut:
@@ -108,7 +108,7 @@ def purge(
     chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)
     deleted = dead_letters.remove(folder, {letter.id for letter in chosen})
     if as_json:
-        say_json(json_line({"deleted": deleted}))
+        echo_json(json_line({"deleted": deleted}))
     else:
         typer.echo(f"{deleted} deleted")
 

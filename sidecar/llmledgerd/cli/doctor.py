@@ -24,7 +24,7 @@ import llmledgerd
 from llmledger import environment, peer
 from llmledger.protocol import DEFAULT_SOCKET
 from llmledgerd.cli.connect import daemon_status, find_daemon, open_reader
-from llmledgerd.cli.messages import say, say_json
+from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import cell, json_line
 from llmledgerd.config.secrets import masked
@@ -60,10 +60,10 @@ def doctor(
     found = list(_findings(target))
     for finding in found:
         if as_json:
-            say_json(json_line(finding))
+            echo_json(json_line(finding))
         else:
             further = f"; {finding.next_step}" if finding.next_step else ""
-            say(f"{finding.state:5} {finding.part:9} {cell(finding.says)}{cell(further)}")
+            echo(f"{finding.state:5} {finding.part:9} {cell(finding.says)}{cell(further)}")
     if any(finding.state == "fail" for finding in found):
         raise typer.Exit(1)
 

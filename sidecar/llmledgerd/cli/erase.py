@@ -20,7 +20,7 @@ import typer
 
 from llmledgerd.admin.erasing import SECONDS, Everywhere
 from llmledgerd.cli.connect import daemon_at, daemon_status, find_daemon
-from llmledgerd.cli.messages import say, say_json
+from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.progress import steps
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
@@ -35,7 +35,7 @@ REPORTED: Final = (
 """Fields of the JSON."""
 
 Ask = Callable[[Erasure, str | None], Erased]
-"""Counts, and answers with a code; or with that code, erases."""
+"""Count the data and return a code; with that code, erase it."""
 
 
 @with_target
@@ -71,7 +71,7 @@ def erase(
 ) -> None:
     """Erase payloads of calls, or whole calls, from stores, object storage and files on this host."""
     for name, value in (("--customer", customer), ("--user", user)):
-        if value == "":  # a variable that was empty, which would have been read as nobody's calls
+        if value == "":  # an empty shell variable would select no organization's calls
             raise ConfigError(f"{name} is empty")
     wanted = Erasure(
         organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
@@ -81,12 +81,12 @@ def erase(
     ask = _asked_of(target, spool_dir)
     found = _erased(ask, wanted, is_confirmed=yes, is_quiet=as_json)
     if as_json:
-        say_json(json_line({name: getattr(found, name) for name in REPORTED}))
+        echo_json(json_line({name: getattr(found, name) for name in REPORTED}))
     else:
-        say(f"erased: {_told(found)}")
-        _say_what_waits(target)
+        echo(f"erased: {_summary(found)}")
+        _report_waiting(target)
     for stays in found.unread:
-        say(f"unreadable, not erased: {stays}", err=True)
+        echo(f"unreadable, not erased: {stays}", err=True)
     if found.away:
         raise LlmledgerdError(f"unavailable, not erased (run this again): {', '.join(found.away)}")
 
@@ -99,19 +99,19 @@ def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool, is_quiet: bool) ->
     if not found.is_nothing:
         what = "calls and their usage" if wanted.rows else "payloads only; the calls' usage stays"
         if not is_quiet:
-            say(f"{_told(found)} of {_whom(wanted)}: {what}")
+            echo(f"{_summary(found)} of {_subject(wanted)}: {what}")
         if not is_confirmed and not typer.confirm("Erase irrevocably?"):
             raise LlmledgerdError("nothing was erased")
     afterwards = "what is erased stays erased; run the same command to erase the rest"
     with steps(
-        f"erasing {_many(found.calls + sum(found.further_calls.values()), 'call')}",
+        f"erasing {_plural(found.calls + sum(found.further_calls.values()), 'call')}",
         None,
         afterwards=afterwards,
     ):
         return ask(wanted, found.confirmation)
 
 
-def _whom(wanted: Erasure) -> str:
+def _subject(wanted: Erasure) -> str:
     parts = [f"user {wanted.user_id}"] if wanted.user_id is not None else []
     parts += [f"customer {wanted.customer_id}"] if wanted.customer_id is not None else []
     return (
@@ -121,22 +121,22 @@ def _whom(wanted: Erasure) -> str:
     )
 
 
-def _told(found: Erased) -> str:
+def _summary(found: Erased) -> str:
     parts = [
-        f"{_many(found.calls, 'call')} in {_many(found.hours, 'hour')}",
-        _many(found.objects, "object"),
-        _many(found.dead_letters, "dead letter"),
+        f"{_plural(found.calls, 'call')} in {_plural(found.hours, 'hour')}",
+        _plural(found.objects, "object"),
+        _plural(found.dead_letters, "dead letter"),
     ]
     parts += [
-        f"{_many(calls, 'call')} in {registry.KINDS[store].title if store in registry.KINDS else store}"
+        f"{_plural(calls, 'call')} in {registry.KINDS[store].title if store in registry.KINDS else store}"
         for store, calls in found.further_calls.items()
         if calls
     ]
-    parts += [f"{_many(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
+    parts += [f"{_plural(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
     return ", ".join(parts)
 
 
-def _many(count: int, what: str) -> str:
+def _plural(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
@@ -155,7 +155,7 @@ def _asked_of(target: Target, spool_dir: Path | None) -> Ask:
 
 
 class _Here:
-    """Counts and erases in this process, what was received until the count."""
+    """Erasure in this process, of data received before the count."""
 
     def __init__(self, everywhere: Everywhere) -> None:
         self._everywhere = everywhere
@@ -186,13 +186,13 @@ def _by_daemon(address: str, token: str, wanted: Erasure, code: str | None) -> E
     return asyncio.run(asked())
 
 
-def _say_what_waits(target: Target) -> None:
+def _report_waiting(target: Target) -> None:
     try:
         waiting = asyncio.run(daemon_status(Target(file=target.file))).in_spool
     except LlmledgerdError:
         return
     if waiting:
-        say(
+        echo(
             f"{waiting:,} lines wait in the spool; matching ones will be stored without the erased data, or not at all"
         )
 

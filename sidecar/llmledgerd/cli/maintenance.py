@@ -1,6 +1,6 @@
 """``llmledger`` commands that change rows: for operators, against the store itself.
 
-Invariant: what was done is said in numbers, and every command can be run again.
+Invariant: each command prints the numbers of what it did, and can be run again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from llmledgerd.cli.connect import daemon_status
-from llmledgerd.cli.messages import say_json
+from llmledgerd.cli.messages import echo_json
 from llmledgerd.cli.progress import steps
 from llmledgerd.cli.target import ConfigFile, Target
 from llmledgerd.cli.text_cells import json_line
@@ -45,12 +45,12 @@ def reprice(
     a daemon has rebuilt their rollup.
     """
 
-    def say(done: Repriced) -> None:
+    def report(done: Repriced) -> None:
         typer.echo(f"{done.looked_at:,} looked at", err=True)
 
     address = url or registry.first_address(registry.load()[0])[0]
     span = (_microseconds(start), _microseconds(end))
-    done = registry.kind_of(address).reprice(address, Pricer(), span, say)
+    done = registry.kind_of(address).reprice(address, Pricer(), span, report)
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
     )
@@ -63,7 +63,7 @@ def _known(name: str | None) -> str | None:
 
 
 STILL_ON_ITS_WAY_SECONDS = 60
-"""Rows that were received so lately may still be in a segment that is open."""
+"""Age below which a row may still be in an open segment."""
 
 
 def copy(
@@ -120,7 +120,7 @@ def copy(
                 give.source, take.destination, start, end, lambda one: on_step(one.looked_at)
             )
     if as_json:
-        say_json(json_line({**msgspec.structs.asdict(done), "from": source, "to": target}))
+        echo_json(json_line({**msgspec.structs.asdict(done), "from": source, "to": target}))
         return
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"

@@ -1,6 +1,6 @@
-"""``llmledger objects``: for operators of the object storage that payloads lie in.
+"""``llmledger objects``: maintenance of the object storage of payloads.
 
-Invariant: nothing is deleted without ``--yes``, and what would be or was is said in numbers.
+Invariant: nothing is deleted without ``--yes``, and the numbers are printed in both cases.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from llmledgerd.cli.connect import open_reader
-from llmledgerd.cli.messages import say_json
+from llmledgerd.cli.messages import echo_json
 from llmledgerd.cli.progress import Step, steps
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
@@ -56,7 +56,7 @@ def clean(
     with steps("objects", None, afterwards=afterwards) as on_step:
         done = asyncio.run(_clean(objects, target, before, on_step, delete=yes))
     if as_json:
-        say_json(json_line({**msgspec.structs.asdict(done), "deleted": yes}))
+        echo_json(json_line({**msgspec.structs.asdict(done), "deleted": yes}))
         return
     typer.echo(
         f"{'deleted' if yes else 'would delete'} {done.objects:,} objects of {done.object_bytes:,} bytes"

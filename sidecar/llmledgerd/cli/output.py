@@ -1,7 +1,7 @@
 """Answers as text for a terminal or a pipe.
 
-Invariants: a pipe gets no color, and no cell is cut there, so that other tools can go on with it;
-what is unknown is shown as ``-``, never as 0. This module asks nothing of a store.
+Invariants: a pipe gets no color and no truncated cell, so that other tools can process it; an unknown
+value is shown as ``-``, never as 0. This module does not query a store.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from llmledgerd.query.results import Call, Usage
 from llmledgerd.telemetry.status import Status, StoreStatus
 
 PIPE_WIDTH = 100_000
-"""Wider than any row: rich cuts at the width it is given."""
+"""Width above that of any row, because rich truncates at its width."""
 
 STYLES = {"thinking": "italic dim", "call": "cyan", "result": "dim", "other": "dim"}
 
 
 def console() -> Console:
-    """Return where to write: as wide as the terminal, or without limit and color on a pipe."""
+    """Return the console: as wide as the terminal, or without limit and color on a pipe."""
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, no_color=True, width=PIPE_WIDTH, soft_wrap=True)
 
 
 def status_lines(status: Status) -> list[str]:
-    """Return what a daemon says of itself, a line for each matter."""
+    """Return the lines of a daemon's status."""
     state = "ready" if status.ready else "not accepting records"
     return [
         f"daemon    {cell(status.version)}, {state}",
@@ -75,7 +75,7 @@ def wrapped(line: str, width: int) -> str:
 
 
 def usage_note(usages: Sequence[Usage]) -> str:
-    """Return one line that says how many calls the sums could not count."""
+    """Return a note on the calls without known usage."""
     calls = sum(usage.requests for usage in usages)
     unknown = sum(usage.unknown_usage for usage in usages)
     partial = sum(usage.partial_usage for usage in usages)
@@ -87,7 +87,7 @@ def usage_note(usages: Sequence[Usage]) -> str:
 
 
 def call_numbers(call: Call) -> Table:
-    """Return what is known of one call but its payloads, a line each; what is unknown is left out."""
+    """Return the known facts of one call except its payloads, one per line."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -98,7 +98,7 @@ def call_numbers(call: Call) -> Table:
 
 
 def conversation(turns: Iterable[Turn]) -> Text:
-    """Return what was said, speaker by speaker."""
+    """Return the conversation as text, one block per turn."""
     text = Text()
     for turn in turns:
         text.append(f"\n[{cell(turn.role)}]\n", style="bold")

@@ -1,4 +1,4 @@
-"""``llmledger ui``: the page, for whoever has the link that it prints."""
+"""``llmledger ui``: the web page, protected by the secret link that it prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from llmledgerd.cli.connect import daemon_status, open_reader
-from llmledgerd.cli.messages import say_json
+from llmledgerd.cli.messages import echo_json
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.errors import ConfigError
@@ -50,7 +50,7 @@ async def _serve(host: str, port: int, only: Scope, refresh: float, target: Targ
         raise ConfigError(
             f"the page needs the extra `ui` of this distribution ({error.name} is missing)"
         ) from None
-    from llmledgerd.ui.asking import Asking
+    from llmledgerd.ui.queries import PageQueries
     from llmledgerd.ui.shell import Site
 
     token, key = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
@@ -60,14 +60,14 @@ async def _serve(host: str, port: int, only: Scope, refresh: float, target: Targ
             opened,
             token,
             key,
-            Site(Asking(reader, only), lambda: daemon_status(target), refresh),
+            Site(PageQueries(reader, only), lambda: daemon_status(target), refresh),
             lambda: _say_link(serving.link(opened, token, key), as_json),
         )
 
 
 def _say_link(link: str, as_json: bool) -> None:
     if as_json:
-        say_json(json_line({"url": link}))
+        echo_json(json_line({"url": link}))
     else:
         typer.echo(f"llmledger: open {link}")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What a start refuses, whoever asks: ``serve`` before it starts, ``check`` without starting.
+"""Validation of the settings before a start, for ``serve`` and ``check``.
 
 Invariants:
 - ``check`` and ``serve`` refuse the same settings with the same words, since both call ``validate``.

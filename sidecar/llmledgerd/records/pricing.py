@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 CostSource = Literal["provider", "list_price", ""]
 
 MAX_COST: Final = Decimal("999999999.999999999")
-"""The largest that Decimal(18, 9) holds."""
+"""Maximum of Decimal(18, 9)."""
 
 _SLOT_MICROSECONDS: Final = 15 * 60 * 1_000_000
 """Prices change at midnight UTC, and some (DeepSeek's) within the day, on the hour or half hour."""
 _REMEMBERED: Final = 4096
 _LONGEST_NAMES: Final = 16 << 10
-"""Characters of all that a price is looked up by: it is remembered, and matched with patterns of others' making."""
+"""Limit in characters of all names in a price lookup, which are cached and matched with foreign patterns."""
 
 _ATTO_PER_MTOK: Final = 12
 """Decimal places between dollars per million tokens and atto-dollars per token."""
@@ -81,24 +81,24 @@ _ALIASES: Final = {
     "z-ai": "zai",
     "zhipu": "zhipuai",
 }
-"""What senders call a provider, by genai-prices' name. Matched whole: ``lmstudio_openai`` runs on the
+"""Senders' names of providers, and genai-prices' name. Matched whole: ``lmstudio_openai`` runs on the
 user's own machine, and a rule that finds ``openai`` in it would bill that."""
 
 _OFF_LIST_TIERS: Final = frozenset(
     {"batch", "fast", "flex", "performance", "priority", "provisioned", "provisioned_throughput", "reserved"}
     | {"scale"}
 )
-"""Tiers known to cost something else than the list price: without a price of their own, unknown."""
+"""Tiers that do not cost the list price; unless a price is listed for them, the cost is unknown."""
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """Atto-dollars per token; every part's rate is the difference to what it is a part of.
+    """Atto-dollars per token; the rate of a part is the difference to the rate of the whole.
 
-    So one sum prices a call: the whole at its rate, plus each part times what it differs by.
+    So the price of a call is one sum: the whole at its rate, plus each part at its difference.
     """
 
     request: int
-    """Per call, not per token."""
+    """Atto-dollars per call."""
     input: int
     output: int | None
     cache_read: int
@@ -122,7 +122,7 @@ class Sheet(msgspec.Struct, frozen=True):
     rates: tuple[Rates, ...]
 
     def at(self, input_tokens: int) -> Rates:
-        """Return the rates of a call with so much input."""
+        """Return the rates of a call with so many input tokens."""
         for threshold, rates in zip(self.thresholds, self.rates, strict=False):
             if input_tokens <= threshold:
                 return rates
@@ -130,10 +130,10 @@ class Sheet(msgspec.Struct, frozen=True):
 
 
 class Pricer:
-    """Prices calls. Pure but for what it remembers, which is bounded."""
+    """Pricing of calls. Pure except for a bounded cache."""
 
     def __init__(self, providers: Sequence[Provider] | None = None) -> None:
-        """Take another price list than genai-prices' own, as tests do."""
+        """Use another price list than genai-prices' own, for tests."""
         self._providers = providers
         self._provider = lru_cache(_REMEMBERED)(self._find_provider)
         self._sheet = lru_cache(_REMEMBERED)(self._find_sheet)
@@ -142,7 +142,7 @@ class Pricer:
     def cost(
         self, facts: Facts, provider: str, model: str, url: str, created_at_us: int
     ) -> tuple[Decimal | None, CostSource]:
-        """Return dollars and where they come from, or ``(None, "")``.
+        """Return dollars and their source, or ``(None, "")``.
 
         A cost that the provider reports wins (SPEC section 4). ``model`` is the sender's word and
         is asked only where the reply names no model that has a price; ``url`` says better than
@@ -214,7 +214,7 @@ class Pricer:
 def _context(
     variants: Sequence[PriceVariant], tier: str, is_batch: bool, moment: datetime
 ) -> dict[str, str] | None:
-    """Return what selects the call's prices among the variants; ``None`` where they are unknown."""
+    """Return the variant of the prices that applies to the call; ``None`` if it is unknown."""
     wanted = (
         [{"processing": "batch"}]
         if is_batch or tier == "batch"
@@ -295,7 +295,7 @@ def price(sheet: Sheet, used: PricedUsage) -> int | None:
 
 
 def _parts(rates: Rates, used: PricedUsage) -> int | None:
-    """Return what the parts add to the whole; ``None`` where they contradict it or have no price."""
+    """Return the additional price of the parts; ``None`` if they contradict the whole or have no price."""
     if used.cache_read + used.cache_write > used.input or used.cache_write_1h > used.cache_write:
         return None
     # Without a price of its own its count changes nothing, and of iterations one may bear them all.
@@ -319,7 +319,7 @@ def _parts(rates: Rates, used: PricedUsage) -> int | None:
 
 
 def _media(rates: Rates, used: PricedUsage) -> int | None:
-    """Return what sound and pictures add to the whole, likewise."""
+    """Return the additional price of audio and images; ``None`` as in ``_parts``."""
     if used.input_audio > used.input or used.output_audio > used.output:
         return None
     return (

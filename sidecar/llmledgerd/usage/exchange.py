@@ -1,6 +1,6 @@
 """Extraction of facts from one exchange: response, requested model, URL and headers.
 
-Invariant: a streamed answer is first made whole, and then read exactly as one that was not streamed.
+Invariant: a streamed answer is assembled first, and then read exactly like a non-streamed one.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from llmledgerd.usage.streams.assembly import assemble
 from llmledgerd.usage.url_rules import place
 
 BATCH_TIER = "batch"
-"""Anthropic's ``usage.service_tier`` of a message that came out of a batch."""
+"""Anthropic's ``usage.service_tier`` of a message from a batch."""
 
 ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-goog-request-id")
 
 
 def read_exchange(exchange: Exchange) -> Facts:
-    """Return what the exchange says about itself. Never raises."""
+    """Return the facts of an exchange. Never raises."""
     try:
         return read_unguarded(exchange)
     except TooMuch:
@@ -52,7 +52,7 @@ def _is_stream(exchange: Exchange) -> bool:
 
 
 def read_usage(usage_json: bytes) -> Facts:
-    """Return what a stored ``usage_json`` says, without the exchange that it came from. Never raises."""
+    """Return the facts of a stored ``usage_json``, without its exchange. Never raises."""
     try:
         return _usage_facts(usage_json)
     except Exception:  # noqa: BLE001 - as above: what cannot be read is unknown
@@ -60,7 +60,7 @@ def read_usage(usage_json: bytes) -> Facts:
 
 
 def read_unguarded(exchange: Exchange) -> Facts:
-    """Return the same without the guard, so that a test sees what it would hide."""
+    """Return the facts of an exchange, and raise on errors, for tests."""
     response = exchange.response
     if exchange.is_too_long:
         raise TooMuch("a stream is too long")
@@ -80,7 +80,7 @@ def read_unguarded(exchange: Exchange) -> Facts:
 
 
 def _mark_stream(facts: Facts, whole: Whole) -> None:
-    """Say how much of a stream there was; counts from its middle are a part of the call's."""
+    """Set whether a stream is complete; counts from its middle are only a part of the call's."""
     facts.is_stream, facts.stream_complete = True, whole.complete
     if facts.usage_source == "reported" and not whole.usage_is_final:
         facts.usage_source = "partial"
@@ -108,7 +108,7 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
 
 
 def _usage_facts(usage: Json) -> Facts:
-    """Return what the usage object alone says. Raises TooMuch."""
+    """Return the facts of the usage object. Raises TooMuch."""
     budget.fit(len(usage), budget.USAGE_BYTES)
     return (plain_facts(usage) or _facts_by_shape(usage)) if usage else Facts()
 
@@ -125,12 +125,12 @@ def _facts_by_shape(usage: Json) -> Facts:
 
 
 def _other_model(reply: Reply) -> str:
-    """Return the model where it is not called ``model``."""
+    """Return the model from members with other names than ``model``."""
     return reply.model_version or reply.model_id or reply.plain_model_version or reply.agent or ""
 
 
 def _other_id(reply: Reply) -> str:
-    """Return the answer's id where it is not called ``id``; of an error, the id that its body names."""
+    """Return the answer's id from members with other names than ``id``; of an error, the id in its body."""
     return reply.response_id or reply.cohere_response_id or reply.generation_id or reply.request_id or ""
 
 

@@ -1,7 +1,7 @@
 """URL rules: the provider by host, the model and call type by path.
 
-Invariant: a URL that tells nothing gives empty texts, never a guess. Answers are remembered, because
-a service calls few URLs many times.
+Invariant: an unknown URL has empty texts, never a guess. Results are cached, because a service calls few URLs
+many times.
 
 Sources: the providers' API references, section "Base URL" or "Authentication" of each.
 """
@@ -16,14 +16,14 @@ from urllib.parse import unquote, urlsplit
 from llmledgerd.usage.providers import APIS
 
 REMEMBERED_URLS = 4096
-"""Enough for a fleet's deployments; an entry costs some 500 bytes."""
+"""Size of the cache, sufficient for a fleet's deployments; an entry takes some 500 bytes."""
 
 LONGEST_URL = 8192
-"""What servers take; a longer one would be remembered as well."""
+"""Limit of servers; a longer URL is not cached."""
 
 
 class Place(NamedTuple):
-    """What one URL tells. ``model`` is the request's own, which then names none in its body."""
+    """Facts of one URL. ``model`` is set if the request names it in the URL instead of the body."""
 
     provider: str = ""
     model: str = ""
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 
 HOSTS: Final = tuple(host for api in APIS for host in api.hosts)
-"""Hosts and suffixes (those with a leading dot), and the provider that each tells."""
+"""Hosts and suffixes (with a leading dot), and their providers."""
 
 OLLAMA_PORT = 11434
 
@@ -63,7 +63,7 @@ BATCH = re.compile(r"/batch(?:es|Predictions?)?(?:/|$)|:batchGenerateContent$")
 
 
 def place(url: str) -> Place:
-    """Return what the URL tells; one of no sensible length tells nothing."""
+    """Return the facts of a URL; none for one of excessive length."""
     return _place(url) if len(url) <= LONGEST_URL else Place()
 
 

@@ -16,8 +16,8 @@ from llmledger.instrumentation.cleaning import (
     LONGEST_TEXT,
     cleaned,
     cleaned_path,
+    error_text,
     kind,
-    said,
     unquoted,
 )
 
@@ -171,7 +171,7 @@ def test_a_short_password_is_taken_out_as_a_word() -> None:
 
 def test_the_text_goes_whole_where_there_is_too_much_to_look_for() -> None:
     error = ValueError(f"no {KEY}")
-    assert said(error, URL, [{"cookie": "x" * (20 << 10)}]) == "ValueError"
+    assert error_text(error, URL, [{"cookie": "x" * (20 << 10)}]) == "ValueError"
 
 
 def test_an_exception_whose_text_raises_is_its_class() -> None:
@@ -179,8 +179,8 @@ def test_an_exception_whose_text_raises_is_its_class() -> None:
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
-    assert said(Mute()) == "Mute"
-    assert said(KeyError()) == "KeyError"
+    assert error_text(Mute()) == "Mute"
+    assert error_text(KeyError()) == "KeyError"
 
 
 def test_a_text_is_cut_after_it_was_cleaned() -> None:

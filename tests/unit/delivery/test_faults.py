@@ -36,11 +36,11 @@ def test_a_segment_waits_longer_each_time_and_beside_the_others() -> None:
 
 def test_an_operator_hears_of_the_last_segment_and_of_the_lines() -> None:
     found = faults()
-    assert found.said == ""
+    assert found.summary == ""
     found.of_segment(1, "KeyError in a.py")
     found.of_segment(2, "KeyError in b.py")
     found.of_line("ValueError in c.py")
-    assert found.said == (
+    assert found.summary == (
         "segment 2 is tried again after KeyError in b.py; "
         "1 lines since the start became dead letters, the last by ValueError in c.py"
     )

@@ -12,7 +12,7 @@ from conformance.first_lines import CASES
 from llmledger.protocol import Begin, Hello, Unsupported, frame
 from llmledgerd.delivery.orphans import MOST_AT_ONCE, decided, orphans
 from llmledgerd.ingest import handshake
-from llmledgerd.ingest.handshake import NEVER, TEXT_CHARACTERS, HelloLine, is_news, read_hello, remembered
+from llmledgerd.ingest.handshake import NEVER, TEXT_CHARACTERS, HelloLine, is_changed, read_hello, remembered
 from llmledgerd.spool import BegunCall, SessionState
 from llmledgerd.spool.own_lines import OwnLine
 from llmledgerd.spool.state import Snapshot
@@ -190,16 +190,16 @@ def test_a_hello_is_news_when_it_says_something_or_the_last_one_is_long_ago() ->
     known = remembered(hello(1), None, 100, incomplete=False)
     known.durable = 5
     again = remembered(hello(3), known, 150, incomplete=False)
-    assert not is_news(known, again, 51)
-    assert is_news(known, again, 50)
-    assert is_news(None, again, 51)
-    assert is_news(known, remembered(hello(9), known, 150, incomplete=False), 51)
+    assert not is_changed(known, again, 51)
+    assert is_changed(known, again, 50)
+    assert is_changed(None, again, 51)
+    assert is_changed(known, remembered(hello(9), known, 150, incomplete=False), 51)
     other = Hello(session=str(SESSION), first=1, service="another")
-    assert is_news(known, remembered(other, known, 150, incomplete=False), 51)
+    assert is_changed(known, remembered(other, known, 150, incomplete=False), 51)
     known.over = True
-    assert is_news(known, again, 51), "it was given up, and is there"
+    assert is_changed(known, again, 51), "it was given up, and is there"
     known.over, known.ended = False, True
-    assert not is_news(known, again, 51), "an end stays one"
+    assert not is_changed(known, again, 51), "an end stays one"
 
 
 @pytest.mark.parametrize("field", ["first", "last", "pid"])

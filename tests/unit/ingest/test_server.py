@@ -13,7 +13,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest import server
 from llmledgerd.ingest.connection import Peer
-from llmledgerd.ingest.server import HESITATION_SECONDS, Listener
+from llmledgerd.ingest.server import ONE_WAY_GRACE_SECONDS, Listener
 from llmledgerd.spool import Spool
 from llmledgerd.spool.committer import Committer
 from llmledgerd.spool.files import Files
@@ -24,11 +24,11 @@ LOOKS = 50
 class Sender(Peer):
     """A one-way sender without a socket, which ends when it may write no more."""
 
-    hung_up = False
+    is_ended = False
 
-    def hang_up(self) -> None:
-        self.hung_up = True
-        self._room.lost(self)
+    def end_input(self) -> None:
+        self.is_ended = True
+        self._owner.lost(self)
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ async def test_who_wrote_a_moment_ago_may_go_on_and_who_has_long_been_silent_may
     monkeypatch.setattr(server, "QUIET_SECONDS", 0.0)
     now = asyncio.get_running_loop().time
     sender = Sender(listener)
-    sender.heard_at = now() + 3600.0  # the moment stays, however long the looks take
+    sender.received_at = now() + 3600.0  # the moment stays, however long the looks take
     listener.connected(sender)
     ending = asyncio.create_task(listener.stop(now() + 3600.0))
     for _ in range(LOOKS):
         await asyncio.sleep(0)
-    assert not sender.hung_up
-    sender.heard_at = now() - HESITATION_SECONDS
+    assert not sender.is_ended
+    sender.received_at = now() - ONE_WAY_GRACE_SECONDS
     await ending
-    assert sender.hung_up
+    assert sender.is_ended
 
 
 async def test_nobody_is_waited_for_beyond_the_deadline(
@@ -65,7 +65,7 @@ async def test_nobody_is_waited_for_beyond_the_deadline(
     monkeypatch.setattr(server, "QUIET_SECONDS", 0.0)
     now = asyncio.get_running_loop().time
     sender = Sender(listener)
-    sender.heard_at = now() + 3600.0
+    sender.received_at = now() + 3600.0
     listener.connected(sender)
     await listener.stop(now())
-    assert sender.hung_up
+    assert sender.is_ended

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 
 from llmledgerd.config.settings import Config
 from llmledgerd.redaction import Redactor
 from llmledgerd.redaction.finding import hits
+from llmledgerd.redaction.patterns import SETTINGS
 from llmledgerd.redaction.rules import compiled
 from tests.helpers.secrets import SETS
 from tests.security.attack_redaction import CONTEXTS
@@ -172,3 +174,10 @@ def test_what_is_one_is_hidden(text: str, secret: str) -> None:
 def test_what_follows_a_key_is_left() -> None:
     text = "a\n-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nand -- so on"
     assert hidden(text).endswith("\nand -- so on")
+
+
+def test_every_set_is_in_the_settings_reference_and_in_the_document() -> None:
+    root = Path(__file__).resolve().parents[3]
+    for page in ("docs/settings.md", "docs/redaction.md"):
+        text = (root / page).read_text()
+        assert [name for name in SETTINGS if f"`{name}`" not in text] == []

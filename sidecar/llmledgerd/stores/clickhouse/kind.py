@@ -17,7 +17,7 @@ from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
 from llmledgerd.stores.clickhouse.url import each_address, targets
-from llmledgerd.stores.kind import Kind, Outlet, Repriced, StoreEraser, Traffic
+from llmledgerd.stores.kind import ConfiguredStore, Kind, Repriced, StoreEraser, Traffic
 from llmledgerd.system.permissions import refusal
 
 
@@ -29,7 +29,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
     schemes = ("chdb", "http", "https")
     options_type = ClickHouseOptions
 
-    def opened(self, config: Config) -> Outlet:
+    def opened(self, config: Config) -> ConfiguredStore:
         from llmledgerd.stores.clickhouse import migrations, rollup
         from llmledgerd.stores.clickhouse.client import Store
         from llmledgerd.stores.clickhouse.sink import ClickHouseSink
@@ -41,7 +41,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         )
         sums = rollup.Rollup(store)
         needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED}
-        return Outlet(
+        return ConfiguredStore(
             name=self.name,
             address=masked(options.url),
             destination=ClickHouseSink(store),
