@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +21,7 @@ from llmledgerd.cli import (
     doctor,
     erase,
     import_records,
+    listing,
     maintenance,
     objects,
     output,
@@ -31,10 +32,8 @@ from llmledgerd.cli.calls import find_call, in_time_order, json_call
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.connect import daemon_status, open_reader
 from llmledgerd.cli.filter_options import with_filters
-from llmledgerd.cli.fitting import Column
 from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment
@@ -149,7 +148,7 @@ def show_errors(
         page = await reader.list_calls(
             _scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
         )
-        _show_calls(page.calls, as_json, tables.errors_columns)
+        listing.show_calls(page.calls, as_json, tables.errors_columns)
 
     _ask(target, ask)
 
@@ -177,7 +176,7 @@ def large(
         found = await reader.find_large_requests(
             _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, **narrowed
         )
-        _show_calls(found, as_json, tables.large_columns)
+        listing.show_calls(found, as_json, tables.large_columns)
 
     _ask(target, ask)
 
@@ -199,13 +198,13 @@ def trace(
     """Show one call: figures and conversation."""
     call = _ask(target, lambda reader: find_call(reader, _scope(org), id, files=raw))
     if call is None or call.payloads is None:
-        raise Nothing(f"there is no call {id}")
+        raise listing.Nothing(f"there is no call {id}")
     if as_json:
         echo_json(json_call(call))
         return
     if raw:
         if call.payloads_missing:
-            raise Nothing(f"no payloads: {call.payloads_missing}")
+            raise listing.Nothing(f"no payloads: {call.payloads_missing}")
         _write_raw(call.payloads.request_json + b"\n" + call.payloads.response_json + b"\n")
         return
     console = output.console()
@@ -245,7 +244,7 @@ def usage(
     )
     found = in_time_order(found, group_by)
     if as_json:
-        _lines(map(json_line, found))
+        listing.lines(map(json_line, found))
         return
     console = output.console()
     tables.show(console, tables.usage_columns(found, group_by))
@@ -262,7 +261,7 @@ def status(since: Since = "7d", as_json: AsJson = False, *, target: Target) -> N
         return
     lines = output.status_lines(said)
     console = output.console()
-    _lines([output.wrapped(line, console.width) for line in lines] if sys.stdout.isatty() else lines)
+    listing.lines([output.wrapped(line, console.width) for line in lines] if sys.stdout.isatty() else lines)
     start, _ = _times(since, None)
     losses = _ask(target, lambda reader: reader.get_losses(start_date=start))
     if losses:
@@ -282,7 +281,7 @@ def sql(
     text = sys.stdin.read() if statement == "-" else statement
     found = _ask(target, lambda reader: reader.sql(text))
     if as_json:
-        _lines(json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
+        listing.lines(json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
     else:
         tables.show(output.console(), tables.rows_columns(found))
     if found.more:
@@ -332,16 +331,12 @@ def _list(
             _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
         )
         if not follow:
-            _show_calls(page.calls, as_json, tables.calls_columns, tables.call_styles(page.calls))
+            listing.show_calls(page.calls, as_json, tables.calls_columns, tables.call_styles(page.calls))
             return
-        _print_calls(page.calls[::-1], as_json)
-        await _follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
+        listing.print_calls(page.calls[::-1], as_json)
+        await listing.follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
 
     _ask(target, ask)
-
-
-class Nothing(Exception):
-    """The query succeeded without a result."""
 
 
 def _write_raw(payloads: bytes) -> None:
@@ -371,44 +366,6 @@ def _ask(target: Target, question: Callable[[LLMTraceReader], Awaitable[T]]) -> 
     return asyncio.run(answer())
 
 
-async def _follow(
-    reader: LLMTraceReader,
-    scope: Scope,
-    known: list[Call],
-    is_error: bool | None,
-    narrowed: CallsNarrowing,
-    as_json: bool,
-) -> None:
-    async for calls in follow_calls(reader, scope, known, is_error=is_error, narrowed=narrowed):
-        _print_calls(calls, as_json, header=False)
-
-
-def _show_calls(
-    calls: list[C], as_json: bool, columns: Callable[[list[C]], list[Column]], styles: Sequence[str] = ()
-) -> None:
-    if not calls:
-        raise Nothing("no calls found")
-    if as_json:
-        _lines(map(json_line, calls))
-    else:
-        tables.show(output.console(), columns(calls), styles=styles)
-
-
-def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:
-    """Print a batch of calls, and flush it, because a pipe may be followed."""
-    if as_json:
-        _lines(map(json_line, calls))
-    else:
-        columns, styles = tables.calls_columns(calls), tables.call_styles(calls)
-        tables.show(output.console(), columns, header=header, styles=styles)
-    sys.stdout.flush()
-
-
-def _lines(lines: Any) -> None:
-    for line in lines:
-        echo(line)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command, and turn errors into one line and an exit code."""
     folders.keep_private()
@@ -416,7 +373,7 @@ def main(arguments: list[str] | None = None) -> None:
         echo(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
     try:
         run_command(app, arguments, "llmledger")
-    except Nothing as nothing:
+    except listing.Nothing as nothing:
         _end(1, nothing)
     except (LlmledgerdError, ValueError) as error:
         _end(2, error)
