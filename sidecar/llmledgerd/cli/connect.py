@@ -67,8 +67,11 @@ async def find_daemon(target: Target) -> tuple[str, str]:
         try:
             return target.url, "" if await _is_daemon(target.url, target.token) else "a store"
         except StoreBusy as error:
+            what = "no daemon" if is_daemon(target.url) else "nothing"
+            reason = str(error).removeprefix(f"{target.url}: ")
             raise StoreBusy(
-                error.kind, f"nothing answers at {error}; check --url, and that the daemon or store runs"
+                error.kind,
+                f"{what} answers at {target.url} ({reason}); check --url, and that the daemon or store runs",
             ) from None
     settings = target.settings(with_password=False)
     address = settings.admin_address
