@@ -16,13 +16,26 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmledgerd.cli import dead_letters, erase, import_records, maintenance, objects, output, ui
+from llmledgerd.cli import (
+    dead_letters,
+    doctor,
+    erase,
+    import_records,
+    listing,
+    maintenance,
+    objects,
+    output,
+    tables,
+    ui,
+)
+from llmledgerd.cli.calls import find_call, in_time_order, json_call
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.connect import daemon_status, open_reader
 from llmledgerd.cli.filter_options import with_filters
-from llmledgerd.cli.messages import echo
+from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.tail import follow as follow_calls
+from llmledgerd.cli.target import Target, with_target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
@@ -45,7 +58,7 @@ app = typer.Typer(
     cls=in_panels(
         {
             "Query": ("traces", "tail", "errors", "large", "trace", "usage", "sql", "ui"),
-            "Operate": ("status", "dead-letters", "import", "demo"),
+            "Operate": ("status", "doctor", "dead-letters", "import", "demo"),
             "Maintain": ("copy", "reprice", "erase", "objects"),
         }
     ),
@@ -54,6 +67,7 @@ app = typer.Typer(
 app.callback()(with_version)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(objects.app, name="objects")
+app.command()(doctor.doctor)
 app.command()(maintenance.reprice)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)
@@ -65,12 +79,6 @@ def _option(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, show_default=False, **more)
 
 
-Url = Annotated[
-    str | None,
-    _option(
-        "Address of a daemon, or URL of a store (default: this host's daemon, else the first of `stores`)."
-    ),
-]
 Org = Annotated[str | None, _option("Restrict to one organization (default: all).")]
 Since = Annotated[
     str | None, _option("Start of the time range: 30m, 24h, 7d or 2w ago, or an ISO 8601 date.")
@@ -82,6 +90,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line."
 
 
 @app.command()
+@with_target
 @with_filters(CallsNarrowing)
 def traces(
     *,
@@ -95,13 +104,14 @@ def traces(
         bool, typer.Option("--follow", "-f", help="Keep running and print calls as they arrive.")
     ] = False,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """List calls, newest first. With --follow the newest are last, and new calls are appended."""
-    _list(org, narrowed, errors, (since, until), limit, follow=follow, as_json=as_json, url=url)
+    _list(org, narrowed, errors, (since, until), limit, follow=follow, as_json=as_json, target=target)
 
 
 @app.command()
+@with_target
 @with_filters(CallsNarrowing)
 def tail(
     *,
@@ -112,13 +122,14 @@ def tail(
         int, typer.Option("--lines", "-n", min=1, max=MAX_LIMIT, help="Number of calls to start with.")
     ] = 10,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """Print the newest calls, then calls as they arrive."""
-    _list(org, narrowed, errors, (None, None), limit, follow=True, as_json=as_json, url=url)
+    _list(org, narrowed, errors, (None, None), limit, follow=True, as_json=as_json, target=target)
 
 
 @app.command("errors")
+@with_target
 @with_filters(CallsNarrowing)
 def show_errors(
     *,
@@ -128,7 +139,7 @@ def show_errors(
     until: Until = None,
     limit: Limit = 20,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """List failed and cancelled calls with their error messages, newest first (default: the last 24 hours)."""
     start, end = _times(since, until)
@@ -137,12 +148,13 @@ def show_errors(
         page = await reader.list_calls(
             _scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
         )
-        _show_calls(page.calls, as_json, output.errors_table)
+        listing.show_calls(page.calls, as_json, tables.errors_columns)
 
-    _ask(url, ask)
+    _ask(target, ask)
 
 
 @app.command()
+@with_target
 @with_filters(Narrowing)
 def large(
     *,
@@ -155,7 +167,7 @@ def large(
     ] = 1_000_000,
     limit: Limit = 20,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """List the calls with the largest requests, largest first."""
     start, end = _times(since, until)
@@ -164,27 +176,35 @@ def large(
         found = await reader.find_large_requests(
             _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, **narrowed
         )
-        _show_calls(found, as_json, output.large_table)
+        listing.show_calls(found, as_json, tables.large_columns)
 
-    _ask(url, ask)
+    _ask(target, ask)
 
 
 @app.command()
+@with_target
 def trace(
-    id: Annotated[str, typer.Argument(help="ID of the call.")],  # noqa: A002 - the word that users read in the help
+    id: Annotated[str, typer.Argument(help="ID of the call, or the beginning of it.")],  # noqa: A002 - the word that users read in the help
     org: Org = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Print request and response as received, one per line.")
     ] = False,
-    url: Url = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object, with request and response.")
+    ] = False,
+    *,
+    target: Target,
 ) -> None:
     """Show one call: figures and conversation."""
-    call = _ask(url, lambda reader: reader.get_by_id(_scope(org), id, payloads=True, files=raw))
+    call = _ask(target, lambda reader: find_call(reader, _scope(org), id, files=raw))
     if call is None or call.payloads is None:
-        raise Nothing(f"there is no call {id}")
+        raise listing.Nothing(f"there is no call {id}")
+    if as_json:
+        echo_json(json_call(call))
+        return
     if raw:
         if call.payloads_missing:
-            raise Nothing(f"no payloads: {call.payloads_missing}")
+            raise listing.Nothing(f"no payloads: {call.payloads_missing}")
         _write_raw(call.payloads.request_json + b"\n" + call.payloads.response_json + b"\n")
         return
     console = output.console()
@@ -194,6 +214,7 @@ def trace(
 
 
 @app.command()
+@with_target
 @with_filters(Narrowing)
 def usage(
     *,
@@ -203,7 +224,7 @@ def usage(
     since: Since = None,
     until: Until = None,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """Sum calls, tokens, cost and errors, grouped by model by default."""
     start, end = _times(since, until)
@@ -212,7 +233,7 @@ def usage(
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(GROUPS)}", param_hint="--by")
     found = _ask(
-        url,
+        target,
         lambda reader: reader.get_usage_stats(
             _scope(org),
             group_by=group_by,
@@ -221,42 +242,48 @@ def usage(
             **narrowed,
         ),
     )
+    found = in_time_order(found, group_by)
     if as_json:
-        _lines(output.json_line(one) for one in found)
+        listing.lines(map(json_line, found))
         return
     console = output.console()
-    console.print(output.usage_table(found, group_by))
+    tables.show(console, tables.usage_columns(found, group_by))
     console.print(output.usage_note(found))
 
 
 @app.command()
-def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> None:
+@with_target
+def status(since: Since = "7d", as_json: AsJson = False, *, target: Target) -> None:
     """Show the daemon's status: throughput, spool, lag, losses, dead letters."""
-    said = asyncio.run(daemon_status(url))
+    said = asyncio.run(daemon_status(target))
     if as_json:
-        echo(output.json_line(said))
+        echo_json(json_line(said))
         return
-    _lines(output.status_lines(said))
+    lines = output.status_lines(said)
+    console = output.console()
+    listing.lines([output.wrapped(line, console.width) for line in lines] if sys.stdout.isatty() else lines)
     start, _ = _times(since, None)
-    losses = _ask(url, lambda reader: reader.get_losses(start_date=start))
+    losses = _ask(target, lambda reader: reader.get_losses(start_date=start))
     if losses:
         echo(f"\nlost since {start or 'ever'}:")
-        output.console().print(output.losses_table(losses))
+        tables.show(console, tables.losses_columns(losses))
 
 
 @app.command()
+@with_target
 def sql(
     statement: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
     as_json: AsJson = False,
-    url: Url = None,
+    *,
+    target: Target,
 ) -> None:
     """Run one read-only SELECT over the store's tables."""
     text = sys.stdin.read() if statement == "-" else statement
-    found = _ask(url, lambda reader: reader.sql(text))
+    found = _ask(target, lambda reader: reader.sql(text))
     if as_json:
-        _lines(output.json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
+        listing.lines(json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
     else:
-        output.console().print(output.rows_table(found))
+        tables.show(output.console(), tables.rows_columns(found))
     if found.more:
         echo("llmledger: there are more rows; add a LIMIT, or sum", err=True)
 
@@ -295,7 +322,7 @@ def _list(
     *,
     follow: bool,
     as_json: bool,
-    url: str | None,
+    target: Target,
 ) -> None:
     start, end = _times(*span)
 
@@ -304,16 +331,12 @@ def _list(
             _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
         )
         if not follow:
-            _show_calls(page.calls, as_json, output.calls_table)
+            listing.show_calls(page.calls, as_json, tables.calls_columns, tables.call_styles(page.calls))
             return
-        _print_calls(page.calls[::-1], as_json)
-        await _follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
+        listing.print_calls(page.calls[::-1], as_json)
+        await listing.follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
 
-    _ask(url, ask)
-
-
-class Nothing(Exception):
-    """The query succeeded without a result."""
+    _ask(target, ask)
 
 
 def _write_raw(payloads: bytes) -> None:
@@ -335,47 +358,12 @@ def _scope(org: str | None) -> Scope:
     return ALL_ORGANIZATIONS if org is None else org
 
 
-def _ask(url: str | None, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
+def _ask(target: Target, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
     async def answer() -> T:
-        async with await open_reader(url) as reader:
+        async with await open_reader(target) as reader:
             return await question(reader)
 
     return asyncio.run(answer())
-
-
-async def _follow(
-    reader: LLMTraceReader,
-    scope: Scope,
-    known: list[Call],
-    is_error: bool | None,
-    narrowed: CallsNarrowing,
-    as_json: bool,
-) -> None:
-    async for calls in follow_calls(reader, scope, known, is_error=is_error, narrowed=narrowed):
-        _print_calls(calls, as_json, header=False)
-
-
-def _show_calls(calls: list[C], as_json: bool, table: Callable[[list[C]], Any]) -> None:
-    if as_json:
-        _lines(map(output.json_line, calls))
-    elif calls:
-        output.console().print(table(calls))
-    else:
-        raise Nothing("no calls found")
-
-
-def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:
-    """Print a batch of calls, and flush it, because a pipe may be followed."""
-    if as_json:
-        _lines(map(output.json_line, calls))
-    else:
-        output.console().print(output.calls_table(calls, header=header))
-    sys.stdout.flush()
-
-
-def _lines(lines: Any) -> None:
-    for line in lines:
-        echo(line)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -385,7 +373,7 @@ def main(arguments: list[str] | None = None) -> None:
         echo(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
     try:
         run_command(app, arguments, "llmledger")
-    except Nothing as nothing:
+    except listing.Nothing as nothing:
         _end(1, nothing)
     except (LlmledgerdError, ValueError) as error:
         _end(2, error)

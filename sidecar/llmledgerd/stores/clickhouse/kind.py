@@ -18,6 +18,7 @@ from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
 from llmledgerd.stores.clickhouse.url import each_address, targets
 from llmledgerd.stores.kind import ConfiguredStore, Kind, Repriced, StoreEraser, Traffic
+from llmledgerd.system.permissions import refusal
 
 
 class ClickHouseKind(Kind[ClickHouseOptions]):
@@ -90,6 +91,9 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
 
     def require(self, url: str) -> None:
         path = targets(url, {})[0].path
+        refused = refusal(path) if path is not None else ""
+        if refused:
+            raise ConfigError(refused)
         if path is not None and not Path(path).is_dir():
             raise ConfigError(f"no embedded store at {path}")
 
