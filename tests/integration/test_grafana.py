@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmledgerd.cli.demo_data import Traffic, fill
+from bench.generated_rows import Traffic, fill
 from llmledgerd.records.schema import LOSS_COLUMNS
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store

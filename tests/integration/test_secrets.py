@@ -177,7 +177,7 @@ COMMANDS = {
     "migrate": ["llmledgerd", "migrate"],
     "serve": ["llmledgerd", "serve", "--set", "socket_path=/proc/nowhere/s"],
     "usage": ["llmledgerd.cli.app", "usage"],
-    "demo": ["llmledgerd.cli.app", "demo", "--rows", "1"],
+    "demo": ["llmledgerd.cli.app", "demo", "--calls", "1"],
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from llmledgerd.cli import demo_data
+from bench import generated_rows
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
@@ -53,7 +53,7 @@ def filled(request: pytest.FixtureRequest) -> Iterator[tuple[Store, str]]:
     with fresh_database(address) as url:
         store = Store(url)
         migrations.apply(store, migrations.Layout())
-        list(demo_data.fill(store, demo_data.Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
+        list(generated_rows.fill(store, generated_rows.Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
         yield store, url
         store.close()
 

@@ -8,16 +8,14 @@ the command without a word.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmledgerd.cli import dead_letters, demo_data, erase, import_records, maintenance, objects, output, ui
+from llmledgerd.cli import dead_letters, demo, erase, import_records, maintenance, objects, output, ui
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.connect import daemon_status, open_reader
 from llmledgerd.cli.filter_options import with_filters
@@ -25,7 +23,7 @@ from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say
 from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.cli.time_arguments import moment
-from llmledgerd.config import secrets, settings
+from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.printable import clean_json, one_line
 from llmledgerd.query.conversation import read_conversation
@@ -33,8 +31,6 @@ from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import GROUPS, MAX_LIMIT
 from llmledgerd.query.results import Call, LargeCall
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmledgerd.stores.clickhouse import migrations
-from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.system import folders
 
 T = TypeVar("T")
@@ -58,6 +54,7 @@ app.add_typer(objects.app, name="objects")
 app.command()(maintenance.reprice)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)
+app.command("demo")(demo.demo)
 app.command()(erase.erase)
 app.command("import")(import_records.import_records)
 
@@ -260,30 +257,6 @@ def sql(
         output.console().print(output.rows_table(found))
     if found.more:
         say("llmledger: there are more rows; add a LIMIT, or sum", err=True)
-
-
-@app.command("demo")
-def fill_with_demo(
-    rows: Annotated[int, typer.Option(min=1, help="Number of calls.")] = 100_000,
-    days: Annotated[
-        float, typer.Option(min=0.01, help="Number of days up to now to spread them over.")
-    ] = 30.0,
-    org: Annotated[
-        list[str] | None, _option("Organization of the calls; may be repeated, the first gets the most.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 1,
-    url: Annotated[str | None, _option("URL of the store (default: LLMLEDGER_CLICKHOUSE_URL).")] = None,
-) -> None:
-    """Fill a store with generated calls."""
-    address = url or settings.load()[0].clickhouse_url
-    traffic = demo_data.Traffic(
-        rows=rows, days=days, end_us=time.time_ns() // 1000, organizations=tuple(org or ()), seed=seed
-    )
-    with contextlib.closing(Store(address)) as store:
-        if store.is_embedded:
-            migrations.apply(store, migrations.Layout(ttl_days=settings.Config().ttl_days))
-        for done in demo_data.fill(store, traffic):
-            say(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 
 def _list(

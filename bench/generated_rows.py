@@ -1,10 +1,12 @@
-"""Plausible traffic for a store: to try things out, and to measure with.
+"""Rows for measurements, made by the engine: tens of millions of them in minutes.
 
 Invariants:
-- The engine makes the rows, from their numbers; nothing of them passes through Python.
+- The engine makes the rows from their numbers; none of them passes through Python.
 - The same seed, count, span and end make the same rows.
 - They are rows like others: the rollup's view sees them, and identifiers, usage and cost agree with
   each other. Only sizes are drawn, and not those of the payloads, which are short.
+
+``llmledger demo`` makes fewer, of providers' answers that the daemon's own code reads and prices.
 """
 
 from __future__ import annotations
