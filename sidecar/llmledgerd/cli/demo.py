@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ import typer
 from llmledgerd.cli import demo_calls
 from llmledgerd.cli.messages import say
 from llmledgerd.config import secrets, settings
-from llmledgerd.errors import LlmledgerdError, StoreBusy
+from llmledgerd.errors import LlmledgerdError
 from llmledgerd.records import parsing
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
@@ -77,7 +78,8 @@ def demo(
             seed=seed,
         )
         for done in fill(store, traffic):
-            say(f"{done:,} of {calls:,} calls", err=True)
+            if sys.stderr.isatty():
+                say(f"{done:,} of {calls:,} calls", err=True)
     say(f"{calls:,} calls in {secrets.masked(address)}")
     say(f"Look at them:  llmledger usage --by model --url {secrets.masked(address)}")
 
@@ -126,12 +128,9 @@ def _refuse_other_calls(store: Store, address: str, *, is_accepted: bool) -> Non
 
 def _removed(store: Store) -> int:
     """Delete the generated calls; return how many there were. Raises StoreBusy."""
-    try:
-        (found,) = store.query(f"SELECT count() AS calls FROM llm_traces WHERE {_OURS}", _PARAMETERS)  # noqa: S608 - as above
-    except StoreBusy as error:
-        if error.kind == "schema":
-            return 0
-        raise
+    if not store.columns(TRACES):
+        return 0
+    (found,) = store.query(f"SELECT count() AS calls FROM llm_traces WHERE {_OURS}", _PARAMETERS)  # noqa: S608 - as above
     if found["calls"]:
         Rollup(store).doubt_rows("rows_deleted", _OURS, _PARAMETERS)
         place = store.placement(TRACES)
