@@ -22,6 +22,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from llmledger.protocol import Record
 from llmledgerd.cli import demo_calls
 from llmledgerd.cli.messages import say
 from llmledgerd.config import secrets, settings
@@ -108,7 +109,7 @@ def _row(builder: RowBuilder, call: tuple[demo_calls.Body, int], batch_id: str, 
     body, received_us = call
     line = _encode(body)
     record = parsing.parse(line)
-    if not isinstance(record, parsing.Record):
+    if not isinstance(record, Record):
         raise TypeError("a generated call is not a record")
     return builder.row(
         record, line=line, service="", received_us=received_us, batch_id=batch_id, batch_row=number
