@@ -27,7 +27,15 @@ ROLLED_UP: Final = {
 }  # fmt: skip
 """Groups that the rollup keeps apart."""
 
-NOT_ROLLED_UP: Final = ("user_id", "service", "outcome", "billing_customer_id")
+NOT_ROLLED_UP: Final = (
+    "user_id",
+    "service",
+    "outcome",
+    "billing_customer_id",
+    "run_id",
+    "trace_id",
+    "agent_tags",
+)
 """Columns that a question can narrow by and the rollup does not keep."""
 
 MAX_SPANS: Final = 100
