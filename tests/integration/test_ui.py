@@ -323,7 +323,7 @@ def test_what_was_shown_stays_while_the_store_is_away(
     with looking(browser, page, "/?span=30d") as tab:
         before = figure(tab, "calls")
         engine.fault("status", times=1000, only="SELECT", status=503)
-        expect(tab.locator(".trouble")).to_contain_text("Retrying.")
+        expect(tab.locator(".trouble")).to_contain_text("The page tries again by itself.")
         assert "\n" not in tab.locator(".trouble").inner_text()
         assert figure(tab, "calls") == before
         engine.release()

@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -121,7 +121,7 @@ class Frame:
             if not value or name not in fields
         ]
 
-    def _kept(self, without: list[str]) -> list[tuple[str, str]]:
+    def _kept(self, without: Collection[str]) -> list[tuple[str, str]]:
         """Return the URL parameters that a form must repeat, since it sends only its own fields."""
         pairs = parse_qsl(urlsplit(views.write("", self._view)).query)
         return [pair for pair in pairs if pair[0] not in without]
@@ -165,7 +165,10 @@ class Asked:
         try:
             await self._ask(datetime.now(UTC))
         except (LlmledgerdError, ValueError) as error:
-            self._trouble.show("trouble.html", said=f"{error}.{' The page tries again by itself.' if self._live else ' Reload the page to try again.'}")
+            self._trouble.show(
+                "trouble.html",
+                said=f"{error}.{' The page tries again by itself.' if self._live else ' Reload the page to try again.'}",
+            )
         else:
             self._trouble.clear()
         self._timer.interval = pause(time.monotonic() - began, self._seconds)
