@@ -62,8 +62,12 @@ def play(python: str, home: Path) -> str:
     }
     said: list[str] = []
     with ExitStack() as running:
-        for number, block in enumerate(blocks((ROOT / "README.md").read_text())):
-            said.append("".join(f"$ {line}\n" for line in block.splitlines()))
+        exported = ""
+        for number, text in enumerate(blocks((ROOT / "README.md").read_text())):
+            said.append("".join(f"$ {line}\n" for line in text.splitlines()))
+            block = exported + text
+            # A terminal keeps what an earlier block exported.
+            exported += "".join(f"{line}\n" for line in text.splitlines() if line.startswith("export "))
             ready = next((words for command, words in RUNNING.items() if command in block), None)
             if ready is None:
                 said.append(_run(block, checkout, environment, said))
