@@ -12,23 +12,27 @@ import asyncio
 import enum
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, Unpack, cast
 
 import msgspec
 
-from llmledgerd.config import settings
-from llmledgerd.config.store_url import targets
-from llmledgerd.errors import ConfigError
 from llmledgerd.payloads import wiring
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.payloads import Fetcher
-from llmledgerd.query.requests import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
+from llmledgerd.query.requests import (
+    FindLarge,
+    GetCall,
+    GetLosses,
+    GetStep,
+    GetUsage,
+    ListCalls,
+    QueryRequest,
+)
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Usage
-from llmledgerd.stores import readers
+from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
@@ -44,13 +48,13 @@ ALL_ORGANIZATIONS: Final = AllOrganizations.ALL
 """Scope of operators: the rows of all organizations."""
 
 Scope = str | AllOrganizations
-Q = TypeVar("Q", bound=Question)
+Q = TypeVar("Q", bound=QueryRequest)
 
 
 class Source(Protocol):
     """Query source: a store or a daemon."""
 
-    async def answer(self, organization_id: str | None, question: Question) -> object: ...
+    async def answer(self, organization_id: str | None, question: QueryRequest) -> object: ...
     async def sql(self, text: str) -> Table: ...
     async def close(self) -> None: ...
 
@@ -61,7 +65,7 @@ class _Threaded:
     def __init__(self, opened: Reading) -> None:
         self._reading = opened
 
-    async def answer(self, organization_id: str | None, question: Question) -> object:
+    async def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         return await asyncio.to_thread(self._reading.answer, organization_id, question)
 
     async def sql(self, text: str) -> Table:
@@ -93,7 +97,7 @@ class LLMTraceReader:
     ) -> None:
         """Create a reader; it connects on the first query.
 
-        ``url`` is a store's URL as in the settings ``clickhouse_url`` and ``postgres_url`` (the password
+        ``url`` is a store's URL as in the settings ``clickhouse.url`` and ``postgres.url`` (the password
         can be in ``password_file``), or a daemon's admin address: ``unix:/path/admin.sock``,
         ``host:port``, or ``http://host:port`` with a ``token``, which TCP requires. Each query takes at
         most ``timeout_seconds``. Raises ConfigError for any other URL and for an embedded store that
@@ -278,7 +282,7 @@ class LLMTraceReader:
         """
         return await self._source.sql(text)
 
-    async def _ask(self, organization_id: Scope, question: Question) -> object:
+    async def _ask(self, organization_id: Scope, question: QueryRequest) -> object:
         if isinstance(organization_id, AllOrganizations):
             return await self._source.answer(None, question)
         if not isinstance(organization_id, str):  # None must not mean all organizations
@@ -287,18 +291,15 @@ class LLMTraceReader:
 
 
 def _configured_objects() -> Objects | None:
-    return wiring.objects(settings.load()[0])
+    return wiring.objects(registry.load()[0])
 
 
 def _source(url: str, token: str, timeout_seconds: float, password_file: str) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
-    path = None if url.startswith(readers.POSTGRES_SCHEMES) else targets(url, {})[0].path
-    if path is not None and not Path(path).is_dir():
-        raise ConfigError(f"no embedded store at {path}")
     fetcher = Fetcher(_configured_objects)
     return _Threaded(
-        readers.opened(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
+        registry.reader_at(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,9 @@ import pytest
 from llmledgerd.cli import demo, demo_calls
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.marked_rows import ClickHouseMarkedRows
 from llmledgerd.stores.clickhouse.reprice import reprice
+from tests.helpers import prefork
 from tests.helpers.places import environment
 from tests.helpers.rollups import differences
 
@@ -26,7 +27,7 @@ REAL_CALL = (
 
 def filled(store: Store, calls: int = 600) -> Store:
     traffic = demo_calls.Traffic(calls=calls, days=3.0, end_us=END_US)
-    assert list(demo.fill(store, traffic))[-1] == calls
+    assert list(demo.fill(ClickHouseMarkedRows(store, demo_calls.MARK), traffic))[-1] == calls
     return store
 
 
@@ -35,14 +36,8 @@ def one(store: Store, expression: str, condition: str = "1") -> object:
 
 
 def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", "demo", *arguments]
-    return subprocess.run(
-        command,
-        env={**environment(), "XDG_DATA_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    return prefork.run(
+        "llmledger", "demo", *arguments, environment={**environment(), "XDG_DATA_HOME": str(home)}
     )
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmledgerd.config.settings import Config
 from llmledgerd.daemon.app import Daemon
 from llmledgerd.system import accept_loop
 from llmledgerd.system.accept_loop import Acceptor
 from llmledgerd.telemetry.status import Status
+from tests.helpers.config import config as configured
 from tests.integration.test_peers import AWAY
 
 
 def daemon(folder: Path) -> Daemon:
     return Daemon(
-        Config(
+        configured(
             socket_path=str(folder / "s"),
             spool_dir=str(folder / "spool"),
             clickhouse_url=AWAY,
@@ -40,16 +40,16 @@ async def found(condition: Callable[[], Awaitable[bool]]) -> None:
 
 @pytest.mark.parametrize("how", ["raises", "is_cancelled"])
 async def test_a_part_that_ends_takes_the_daemon_along_with_an_exit_code(
-    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = daemon(tmp_path)
 
-    async def falls() -> None:
+    async def fails() -> None:
         if how == "raises":
             raise RuntimeError("unheard of")
         raise asyncio.CancelledError
 
-    subject.background.run = falls  # type: ignore[method-assign]
+    monkeypatch.setattr(subject.background, "run", fails)
     assert await subject.run() == 1
     assert "pruning" in capsys.readouterr().out
 

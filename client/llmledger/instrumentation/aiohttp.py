@@ -13,6 +13,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Final
 
 from llmledger.instrumentation.exchange import Exchange
+from llmledger.instrumentation.forms import parts_of_writer
 from llmledger.instrumentation.hook import Hook, length_of
 from llmledger.instrumentation.patches import Bind
 from llmledger.instrumentation.safety import harmless
@@ -33,7 +34,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
             if exchange is None and _asking.get() is None:
                 return await bind(session)(*args, **kwargs)
             # A request within an exchange, such as a token refresh, is not observed.
-            with _Asking(exchange):
+            with _RequestContext(exchange):
                 if exchange is None:
                     return await bind(session)(*args, **kwargs)
                 with exchange:
@@ -57,7 +58,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
     return True
 
 
-class _Asking:
+class _RequestContext:
     """Context in which the exchange's request is built and sent; None for an unobserved request."""
 
     def __init__(self, exchange: Exchange | None) -> None:
@@ -91,12 +92,12 @@ def _begin(settings: Hook, session: Any, args: tuple[Any, ...], kwargs: dict[str
 def _requested(exchange: Exchange, request: Any) -> None:
     exchange.sends(request.headers, str(request.url))
     body = request.body
+    parts = parts_of_writer(body) if hasattr(body, "_parts") else None
     if not isinstance(body, bytes):
         body = getattr(body, "_value", None)  # BytesPayload's; others have no bytes yet
     headers = request.headers
-    exchange.requested(
-        body if isinstance(body, bytes) else None, headers.get("content-type", ""), length_of(headers)
-    )
+    known = body if isinstance(body, bytes) else None
+    exchange.requested(known, headers.get("content-type", ""), length_of(headers), parts)
 
 
 @harmless

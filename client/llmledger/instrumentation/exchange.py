@@ -29,8 +29,9 @@ from llmledger.context import current
 from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies
-from llmledger.instrumentation.cleaning import said, unquoted
+from llmledger.instrumentation.cleaning import error_text, kind, unquoted
 from llmledger.instrumentation.eventstream import rendered
+from llmledger.instrumentation.forms import FORM, Part, parts_of, recorded
 from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import harmless
 from llmledger.lifecycle import before_closing, in_forked_child
@@ -106,11 +107,22 @@ class Exchange:
         self._sent += given
 
     @harmless
-    def requested(self, body: bytes | None, content_type: str, length: int | None = None) -> None:
-        """Set the request's body (None if it is not in memory), and announce the call."""
+    def requested(
+        self,
+        body: bytes | None,
+        content_type: str,
+        length: int | None = None,
+        form: Iterable[Part] | None = None,
+    ) -> None:
+        """Set the request's body (None if it is not in memory), and announce the call.
+
+        ``form`` are the parts of an upload that the library has not encoded yet.
+        """
         if self._begin:
             self._announce(bodies.asked(body))
         self._fields["request"] = bodies.recordable(body, content_type, length)
+        if bodies.media_type(content_type) == FORM:
+            self._fields["request"] = _form(body, content_type, form) or self._fields["request"]
 
     @harmless
     def answered(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
@@ -162,7 +174,7 @@ class Exchange:
     def __del__(self) -> None:
         self.closed()
 
-    def _announce(self, asked: bodies.Asked) -> None:
+    def _announce(self, asked: bodies.RequestFacts) -> None:
         if self._begin == "streams" and not (asked.stream or self._call.is_stream):
             return
         announced = {**self._fields, "model": asked.model} if asked.model else dict(self._fields)
@@ -178,8 +190,8 @@ class Exchange:
             fields["time_to_first_token_ms"] = (self._first_byte - self._started) * 1000
         if isinstance(ending, Exception):
             fields["outcome"] = "error"
-            fields["error_type"] = type(ending).__name__
-            fields["error"] = said(ending, self._url, self._sent)
+            fields["error_type"] = kind(ending, self._url, self._sent)
+            fields["error"] = error_text(ending, self._url, self._sent)
         elif ending is not None and self._has_last_word(fields.get("response_stream")):
             ended = self._last_byte or ended  # holding a finished stream does not extend its duration
         elif ending is not None:
@@ -212,6 +224,14 @@ class Exchange:
         if self._status >= 400:
             return True  # the status is the outcome; the error page need not be read
         return stream is not None and bodies.is_complete(stream)
+
+
+@harmless
+def _form(body: bytes | None, content_type: str, form: Iterable[Part] | None) -> dict[str, Any] | None:
+    """Return an upload's fields; None where they cannot be read."""
+    if form is None:
+        form = parts_of(body, content_type) if body else ()
+    return recorded(form)
 
 
 _open: dict[int, weakref.ref[Exchange]] = {}

@@ -37,11 +37,12 @@ from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.log import Recurring
-from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, Turns
+from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, QueryAdmission
+from llmledgerd.query.backend import Limits
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import from_text
 from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
-from llmledgerd.stores import readers
+from llmledgerd.stores import registry
 from llmledgerd.telemetry.metrics import OTHER, Metrics
 from llmledgerd.telemetry.status import Status
 
@@ -58,7 +59,7 @@ SQL_BYTES: Final = 1 << 18
 BODY_SECONDS: Final = 30.0
 SEND_SECONDS: Final = 60.0
 """Timeout for a client to read its response."""
-LIMITS: Final = {"max_execution_time": 60, "max_memory_usage": 1 << 30, "max_threads": 2}
+LIMITS: Final = Limits(seconds=60, memory_bytes=1 << 30, threads=2)
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class Api:
         ``everywhere`` does the erasures.
         """
         mark = f"llmledgerd-{uuid.uuid4()}"
-        self._reading = readers.configured(config, fetcher, mark=mark, settings=LIMITS)
+        self._reading = registry.first_reader(config, fetcher, mark=mark, limits=LIMITS)
         self._everywhere = everywhere or Everywhere(config)
         self._confirmations = Confirmations()
         self._of_socket = msgspec.structs.replace(OPERATOR, may_erase=config.admin_socket_erases)
@@ -96,7 +97,7 @@ class Api:
         self._metrics = metrics
         self.recurring = Recurring()
         self._threads = ThreadPoolExecutor(QUERIES + 1, thread_name_prefix="query")
-        self._turns = Turns(QUERIES, is_shared=tokens is not None)
+        self._admission = QueryAdmission(QUERIES, is_shared=tokens is not None)
         self._statement = asyncio.Semaphore()
         self.in_flight = 0
         """Running and queued queries."""
@@ -144,13 +145,15 @@ class Api:
                 raise web.HTTPNotFound(text="not found")
             return await _sent(request, answer)
 
-        return await self._asked(access, largest, lambda: self._reading.answer(organization, question), send)
+        return await self._run_admitted(
+            access, largest, lambda: self._reading.answer(organization, question), send
+        )
 
     async def _run_sql(self, request: web.Request) -> web.StreamResponse:
         access = self._operator(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         text = await self._body(request)
-        return await self._asked(
+        return await self._run_admitted(
             access,
             ROWS_BYTES,
             lambda: self._reading.sql(text.decode()),
@@ -171,7 +174,7 @@ class Api:
         """Count what would be erased; with a confirmation code, erase it."""
         access = self._access(request)
         by = self._who(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         wanted = _erase_request(await self._body(request))
         scope_of(access, wanted.organization_id, False)
         if not access.may_erase:
@@ -195,12 +198,12 @@ class Api:
 
     async def _show_status(self, request: web.Request) -> web.Response:
         self._operator(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         return _json(_encoded(await self._status()))
 
     async def _describe(self, request: web.Request) -> web.Response:
         self._access(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         return _json(msgspec.json.encode(description()))
 
     def _access(self, request: web.Request) -> Access:
@@ -242,12 +245,12 @@ class Api:
     async def _in_thread(self, access: Access, action: Callable[[], T]) -> T:
         """Return the small result of an action that is not a query."""
 
-        async def give(found: T) -> T:
+        async def unchanged(found: T) -> T:
             return found
 
-        return await self._asked(access, 0, action, give)
+        return await self._run_admitted(access, 0, action, unchanged)
 
-    async def _asked(
+    async def _run_admitted(
         self,
         access: Access,
         largest: int,
@@ -267,13 +270,13 @@ class Api:
         self._of[access] += 1
         try:
             async with alone or contextlib.nullcontext():
-                share = await self._turns.begin(access, largest)
+                share = await self._admission.begin(access, largest)
                 try:
                     found = await asyncio.get_running_loop().run_in_executor(self._threads, action)
-                    self._turns.made(share, min(largest, ROWS_BYTES + size_of(found)) if largest else 0)
+                    self._admission.made(share, min(largest, ROWS_BYTES + size_of(found)) if largest else 0)
                     return await send(found)
                 finally:
-                    self._turns.end(share)
+                    self._admission.end(share)
         finally:
             self.in_flight -= 1
             self._of[access] -= 1
@@ -329,7 +332,7 @@ def _parameters(request: web.Request) -> dict[str, str]:
     return given
 
 
-def _nothing_asked(request: web.Request) -> None:
+def _refuse_parameters(request: web.Request) -> None:
     """Refuse parameters of an endpoint without any."""
     if given := _parameters(request):
         raise ValueError(f"unknown parameter `{next(iter(given))}`")

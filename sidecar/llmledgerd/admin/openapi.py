@@ -12,7 +12,7 @@ import msgspec
 
 from llmledgerd import __version__
 from llmledgerd.query.erasure import Erased
-from llmledgerd.query.requests import Question
+from llmledgerd.query.requests import QueryRequest
 from llmledgerd.query.results import Table
 from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
 from llmledgerd.telemetry.status import Status
@@ -134,5 +134,5 @@ def _problem(said: str) -> dict[str, Any]:
     return {"description": said, "content": content}
 
 
-def _summary(kind: type[Question]) -> str:
+def _summary(kind: type[QueryRequest]) -> str:
     return cleandoc(kind.__doc__ or "").splitlines()[0]

@@ -14,12 +14,12 @@ import typer
 from rich.table import Table
 
 from llmledgerd.cli import output
-from llmledgerd.cli.messages import say_json
-from llmledgerd.config import settings
+from llmledgerd.cli.messages import echo_json
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.importing.dead_letters import replay as send_again
 from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
+from llmledgerd.stores import registry
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,7 +44,7 @@ def show_list(
     letters = _letters(_folder(spool_dir), reason)
     if as_json:
         for letter in letters:
-            say_json(msgspec.json.encode(letter).decode())
+            echo_json(msgspec.json.encode(letter).decode())
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("RECEIVED", "ID", "REASON", "BYTES", "SERVICE", "DETAIL"):
@@ -66,7 +66,7 @@ def show(
     letter = next((letter for letter in dead_letters.read(_folder(spool_dir)) if letter.id == id), None)
     if letter is None:
         raise LlmledgerdError(f"there is no dead letter {id}")
-    say_json(msgspec.json.format(msgspec.json.encode(letter), indent=2).decode())
+    echo_json(msgspec.json.format(msgspec.json.encode(letter), indent=2).decode())
 
 
 @app.command()
@@ -84,7 +84,7 @@ def replay(
     folder = _folder(spool_dir)
     with dead_letters.alone(folder):
         chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)
-        done = send_again(socket or Path(settings.load()[0].socket_path), chosen)
+        done = send_again(socket or Path(registry.load()[0].socket_path), chosen)
         dead_letters.remove(folder, set(done.sent))
     typer.echo(f"{len(done.sent)} sent again")
     if done.cut:
@@ -100,7 +100,7 @@ def purge(ids: Ids = None, every: Every = False, reason: Reason = None, spool_di
 
 
 def _folder(given: Path | None) -> Path:
-    folder = given or Path(settings.load()[0].spool_dir)
+    folder = given or Path(registry.load()[0].spool_dir)
     if not folder.is_dir():
         raise LlmledgerdError(f"{folder}: no spool; use --spool-dir")
     return folder

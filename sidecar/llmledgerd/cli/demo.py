@@ -9,7 +9,6 @@ Invariants:
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import uuid
@@ -24,22 +23,19 @@ import typer
 
 from llmledger.protocol import Record
 from llmledgerd.cli import demo_calls
-from llmledgerd.cli.messages import say
-from llmledgerd.config import secrets, settings
+from llmledgerd.cli.messages import echo
+from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.records import parsing
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
-from llmledgerd.records.schema import COLUMNS, TRACES, Row
-from llmledgerd.stores.clickhouse import migrations
-from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.records.schema import Row
+from llmledgerd.stores import registry
+from llmledgerd.stores.kind import MarkedRows
 
 BATCH_CALLS: Final = 5_000
 
 _encode = msgspec.json.Encoder().encode
-_OURS: Final = "source = {mark:String}"
-_PARAMETERS: Final = {"mark": demo_calls.MARK}
 
 
 def demo(
@@ -64,13 +60,16 @@ def demo(
     address = url or own_store()
     if url is None:
         Path(address.removeprefix("chdb://")).parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(Store(address)) as store:
+    config = registry.load()[0]
+    with registry.kind_of(address).marked_rows(address, demo_calls.MARK, config) as generated:
         if remove:
-            say(f"{_removed(store):,} generated calls deleted from {secrets.masked(address)}")
+            echo(f"{generated.delete():,} generated calls deleted from {secrets.masked(address)}")
             return
-        if store.is_embedded:
-            migrations.apply(store, migrations.Layout(ttl_days=settings.Config().ttl_days))
-        _refuse_other_calls(store, address, is_accepted=among_other_calls)
+        if not among_other_calls and not generated.are_alone():
+            raise LlmledgerdError(
+                f"{secrets.masked(address)} holds other calls, and generated ones would stand among them in usage and"
+                " cost; leave out --url for a store of the demo's own, or add --among-other-calls"
+            )
         traffic = demo_calls.Traffic(
             calls=calls,
             days=days,
@@ -78,11 +77,11 @@ def demo(
             organizations=tuple(org) if org else demo_calls.ORGANIZATIONS,
             seed=seed,
         )
-        for done in fill(store, traffic):
+        for done in fill(generated, traffic):
             if sys.stderr.isatty():
-                say(f"{done:,} of {calls:,} calls", err=True)
-    say(f"{calls:,} calls in {secrets.masked(address)}")
-    say(f"Look at them:  llmledger usage --by model --url {secrets.masked(address)}")
+                echo(f"{done:,} of {calls:,} calls", err=True)
+    echo(f"{calls:,} calls in {secrets.masked(address)}")
+    echo(f"Look at them:  llmledger usage --by model --url {secrets.masked(address)}")
 
 
 def own_store() -> str:
@@ -91,7 +90,7 @@ def own_store() -> str:
     return f"chdb://{Path(base) / 'llmledger' / 'demo'}"
 
 
-def fill(store: Store, traffic: demo_calls.Traffic) -> Iterator[int]:
+def fill(store: MarkedRows, traffic: demo_calls.Traffic) -> Iterator[int]:
     """Insert the calls, a batch at a time; yield how many there are so far. Raises StoreBusy."""
     builder = RowBuilder(Pricer())
     generated = demo_calls.calls(traffic)
@@ -99,8 +98,7 @@ def fill(store: Store, traffic: demo_calls.Traffic) -> Iterator[int]:
     while batch := list(islice(generated, BATCH_CALLS)):
         # Of the seed, so that a second run of the same seed does not double what the first inserted.
         batch_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{demo_calls.MARK}:{traffic}:{done}"))
-        rows = [_row(builder, one, batch_id, number) for number, one in enumerate(batch)]
-        store.insert(TRACES, COLUMNS, rows, token=batch_id)
+        store.insert([_row(builder, one, batch_id, number) for number, one in enumerate(batch)], batch_id)
         done += len(batch)
         yield done
 
@@ -114,26 +112,3 @@ def _row(builder: RowBuilder, call: tuple[demo_calls.Body, int], batch_id: str, 
     return builder.row(
         record, line=line, service="", received_us=received_us, batch_id=batch_id, batch_row=number
     )
-
-
-def _refuse_other_calls(store: Store, address: str, *, is_accepted: bool) -> None:
-    """Raise LlmledgerdError where the store holds calls that are not generated, unless they are accepted."""
-    if not is_accepted and store.query(
-        f"SELECT 1 AS found FROM llm_traces WHERE NOT {_OURS} LIMIT 1", _PARAMETERS  # noqa: S608 - a fixed fragment, values are bound
-    ):  # fmt: skip
-        raise LlmledgerdError(
-            f"{secrets.masked(address)} holds other calls, and generated ones would stand among them in usage and cost;"
-            " leave out --url for a store of the demo's own, or add --among-other-calls"
-        )
-
-
-def _removed(store: Store) -> int:
-    """Delete the generated calls; return how many there were. Raises StoreBusy."""
-    if not store.columns(TRACES):
-        return 0
-    (found,) = store.query(f"SELECT count() AS calls FROM llm_traces WHERE {_OURS}", _PARAMETERS)  # noqa: S608 - as above
-    if found["calls"]:
-        Rollup(store).doubt_rows("rows_deleted", _OURS, _PARAMETERS)
-        place = store.placement(TRACES)
-        store.run(f"DELETE FROM {place.changed} WHERE {_OURS}", _PARAMETERS)  # noqa: S608 - as above
-    return int(found["calls"])

@@ -1,6 +1,6 @@
 """``llmledger`` commands that change rows: for operators, against the store itself.
 
-Invariant: what was done is said in numbers, and every command can be run again.
+Invariant: each command prints the numbers of what it did, and can be run again.
 """
 
 from __future__ import annotations
@@ -8,24 +8,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from llmledgerd.cli.connect import daemon_status
 from llmledgerd.cli.time_arguments import moment
-from llmledgerd.config import settings as config
+from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError, LlmledgerdError
-from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores import copy as transfer
 from llmledgerd.stores import registry
-from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.reprice import Repriced
-from llmledgerd.stores.clickhouse.reprice import reprice as compute_again
+from llmledgerd.stores.kind import Repriced
 
 Url = Annotated[
     str | None,
-    typer.Option(help="URL of the ClickHouse (default: LLMLEDGER_CLICKHOUSE_URL).", show_default=False),
+    typer.Option(
+        help="URL of the store (default: the first of `stores` in the settings).", show_default=False
+    ),
 ]
 
 
@@ -40,20 +39,26 @@ def reprice(
     a daemon has rebuilt their rollup.
     """
 
-    def say(done: Repriced) -> None:
+    def report(done: Repriced) -> None:
         typer.echo(f"{done.looked_at:,} looked at", err=True)
 
-    store = Store(url or config.load()[0].clickhouse_url)
-    done = compute_again(store, Pricer(), _microseconds(start), _microseconds(end), say)
-    store.close()
+    settings = registry.load()[0]
+    address = url or registry.first_address(settings)[0]
+    span = (_microseconds(start), _microseconds(end))
+    done = registry.kind_of(address).reprice(address, price_files.pricer(settings), span, report)
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
     )
 
 
-Name = Literal["clickhouse", "postgres"]
+def _known(name: str | None) -> str | None:
+    if name is not None and name not in registry.KINDS:
+        raise typer.BadParameter(f"{name}: choose from {', '.join(registry.KINDS)}")
+    return name
+
+
 STILL_ON_ITS_WAY_SECONDS = 60
-"""Rows that were received so lately may still be in a segment that is open."""
+"""Age below which a row may still be in an open segment."""
 
 
 def copy(
@@ -66,37 +71,51 @@ def copy(
             help="End of the time of receipt, exclusive (default: before the oldest line the daemon still delivers)."
         ),
     ] = None,
-    source: Annotated[Name, typer.Option("--from", help="Store to copy from.")] = "clickhouse",
-    target: Annotated[Name, typer.Option("--to", help="Store to copy to.")] = "postgres",
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Store to copy from (default: the first of `stores`).", callback=_known),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="Store to copy to (default: the next of `stores`).",
+            callback=_known,
+        ),
+    ] = None,
 ) -> None:
     """Copy calls from one store to another, for example to a store added later.
 
     The settings of this host have the stores' addresses. Existing calls are left unchanged, so that an
     interrupted copy can be run again.
     """
-    if source == target:
-        raise ConfigError("--from and --to must be different stores")
-    settings = config.load()[0]
+    settings = registry.load()[0]
     now = datetime.now(UTC)
     start = _microseconds(moment(since, now))
+    source = source or settings.stores[0]
+    target = target or next((name for name in settings.stores if name != source), None)
+    if target is None:
+        raise ConfigError("--to is required, because `stores` names no other store")
+    if source == target:
+        raise ConfigError("--from and --to must be different stores")
     end = (
         _microseconds(moment(until, now, "--until")) if until else asyncio.run(_not_on_their_way(target, now))
     )
     give, take = registry.opened(settings, (source, target))
     with contextlib.closing(give), contextlib.closing(take):
-        done = transfer.copy(give.source, take.destination, start, end, _say_copied)
+        done = transfer.copy(give.source, take.destination, start, end, _report_copied)
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
         f" {done.repeated:,} skipped as duplicates"
     )
 
 
-def _say_copied(done: transfer.Copied) -> None:
+def _report_copied(done: transfer.Copied) -> None:
     typer.echo(f"{done.looked_at:,} looked at, {done.copied:,} copied", err=True)
 
 
 async def _not_on_their_way(target: str, now: datetime) -> int:
-    """Return the time before which this host's daemon brings the store nothing more, in microseconds."""
+    """Return the time, in microseconds, before which this host's daemon has delivered all rows."""
     end = _microseconds(now) - STILL_ON_ITS_WAY_SECONDS * 1_000_000
     with contextlib.suppress(LlmledgerdError):  # no daemon here, so nothing is on its way
         for store in (await daemon_status(None)).stores:

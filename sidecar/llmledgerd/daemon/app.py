@@ -29,6 +29,7 @@ from llmledgerd.config import exposure, reload
 from llmledgerd.config.settings import Config
 from llmledgerd.daemon.housekeeping import EVERY_SECOND, Housekeeping, Job
 from llmledgerd.daemon.orphan_declaration import OrphanDeclaration
+from llmledgerd.daemon.price_files import Prices
 from llmledgerd.daemon.pruning import Pruning
 from llmledgerd.daemon.service_manager import Service
 from llmledgerd.daemon.spool_quota import SpoolQuota, loss
@@ -42,7 +43,6 @@ from llmledgerd.ingest.server import Listener
 from llmledgerd.payloads import wiring
 from llmledgerd.payloads.uploading import Uploader
 from llmledgerd.query.payloads import Fetcher
-from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.redaction import Redactor
 from llmledgerd.spool import Entry, EntryKind, Files, Spool
@@ -93,8 +93,9 @@ class Daemon:
         self.everywhere = Everywhere(config)
         self.marks = Marks(self.files.root)
         objects = wiring.objects(config)
+        self.prices = Prices(config)
         self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
-        self.report = Report(runtime, self.files, self.listener, self.shipping.lanes)
+        self.report = Report(runtime, self.files, self.listener, self.shipping.deliveries)
         self.api, self.admin = self._admin(objects)
         self.orphans = OrphanDeclaration(runtime, self.listener, self.metrics)
         self.pruning = Pruning(runtime, self.files, self.marks, self.report, self.metrics)
@@ -111,8 +112,7 @@ class Daemon:
         self, runtime: Runtime, redactors: Mapping[str, Redactor], objects: Objects | None
     ) -> tuple[Shipping, Metrics]:
         config = self.config
-        pricer = Pricer()
-        builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
+        builders: dict[str, RowBuilder] = {name: RowBuilder(self.prices.pricer) for name in config.stores}
         # What a record's values had to be changed to is the same for every store.
         metrics = Metrics(builders[config.stores[0]].counts, Redactor.of(config).label)
         options = ShippingOptions(
@@ -149,7 +149,7 @@ class Daemon:
         on_writer = self.committer.on_writer
         return [
             Job(EVERY_SECOND, "clock", self.orphans.follow_clock),
-            Job(EVERY_SECOND, "make_room", partial(self.quota.enforce, self.shipping.keeper)),
+            Job(EVERY_SECOND, "make_room", partial(self.quota.enforce, self.shipping.evictor)),
             Job(EVERY_SECOND, "give_up", self.orphans.declare),
             Job(EVERY_SECOND, "close_stalled", self.listener.close_stalled),
             Job(EVERY_SECOND, "reserve", partial(on_writer, self.quota.keep_reserve)),
@@ -160,7 +160,7 @@ class Daemon:
     def _long_jobs(self) -> list[Job]:
         """Return the jobs that may take long: compress backlogged segments, prune dead letters."""
         return [
-            Job(EVERY_SECOND, "compress", self.shipping.keeper.compress),
+            Job(EVERY_SECOND, "compress", self.shipping.evictor.compress),
             Job(EVERY_SECOND, "dead_letters", self.pruning.prune),
         ]
 
@@ -213,6 +213,7 @@ class Daemon:
             queries=self.api.in_flight,
             redacted=dict(self.redactor.counts),
             system_errors=self._system_errors(),
+            prices=self.prices.trouble,
         )
 
     def _system_errors(self) -> dict[str, int]:
@@ -220,6 +221,7 @@ class Daemon:
             "accept": self.listener.counts["accept_errors"] + self.admin.accept_errors,
             **self.housekeeping.failures,
             **self.background.failures,
+            "prices": self.prices.failures,
         }
         return {what: count for what, count in found.items() if count}
 
@@ -258,10 +260,10 @@ class Daemon:
 
     def _migrate(self) -> None:
         """Migrate an embedded store; no other process can."""
-        for lane in self.shipping.lanes:
-            if lane.outlet.is_ours:
-                for done in lane.outlet.migrate():
-                    log.info(done, store=lane.outlet.address)
+        for delivery in self.shipping.deliveries:
+            if delivery.outlet.is_ours:
+                for done in delivery.outlet.migrate():
+                    log.info(done, store=delivery.outlet.address)
 
     def _start_tasks(self) -> None:
         parts = {
@@ -306,7 +308,7 @@ class Daemon:
 
     def _reconfigure(self, found: reload.Changes) -> None:
         self.config = found.config
-        components: tuple[reload.Room, ...] = (
+        components: tuple[reload.Component, ...] = (
             self.committer,
             self.listener,
             self.quota,
@@ -316,9 +318,12 @@ class Daemon:
         )
         for component in components:
             component.reconfigure(found.config)
-        if "clickhouse_url" in found.made:
-            self.shipping.log_in_as(registry.CLICKHOUSE, found.config.clickhouse_url)
-            self.api.log_in_as(found.config.clickhouse_url)
+        self.prices.reload(found.config)
+        for store, options in found.config.store_options.items():
+            if f"{store}.url" in found.made:
+                self.shipping.log_in_as(store, options.url)
+                if store == found.config.stores[0]:  # which answers queries
+                    self.api.log_in_as(options.url)
         log.info("reloaded", changed=found.made)
         if found.for_restart:
             log.warning("these settings take effect after a restart", settings=found.for_restart)
@@ -348,7 +353,7 @@ class Daemon:
         seconds = self.config.drain_timeout_seconds
         self.service.stopping(None if self.config.spool_ephemeral else seconds)
         deadline = loop.time() + seconds
-        self.listener.close_door()
+        self.listener.stop_accepting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.listener.stop(loop.time() + seconds / 2)  # the rest is for the disk and the store
@@ -373,7 +378,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.admin.stop()
-        self.listener.close_door()
+        self.listener.stop_accepting()
         self.shipping.close()
         self.committer.close()
         self.service.close()

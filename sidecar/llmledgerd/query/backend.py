@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from llmledgerd.query.requests import Question
+import msgspec
+
+from llmledgerd.query.requests import QueryRequest
 from llmledgerd.query.results import Table
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Limits of one query in the store; None: the store's own."""
+
+    seconds: int | None = None
+    memory_bytes: int | None = None
+    threads: int | None = None
 
 
 class Reading(Protocol):
     """Query backend of one store. Blocking; for threads."""
 
-    def answer(self, organization_id: str | None, question: Question) -> object:
+    def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         """Return the result within one organization; None is all of them."""
 
     def sql(self, text: str) -> Table:

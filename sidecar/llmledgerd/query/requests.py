@@ -24,14 +24,13 @@ from llmledgerd.query.filters import GROUPED, OF_LISTS, OF_SUMS, ORGANIZATION, F
 MAX_LIMIT: Final = 10_000
 """Limit of calls per response; a cursor continues after them."""
 
-GROUPS: Final = {
-    ORGANIZATION: "t.organization_id",
-    **{name: f"t.{column}" for name, column in GROUPED.items()},
-    "day": "toString(toDate(MOMENT))",
-    "hour": "formatDateTime(MOMENT, '%Y-%m-%d %H:00', 'UTC')",
-    "minute": "formatDateTime(MOMENT, '%Y-%m-%d %H:%i', 'UTC')",
-}
-"""Dimensions of usage and their SQL expressions; MOMENT is the table's time column, in UTC."""
+GROUPS: Final = (ORGANIZATION, *GROUPED, "day", "hour", "minute")
+"""Dimensions of usage; times are in UTC."""
+
+ROLLED_UP: Final = frozenset(
+    {"organization", "project", "agent", "provider", "model", "call_type", "plan", "day", "hour"}
+)
+"""Groups whose usage is aggregated by the hour; any other group requires a scan of the rows."""
 
 
 def _is(description: str, **bounds: Any) -> Meta:
@@ -43,16 +42,16 @@ _DATED: Final = re.compile(r"[0-9]{4}-")
 """Start of an ISO 8601 date; a bare number would be parsed as seconds since 1970."""
 Limit = Annotated[int, _is("Maximum number of results.", ge=1, le=MAX_LIMIT)]
 Size = Annotated[int, _is("Bytes.", ge=0, le=2**63 - 1)]
-Q = TypeVar("Q", bound="Question")
+Q = TypeVar("Q", bound="QueryRequest")
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class QueryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all requests. A field that is None does not filter."""
 
 
 if TYPE_CHECKING:
 
-    class Narrowed(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Narrowed(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Base of requests over many calls. Times without a time zone are UTC."""
 
         start_date: datetime | None = None
@@ -81,7 +80,7 @@ else:
             ("end_date", Annotated[datetime | None, _is("Only calls that started before this time.")], None),
             *_fields(OF_SUMS),
         ],
-        bases=(Question,),
+        bases=(QueryRequest,),
         **_HOW,
     )
     NarrowedList = msgspec.defstruct(
@@ -92,7 +91,7 @@ else:
     )
 
 
-class GetCall(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetCall(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Get one call by its id; if several records share the id, the one received last."""
 
     id: Annotated[str, _is("Id of the call, with or without the prefix `provider_trace-`.")]
@@ -100,7 +99,7 @@ class GetCall(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: Annotated[bool, _is("Restore images and files that were extracted from the payloads.")] = False
 
 
-class GetStep(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetStep(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List the calls of one step, oldest first: the first attempt and its retries."""
 
     step_id: Annotated[str, _is("Id of the step, as recorded.")]
@@ -143,7 +142,7 @@ class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"cannot group by {', '.join(unknown)}; choose from {', '.join(GROUPS)}")
 
 
-class GetLosses(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetLosses(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List losses of records by stage and reason. For operators only: a loss has no organization."""
 
     start_date: Annotated[datetime | None, _is("Only losses at this time or later.")] = None
@@ -161,7 +160,7 @@ def from_text(kind: type[Q], given: Mapping[str, str]) -> Q:
         raise ValueError(str(error)) from None
 
 
-def to_text(question: Question) -> dict[str, str]:
+def to_text(question: QueryRequest) -> dict[str, str]:
     """Return the URL parameters of a request; the inverse of ``from_text``."""
     found = {}
     for name in question.__struct_fields__:
@@ -178,7 +177,7 @@ def to_text(question: Question) -> dict[str, str]:
 
 
 @cache
-def fields(kind: type[Question]) -> dict[str, Any]:
+def fields(kind: type[QueryRequest]) -> dict[str, Any]:
     """Return the names and types of a request's fields, without their descriptions."""
     return get_type_hints(kind)
 

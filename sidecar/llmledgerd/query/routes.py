@@ -11,7 +11,15 @@ import msgspec
 from msgspec import Meta
 
 from llmledgerd.query.erasure import Erasure
-from llmledgerd.query.requests import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
+from llmledgerd.query.requests import (
+    FindLarge,
+    GetCall,
+    GetLosses,
+    GetStep,
+    GetUsage,
+    ListCalls,
+    QueryRequest,
+)
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Usage
 
 ERASE: Final = "/v1/erase"
@@ -67,7 +75,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """One endpoint, for GET."""
 
     path: str
-    question: type[Question]
+    question: type[QueryRequest]
     answer: Any
     """Type of the JSON result."""
     may_be_none: bool = False

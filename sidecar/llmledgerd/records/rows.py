@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.records.pricing import MAX_COST, Pricer
+from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
 from llmledgerd.usage import read_exchange
@@ -34,8 +35,8 @@ _UINT16: Final = (1 << 16) - 1
 _PREFIX: Final = "provider_trace-"
 _LONG_BYTES: Final = 64 << 10
 _MESSAGE_CHARACTERS: Final = 1000
-_MODELS_COUNTED: Final = 100
-"""Models without a price that are counted by name; a sender could name any number."""
+_KINDS_COUNTED: Final = 200
+"""Reasons and models without a price that are counted by name; a sender could name any number."""
 _NULL: Final = b"null"
 _RAW_NULL: Final = Raw(_NULL)
 _FALSY: Final = frozenset({_NULL, b'""', b"{}", b"[]", b"false", b"0"})
@@ -45,11 +46,12 @@ _Kind = TypeVar("_Kind")
 
 
 class _Config(msgspec.Struct, frozen=True):
-    """What a row needs of ``llm_config``. Leaves may be anything; only text counts."""
+    """Fields of ``llm_config`` that a row needs. Values of any type are accepted; only text is used."""
 
     model_endpoint_type: Any = None
     model: Any = None
     provider_category: Any = None
+    model_endpoint: Any = None
 
 
 class _ErrorObject(msgspec.Struct, frozen=True):
@@ -72,8 +74,8 @@ _COUNTS: Final = (
 _MADE: Final = (
     "id", "call_type", "provider", "model", "is_byok", "request", "answer", "latency_ms", "is_error", "error_type",
     "error_message", "llm_config", "plan_type", "cost_source", "customer_id", "started_us", "service", "url",
-    "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost_usd", "cost_usd_source",
-    "batch_id", "batch_row", "received_us",
+    "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost", "upstream_cost_usd",
+    "sent_cost_usd", "batch_id", "batch_row", "received_us",
 )  # fmt: skip
 """The names that ``RowBuilder.row`` computes, beside ``record`` and ``facts``."""
 
@@ -81,8 +83,8 @@ _MADE: Final = (
 def _row_maker() -> Callable[..., Row]:
     """Return a function that makes a row of the schema's expressions, as one tuple.
 
-    Compiled, as the standard library compiles named tuples: to evaluate the entries one by one took as
-    long as all that is in them.
+    It is compiled, as the standard library compiles named tuples, because evaluating the entries one by one
+    doubled the time.
     """
     values = ", ".join(column.value for column in TABLE)
     scope: dict[str, Any] = {}
@@ -94,15 +96,14 @@ _ROW: Final = _row_maker()
 
 
 class RowBuilder:
-    """Builds rows, and counts what it had to change. For one thread at a time."""
+    """Builder of rows, with counters of changed values. For one thread at a time."""
 
     def __init__(self, pricer: Pricer, read: Reader = read_exchange) -> None:
         self.counts: Counter[str] = Counter()
-        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``model_without_price:<model>``:
-        the call's usage is known, and what that costs is not."""
+        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``unpriced:<reason>|<model>``."""
         self._pricer = pricer
         self._read = read
-        self._unpriced: set[str] = set()
+        self._unpriced: set[tuple[str, str]] = set()
 
     @staticmethod
     def call_id(call: Record | Begin) -> str:
@@ -122,8 +123,8 @@ class RowBuilder:
     ) -> Row:
         """Return the row of a record.
 
-        ``line`` is the record's own bytes; of a view of them, payloads are views as well. ``service`` what its session's hello says (the record's
-        own word wins), ``received_us`` microseconds since 1970.
+        ``line``: bytes of the record; if they are a view, so are large payloads. ``service``: name from the
+        session's hello, unless the record has one. ``received_us``: microseconds since 1970.
         """
         config = _NO_CONFIG if record.llm_config is ABSENT else _config(record.llm_config)
         status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
@@ -137,10 +138,15 @@ class RowBuilder:
         request, url = exchange.request, exchange.url
         answer = exchange.response or facts.response or _as_json(record.response_stream, exchange.stream)
         is_error, error_type, error_message = _failure(record, facts, status_code)
-        cost_usd, cost_usd_source = self._cost(facts, provider, model, url, started_us)
-        is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
-        call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
+        call = PricedCall(provider, model, url, started_us, record.org_id or "", latency_ms)
+        cost = self._pricer.price(facts, call)
+        if cost.reason:
+            self._count_unpriced(cost.reason, cost.model)
+        is_byok = (
+            config.provider_category == "byok" or facts.is_byok if record.is_byok is None else record.is_byok
+        )
+        call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
@@ -150,7 +156,9 @@ class RowBuilder:
             cost_source, customer_id, started_us, service, url, attempt, status_code,
             _payload(record.compaction_settings),
             None if first_token_ms is None else self._whole("time_to_first_token_ms", first_token_ms),
-            cost_usd, cost_usd_source, batch_id, batch_row, received_us,
+            cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
+            None if record.cost_usd is None else self._sent_cost(record.cost_usd),
+            batch_id, batch_row, received_us,
         )  # fmt: skip
 
     def abandoned(
@@ -183,10 +191,12 @@ class RowBuilder:
         """Return the facts with texts that can be stored and counts that fit their columns."""
         texts = (
             f"{facts.provider}{facts.model}{facts.request_model}{facts.error_type}{facts.error_message}"
-            f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}"
+            f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}{facts.region}"
         )
         if not texts.isascii():
             facts = _storable(facts)
+        if facts.units:
+            facts.units = self._units(facts.units)
         # No count is below 0, so that the sum is too large wherever one of them is.
         counts = (
             (facts.prompt_tokens or 0) + (facts.completion_tokens or 0) + (facts.total_tokens or 0)
@@ -200,18 +210,26 @@ class RowBuilder:
             facts, **{name: self._whole(name, count) for name, count in counts.items() if count is not None}
         )
 
-    def _cost(self, facts: Facts, provider: str, model: str, url: str, started_us: int) -> Row:
-        cost, source = self._pricer.cost(facts, provider, model, url, started_us)
-        if cost is None and facts.usage_source != "unknown":
-            self._count_unpriced(facts.model or model)
-        elif cost == MAX_COST:
-            self.counts["clamped:cost_usd"] += 1
-        return cost, source
+    def _count_unpriced(self, reason: str, model: str) -> None:
+        kind = (reason, model)
+        if kind not in self._unpriced:
+            if len(self._unpriced) < _KINDS_COUNTED:
+                self._unpriced.add(kind)
+            else:
+                kind = (reason.partition(":")[0], "other")
+        self.counts[f"unpriced:{kind[0]}|{kind[1]}"] += 1
 
-    def _count_unpriced(self, model: str) -> None:
-        if model not in self._unpriced and len(self._unpriced) < _MODELS_COUNTED:
-            self._unpriced.add(model)
-        self.counts[f"model_without_price:{model if model in self._unpriced else 'other'}"] += 1
+    def _units(self, units: dict[str, Decimal]) -> dict[str, Decimal]:
+        """Return the counts at their column's six places; one that it cannot hold is its largest, and has no price."""
+        if any(count > MOST_UNITS for count in units.values()):
+            self.counts["clamped:usage_units"] += 1
+        return {name: round(min(count, MOST_UNITS), 6) for name, count in units.items()}
+
+    def _sent_cost(self, sent: float | str) -> Decimal | None:
+        cost = reported_cost(sent)
+        if cost is None:
+            self.counts["clamped:sent_cost_usd"] += 1
+        return cost
 
     def _whole(self, column: str, value: float | None, most: int = _UINT32) -> int:
         """Return the number rounded, within its column; 0 where it was not sent."""
@@ -226,8 +244,8 @@ class RowBuilder:
 def derived_id(line: bytes | memoryview) -> str:
     """Return the id of a record that was sent without one: a UUID made of its bytes.
 
-    The same line has the same id, so that a repeat is known for one. Version 8 of RFC 9562, the
-    one for ids of a maker's own recipe.
+    The same line has the same id, so that a repeat is recognized. Version 8 of RFC 9562 is for custom
+    schemes.
     """
     digest = int.from_bytes(xxhash.xxh3_128_digest(line))
     return str(uuid.UUID(int=digest & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
@@ -242,7 +260,7 @@ def _exchange(record: Record, config: _Config, status_code: int, *, is_view: boo
     is_too_long = isinstance(stream, Raw)
     return Exchange(
         provider=record.provider or _string(config.model_endpoint_type),
-        url=_bare_url(record.url) if record.url else "",
+        url=_bare_url(record.url or _endpoint(config)) if record.url or config.model_endpoint else "",
         status_code=status_code,
         request=_view(record.request) if is_view else _payload(record.request),
         response=_view(record.response) if is_view else _payload(record.response),
@@ -292,19 +310,19 @@ def _payload(raw: Raw) -> bytes:
 
 
 def _view(raw: Raw) -> memoryview | bytes:
-    """Return the same, without a copy of what is long enough to be written as it is."""
+    """Return a payload as ``_payload`` does, without a copy of a long one."""
     return memoryview(raw) if len(raw) > _LONG_BYTES else _payload(raw)
 
 
 def _as_json(sent: Any, stream: str) -> bytes | memoryview:
-    """Return a stream that no reader could make an object of, as the JSON string that it came in."""
+    """Return a stream that could not be assembled, as a JSON string."""
     if isinstance(sent, Raw):
         return memoryview(sent)
     return msgspec.json.encode(stream) if stream else b""
 
 
 def _bare_url(url: str) -> str:
-    """Return the URL without query, fragment and credentials, should a sender have left them in."""
+    """Return the URL without query, fragment and credentials."""
     if "?" not in url and "#" not in url and "@" not in url:
         return url
     bare = url.partition("?")[0].partition("#")[0]
@@ -313,12 +331,18 @@ def _bare_url(url: str) -> str:
     return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}" if "@" in host else bare
 
 
+def _endpoint(config: _Config) -> str:
+    """Return the endpoint that ``llm_config`` names: all that senders without ``url`` say of who was called."""
+    endpoint = _string(config.model_endpoint)
+    return endpoint if endpoint.startswith(("http://", "https://")) else ""
+
+
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
 def _lenient(raw: Raw, kind: type[_Kind]) -> _Kind | None:
-    """Decode what msgspec can be made to read; ``None`` where the value is of another kind."""
+    """Decode a value, also from JSON that msgspec refuses; ``None`` for another type."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:

@@ -22,15 +22,15 @@ class Column(NamedTuple):
 
     name: str
     clickhouse: str
-    """Its type there, without codec."""
+    """ClickHouse type, without codec."""
     postgres: str
-    """Its type there, without ``NOT NULL``."""
+    """PostgreSQL type, without ``NOT NULL``."""
     value: str
     """The Python expression that gives its value, of ``record``, ``facts`` and the names that
     ``rows.RowBuilder.row`` computes."""
     meaning: str
     listed: bool = False
-    """Readers return it as a field of ``query.results.Call``."""
+    """Whether readers return it as a field of ``query.results.Call``."""
 
 
 TABLE: Final[tuple[Column, ...]] = (
@@ -288,16 +288,88 @@ TABLE: Final[tuple[Column, ...]] = (
         "cost_usd",
         "Nullable(Decimal(18, 9))",
         "numeric(18, 9)",
-        "cost_usd",
-        "Cost in US dollars; null: unknown",
+        "cost.usd",
+        "Cost in US dollars: the whole price of the call; null: unknown, and `cost_reason` says why",
         listed=True,
     ),
     Column(
         "cost_usd_source",
         "LowCardinality(String)",
         "text",
-        "cost_usd_source",
-        "`provider`, `list_price`, or empty",
+        "cost.source",
+        "Where the cost comes from: `provider` (its own word), `list_price`, `own_price`, or empty",
+    ),
+    Column(
+        "cost_reason",
+        "LowCardinality(String)",
+        "text",
+        "cost.reason",
+        "Why the cost is null: `no_price`, `no_price_for_tier`, `no_price_for_region`,"
+        " `no_price_for_part:<part>`, `usage_unknown`, `usage_partial`, `usage_mismatch`, `own_model`, …;"
+        " empty where there is a cost",
+        listed=True,
+    ),
+    Column(
+        "priced_model",
+        "LowCardinality(String)",
+        "text",
+        "cost.model",
+        "The model whose price was looked up: the reply's, else the one that was sent",
+        listed=True,
+    ),
+    Column(
+        "price_list",
+        "LowCardinality(String)",
+        "text",
+        "cost.price_list",
+        "The price list and its release or file and date; empty where the provider said the cost",
+        listed=True,
+    ),
+    Column(
+        "cost_parts",
+        "Map(LowCardinality(String), Decimal(18, 9))",
+        "jsonb",
+        "cost.parts",
+        "Dollars by part (`input`, `cache_read`, `cache_write_5m`, `output`, `web_search`, …); their sum is"
+        " `cost_usd`",
+        listed=True,
+    ),
+    Column(
+        "usage_units",
+        "Map(LowCardinality(String), Decimal(18, 6))",
+        "jsonb",
+        "facts.units",
+        "What is billed beside tokens, by part: `web_search`, `file_search`, `search_unit`, `audio_second`, …",
+        listed=True,
+    ),
+    Column(
+        "region",
+        "LowCardinality(String)",
+        "text",
+        "facts.region",
+        "Where the call was served, as the reply or the endpoint says; empty where neither does",
+    ),
+    Column(
+        "upstream_cost_usd",
+        "Nullable(Decimal(18, 9))",
+        "numeric(18, 9)",
+        "upstream_cost_usd",
+        "What a gateway says that the provider behind it billed to the customer's own key",
+    ),
+    Column(
+        "sent_cost_usd",
+        "Nullable(Decimal(18, 9))",
+        "numeric(18, 9)",
+        "sent_cost_usd",
+        "The sender's own cost (`cost_usd` of the record), kept apart from `cost_usd`",
+        listed=True,
+    ),
+    Column(
+        "sent_cost_source",
+        "LowCardinality(String)",
+        "text",
+        'record.cost_source or ""',
+        "The sender's word for where its cost comes from (`cost_source` of the record)",
     ),
     Column("payload_uri", "String", "text", '""', "Where the payloads are in object storage", listed=True),
     Column(
@@ -309,7 +381,7 @@ TABLE: Final[tuple[Column, ...]] = (
         "ingested_at", "DateTime64(6, 'UTC')", "timestamptz", "received_us", "Time of receipt", listed=True
     ),
 )
-"""In the table's order. The first 31 are the contract with deployed readers, by name and type."""
+"""Columns in the table's order. Deployed readers depend on names and types of the first 31."""
 
 COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in TABLE)
 BYTES_COLUMNS: Final = frozenset(
@@ -320,11 +392,11 @@ BYTES_COLUMNS: Final = frozenset(
 LOSS_COLUMNS: Final = (
     "at", "host", "service", "session", "stage", "reason", "count", "batch_id", "batch_row", "ingested_at",
 )  # fmt: skip
-"""Of ``llm_trace_losses``; a count of None is a loss of unknown size."""
+"""Columns of ``llm_trace_losses``; a count of None is a loss of unknown size."""
 
 
 def reference() -> str:
-    """Return docs/table.md's table."""
+    """Return the table of docs/table.md."""
     lines = ["| column | ClickHouse | PostgreSQL | meaning |", "|---|---|---|---|"]
     lines += [f"| `{one.name}` | `{one.clickhouse}` | `{one.postgres}` | {one.meaning} |" for one in TABLE]
     return "\n".join(lines) + "\n"
@@ -338,7 +410,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def as_made(row: dict[str, Any]) -> Row:
-    """Return a row that was read as the daemon made it: times in microseconds, flags as numbers."""
+    """Return a row from a store in the daemon's form: times in microseconds, flags as numbers."""
     return tuple(_as_made(name, row[name]) for name in COLUMNS)
 
 

@@ -15,28 +15,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from llmledgerd.errors import ConfigError
-from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.pricing import PricedCall, Pricer
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.kind import Repriced
 from llmledgerd.usage import read_usage
 
 PAGE_ROWS = 20_000
 COLUMNS = ("batch_id", "batch_row", "cost_usd", "cost_usd_source")
 
 Key = tuple[int, str, int]
-"""Where a page ended: created_at in microseconds, batch_id, batch_row."""
-
-
-class Repriced(msgspec.Struct):
-    """What was done."""
-
-    looked_at: int = 0
-    changed: int = 0
-    unknown: int = 0
-    """Rows whose usage is known and whose model has no price."""
+"""Key of the last row of a page: created_at in microseconds, batch_id, batch_row."""
 
 
 def reprice(
@@ -53,7 +43,7 @@ def reprice(
     """
     if store.placement("llm_traces").is_replicated:
         raise ConfigError("reprice does not support replicated tables")
-    if len(store.apart("llm_traces")) > 1:
+    if len(store.independent_addresses("llm_traces")) > 1:
         raise ConfigError("reprice supports a single server: use a URL with one address")
     done = Repriced()
     table = f"llmledger_reprice_{uuid.uuid4().hex}"
@@ -81,10 +71,11 @@ def _changes(page: list[dict[str, Any]], pricer: Pricer, done: Repriced) -> Iter
         facts = read_usage(row["usage_json"])
         facts.model, facts.service_tier = row["model"], row["service_tier"]
         facts.is_batch, facts.usage_source = bool(row["is_batch"]), row["usage_source"]
-        cost, source = pricer.cost(facts, row["provider"], row["model"], row["url"], row["created_us"])
-        done.unknown += cost is None and row["usage_source"] != "unknown"
-        if (cost, source) != (row["cost_usd"], row["cost_usd_source"]):
-            yield str(row["batch_id"]), row["batch_row"], cost, source
+        call = PricedCall(row["provider"], row["model"], row["url"], row["created_us"])
+        price = pricer.price(facts, call)
+        done.unknown += price.usd is None and row["usage_source"] != "unknown"
+        if (price.usd, price.source) != (row["cost_usd"], row["cost_usd_source"]):
+            yield str(row["batch_id"]), row["batch_row"], price.usd, price.source
 
 
 def _pages(store: Store, start_us: int, end_us: int) -> Iterator[list[dict[str, Any]]]:

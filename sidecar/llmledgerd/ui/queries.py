@@ -14,10 +14,9 @@ from typing import Final
 
 import msgspec
 
-from llmledgerd.query.requests import MAX_LIMIT
+from llmledgerd.query.requests import MAX_LIMIT, ROLLED_UP
 from llmledgerd.query.results import Call, Loss, Page, Usage
 from llmledgerd.reader import LLMTraceReader, Scope
-from llmledgerd.stores.clickhouse.usage_sql import ROLLED_UP
 from llmledgerd.ui.view import View, narrow
 
 GROUPS_SHOWN: Final = 25
@@ -75,7 +74,7 @@ class Run(msgspec.Struct, frozen=True):
         return next((at for at, found in enumerate(same) if found), None)
 
 
-class Asking:
+class PageQueries:
     """Queries of one reader, restricted to one organization if ``only`` names it."""
 
     def __init__(self, reader: LLMTraceReader, only: Scope) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from llmledgerd.query.results import Page, Usage
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmledgerd.ui.asking import GROUPS_SHOWN, PARTS, Asking
+from llmledgerd.ui.queries import GROUPS_SHOWN, PARTS, PageQueries
 from llmledgerd.ui.shell import pause
 from llmledgerd.ui.view import View
 from tests.helpers.answers import NOON, call, usage
@@ -31,7 +31,7 @@ class Reader:
 
 async def ask(only: Scope, view: View, groups: int = 1000) -> list[tuple[Scope, dict[str, Any]]]:
     reader = Reader(groups)
-    await Asking(cast("LLMTraceReader", reader), only).overview(view, NOON)
+    await PageQueries(cast("LLMTraceReader", reader), only).overview(view, NOON)
     return reader.asked
 
 
@@ -86,6 +86,6 @@ class LongRun:
 
 
 async def test_a_run_longer_than_a_page_counts_the_calls_before_it() -> None:
-    run = await Asking(cast("LLMTraceReader", LongRun()), "own").run(call(run_id="r"))
+    run = await PageQueries(cast("LLMTraceReader", LongRun()), "own").run(call(run_id="r"))
 
     assert (run.older_calls, run.older_cost) == (7, Decimal(44))
