@@ -57,7 +57,7 @@ def call(**fields: object) -> Call:
         field.name: False for field in msgspec.structs.fields(Call) if field.required and field.type is bool
     }
     now = datetime(2024, 1, 1, tzinfo=UTC)
-    rest = {
+    rest: dict[str, Any] = {
         "agent_tags": ["a"],
         "cached_input_tokens": None,
         "cache_write_tokens": 1,
