@@ -116,6 +116,9 @@ MODELS: Final = (
     ),
 )
 
+_CACHING: Final = frozenset({"openai", "anthropic", "google"})
+"""Providers whose price lists have a price for tokens read from a cache."""
+
 _FAILURES: Final = (
     (429, {"error": {"type": "rate_limit_error", "message": "The rate limit is reached; try again in 2 s."}}),
     (500, {"error": {"type": "server_error", "message": "The server had an error."}}),
@@ -198,7 +201,8 @@ class _Run:
         prompt = self._prompt + step * self._growth
         completion = min(16_000, 1 + int(220 * exp(self._dice.gauss(0, 1))))
         # What was said before is cached; the providers count it in steps of 128.
-        cached = (prompt - self._growth) * 9 // 10 // 128 * 128 if step else 0
+        is_cached = step > 0 and self._model.provider in _CACHING
+        cached = (prompt - self._growth) * 9 // 10 // 128 * 128 if is_cached else 0
         return Tokens(prompt, max(0, cached), completion, completion // 3 if "pro" in self._model.name else 0)
 
     def _request(self, step: int) -> Body:
