@@ -7,9 +7,7 @@ Invariant: every error is one line on standard error, with exit code 2 for an in
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -18,6 +16,7 @@ import typer
 
 from llmledgerd.cli import (
     dead_letters,
+    demo,
     doctor,
     erase,
     import_records,
@@ -45,8 +44,6 @@ from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import GROUPS, MAX_LIMIT
 from llmledgerd.query.results import Call, LargeCall
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmledgerd.stores import registry
-from llmledgerd.stores.kind import Traffic
 from llmledgerd.system import folders
 
 T = TypeVar("T")
@@ -71,6 +68,7 @@ app.command()(doctor.doctor)
 app.command()(maintenance.reprice)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)
+app.command("demo")(demo.demo)
 app.command()(erase.erase)
 app.command("import")(import_records.import_records)
 
@@ -286,31 +284,6 @@ def sql(
         tables.show(output.console(), tables.rows_columns(found))
     if found.more:
         echo("llmledger: there are more rows; add a LIMIT, or sum", err=True)
-
-
-@app.command("demo")
-def fill_with_demo(
-    rows: Annotated[int, typer.Option(min=1, help="Number of calls.")] = 100_000,
-    days: Annotated[
-        float, typer.Option(min=0.01, help="Number of days up to now to spread them over.")
-    ] = 30.0,
-    org: Annotated[
-        list[str] | None, _option("Organization of the calls; may be repeated, the first gets the most.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 1,
-    url: Annotated[
-        str | None, _option("URL of the store (default: the first of `stores` in the settings).")
-    ] = None,
-) -> None:
-    """Fill a store with generated calls."""
-    config = registry.load()[0]
-    address = url or registry.first_address(config)[0]
-    traffic = Traffic(
-        rows=rows, days=days, end_us=time.time_ns() // 1000, organizations=tuple(org or ()), seed=seed
-    )
-    with contextlib.closing(registry.kind_of(address).fill(address, traffic, config)) as steps:
-        for done in steps:
-            echo(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 
 def _list(

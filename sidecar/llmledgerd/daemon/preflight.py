@@ -17,6 +17,7 @@ from llmledgerd.admin.address import host_and_port
 from llmledgerd.admin.auth import Tokens
 from llmledgerd.config.settings import Config
 from llmledgerd.daemon import price_files
+from llmledgerd.errors import ConfigError
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.payloads import wiring
 from llmledgerd.redaction import Redactor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
 from llmledgerd.stores.clickhouse.url import each_address, targets
-from llmledgerd.stores.kind import ConfiguredStore, Kind, Repriced, StoreEraser, Traffic
+from llmledgerd.stores.kind import ConfiguredStore, Kind, MarkedRows, Repriced, StoreEraser
 from llmledgerd.system.permissions import refusal
 
 
@@ -128,14 +128,16 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         with contextlib.closing(Store(url)) as store:
             return reprice(store, pricer, *span, on_step)
 
-    def fill(self, url: str, traffic: Traffic, config: Config) -> Generator[int, None, None]:
-        from llmledgerd.stores.clickhouse import demo_data, migrations
+    @contextlib.contextmanager
+    def marked_rows(self, url: str, source: str, config: Config) -> Iterator[MarkedRows]:
+        from llmledgerd.stores.clickhouse import migrations
         from llmledgerd.stores.clickhouse.client import Store
+        from llmledgerd.stores.clickhouse.marked_rows import ClickHouseMarkedRows
 
         with contextlib.closing(Store(url)) as store:
             if store.is_embedded:
                 migrations.apply(store, migrations.Layout(ttl_days=config.ttl_days))
-            yield from demo_data.fill(store, traffic)
+            yield ClickHouseMarkedRows(store, source)
 
 
 def _migrate(options: ClickHouseOptions, config: Config) -> list[str]:
