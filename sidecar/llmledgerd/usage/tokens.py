@@ -13,7 +13,8 @@ from msgspec import Meta
 
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage, UsageCheck
 
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
+WholeCount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Count = WholeCount | None
 """Leaf of a usage object; other types are read by ``decode.count``."""
 
 

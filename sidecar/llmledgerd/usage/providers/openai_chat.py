@@ -26,6 +26,7 @@ from llmledgerd.usage.tokens import (
     READ_BESIDE_TOKENS,
     CacheCreation,
     Count,
+    WholeCount,
     counted,
     first,
     plus,
@@ -85,7 +86,36 @@ PlainUsage = cast(
 )
 """The same where nothing else in it is read: such a member may only be null."""
 
+
+class UsualPromptDetails(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The parts of a prompt that nearly every answer names."""
+
+    cached_tokens: Count = None
+    audio_tokens: Count = None
+
+
+class UsualCompletionDetails(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The parts of a completion that nearly every answer names."""
+
+    reasoning_tokens: Count = None
+    audio_tokens: Count = None
+    accepted_prediction_tokens: Count = None
+    rejected_prediction_tokens: Count = None
+
+
+class UsualUsage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The usage object of nearly every answer. It has few fields, since each costs time where it is absent."""
+
+    prompt_tokens: WholeCount
+    completion_tokens: WholeCount
+    total_tokens: WholeCount
+    prompt_tokens_details: UsualPromptDetails | None = None
+    completion_tokens_details: UsualCompletionDetails | None = None
+
+
 _decode = msgspec.json.Decoder(ChatUsage).decode
+_decode_usual = msgspec.json.Decoder(UsualUsage).decode
+NO_USUAL_PROMPT, NO_USUAL_COMPLETION = UsualPromptDetails(), UsualCompletionDetails()
 _decode_plain = msgspec.json.Decoder(PlainUsage).decode
 NO_PROMPT_DETAILS, NO_COMPLETION_DETAILS = PromptDetails(), CompletionDetails()
 
@@ -102,6 +132,13 @@ def plain_facts(raw: Json) -> Facts | None:
     be it an object or not.
     """
     try:
+        facts = _usual_facts(_decode_usual(raw))
+    except REFUSED:
+        facts = None
+    if facts is not None:
+        facts.usage_json = bytes(raw)
+        return facts
+    try:
         usage = _decode_plain(raw)
     except REFUSED:
         return None
@@ -110,6 +147,34 @@ def plain_facts(raw: Json) -> Facts | None:
     facts = _facts(usage, True)
     facts.usage_json = bytes(raw)
     return facts
+
+
+def _usual_facts(usage: UsualUsage) -> Facts | None:
+    """Return the same as ``_facts`` where prompt and completion add up to the total; None for the rest."""
+    prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    if not total or total != prompt + completion:
+        return None
+    inside = usage.prompt_tokens_details or NO_USUAL_PROMPT
+    outside = usage.completion_tokens_details or NO_USUAL_COMPLETION
+    cached, reasoning = inside.cached_tokens, outside.reasoning_tokens
+    priced = PricedUsage(
+        input=prompt,
+        output=completion,
+        cache_read=cached or 0,
+        reasoning=reasoning or 0,
+        input_audio=inside.audio_tokens or 0,
+        output_audio=outside.audio_tokens or 0,
+    )
+    return Facts(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=total,
+        cached_input_tokens=cached,
+        reasoning_tokens=reasoning,
+        usage_source="reported",
+        usage_check="ok",
+        priced=[priced],
+    )
 
 
 def _facts(usage: ChatUsage, is_whole: bool) -> Facts:
