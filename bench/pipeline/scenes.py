@@ -21,8 +21,9 @@ from bench.pipeline import report, ways
 from bench.pipeline.report import Runs, console
 from bench.pipeline.ways import POLL_SECONDS, Bench, Way
 from bench.pipeline.workload import Workload, prepare
-from llmledgerd.cli import demo_data
+from llmledgerd.stores.clickhouse import demo_data
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.kind import Traffic
 
 COUNTS = {2_000: 150_000, 20_000: 30_000, 200_000: 3_000}
 """Records in one run, by size: enough that the last batch, which waits for its age, hardly counts."""
@@ -182,7 +183,7 @@ def growth(run: Run) -> None:
 
 def fill(store: Store, rows: int, seed: int) -> None:
     """Add generated rows, and wait until the engine has merged what it wants to merge at once."""
-    traffic = demo_data.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
+    traffic = Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
     for _ in demo_data.fill(store, traffic):
         pass
     deadline = time.monotonic() + MERGING_SECONDS

@@ -12,15 +12,11 @@ import asyncio
 import enum
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, Unpack, cast
 
 import msgspec
 
-from llmledgerd.config import settings
-from llmledgerd.config.store_url import targets
-from llmledgerd.errors import ConfigError
 from llmledgerd.payloads import wiring
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
@@ -28,7 +24,7 @@ from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import FindLarge, GetCall, GetLosses, GetStep, GetUsage, ListCalls, Question
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Usage
-from llmledgerd.stores import readers
+from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
@@ -93,7 +89,7 @@ class LLMTraceReader:
     ) -> None:
         """Create a reader; it connects on the first query.
 
-        ``url`` is a store's URL as in the settings ``clickhouse_url`` and ``postgres_url`` (the password
+        ``url`` is a store's URL as in the settings ``clickhouse.url`` and ``postgres.url`` (the password
         can be in ``password_file``), or a daemon's admin address: ``unix:/path/admin.sock``,
         ``host:port``, or ``http://host:port`` with a ``token``, which TCP requires. Each query takes at
         most ``timeout_seconds``. Raises ConfigError for any other URL and for an embedded store that
@@ -287,18 +283,15 @@ class LLMTraceReader:
 
 
 def _configured_objects() -> Objects | None:
-    return wiring.objects(settings.load()[0])
+    return wiring.objects(registry.load()[0])
 
 
 def _source(url: str, token: str, timeout_seconds: float, password_file: str) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
-    path = None if url.startswith(readers.POSTGRES_SCHEMES) else targets(url, {})[0].path
-    if path is not None and not Path(path).is_dir():
-        raise ConfigError(f"no embedded store at {path}")
     fetcher = Fetcher(_configured_objects)
     return _Threaded(
-        readers.opened(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
+        registry.reader_at(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
     )
 
 

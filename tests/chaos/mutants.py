@@ -149,12 +149,12 @@ def own_rows_taken_for_others() -> None:
     """A batch's own rows, of an insert that nobody heard of, keep it from being theirs."""
 
     def calls_present(
-        self: sink.Landing, calls: Any, from_us: int, to_us: int, *, besides: str
+        self: sink.ClickHouseSink, calls: Any, from_us: int, to_us: int, *, besides: str
     ) -> set[tuple[str, str]]:
         found: set[tuple[str, str]] = before(self, calls, from_us, to_us, besides=str(uuid.UUID(int=0)))
         return found
 
-    before = replace(sink.Landing, "calls_present", calls_present)
+    before = replace(sink.ClickHouseSink, "calls_present", calls_present)
 
 
 @mutant

@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from llmledgerd.config.settings import Config
 from llmledgerd.records.schema import BYTES_COLUMNS
 from llmledgerd.stores import registry
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.kind import Outlet
 from llmledgerd.stores.postgres.tables import PAYLOADS, tables
-from llmledgerd.stores.registry import Outlet
 from tests.helpers import postgres
+from tests.helpers.config import config as configured
 from tests.helpers.engine import Engine, external_server
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database
 from tests.helpers.postgres_proxy import running_postgres_proxy
@@ -85,7 +85,7 @@ def clickhouse_kind(name: str, url: str, engine: Engine | None) -> Iterator[Kind
         store.run(statement)
         return []
 
-    (outlet,) = registry.opened(Config(clickhouse_url=url, insert_timeout_seconds=TIMEOUT_SECONDS))
+    (outlet,) = registry.opened(configured(clickhouse_url=url, insert_timeout_seconds=TIMEOUT_SECONDS))
     outlet.migrate()
     cut = (lambda: engine.fault("commit_then_cut", only="INSERT")) if engine else None
     try:
@@ -100,14 +100,11 @@ def postgres_kind(name: str, server: PostgresServer) -> Iterator[Kind]:
     content = name.rpartition(" ")[2]
     with fresh_postgres_database(server.address) as url, running_postgres_proxy(server.port) as proxy:
         by_wire = url.replace(f":{server.port}/", f":{proxy.port}/")
-        config = msgspec.convert(
-            {
-                "stores": ["postgres"],
-                "postgres_url": by_wire,
-                "postgres_content": content,
-                "insert_timeout_seconds": TIMEOUT_SECONDS,
-            },
-            Config,
+        config = configured(
+            stores="postgres",
+            postgres_url=by_wire,
+            postgres_content=content,
+            insert_timeout_seconds=TIMEOUT_SECONDS,
         )
         (outlet,) = registry.opened(config)
         outlet.migrate()

@@ -55,7 +55,7 @@ def doubted(store: Store) -> int:
 def mend(store: Store) -> None:
     """Mend until no hour is in doubt, as the daemon does in the course of half an hour."""
     for _ in range(5):
-        Rollup(store).mend(quiet_seconds=0)
+        Rollup(store).reconcile(quiet_seconds=0)
         if not doubted(store):
             return
     raise AssertionError(store.query("SELECT * FROM llm_usage_doubts"))

@@ -20,7 +20,7 @@ from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.migrations import Migration, layout_of
 from llmledgerd.stores.clickhouse.reprice import reprice
 from llmledgerd.stores.clickhouse.rollup import Rollup
-from llmledgerd.stores.clickhouse.sink import Landing
+from llmledgerd.stores.clickhouse.sink import ClickHouseSink
 from llmledgerd.stores.clickhouse.topology import placement
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
@@ -140,7 +140,7 @@ def test_replicas_catch_up_before_they_are_asked(sharded: Store, host: Engine) -
     add_traces(sharded, [{"id": "a", "created_at": OVER_US}])
     before = host.bitten()["SYNC REPLICA"]
 
-    assert Landing(sharded).calls_present(
+    assert ClickHouseSink(sharded).calls_present(
         [("", "a"), ("", "b")], OVER_US - 1, OVER_US + 1, besides=str(uuid.uuid4())
     ) == {("", "a")}
 
@@ -151,7 +151,7 @@ def test_abandoned_rows_are_deleted_on_every_shard(sharded: Store, host: Engine)
     add_traces(sharded, [{"id": "a", "outcome": "abandoned"}, {"id": "a"}])
     before = host.bitten()["ON CLUSTER"]
 
-    Landing(sharded).delete_abandoned(["a"])
+    ClickHouseSink(sharded).delete_abandoned(["a"])
 
     assert sharded.query("SELECT id, outcome FROM llm_traces") == [{"id": "a", "outcome": ""}]
     assert host.bitten()["ON CLUSTER"] == before + 1
@@ -174,7 +174,7 @@ def test_an_hour_is_not_relied_on_while_a_replica_has_a_change_before_it(sharded
     hours = doubted(sharded)
     sharded.run("ALTER TABLE llm_traces_local UPDATE url = toString(throwIf(1)) WHERE 1", settings=LATER)
 
-    assert Rollup(sharded).mend(quiet_seconds=0).agreed == []
+    assert Rollup(sharded).reconcile(quiet_seconds=0).agreed == []
     assert doubted(sharded) == hours
 
     sharded.run("KILL MUTATION WHERE table = 'llm_traces_local'")

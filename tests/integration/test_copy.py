@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from llmledgerd.cli import app
-from llmledgerd.config.settings import Config
 from llmledgerd.errors import StoreBusy
 from llmledgerd.records.schema import COLUMNS, TRACES
 from llmledgerd.stores import copy, registry
-from llmledgerd.stores.registry import Outlet
+from llmledgerd.stores.kind import Outlet
+from tests.helpers.config import config as configured
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
 from tests.helpers.kinds import Kind, clickhouse_kind, postgres_kind
@@ -119,7 +119,7 @@ def test_a_store_that_was_named_later_gets_what_was_before_by_the_command(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    (second,) = registry.opened(Config(stores=("postgres",), postgres_url=postgres_url))
+    (second,) = registry.opened(configured(stores="postgres", postgres_url=postgres_url))
     with contextlib.closing(second):
         second.migrate()
         until(lambda: ran("--since", "1h", "--until", "2100-01-01") == (0, said(30, 30, 0)))

@@ -7,17 +7,18 @@ import sys
 import time
 from pathlib import Path
 
-from llmledgerd.cli import demo_data
+from llmledgerd.stores.clickhouse import demo_data
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.kind import Traffic
 from tests.helpers.places import environment
 from tests.helpers.rollups import differences
 
 END_US = time.time_ns() // 1000
 
 
-def filled(store: Store, **own: object) -> demo_data.Traffic:
+def filled(store: Store, **own: object) -> Traffic:
     given = {"rows": 5_000, "days": 3.0, "end_us": END_US, **own}
-    traffic = demo_data.Traffic(**given)  # type: ignore[arg-type]  # each test names its own
+    traffic = Traffic(**given)  # type: ignore[arg-type]  # each test names its own
     assert list(demo_data.fill(store, traffic))[-1] == traffic.rows
     return traffic
 

@@ -21,7 +21,7 @@ from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.migrations import layout_of
 from llmledgerd.stores.clickhouse.reprice import reprice
 from llmledgerd.stores.clickhouse.rollup import Rollup
-from llmledgerd.stores.clickhouse.sink import Landing
+from llmledgerd.stores.clickhouse.sink import ClickHouseSink
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine, without_faults
@@ -150,7 +150,7 @@ def test_what_concerns_every_row_is_said_and_asked_at_every_server(pair: Pair) -
         add_traces(store, [{"id": str(engine.port)}, {"id": "given up", "outcome": "abandoned"}])
         store.close()
     both = Store(pair.url)
-    landing, ports = Landing(both), [str(pair.first.port), str(pair.second.port)]
+    landing, ports = ClickHouseSink(both), [str(pair.first.port), str(pair.second.port)]
 
     Rollup(both).doubt_abandoned(["given up"])
     landing.delete_abandoned(["given up"])
@@ -180,8 +180,8 @@ def test_replicas_are_one_so_a_batch_may_be_offered_again_at_another_address(
     pair.first.fault("cut", only=INSERT)
 
     with pytest.raises(StoreBusy):
-        Landing(both).insert_blocks("llm_traces", columns, blocks, "batch:0-0")
-    Landing(both).insert_blocks("llm_traces", columns, blocks, "batch:0-0")
+        ClickHouseSink(both).insert_blocks("llm_traces", columns, blocks, "batch:0-0")
+    ClickHouseSink(both).insert_blocks("llm_traces", columns, blocks, "batch:0-0")
 
     pair.holds(a=(0, 1))
     both.close()

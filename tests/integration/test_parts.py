@@ -12,17 +12,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmledgerd.config.settings import Config
 from llmledgerd.daemon.app import Daemon
 from llmledgerd.system import accept_loop
 from llmledgerd.system.accept_loop import Acceptor
 from llmledgerd.telemetry.status import Status
+from tests.helpers.config import config as configured
 from tests.integration.test_peers import AWAY
 
 
 def daemon(folder: Path) -> Daemon:
     return Daemon(
-        Config(
+        configured(
             socket_path=str(folder / "s"),
             spool_dir=str(folder / "spool"),
             clickhouse_url=AWAY,

@@ -21,6 +21,7 @@ from llmledgerd.query.results import Usage
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.clickhouse.usage_sql import GROUP_SQL
 from tests.helpers.engine import Engine, external_server, fresh_database
 from tests.helpers.places import PLACES, Places, places
 from tests.helpers.store_rows import add_traces
@@ -158,7 +159,7 @@ def summed(
     group_by: tuple[str, ...], keep: Callable[[dict[str, Any]], bool]
 ) -> dict[tuple[str, ...], tuple[Any, ...]]:
     """Sum CALLS in Python."""
-    columns = {name: column.removeprefix("t.") for name, column in GROUPS.items()}
+    columns = {name: column.removeprefix("t.") for name, column in GROUP_SQL.items()}
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for call in filter(keep, CALLS):
         moment = datetime.fromtimestamp(int(str(call["created_at"])) / 1e6, UTC)

@@ -36,10 +36,12 @@ class Configured(RunningDaemon):
     def write(self, **settings: object) -> None:
         """Write the file anew."""
         wanted = {**self._all_settings(), "drain_timeout_seconds": 0.2, **settings}
+        url = wanted.pop("clickhouse_url")
         numbers = {name: value for name, value in wanted.items() if isinstance(value, int | float)}
         texts = {name: f'"{value}"' for name, value in wanted.items() if name not in numbers}
+        lines = [f"{name} = {value}" for name, value in (numbers | texts).items()]
         self.folder.mkdir(exist_ok=True)
-        self.file.write_text("".join(f"{name} = {value}\n" for name, value in (numbers | texts).items()))
+        self.file.write_text("\n".join([*lines, "[clickhouse]", f'url = "{url}"', ""]))
 
     def reload(self) -> dict[str, dict[str, Any]]:
         """Send SIGHUP; return what was logged of it, by event, once something was."""
@@ -84,7 +86,7 @@ def test_what_takes_a_restart_is_named_and_stays(daemon: Configured) -> None:
     said = daemon.reload()
     assert said[DONE]["changed"] == ["batch_max_rows", "batch_max_age_seconds"]
     later = until(lambda: [entry for entry in daemon.log() if entry["event"] == LATER])
-    assert later[0]["settings"] == ["socket_mode", "clickhouse_url"]
+    assert later[0]["settings"] == ["socket_mode", "clickhouse.url"]
     until(lambda: "127.0.0.1:1" in admin.status(daemon.folder / "admin.sock")["store"])
 
 

@@ -16,7 +16,8 @@ from llmledgerd.errors import LlmledgerdError
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.migrations import Layout
-from llmledgerd.stores.clickhouse.rollup import Mended, Rollup
+from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.kind import Reconciled
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line
 from tests.helpers.rollups import differences, doubted, mend
@@ -129,7 +130,7 @@ def test_an_hour_that_agrees_is_relied_on_again_without_being_touched(store: Sto
     add_traces(store, calls(20))
     Rollup(store).doubt_rows("a_test", "1", {})
 
-    done = Rollup(store).mend(quiet_seconds=0)
+    done = Rollup(store).reconcile(quiet_seconds=0)
 
     assert len(done.agreed) >= 6
     assert done.rebuilt == []
@@ -141,7 +142,7 @@ def test_a_young_doubt_is_left_alone(store: Store) -> None:
     store.run("TRUNCATE TABLE llm_usage_hourly")
     Rollup(store).doubt_rows("a_test", "1", {})
 
-    done = Rollup(store).mend()
+    done = Rollup(store).reconcile()
 
     assert (done.agreed, done.rebuilt, doubted(store)) == ([], [], 1)
 
@@ -151,9 +152,9 @@ def test_a_rebuilt_hour_stays_in_doubt_until_it_has_been_compared(store: Store) 
     store.run("TRUNCATE TABLE llm_usage_hourly")
     Rollup(store).doubt_rows("a_test", "1", {})
 
-    assert len(Rollup(store).mend(quiet_seconds=0).rebuilt) == 1
+    assert len(Rollup(store).reconcile(quiet_seconds=0).rebuilt) == 1
     assert doubted(store) == 1
-    assert len(Rollup(store).mend(quiet_seconds=0).agreed) == 1
+    assert len(Rollup(store).reconcile(quiet_seconds=0).agreed) == 1
 
 
 def test_a_crash_between_deleting_and_inserting_an_hour_heals(store: Store) -> None:
@@ -164,7 +165,7 @@ def test_a_crash_between_deleting_and_inserting_an_hour_heals(store: Store) -> N
     rollup.doubt_rows("a_test", f"created_at <= fromUnixTimestamp64Micro({OVER_US})", {})
     dying = Rollup(_DiesAfter(store, "DELETE FROM llm_usage_hourly"))
     with pytest.raises(_Died):
-        dying.mend(quiet_seconds=0)
+        dying.reconcile(quiet_seconds=0)
     assert doubted(store) == 1
 
     mend(store)
@@ -188,7 +189,7 @@ def test_of_several_that_mend_at_once_at_most_one_rebuilds_an_hour(store: Store)
 
     def one() -> None:
         start.wait()
-        rebuilt.extend(Rollup(store).mend(quiet_seconds=1800).rebuilt)
+        rebuilt.extend(Rollup(store).reconcile(quiet_seconds=1800).rebuilt)
 
     threads = [threading.Thread(target=one) for _ in range(4)]
     for thread in threads:
@@ -212,14 +213,14 @@ def test_inserts_into_an_hour_that_is_being_rebuilt_are_neither_lost_nor_doubled
             add_traces(store, [{"created_at": OVER_US}] * 10)
 
     def settled() -> bool:
-        rollup.mend(quiet_seconds=LONGEST_INSERT_SECONDS)
+        rollup.reconcile(quiet_seconds=LONGEST_INSERT_SECONDS)
         return not doubted(store)
 
     writer = threading.Thread(target=insert)
     writer.start()
     try:
-        until(lambda: rollup.mend(quiet_seconds=LONGEST_INSERT_SECONDS).rebuilt)
-        until(lambda: rollup.mend(quiet_seconds=LONGEST_INSERT_SECONDS) != Mended())
+        until(lambda: rollup.reconcile(quiet_seconds=LONGEST_INSERT_SECONDS).rebuilt)
+        until(lambda: rollup.reconcile(quiet_seconds=LONGEST_INSERT_SECONDS) != Reconciled())
     finally:
         over.set()
         writer.join()
@@ -239,8 +240,8 @@ def test_rows_from_before_the_view_are_answered_for_after_migrating(server: Stor
     assert doubted(server) > 6
     moved = "ALTER TABLE llm_usage_doubts UPDATE at = at WHERE 1"
     server.run(moved, settings={"mutations_sync": 2})
-    Rollup(server).mend(quiet_seconds=0)
-    Rollup(server).mend(quiet_seconds=0)
+    Rollup(server).reconcile(quiet_seconds=0)
+    Rollup(server).reconcile(quiet_seconds=0)
 
     over = "hour < toStartOfHour(now('UTC'))"
     left = server.query(f"SELECT count() AS n FROM llm_usage_doubts WHERE {over}")

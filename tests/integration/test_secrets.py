@@ -157,7 +157,7 @@ def test_a_password_that_is_changed_in_its_file_is_used_after_a_reload(guard: Gu
         daemon.signal(signal.SIGHUP)
         until(lambda: guard.let_in)
         (reloaded,) = [entry for entry in daemon.log() if entry["event"] == "reloaded"]
-        assert reloaded["changed"] == ["clickhouse_url"]
+        assert reloaded["changed"] == ["clickhouse.url"]
         answers = admin.get(daemon.folder / "admin.sock", "/v1/usage?all_organizations=true")[1]
         assert "authentication" not in answers, "readers use the new one too"
         assert not seen(everything_shown(daemon))

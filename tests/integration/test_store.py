@@ -16,7 +16,7 @@ import pytest
 from llmledgerd.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN
-from llmledgerd.stores.clickhouse.sink import Landing
+from llmledgerd.stores.clickhouse.sink import ClickHouseSink
 from tests.helpers.engine import Engine, running_engine, without_faults
 from tests.helpers.store_rows import add_traces, trace_rows
 
@@ -123,7 +123,7 @@ def test_a_repeat_is_stored_again_once_the_window_has_passed(server: Store, batc
     insert(server, batch, range(2), token="t")
 
     assert stored(server) == 2 + 4 + 2
-    assert Landing(server).landed_rows("llm_trace_losses", batch, 0, 2**60) == {0, 1}
+    assert ClickHouseSink(server).landed_rows("llm_trace_losses", batch, 0, 2**60) == {0, 1}
 
 
 def test_a_repeat_is_not_added_to_a_view_s_target_either(store: Store, batch: str) -> None:
@@ -147,8 +147,12 @@ def test_the_table_tells_which_rows_of_a_batch_it_has(store: Store, batch: str) 
     assert isinstance(first, int)
     assert isinstance(last, int)
 
-    assert Landing(store).landed_rows("llm_trace_losses", batch, first - 10**9, last + 10**9) == {2, 3, 4}
-    assert Landing(store).landed_rows("llm_trace_losses", batch, first + 10**9, last + 10**9) == set()
+    assert ClickHouseSink(store).landed_rows("llm_trace_losses", batch, first - 10**9, last + 10**9) == {
+        2,
+        3,
+        4,
+    }
+    assert ClickHouseSink(store).landed_rows("llm_trace_losses", batch, first + 10**9, last + 10**9) == set()
 
 
 def test_asking_for_more_ids_than_a_url_holds_works(store: Store) -> None:
@@ -157,15 +161,15 @@ def test_asking_for_more_ids_than_a_url_holds_works(store: Store) -> None:
     calls = [("", call) for call in ids] + [(f"o-{n}-{'x' * 120}", "call-1") for n in range(2_000)]
     now, other = time.time_ns() // 1000, str(uuid.uuid4())
 
-    found = Landing(store).calls_present(calls, now - 10**9, now + 10**9, besides=other)
+    found = ClickHouseSink(store).calls_present(calls, now - 10**9, now + 10**9, besides=other)
     assert found == {("", "call-1"), ("", "it's 2")}
-    assert Landing(store).calls_present(calls, now + 10**9, now + 10**10, besides=other) == set()
+    assert ClickHouseSink(store).calls_present(calls, now + 10**9, now + 10**10, besides=other) == set()
 
 
 def test_abandoned_rows_are_deleted_and_others_never(store: Store) -> None:
     add_traces(store, [{"id": "a", "outcome": "abandoned"}, {"id": "a"}, {"id": "b", "outcome": "abandoned"}])
 
-    Landing(store).delete_abandoned(["a", "c"])
+    ClickHouseSink(store).delete_abandoned(["a", "c"])
 
     rows = store.query("SELECT id, outcome FROM llm_traces ORDER BY id")
     assert rows == [{"id": "a", "outcome": ""}, {"id": "b", "outcome": "abandoned"}]
@@ -238,7 +242,7 @@ def test_inserts_and_queries_from_many_threads_are_each_whole(store: Store) -> N
 
     def work(batch: str) -> int:
         insert(store, batch, range(50))
-        return len(Landing(store).landed_rows("llm_trace_losses", batch, 0, 2**60))
+        return len(ClickHouseSink(store).landed_rows("llm_trace_losses", batch, 0, 2**60))
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, batches)) == [50] * 24
@@ -344,7 +348,7 @@ def test_an_answer_lost_after_the_commit_is_unknown_and_the_table_knows(
         insert(faulty, batch, range(4))
     assert engine.bitten()[fault] >= 1
 
-    assert Landing(faulty).landed_rows("llm_trace_losses", batch, 0, 2**60) == {0, 1, 2, 3}
+    assert ClickHouseSink(faulty).landed_rows("llm_trace_losses", batch, 0, 2**60) == {0, 1, 2, 3}
     insert(faulty, batch, range(4))
 
     assert stored(faulty) == 4
@@ -361,7 +365,7 @@ def test_a_connection_cut_before_the_commit_is_unknown_and_sent_once(
 
     assert engine.bitten()["cut"] == before + 1
     engine.release()
-    assert Landing(faulty).landed_rows("llm_trace_losses", batch, 0, 2**60) == set()
+    assert ClickHouseSink(faulty).landed_rows("llm_trace_losses", batch, 0, 2**60) == set()
 
 
 def test_a_server_that_hangs_is_given_up_after_the_time_out(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from llmledgerd.config.secrets import CREDENTIAL
 from llmledgerd.config.settings import Config
 from llmledgerd.daemon.service_manager import MARGIN_SECONDS
+from llmledgerd.stores.clickhouse.options import CREDENTIAL
 
 UNITS = Path(__file__).parents[2] / "systemd"
 EXPOSURE = 2.0

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from llmledgerd.cli import demo_data
-from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse import demo_data, migrations
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.kind import Traffic
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, external_server, fresh_database, without_faults
 from tests.helpers.exchanges import line
@@ -53,7 +53,7 @@ def filled(request: pytest.FixtureRequest) -> Iterator[tuple[Store, str]]:
     with fresh_database(address) as url:
         store = Store(url)
         migrations.apply(store, migrations.Layout())
-        list(demo_data.fill(store, demo_data.Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
+        list(demo_data.fill(store, Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
         yield store, url
         store.close()
 

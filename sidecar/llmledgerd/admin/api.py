@@ -38,10 +38,11 @@ from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.log import Recurring
 from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, Turns
+from llmledgerd.query.backend import Limits
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import from_text
 from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
-from llmledgerd.stores import readers
+from llmledgerd.stores import registry
 from llmledgerd.telemetry.metrics import OTHER, Metrics
 from llmledgerd.telemetry.status import Status
 
@@ -58,7 +59,7 @@ SQL_BYTES: Final = 1 << 18
 BODY_SECONDS: Final = 30.0
 SEND_SECONDS: Final = 60.0
 """Timeout for a client to read its response."""
-LIMITS: Final = {"max_execution_time": 60, "max_memory_usage": 1 << 30, "max_threads": 2}
+LIMITS: Final = Limits(seconds=60, memory_bytes=1 << 30, threads=2)
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class Api:
         ``everywhere`` does the erasures.
         """
         mark = f"llmledgerd-{uuid.uuid4()}"
-        self._reading = readers.configured(config, fetcher, mark=mark, settings=LIMITS)
+        self._reading = registry.first_reader(config, fetcher, mark=mark, limits=LIMITS)
         self._everywhere = everywhere or Everywhere(config)
         self._confirmations = Confirmations()
         self._of_socket = msgspec.structs.replace(OPERATOR, may_erase=config.admin_socket_erases)

@@ -6,29 +6,21 @@ were unavailable or unreadable are reported. Blocking; for threads and commands.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from llmledgerd.config.settings import Config
 from llmledgerd.delivery import erasing_files, erasure_marks
 from llmledgerd.errors import StoreBusy
 from llmledgerd.payloads import wiring
-from llmledgerd.query.erasure import Erased, Erasure, Extent
-from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.erasure import Eraser
+from llmledgerd.query.erasure import Erased, Erasure
+from llmledgerd.stores import registry
+from llmledgerd.stores.kind import StoreEraser
 
 SECONDS: Final = 3600.0
 """Timeout for a store to rewrite its data."""
 FILES_STAY: Final = "files extracted from payloads: they belong to the organization until `llmledger objects clean` deletes old ones"
-
-
-class AnyEraser(Protocol):
-    """Eraser of one store."""
-
-    def extent(self, erasure: Erasure) -> Extent: ...
-    def erase(self, erasure: Erasure) -> Extent: ...
 
 
 class Everywhere:
@@ -80,25 +72,14 @@ class Everywhere:
         with self._eraser(name) as eraser:
             extent = eraser.extent(erasure) if only_count else eraser.erase(erasure)
             found.objects += extent.objects
-            if isinstance(eraser, Eraser):
-                found.calls, found.hours = extent.calls, extent.hours
-                found.unread += eraser.detached()
+            found.hours += extent.hours
+            found.unread += eraser.detached()
+            if name == self._config.stores[0]:
+                found.calls = extent.calls
             else:
-                found.postgres_calls = extent.calls
+                found.further_calls[name] = extent.calls
 
-    @contextlib.contextmanager
-    def _eraser(self, name: str) -> Iterator[AnyEraser]:
-        config = self._config
-        objects = wiring.erasable(wiring.objects(config))
-        if name == "clickhouse":
-            with contextlib.closing(Store(config.clickhouse_url, timeout_seconds=SECONDS)) as store:
-                yield Eraser(store, objects)
-            return
-        from llmledgerd.stores.postgres.erasure import PostgresEraser
-        from llmledgerd.stores.postgres.sink import Postgres
-
-        opened = Postgres(
-            config.postgres_url, password_file=config.postgres_password_file, timeout_seconds=SECONDS
-        )
-        with contextlib.closing(opened):
-            yield PostgresEraser(opened, objects)
+    def _eraser(self, name: str) -> AbstractContextManager[StoreEraser]:
+        kind = registry.KINDS[name]
+        objects = wiring.erasable(wiring.objects(self._config))
+        return kind.eraser(kind.options(self._config), objects, SECONDS)

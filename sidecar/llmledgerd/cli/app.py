@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmledgerd.cli import dead_letters, demo_data, erase, import_records, maintenance, objects, output, ui
+from llmledgerd.cli import dead_letters, erase, import_records, maintenance, objects, output, ui
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.connect import daemon_status, open_reader
 from llmledgerd.cli.filter_options import with_filters
@@ -25,7 +25,7 @@ from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say
 from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.cli.time_arguments import moment
-from llmledgerd.config import secrets, settings
+from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.printable import clean_json, one_line
 from llmledgerd.query.conversation import read_conversation
@@ -33,8 +33,8 @@ from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import GROUPS, MAX_LIMIT
 from llmledgerd.query.results import Call, LargeCall
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmledgerd.stores.clickhouse import migrations
-from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores import registry
+from llmledgerd.stores.kind import Traffic
 from llmledgerd.system import folders
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def _option(text: str, *names: str, **more: Any) -> Any:
 Url = Annotated[
     str | None,
     _option(
-        "Address of a daemon, or URL of a ClickHouse (default: this host's daemon, else LLMLEDGER_CLICKHOUSE_URL)."
+        "Address of a daemon, or URL of a store (default: this host's daemon, else the first of `stores`)."
     ),
 ]
 Org = Annotated[str | None, _option("Restrict to one organization (default: all).")]
@@ -272,17 +272,18 @@ def fill_with_demo(
         list[str] | None, _option("Organization of the calls; may be repeated, the first gets the most.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 1,
-    url: Annotated[str | None, _option("URL of the store (default: LLMLEDGER_CLICKHOUSE_URL).")] = None,
+    url: Annotated[
+        str | None, _option("URL of the store (default: the first of `stores` in the settings).")
+    ] = None,
 ) -> None:
     """Fill a store with generated calls."""
-    address = url or settings.load()[0].clickhouse_url
-    traffic = demo_data.Traffic(
+    config = registry.load()[0]
+    address = url or registry.first_address(config)[0]
+    traffic = Traffic(
         rows=rows, days=days, end_us=time.time_ns() // 1000, organizations=tuple(org or ()), seed=seed
     )
-    with contextlib.closing(Store(address)) as store:
-        if store.is_embedded:
-            migrations.apply(store, migrations.Layout(ttl_days=settings.Config().ttl_days))
-        for done in demo_data.fill(store, traffic):
+    with contextlib.closing(registry.kind_of(address).fill(address, traffic, config)) as steps:
+        for done in steps:
             say(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 

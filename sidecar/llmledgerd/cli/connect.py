@@ -9,11 +9,11 @@ import os
 from typing import Final
 from urllib.parse import urlsplit
 
-from llmledgerd.config import settings as config
 from llmledgerd.config.secrets import masked
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.reader import LLMTraceReader
+from llmledgerd.stores import registry
 from llmledgerd.telemetry.status import Status
 
 VARIABLE: Final = "LLMLEDGER_ADMIN_TOKEN"
@@ -26,18 +26,19 @@ async def open_reader(url: str | None) -> LLMTraceReader:
     """Return a reader for the URL, else for what the settings of this host name. Raises ConfigError."""
     if url is not None:
         return LLMTraceReader(url, token=_token(url))
-    settings = config.load(with_password=False)[0]
+    settings = registry.load(with_password=False)[0]
     if await _answers(settings.admin_address):
         return LLMTraceReader(settings.admin_address, token=_token(settings.admin_address))
-    settings = config.load()[0]  # whose password this user may have to be allowed to read
-    return LLMTraceReader(settings.read_url, password_file=settings.read_password_file)
+    settings = registry.load()[0]  # whose password this user may have to be allowed to read
+    address, password_file = registry.first_address(settings)
+    return LLMTraceReader(address, password_file=password_file)
 
 
 async def daemon_status(url: str | None) -> Status:
     """Return the daemon's status. Raises LlmledgerdError if none responds."""
     if url is not None and not is_daemon(url) and not _token(url):
         raise LlmledgerdError(f"{masked(url)} is a store; the status requires a daemon's address")
-    address = url or config.load(with_password=False)[0].admin_address
+    address = url or registry.load(with_password=False)[0].admin_address
     if not await _answers(address):
         raise LlmledgerdError(
             f"no daemon answers at {address or 'an empty address'}; set LLMLEDGER_ADMIN to its address"
@@ -84,7 +85,7 @@ async def _answers(address: str) -> bool:
 
 
 def _token(url: str) -> str:
-    """Return the token, where the URL may be a daemon's: a ClickHouse has a user or a database."""
+    """Return the token, where the URL may be a daemon's: the URL of a store has a user or a database."""
     token = os.environ.get(VARIABLE, "")
     parts = urlsplit(url)
     bare = parts.scheme in ("http", "https") and not parts.username and not parts.path.strip("/")

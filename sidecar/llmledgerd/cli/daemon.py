@@ -18,7 +18,8 @@ from llmledgerd.admin import auth
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say, say_json
-from llmledgerd.config import exposure, secrets
+from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
+from llmledgerd.config import exposure, loading, secrets
 from llmledgerd.config import settings as config
 from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
@@ -27,8 +28,7 @@ from llmledgerd.payloads import wiring
 from llmledgerd.printable import one_line
 from llmledgerd.redaction import Redactor
 from llmledgerd.stores import registry
-from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.grants import beyond_reading
+from llmledgerd.stores.kind import Outlet
 from llmledgerd.system import folders
 
 app = typer.Typer(
@@ -55,12 +55,6 @@ Setting = Annotated[
     ),
 ]
 Socket = Annotated[str | None, typer.Option(help="Path of the record socket (LLMLEDGER_SOCKET).")]
-ClickHouse = Annotated[
-    str | None,
-    typer.Option(
-        help="chdb:///path or http(s)://user:password@host:port/database (LLMLEDGER_CLICKHOUSE_URL)."
-    ),
-]
 SpoolDir = Annotated[str | None, typer.Option(help="Folder of the spool (LLMLEDGER_SPOOL_DIR).")]
 
 
@@ -70,15 +64,12 @@ def _assigned(assignments: list[str] | None) -> dict[str, str]:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {secrets.masked(assignment)}: expected NAME=VALUE")
-        setting = name.strip().replace("-", "_")
-        if setting not in config.Config.__struct_fields__:
-            raise ConfigError(f"--set {name}: unknown setting")  # its value may be a password
-        values[setting] = value
+        values[name.strip().replace("-", "_")] = value
     return values
 
 
 def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) -> config.Config:
-    settings, warnings = config.load(file, flags=flags, assigned=_assigned(assignments))
+    settings, warnings = registry.load(file, flags=flags, assigned=_assigned(assignments))
     log.configure(settings.log_format, settings.log_level)
     for warning in warnings:
         structlog.get_logger(__name__).warning(warning)
@@ -86,10 +77,11 @@ def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) ->
 
 
 @app.command()
+@with_store_urls
 def serve(
     file: ConfigFile = None,
     socket: Socket = None,
-    clickhouse_url: ClickHouse = None,
+    store_urls: StoreUrls = None,
     spool_dir: SpoolDir = None,
     settings: Setting = None,
 ) -> None:
@@ -97,17 +89,16 @@ def serve(
     from llmledgerd.daemon.app import serve as run
 
     def read() -> config.Config:
-        return _settings(
-            file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir
-        )
+        return _settings(file, settings, socket_path=socket, **store_urls or {}, spool_dir=spool_dir)
 
     raise typer.Exit(run(read(), read))
 
 
 @app.command()
-def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings: Setting = None) -> None:
+@with_store_urls
+def migrate(file: ConfigFile = None, store_urls: StoreUrls = None, settings: Setting = None) -> None:
     """Create or update the tables of each store, and set their TTL."""
-    chosen = _settings(file, settings, clickhouse_url=clickhouse_url)
+    chosen = _settings(file, settings, **store_urls or {})
     for outlet in registry.opened(chosen):
         with contextlib.closing(outlet):
             for sentence in outlet.migrate() or ["nothing to do"]:
@@ -115,10 +106,11 @@ def migrate(file: ConfigFile = None, clickhouse_url: ClickHouse = None, settings
 
 
 @app.command()
+@with_store_urls
 def check(
     file: ConfigFile = None,
     socket: Socket = None,
-    clickhouse_url: ClickHouse = None,
+    store_urls: StoreUrls = None,
     spool_dir: SpoolDir = None,
     settings: Setting = None,
     without_store: Annotated[
@@ -127,7 +119,7 @@ def check(
     ] = False,
 ) -> None:
     """Print the settings in force, secrets masked, and test each store."""
-    chosen = _settings(file, settings, socket_path=socket, clickhouse_url=clickhouse_url, spool_dir=spool_dir)
+    chosen = _settings(file, settings, socket_path=socket, **store_urls or {}, spool_dir=spool_dir)
     _print(chosen)
     for exposed in exposure.exposed(chosen):
         say(exposed)
@@ -143,12 +135,16 @@ def check(
         objects.probe()
         typer.echo("payload store: write, read and delete work")
     wrong = [f"{outlet.name}: {what}" for outlet in outlets for what in _wrong_with(outlet)]
-    wrong += _wrong_with_sql(chosen)
+    for name in chosen.stores:
+        notes, faults = registry.KINDS[name].check_operators_sql(registry.KINDS[name].options(chosen))
+        wrong += faults
+        for note in notes:
+            typer.echo(f"{name}: {note}")
     if wrong:
         raise LlmledgerdError("; ".join(wrong))
 
 
-def _wrong_with(outlet: registry.Outlet) -> list[str]:
+def _wrong_with(outlet: Outlet) -> list[str]:
     """Say what a store is, and return what keeps it from taking records."""
     try:
         say(f"{outlet.name}: {outlet.version()}")
@@ -165,27 +161,6 @@ def _wrong_with(outlet: registry.Outlet) -> list[str]:
     return missing
 
 
-def _wrong_with_sql(chosen: config.Config) -> list[str]:
-    """Say what operators' SQL may do besides reading, and return that where a user of its own may do it."""
-    url = chosen.sql_url or chosen.clickhouse_url
-    if "clickhouse" not in chosen.stores or url.startswith("chdb:"):
-        return []
-    with contextlib.closing(Store(url)) as store:
-        try:
-            database = store.query("SELECT currentDatabase() AS name")[0]["name"]
-            grants = [str(next(iter(row.values()))) for row in store.query("SHOW GRANTS")]
-        except StoreBusy as error:
-            return [f"sql_url: {error}"] if chosen.sql_url else []
-    beyond = beyond_reading(grants, database)
-    if not beyond:
-        return []
-    said = f"operators' SQL runs as a user with more than read-only rights (docs/sql.md): {', '.join(beyond)[:500]}"
-    if chosen.sql_url:
-        return [said]
-    typer.echo(f"clickhouse: {said}; set sql_url to a read-only user")
-    return []
-
-
 @app.command()
 def health(
     file: ConfigFile = None,
@@ -197,7 +172,7 @@ def health(
     """Check the daemon of this host or container; exit code 0 if healthy."""
     from llmledgerd.cli.connect import daemon_health
 
-    chosen, _ = config.load(file, assigned=_assigned(settings), with_password=False)
+    chosen, _ = registry.load(file, assigned=_assigned(settings), with_password=False)
     well, said = asyncio.run(daemon_health(chosen.admin_address, ready=ready))
     say(said, err=not well)
     raise typer.Exit(0 if well else 1)
@@ -236,16 +211,15 @@ def show_config(
 ) -> None:
     """Print the settings in force, secrets masked, or the reference of all settings."""
     if reference:
-        typer.echo(config.reference(), nl=False)
+        typer.echo(loading.reference(registry.OPTIONS), nl=False)
     else:
         _print(_settings(file, settings))
 
 
 def _print(chosen: config.Config) -> None:
-    for name in config.Config.__struct_fields__:
-        value = getattr(chosen, name)
-        value = ",".join(value) if name == "stores" else value
-        say(f"{name} = {one_line(secrets.masked(str(value)))}")
+    for setting, of_setting in chosen.of_settings():
+        value = ",".join(of_setting) if setting.name == "stores" else of_setting
+        say(f"{setting.name} = {one_line(secrets.masked(str(value)))}")
 
 
 def main() -> None:

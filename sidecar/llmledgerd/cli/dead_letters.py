@@ -15,11 +15,11 @@ from rich.table import Table
 
 from llmledgerd.cli import output
 from llmledgerd.cli.messages import say_json
-from llmledgerd.config import settings
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.importing.dead_letters import replay as send_again
 from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
+from llmledgerd.stores import registry
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -84,7 +84,7 @@ def replay(
     folder = _folder(spool_dir)
     with dead_letters.alone(folder):
         chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)
-        done = send_again(socket or Path(settings.load()[0].socket_path), chosen)
+        done = send_again(socket or Path(registry.load()[0].socket_path), chosen)
         dead_letters.remove(folder, set(done.sent))
     typer.echo(f"{len(done.sent)} sent again")
     if done.cut:
@@ -100,7 +100,7 @@ def purge(ids: Ids = None, every: Every = False, reason: Reason = None, spool_di
 
 
 def _folder(given: Path | None) -> Path:
-    folder = given or Path(settings.load()[0].spool_dir)
+    folder = given or Path(registry.load()[0].spool_dir)
     if not folder.is_dir():
         raise LlmledgerdError(f"{folder}: no spool; use --spool-dir")
     return folder

@@ -21,11 +21,11 @@ import typer
 from llmledgerd.admin.erasing import SECONDS, Everywhere
 from llmledgerd.cli.connect import daemon_at, daemon_status
 from llmledgerd.cli.messages import say
-from llmledgerd.config import settings as config
+from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.query.daemon_client import is_daemon
 from llmledgerd.query.erasure import Erased, Erasure
-from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores import registry
 
 Ask = Callable[[Erasure, str | None], Erased]
 """Counts, and answers with a code; or with that code, erases."""
@@ -55,7 +55,7 @@ def erase(
     url: Annotated[
         str | None,
         typer.Option(
-            help="URL of a ClickHouse, or address of a daemon (default: LLMLEDGER_CLICKHOUSE_URL).",
+            help="URL of a store, or address of a daemon (default: the stores of the settings).",
             show_default=False,
         ),
     ] = None,
@@ -106,7 +106,11 @@ def _told(found: Erased) -> str:
         _many(found.objects, "object"),
         _many(found.dead_letters, "dead letter"),
     ]
-    parts += [f"{_many(found.postgres_calls, 'call')} in PostgreSQL"] if found.postgres_calls else []
+    parts += [
+        f"{_many(calls, 'call')} in {registry.KINDS[store].title if store in registry.KINDS else store}"
+        for store, calls in found.further_calls.items()
+        if calls
+    ]
     parts += [f"{_many(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
     return ", ".join(parts)
 
@@ -117,16 +121,14 @@ def _many(count: int, what: str) -> str:
 
 def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
     """Return who erases: the daemon where it alone can open the store, else this process."""
-    settings = config.load(with_password=False)[0]
+    settings = registry.load(with_password=False)[0]
     if url is not None and is_daemon(url):
         return lambda wanted, code: _by_daemon(url, wanted, code)
-    embedded = "clickhouse" in settings.stores
-    if url is None and embedded and _is_held(settings.clickhouse_url, settings.admin_address):
+    if url is None and _is_held(settings):
         return lambda wanted, code: _by_daemon(settings.admin_address, wanted, code)
-    settings = config.load()[0]
+    settings = registry.load()[0]
     if url is not None:
-        further = tuple(name for name in settings.stores if name != "clickhouse")
-        settings = msgspec.structs.replace(settings, clickhouse_url=url, stores=("clickhouse", *further))
+        settings = registry.pointed_at(settings, url)
     return _Here(Everywhere(settings, spool_dir))
 
 
@@ -144,10 +146,11 @@ class _Here:
         return self._everywhere.erase(erasure, f"uid {os.getuid()} pid {os.getpid()}")
 
 
-def _is_held(store_url: str, address: str) -> bool:
-    """Whether a daemon has the embedded store open."""
-    with contextlib.closing(Store(store_url)) as store:
-        return store.is_embedded and asyncio.run(_answers(address))
+def _is_held(settings: Config) -> bool:
+    """Return whether a daemon has an embedded store of the settings open."""
+    with contextlib.ExitStack() as opened:
+        outlets = [opened.enter_context(contextlib.closing(one)) for one in registry.opened(settings)]
+        return any(one.is_ours for one in outlets) and asyncio.run(_answers(settings.admin_address))
 
 
 async def _answers(address: str) -> bool:

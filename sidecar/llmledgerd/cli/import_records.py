@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from llmledger.protocol import MAX_LINE_BYTES
-from llmledgerd.config import settings
 from llmledgerd.importing.files import Line, Source, lines, sources
 from llmledgerd.importing.session import Resending
 from llmledgerd.printable import one_line
+from llmledgerd.stores import registry
 
 SEND_BYTES = 4 << 20
 """Sent before the daemon's word is waited for: one group of its spool."""
@@ -108,7 +108,7 @@ def import_records(
 ) -> None:
     """Import records from files: protocol versions 1 to 4, one record per line or per file."""
     found = sources(paths)
-    target = None if dry_run else socket or Path(settings.load(with_password=False)[0].socket_path)
+    target = None if dry_run else socket or Path(registry.load(with_password=False)[0].socket_path)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

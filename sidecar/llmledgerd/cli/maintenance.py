@@ -8,24 +8,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from llmledgerd.cli.connect import daemon_status
 from llmledgerd.cli.time_arguments import moment
-from llmledgerd.config import settings as config
 from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.stores import copy as transfer
 from llmledgerd.stores import registry
-from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.reprice import Repriced
-from llmledgerd.stores.clickhouse.reprice import reprice as compute_again
+from llmledgerd.stores.kind import Repriced
 
 Url = Annotated[
     str | None,
-    typer.Option(help="URL of the ClickHouse (default: LLMLEDGER_CLICKHOUSE_URL).", show_default=False),
+    typer.Option(
+        help="URL of the store (default: the first of `stores` in the settings).", show_default=False
+    ),
 ]
 
 
@@ -43,16 +42,21 @@ def reprice(
     def say(done: Repriced) -> None:
         typer.echo(f"{done.looked_at:,} looked at", err=True)
 
-    settings = config.load()[0]
-    store = Store(url or settings.clickhouse_url)
-    done = compute_again(store, price_files.pricer(settings), _microseconds(start), _microseconds(end), say)
-    store.close()
+    settings = registry.load()[0]
+    address = url or registry.first_address(settings)[0]
+    span = (_microseconds(start), _microseconds(end))
+    done = registry.kind_of(address).reprice(address, price_files.pricer(settings), span, say)
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
     )
 
 
-Name = Literal["clickhouse", "postgres"]
+def _known(name: str | None) -> str | None:
+    if name is not None and name not in registry.KINDS:
+        raise typer.BadParameter(f"{name}: choose from {', '.join(registry.KINDS)}")
+    return name
+
+
 STILL_ON_ITS_WAY_SECONDS = 60
 """Rows that were received so lately may still be in a segment that is open."""
 
@@ -67,19 +71,33 @@ def copy(
             help="End of the time of receipt, exclusive (default: before the oldest line the daemon still delivers)."
         ),
     ] = None,
-    source: Annotated[Name, typer.Option("--from", help="Store to copy from.")] = "clickhouse",
-    target: Annotated[Name, typer.Option("--to", help="Store to copy to.")] = "postgres",
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Store to copy from (default: the first of `stores`).", callback=_known),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="Store to copy to (default: the next of `stores`).",
+            callback=_known,
+        ),
+    ] = None,
 ) -> None:
     """Copy calls from one store to another, for example to a store added later.
 
     The settings of this host have the stores' addresses. Existing calls are left unchanged, so that an
     interrupted copy can be run again.
     """
-    if source == target:
-        raise ConfigError("--from and --to must be different stores")
-    settings = config.load()[0]
+    settings = registry.load()[0]
     now = datetime.now(UTC)
     start = _microseconds(moment(since, now))
+    source = source or settings.stores[0]
+    target = target or next((name for name in settings.stores if name != source), None)
+    if target is None:
+        raise ConfigError("--to is required, because `stores` names no other store")
+    if source == target:
+        raise ConfigError("--from and --to must be different stores")
     end = (
         _microseconds(moment(until, now, "--until")) if until else asyncio.run(_not_on_their_way(target, now))
     )

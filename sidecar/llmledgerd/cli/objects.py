@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmledgerd.cli.connect import open_reader
-from llmledgerd.config import settings as config
 from llmledgerd.errors import ConfigError
 from llmledgerd.payloads import wiring
 from llmledgerd.payloads.cleaning import Cleaned, pointed_sql
 from llmledgerd.payloads.cleaning import clean as find_and_delete
+from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
@@ -36,11 +36,11 @@ def clean(
     ] = False,
     url: Annotated[
         str | None,
-        typer.Option(help="Address of a daemon, or URL of the ClickHouse with the rows.", show_default=False),
+        typer.Option(help="Address of a daemon, or URL of the store with the rows.", show_default=False),
     ] = None,
 ) -> None:
     """Delete old objects that no row refers to anymore."""
-    settings = config.load()[0]
+    settings = registry.load()[0]
     objects = wiring.objects(settings)
     if objects is None:
         raise ConfigError("payload_store is not set (LLMLEDGER_PAYLOAD_STORE)")

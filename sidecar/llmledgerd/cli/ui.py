@@ -29,7 +29,7 @@ def show_page(
     url: Annotated[
         str | None,
         typer.Option(
-            help="Address of a daemon, or URL of a ClickHouse (default: this host's daemon, else LLMLEDGER_CLICKHOUSE_URL).",
+            help="Address of a daemon, or URL of a store (default: this host's daemon, else the first of `stores`).",
             show_default=False,
         ),
     ] = None,

@@ -1,24 +1,23 @@
-"""Settings of connections: the sockets that the daemon serves, and the stores that it delivers to."""
+"""Settings of the sockets that the daemon serves, and those that all stores share."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 
 from llmledger.protocol import DEFAULT_SOCKET
-from llmledgerd.config.options import (
-    LOGIN,
-    YES,
-    InsertMode,
-    doc,
-)
+from llmledgerd.config.options import doc
+from llmledgerd.config.store_options import StoreOptions
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the daemon's sockets and stores. ``Config`` adds the others."""
 
-    socket_path: Annotated[str, doc("Path of the Unix socket that senders connect to.")] = DEFAULT_SOCKET
+    socket_path: Annotated[str, doc("Path of the Unix socket that senders connect to.", plain="socket")] = (
+        DEFAULT_SOCKET
+    )
     socket_mode: Annotated[str, doc("File mode of the record socket, octal.", pattern="^0?[0-7]{3}$")] = (
         "0660"
     )
@@ -69,61 +68,12 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         ),
     ] = False
 
-    clickhouse_url: Annotated[
-        str,
-        doc(
-            "ClickHouse to write to: `chdb:///path` for the embedded engine, "
-            "`http(s)://user:password@host:port/database` for a server, `host:port,host:port` for "
-            "several addresses of one.",
-            LOGIN,
-        ),
-    ] = "chdb:///var/lib/llmledgerd/clickhouse"
-    sql_url: Annotated[
-        str,
-        doc(
-            "URL of a ClickHouse user with read-only rights, for operators' SQL (docs/sql.md). "
-            "Empty: `clickhouse_url`."
-        ),
-    ] = ""
-    cluster: Annotated[
-        str,
-        doc(
-            "Name of the ClickHouse cluster on which `migrate` creates replicated and sharded "
-            "tables. Daemons recognize a cluster by its tables.",
-            pattern=r"^[\w.{}-]*$",
-        ),
-    ] = ""
-    clickhouse_password_file: Annotated[
-        str,
-        doc(
-            "Path of a file with the ClickHouse password. Mutually exclusive with a password in "
-            "`clickhouse_url`. Unset: the systemd credential `llmledgerd.clickhouse-password`, if "
-            "there is one.",
-            YES,
-        ),
-    ] = ""
     stores: Annotated[
-        tuple[Literal["clickhouse", "postgres"], ...],
+        tuple[str, ...],
         doc("Stores that records are written to. The first one answers queries.", min_length=1),
-    ] = ("clickhouse",)
-    postgres_url: Annotated[
-        str,
-        doc(
-            "PostgreSQL to write to: `postgresql://user:password@host:port/database`. Required if "
-            "`stores` includes `postgres`."
-        ),
-    ] = ""
-    postgres_password_file: Annotated[
-        str,
-        doc(
-            "Path of a file with the PostgreSQL password, read at each connection. Empty: the "
-            "password in `postgres_url`."
-        ),
-    ] = ""
-    postgres_content: Annotated[
-        Literal["full", "metadata"],
-        doc("What PostgreSQL stores: `full` records, or `metadata` (all columns except the payloads)."),
-    ] = "full"
+    ] = ()
+    store_options: Mapping[str, StoreOptions] = {}
+    """Options of each store by its name: the tables of the file, such as ``[name] url``."""
     ttl_days: Annotated[
         int,
         doc(
@@ -135,13 +85,6 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     insert_timeout_seconds: Annotated[
         float, doc("Maximum time without a byte from the store during an insert.", gt=0)
     ] = 60.0
-    insert_mode: Annotated[
-        InsertMode,
-        doc(
-            "`sync`: each segment is one insert. `async`: the server merges the inserts of many "
-            "daemons and answers when they are stored."
-        ),
-    ] = "sync"
     inserts_in_flight: Annotated[
         int, doc("Number of segments inserted in parallel, per store.", ge=1, le=16)
     ] = 2

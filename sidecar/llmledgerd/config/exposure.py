@@ -13,12 +13,11 @@ def exposed(config: Config) -> list[str]:
     """Return a warning for each folder of records or file of secrets that other users can read."""
     named = {
         "spool_dir": config.spool_dir,
-        "clickhouse_url": _path(config.clickhouse_url, "chdb"),
-        "payload_store": _path(config.payload_store, "file"),
-        "clickhouse_password_file": config.clickhouse_password_file,
-        "postgres_password_file": config.postgres_password_file,
+        "payload_store": path_of(config.payload_store, "file"),
         "payload_store_file": config.payload_store_file,
     }
+    for store, options in config.store_options.items():
+        named |= {f"{store}.{name}": path for name, path in options.private_paths().items()}
     return [said for name, path in named.items() if path and (said := _exposed(name, Path(path)))]
 
 
@@ -34,6 +33,7 @@ def _exposed(name: str, path: Path) -> str:
     return f"{name}: {path} is accessible to {who} ({stat.S_IMODE(mode):04o}); run chmod {wanted}"
 
 
-def _path(url: str, scheme: str) -> str:
+def path_of(url: str, scheme: str) -> str:
+    """Return the path of a URL of this scheme; empty for any other."""
     parts = urlsplit(url)
     return unquote(parts.path) if parts.scheme == scheme else ""

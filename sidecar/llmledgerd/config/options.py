@@ -15,12 +15,13 @@ YES, LOGIN = "yes", "user, password"
 """What a reload changes of a setting: all of it, or the login in a URL."""
 
 
-def doc(description: str, reload: str = "", **bounds: Any) -> Meta:
-    """Describe a setting. ``reload`` is what SIGHUP changes of it; empty where that takes a restart."""
-    return Meta(description=description, extra={"reload": reload}, **bounds)
+def doc(description: str, reload: str = "", *, plain: str = "", **bounds: Any) -> Meta:
+    """Describe a setting.
 
-
-InsertMode = Literal["sync", "async"]
+    ``reload`` is what SIGHUP changes of it; empty if a change takes a restart. ``plain`` is its name in
+    flags and in the environment, if that is not the name in the file.
+    """
+    return Meta(description=description, extra={"reload": reload, "plain": plain}, **bounds)
 
 
 Mode = Literal["inline", "metadata_only", "offload"]

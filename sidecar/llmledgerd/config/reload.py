@@ -11,12 +11,12 @@ from typing import Protocol
 import msgspec
 
 from llmledgerd.config.options import LOGIN, YES
-from llmledgerd.config.settings import RELOAD, Config
-from llmledgerd.config.store_url import is_same_store
+from llmledgerd.config.settings import Config
+from llmledgerd.config.store_options import Setting
 
 
-class Room(Protocol):
-    """A part of the daemon that goes by settings."""
+class Component(Protocol):
+    """A component of the daemon that reads settings."""
 
     def reconfigure(self, config: Config) -> None: ...
 
@@ -32,16 +32,17 @@ class Changes(msgspec.Struct, frozen=True):
 
 def changes(now: Config, read: Config) -> Changes:
     """Compare the settings in force with those that were read. Raises ConfigError for a wrong URL."""
-    differing = [name for name in Config.__struct_fields__ if getattr(now, name) != getattr(read, name)]
-    made = [name for name in differing if _can_change(name, now, read)]
+    before = {setting.name: value for setting, value in now.of_settings()}
+    differing = [(setting, value) for setting, value in read.of_settings() if before[setting.name] != value]
+    made = {setting.name: value for setting, value in differing if _can_change(setting, now, value)}
     return Changes(
-        config=msgspec.structs.replace(now, **{name: getattr(read, name) for name in made}),
-        made=made,
-        for_restart=[name for name in differing if name not in made],
+        config=now.with_values(made),
+        made=list(made),
+        for_restart=[setting.name for setting, _ in differing if setting.name not in made],
     )
 
 
-def _can_change(name: str, now: Config, read: Config) -> bool:
-    if RELOAD[name] == LOGIN:
-        return is_same_store(getattr(now, name), getattr(read, name))
-    return RELOAD[name] == YES
+def _can_change(setting: Setting, now: Config, value: object) -> bool:
+    if setting.reload == LOGIN:
+        return now.store_options[setting.store].is_same_store(str(value))
+    return setting.reload == YES

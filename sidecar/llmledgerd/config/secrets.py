@@ -7,18 +7,12 @@ one, also where the URL around it is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from llmledgerd.errors import ConfigError
 
-ON_COMMAND_LINE = (
-    "a password on the command line is visible to all users of this host; use clickhouse_password_file"
-)
-CREDENTIAL = "llmledgerd.clickhouse-password"
-"""The name of the systemd credential (``LoadCredential=``)."""
-
+ON_COMMAND_LINE = "a password on the command line is visible to all users of this host; use a password file"
 _PASSWORD = re.compile(r"(://[^:/?#@]*):.*@", re.DOTALL)
 _IN_QUERY = re.compile(r"([?&]password=)[^&\s]*")
 
@@ -36,30 +30,8 @@ def shown(arguments: Sequence[str]) -> bool:
     return any(masked(argument) != argument for argument in arguments)
 
 
-def from_file(named: str, environment: Mapping[str, str]) -> str:
-    """Return the password that the file holds, else the systemd credential; empty without either.
-
-    Raises ConfigError.
-    """
-    if named:
-        return _read(Path(named), "clickhouse_password_file")
-    path = Path(environment.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
-    return _read(path, "credential") if path.is_absolute() and path.exists() else ""
-
-
-def with_password(url: str, password: str) -> str:
-    """Return a server's URL with the password in it. Raises ConfigError where it has one already."""
-    scheme, separator, rest = url.partition("://")
-    if scheme not in ("http", "https"):
-        raise ConfigError("clickhouse_password_file: not applicable to an embedded store")
-    user, at, host = rest.rpartition("@")
-    if ":" in user:
-        raise ConfigError("clickhouse_url and clickhouse_password_file both have a password; remove one")
-    where = host if at else rest
-    return f"{scheme}{separator}{user or 'default'}:{quote(password, safe='')}@{where}"
-
-
-def _read(path: Path, what: str) -> str:
+def read(path: Path, what: str) -> str:
+    """Return the password that a file holds. Raises ConfigError that names ``what`` and the path."""
     try:
         password = path.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,22 +1,18 @@
-"""All an operator can change, read once: defaults, file, environment, flags, later ones winning.
+"""Every setting of the daemon: its name, type, default and description.
 
-Invariant: a wrong value or an unknown key ends the start with one line that names it; an unknown
-name in the environment is a warning, because Kubernetes adds its own.
+Invariant: settings never change after they were loaded (``loading``); a reload makes new ones.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from llmledger.protocol import MAX_LINE_BYTES
-from llmledgerd.config import secrets
 from llmledgerd.config.connections import ConnectionSettings
 from llmledgerd.config.options import (
     STATEMENT_SECONDS,
@@ -26,15 +22,10 @@ from llmledgerd.config.options import (
     PayloadRule,
     doc,
 )
-from llmledgerd.config.sources import deployed_clickhouse, listed, read_toml
+from llmledgerd.config.store_options import Setting, StoreOptions, settings_of
 from llmledgerd.errors import ConfigError
 
-DEFAULT_FILE = Path("/etc/llmledgerd/llmledgerd.toml")
-PREFIX = "LLMLEDGER_"
-ALIASES = {"SOCKET": "socket_path"}
-"""Names in the environment that are shorter than their setting."""
-CLIENT_ONLY = {"DISABLED", "SERVICE", "TEST_CLICKHOUSE_URL", "CORPUS", "ADMIN_TOKEN"}
-"""Names that mean something to the client or to the tests, and nothing to the daemon."""
+Options = TypeVar("Options", bound=StoreOptions)
 
 
 class OwnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -270,120 +261,32 @@ class Config(ConnectionSettings, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         if len(set(self.stores)) < len(self.stores):
             raise ConfigError(f"`stores`: {', '.join(self.stores)}: duplicate store")
-        if "postgres" in self.stores and not self.postgres_url:
-            raise ConfigError("`postgres_url` is required because `stores` includes postgres")
 
-    @property
-    def read_url(self) -> str:
-        """Of the store that is read from."""
-        return self.clickhouse_url if self.stores[0] == "clickhouse" else self.postgres_url
+    def options_of(self, store: str, kind: type[Options]) -> Options:
+        """Return a store's options; the defaults of its kind if none were set."""
+        found = self.store_options.get(store)
+        return found if isinstance(found, kind) else kind()
 
-    @property
-    def read_password_file(self) -> str:
-        """Where it is read at each connection; ClickHouse's is in its URL by now."""
-        return "" if self.stores[0] == "clickhouse" else self.postgres_password_file
+    def of_settings(self) -> Iterator[tuple[Setting, Any]]:
+        """Yield every setting with its value, those of the stores last."""
+        for setting in settings_of(type(self)):
+            yield setting, getattr(self, setting.name)
+        for store, options in self.store_options.items():
+            for setting in settings_of(type(options), store):
+                yield setting, getattr(options, setting.field)
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return the settings with other values, by the setting's name."""
+        own = {name: value for name, value in values.items() if "." not in name}
+        options = dict(self.store_options)
+        for name, value in values.items():
+            store, dot, field = name.partition(".")
+            if dot:
+                options[store] = msgspec.structs.replace(options[store], **{field: value})
+        return msgspec.structs.replace(self, store_options=options, **own)
 
     @property
     def admin_address(self) -> str:
         if self.admin is None:
             return f"unix:{Path(self.socket_path).with_name('admin.sock')}"
         return self.admin
-
-
-RELOAD: Mapping[str, str] = {
-    field.name: (get_args(field.type)[1].extra or {})["reload"] for field in msgspec.structs.fields(Config)
-}
-"""What of each setting SIGHUP changes."""
-
-
-def load(
-    file: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-    flags: Mapping[str, Any] | None = None,
-    *,
-    assigned: Mapping[str, str] | None = None,
-    with_password: bool = True,
-) -> tuple[Config, list[str]]:
-    """Return the settings in force, and warnings about names in the environment.
-
-    ``file`` must exist when given; the default file may be absent. ``assigned`` are the values of
-    ``--set``, which win over ``flags``. ``with_password`` puts the password
-    that lies in a file into ``clickhouse_url``; not everybody may read it. Raises ConfigError with one
-    line that names the source, the setting and what is wrong with it.
-    """
-    environment = os.environ if environment is None else environment
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    if file is not None or DEFAULT_FILE.exists():
-        path = file or DEFAULT_FILE
-        for name, value in read_toml(path).items():
-            values[name], sources[name] = value, str(path)
-    warnings = []
-    for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable[len(PREFIX) :] in CLIENT_ONLY:
-            continue
-        short = variable[len(PREFIX) :]
-        name = ALIASES.get(short, short.lower())
-        if name not in Config.__struct_fields__:
-            warnings.append(f"{variable} is no setting and is ignored")
-            continue
-        values[name], sources[name] = text, variable
-    if "clickhouse_url" not in values:
-        url = deployed_clickhouse(environment)
-        if url:
-            values["clickhouse_url"], sources["clickhouse_url"] = url, "CLICKHOUSE_ENDPOINT"
-    for name, value in (flags or {}).items():
-        if value is not None:
-            values[name], sources[name] = value, f"--{name.replace('_', '-')}"
-    for name, value in (assigned or {}).items():
-        values[name], sources[name] = value, f"--set {name}={secrets.masked(value)}"
-    if secrets.shown([str(value) for value in [*(flags or {}).values(), *(assigned or {}).values()]]):
-        warnings.append(secrets.ON_COMMAND_LINE)
-    config = _convert(values, sources)
-    return _with_password(config, environment) if with_password else config, warnings
-
-
-def reference() -> str:
-    """Return every setting as a Markdown table: name, default, environment variable, meaning."""
-    short = {name: alias for alias, name in ALIASES.items()}
-    lines = ["| setting | default | environment | reload | meaning |", "|---|---|---|---|---|"]
-    for field in msgspec.structs.fields(Config):
-        meaning = get_args(field.type)[1].description
-        value = {} if field.default is msgspec.NODEFAULT else field.default
-        default = json.dumps(value) if value is not None else "unset"
-        variable = PREFIX + short.get(field.name, field.name.upper())
-        reload = RELOAD[field.name]
-        lines.append(f"| `{field.name}` | `{default}` | `{variable}` | {reload} | {meaning} |")
-    return "\n".join(lines) + "\n"
-
-
-def _convert(values: dict[str, Any], sources: dict[str, str]) -> Config:
-    for name in values:
-        if name not in Config.__struct_fields__:
-            raise ConfigError(f"{sources[name]}: unknown setting `{name}`")
-    types = {field.name: field.type for field in msgspec.structs.fields(Config)}
-    converted = {}
-    for name, value in values.items():
-        try:
-            # Lax, since flags and the environment are text; TOML's own types pass unchanged.
-            converted[name] = msgspec.convert(listed(value, types[name]), types[name], strict=False)
-        except msgspec.ValidationError as error:
-            chosen = _choices(types[name])
-            allowed = f" (choose from {', '.join(chosen)})" if chosen else ""
-            raise ConfigError(f"{sources[name]}: `{name}`: {error}{allowed}") from None
-    return Config(**converted)
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    """Return the words that a setting of this type takes, alone or in a list; empty where it takes others."""
-    kind = get_args(kind)[0]
-    of = get_args(kind)[0] if get_origin(kind) is tuple else kind
-    return get_args(of) if get_origin(of) is Literal else ()
-
-
-def _with_password(config: Config, environment: Mapping[str, str]) -> Config:
-    password = secrets.from_file(config.clickhouse_password_file, environment)
-    if not password:
-        return config
-    url = secrets.with_password(config.clickhouse_url, password)
-    return msgspec.structs.replace(config, clickhouse_url=url)

@@ -308,7 +308,7 @@ class Daemon:
 
     def _reconfigure(self, found: reload.Changes) -> None:
         self.config = found.config
-        components: tuple[reload.Room, ...] = (
+        components: tuple[reload.Component, ...] = (
             self.committer,
             self.listener,
             self.quota,
@@ -319,9 +319,11 @@ class Daemon:
         for component in components:
             component.reconfigure(found.config)
         self.prices.reload(found.config)
-        if "clickhouse_url" in found.made:
-            self.shipping.log_in_as(registry.CLICKHOUSE, found.config.clickhouse_url)
-            self.api.log_in_as(found.config.clickhouse_url)
+        for store, options in found.config.store_options.items():
+            if f"{store}.url" in found.made:
+                self.shipping.log_in_as(store, options.url)
+                if store == found.config.stores[0]:  # which answers queries
+                    self.api.log_in_as(options.url)
         log.info("reloaded", changed=found.made)
         if found.for_restart:
             log.warning("these settings take effect after a restart", settings=found.for_restart)

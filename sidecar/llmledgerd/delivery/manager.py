@@ -24,8 +24,7 @@ from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.log import Recurring
 from llmledgerd.payloads import wiring
 from llmledgerd.records.schema import COLUMNS, TRACES
-from llmledgerd.stores.clickhouse.rollup import Mended
-from llmledgerd.stores.registry import Outlet
+from llmledgerd.stores.kind import Outlet, Reconciled
 
 RECONCILE_SECONDS = 60.0
 """How often the rollup is compared with the rows where it is in doubt."""
@@ -67,8 +66,8 @@ class Lane:
                         "rollup", hours_agree=len(reconciled.agreed), hours_rebuilt=len(reconciled.rebuilt)
                     )
 
-    def _reconcile_once(self) -> Mended:
-        reconciled = self.outlet.mend()
+    def _reconcile_once(self) -> Reconciled:
+        reconciled = self.outlet.reconcile()
         self.doubted_hours = self.outlet.doubted_hours()
         return reconciled
 

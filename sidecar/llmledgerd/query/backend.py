@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from llmledgerd.query.requests import Question
 from llmledgerd.query.results import Table
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Limits of one query in the store; None: the store's own."""
+
+    seconds: int | None = None
+    memory_bytes: int | None = None
+    threads: int | None = None
 
 
 class Reading(Protocol):

@@ -53,11 +53,12 @@ class Erased(msgspec.Struct, kw_only=True):
     """Amounts to erase, or erased, by kind."""
 
     calls: int = 0
-    """Rows in ClickHouse."""
+    """Rows in the store that answers queries."""
     hours: int = 0
     """Of usage, in which these calls are counted."""
     objects: int = 0
-    postgres_calls: int = 0
+    further_calls: dict[str, int] = {}
+    """Rows in each further store, by the store's name."""
     dead_letters: int = 0
     """Lines in the spool of this daemon's host."""
     quarantined_lines: int = 0
@@ -73,4 +74,6 @@ class Erased(msgspec.Struct, kw_only=True):
     @property
     def is_nothing(self) -> bool:
         """Whether no readable place holds matching data."""
-        return not (self.calls or self.postgres_calls or self.dead_letters or self.quarantined_lines)
+        return not (
+            self.calls or any(self.further_calls.values()) or self.dead_letters or self.quarantined_lines
+        )

@@ -24,14 +24,13 @@ from llmledgerd.query.filters import GROUPED, OF_LISTS, OF_SUMS, ORGANIZATION, F
 MAX_LIMIT: Final = 10_000
 """Limit of calls per response; a cursor continues after them."""
 
-GROUPS: Final = {
-    ORGANIZATION: "t.organization_id",
-    **{name: f"t.{column}" for name, column in GROUPED.items()},
-    "day": "toString(toDate(MOMENT))",
-    "hour": "formatDateTime(MOMENT, '%Y-%m-%d %H:00', 'UTC')",
-    "minute": "formatDateTime(MOMENT, '%Y-%m-%d %H:%i', 'UTC')",
-}
-"""Dimensions of usage and their SQL expressions; MOMENT is the table's time column, in UTC."""
+GROUPS: Final = (ORGANIZATION, *GROUPED, "day", "hour", "minute")
+"""Dimensions of usage; times are in UTC."""
+
+ROLLED_UP: Final = frozenset(
+    {"organization", "project", "agent", "provider", "model", "call_type", "plan", "day", "hour"}
+)
+"""Groups whose usage is aggregated by the hour; any other group requires a scan of the rows."""
 
 
 def _is(description: str, **bounds: Any) -> Meta:

@@ -22,8 +22,8 @@ from llmledgerd.spool.bounds import Limits
 from llmledgerd.spool.room import CALL_FORGOTTEN, Room
 from llmledgerd.spool.runs import Runs
 
-ONLY_STORE = "clickhouse"
-"""Whose progress it is where nobody says."""
+ONLY_STORE = "store"
+"""Name of the store of a spool that was opened without names."""
 
 NEVER = 1 << 62
 """A line number that no session reaches."""

@@ -1,1 +1,1 @@
-"""The kinds of store, each in a package of its own; what all have in common."""
+"""Kinds of store, each in its own package, and what they have in common."""

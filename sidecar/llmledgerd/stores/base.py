@@ -1,8 +1,8 @@
 """Interface of a store to the shipper.
 
-Invariant: these methods block, and raise StoreBusy (time acts), OutcomeUnknown (ask first) or
-BatchRejected (the rows are at fault), and nothing else. Tables and columns are ``llm_traces``'s and
-``llm_trace_losses``'s, whatever the store calls its own.
+Invariant: these methods block, and raise nothing but StoreBusy (retry later), OutcomeUnknown (query the
+store first) and BatchRejected (the rows are invalid). Tables and columns are named as those of
+``llm_traces`` and ``llm_trace_losses``, whatever names the store uses.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Destination(Protocol):
-    """Takes rows, and says which of them it has."""
+    """Inserts rows, and reports which of them are stored."""
 
     def encode(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> bytes | bytearray:
-        """Return the rows as a block for ``insert_blocks``. Raises BatchRejected for a value that no column holds."""
+        """Return the rows as a block for ``insert_blocks``. Raises BatchRejected for a value that its column cannot hold."""
 
     def insert_blocks(
         self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
-        """Store all of the blocks or none, under the token; return when they are as safe as they will be.
+        """Store all of the blocks or none under the deduplication token; return after they are durable.
 
-        Returns which ``batch_row`` were left out because another row has their id, in stores whose
-        ids are unique: the same ones however often the same rows are offered.
+        Returns the ``batch_row`` of rows left out because another row has their id, in stores with
+        unique ids. A repeat with the same rows returns the same result.
         """
 
     def clock(self) -> StoreClock:
-        """Return what the time is where rows expire, and how long they are kept."""
+        """Return the time of the clock that expires rows, and their retention."""
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
-        """Return which ``batch_row`` of a batch received between the two times is stored."""
+        """Return the stored ``batch_row`` of a batch that was received between the two times."""
 
     def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
         """Return which calls that started between the two times are stored with their record.
@@ -54,14 +54,14 @@ class Destination(Protocol):
 
 
 class Doubts(Protocol):
-    """Hears of it where the rollup may not have what the table has."""
+    """Records hours whose rollup may differ from the rows."""
 
     def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None: ...
     def doubt_abandoned(self, ids: Sequence[str]) -> None: ...
 
 
 class NoDoubts:
-    """Of a store that sums nothing up."""
+    """Does nothing, for stores without a rollup."""
 
     def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None: ...
 
@@ -69,22 +69,22 @@ class NoDoubts:
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What one segment has in an hour."""
+    """Rows of one segment received in a time range."""
 
     batch_id: str
     rows: int
     size: int
-    """Bytes of its payloads."""
+    """Bytes of their payloads."""
 
 
 class Source(Protocol):
-    """Gives rows out by segment. Times are of receipt, the later one exclusive."""
+    """Reads stored rows by segment. Times are times of receipt; the end is exclusive."""
 
     def span(self, from_us: int, to_us: int) -> tuple[int, int] | None:
-        """Return when the first and the last row of the time were received; None where there is none."""
+        """Return the times of the first and the last row in the range; None without rows."""
 
     def parts(self, from_us: int, to_us: int) -> list[Part]:
-        """Return what each segment has of the time, the oldest first."""
+        """Return the part of each segment in the range, oldest first."""
 
     def rows(self, batch_ids: Sequence[str], from_us: int, to_us: int) -> list[Row]:
-        """Return rows with the values of COLUMNS, as the daemon makes them."""
+        """Return rows with the values of COLUMNS, of the types that the daemon inserts."""

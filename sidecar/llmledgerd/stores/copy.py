@@ -1,8 +1,8 @@
 """Copy of rows from one store to another, for a store that was added later.
 
-Invariant: a row is known by its place (``batch_id``, ``batch_row``) in both stores, and one that is there
-is not stored again; so a transfer that was interrupted is run again, and takes up where it was. It goes
-by hours of receipt, a few segments at a time, so that memory does not grow with what is copied.
+Invariant: a row has the same key (``batch_id``, ``batch_row``) in both stores, and a row that the target
+has is not stored again. So an interrupted copy can be run again and continues. It proceeds by hours of
+receipt and a few segments at a time, so that its memory does not depend on the amount of rows.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Row = tuple[object, ...]
 
 
 class Copied(msgspec.Struct):
-    """What was done."""
+    """Counts of a copy."""
 
     looked_at: int = 0
     copied: int = 0
     repeated: int = 0
-    """Rows whose id another row has, where ids are unique."""
+    """Rows left out because another row has their id, in stores with unique ids."""
 
 
 def copy(
@@ -39,7 +39,7 @@ def copy(
     to_us: int,
     on_step: Callable[[Copied], None] = lambda done: None,
 ) -> Copied:
-    """Store the rows received between two times that the target has not. Raises StoreBusy, BatchRejected."""
+    """Copy the rows received between two times that the target lacks. Raises StoreBusy, BatchRejected."""
     done = Copied()
     first, last = source.span(from_us, to_us) or (0, -1)
     for start in range(first, last + 1, HOUR_US):
@@ -70,7 +70,7 @@ def _token(rows: Iterable[Row]) -> str:
 
 
 def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
-    """Yield segments together, as many as make one insert."""
+    """Yield groups of segments; each group is one insert."""
     group: list[Part] = []
     rows = size = 0
     for part in parts:

@@ -17,14 +17,14 @@ from llmledgerd.errors import ConfigError
 
 
 class SqlFile(msgspec.Struct, frozen=True):
-    """One file: its name without the ending, and its text."""
+    """One SQL file: its name without the extension, and its text."""
 
     name: str
     template: str
 
     @classmethod
     def load(cls, kind: str = "") -> list[Self]:
-        """Return the files in order, ClickHouse's or those of another kind of store.
+        """Return the files of a kind of store in order, those of the first kind by default.
 
         Raises ConfigError if the installation has none.
         """
@@ -38,7 +38,7 @@ class SqlFile(msgspec.Struct, frozen=True):
         )
 
     def checksum(self) -> str:
-        """Return what tells one text of the file from another."""
+        """Return a checksum of the file's statements."""
         return checksum(split(self.template))
 
 

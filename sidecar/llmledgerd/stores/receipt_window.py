@@ -1,8 +1,8 @@
 """Times of receipt that a store's TTL does not delete at once. Pure.
 
-Invariant: a row that has waited for longer than half the table's TTL, or whose time of receipt is still
-to come by the store's clock, is given the time at which it is stored, to the hour. Within the hour a
-repeat is the same row; within the week it goes to the same partition, so that its token is known there.
+Invariant: a row that has waited for longer than half the table's TTL, or whose time of receipt is in the
+future by the store's clock, gets the time at which it is stored, rounded to the hour. A repeat within
+the hour is the same row; a repeat within the week goes to the same partition, which knows its token.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from llmledgerd.clock import APART_US
 HOUR_US: Final = 3_600_000_000
 MONTH_US: Final = 31 * 24 * HOUR_US
 NEVER_US: Final = 7_258_118_400_000_000
-"""The year 2200: what no time is after."""
+"""The year 2200, later than any time of receipt."""
 ASKED_SECONDS: Final = 60.0
-"""How long a store's word on its clock is good for."""
+"""How long a reading of the store's clock is used."""
 
 
 class StoreClock(msgspec.Struct, frozen=True):
-    """What a store's time is, and how long its table keeps a row; 0 for ever."""
+    """A store's time, and the retention of its table; 0 for no limit."""
 
     now_us: int
     ttl_us: int = 0
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The times of receipt that a store takes as they are."""
+    """Range of times of receipt that a store is given unchanged."""
 
     from_us: int = 0
     to_us: int = NEVER_US
     stored_us: int = 0
-    """What other ones become."""
+    """Time of receipt that replaces any time outside the range."""
 
     def fit(self, received_us: int) -> int:
         return received_us if self.from_us <= received_us <= self.to_us else self.stored_us
 
     def searched(self, first_us: int, last_us: int, *, recovered: bool) -> tuple[int, int]:
-        """Return between which times rows received from one moment to another may be in the table.
+        """Return the range of times that rows received in a range may have in the table.
 
         An earlier attempt may have replaced their times by others, in an earlier process too.
         """
@@ -50,9 +50,9 @@ class Window(msgspec.Struct, frozen=True):
 
 
 def window(clock: StoreClock, *, is_believed: bool = True) -> Window:
-    """Return what a store takes at this moment, by its own clock and its TTL.
+    """Return the window at this moment, by the store's clock and its TTL.
 
-    By a clock that has gone back nothing is taken back: it would be deleted once that clock is mended.
+    A clock that was set back does not move the window back: those rows would be deleted once it is corrected.
     """
     ttl, now = clock.ttl_us, clock.now_us
     exact = min(HOUR_US, ttl // 24) if ttl else HOUR_US
@@ -64,7 +64,7 @@ def window(clock: StoreClock, *, is_believed: bool = True) -> Window:
 
 
 class Asked:
-    """What a store has said of its clock. The caller brings the monotonic time."""
+    """Last reading of a store's clock. The caller passes the monotonic time."""
 
     def __init__(self) -> None:
         self._heard: tuple[StoreClock, float] | None = None
@@ -72,14 +72,14 @@ class Asked:
         self._is_believed = True
 
     def is_due(self, monotonic: float, jumps: int) -> bool:
-        """Return whether it is to be asked: after a while, and when this machine's time has jumped since."""
+        """Return whether a new reading is due: after ASKED_SECONDS, or if this machine's time has jumped."""
         return self._heard is None or monotonic - self._heard[1] > ASKED_SECONDS or jumps != self._jumps
 
     def heard(self, clock: StoreClock, monotonic: float, jumps: int, *, is_believed: bool = True) -> None:
         self._heard, self._jumps, self._is_believed = (clock, monotonic), jumps, is_believed
 
     def window(self, monotonic: float) -> Window:
-        """Return what the store takes now; everything where it has not been asked."""
+        """Return the window now; unlimited before the first reading."""
         if self._heard is None:
             return Window()
         clock, at = self._heard

@@ -1,134 +1,97 @@
-"""Registry of stores by name: opening, migration, check and delivery.
+"""Registry of the kinds of store, and what is done with stores by name or by URL.
 
-Invariant: what differs between kinds of stores is said here and in their own modules, and nowhere
-else; whoever ships, asks or counts goes by ``Outlet``.
+Invariant: a kind of store is one package and one line in ``KINDS``. Only this module names kinds; other
+packages use ``Kind`` and ``Outlet``.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
-from llmledgerd.config.secrets import masked
+from llmledgerd.config import loading
 from llmledgerd.config.settings import Config
-from llmledgerd.config.store_url import each_address
 from llmledgerd.errors import ConfigError
-from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
-from llmledgerd.stores.base import Buffer, Destination, Doubts, NoDoubts, Source
-from llmledgerd.stores.clickhouse import migrations, rollup
-from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.sink import Landing
-from llmledgerd.stores.clickhouse.source import ClickHouseSource
+from llmledgerd.query.backend import Limits, Reading
+from llmledgerd.query.payloads import Fetcher
+from llmledgerd.stores.clickhouse.kind import ClickHouseKind
+from llmledgerd.stores.kind import AnyKind, Outlet
+from llmledgerd.stores.postgres.kind import PostgresKind
 
-CLICKHOUSE = "clickhouse"
-POSTGRES = "postgres"
+KINDS: Final[Mapping[str, AnyKind]] = {
+    kind.name: kind
+    for kind in (
+        ClickHouseKind(),
+        PostgresKind(),
+    )
+}
+"""Kinds by name. The first one is the default of ``stores``."""
+
+OPTIONS: Final = {name: kind.options_type for name, kind in KINDS.items()}
 
 
-class Outlet(msgspec.Struct, frozen=True, kw_only=True):
-    """One store, and what can be done with it. The calls block; those that ask raise StoreBusy."""
-
-    name: str
-    address: str
-    """For people, without the password."""
-    destination: Destination
-    doubts: Doubts
-    version: Callable[[], str]
-    missing: Callable[[], list[str]]
-    """What it lacks, a sentence each."""
-    unsynced: Callable[[], list[str]]
-    """Which of its tables a power failure may take rows from, a sentence each."""
-    migrate: Callable[[], list[str]]
-    """Create what is missing; return what was done."""
-    mend: Callable[[], rollup.Mended]
-    """Bring what is summed up into agreement with the rows."""
-    doubted_hours: Callable[[], int | None]
-    """Hours in which they may part; None where nothing is summed up."""
-    log_in_as: Callable[[str], None]
-    """Use the user and the password of its URL from now on."""
-    close: Callable[[], None]
-    source: Source
-    """Its rows, for another store to have them."""
-    counts: Mapping[str, int] = {}
-    """What it had to change or leave out."""
-    encode_in_pieces: Callable[[str, Sequence[str], Sequence[Sequence[object]]], list[Buffer]] | None = None
-    """To blocks that refer to large payloads, which may be views, where it can do without a copy."""
-    is_ours: bool = False
-    """It runs in this process, so that nobody else can migrate it."""
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    *,
+    assigned: Mapping[str, str] | None = None,
+    with_password: bool = True,
+) -> tuple[Config, list[str]]:
+    """Return the settings in force with the options of all kinds, and warnings; see ``loading.load``."""
+    return loading.load(
+        file, environment, flags, kinds=OPTIONS, assigned=assigned, with_password=with_password
+    )
 
 
 def opened(config: Config, names: Sequence[str] | None = None) -> list[Outlet]:
-    """Return the stores that the settings name, or those that are named here; no connection is made yet."""
-    kinds = {CLICKHOUSE: _clickhouse, POSTGRES: _postgres}
-    return [kinds[name](config) for name in names or config.stores]
+    """Return the stores of ``names``, by default those of the settings. No connection is made yet."""
+    return [KINDS[name].opened(config) for name in names or config.stores]
 
 
-def _clickhouse(config: Config) -> Outlet:
-    store = Store(
-        config.clickhouse_url,
-        timeout_seconds=config.insert_timeout_seconds,
-        insert_mode=config.insert_mode,
-    )
-    sums = rollup.Rollup(store)
-    needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED}
-    return Outlet(
-        name=CLICKHOUSE,
-        address=masked(config.clickhouse_url),
-        destination=Landing(store),
-        doubts=sums,
-        version=lambda: f"ClickHouse {store.version()}",
-        missing=partial(migrations.check, store, needed),
-        unsynced=partial(migrations.unsynced, store),
-        migrate=partial(_migrate_clickhouse, config),
-        mend=sums.mend,
-        doubted_hours=sums.doubted_hours,
-        log_in_as=store.log_in_as,
-        close=store.close,
-        source=ClickHouseSource(store),
-        encode_in_pieces=store.encode_in_pieces,
-        is_ours=store.is_embedded,
+def kind_of(url: str) -> AnyKind:
+    """Return the kind that has the URL's scheme. Raises ConfigError, without the URL, which may have a password."""
+    scheme = url.partition("://")[0].lower()
+    for kind in KINDS.values():
+        if scheme in kind.schemes:
+            return kind
+    schemes = ", ".join(scheme for kind in KINDS.values() for scheme in kind.schemes)
+    raise ConfigError(f"not the URL of a store (supported schemes: {schemes})")
+
+
+def reader_at(
+    url: str, fetcher: Fetcher | None = None, *, password_file: str = "", timeout_seconds: float = 60.0
+) -> Reading:
+    """Return a query backend for the store at a URL. Raises ConfigError if there can be none."""
+    kind = kind_of(url)
+    kind.require(url)
+    options = kind.options_type(url=url, password_file=password_file)
+    return kind.reader(
+        options.with_password({}), fetcher, mark="", limits=Limits(), timeout_seconds=timeout_seconds
     )
 
 
-def _migrate_clickhouse(config: Config) -> list[str]:
-    """Migrate each server by itself, or a cluster by statements that run on every host."""
-    layout = migrations.layout_of(config.ttl_days, config.cluster)
-    urls = [config.clickhouse_url] if config.cluster else each_address(config.clickhouse_url)
-    done: list[str] = []
-    for url in urls:
-        with contextlib.closing(Store(url, timeout_seconds=config.insert_timeout_seconds)) as store:
-            done += migrations.apply(store, layout)
-    return done
+def first_reader(config: Config, fetcher: Fetcher | None, *, mark: str, limits: Limits) -> Reading:
+    """Return a query backend for the first store of the settings."""
+    kind = KINDS[config.stores[0]]
+    return kind.reader(kind.options(config), fetcher, mark=mark, limits=limits, timeout_seconds=60.0)
 
 
-def _postgres(config: Config) -> Outlet:
-    try:
-        from llmledgerd.stores.postgres.migrations import apply, check
-        from llmledgerd.stores.postgres.sink import Postgres
-        from llmledgerd.stores.postgres.source import PostgresSource
-    except ImportError as error:
-        raise ConfigError(f"stores: postgres needs llmledgerd[postgres]: {error}") from None
-    store = Postgres(
-        config.postgres_url,
-        password_file=config.postgres_password_file,
-        content=config.postgres_content,
-        timeout_seconds=config.insert_timeout_seconds,
-    )
-    return Outlet(
-        name=POSTGRES,
-        address=store.address,
-        destination=store,
-        doubts=NoDoubts(),
-        version=lambda: f"PostgreSQL {store.version()}",
-        missing=partial(check, store),
-        unsynced=list,  # a commit is synced, unless its operator has said otherwise
-        migrate=partial(apply, store),
-        mend=rollup.Mended,
-        doubted_hours=lambda: None,
-        log_in_as=lambda url: None,  # its password is read at each connection
-        close=store.close,
-        source=PostgresSource(store),
-        counts=store.counts,
+def first_address(config: Config) -> tuple[str, str]:
+    """Return the URL of the first store, and its password file if that is read at each connection."""
+    options = KINDS[config.stores[0]].options(config)
+    return options.url, options.file_read_at_connection
+
+
+def pointed_at(config: Config, url: str) -> Config:
+    """Return the settings with the store at this URL in first place, instead of another of its kind."""
+    kind = kind_of(url)
+    options = msgspec.structs.replace(kind.options(config), url=url)
+    return msgspec.structs.replace(
+        config,
+        stores=(kind.name, *(name for name in config.stores if name != kind.name)),
+        store_options={**config.store_options, kind.name: options},
     )

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
+from llmledgerd.query.requests import ROLLED_UP
 from llmledgerd.query.results import Call, Loss, Page, Usage
 from llmledgerd.reader import LLMTraceReader, Scope
-from llmledgerd.stores.clickhouse.usage_sql import ROLLED_UP
 from llmledgerd.ui.view import View, narrow
 
 GROUPS_SHOWN: Final = 25

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from llmledgerd.config.reload import changes
-from llmledgerd.config.settings import RELOAD, Config
+from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
+from llmledgerd.stores.clickhouse.options import ClickHouseOptions
+from tests.helpers.config import config as configured
 
-NOW = Config(clickhouse_url="https://me:old@ch:8443/db")
+NOW = configured(clickhouse_url="https://me:old@ch:8443/db")
 
 
-def read(**values: object) -> Config:
-    return msgspec.structs.replace(NOW, **values)
+def read(**plain: object) -> Config:
+    return configured(**{"clickhouse_url": "https://me:old@ch:8443/db", **plain})
 
 
 def test_nothing_that_differs_is_nothing_to_do() -> None:
@@ -39,8 +40,9 @@ def test_some_settings_change_and_others_wait_for_a_restart() -> None:
 )
 def test_a_new_login_is_taken_and_another_store_is_not(url: str, made: bool) -> None:
     found = changes(NOW, read(clickhouse_url=url))
-    assert found.config.clickhouse_url == (url if made else NOW.clickhouse_url)
-    assert found.for_restart == ([] if made else ["clickhouse_url"])
+    now, then = (one.options_of("clickhouse", ClickHouseOptions).url for one in (NOW, found.config))
+    assert then == (url if made else now)
+    assert (found.made, found.for_restart) == ((["clickhouse.url"], []) if made else ([], ["clickhouse.url"]))
 
 
 def test_a_url_that_no_store_can_have_changes_nothing() -> None:
@@ -49,4 +51,4 @@ def test_a_url_that_no_store_can_have_changes_nothing() -> None:
 
 
 def test_every_mark_is_one_that_a_reload_knows() -> None:
-    assert set(RELOAD.values()) == {"", "yes", "user, password"}
+    assert {setting.reload for setting, _ in NOW.of_settings()} == {"", "yes", "user, password"}

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.config import secrets
-from llmledgerd.config.secrets import CREDENTIAL, masked
-from llmledgerd.config.settings import load
-from llmledgerd.config.store_url import parse_url
+from llmledgerd.config.secrets import masked
 from llmledgerd.errors import ConfigError
+from llmledgerd.stores.clickhouse.options import CREDENTIAL, ClickHouseOptions
+from llmledgerd.stores.clickhouse.url import parse_url
+from llmledgerd.stores.registry import load
 
 SECRET = "p4ss"
 
@@ -68,8 +69,9 @@ def test_a_password_comes_from_a_file_or_from_systemd(tmp_path: Path, url: str, 
     named = {"LLMLEDGER_CLICKHOUSE_PASSWORD_FILE": str(tmp_path / CREDENTIAL)}
     for source in (named, {"CREDENTIALS_DIRECTORY": str(tmp_path)}):
         config, _ = load(None, {"LLMLEDGER_CLICKHOUSE_URL": url, **source}, {})
-        assert config.clickhouse_url == whole
-    assert load(None, {"LLMLEDGER_CLICKHOUSE_URL": url}, {})[0].clickhouse_url == url
+        assert config.options_of("clickhouse", ClickHouseOptions).url == whole
+    config, _ = load(None, {"LLMLEDGER_CLICKHOUSE_URL": url}, {})
+    assert config.options_of("clickhouse", ClickHouseOptions).url == url
 
 
 @pytest.mark.parametrize("url", ["https://me:other@ch/db", "chdb:///data"])
@@ -86,7 +88,7 @@ def test_a_password_file_that_is_none_is_named(tmp_path: Path, content: bytes | 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=said) as caught:
-        secrets.from_file(str(path), {})
+        load(None, {}, {"clickhouse_url": "http://ch", "clickhouse_password_file": str(path)})
     assert str(path) in str(caught.value)
 
 

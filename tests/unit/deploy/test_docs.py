@@ -15,9 +15,11 @@ from llmledgerd.admin.api import Api
 from llmledgerd.admin.server import Admin
 from llmledgerd.cli import app as people
 from llmledgerd.cli import daemon
-from llmledgerd.config import settings
+from llmledgerd.config import loading
+from llmledgerd.stores import registry
 from llmledgerd.telemetry.metrics import Metrics
 from llmledgerd.telemetry.status import Status
+from tests.helpers.config import config as configured
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -28,7 +30,7 @@ def commands(app: typer.Typer) -> set[str]:
 
 
 def test_the_settings_reference_is_the_one_that_the_code_prints() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text().endswith(settings.reference())
+    assert (ROOT / "docs" / "settings.md").read_text().endswith(loading.reference(registry.OPTIONS))
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -76,7 +78,7 @@ async def status() -> Status:
 
 def every_route() -> Iterator[str]:
     app = web.Application()
-    api = Api(settings.Config(), status, None, Metrics({}))
+    api = Api(configured(), status, None, Metrics({}))
     Admin("", 0o600, status, api, Metrics({})).add_to(app)
     for route in app.router.routes():
         if route.method != "HEAD" and route.resource is not None:

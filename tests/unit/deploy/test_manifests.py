@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from llmledgerd.config import settings as config
+from llmledgerd.stores import registry
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -70,7 +71,7 @@ def settings_of(container: dict[str, Any]) -> config.Config:
     """Return what the daemon in it goes by."""
     (shared,) = (document["data"] for document in everything() if document["kind"] == "ConfigMap")
     own = {variable["name"]: variable["value"] for variable in container.get("env", [])}
-    found, warnings = config.load(None, {**shared, **own}, with_password=False)
+    found, warnings = registry.load(None, {**shared, **own}, with_password=False)
     assert not warnings
     return found
 

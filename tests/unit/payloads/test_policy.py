@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmledgerd.config.options import PayloadRule
-from llmledgerd.config.settings import Config, load
+from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
 from llmledgerd.payloads import names, sampling, wiring
 from llmledgerd.payloads.policy import Decision, Policy
+from llmledgerd.stores.registry import load
 
 NOON_US = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * 1_000_000
 BATCH = "6d0c0d6c-7d7e-4c8e-9b39-6f5d2b4f2c11"

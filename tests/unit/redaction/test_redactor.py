@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from llmledger.protocol import Record
-from llmledgerd.config.settings import Config, OwnPattern, load
+from llmledgerd.config.settings import Config, OwnPattern
 from llmledgerd.errors import ConfigError
 from llmledgerd.records.parsing import parse
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import COLUMNS
 from llmledgerd.redaction import Redactor
+from llmledgerd.stores.registry import load
 from tests.helpers.secrets import SETS
 
 BATCH = "00000000-0000-4000-8000-000000000000"

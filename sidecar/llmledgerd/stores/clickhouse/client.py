@@ -1,70 +1,51 @@
-"""ClickHouse, embedded or a server: the only module that imports its driver.
+"""Client of one ClickHouse database, embedded or on a server.
 
 Invariants:
-- What leaves this module is StoreBusy (nothing of the batch was stored), OutcomeUnknown (ask before
-  offering it again), BatchRejected (the rows are at fault) or ConfigError, never a driver exception.
+- This module raises StoreBusy (nothing of the batch was stored), OutcomeUnknown (query the table before a
+  repeat), BatchRejected (the rows are invalid) or ConfigError, never an exception of the driver.
 - One call of ``insert`` sends one block under one deduplication token, and sends it once: the
-  driver's own replays are kept out of it, since only the caller knows whether to ask first.
-- ``chdb:///path`` and ``http(s)://`` take the same path through the driver; where they differ, the
-  driver differs.
+  driver's own retries are disabled, since the caller must query the table before a repeat.
+- ``chdb:///path`` and ``http(s)://`` use the same methods of the driver.
 
-Calls block and are made from worker threads. Each takes a client of its own from a pool, so that a
-slow query holds up no insert: two handles of the embedded engine run side by side, where two calls
-on one would wait for each other.
+Calls block; worker threads make them. Each call takes its own client from a pool, so that a slow query
+delays no insert: two calls on one handle of the embedded engine would run one after the other.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
-import clickhouse_connect
 import msgspec
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
-from clickhouse_connect.driver import options as driver_options
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.insert import InsertContext
-from urllib3 import exceptions as transport
 
-from llmledgerd.config.options import InsertMode
-from llmledgerd.config.store_url import Target, locked_by, targets
-from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.stores.clickhouse.error_codes import settled, translate
+from llmledgerd.errors import LlmledgerdError, StoreBusy
+from llmledgerd.stores.clickhouse.connecting import connect, translated
 from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
+from llmledgerd.stores.clickhouse.options import InsertMode
 from llmledgerd.stores.clickhouse.topology import Placement, placement
-from llmledgerd.system.folders import make_folder
-
-# Its encoders look for numpy and pandas at their first use, to see whether values are theirs, and load
-# them where they are installed: 40 MB and more. None is the driver's own sign that there are none.
-driver_options.np = driver_options.pd = driver_options.pd_time_test = None
-# The driver warns of every failed request, in its own words, besides raising; one report is enough.
-logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+from llmledgerd.stores.clickhouse.url import targets
 
 Buffer = bytes | bytearray | memoryview
 
-CONNECT_SECONDS = 10
-"""How long one attempt to connect may take; shorter where an insert may take less."""
-
-AWAY = {"unreachable", "network", "timeout"}
-"""Kinds of trouble after which any call does better at another address."""
+UNAVAILABLE = {"unreachable", "network", "timeout"}
+"""Kinds of StoreBusy after which any call is tried at another address."""
 
 
 class Store:
     """One ClickHouse database, behind one or several addresses. Safe to share between threads.
 
-    ``at`` is an address by its number; without it a call goes to the one in turn, and where that
-    cannot be reached, to the next.
+    ``at`` is the number of an address; without it a call goes to the current address, and to the next if
+    that one is unreachable.
     """
 
     def __init__(
@@ -75,11 +56,11 @@ class Store:
         settings: Mapping[str, Any] | None = None,
         insert_mode: InsertMode = "sync",
     ) -> None:
-        """Remember where the store is; nothing is opened before the first call.
+        """Parse the URL; no connection is made before the first call.
 
         ``timeout_seconds`` is how long a server may keep a call waiting between two bytes;
-        ``settings`` of ClickHouse go with every statement, beside those of the URL, which they
-        override. Raises ConfigError for a URL that no store can have.
+        ``settings`` of ClickHouse are sent with every statement and override those of the URL.
+        Raises ConfigError for an invalid URL.
         """
         self._targets = targets(url, settings or {})
         self._timeout = max(1, math.ceil(timeout_seconds))
@@ -93,31 +74,31 @@ class Store:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the engine runs in this process, and is ours to migrate."""
+        """Whether the engine runs in this process, so that no other process can migrate it."""
         return self._targets[0].path is not None
 
     def log_in_as(self, url: str) -> None:
-        """Use the user and the password of the URL from now on; calls that are under way end as they are."""
+        """Use the user and the password of the URL for new calls; running calls keep their connection."""
         given = targets(url, {})[0]  # all addresses share them
         self._targets = [
             msgspec.structs.replace(target, user=given.user, password=given.password)
             for target in self._targets
         ]
-        self._let_go()
+        self._close_idle()
 
     def close(self) -> None:
-        """Let go of every connection; the embedded engine ends with its last one."""
+        """Close every connection; the embedded engine stops with its last one."""
         self._closed = True
-        self._let_go()
+        self._close_idle()
 
-    def _let_go(self) -> None:
+    def _close_idle(self) -> None:
         for idle in self._idle:
             with contextlib.suppress(IndexError):  # empty, also where another thread took the last one
                 while True:
                     idle.popleft().close()
 
     def placement(self, table: str) -> Placement:
-        """Return where the rows of a table lie. Raises StoreBusy where there is no such table."""
+        """Return the placement of a table's rows. Raises StoreBusy if the table is missing."""
         if table not in self._placements:
             rows = self.query(
                 "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
@@ -128,10 +109,10 @@ class Store:
             self._placements[table] = placement(table, rows[0]["engine_full"])
         return self._placements[table]
 
-    def apart(self, table: str) -> Sequence[int | None]:
-        """Return the addresses that may have rows of the table which no other has.
+    def independent_addresses(self, table: str) -> Sequence[int | None]:
+        """Return the addresses that may have rows of the table which no other address has.
 
-        What concerns every row has to be said or asked at each. Replicas are one: any address does.
+        A statement over all rows has to run at each of them. Replicas count as one: None is any address.
         """
         if len(self._targets) == 1 or self.placement(table).is_replicated:
             return [None]
@@ -154,8 +135,8 @@ class Store:
                 return
         statement = f"CREATE DATABASE IF NOT EXISTS {_identifier(target.database or 'default')} {on_cluster}"
         with (
-            contextlib.closing(self._connect(target, database=None)) as client,
-            _translated(target.address, writes=False),
+            contextlib.closing(connect(target, None, self._timeout)) as client,
+            translated(target.address, writes=False),
         ):
             client.command(statement, use_database=False)
 
@@ -288,11 +269,11 @@ class Store:
         targets = self._targets
         number, client = self._reached() if at is None else (at, self._opened(at))
         try:
-            with _translated(targets[number].address, writes=writes):
+            with translated(targets[number].address, writes=writes):
                 yield client
         except LlmledgerdError as error:
             client.close()
-            if isinstance(error, StoreBusy) and (writes or error.kind in AWAY):
+            if isinstance(error, StoreBusy) and (writes or error.kind in UNAVAILABLE):
                 self.addresses.failed(number)
             raise
         if self._closed or targets is not self._targets:
@@ -314,71 +295,14 @@ class Store:
         except IndexError:
             target = self._targets[number]
         try:
-            return self._connect(target, target.database)
+            return connect(target, target.database, self._timeout)
         except StoreBusy:
             self.addresses.failed(number)
             raise
 
-    def _connect(self, target: Target, database: str | None) -> Client:
-        """Return a new client; whatever fails here, no statement of the caller has been sent."""
-        path = target.path
-        owner = locked_by(path) if path is not None else ""
-        if owner:  # asked first, because the engine would say so on standard error alone
-            raise ConfigError(
-                f"{path} is open in {owner}; one process at a time can open an embedded store:"
-                " stop that one, or read through the daemon's admin address"
-            )
-        try:
-            return _open(target, database, self._timeout)
-        except (ClickHouseError, transport.HTTPError, OSError) as error:
-            if path is not None:
-                raise ConfigError(f"cannot open {path}: {error}") from error
-            raise settled(translate(target.address, error, ClickHouseError)) from error
-
 
 def _missing_table(table: str) -> StoreBusy:
     return StoreBusy("missing_table", f"missing table {table}; run `llmledgerd migrate`")
-
-
-def _open(target: Target, database: str | None, timeout: int) -> Client:
-    if target.path is not None:
-        make_folder(Path(target.path))
-        return clickhouse_connect.get_client(
-            interface="chdb",
-            path=target.path,
-            database=database,
-            settings=dict(target.settings),
-            show_clickhouse_errors="scrub",
-        )
-    client = clickhouse_connect.get_client(
-        interface=target.scheme,
-        host=target.host,
-        port=target.port,
-        username=target.user or None,
-        password=target.password,
-        database=database,
-        settings=dict(target.settings),
-        show_clickhouse_errors="scrub",  # without the request's URL, which says nothing to an operator
-        compress=False,  # costs the daemon more than the network between a pod and its cluster
-        connect_timeout=min(CONNECT_SECONDS, timeout),
-        send_receive_timeout=timeout,
-        autogenerate_session_id=False,  # a session runs one statement at a time
-        dedicated_pool=True,  # so that closing the client closes its connection
-        **cast("dict[str, Any]", target.options),
-    )
-    # Its second try would take up the body where the first, refused, had left it, and hide the refusal.
-    cast("HttpClient", client).http_retries = 0
-    return client
-
-
-@contextlib.contextmanager
-def _translated(address: str, *, writes: bool) -> Iterator[None]:
-    """Raise what the driver's exceptions mean. A call that ``writes`` no rows leaves nothing unknown."""
-    try:
-        yield
-    except (ClickHouseError, transport.HTTPError, OSError) as error:
-        found = translate(address, error, ClickHouseError)
-        raise (found if writes else settled(found)) from error
 
 
 @cache

@@ -1,10 +1,10 @@
 """Erasure of payloads or whole rows in ClickHouse.
 
-Invariant: it is done in an order that can be interrupted anywhere and begun again: objects before
-the rows that name them, hours put in doubt before their rows go. Nothing outside the condition is
-touched, and what is gone is gone from the disk: parts are rewritten, not masked.
+Invariant: an erasure can be interrupted at any point and repeated: objects are deleted before the rows
+that refer to them, and hours are doubted before their rows are deleted. Nothing outside the condition is
+changed, and erased data is removed from the disk: parts are rewritten, not masked.
 
-What has not landed yet cannot be found here; ``marks`` has what becomes of it.
+Rows that are not stored yet are erased by marks (``delivery/erasure_marks.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from llmledgerd.errors import LlmledgerdError, StoreBusy
 from llmledgerd.query.erasure import OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects
-from llmledgerd.stores.clickhouse.client import AWAY, Store
+from llmledgerd.stores.clickhouse.client import UNAVAILABLE, Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS
 
@@ -23,7 +23,7 @@ BARE_USAGE: Final = (
     r"""arrayStringConcat(arrayMap(x -> if(startsWith(x, '"') AND NOT match(x, ':\\s*$'), '""', x),"""
     f" extractAll(usage_json, {TOKENS})))"
 )
-"""``usage_json`` with its texts empty: a provider's usage object is numbers, and whatever else it put there."""
+"""``usage_json`` with empty texts: its numbers stay, and texts can be personal data."""
 
 TABLE: Final = "llm_traces"
 
@@ -32,7 +32,7 @@ class Eraser:
     """Erases in one store. Its methods block, and raise StoreBusy."""
 
     def __init__(self, store: Store, objects: Objects | None = None) -> None:
-        """``objects`` None stands for a store whose payloads are all in it."""
+        """``objects`` is the object storage of payloads; None if all payloads are in the store."""
         self._store = store
         self._objects = objects
 
@@ -41,10 +41,10 @@ class Eraser:
         return self._found(erasure)[0]
 
     def _found(self, erasure: Erasure) -> tuple[Extent, set[int]]:
-        """Return the same, and the hours of usage in which it is counted."""
+        """Return the same, and the hours of usage that include it."""
         condition, values = _condition(erasure)
         found, hours = Extent(), set[int]()
-        for at in self._store.apart(TABLE):
+        for at in self._store.independent_addresses(TABLE):
             (here,) = self._store.query(
                 "SELECT count() AS calls, countIf(payload_uri != '') AS objects,"  # noqa: S608 - conditions are our own, values are bound
                 f" groupUniqArray(toUnixTimestamp(toStartOfHour(created_at))) AS hours FROM {TABLE} WHERE {condition}",
@@ -58,7 +58,7 @@ class Eraser:
         return found, hours
 
     def erase(self, erasure: Erasure) -> Extent:
-        """Erase, and return what there was. Raises LlmledgerdError where objects are out of reach."""
+        """Erase, and return what was erased. Raises LlmledgerdError if objects are unreachable."""
         condition, values = _condition(erasure)
         found, hours = self._found(erasure)
         self._erase_objects(erasure, found, condition, values)
@@ -75,14 +75,14 @@ class Eraser:
         return found
 
     def detached(self) -> list[str]:
-        """Return what lies beside the tables, which no statement reaches, a sentence each."""
+        """Return detached parts, which no statement changes, a sentence each."""
         try:
             rows = self._store.query(
                 "SELECT table, count() AS parts FROM system.detached_parts WHERE database = currentDatabase()"
                 " AND startsWith(table, 'llm_') GROUP BY table"
             )
         except StoreBusy as error:
-            if error.kind in AWAY:
+            if error.kind in UNAVAILABLE:
                 raise
             return ["detached parts of the tables: this user may not see them"]
         return [f"{row['parts']:,} detached parts of {row['table']}" for row in rows]
@@ -90,7 +90,7 @@ class Eraser:
     def _change(self, change: str, values: dict[str, Any]) -> None:
         place = self._store.placement(TABLE)
         settings = {"mutations_sync": 2, **(DDL_SETTINGS if place.cluster else {})}
-        for at in self._store.apart(TABLE):
+        for at in self._store.independent_addresses(TABLE):
             self._store.run(f"ALTER TABLE {place.changed} {change}", values, settings, at=at)
 
     def _erase_objects(self, erasure: Erasure, found: Extent, condition: str, values: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ class Eraser:
             self._objects.delete_files(erasure.organization_id)
 
     def _uris(self, condition: str, values: dict[str, Any]) -> Iterator[list[str]]:
-        for at in self._store.apart(TABLE):
+        for at in self._store.independent_addresses(TABLE):
             last = ""
             while True:
                 rows = self._store.query(
@@ -123,7 +123,7 @@ class Eraser:
 
 
 def _condition(erasure: Erasure) -> tuple[str, dict[str, Any]]:
-    """Return the rows that there is something to erase of."""
+    """Return the condition for rows with data to erase."""
     conditions = ["organization_id = {org:String}"]
     values: dict[str, Any] = {"org": erasure.organization_id}
     if erasure.customer_id is not None:

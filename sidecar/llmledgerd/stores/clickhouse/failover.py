@@ -13,14 +13,14 @@ from __future__ import annotations
 from threading import Lock
 
 Key = tuple[str, str]
-"""A table, and a batch that is on its way into it."""
+"""A table, and a batch that is being inserted into it."""
 
 REMEMBERED = 1024
-"""Batches whose address is known, far more than are under way; the rest ended in dead letters."""
+"""Maximum number of batches whose address is remembered, many more than are in flight."""
 
 
 class Addresses:
-    """The turn among some addresses, each known by its number. Safe to share between threads."""
+    """The current one of several addresses, each with a number. Safe to share between threads."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -30,22 +30,22 @@ class Addresses:
 
     @property
     def current(self) -> int:
-        """The address in turn."""
+        """The current address."""
         return self._current
 
     def in_turn(self) -> list[int]:
-        """Return every address, the one in turn first."""
+        """Return every address, the current one first."""
         first = self._current
         return [(first + step) % self._count for step in range(self._count)]
 
     def failed(self, address: int) -> None:
-        """Go on to the next, unless somebody else has."""
+        """Switch to the next address, unless another thread has."""
         with self._lock:
             if address == self._current:
                 self._current = (address + 1) % self._count
 
     def begin(self, key: Key) -> tuple[int, bool]:
-        """Return where to insert a batch, and whether an attempt of it may have landed there before."""
+        """Return the address to insert a batch at, and whether an earlier attempt may have stored it there."""
         with self._lock:
             known = key in self._began
             address = self._began.setdefault(key, self._current)
@@ -54,9 +54,9 @@ class Addresses:
             return address, known
 
     def where(self, key: Key) -> int | None:
-        """Return where the batch may have landed; None where nobody knows."""
+        """Return the address that may have the batch; None if unknown."""
         return self._began.get(key)
 
     def settled(self, key: Key) -> None:
-        """The batch's last attempt is over, and nothing of it is unknown."""
+        """Forget the batch after an attempt with a known outcome."""
         self._began.pop(key, None)

@@ -1,6 +1,6 @@
 """Rights of the user for operators' SQL, from the store's ``SHOW GRANTS``. Pure.
 
-Invariant: a right that is not known to be one of reading is named.
+Invariant: a right that is not known to be read-only is reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def beyond_reading(grants: Iterable[str], database: str) -> list[str]:
     found: list[str] = []
     for grant in grants:
         parts = GRANT.fullmatch(grant)
-        if parts is None:  # a role, whose rights are not told here
+        if parts is None:  # a role, whose rights SHOW GRANTS does not list
             found.append(grant)
             continue
         place = parts[2].replace("`", "").partition(".")[0]

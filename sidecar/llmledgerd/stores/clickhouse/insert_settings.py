@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmledgerd.config.options import STATEMENT_SECONDS, InsertMode
+from llmledgerd.config.options import STATEMENT_SECONDS
+from llmledgerd.stores.clickhouse.options import InsertMode
 
 EVERY: Mapping[str, Any] = {
     # In 26.x the first rules and the second is ignored; older servers know the second alone.

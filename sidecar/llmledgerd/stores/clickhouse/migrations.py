@@ -26,7 +26,7 @@ from llmledgerd.stores.ddl import SqlFile, checksum, split
 
 TTL_COLUMN = "toDateTime(ingested_at)"  # a TTL takes no DateTime64 on servers before 24.x
 SHARDED = "{sharded}"
-"""What a statement begins with that only a cluster needs."""
+"""Beginning of statements that only a cluster needs."""
 
 SYNCED = {
     "fsync_after_insert": 1,
@@ -35,7 +35,7 @@ SYNCED = {
     "min_compressed_bytes_to_fsync_after_merge": 1,
     "min_compressed_bytes_to_fsync_after_fetch": 1,
 }
-"""What makes a stored row one that a power failure does not take, before and after parts are merged."""
+"""Settings that make rows survive a power failure, before and after parts are merged."""
 
 RECORDS = (
     "CREATE TABLE IF NOT EXISTS llmledger_migrations {on_cluster}"
@@ -45,20 +45,20 @@ RECORDS = (
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """What the placeholders of the SQL files stand for. The defaults are one server."""
+    """Values of the placeholders in the SQL files. The defaults are for one server."""
 
     ttl_days: int = 0
-    """Days that a row of ``llm_traces`` is kept after its receipt; 0 keeps it."""
+    """Days to keep a row of ``llm_traces`` after its receipt; 0 for no limit."""
     cluster: str = ""
     on_cluster: str = ""
     engine: str = "MergeTree"
-    """Of tables of which each shard has its own part."""
+    """Engine of tables that are sharded."""
     shared_engine: str = "MergeTree"
-    """Of small tables that every host has whole."""
+    """Engine of small tables that every host has in full."""
 
     @property
     def local(self) -> str:
-        """What the names of the shards' own tables end with."""
+        """Suffix of the shards' local tables."""
         return LOCAL if self.cluster else ""
 
     def fill(self, template: str) -> str:
@@ -96,7 +96,7 @@ def layout_of(ttl_days: int, cluster: str = "") -> Layout:
 
 
 class Migration(SqlFile, frozen=True):
-    """One file, whose placeholders a layout fills."""
+    """One SQL file with placeholders that a layout fills."""
 
     def statements(self, layout: Layout) -> list[str]:
         """Return the file's statements for one layout."""

@@ -28,7 +28,7 @@ from llmledgerd.errors import BatchRejected
 Buffer = bytes | bytearray | memoryview
 
 LARGE_BYTES: Final = 1 << 20
-"""Of one value, from which it is not copied into its block."""
+"""Minimum size of a value that is referenced instead of copied into its block."""
 _LONG_TEXT: Final = 512
 """Bytes of a column's mean value from which a copy costs more than a value's own place in the block."""
 
@@ -45,7 +45,7 @@ _REPEATED: Final = (str, bytes, int, type(None))
 
 
 class ColumnType(Protocol):
-    """What is used of the driver's types."""
+    """The methods of the driver's types that are used here."""
 
     @property
     def insert_name(self) -> str: ...
@@ -105,7 +105,7 @@ def _parts(
         context.start_column(name)
         try:
             parts += _column(kind, declared, values, context)
-        except Exception as error:  # the encoders raise whatever a value makes them raise
+        except Exception as error:  # the encoders raise any exception on an invalid value
             raise BatchRejected(0, f"column {name}: {error!r}") from error
     return parts
 

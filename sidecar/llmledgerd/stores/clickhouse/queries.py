@@ -52,14 +52,14 @@ BOUNDED: Final = (
     " sum(byteSize(*)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS answer_bytes,"
     " count() OVER () AS answer_rows FROM ({sql})) WHERE answer_bytes - row_bytes <= {most}"
 )
-"""Rows are counted where they are, so that what is too much is never sent. Their order is the inner one's."""
+"""Limits the answer in the engine, so that excess rows are never sent. The order is that of the inner query."""
 
 
 class StoreAnswers:
-    """Answers from one store. Raises StoreBusy where it is away or refuses."""
+    """Queries of one store. Raises StoreBusy if it is unavailable or refuses the query."""
 
     def __init__(self, store: Store, fetcher: Fetcher | None = None) -> None:
-        """``fetcher`` brings payloads from object storage; without one they are said to be there."""
+        """``fetcher`` gets payloads from object storage; without one they are reported as missing."""
         self._store = store
         self._fetcher = fetcher or Fetcher()
         self._answers: Mapping[type[Question], Callable[[str | None, Any], object]] = {
@@ -72,7 +72,7 @@ class StoreAnswers:
         }
 
     def answer(self, organization_id: str | None, question: Question) -> object:
-        """Return the answer within one organization; None is every one. Raises ValueError for a wrong cursor."""
+        """Return the result within one organization; None is all of them. Raises ValueError for an invalid cursor."""
         return self._answers[type(question)](organization_id, question)
 
     def _call(self, organization_id: str | None, question: GetCall) -> Call | None:
@@ -168,7 +168,7 @@ class StoreAnswers:
         )
 
     def _payloads(self, where: Where, calls: Sequence[Call]) -> dict[Key, Payloads]:
-        """Return what is in the rows of the calls."""
+        """Return the payloads in the rows of the calls."""
         where.add(
             "concat(toString(t.batch_id), ':', toString(t.batch_row)) IN {keys:Array(String)}",
             keys=[f"{call.batch_id}:{call.batch_row}" for call in calls],
@@ -237,7 +237,7 @@ def _usage(row: dict[str, Any], group_by: Sequence[str]) -> Usage:
 
 
 def _finite(value: float) -> float | None:
-    """Return None for the engine's "of no values"."""
+    """Return None for the engine's aggregate of no values (NaN)."""
     return None if math.isnan(value) else value
 
 

@@ -1,12 +1,11 @@
-"""Questions answered from ClickHouse."""
+"""Query backend over ClickHouse."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Any
 
 from llmledgerd.errors import LlmledgerdError
+from llmledgerd.query.backend import Limits
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import Question
 from llmledgerd.query.results import Table
@@ -16,7 +15,7 @@ from llmledgerd.stores.clickhouse.readonly_sql import ReadOnlySql
 
 
 class ClickHouseReading:
-    """Answers from one ClickHouse."""
+    """Serves queries from one ClickHouse. Blocking; for threads."""
 
     def __init__(
         self,
@@ -24,13 +23,15 @@ class ClickHouseReading:
         fetcher: Fetcher | None,
         *,
         mark: str,
-        settings: Mapping[str, Any],
+        limits: Limits,
         timeout_seconds: float,
         sql_url: str = "",
     ) -> None:
-        """``mark`` tells our queries from those of others. Nothing is opened before the first query."""
+        """``mark`` identifies these queries in the server's list. Nothing is opened before the first query."""
         self._mark = mark
-        self._store = Store(url, timeout_seconds=timeout_seconds, settings={**settings, "log_comment": mark})
+        self._store = Store(
+            url, timeout_seconds=timeout_seconds, settings={**_settings(limits), "log_comment": mark}
+        )
         self._answers = StoreAnswers(self._store, fetcher)
         self._has_own_user = bool(sql_url)
         self._sql = ReadOnlySql(sql_url or url, mark)
@@ -53,3 +54,13 @@ class ClickHouseReading:
     def close(self) -> None:
         self._store.close()
         self._sql.close()
+
+
+def _settings(limits: Limits) -> dict[str, int]:
+    """Return the limits as ClickHouse's settings."""
+    named = {
+        "max_execution_time": limits.seconds,
+        "max_memory_usage": limits.memory_bytes,
+        "max_threads": limits.threads,
+    }
+    return {name: value for name, value in named.items() if value is not None}

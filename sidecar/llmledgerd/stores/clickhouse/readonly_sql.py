@@ -3,7 +3,7 @@
 Invariant: what runs is one SELECT over tables of this product and a few of the engine's own, made
 of functions that compute, whoever wrote it; and its answer has at most MAX_ROWS rows and MAX_BYTES.
 
-On a server the wall is the user that the statement runs as (docs/sql.md); ``llmledgerd check`` looks at
+On a server the boundary is the user that the statement runs as (docs/sql.md); ``llmledgerd check`` looks at
 its rights. The embedded engine has no users, so that the statement itself is judged, in both cases:
 - What runs is not the text but the parser's rendering of it (``formatQuerySingleLine``), inside
   ``SELECT * FROM (...)``, where neither a second statement nor an output clause can stand.
@@ -28,7 +28,7 @@ from llmledgerd.stores.clickhouse.query_tree import Refused, Tree
 
 MAX_ROWS: Final = 10_000
 MAX_BYTES: Final = 16 << 20
-"""Of an answer, as ``byteSize`` counts it, which is before any compression."""
+"""Maximum size of a result by ``byteSize``, before compression."""
 
 LIMITS: Final[Mapping[str, Any]] = {
     "allow_experimental_analyzer": 1,  # whose tree is judged

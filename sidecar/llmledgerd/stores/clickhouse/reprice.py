@@ -15,28 +15,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from llmledgerd.errors import ConfigError
 from llmledgerd.records.pricing import PricedCall, Pricer
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
+from llmledgerd.stores.kind import Repriced
 from llmledgerd.usage import read_usage
 
 PAGE_ROWS = 20_000
 COLUMNS = ("batch_id", "batch_row", "cost_usd", "cost_usd_source")
 
 Key = tuple[int, str, int]
-"""Where a page ended: created_at in microseconds, batch_id, batch_row."""
-
-
-class Repriced(msgspec.Struct):
-    """What was done."""
-
-    looked_at: int = 0
-    changed: int = 0
-    unknown: int = 0
-    """Rows whose usage is known and whose model has no price."""
+"""Key of the last row of a page: created_at in microseconds, batch_id, batch_row."""
 
 
 def reprice(
@@ -53,7 +43,7 @@ def reprice(
     """
     if store.placement("llm_traces").is_replicated:
         raise ConfigError("reprice does not support replicated tables")
-    if len(store.apart("llm_traces")) > 1:
+    if len(store.independent_addresses("llm_traces")) > 1:
         raise ConfigError("reprice supports a single server: use a URL with one address")
     done = Repriced()
     table = f"llmledger_reprice_{uuid.uuid4().hex}"

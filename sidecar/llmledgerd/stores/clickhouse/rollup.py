@@ -1,15 +1,15 @@
 """Hourly rollup, and its consistency with the rows.
 
 Invariant: an hour of ``llm_usage_hourly`` that is not in ``llm_usage_doubts`` agrees with the rows of
-``llm_traces``; readers answer the others from the rows.
+``llm_traces``; readers compute the other hours from the rows.
 
-How the two can part: the view behind the table fails after the table has committed; rows are
-deleted or changed. Whoever does that, or cannot exclude it, writes the hours down first (before the
-change) or as soon as it is known (after an insert whose answer was lost, before its segment is
-settled). So a crash at any moment leaves an hour too many in doubt, and never one too few.
+Causes of a difference: the view behind the table fails after the table has committed, or rows are
+deleted or changed. The hours are recorded as doubted before such a change, or, after an insert whose
+answer was lost, before its segment is settled. So a crash can leave an hour doubted that is correct, but
+no hour undoubted that is wrong.
 
-How an hour leaves the list: its doubts are all older than QUIET_SECONDS, and the rollup's
-fingerprint equals that of the rows. Why that is enough while others go on inserting:
+An hour leaves the list when all its doubts are older than QUIET_SECONDS and the rollup's fingerprint
+equals that of the rows. This is correct during inserts:
 
 - Equal fingerprints mean that each row was added once, with the values that it has now. An insert
   that runs while the two are read is in one and not yet in the other, so that they differ, and the
@@ -18,15 +18,15 @@ fingerprint equals that of the rows. Why that is enough while others go on inser
   it again after the comparison. Its time between the two commits would have to exceed
   QUIET_SECONDS, since the rebuild put the hour in doubt anew. Servers end inserts before that
   (``max_execution_time`` of ``insert_settings``).
-- Two daemons that rebuild one hour at once could double it. Each says so first, with a doubt of its
-  own, and steps back where it sees another's; whichever says so second sees the first. Should both
-  go on all the same, as on replicas that lag, the fingerprints differ, and it is done again.
+- Two daemons that rebuild one hour at once could double it. Each first records a doubt with its own id,
+  and skips the hour if it finds another's; the second one to record always finds the first. If both
+  rebuild nevertheless, as on replicas that lag, the fingerprints differ, and the hour is rebuilt again.
 
-Rebuilding (delete the hour, insert it anew) is therefore free to be interrupted, repeated, or
-overtaken by inserts: the hour is in doubt all the while. The hour under way is compared but not
-rebuilt, since it would hardly ever be quiet; until it is over it costs its readers an hour of rows.
+A rebuild (delete the hour, insert it again) can therefore be interrupted, repeated, or run during
+inserts: the hour stays doubted meanwhile. The current hour is compared but not rebuilt, since it
+rarely has no inserts for long enough; until it ends, readers compute it from its rows.
 
-Rows may expire before the rollup does. An hour of which rows may be gone is not rebuilt any more.
+Rows can expire before the rollup does. An hour whose rows may have expired is not rebuilt.
 """
 
 from __future__ import annotations
@@ -37,35 +37,34 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from llmledgerd.errors import StoreBusy
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, LOCAL
+from llmledgerd.stores.kind import Reconciled
 
 VIEW = "llm_usage_hourly_view"
 NEEDED: Mapping[str, Collection[str]] = {
     "llm_usage_hourly": ("hour", "fingerprint"),
     "llm_usage_doubts": ("hour", "at", "reason", "owner"),
 }
-"""Tables and columns without which no segment can be settled."""
+"""Tables and columns that delivery requires."""
 
 QUIET_SECONDS = 900.0
-"""How long an hour must have been left alone; half as much again as any insert may take."""
+"""Required time without a new doubt of the hour: 1.5 times the maximum duration of an insert."""
 
 HOURS_AT_ONCE = 168
-"""Hours that are compared or rebuilt by one statement: a week of rows, without their payloads."""
+"""Maximum number of hours compared or rebuilt by one statement: a week of rows without payloads."""
 
 STATEMENT_SECONDS = 600
-"""How long such a statement may run; less than QUIET_SECONDS, for the argument above."""
+"""Maximum duration of such a statement; less than QUIET_SECONDS, as the argument above requires."""
 
 EXPIRY_MARGIN_DAYS = 2
-"""A row expires by its receipt, and its call may have been dated a day ahead of that."""
+"""A row expires by its time of receipt, and its call may be dated a day later than that."""
 
 REBUILD_SETTINGS: Mapping[str, Any] = {
     "max_execution_time": STATEMENT_SECONDS,
-    # The hour may come out as it was before, and must not be taken for a repeat of that insert.
+    # The rows of the hour may be the same as before, and must not be deduplicated against that insert.
     "insert_deduplicate": 0,
     "deduplicate_insert": "disable",
     "deduplicate_insert_select": "disable",
@@ -78,15 +77,6 @@ Hour = int
 """Its first second since 1970."""
 
 
-class Mended(msgspec.Struct):
-    """What one round of mending did."""
-
-    agreed: list[Hour] = []
-    """Hours that can be relied on again."""
-    rebuilt: list[Hour] = []
-    """Hours that were made anew; they stay in doubt until a later round has compared them."""
-
-
 class Rollup:
     """The rollup of one store. Its methods block, and raise StoreBusy."""
 
@@ -95,9 +85,9 @@ class Rollup:
         self._owner = str(uuid.uuid4())
 
     def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None:
-        """Doubt the hours of a batch of which rows were found stored that nobody had heard of.
+        """Doubt the hours of a batch whose rows were found stored after an unknown outcome.
 
-        ``from_us`` and ``to_us`` bound ``ingested_at`` as in ``Landing.landed_rows``.
+        ``from_us`` and ``to_us`` bound ``ingested_at`` as in ``ClickHouseSink.landed_rows``.
         """
         self.doubt_rows(
             "found_by_asking",
@@ -112,8 +102,8 @@ class Rollup:
         self.doubt_rows("rows_deleted", condition, {"ids": list(ids)})
 
     def doubt_rows(self, reason: str, condition: str, parameters: Mapping[str, Any]) -> None:
-        """Doubt the hours of the rows that meet a condition; to be called before they are changed."""
-        for at in self._store.apart("llm_traces"):
+        """Doubt the hours of the rows that match a condition. Call this before the rows are changed."""
+        for at in self._store.independent_addresses("llm_traces"):
             self._store.run(
                 "INSERT INTO llm_usage_doubts (hour, reason)"  # noqa: S608 - conditions are our own, values are bound
                 f" SELECT DISTINCT toStartOfHour(created_at) AS hour, {{reason:String}} FROM llm_traces WHERE {condition}",
@@ -121,24 +111,24 @@ class Rollup:
                 at=at,
             )
 
-    def mend(self, quiet_seconds: float = QUIET_SECONDS) -> Mended:
-        """Compare hours in doubt, the newest first; rely on those that agree, rebuild the others.
+    def reconcile(self, quiet_seconds: float = QUIET_SECONDS) -> Reconciled:
+        """Compare doubted hours, newest first; clear the doubts of those that agree, rebuild the others.
 
-        At most HOURS_AT_ONCE of them; a further round takes further ones.
+        One call processes at most HOURS_AT_ONCE hours.
         """
-        return _Round(self._store, self._owner).mend(quiet_seconds)
+        return _Round(self._store, self._owner).reconcile(quiet_seconds)
 
     def doubted_hours(self) -> int:
-        """Return how many hours readers do without the rollup for."""
+        """Return the number of hours that readers compute from the rows."""
         return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
 
     def forget_hours(self, organization_id: str, hours: Collection[Hour]) -> None:
-        """Delete an organization's sums of hours that are in doubt, and so are answered from its rows."""
+        """Delete an organization's rollup of doubted hours, which readers compute from its rows."""
         condition = "organization_id = {org:String} AND toUnixTimestamp(hour) IN {hours:Array(UInt32)}"
         self._forget(condition, {"org": organization_id, "hours": sorted(hours)})
 
     def forget_expired_usage(self, organization_id: str, before_us: int | None = None) -> None:
-        """Delete what is summed of an organization's rows that have expired; the rest follows its rows."""
+        """Delete an organization's rollup of hours whose rows have expired."""
         days = migrations.ttl_days(self._store)
         if not days:
             return
@@ -150,7 +140,7 @@ class Rollup:
         self._forget(condition, values)
 
     def _forget(self, condition: str, values: Mapping[str, Any]) -> None:
-        for at in self._store.apart("llm_usage_hourly"):
+        for at in self._store.independent_addresses("llm_usage_hourly"):
             place = self._store.placement("llm_usage_hourly")
             self._store.run(
                 f"ALTER TABLE {place.changed} DELETE WHERE {condition}", values, {"mutations_sync": 2}, at=at
@@ -158,7 +148,7 @@ class Rollup:
 
 
 class _Round:
-    """One round of mending, all of it at one address: what agrees there need not agree elsewhere."""
+    """One round of reconciliation at one address; another address can have different rows."""
 
     def __init__(self, store: Store, owner: str) -> None:
         self._store = store
@@ -166,12 +156,12 @@ class _Round:
         at = store.addresses.current
         self._query, self._run = partial(store.query, at=at), partial(store.run, at=at)
 
-    def mend(self, quiet_seconds: float) -> Mended:
+    def reconcile(self, quiet_seconds: float) -> Reconciled:
         cutoff_us = self._server_us() - int(quiet_seconds * 1e6)
         self._forget_expired()
         hours = self._quiet_hours(cutoff_us)
         if not hours or self._is_changing():
-            return Mended()
+            return Reconciled()
         differing = self._differing(hours)
         agreed = [hour for hour in hours if hour not in differing]
         if agreed:
@@ -180,7 +170,7 @@ class _Round:
         mine = self._claim(over, cutoff_us) if over else []
         if mine:
             self._rebuild(mine)
-        return Mended(agreed, mine)
+        return Reconciled(agreed, mine)
 
     def _server_us(self) -> int:
         return int(self._query("SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS us")[0]["us"])
@@ -193,9 +183,9 @@ class _Round:
                 self._run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
 
     def _is_changing(self) -> bool:
-        """Return whether a replica has yet to make a change of rows that the others may have made.
+        """Return whether a replica still has to apply a mutation that the others may have applied.
 
-        One server's statements return when the change is made; a cluster's do not wait for its replicas.
+        Mutations on one server are synchronous; on a cluster they do not wait for the replicas.
         """
         cluster = self._store.placement("llm_traces").cluster
         if not cluster:
@@ -216,7 +206,7 @@ class _Round:
         return [row["first"] for row in rows]
 
     def _differing(self, hours: list[Hour]) -> set[Hour]:
-        """Return the hours whose rollup is not that of the rows."""
+        """Return the hours whose rollup differs from the rows."""
         rows = self._query(
             "SELECT toUnixTimestamp(hour) AS first FROM ("  # noqa: S608 - the view's own text, values are bound
             f"SELECT hour, requests, fingerprint AS of_rows, 0 AS of_rollup FROM ({self._of_rows()})"
@@ -228,14 +218,14 @@ class _Round:
         return {row["first"] for row in rows}
 
     def _of_rows(self) -> str:
-        """Return the view's SELECT, narrowed to ``{hours}``: what the rollup of them has to be."""
+        """Return the view's SELECT, restricted to ``{hours}``: the correct rollup of these hours."""
         rows = self._query(
             "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {view:String}",
             {"view": VIEW},
         )
         if not rows:
             raise StoreBusy("missing_table", f"missing view {VIEW}; run `llmledgerd migrate`")
-        # A shard's view reads its own rows, and what is wanted is that of all shards.
+        # A shard's view reads the shard's rows; here all shards are needed.
         text = re.sub(rf"\b(llm_traces){LOCAL}\b", r"\1", str(rows[0]["as_select"]))
         before, grouped, after = text.rpartition(" GROUP BY ")
         narrowed = (
@@ -253,7 +243,7 @@ class _Round:
         )
 
     def _claim(self, hours: list[Hour], cutoff_us: int) -> list[Hour]:
-        """Say that the hours are being rebuilt; return those of which nobody else says so."""
+        """Record that this daemon rebuilds the hours; return those that no other daemon rebuilds."""
         self._run(
             "INSERT INTO llm_usage_doubts (hour, reason, owner)"
             " SELECT arrayJoin({hours:Array(UInt32)}), 'rebuilding', {owner:UUID}",
@@ -276,7 +266,7 @@ class _Round:
 
 
 def _expired(days: int) -> str:
-    """Return the hours of which rows may be gone."""
+    """Return the condition for hours whose rows may have expired."""
     return f"hour < now('UTC') - toIntervalDay({days}) + toIntervalDay({EXPIRY_MARGIN_DAYS})"
 
 

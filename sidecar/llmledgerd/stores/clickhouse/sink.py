@@ -1,12 +1,12 @@
 """ClickHouse sink: the insert of a batch, and the check whether it is stored.
 
 Invariants:
-- A batch of which an attempt may have landed is asked for, and offered again, where that attempt
-  was made; one of which nobody knows where it began is asked for at every address that may have it.
-  Addresses of replicas count as one, since any of them shows the rows and knows the tokens.
-- Before replicas are asked, they catch up with everything that was committed, and before a server
-  that joins inserts is asked, it writes what it has: so "not there" means that it was not committed.
-- What concerns a call that was given up is done at every address that may have its row.
+- A batch that may have been stored is looked up and repeated at the address of that attempt. If that
+  address is unknown, the batch is looked up at every address that may have it. Addresses of replicas
+  count as one, since each of them has the rows and the tokens.
+- Before a lookup, replicas catch up with everything that was committed, and a server with asynchronous
+  inserts flushes its queue. So a row that is not found was not committed.
+- Rows of abandoned calls are deleted at every address that may have them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS
 from llmledgerd.stores.receipt_window import StoreClock
 
 IDS_PER_QUERY = 1000
-"""Identifiers in one statement: 40 KB as a parameter where they are UUIDs."""
+"""Maximum number of identifiers in one statement: 40 KB as a parameter if they are UUIDs."""
 
 BYTES_PER_QUERY = 60_000
-"""Of identifiers, where they are longer: under what servers take (128 KiB) with each of them escaped."""
+"""Maximum bytes of identifiers in one statement; escaped, they stay below the servers' limit of 128 KiB."""
 
 TRACES = "llm_traces"
 T = TypeVar("T")
@@ -34,11 +34,11 @@ SECONDS = {
     "Second": 1, "Minute": 60, "Hour": 3600, "Day": 86_400, "Week": 7 * 86_400, "Month": 28 * 86_400,
     "Quarter": 90 * 86_400, "Year": 365 * 86_400,
 }  # fmt: skip
-"""The shortest that each kind of interval can be."""
+"""Minimum length of each kind of interval."""
 
 
-class Landing:
-    """One store, as ``destination.Destination``. Safe to share between threads."""
+class ClickHouseSink:
+    """Destination over one store. Safe to share between threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -51,9 +51,9 @@ class Landing:
     def insert_blocks(
         self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
-        """Insert encoded blocks under the token, of which the part before the first colon names the batch.
+        """Insert encoded blocks under the token; its part before the first colon is the batch.
 
-        Returns when the server has answered that all is stored: none is left out for its id.
+        Returns after the server has answered that everything is stored. Ids are not unique, so the result is empty.
         """
         if not self._stays(table):
             self._store.insert_blocks(table, columns, blocks, token)
@@ -64,13 +64,13 @@ class Landing:
             self._store.insert_blocks(table, columns, blocks, token, at=at)
         except StoreBusy as error:
             if error.kind == "unreachable" and not tried_before:
-                self._addresses.settled(key)  # not a byte was sent, so it has begun nowhere
+                self._addresses.settled(key)  # no byte was sent, so no address can have the batch
             raise
         self._addresses.settled(key)
         return set()
 
     def clock(self) -> StoreClock:
-        """Return the server's time, and the shortest time for which ``llm_traces`` keeps a row."""
+        """Return the server's time, and the minimum retention of a row of ``llm_traces``."""
         (row,) = self._store.query(
             "SELECT toUnixTimestamp64Micro(now64(6)) AS now_us, (SELECT groupArray(engine_full) FROM system.tables"
             " WHERE database = currentDatabase() AND name IN ('llm_traces', 'llm_traces_local')) AS engines"
@@ -78,15 +78,15 @@ class Landing:
         return StoreClock(int(row["now_us"]), min(filter(None, map(kept_us, row["engines"])), default=0))
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
-        """Return which ``batch_row`` of a batch the table holds.
+        """Return the ``batch_row`` of the batch's rows that are stored.
 
         ``from_us`` and ``to_us`` bound ``ingested_at`` of the batch's rows, both inclusive, in
-        microseconds since 1970: they save the search through everything older.
+        microseconds since 1970, so that older parts need not be searched.
         """
         began = self._addresses.where((table, batch_id))
         rows = self._asked(
             table,
-            self._store.apart(table) if began is None else [began],
+            self._store.independent_addresses(table) if began is None else [began],
             "SELECT batch_row FROM {table:Identifier} WHERE batch_id = {batch:UUID} AND ingested_at BETWEEN"
             " fromUnixTimestamp64Micro({from_us:Int64}) AND fromUnixTimestamp64Micro({to_us:Int64})",
             {"table": table, "batch": batch_id, "from_us": from_us, "to_us": to_us},
@@ -94,10 +94,9 @@ class Landing:
         return {row["batch_row"] for row in rows}
 
     def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
-        """Return which of the calls ``llm_traces`` holds among those that started between the two times.
+        """Return the calls that started between the two times and are stored with their record.
 
-        Rows of the batch ``besides`` do not count, nor do those that stand for a call without its
-        record (``abandoned``).
+        Rows of the batch ``besides`` and ``abandoned`` rows do not count.
         """
         found: set[Call] = set()
         for some in _slices(list(calls), lambda call: _bytes(*call)):
@@ -105,7 +104,7 @@ class Landing:
             asked = {"ids": [name for _, name in some], "organizations": organizations, "besides": besides}
             rows = self._asked(
                 TRACES,
-                self._store.apart(TRACES),
+                self._store.independent_addresses(TRACES),
                 "SELECT DISTINCT organization_id, id FROM llm_traces"
                 " WHERE organization_id IN {organizations:Array(String)} AND id IN {ids:Array(String)}"
                 " AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
@@ -117,11 +116,11 @@ class Landing:
         return found.intersection(calls)
 
     def delete_abandoned(self, ids: Iterable[str]) -> None:
-        """Delete the ``abandoned`` rows of calls whose records have come after all."""
+        """Delete the ``abandoned`` rows of calls whose records have arrived."""
         place = self._store.placement(TRACES)
         settings = DDL_SETTINGS if place.cluster else None
         for some in _slices(list(ids), _bytes):
-            for at in self._store.apart(TRACES):
+            for at in self._store.independent_addresses(TRACES):
                 self._store.run(
                     f"DELETE FROM {place.changed} WHERE outcome = 'abandoned' AND id IN {{ids:Array(String)}}",  # noqa: S608 - the table's own name, values are bound
                     {"ids": some},
@@ -130,9 +129,9 @@ class Landing:
                 )
 
     def _stays(self, table: str) -> bool:
-        """Return whether it matters at which address a batch is offered again.
+        """Return whether a batch must be repeated at the same address.
 
-        A server that joins inserts has them in its own memory first, whatever replicates its tables.
+        A server with asynchronous inserts queues them in its own memory, even if its tables are replicated.
         """
         return len(self._addresses.in_turn()) > 1 and (
             self._store.insert_mode == "async" or not self._store.placement(table).is_replicated
@@ -141,7 +140,7 @@ class Landing:
     def _asked(
         self, table: str, addresses: Sequence[int | None], question: str, parameters: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
-        """Yield the rows that each of the addresses answers, once it has all that was committed."""
+        """Yield the result rows of each address, after it has everything that was committed."""
         place = self._store.placement(table)
         for address in addresses:
             at = self._addresses.current if address is None else address  # one for all three statements
@@ -153,7 +152,7 @@ class Landing:
 
 
 def kept_us(engine: str) -> int:
-    """Return for how long a table of this definition keeps a row at the least; 0 for ever."""
+    """Return the minimum retention of a table with this definition, in microseconds; 0 for no limit."""
     _, _, ttl = engine.partition(" TTL ")
     deleting = [
         rule
@@ -165,7 +164,7 @@ def kept_us(engine: str) -> int:
 
 
 def _slices(values: list[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Yield the values in lists that are parameters of one statement."""
+    """Yield the values in lists, each within the limits of one statement."""
     some: list[T] = []
     total = 0
     for value in values:

@@ -11,10 +11,10 @@ import re
 import msgspec
 
 LOCAL = "_local"
-"""What the shards' own tables have after the name by which everybody reads and writes."""
+"""Suffix of the shards' local tables; the name without it is the Distributed table."""
 
 DDL_SETTINGS = {
-    # A host that is down finds the statement in the queue when it is back; nobody waits for it.
+    # A host that is down runs the statement from the queue after its return; the caller does not wait.
     "distributed_ddl_output_mode": "throw_only_active",
     "lightweight_deletes_sync": 1,
 }
@@ -25,17 +25,17 @@ _REPLICATED = re.compile(r"(Replicated|Shared)\w*MergeTree")
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Where one table's rows are."""
+    """Placement of one table's rows."""
 
     table: str
-    """The table that holds rows: on a cluster, one on each shard."""
+    """Name of the table with the rows: on a cluster, the local table of each shard."""
     cluster: str = ""
     is_replicated: bool = False
-    """Every address shows the same rows, and knows the same deduplication tokens."""
+    """Every address has the same rows and the same deduplication tokens."""
 
     @property
     def changed(self) -> str:
-        """Return what a statement names that changes rows: DELETE FROM …, ALTER TABLE …."""
+        """Return the table name for statements that change rows: DELETE FROM …, ALTER TABLE …."""
         return f"{self.table} ON CLUSTER '{self.cluster}'" if self.cluster else self.table
 
     @property
@@ -46,7 +46,7 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 def placement(table: str, engine: str) -> Placement:
-    """Return where a table's rows are, by the text of its engine in ``system.tables.engine_full``."""
+    """Return the placement by the table's ``engine_full`` in ``system.tables``."""
     distributed = _DISTRIBUTED.match(engine)
     if distributed:
         return Placement(distributed[2], distributed[1], is_replicated=True)

@@ -15,17 +15,22 @@ from typing import Final
 
 import msgspec
 
-from llmledgerd.query.requests import GROUPS, MAX_LIMIT, GetUsage
+from llmledgerd.query.filters import GROUPED, ORGANIZATION
+from llmledgerd.query.requests import MAX_LIMIT, ROLLED_UP, GetUsage
 from llmledgerd.stores.clickhouse.conditions import Where, microseconds
+
+GROUP_SQL: Final = {
+    ORGANIZATION: "t.organization_id",
+    **{name: f"t.{column}" for name, column in GROUPED.items()},
+    "day": "toString(toDate(MOMENT))",
+    "hour": "formatDateTime(MOMENT, '%Y-%m-%d %H:00', 'UTC')",
+    "minute": "formatDateTime(MOMENT, '%Y-%m-%d %H:%i', 'UTC')",
+}
+"""Expressions of ``requests.GROUPS``; MOMENT is the table's time column, in UTC."""
 
 HOUR_US: Final = 3_600_000_000
 ALWAYS_US: Final = (0, 4_102_444_800_000_000)
 """1970 to 2100: what the rollup's hours can be, for a range that is open."""
-
-ROLLED_UP: Final = {
-    "organization", "project", "agent", "provider", "model", "call_type", "plan", "day", "hour",
-}  # fmt: skip
-"""Groups that the rollup keeps apart."""
 
 NOT_ROLLED_UP: Final = ("user_id", "service", "outcome", "billing_customer_id")
 """Columns that a question can narrow by and the rollup does not keep."""
@@ -120,7 +125,7 @@ def usage_sql(question: GetUsage, where: Where, chosen: Plan) -> str:
 
 def _source(table: str, moment: str, question: GetUsage, sums: list[str], where: Where, within: str) -> str:
     """Return the part of the statement that sums one table."""
-    keys = [f"{GROUPS[name].replace('MOMENT', moment)} AS group_{name}" for name in question.group_by]
+    keys = [f"{GROUP_SQL[name].replace('MOMENT', moment)} AS group_{name}" for name in question.group_by]
     grouping = _grouping([f"group_{name}" for name in question.group_by])
     return f"SELECT {', '.join([*keys, *sums])} AS quantiles FROM {table} AS t WHERE {where} AND {within}{grouping}"  # noqa: S608 - as above
 

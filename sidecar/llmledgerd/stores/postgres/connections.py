@@ -1,7 +1,7 @@
 """Connection pool of one PostgreSQL.
 
-Invariant: a connection whose call failed is not lent again, and a server that falls silent in the
-middle of a step is left after the time given, because libpq itself would wait for ever.
+Invariant: a connection whose transaction failed is not used again, and a connection whose server sends
+nothing for the timeout is closed, because libpq itself has no such timeout.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ Statement = sql.SQL | sql.Composed
 
 
 class Link:
-    """One connection, with a limit on how long the server may be silent."""
+    """One connection, with a limit on the duration of each step."""
 
     def __init__(self, connection: psycopg.Connection[Row], seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
         self.committing = False
-        """COMMIT may have been sent."""
+        """Whether COMMIT may have been sent."""
         self.timed_out = False
 
     def run(self, statement: Statement, values: Sequence[object] = ()) -> int:
-        """Run a statement; return how many rows it touched."""
+        """Run a statement; return the number of affected rows."""
         with self._limited():
             return self._connection.execute(statement, values or None).rowcount
 
@@ -73,7 +73,7 @@ class Link:
             timer.cancel()
 
     def _cut(self) -> None:
-        """End the connection under the thread that waits on it, which then hears of it."""
+        """Shut the socket down, so that the thread that waits on it gets an error."""
         self.timed_out = True
         with (
             contextlib.suppress(OSError, psycopg.Error),
@@ -87,10 +87,10 @@ class Link:
 
 
 class Connections:
-    """Safe to share between threads."""
+    """Pool of connections to one server. Safe to share between threads."""
 
     def __init__(self, url: str, *, password_file: str = "", timeout_seconds: float = 60.0) -> None:
-        """Nothing is opened before the first call. Raises ConfigError for a URL that is none."""
+        """No connection is made before the first call. Raises ConfigError for an invalid URL."""
         self._parameters = _parameters(url)
         self._password_file = password_file
         self._seconds = timeout_seconds
@@ -99,7 +99,7 @@ class Connections:
 
     @property
     def address(self) -> str:
-        """Where it is, for people: without credentials and options."""
+        """Address for people: without credentials and options."""
         known = self._parameters
         return f"postgresql://{known.get('host', '')}:{known.get('port', '5432')}/{known.get('dbname', '')}"
 
@@ -109,10 +109,10 @@ class Connections:
             self._idle.popleft().close()
 
     @contextlib.contextmanager
-    def lent(self) -> Iterator[Link]:
-        """Lend a connection to one transaction, which is rolled back unless it was committed.
+    def transaction(self) -> Iterator[Link]:
+        """Run one transaction on a connection of the pool; it is rolled back unless it was committed.
 
-        Raises what the driver's errors mean: StoreBusy, OutcomeUnknown, BatchRejected.
+        Raises StoreBusy, OutcomeUnknown or BatchRejected for the driver's errors.
         """
         connection = self._pooled() or self._connect()
         link = Link(connection, self._seconds)
@@ -137,14 +137,14 @@ class Connections:
             return None
 
     def _connect(self) -> psycopg.Connection[Row]:
-        """Return a new connection; whatever fails here, nothing of the caller has been sent."""
+        """Return a new connection. An error here means that nothing of the caller was sent."""
         try:
             connection = psycopg.connect(
                 **{**self._parameters, **self._password()},
                 row_factory=dict_row,
                 prepare_threshold=None,  # behind a pooler the next statement may meet another server process
             )
-            # A server set to answer before its log is on the disk would be believed too early.
+            # With synchronous_commit = off the server answers before its log is on the disk.
             connection.execute(
                 "SELECT set_config('synchronous_commit', 'on', false)"
                 " WHERE current_setting('synchronous_commit') = 'off'"
@@ -161,7 +161,7 @@ class Connections:
             return {"password": Path(self._password_file).read_text().strip()}
         except OSError as error:
             raise StoreBusy(
-                "authentication", f"postgres_password_file: {self._password_file}: {error.strerror}"
+                "authentication", f"postgres.password_file: {self._password_file}: {error.strerror}"
             ) from error
 
     def _meaning(self, error: psycopg.Error, link: Link) -> Exception:
@@ -171,12 +171,12 @@ class Connections:
 
 def _parameters(url: str) -> dict[str, Any]:
     if not url.startswith(SCHEMES):
-        raise ConfigError(f"postgres_url: {url.partition(':')[0]!r} is not postgresql")
+        raise ConfigError(f"postgres.url: {url.partition(':')[0]!r} is not postgresql")
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # its text has the password in it
         raise ConfigError(
-            "postgres_url: invalid URL (use postgresql://user:password@host:port/database)"
+            "postgres.url: invalid URL (use postgresql://user:password@host:port/database)"
         ) from None
     defaults = {
         "client_encoding": "UTF8",

@@ -1,7 +1,7 @@
 r"""Rows as the text that COPY takes. Pure.
 
-Invariant: what is read back is what was given, to the byte, but for NUL characters: PostgreSQL's text
-holds none, so each becomes U+FFFD, and is counted. A NUL inside JSON is an escape there (``\u0000``) and
+Invariant: values are read back unchanged, to the byte, except NUL characters: PostgreSQL's text cannot
+hold them, so each becomes U+FFFD and is counted. A NUL inside JSON is an escape there (``\u0000``) and
 passes unchanged, since payloads are kept as text and not as jsonb.
 """
 
@@ -26,13 +26,13 @@ SPECIAL = re.compile(rb"[\\\n\r]")
 
 
 class Block(bytearray):
-    """Encoded rows, and how many NUL characters were in them."""
+    """Encoded rows, and the number of NUL characters that were replaced."""
 
     nul_replaced = 0
 
 
 def moment(us: int) -> datetime:
-    """Return the time that lies so many microseconds after 1970, within what Python can say."""
+    """Return a time given in microseconds since 1970, clamped to the range of ``datetime``."""
     try:
         return EPOCH + timedelta(microseconds=us)
     except OverflowError:
@@ -40,7 +40,7 @@ def moment(us: int) -> datetime:
 
 
 def storable(text: str) -> str:
-    """Return what is read back of a text."""
+    """Return the text as it is read back."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
@@ -55,7 +55,7 @@ def encode(columns: Sequence[str], rows: Sequence[Sequence[object]], wanted: Col
         if name in wanted:
             try:
                 fields.append(_times(values) if name in TIMES else _column(values))
-            except Exception as error:  # whatever a value of another type makes of it
+            except Exception as error:  # a value of another type can raise any exception
                 raise BatchRejected(0, f"column {name}: {error!r}") from error
     for row in zip(*fields, strict=True):
         block += b"\t".join(row) + b"\n"

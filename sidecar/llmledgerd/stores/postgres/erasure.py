@@ -1,7 +1,7 @@
 """Erasure of payloads or whole rows in PostgreSQL, in both tables.
 
-Invariant: objects go before the rows that name them, and all rows of one table in one transaction. The
-server's own copies (dead tuples, its log) go when it vacuums and recycles them.
+Invariant: objects are deleted before the rows that refer to them, and all rows of one table in one
+transaction. The server's own copies (dead tuples, its log) remain until it vacuums and recycles them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BARE_USAGE: Final = sql.SQL(
     """ '' ORDER BY n) FROM regexp_matches(usage_json,"""
     """ '("(?:[^"\\\\]|\\\\.)*"\\s*:|"(?:[^"\\\\]|\\\\.)*"|[^"]+)', 'g') WITH ORDINALITY AS tokens(m, n)), '')"""
 )
-"""``usage_json`` with its texts empty, as in ClickHouse."""
+"""``usage_json`` with empty texts, as in ClickHouse."""
 
 Condition = tuple[sql.Composed, list[object]]
 
@@ -32,14 +32,14 @@ class PostgresEraser:
     """Erases in one database. Its methods block, and raise StoreBusy."""
 
     def __init__(self, store: Postgres, objects: Objects | None = None) -> None:
-        """``objects`` None stands for a store whose payloads are all in it."""
+        """``objects`` is the object storage of payloads; None if all payloads are in the store."""
         self._store = store
         self._objects = objects
 
     def extent(self, erasure: Erasure) -> Extent:
-        """Return what ``erase`` would find now; nothing is summed up here, so that there are no hours."""
+        """Return what ``erase`` would find now. Hours are 0, since there is no rollup."""
         found = Extent()
-        with self._store.connections.lent() as link:
+        with self._store.connections.transaction() as link:
             for table in _tables(link):
                 where, values = _condition(erasure, table)
                 statement = sql.SQL(
@@ -51,9 +51,9 @@ class PostgresEraser:
         return found
 
     def erase(self, erasure: Erasure) -> Extent:
-        """Erase, and return what there was. Raises LlmledgerdError where objects are out of reach."""
+        """Erase, and return what was erased. Raises LlmledgerdError if objects are unreachable."""
         found = self.extent(erasure)
-        with self._store.connections.lent() as link:
+        with self._store.connections.transaction() as link:
             for table in _tables(link):
                 condition = _condition(erasure, table)
                 if found.objects:
@@ -63,6 +63,9 @@ class PostgresEraser:
         if self._objects is not None and erasure.is_of_all and erasure.before_us is None:
             self._objects.delete_files(erasure.organization_id)
         return found
+
+    def detached(self) -> list[str]:
+        return []
 
     def _erase_objects(self, link: Link, table: Table, condition: Condition) -> None:
         if self._objects is None:
@@ -84,7 +87,7 @@ class PostgresEraser:
 
 
 def _tables(link: Link) -> list[Table]:
-    """Return those of our tables that there are: what ``postgres_content`` says today says nothing of before."""
+    """Return the existing tables; ``postgres.content`` may have had another value before."""
     there = sql.SQL("SELECT to_regclass(%s) IS NOT NULL AS there")
     return [table for table in (FULL, METADATA) if link.query(there, [table.name])[0]["there"]]
 
@@ -94,7 +97,7 @@ def _held(table: Table) -> list[str]:
 
 
 def _condition(erasure: Erasure, table: Table) -> Condition:
-    """Return the rows that there is something to erase of."""
+    """Return the condition for rows with data to erase."""
     before = None if erasure.before_us is None else moment(erasure.before_us)
     until = None if erasure.until_us is None else moment(erasure.until_us)
     asked: list[tuple[sql.Composable, object]] = [

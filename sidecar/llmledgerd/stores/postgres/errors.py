@@ -39,7 +39,7 @@ ENDS_CONNECTION = ("08", "57")
 
 
 def meaning(state: str | None, message: str, *, committing: bool, timed_out: bool = False) -> LlmledgerdError:
-    """Return what an error means for the batch; ``state`` is None where no server said it."""
+    """Return the exception for an error; ``state`` is None if no server reported it."""
     kind = "timeout" if timed_out else _kind(state)
     if committing and (state is None or state[:2] in ENDS_CONNECTION):
         return OutcomeUnknown(kind, message)

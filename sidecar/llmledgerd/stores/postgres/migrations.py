@@ -3,7 +3,7 @@
 Invariants:
 - A file and the record of it are one transaction, and one migration runs at a time.
 - A file that was applied never changes; a later one adds, so that an older daemon goes on working.
-- Tables that others made are left alone: ``check`` asks for the columns that are needed.
+- Tables of other applications are not changed: ``check`` requires only the needed columns.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ LOCK = sql.SQL("SELECT pg_advisory_xact_lock(hashtext('llmledger_migrations'))")
 def apply(store: Postgres) -> list[str]:
     """Apply the files that the store has not recorded; return what was done, in words for people.
 
-    Raises ConfigError where a recorded file is not what it was, and StoreBusy.
+    Raises ConfigError if a recorded file was changed, and StoreBusy.
     """
     done = []
     for migration in SqlFile.load("postgres"):
-        with store.connections.lent() as link:
+        with store.connections.transaction() as link:
             link.query(LOCK)
             link.run(RECORDS)
             if _is_recorded(link, migration):
@@ -53,7 +53,7 @@ def check(store: Postgres) -> list[str]:
     )
     missing = []
     for table in store.tables.values():
-        with store.connections.lent() as link:
+        with store.connections.transaction() as link:
             present = {row["attname"] for row in link.query(statement, (table.name,))}
         lacking = [name for name in table.columns if name not in present]
         if not present:

@@ -1,8 +1,8 @@
 """Queries of PostgreSQL. Blocking; for threads.
 
-Invariant: one call, and the calls of one step, are what ClickHouse would have answered, from whichever
-of the two tables has them; of metadata the payloads are empty. Whatever goes over many calls needs
-ClickHouse, and says so.
+Invariant: one call, and the calls of one step, are the same as from ClickHouse, from either of the two
+tables; rows of metadata have empty payloads. Queries over many calls are refused with an error that
+names ClickHouse.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ NEWEST_FIRST = sql.SQL("t.ingested_at DESC")
 
 
 class PostgresReading:
-    """What is read from one PostgreSQL. Raises StoreBusy where it is away or refuses."""
+    """Query backend over one PostgreSQL. Raises StoreBusy if it is unavailable or refuses the query."""
 
     def __init__(self, connections: Connections, fetcher: Fetcher | None = None) -> None:
-        """``fetcher`` brings payloads from object storage; without one they are said to be there."""
+        """``fetcher`` gets payloads from object storage; without one they are reported as missing."""
         self._connections = connections
         self._fetcher = fetcher or Fetcher()
 
     def answer(self, organization_id: str | None, question: Question) -> object:
-        """Return the answer within one organization; None is every one. Raises ValueError where it has none."""
+        """Return the result within one organization; None is all of them. Raises ValueError for other queries."""
         if isinstance(question, GetCall):
             call = question.id.removeprefix("provider_trace-")
             calls = self._calls(organization_id, "id", call, NEWEST_FIRST, question)
@@ -52,7 +52,7 @@ class PostgresReading:
         """The password comes from a file at each connection, and the user stays."""
 
     def interrupt(self) -> None:
-        """Nothing here takes long."""
+        """Do nothing: all queries are short."""
 
     def close(self) -> None:
         self._connections.close()
@@ -60,7 +60,7 @@ class PostgresReading:
     def _calls(
         self, organization_id: str | None, column: str, value: str, order: Order, wanted: GetCall | GetStep
     ) -> list[Call]:
-        """Return the whole records, and those of which there is only metadata."""
+        """Return the calls of both tables."""
         rows = self._both(CALL_COLUMNS, organization_id, column, value, order, measured=wanted.payloads)
         stored = [row.pop("stored_bytes", 0) for row in rows]
         calls = [_call(row) for row in rows]
@@ -133,7 +133,7 @@ class PostgresReading:
             order,
             STEP_CALLS,
         )
-        with self._connections.lent() as link:
+        with self._connections.transaction() as link:
             return link.query(statement, [*whose, value, *([] if keys is None else [list(keys)])])
 
 

@@ -1,10 +1,10 @@
 """PostgreSQL sink: the insert of rows, and the check which of them are stored.
 
 Invariants:
-- A batch is one transaction: staged by COPY, then moved to its table by one INSERT that leaves out
-  rows whose key is there. So a batch that is offered again, for whatever reason, changes nothing.
-- Ids are unique here. A line that has the id of another is left out and counted, where ClickHouse has
-  two rows; a record takes the place of the row that stood for its call while it had not come.
+- A batch is one transaction: COPY to a staging table, then one INSERT that leaves out rows whose key
+  exists. So a repeated batch changes nothing.
+- Ids are unique here. A line with the id of another one is left out and counted, where ClickHouse has
+  two rows; a record replaces the ``abandoned`` row of its call.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Postgres:
     def __init__(
         self, url: str, *, password_file: str = "", content: Content = "full", timeout_seconds: float = 60.0
     ) -> None:
-        """Nothing is opened before the first call. Raises ConfigError for a URL that is none."""
+        """No connection is made before the first call. Raises ConfigError for an invalid URL."""
         self.connections = Connections(url, password_file=password_file, timeout_seconds=timeout_seconds)
         self.tables = tables(content)
         self.counts: Counter[str] = Counter()
@@ -48,7 +48,7 @@ class Postgres:
 
     def version(self) -> str:
         """Return the version of the server, by asking it."""
-        with self.connections.lent() as link:
+        with self.connections.transaction() as link:
             return str(link.query(sql.SQL("SHOW server_version"))[0]["server_version"])
 
     def encode(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytearray:
@@ -58,28 +58,28 @@ class Postgres:
     def insert_blocks(
         self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
     ) -> set[int]:
-        """Store what of the blocks is not there yet; return which rows others keep out by their id.
+        """Store the rows that are missing; return the rows left out because another row has their id.
 
-        The token is of no use here: the key tells a repeat for ever, and not for a window's length.
+        The token is unused: the key identifies a repeat without a time limit.
         """
         to = self.tables[table]
         names = [name for name in columns if name in to.columns]
-        with self.connections.lent() as link:
+        with self.connections.transaction() as link:
             staging = _staged(link, to, names, blocks)
             if table == TRACES:
-                _make_room(link, to, staging)
+                _delete_placeholders(link, to, staging)
             offered = link.query(sql.SQL("SELECT count(*) AS n FROM {}").format(staging))[0]["n"]
             inserted = link.run(_move(to, names, staging))
-            repeated = set() if inserted == offered else _kept_out(link, to, staging)
+            repeated = set() if inserted == offered else _left_out(link, to, staging)
             link.commit()
         self.counts["repeated"] += len(repeated)
         self.counts["nul_replaced"] += sum(getattr(block, "nul_replaced", 0) for block in blocks)
         return repeated
 
     def clock(self) -> StoreClock:
-        """Return the server's time; rows are kept for ever."""
+        """Return the server's time; rows do not expire."""
         asked = sql.SQL("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us")
-        with self.connections.lent() as link:
+        with self.connections.transaction() as link:
             return StoreClock(int(link.query(asked)[0]["now_us"]))
 
     def landed_rows(self, table: str, batch_id: str, from_us: int, to_us: int) -> set[int]:
@@ -87,7 +87,7 @@ class Postgres:
         statement = sql.SQL(
             "SELECT batch_row FROM {} WHERE batch_id = %s AND ingested_at BETWEEN %s AND %s"
         ).format(_name(self.tables[table]))
-        with self.connections.lent() as link:
+        with self.connections.transaction() as link:
             rows = link.query(statement, (batch_id, moment(from_us), moment(to_us)))
         return {row["batch_row"] for row in rows}
 
@@ -101,7 +101,7 @@ class Postgres:
             " AND batch_id <> %s AND created_at BETWEEN %s AND %s"
         ).format(_name(self.tables[TRACES]))
         names = {(copying.storable(call[0]), copying.storable(call[1])): call for call in calls}
-        with self.connections.lent() as link:
+        with self.connections.transaction() as link:
             found = {
                 (row["organization_id"], row["id"])
                 for some in _slices([name for _, name in names])
@@ -114,17 +114,17 @@ class Postgres:
         statement = sql.SQL("DELETE FROM {} WHERE outcome = 'abandoned' AND id = ANY(%s)").format(
             _name(self.tables[TRACES])
         )
-        with self.connections.lent() as link:
+        with self.connections.transaction() as link:
             for some in _slices([copying.storable(name) for name in ids]):
                 link.run(statement, (some,))
             link.commit()
 
 
 def _staged(link: Link, to: Table, names: Sequence[str], blocks: Sequence[Buffer]) -> sql.Identifier:
-    """Put the blocks into a temporary table, which is empty again after the transaction.
+    """Copy the blocks into a temporary table, which is empty again after the transaction.
 
-    It is made where the server process has none yet: behind a pooler that may be at any transaction.
-    Its name says its columns, so that one of before a migration is not taken for it.
+    Each transaction creates it if missing: behind a pooler each can have another server process. Its
+    name depends on its columns, so that a table from before a migration is not reused.
     """
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
     digest = xxhash.xxh3_64_hexdigest(" ".join([to.name, *names]).encode())
@@ -138,8 +138,8 @@ def _staged(link: Link, to: Table, names: Sequence[str], blocks: Sequence[Buffer
     return staging
 
 
-def _make_room(link: Link, to: Table, staging: sql.Identifier) -> None:
-    """Delete the rows that stood for calls whose records have come."""
+def _delete_placeholders(link: Link, to: Table, staging: sql.Identifier) -> None:
+    """Delete the ``abandoned`` rows of calls whose records have arrived."""
     link.run(
         sql.SQL(
             "DELETE FROM {} AS t USING {} AS s"
@@ -156,8 +156,8 @@ def _move(to: Table, names: Sequence[str], staging: sql.Identifier) -> sql.Compo
     )
 
 
-def _kept_out(link: Link, to: Table, staging: sql.Identifier) -> set[int]:
-    """Return which of the staged rows are not there, because others have their keys."""
+def _left_out(link: Link, to: Table, staging: sql.Identifier) -> set[int]:
+    """Return the staged rows that were left out because other rows have their keys."""
     statement = sql.SQL(
         "SELECT s.batch_row FROM {} AS s WHERE NOT EXISTS"
         " (SELECT FROM {} AS t WHERE {} AND t.batch_id = s.batch_id AND t.batch_row = s.batch_row)"

@@ -1,4 +1,4 @@
-"""Rows of PostgreSQL, for another store to have them; of metadata the payloads are empty."""
+"""Rows of PostgreSQL for a copy to another store; rows of metadata have empty payloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmledgerd.stores.postgres.sink import Postgres
 
 
 class PostgresSource:
-    """Rows of whichever table the settings name."""
+    """Rows of the table that the settings select."""
 
     def __init__(self, store: Postgres) -> None:
         self._connections = store.connections
@@ -25,7 +25,7 @@ class PostgresSource:
             "SELECT min(ingested_at) AS first, max(ingested_at) AS last"
             " FROM {} WHERE ingested_at >= %s AND ingested_at < %s"
         ).format(sql.Identifier(self._table.name))
-        with self._connections.lent() as link:
+        with self._connections.transaction() as link:
             (found,) = link.query(statement, (moment(from_us), moment(to_us)))
         return None if found["first"] is None else (microseconds(found["first"]), microseconds(found["last"]))
 
@@ -34,7 +34,7 @@ class PostgresSource:
             "SELECT batch_id, count(*) AS rows, sum(request_size_bytes + response_size_bytes) AS size"
             " FROM {} WHERE ingested_at >= %s AND ingested_at < %s GROUP BY batch_id ORDER BY min(ingested_at)"
         ).format(sql.Identifier(self._table.name))
-        with self._connections.lent() as link:
+        with self._connections.transaction() as link:
             rows = link.query(statement, (moment(from_us), moment(to_us)))
         return [Part(str(row["batch_id"]), row["rows"], int(row["size"])) for row in rows]
 
@@ -50,6 +50,6 @@ class PostgresSource:
             ),
             sql.Identifier(self._table.name),
         )
-        with self._connections.lent() as link:
+        with self._connections.transaction() as link:
             rows = link.query(statement, (list(batch_ids), moment(from_us), moment(to_us)))
         return [as_made(row) for row in rows]

@@ -1,4 +1,4 @@
-"""What our tables are called in PostgreSQL, and which columns they have. Pure."""
+"""Names and columns of the tables in PostgreSQL. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 Content = Literal["full", "metadata"]
 
 PAYLOADS: Final = ("request_json", "response_json", "llm_config_json", "compaction_settings_json")
-"""What metadata leaves out. The provider's usage object stays: it is small, and explains the numbers."""
+"""Columns that metadata leaves out. The provider's usage object stays: it is small, and explains the numbers."""
 
 
 class Table(msgspec.Struct, frozen=True):
-    """One table; ``key`` is what makes a row a repeat of another."""
+    """One table; rows with the same ``key`` are repeats."""
 
     name: str
     columns: tuple[str, ...]
@@ -29,7 +29,7 @@ METADATA: Final = Table(
 
 
 def tables(content: Content) -> dict[str, Table]:
-    """Return the tables that are written, by the names that they have everywhere else."""
+    """Return the tables that are written, by their names in ``records.schema``."""
     return {
         TRACES: FULL if content == "full" else METADATA,
         LOSSES: Table("llm_trace_losses", LOSS_COLUMNS, ("batch_id", "batch_row")),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmledgerd.config.store_url import each_address, parse_url
 from llmledgerd.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
 from llmledgerd.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN, meaning
+from llmledgerd.stores.clickhouse.url import each_address, parse_url
 
 
 @pytest.mark.parametrize("code", IMPOSSIBLE)
@@ -94,7 +94,7 @@ def test_a_port_that_is_not_named_is_the_scheme_s_own(url: str, port: int) -> No
         ("postgres://h/db", "postgres"),
         ("/var/lib/clickhouse", "use chdb, http or https"),
         ("http:///db", "host"),
-        ("http://h:port/", "clickhouse_url"),
+        ("http://h:port/", "clickhouse.url"),
         ("chdb://relative/path", "absolute path"),
         ("chdb:///", "absolute path"),
     ],

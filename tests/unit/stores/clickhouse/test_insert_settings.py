@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmledgerd.config.options import InsertMode
 from llmledgerd.stores.clickhouse.insert_settings import EVERY, MODES, insert_settings
+from llmledgerd.stores.clickhouse.options import InsertMode
 
 KNOWN = dict.fromkeys([*EVERY, *MODES["sync"], *MODES["async"], "insert_deduplication_token"], "")
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmledgerd.query.requests import GROUPS, GetUsage
+from llmledgerd.query.requests import GROUPS, ROLLED_UP, GetUsage
 from llmledgerd.stores.clickhouse.conditions import microseconds
 from llmledgerd.stores.clickhouse.usage_sql import (
+    GROUP_SQL,
     HOUR_US,
     MAX_SPANS,
     NOT_ROLLED_UP,
-    ROLLED_UP,
     Span,
     answers,
     plan,
@@ -72,6 +72,10 @@ def test_very_many_doubts_become_one_range() -> None:
 
     assert len(chosen.rows) == 1
     assert len(chosen.rollup) == 2
+
+
+def test_every_group_has_an_expression_and_no_other_has() -> None:
+    assert tuple(GROUP_SQL) == GROUPS
 
 
 @pytest.mark.parametrize("name", GROUPS)

@@ -1,7 +1,7 @@
-"""Where a store is: the URL's parts, and who has an embedded one open.
+"""URL of a ClickHouse: its parts, and which process has an embedded one open.
 
-Invariant: a URL either names one store without doubt or is refused with the reason; what it does
-not say is never guessed from the environment. No part of this module talks to a store.
+Invariant: a URL either identifies one store or is refused with the reason; missing parts are not taken
+from the environment. This module does no network I/O.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PORTS = {"http": 8123, "https": 8443}
 
 FILES = {"ca_cert", "client_cert", "client_cert_key"}
 DRIVER_OPTIONS = {*FILES, "server_host_name"}
-"""Options of a URL that belong to the connection. There is none to leave certificates unverified."""
+"""Options of a URL that configure the connection. No option disables the check of certificates."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,15 +42,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """Return where it is, for people: without credentials and options."""
+        """Return the address for people: without credentials and options."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"chdb://{self.path}" if self.path is not None else f"{self.scheme}://{host}:{self.port}"
 
 
 def each_address(url: str) -> list[str]:
-    """Return the URLs that a URL with several hosts stands for: ``http://user@a:8123,b:8123/database``.
+    """Return one URL per host of a URL with several hosts: ``http://user@a:8123,b:8123/database``.
 
-    All share what else the URL says.
+    The other parts of the URL are the same in all of them.
     """
     try:
         parts = urlsplit(url)
@@ -73,12 +73,12 @@ def parse_url(url: str) -> Target:
         port = parts.port
     except ValueError:  # whose text quotes what may be half a password
         raise ConfigError(
-            "clickhouse_url: cannot parse host and port; percent-encode special characters in the password"
+            "clickhouse.url: cannot parse host and port; percent-encode special characters in the password"
         ) from None
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if "password" in given:
         raise ConfigError(
-            "clickhouse_url: the password must be before the host (user:password@host), since query strings are logged"
+            "clickhouse.url: the password must be before the host (user:password@host), since query strings are logged"
         )
     options = {name: value for name, value in given.items() if name in DRIVER_OPTIONS}
     settings = {name: value for name, value in given.items() if name not in DRIVER_OPTIONS}
@@ -86,10 +86,10 @@ def parse_url(url: str) -> Target:
         return _embedded(parts.netloc, unquote(parts.path), settings)
     if parts.scheme not in PORTS:
         raise ConfigError(
-            f"clickhouse_url: `{parts.scheme}` is not a supported scheme (use chdb, http or https)"
+            f"clickhouse.url: `{parts.scheme}` is not a supported scheme (use chdb, http or https)"
         )
     if not parts.hostname:
-        raise ConfigError("clickhouse_url: missing host")
+        raise ConfigError("clickhouse.url: missing host")
     return Target(
         scheme=parts.scheme,
         host=parts.hostname,
@@ -112,14 +112,14 @@ def _places(url: str) -> list[Target]:
 
 
 def targets(url: str, settings: Mapping[str, object]) -> list[Target]:
-    """Return what a URL names, an address each, with further settings for every statement.
+    """Return a target per address of a URL, with further settings for every statement.
 
-    They come after the URL's. Raises ConfigError, for a file that cannot be read too.
+    They override those of the URL. Raises ConfigError, also for an unreadable certificate file.
     """
     found = [parse_url(one) for one in each_address(url)]
     for name in FILES & found[0].options.keys():
         if not os.access(found[0].options[name], os.R_OK):
-            raise ConfigError(f"clickhouse_url: {name}: {found[0].options[name]} is not a valid value")
+            raise ConfigError(f"clickhouse.url: {name}: {found[0].options[name]} is not a valid value")
     added = {name: str(value) for name, value in settings.items()}
     kept = {name: value for name, value in found[0].settings.items() if name not in added}
     return [msgspec.structs.replace(one, settings={**kept, **added}) for one in found]
@@ -128,13 +128,13 @@ def targets(url: str, settings: Mapping[str, object]) -> list[Target]:
 def _embedded(host: str, path: str, settings: dict[str, str]) -> Target:
     if host or not path.strip("/"):
         raise ConfigError(
-            "clickhouse_url: chdb requires an absolute path, such as chdb:///var/lib/llmledgerd"
+            "clickhouse.url: chdb requires an absolute path, such as chdb:///var/lib/llmledgerd"
         )
     return Target(scheme="chdb", path=path, database="default", settings=settings)
 
 
 def locked_by(path: str) -> str:
-    """Return which other process has the embedded store open, in words; an empty text where none has.
+    """Return the process that has the embedded store open, in words; empty if no other process has.
 
     The engine holds an exclusive lock on the file ``status`` in its folder, and writes its process
     id into it.

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from llmledgerd.config.secrets import masked
-from llmledgerd.config.settings import Config, load
+from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
+from llmledgerd.stores.clickhouse.options import ClickHouseOptions
+from llmledgerd.stores.registry import load
 
 
 def loaded(environment: dict[str, str] | None = None, **flags: object) -> Config:
     return load(None, environment or {}, flags)[0]
+
+
+def clickhouse_url(config: Config) -> str:
+    return config.options_of("clickhouse", ClickHouseOptions).url
 
 
 def test_defaults_then_file_then_environment_then_flags(tmp_path: Path) -> None:
@@ -60,7 +67,7 @@ def test_an_unknown_name_in_the_environment_is_a_warning() -> None:
     config, warnings = load(
         None, {"LLMLEDGER_SERVICE_PORT": "tcp://10.0.0.1:80", "LLMLEDGER_DISABLED": "1"}, {}
     )
-    assert config == Config()
+    assert config == loaded()
     assert warnings == ["LLMLEDGER_SERVICE_PORT is no setting and is ignored"]
 
 
@@ -80,20 +87,61 @@ def test_the_variables_of_existing_deployments_make_the_url(endpoint: str, url: 
         "CLICKHOUSE_PASSWORD": "pw",
         "CLICKHOUSE_DATABASE": "db",
     }
-    assert loaded(environment).clickhouse_url == url
+    assert clickhouse_url(loaded(environment)) == url
     named = {**environment, "LLMLEDGER_CLICKHOUSE_URL": "http://other"}
-    assert loaded(named).clickhouse_url == "http://other"
+    assert clickhouse_url(loaded(named)) == "http://other"
 
 
 def test_a_password_with_odd_characters_survives_and_is_masked() -> None:
     config = loaded(
         {"CLICKHOUSE_ENDPOINT": "ch", "CLICKHOUSE_USERNAME": "u", "CLICKHOUSE_PASSWORD": "p@ss/w:rd"}
     )
-    assert config.clickhouse_url == "http://u:p%40ss%2Fw%3Ard@ch:8123/"
-    assert masked(config.clickhouse_url) == "http://u:***@ch:8123/"
+    assert clickhouse_url(config) == "http://u:p%40ss%2Fw%3Ard@ch:8123/"
+    assert masked(clickhouse_url(config)) == "http://u:***@ch:8123/"
 
 
 def test_the_admin_socket_lies_beside_the_record_socket_unless_it_is_named() -> None:
     assert loaded(socket_path="/run/x/s").admin_address == "unix:/run/x/admin.sock"
     assert loaded(admin="").admin_address == ""
     assert loaded(admin="127.0.0.1:9").admin_address == "127.0.0.1:9"
+
+
+def test_the_settings_of_a_store_are_a_table_of_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "llmledgerd.toml"
+    file.write_text('[clickhouse]\nurl = "http://file/db"\ninsert_mode = "async"\ncluster = "file"\n')
+    config, _ = load(file, {"LLMLEDGER_CLUSTER": "env"}, assigned={"clickhouse.url": "http://set/db"})
+    options = config.options_of("clickhouse", ClickHouseOptions)
+    assert (options.url, options.cluster, options.insert_mode) == ("http://set/db", "env", "async")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[clickhouse]\nurll = "x"', "unknown setting `clickhouse.urll`"),
+        ('[clickhous]\nurl = "x"', "unknown setting `clickhous`"),
+        ('clickhouse = "x"', "`clickhouse`: expected a table"),
+        ('clickhouse_url = "x"', "write `url` in the table `[clickhouse]`"),
+        ('"clickhouse.url" = "x"', "unknown setting `clickhouse.url`"),
+        ('[postgres]\ncontent = "pdf"', "`postgres.content`: .*choose from full, metadata"),
+        ("[clickhouse]\nurl = 1", "`clickhouse.url`: Expected `str`"),
+        ('stores = ["postgres"]', "`postgres.url` is required"),
+        ("store_options = {}", "unknown setting `store_options`"),
+    ],
+)
+def test_a_wrong_option_of_a_store_is_named_as_it_was_typed(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "llmledgerd.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, {})
+    assert re.search(said.replace("[clickhouse]", r"\[clickhouse\]"), str(caught.value)), caught.value
+
+
+@pytest.mark.parametrize("name", ["clickhouse.url", "clickhouse_url"])
+def test_an_assignment_takes_the_name_of_the_file_and_the_plain_one(name: str) -> None:
+    assert clickhouse_url(load(None, {}, assigned={name: "http://x"})[0]) == "http://x"
+
+
+def test_the_value_of_an_unknown_option_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {}, assigned={"clickhouse.pasword": "hunter2"})
+    assert str(caught.value) == "--set clickhouse.pasword: unknown setting"

@@ -1,0 +1,91 @@
+"""PostgreSQL as a kind of store. Its driver is an extra of the distribution."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+
+from llmledgerd.config.settings import Config
+from llmledgerd.errors import ConfigError
+from llmledgerd.query.backend import Limits, Reading
+from llmledgerd.query.erasure import Objects
+from llmledgerd.query.payloads import Fetcher
+from llmledgerd.stores.base import NoDoubts
+from llmledgerd.stores.kind import Kind, Outlet, Reconciled, StoreEraser
+from llmledgerd.stores.postgres.options import PostgresOptions
+
+
+class PostgresKind(Kind[PostgresOptions]):
+    """A PostgreSQL server."""
+
+    name = "postgres"
+    title = "PostgreSQL"
+    schemes = ("postgresql", "postgres")
+    options_type = PostgresOptions
+
+    def opened(self, config: Config) -> Outlet:
+        with _driver():
+            from llmledgerd.stores.postgres.migrations import apply, check
+            from llmledgerd.stores.postgres.sink import Postgres
+            from llmledgerd.stores.postgres.source import PostgresSource
+        options = self.options(config)
+        store = Postgres(
+            options.url,
+            password_file=options.password_file,
+            content=options.content,
+            timeout_seconds=config.insert_timeout_seconds,
+        )
+        return Outlet(
+            name=self.name,
+            address=store.address,
+            destination=store,
+            doubts=NoDoubts(),
+            version=lambda: f"{self.title} {store.version()}",
+            missing=partial(check, store),
+            unsynced=list,  # a commit is synced, unless the server's operator changed that
+            migrate=partial(apply, store),
+            reconcile=Reconciled,
+            doubted_hours=lambda: None,
+            log_in_as=lambda url: None,  # the password is read at each connection
+            close=store.close,
+            source=PostgresSource(store),
+            counts=store.counts,
+        )
+
+    def reader(
+        self,
+        options: PostgresOptions,
+        fetcher: Fetcher | None,
+        *,
+        mark: str,
+        limits: Limits,
+        timeout_seconds: float,
+    ) -> Reading:
+        with _driver():
+            from llmledgerd.stores.postgres.connections import Connections
+            from llmledgerd.stores.postgres.reader import PostgresReading
+        connections = Connections(
+            options.url, password_file=options.password_file, timeout_seconds=timeout_seconds
+        )
+        return PostgresReading(connections, fetcher)
+
+    @contextlib.contextmanager
+    def eraser(
+        self, options: PostgresOptions, objects: Objects | None, timeout_seconds: float
+    ) -> Iterator[StoreEraser]:
+        with _driver():
+            from llmledgerd.stores.postgres.erasure import PostgresEraser
+            from llmledgerd.stores.postgres.sink import Postgres
+        store = Postgres(options.url, password_file=options.password_file, timeout_seconds=timeout_seconds)
+        with contextlib.closing(store):
+            yield PostgresEraser(store, objects)
+
+
+@contextlib.contextmanager
+def _driver() -> Iterator[None]:
+    """Report a driver that is not installed as ConfigError."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(f"PostgreSQL needs llmledgerd[postgres]: {error}") from None
