@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
+from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.reprice import reprice
+from llmledgerd.stores.clickhouse.reprice import reprice as compute_again
 from tests.helpers.rollups import differences, doubted, mend
 from tests.helpers.store_rows import add_traces
 
@@ -34,6 +35,11 @@ def call(**fields: object) -> dict[str, object]:
     }
 
 
+def reprice(store: Store, pricer: Pricer | None = None, *, dry_run: bool = False) -> Repriced:
+    wanted = Reprice(from_us=CALLED_US, to_us=CALLED_US + DAY_US, dry_run=dry_run)
+    return compute_again(store, pricer or Pricer(), wanted, "somebody@somewhere")
+
+
 def costs(store: Store) -> dict[str, tuple[Decimal | None, str]]:
     rows = store.query("SELECT id, cost_usd, cost_usd_source FROM llm_traces")
     return {row["id"]: (row["cost_usd"], row["cost_usd_source"]) for row in rows}
@@ -52,8 +58,8 @@ def test_wrong_and_missing_costs_are_mended_and_others_are_left(server: Store) -
             call(id="outside", created_at=CALLED_US + DAY_US),
         ],
     )
-    done = reprice(server, Pricer(), CALLED_US, CALLED_US + DAY_US)
-    assert (done.looked_at, done.changed, done.unknown) == (5, 2, 1)
+    done = reprice(server)
+    assert (done.total, done.looked_at, done.changed, done.unpriced) == (5, 5, 4, 2)
     assert costs(server) == {
         "unpriced": (GPT_4O, "list_price"),
         "wrong": (GPT_4O, "list_price"),
@@ -63,15 +69,14 @@ def test_wrong_and_missing_costs_are_mended_and_others_are_left(server: Store) -
         "unknown": (None, ""),
         "outside": (None, ""),
     }
-    assert reprice(server, Pricer(), CALLED_US, CALLED_US + DAY_US).changed == 0
-    assert not server.query("SELECT name FROM system.tables WHERE name LIKE 'llmledger_reprice%'")
+    assert reprice(server).changed == 0
 
 
 def test_the_rollup_is_in_doubt_until_its_hours_are_rebuilt(server: Store) -> None:
     add_traces(server, [call(id="unpriced")])
     mend(server)
     assert doubted(server) == 0
-    reprice(server, Pricer(), CALLED_US, CALLED_US + DAY_US)
+    reprice(server)
     assert doubted(server) == 1
     mend(server)
     assert not differences(server)

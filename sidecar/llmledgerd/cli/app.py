@@ -11,20 +11,29 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmledgerd.cli import dead_letters, erase, import_records, maintenance, objects, output, ui
+from llmledgerd.cli import (
+    dead_letters,
+    erase,
+    import_records,
+    maintenance,
+    objects,
+    output,
+    prices,
+    reprice,
+    ui,
+)
+from llmledgerd.cli.asking import AsJson, Limit, Nothing, Org, Since, Until, Url, ask, option, scope, times
 from llmledgerd.cli.command_groups import in_panels, with_version
-from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.cli.connect import daemon_status
 from llmledgerd.cli.filter_options import with_filters
 from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.messages import say
 from llmledgerd.cli.tail import follow as follow_calls
-from llmledgerd.cli.time_arguments import moment
 from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.printable import clean_json, one_line
@@ -32,7 +41,7 @@ from llmledgerd.query.conversation import read_conversation
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import GROUPS, MAX_LIMIT
 from llmledgerd.query.results import Call, LargeCall
-from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
+from llmledgerd.reader import LLMTraceReader, Scope
 from llmledgerd.stores import registry
 from llmledgerd.stores.kind import Traffic
 from llmledgerd.system import folders
@@ -45,7 +54,7 @@ app = typer.Typer(
     no_args_is_help=True,
     cls=in_panels(
         {
-            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "sql", "ui"),
+            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "prices", "sql", "ui"),
             "Operate": ("status", "dead-letters", "import", "demo"),
             "Maintain": ("copy", "reprice", "erase", "objects"),
         }
@@ -55,31 +64,15 @@ app = typer.Typer(
 app.callback()(with_version)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(objects.app, name="objects")
-app.command()(maintenance.reprice)
+app.command()(reprice.reprice)
+app.command("prices")(prices.show_prices)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)
 app.command()(erase.erase)
 app.command("import")(import_records.import_records)
 
 
-def _option(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, show_default=False, **more)
-
-
-Url = Annotated[
-    str | None,
-    _option(
-        "Address of a daemon, or URL of a store (default: this host's daemon, else the first of `stores`)."
-    ),
-]
-Org = Annotated[str | None, _option("Restrict to one organization (default: all).")]
-Since = Annotated[
-    str | None, _option("Start of the time range: 30m, 24h, 7d or 2w ago, or an ISO 8601 date.")
-]
-Until = Annotated[str | None, _option("End of the time range, exclusive. Same formats as --since.")]
 Errors = Annotated[bool, typer.Option("--errors", help="Only failed and cancelled calls.")]
-Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="Maximum number of rows.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 @app.command()
@@ -132,15 +125,15 @@ def show_errors(
     url: Url = None,
 ) -> None:
     """List failed and cancelled calls with their error messages, newest first (default: the last 24 hours)."""
-    start, end = _times(since, until)
+    start, end = times(since, until)
 
-    async def ask(reader: LLMTraceReader) -> None:
+    async def show(reader: LLMTraceReader) -> None:
         page = await reader.list_calls(
-            _scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
+            scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
         )
         _show_calls(page.calls, as_json, output.errors_table)
 
-    _ask(url, ask)
+    ask(url, show)
 
 
 @app.command()
@@ -159,15 +152,15 @@ def large(
     url: Url = None,
 ) -> None:
     """List the calls with the largest requests, largest first."""
-    start, end = _times(since, until)
+    start, end = times(since, until)
 
-    async def ask(reader: LLMTraceReader) -> None:
+    async def show(reader: LLMTraceReader) -> None:
         found = await reader.find_large_requests(
-            _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, **narrowed
+            scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, **narrowed
         )
         _show_calls(found, as_json, output.large_table)
 
-    _ask(url, ask)
+    ask(url, show)
 
 
 @app.command()
@@ -180,7 +173,7 @@ def trace(
     url: Url = None,
 ) -> None:
     """Show one call: figures and conversation."""
-    call = _ask(url, lambda reader: reader.get_by_id(_scope(org), id, payloads=True, files=raw))
+    call = ask(url, lambda reader: reader.get_by_id(scope(org), id, payloads=True, files=raw))
     if call is None or call.payloads is None:
         raise Nothing(f"there is no call {id}")
     if raw:
@@ -207,15 +200,15 @@ def usage(
     url: Url = None,
 ) -> None:
     """Sum calls, tokens, cost and errors, grouped by model by default."""
-    start, end = _times(since, until)
+    start, end = times(since, until)
     group_by = [name for given in by or ["model"] for name in given.split(",")]
     unknown = [name for name in group_by if name not in GROUPS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(GROUPS)}", param_hint="--by")
-    found = _ask(
+    found = ask(
         url,
         lambda reader: reader.get_usage_stats(
-            _scope(org),
+            scope(org),
             group_by=group_by,
             start_date=start,
             end_date=end,
@@ -227,7 +220,16 @@ def usage(
         return
     console = output.console()
     console.print(output.usage_table(found, group_by))
-    console.print(output.usage_note(found))
+    reason = ""
+    if any(one.unknown_cost for one in found):
+        top = ask(
+            url,
+            lambda reader: reader.get_unpriced(
+                scope(org), limit=1, start_date=start, end_date=end, **narrowed
+            ),
+        )
+        reason = f"{top[0].reason} ({top[0].requests:,} of {top[0].model})" if top else ""
+    console.print(output.usage_note(found, reason))
 
 
 @app.command()
@@ -238,8 +240,8 @@ def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> Non
         say(output.json_line(said))
         return
     _lines(output.status_lines(said))
-    start, _ = _times(since, None)
-    losses = _ask(url, lambda reader: reader.get_losses(start_date=start))
+    start, _ = times(since, None)
+    losses = ask(url, lambda reader: reader.get_losses(start_date=start))
     if losses:
         say(f"\nlost since {start or 'ever'}:")
         output.console().print(output.losses_table(losses))
@@ -253,7 +255,7 @@ def sql(
 ) -> None:
     """Run one read-only SELECT over the store's tables."""
     text = sys.stdin.read() if statement == "-" else statement
-    found = _ask(url, lambda reader: reader.sql(text))
+    found = ask(url, lambda reader: reader.sql(text))
     if as_json:
         _lines(output.json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
     else:
@@ -269,11 +271,11 @@ def fill_with_demo(
         float, typer.Option(min=0.01, help="Number of days up to now to spread them over.")
     ] = 30.0,
     org: Annotated[
-        list[str] | None, _option("Organization of the calls; may be repeated, the first gets the most.")
+        list[str] | None, option("Organization of the calls; may be repeated, the first gets the most.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 1,
     url: Annotated[
-        str | None, _option("URL of the store (default: the first of `stores` in the settings).")
+        str | None, option("URL of the store (default: the first of `stores` in the settings).")
     ] = None,
 ) -> None:
     """Fill a store with generated calls."""
@@ -298,23 +300,19 @@ def _list(
     as_json: bool,
     url: str | None,
 ) -> None:
-    start, end = _times(*span)
+    start, end = times(*span)
 
-    async def ask(reader: LLMTraceReader) -> None:
+    async def show(reader: LLMTraceReader) -> None:
         page = await reader.list_calls(
-            _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
+            scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
         )
         if not follow:
             _show_calls(page.calls, as_json, output.calls_table)
             return
         _print_calls(page.calls[::-1], as_json)
-        await _follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
+        await _follow(reader, scope(org), page.calls, errors or None, narrowed, as_json)
 
-    _ask(url, ask)
-
-
-class Nothing(Exception):
-    """The question was answered: there is none."""
+    ask(url, show)
 
 
 def _write_raw(payloads: bytes) -> None:
@@ -322,26 +320,6 @@ def _write_raw(payloads: bytes) -> None:
     if sys.stdout.isatty():
         payloads = clean_json(payloads.decode(errors="replace")).encode()
     sys.stdout.buffer.write(payloads)
-
-
-def _times(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
-    now = datetime.now(UTC)
-    return (
-        None if since is None else moment(since, now, "--since"),
-        None if until is None else moment(until, now, "--until"),
-    )
-
-
-def _scope(org: str | None) -> Scope:
-    return ALL_ORGANIZATIONS if org is None else org
-
-
-def _ask(url: str | None, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
-    async def answer() -> T:
-        async with await open_reader(url) as reader:
-            return await question(reader)
-
-    return asyncio.run(answer())
 
 
 async def _follow(

@@ -124,7 +124,7 @@ def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
     settings = registry.load(with_password=False)[0]
     if url is not None and is_daemon(url):
         return lambda wanted, code: _by_daemon(url, wanted, code)
-    if url is None and _is_held(settings):
+    if url is None and is_held(settings):
         return lambda wanted, code: _by_daemon(settings.admin_address, wanted, code)
     settings = registry.load()[0]
     if url is not None:
@@ -146,7 +146,7 @@ class _Here:
         return self._everywhere.erase(erasure, f"uid {os.getuid()} pid {os.getpid()}")
 
 
-def _is_held(settings: Config) -> bool:
+def is_held(settings: Config) -> bool:
     """Return whether a daemon has an embedded store of the settings open."""
     with contextlib.ExitStack() as opened:
         outlets = [opened.enter_context(contextlib.closing(one)) for one in registry.opened(settings)]

@@ -20,7 +20,8 @@ from rich.text import Text
 from llmledgerd.printable import clean, clean_json
 from llmledgerd.query.conversation import Turn
 from llmledgerd.query.display import _number, facts
-from llmledgerd.query.results import Call, LargeCall, Loss, Usage
+from llmledgerd.query.repricing import ModelChange
+from llmledgerd.query.results import Call, LargeCall, Loss, Unpriced, Usage
 from llmledgerd.query.results import Table as Rows
 from llmledgerd.telemetry.status import Status, StoreStatus
 
@@ -127,6 +128,42 @@ def losses_table(losses: Iterable[Loss]) -> Table:
     return table
 
 
+def unpriced_table(found: Iterable[Unpriced]) -> Table:
+    """Return a line for each model and reason."""
+    table = _table(("PROVIDER", "MODEL"), ("CALLS", "TOKENS"), ("REASON",))
+    for one in found:
+        table.add_row(
+            *texts(one.provider, one.model),
+            _number(one.requests),
+            _number(one.total_tokens or None),
+            *texts(one.reason),
+        )
+    return table
+
+
+def changes_table(changes: Iterable[ModelChange]) -> Table:
+    """Return a line for each model whose calls have another cost, the largest difference first."""
+    table = _table(("PROVIDER", "MODEL"), ("CALLS", "NO COST", "OLD $", "NEW $"), ("LIST",))
+    for one in sorted(changes, key=lambda one: -abs(one.new_usd - one.old_usd)):
+        table.add_row(
+            *texts(one.provider, one.model),
+            _number(one.calls),
+            f"{one.old_unknown:,} > {one.new_unknown:,}",
+            _money(one.old_usd),
+            _money(one.new_usd),
+            *texts(one.price_list),
+        )
+    return table
+
+
+def prices_table(parts: Iterable[tuple[str, Decimal, str]]) -> Table:
+    """Return a line for each part: its amount in dollars, and for what."""
+    table = _table(("PART",), ("$",), ("PER",))
+    for part, amount, unit in parts:
+        table.add_row(*texts(part), f"{amount:f}", *texts(unit))
+    return table
+
+
 def rows_table(found: Rows) -> Table:
     """Return what SQL found."""
     table = _table(found.columns, (), ())
@@ -184,8 +221,8 @@ def usage_table(usages: Sequence[Usage], group_by: Sequence[str]) -> Table:
     return table
 
 
-def usage_note(usages: Sequence[Usage]) -> str:
-    """Return one line that says how many calls the sums could not count."""
+def usage_note(usages: Sequence[Usage], reason: str = "") -> str:
+    """Return one line that says how many calls the sums could not count; ``reason`` is why most have no cost."""
     calls = sum(usage.requests for usage in usages)
     unknown = sum(usage.unknown_usage for usage in usages)
     partial = sum(usage.partial_usage for usage in usages)
@@ -193,7 +230,7 @@ def usage_note(usages: Sequence[Usage]) -> str:
     return (
         f"{calls:,} calls, ${sum(usage.cost_usd for usage in usages):,.4f}; tokens unknown in {unknown:,},"
         f" partly known in {partial:,}; cost unknown in {unpriced:,}"
-    )
+    ) + (f", most often: {_cell(reason)}" if reason and unpriced else "")
 
 
 def call_numbers(call: Call) -> Table:

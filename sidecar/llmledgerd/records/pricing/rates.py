@@ -184,7 +184,7 @@ def add_units(rates: Rates, units: Mapping[str, Decimal], parts: dict[str, int])
             return USAGE_OUT_OF_RANGE
         if count > 0:
             rate = rates.units.get(part)
-            part = "request" if part.startswith(_SIZED) else part  # noqa: PLW2901 - the part that it is of
+            part = "request" if part.startswith(_SIZED) else part
             if rate is None:
                 return missing(part)
             parts[part] = parts.get(part, 0) + round(count * rate)

@@ -111,6 +111,14 @@ class Rollup:
                 at=at,
             )
 
+    def doubt_hours(self, reason: str, hours: Collection[Hour], at: int | None = None) -> None:
+        """Doubt these hours at one address. Call this before their rows are changed."""
+        self._store.run(
+            "INSERT INTO llm_usage_doubts (hour, reason) SELECT arrayJoin({hours:Array(UInt32)}), {reason:String}",
+            {"hours": list(hours), "reason": reason},
+            at=at,
+        )
+
     def reconcile(self, quiet_seconds: float = QUIET_SECONDS) -> Reconciled:
         """Compare doubted hours, newest first; clear the doubts of those that agree, rebuild the others.
 
@@ -183,17 +191,18 @@ class _Round:
                 self._run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
 
     def _is_changing(self) -> bool:
-        """Return whether a replica still has to apply a mutation that the others may have applied.
+        """Return whether rows are about to change: a mutation is under way, here or on a replica.
 
-        Mutations on one server are synchronous; on a cluster they do not wait for the replicas.
+        Recomputing costs takes as long as it takes, and on a cluster no mutation waits for the replicas.
         """
-        cluster = self._store.placement("llm_traces").cluster
-        if not cluster:
-            return False
+        place = self._store.placement("llm_traces")
+        source = (
+            "clusterAllReplicas({cluster:String}, system.mutations)" if place.cluster else "system.mutations"
+        )
         rows = self._query(
-            "SELECT count() AS n FROM clusterAllReplicas({cluster:String}, system.mutations)"
-            " WHERE database = currentDatabase() AND NOT is_done SETTINGS skip_unavailable_shards = 1",
-            {"cluster": cluster},
+            f"SELECT count() AS n FROM {source} WHERE database = currentDatabase() AND table = {{table:String}}"  # noqa: S608 - our own texts, values are bound
+            " AND NOT is_done SETTINGS skip_unavailable_shards = 1",
+            {"cluster": place.cluster, "table": place.table},
         )
         return bool(rows[0]["n"])
 
