@@ -164,7 +164,9 @@ class Repricing:
             now = time.monotonic()
             failing_since = (failing_since or now) if why else 0.0
             if why and now - failing_since > FAILING_SECONDS:
-                raise LlmledgerdError(f"the store fails to change the rows (see system.mutations): {why}")
+                raise LlmledgerdError(
+                    f"the store cannot change the rows; see system.mutations, KILL MUTATION ends it: {why}"
+                )
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_POLL_SECONDS)
 
