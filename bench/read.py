@@ -27,7 +27,7 @@ ORG = "org-00"
 RUNS = 7
 TARGET_MS = 200.0
 
-Question = Callable[[], Awaitable[object]]
+QueryRequest = Callable[[], Awaitable[object]]
 
 
 def grow(url: str, rows: int, seed: int) -> None:
@@ -44,7 +44,7 @@ def grow(url: str, rows: int, seed: int) -> None:
     store.close()
 
 
-async def questions(reader: LLMTraceReader) -> dict[str, Question]:
+async def questions(reader: LLMTraceReader) -> dict[str, QueryRequest]:
     """Return what is asked, with identifiers that are somewhere in the middle of the table."""
     now = datetime.now(UTC)
     month, middle = now - timedelta(days=30), now - timedelta(days=15)

@@ -12,6 +12,7 @@ import json
 import time
 import timeit
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -169,6 +170,11 @@ def gemini_stream() -> str:
     return "".join(chunk(SENTENCE, number) for number in range(EVENTS // 5))
 
 
+def each(work: Callable[[str], object], items: list[str]) -> None:
+    for item in items:
+        work(item)
+
+
 def main() -> None:
     decode = msgspec.json.Decoder().decode
     print(f"{'record':28}{'bytes':>9}{'decode µs':>11}{'read µs':>9}{'ratio':>7}")
@@ -178,8 +184,8 @@ def main() -> None:
             line = b'{"protocol_version":4,"request":' + request + b',"response":' + response + b"}"
             exchange = Exchange(url=url, request=request, response=response, status_code=200)
             number = max(20, 4_000_000 // size)
-            base = best(lambda line=line: decode(line), number)  # type: ignore[misc]  # bound now, called now
-            read = best(lambda exchange=exchange: read_exchange(exchange), number)  # type: ignore[misc]
+            base = best(partial(decode, line), number)
+            read = best(partial(read_exchange, exchange), number)
             print(f"{name:28}{len(line):9}{base:11.1f}{read:9.1f}{read / base:7.2f}")
     for name, text in (
         ("chat stream", chat_stream()),
@@ -189,8 +195,8 @@ def main() -> None:
     ):
         cut = events(text).data
         exchange = Exchange(stream=text)
-        base = best(lambda cut=cut: [decode(one) for one in cut], 50)  # type: ignore[misc]
-        read = best(lambda exchange=exchange: read_exchange(exchange), 50)  # type: ignore[misc]
+        base = best(partial(each, decode, cut), 50)
+        read = best(partial(read_exchange, exchange), 50)
         print(f"{name:28}{len(text):9}{base:11.1f}{read:9.1f}{read / base:7.2f}")
 
 

@@ -25,10 +25,10 @@ _NO_SIGPIPE: Final = getattr(socket, "MSG_NOSIGNAL", 0)
 _decode = msgspec.json.Decoder(Answer).decode
 
 
-class Alarm:
-    """Self-pipe that ends a sleep from another thread. It is closed when no thread can ``ring`` any more.
+class Wakeup:
+    """Self-pipe that ends a sleep from another thread. It is closed when no thread can ``signal`` any more.
 
-    Closed earlier, a late ``ring`` could write into a descriptor that the application has reused, so
+    Closed earlier, a late ``signal`` could write into a descriptor that the application has reused, so
     only ``__del__``, and ``close`` in a forked child, close it.
     """
 
@@ -39,12 +39,12 @@ class Alarm:
         os.set_blocking(self.reader, False)
         os.set_blocking(self._writer, False)
 
-    def ring(self) -> None:
+    def signal(self) -> None:
         """End the current sleep, or the next one."""
         with suppress(BlockingIOError):  # full: the sleep ends anyway
             os.write(self._writer, b"\0")
 
-    def heard(self) -> None:
+    def clear(self) -> None:
         """Forget the rings so far."""
         with suppress(BlockingIOError):
             os.read(self.reader, 4096)
@@ -64,13 +64,13 @@ class Alarm:
 class Connection:
     """Non-blocking Unix stream socket."""
 
-    def __init__(self, alarm: Alarm) -> None:
-        self._alarm = alarm
+    def __init__(self, wakeup: Wakeup) -> None:
+        self._wakeup = wakeup
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._received = b""
         self._poll = select.poll()
-        self._poll.register(alarm.reader, select.POLLIN)
+        self._poll.register(wakeup.reader, select.POLLIN)
 
     def open(self, path: str) -> None:
         """Connect. A listener with a full queue counts as unavailable.
@@ -92,17 +92,17 @@ class Connection:
         except BlockingIOError:
             return 0
 
-    def sleep(self, seconds: float | None, *, hears: bool = True, is_blocked: bool = False) -> bool:
-        """Sleep until an alarm, the timeout, or the end of the connection.
+    def sleep(self, seconds: float | None, *, receives: bool = True, is_blocked: bool = False) -> bool:
+        """Sleep until an wakeup, the timeout, or the end of the connection.
 
-        Also until an answer arrives if it ``hears``, and until the socket is writable if it ``is_blocked``.
+        Also until an answer arrives if it ``receives``, and until the socket is writable if it ``is_blocked``.
         Return whether there is data to receive, if that was checked.
         """
-        wanted = (select.POLLIN if hears else 0) | (select.POLLOUT if is_blocked else 0)
+        wanted = (select.POLLIN if receives else 0) | (select.POLLOUT if is_blocked else 0)
         self._poll.modify(self._socket, wanted)
         ready = dict(self._poll.poll(None if seconds is None else max(0.0, seconds * 1000)))
-        if self._alarm.reader in ready:
-            self._alarm.heard()
+        if self._wakeup.reader in ready:
+            self._wakeup.clear()
         return bool(ready.get(self._socket.fileno(), 0) & ~select.POLLOUT)
 
     def receive(self) -> list[Answer]:

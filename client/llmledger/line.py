@@ -5,7 +5,7 @@ Invariants:
   the rest (the envelope, checking and escaping payloads).
 - The pieces of a line, joined, are one JSON object in UTF-8 that ends with its only newline; each
   iteration yields the same pieces, including the generated id and timestamp.
-- URL and headers lose what is confidential (``harmless``), whoever gave them. Payloads are what they are.
+- URL and headers lose confidential parts (``harmless``), from any source. Payloads are unchanged.
 - In a record the payloads precede the envelope. The last one of duplicate keys counts, so large bytes
   that are invalid JSON, and were not fully checked, cannot override the envelope.
 
@@ -32,7 +32,7 @@ from llmledger.encoding import encode
 from llmledger.harmless import bare_url, harmless_headers
 from llmledger.lifecycle import in_forked_child
 from llmledger.payload import LONGEST_ESCAPE, passed, rendered
-from llmledger.protocol import PROTOCOL_VERSION, frame
+from llmledger.protocol import CONTROL_BODIES, PROTOCOL_VERSION, frame
 
 OVERHEAD_BYTES: Final = 512
 """Upper bound of a line's memory beside its fields: the objects that hold them (430 measured)."""
@@ -43,7 +43,7 @@ FIELD_BYTES: Final = 80
 SHORT: Final = 128
 """Shorter text counts by its length; longer text by its memory, up to four bytes per character."""
 
-RESERVED: Final = frozenset({"protocol_version", "hello", "begin", "dropped", "end"})
+RESERVED: Final = frozenset({"protocol_version", *CONTROL_BODIES})
 """Keys of control lines; not fields of an application."""
 
 STREAM: Final = "response_stream"

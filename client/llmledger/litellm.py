@@ -24,7 +24,7 @@ from llmledger.client import TraceClient
 from llmledger.context import current
 from llmledger.credentials import found, masked
 from llmledger.default import default_client
-from llmledger.instrumentation.cleaning import said
+from llmledger.instrumentation.cleaning import error_text, kind
 from llmledger.instrumentation.safety import harmless
 from llmledger.instrumentation.switch import is_on
 
@@ -124,10 +124,11 @@ def _failure(kwargs: dict[str, Any]) -> dict[str, Any]:
     if error is None:
         return {}
     status = getattr(error, "status_code", None)
+    confidential = tuple(_confidential(kwargs))
     return {
         "outcome": "error",
-        "error_type": type(error).__name__,
-        "error": said(error, sent=_confidential(kwargs)),
+        "error_type": kind(error, sent=confidential),
+        "error": error_text(error, sent=confidential),
         "status_code": status if isinstance(status, int) else None,
     }
 

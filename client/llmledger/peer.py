@@ -33,7 +33,7 @@ class Untrusted(Exception):
     """The owner of the socket is not trusted; nothing is sent."""
 
 
-class Holder(NamedTuple):
+class SocketOwner(NamedTuple):
     """Owner of the listening socket; a group of -1 is unknown."""
 
     uid: int
@@ -42,12 +42,12 @@ class Holder(NamedTuple):
 
 def check(connected: socket.socket, path: str, named: frozenset[int] | None) -> None:
     """Raise Untrusted if the socket's owner is not trusted, and OSError if the socket is gone."""
-    reason = refusal(_holder(connected, path), path, named, os.geteuid())
+    reason = refusal(_socket_owner(connected, path), path, named, os.geteuid())
     if reason:
         raise Untrusted(reason)
 
 
-def refusal(holder: Holder, path: str, named: frozenset[int] | None, own_uid: int) -> str:
+def refusal(holder: SocketOwner, path: str, named: frozenset[int] | None, own_uid: int) -> str:
     """Return why the owner is not trusted; empty if it is."""
     if named is not None:
         known = ", ".join(map(str, sorted(named))) or "no valid number"
@@ -65,7 +65,7 @@ def refusal(holder: Holder, path: str, named: frozenset[int] | None, own_uid: in
 
 def open_to_others(
     path: str,
-    holder: Holder,
+    holder: SocketOwner,
     own_uid: int,
     *,
     lstat: Callable[[str], os.stat_result] = os.lstat,
@@ -95,7 +95,7 @@ def open_to_others(
     return ""
 
 
-def _is_theirs(folder: os.stat_result, entry: os.stat_result, holder: Holder, own_uid: int) -> bool:
+def _is_theirs(folder: os.stat_result, entry: os.stat_result, holder: SocketOwner, own_uid: int) -> bool:
     """Return whether only root, this user or the owner could have created the entry in the folder."""
     if folder.st_uid not in (0, own_uid, holder.uid):
         return False
@@ -111,9 +111,9 @@ def _is_volume(folder: os.stat_result, path: str, is_mount: Callable[[str], bool
     return bool(is_everybodys) and path != "/" and is_mount(path)
 
 
-def _holder(connected: socket.socket, path: str) -> Holder:
+def _socket_owner(connected: socket.socket, path: str) -> SocketOwner:
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return Holder(os.stat(path).st_uid)
+        return SocketOwner(os.stat(path).st_uid)
     _, uid, gid = _UCRED.unpack(connected.getsockopt(socket.SOL_SOCKET, option, _UCRED.size))
-    return Holder(uid, gid)
+    return SocketOwner(uid, gid)

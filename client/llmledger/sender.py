@@ -19,11 +19,11 @@ from contextlib import suppress
 from typing import Any, Final, Literal
 
 from llmledger.buffer import UNSUPPORTED, Buffer
-from llmledger.connection import Alarm, Connection
+from llmledger.connection import Connection, Wakeup
 from llmledger.outbox import Outbox
 from llmledger.peer import Untrusted
 from llmledger.protocol import Answer, Hello, frame
-from llmledger.timing import Backoff, Notices, Rest
+from llmledger.timing import AdaptiveSleep, Backoff, LogRateLimit
 
 HELLO_TIMEOUT_SECONDS: Final = 10.0
 """Timeout for answers: a hanging daemon may have a successor at the same path."""
@@ -56,19 +56,19 @@ class Sender:
         self.is_connected = False
         self.rejected = 0
         self.untrusted = 0
-        self._alarm = Alarm()
+        self._wakeup = Wakeup()
         self._connection: Connection | None = None
         self._thread: threading.Thread | None = None
         self._progress = threading.Condition()
         self._is_closing = False
         self._is_over = False
-        self._rest = Rest()
+        self._adaptive_sleep = AdaptiveSleep()
         self._lines_rested = 0
         """Newest line written before the thread's last rest."""
         self._awaited = 0
         """Number of threads that wait for durability."""
         self._wake_napping_bytes = buffer.max_bytes // WAKE_NAPPING_SHARE
-        self._notices = Notices()
+        self._log_limit = LogRateLimit()
         self._backoff = Backoff(first=BACKOFF_FIRST_SECONDS, cap=BACKOFF_CAP_SECONDS)
 
     # Other threads.
@@ -82,7 +82,7 @@ class Sender:
     def wake(self) -> None:
         """End the thread's sleep."""
         self.wake_above = _NEVER
-        self._alarm.ring()
+        self._wakeup.signal()
 
     def wait_durable(self, number: int, deadline: float) -> bool:
         """Wait until the first ``number`` lines are durable; return whether they are."""
@@ -90,7 +90,7 @@ class Sender:
             return False  # a log handler or destructor on this thread would deadlock
         with self._progress:
             self._awaited += 1
-            self._alarm.ring()
+            self._wakeup.signal()
             try:
                 self._progress.wait_for(
                     lambda: self._is_over or self._buffer.first > number,
@@ -106,11 +106,11 @@ class Sender:
         self._is_closing = True
         is_durable = self.wait_durable(newest, deadline)
         self._is_over = True
-        self._alarm.ring()
+        self._wakeup.signal()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(max(0.1, deadline - time.monotonic()))
         if not is_durable:
-            self._say(
+            self._warn(
                 "undelivered", "closed with records that the daemon at %s has not acknowledged", self._path
             )
         return is_durable
@@ -119,7 +119,7 @@ class Sender:
         """Close the descriptors of the parent's session in a forked child."""
         if self._connection is not None:
             self._connection.close()
-        self._alarm.close()
+        self._wakeup.close()
 
     # The thread.
 
@@ -131,20 +131,22 @@ class Sender:
                 self._refused(error)
             except Untrusted as error:
                 self.untrusted += 1
-                self._say("untrusted", "the socket %s is not trusted, nothing is sent: %s", self._path, error)
+                self._warn(
+                    "untrusted", "the socket %s is not trusted, nothing is sent: %s", self._path, error
+                )
                 self._pause()
             except Exception as error:  # noqa: BLE001 - outermost handler of the thread; it always reconnects
-                self._say(
+                self._warn(
                     "away", "the daemon at %s is unavailable (%s); records wait in memory", self._path, error
                 )
                 self._pause()
             finally:
-                self._hang_up()
+                self._disconnect()
         with self._progress:
             self._progress.notify_all()
 
     def _serve(self) -> None:
-        self._connection = connection = Connection(self._alarm)
+        self._connection = connection = Connection(self._wakeup)
         connection.open(self._path)
         self._greet(connection)
         self.is_connected = True
@@ -153,7 +155,7 @@ class Sender:
         while not self._is_over:
             state = self._write(connection, outbox)
             if self._sleep(connection, state):
-                self._hear(connection.receive())
+                self._process(connection.receive())
 
     def _greet(self, connection: Connection) -> None:
         hello = self._hello
@@ -167,7 +169,7 @@ class Sender:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timeout waiting for the answer to the hello")
-            if connection.sleep(left) and self._hear(connection.receive()):
+            if connection.sleep(left) and self._process(connection.receive()):
                 return
 
     def _write(self, connection: Connection, outbox: Outbox) -> Literal["done", "more", "blocked"]:
@@ -187,18 +189,18 @@ class Sender:
         if state != "done":
             return connection.sleep(None if state == "blocked" else 0, is_blocked=state == "blocked")
         lines, self._lines_rested = self._buffer.last - self._lines_rested, self._buffer.last
-        seconds = self._rest.seconds(lines)
+        seconds = self._adaptive_sleep.seconds(lines)
         self.wake_above = 0 if seconds is None else self._wake_napping_bytes
         # Announced first, looked at second: a caller that saw the old value has put its line in before.
         if self._buffer.needs_writing(self.wake_above):
             seconds = 0
         # Answers are heard after the nap, not each at a turn of its own, unless a flush or room waits for them.
-        hears = seconds is None or self._awaited > 0 or self._buffer.held_bytes > self._wake_napping_bytes
-        has_answer = connection.sleep(seconds, hears=hears)
+        receives = seconds is None or self._awaited > 0 or self._buffer.held_bytes > self._wake_napping_bytes
+        has_answer = connection.sleep(seconds, receives=receives)
         self.wake_above = _NEVER
-        return has_answer or (not hears and self._buffer.first <= self._buffer.last)
+        return has_answer or (not receives and self._buffer.first <= self._buffer.last)
 
-    def _hear(self, answers: list[Answer]) -> bool:
+    def _process(self, answers: list[Answer]) -> bool:
         """Process the answers; return whether one was an acknowledgment."""
         durable = None
         for answer in answers:
@@ -208,7 +210,7 @@ class Sender:
                 self._buffer.max_line_bytes = answer.max_line_bytes
             if answer.rejected is not None:
                 self.rejected += 1
-                self._say("rejected", "a record became a dead letter: %s", answer.reason)
+                self._warn("rejected", "a record became a dead letter: %s", answer.reason)
             durable = answer.durable if answer.durable is not None else durable
         if durable is None:
             return False
@@ -220,31 +222,31 @@ class Sender:
     def _refused(self, error: Refused) -> None:
         self._buffer.refuse(UNSUPPORTED)
         self._is_over = True
-        self._say("refused", "the daemon at %s refuses this client: %s", self._path, error)
+        self._warn("refused", "the daemon at %s refuses this client: %s", self._path, error)
 
     def _pause(self) -> None:
         """Wait until the next attempt is due, or until the close."""
-        self._hang_up()
+        self._disconnect()
         moment = self._backoff.failed(time.monotonic())
         was_closing = self._is_closing
         poll = select.poll()
-        poll.register(self._alarm.reader, select.POLLIN)
+        poll.register(self._wakeup.reader, select.POLLIN)
         while not self._is_over and self._is_closing == was_closing:
             left = moment - time.monotonic()
             if left <= 0:
                 return
             if poll.poll(left * 1000):
-                self._alarm.heard()
+                self._wakeup.clear()
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         self.is_connected = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None
             self._buffer.rewind()
 
-    def _say(self, kind: str, text: str, *values: Any) -> None:
-        if not self._notices.is_due(kind, time.monotonic()):
+    def _warn(self, kind: str, text: str, *values: Any) -> None:
+        if not self._log_limit.is_due(kind, time.monotonic()):
             return
         with suppress(Exception):  # a log handler or filter of the application may raise
             import logging  # imported only when needed: it is a third of the import time

@@ -19,7 +19,7 @@ LINES_PER_NAP: Final = 3.5
 LEISURELY_LINES_PER_SECOND: Final = 250
 """Lines per nap that do not shorten it: for a mostly idle application CPU matters more than latency."""
 
-PATIENCE_SECONDS: Final = 0.1
+IDLE_SECONDS: Final = 0.1
 """Naps without a line before the sleep until woken.
 
 Waking a thread costs the waking thread 4 to 5 µs on a virtual machine (measured: futex, pipe and
@@ -45,7 +45,7 @@ class Backoff:
         self._delay = self._first
 
 
-class Rest:
+class AdaptiveSleep:
     """Naps that adapt to the rate of lines, and sleep after some time without lines."""
 
     def __init__(self) -> None:
@@ -62,10 +62,10 @@ class Rest:
         best = self._nap * LINES_PER_NAP / max(1.0, hurried)
         self._nap = min(max(best, SHORTEST_NAP_SECONDS), 2 * self._nap, LONGEST_NAP_SECONDS)
         self._idle = 0.0 if lines else self._idle + self._nap
-        return self._nap if self._idle <= PATIENCE_SECONDS else None
+        return self._nap if self._idle <= IDLE_SECONDS else None
 
 
-class Notices:
+class LogRateLimit:
     """Rate limit of log lines: of each kind one immediately, then one per ``interval_seconds``."""
 
     def __init__(self, interval_seconds: float = 600.0) -> None:

@@ -69,7 +69,7 @@ class _Harmless(logging.Formatter):
         return clean(super().format(record))
 
 
-class Unsaid(msgspec.Struct):
+class Suppressed(msgspec.Struct):
     """Occurrences of an event that were not logged yet, with the latest details."""
 
     level: str
@@ -85,37 +85,37 @@ class Recurring:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._said: dict[str, float] = {}
-        self._unsaid: dict[str, Unsaid] = {}
+        self._logged_at: dict[str, float] = {}
+        self._suppressed: dict[str, Suppressed] = {}
 
     # ``times``: number of occurrences.
 
     def info(self, event: str, *, times: int = 1, **details: object) -> None:
-        self._came("info", event, times, details)
+        self._occurred("info", event, times, details)
 
     def warn(self, event: str, *, times: int = 1, **details: object) -> None:
-        self._came("warning", event, times, details)
+        self._occurred("warning", event, times, details)
 
     def error(self, event: str, *, times: int = 1, **details: object) -> None:
-        self._came("error", event, times, details)
+        self._occurred("error", event, times, details)
 
     def catch_up(self, *, now: bool = False) -> None:
         """Log pending occurrences of events last logged a minute ago; with ``now``, all of them."""
-        for event in list(self._unsaid):
+        for event in list(self._suppressed):
             if now or self._is_due(event):
-                self._say(event)
+                self._log_now(event)
 
-    def _came(self, level: str, event: str, times: int, details: dict[str, object]) -> None:
-        before = self._unsaid.get(event)
-        self._unsaid[event] = Unsaid(level, times + (before.times if before else 0), details)
+    def _occurred(self, level: str, event: str, times: int, details: dict[str, object]) -> None:
+        before = self._suppressed.get(event)
+        self._suppressed[event] = Suppressed(level, times + (before.times if before else 0), details)
         if self._is_due(event):
-            self._say(event)
+            self._log_now(event)
 
     def _is_due(self, event: str) -> bool:
-        return event not in self._said or self._monotonic() - self._said[event] >= MINUTE
+        return event not in self._logged_at or self._monotonic() - self._logged_at[event] >= MINUTE
 
-    def _say(self, event: str) -> None:
-        unsaid = self._unsaid.pop(event)
-        self._said[event] = self._monotonic()
-        times = {"times": unsaid.times} if unsaid.times > 1 else {}
-        getattr(log, unsaid.level)(event, **unsaid.details, **times)
+    def _log_now(self, event: str) -> None:
+        suppressed = self._suppressed.pop(event)
+        self._logged_at[event] = self._monotonic()
+        times = {"times": suppressed.times} if suppressed.times > 1 else {}
+        getattr(log, suppressed.level)(event, **suppressed.details, **times)

@@ -30,7 +30,7 @@ from llmledgerd.query.requests import (
     GetUnpriced,
     GetUsage,
     ListCalls,
-    Question,
+    QueryRequest,
 )
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Unpriced, Usage
 from llmledgerd.stores import registry
@@ -49,13 +49,13 @@ ALL_ORGANIZATIONS: Final = AllOrganizations.ALL
 """Scope of operators: the rows of all organizations."""
 
 Scope = str | AllOrganizations
-Q = TypeVar("Q", bound=Question)
+Q = TypeVar("Q", bound=QueryRequest)
 
 
 class Source(Protocol):
     """Query source: a store or a daemon."""
 
-    async def answer(self, organization_id: str | None, question: Question) -> object: ...
+    async def answer(self, organization_id: str | None, question: QueryRequest) -> object: ...
     async def sql(self, text: str) -> Table: ...
     async def close(self) -> None: ...
 
@@ -66,7 +66,7 @@ class _Threaded:
     def __init__(self, opened: Reading) -> None:
         self._reading = opened
 
-    async def answer(self, organization_id: str | None, question: Question) -> object:
+    async def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         return await asyncio.to_thread(self._reading.answer, organization_id, question)
 
     async def sql(self, text: str) -> Table:
@@ -301,7 +301,7 @@ class LLMTraceReader:
         """
         return await self._source.sql(text)
 
-    async def _ask(self, organization_id: Scope, question: Question) -> object:
+    async def _ask(self, organization_id: Scope, question: QueryRequest) -> object:
         if isinstance(organization_id, AllOrganizations):
             return await self._source.answer(None, question)
         if not isinstance(organization_id, str):  # None must not mean all organizations

@@ -268,9 +268,8 @@ def spool_wiped(chaos: Chaos) -> None:
 
 def database_dropped(chaos: Chaos) -> None:
     """All that was stored goes; what was not is to land in the tables that are made anew."""
-    chaos.daemon.signal(signal.SIGSTOP)
+    _stop_between_inserts(chaos)
     try:
-        chaos.engine_rests()
         chaos.ledger.poll()
         chaos.amnesty.database_dropped(chaos.ledger, chaos.landed())
         chaos.engine.query(f"DROP DATABASE {DATABASE}")
@@ -282,6 +281,18 @@ def database_dropped(chaos: Chaos) -> None:
     chaos.until(lambda: chaos.status()["store"], "the database to be missed")
     chaos.make_database()
     chaos.bit["database dropped"] += 1
+
+
+def _stop_between_inserts(chaos: Chaos) -> None:
+    """SIGSTOP at a moment when the engine is not in the middle of reading a statement from the daemon."""
+    while True:
+        chaos.daemon.signal(signal.SIGSTOP)
+        try:
+            chaos.engine_rests(limit=5)
+        except AssertionError:  # half of an insert was sent: it ends when the daemon goes on
+            chaos.daemon.signal(signal.SIGCONT)
+        else:
+            return
 
 
 def oldest_dropped(chaos: Chaos) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from tests.chaos.senders import Stop, fields
+from tests.helpers.unix_connection import connected
 
 APART = 10_000_000
 """Ids of one process; nobody sends as many."""
@@ -68,14 +69,7 @@ class Flooder:
             time.sleep(REST_SECONDS)
 
     def connection(self) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(PATIENCE_SECONDS)
-        try:
-            sock.connect(str(self.path))
-        except OSError:
-            sock.close()
-            raise
-        return sock
+        return connected(self.path, PATIENCE_SECONDS)
 
     def session(self, session: str = "", service: str = "flood") -> socket.socket:
         """Return a connection whose hello was answered. Raises OSError."""

@@ -39,7 +39,7 @@ MEMORY_BYTES = INFLIGHT_BYTES + (128 << 20)
 """More than before the flood: all that may be in flight, and what allocators keep of it."""
 FILES = 1024
 """The usual soft limit of descriptors."""
-LOOK_SECONDS = 0.05
+CHECK_SECONDS = 0.05
 HEAD_BYTES = 64 << 10
 
 
@@ -80,7 +80,7 @@ class Headers(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
+        while not self._over.wait(CHECK_SECONDS):
             for path in set(self._spool.glob("*.seg")) - self._seen:
                 with contextlib.suppress(OSError), path.open("rb") as file:  # it may be gone
                     start = file.read(HEAD_BYTES)

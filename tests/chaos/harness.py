@@ -228,10 +228,10 @@ class Chaos:
         self.engine.fault(kind, times=times, only="INSERT INTO llm_traces ", code=code, status=status)
         self.until(lambda: self.bitten()[kind] > before, f"the engine's fault {kind}")
 
-    def engine_rests(self) -> None:
+    def engine_rests(self, limit: float = HEAL_SECONDS) -> None:
         """Let everything that was begun come to its end, and return then; the daemon must not begin anything."""
         self.engine.release()
-        self.until(lambda: not self.engine.running(), "the engine's statements to end")
+        until(lambda: not self.engine.running(), limit=limit, what="the engine's statements to end")
 
     # -- what is destroyed ----------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from llmledger import TraceClient
 from tests.chaos.ledger import Pen
 from tests.helpers.exchanges import openai_chat
 from tests.helpers.session import Session, WentBack
+from tests.helpers.unix_connection import connected
 
 SIZES = (
     (0.94, 200, 1500),
@@ -132,7 +133,7 @@ class ByHand:
             pause(self._dice)
         self._held.append((_control("end", {"taken": self._number}), False))
         self._deliver(wait=True)
-        self._session.hang_up()
+        self._session.end_input()
         if not self._held:
             self._pen.write("ended")
         self._pen.close()
@@ -180,7 +181,7 @@ class ByHand:
         except OSError as error:
             if isinstance(error, ConnectionRefusedError | FileNotFoundError):
                 self._pen.write("refused", error)
-            self._session.hang_up()
+            self._session.end_input()
             time.sleep(self._dice.random() * RECONNECT_SECONDS)
 
     def _forget(self) -> None:
@@ -228,9 +229,7 @@ def run_one_way(path: str, folder: Path, name: str, dice: random.Random, stop: S
 
 def _write_one_way(path: str, data: bytes, hears: bool) -> bool:
     """Return whether the daemon is known to have read all. Raises OSError."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(10)
-        sock.connect(path)
+    with connected(Path(path), 10) as sock:
         sock.sendall(data)
         if not hears:
             return False

@@ -5,6 +5,7 @@
 ``answers``         Results of the reader that are empty except for the fields a test names.
 ``captured``        A client that keeps its records in a list, without a socket.
 ``columns``         The values that each column may hold.
+``config``          Settings of a daemon by their plain names.
 ``corpus``          The recorded exchanges of ``LLMLEDGER_CORPUS``.
 ``crashing_files``  An in-memory file system that loses, tears and refuses writes.
 ``daemon``          A real daemon in its own process.
@@ -25,6 +26,7 @@
 ``places``          One filled store, and each address at which it can be read.
 ``postgres``        A PostgreSQL that can be killed and frozen.
 ``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.
+``prefork``         The two commands, forked from a process that has imported them.
 ``promql``          The metrics and labels that a PromQL expression selects.
 ``providers``       Stand-ins for the providers' HTTP interfaces.
 ``rollups``         Comparison of the rollup with the rows that it sums.
@@ -38,6 +40,7 @@
 ``traced``          A daemon whose system calls are recorded.
 ``two_stores``      A daemon that writes to ClickHouse and PostgreSQL.
 ``under_ddtrace``   An application instrumented by ddtrace.
+``unix_connection`` A connection to a Unix socket whose queue is full.
 ``waiting``         Waiting for a condition, with a limit.
 ``ways``            One call of a model through each HTTP library.
 ``wire_proxy``      A proxy between clients and the daemon that can pause and cut.

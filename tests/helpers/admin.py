@@ -1,4 +1,4 @@
-"""Asking a running daemon about itself, over its admin socket."""
+"""PageQueries a running daemon about itself, over its admin socket."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)  # a daemon that is stopped accepts nobody and answers nothing
         self.sock.connect(str(self._path))
 
 

@@ -16,7 +16,11 @@ from typing import IO, Any, Self
 
 import msgspec
 
+from tests.helpers import prefork
+from tests.helpers.prefork import Process
+
 ROOT = Path(__file__).parents[2]
+PLAIN = [sys.executable, "-m", "llmledgerd"]
 READY_SECONDS = 60.0  # the embedded engine takes about one; a busy machine, many
 
 
@@ -45,7 +49,7 @@ class RunningDaemon:
         self.spool = folder / "spool"
         self.log_path = folder / "daemon.log"
         self.settings = dict(settings or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -75,9 +79,11 @@ class RunningDaemon:
         if wait:
             self._wait_ready(mark)
 
-    def _launch(
-        self, command: list[str], environment: dict[str, str], log: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Process:
+        if command[:3] == PLAIN:
+            return prefork.start(
+                "llmledgerd", command[3:], environment=environment, out=log.fileno(), err=log.fileno()
+            )
         return subprocess.Popen(command, stderr=log, stdout=log, env=environment, cwd=ROOT)
 
     def _options(self) -> list[str]:

@@ -5,7 +5,7 @@ runs it; only the HTTP around it is ours. Faults happen where a test asked for t
 when they bite, and nowhere else.
 
 With ``--cluster NAME`` it is the only host of a cluster of that name: Distributed tables work, over this
-one shard. The embedded engine has no Keeper, and no queue in which inserts could meet: so what needs
+one shard. The embedded engine has no Evictor, and no queue in which inserts could meet: so what needs
 them is parsed by the engine, counted, and then done as one host alone would: ``ON CLUSTER`` here,
 replicas as a plain MergeTree, ``SYSTEM SYNC REPLICA`` and ``SYSTEM FLUSH ASYNC INSERT QUEUE`` not at all;
 and an insert with ``async_insert = 1``, which is counted too, is run at once.

@@ -18,7 +18,7 @@ import pytest
 from llmledgerd.records.schema import BYTES_COLUMNS
 from llmledgerd.stores import registry
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.kind import Outlet
+from llmledgerd.stores.kind import ConfiguredStore
 from llmledgerd.stores.postgres.tables import PAYLOADS, tables
 from tests.helpers import postgres
 from tests.helpers.config import config as configured
@@ -35,7 +35,7 @@ class Kind(msgspec.Struct, kw_only=True):
     """One store of some kind, migrated and empty."""
 
     name: str
-    outlet: Outlet
+    outlet: ConfiguredStore
     url: str
     query: Callable[[str], list[dict[str, Any]]]
     cut: Callable[[], None] | None

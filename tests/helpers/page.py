@@ -59,11 +59,14 @@ class RunningPage:
 
 
 @contextlib.contextmanager
-def running_page(url: str, *arguments: str, refresh: float = 0.5) -> Iterator[RunningPage]:
-    """Run the page on a free port for the length of a block."""
+def running_page(url: str, *arguments: str, refresh: float = 2.0, before: str = "") -> Iterator[RunningPage]:
+    """Run the page on a free port for the length of a block; ``before`` is Python that runs first."""
     options = ["--url", url, "--port", "0", "--refresh", str(refresh), *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "ui", *options], env=environment(), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", before + COMMAND, "ui", *options],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     try:
@@ -102,7 +105,9 @@ def looking(
     asked: set[str] = set()
     raised: list[str] = []
     with browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",  # frames that nobody looks at cost more than all else
     ) as context:
         context.set_default_timeout(1000 * LIMIT_SECONDS)
         tab = context.new_page()

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from tests.helpers.unix_connection import connected
+
 
 class WentBack(AssertionError):
     """The daemon forgot what it had called durable."""
@@ -39,7 +41,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.hang_up()
+        self.end_input()
 
     @property
     def is_connected(self) -> bool:
@@ -47,10 +49,8 @@ class Session:
 
     def hello(self) -> int:
         """Connect, say hello, and return from which line on the daemon wants more. Raises OSError."""
-        self.hang_up()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(self._timeout)
-        self._socket.connect(str(self.path))
+        self.end_input()
+        self._socket = connected(self.path, self._timeout)
         self._answers = self._socket.makefile("rb")
         hello = {
             "session": self.id,
@@ -86,7 +86,7 @@ class Session:
         while self.durable < number:
             self._heed(self.hear())
 
-    def hang_up(self) -> None:
+    def end_input(self) -> None:
         """Close the connection; the session goes on at the next ``hello``."""
         for end in (self._answers, self._socket):
             if end is not None:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from tests.helpers.daemon import ROOT, RunningDaemon
+from tests.helpers.prefork import Process
 
 BACKLOG = 4096
 
@@ -90,9 +91,7 @@ class SupervisedDaemon(RunningDaemon):
             return {}
         return dict(line.split("=", 1) for line in lines)
 
-    def _launch(
-        self, command: list[str], environment: dict[str, str], log: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Process:
         """Through ``activated``, since LISTEN_PID is known to the new process alone."""
         door = self._door.fileno()
         start = command.index("serve")

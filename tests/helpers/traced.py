@@ -19,6 +19,7 @@ from typing import IO
 import msgspec
 
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.prefork import Process
 from tests.helpers.waiting import until
 
 STRACE = shutil.which("strace") or ""
@@ -75,9 +76,7 @@ class TracedDaemon(RunningDaemon):
     def record(self) -> Path:
         return self.folder / "calls"
 
-    def _launch(
-        self, command: list[str], environment: dict[str, str], log: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Process:
         assert STRACE, "strace is needed"
         self.record.unlink(missing_ok=True)
         traced = [STRACE, "-f", "--seccomp-bpf", "-y", "-qq", "-s", "120", "-e", f"trace={CALLS}"]

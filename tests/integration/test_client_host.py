@@ -116,6 +116,7 @@ def script(code: str, daemon: RunningDaemon | FakeDaemon, *flags: str) -> subpro
     )
 
 
+@pytest.mark.chaos
 def test_a_prefork_server_loses_of_killed_workers_alone_and_says_so(
     daemon: RunningDaemon, table: Store
 ) -> None:

@@ -1,6 +1,6 @@
 """The cluster's form of the tables: every statement is the engine's SQL, and one host alone works.
 
-The embedded engine has no Keeper: replication, quorum, and what ``ON CLUSTER`` does on other hosts are
+The embedded engine has no Evictor: replication, quorum, and what ``ON CLUSTER`` does on other hosts are
 parsed here and not run. Distributed tables are run, over one shard.
 """
 

@@ -14,7 +14,7 @@ import pytest
 
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers import admin
+from tests.helpers import admin, prefork
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
 from tests.helpers.places import NOW, environment, free_port
@@ -66,9 +66,7 @@ def known(daemon: RunningDaemon, **own: str) -> dict[str, str]:
 
 
 def run(daemon: RunningDaemon, *arguments: str, **own: str) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *arguments]
-    env = known(daemon, **own)
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return prefork.run("llmledger", *arguments, environment=known(daemon, **own))
 
 
 def ids(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -78,13 +76,18 @@ def ids(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 def test_the_daemon_is_found_beside_its_socket(daemon: RunningDaemon) -> None:
     """An embedded store is open in the daemon alone, so that nothing else could have answered."""
-    assert ids(run(daemon, "traces", "--json", "--org", "a")) == ["a-2", "a-1"]
+    arguments = ["traces", "--json", "--org", "a"]
+    assert ids(run(daemon, *arguments)) == ["a-2", "a-1"]
+    by_itself = subprocess.run(
+        [*COMMAND, *arguments], env=known(daemon), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ids(by_itself) == ["a-2", "a-1"]
 
 
 def test_a_daemon_s_address_may_be_given(daemon: RunningDaemon) -> None:
     address = f"unix:{daemon.folder / 'admin.sock'}"
-    command = [*COMMAND, "traces", "--json", "--org", "b", "--url", address]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    arguments = ("traces", "--json", "--org", "b", "--url", address)
+    done = prefork.run("llmledger", *arguments, environment=environment())
 
     assert ids(done) == ["b-1"]
 
@@ -96,8 +99,7 @@ def test_without_a_daemon_the_store_is_read(tmp_path: Path) -> None:
     add_traces(store, CALLS)
     store.close()
     env = environment(LLMLEDGER_CLICKHOUSE_URL=url, LLMLEDGER_ADMIN=f"127.0.0.1:{free_port()}")
-    command = [*COMMAND, "traces", "--json"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = prefork.run("llmledger", "traces", "--json", environment=env)
 
     assert ids(done) == ["b-1", "a-2", "a-1"]
 
@@ -175,9 +177,7 @@ def test_who_may_ask_the_daemon_need_not_know_the_password_of_its_store(daemon: 
 
 def test_status_without_a_daemon_says_so_in_one_line(tmp_path: Path) -> None:
     env = environment(LLMLEDGER_ADMIN=f"unix:{tmp_path}/nobody")
-    done = subprocess.run(
-        [*COMMAND, "status"], env=env, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = prefork.run("llmledger", "status", environment=env)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert (
@@ -258,10 +258,7 @@ def stored(daemon: RunningDaemon, org: str, count: int) -> None:
 
 
 def test_a_token_is_taken_from_the_environment(tmp_path: Path) -> None:
-    made = subprocess.run(
-        [sys.executable, "-m", "llmledgerd", "token", "--org", "acme"],
-        env=environment(), capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+    made = prefork.run("llmledgerd", "token", "--org", "acme", environment=environment())
     (tmp_path / "tokens.toml").write_text(made.stdout)
     address = f"127.0.0.1:{free_port()}"
     settings = {"admin": address, "admin_tokens_file": tmp_path / "tokens.toml"}

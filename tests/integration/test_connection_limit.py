@@ -44,10 +44,10 @@ async def answer(path: Path, said: bytes) -> bytes:
     except (asyncio.IncompleteReadError, ConnectionError) as error:
         return getattr(error, "partial", b"")
     finally:
-        await hang_up(writer)
+        await end_input(writer)
 
 
-async def hang_up(writer: asyncio.StreamWriter) -> None:
+async def end_input(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
@@ -68,7 +68,7 @@ async def test_whoever_has_asked_may_stay(tmp_path: Path) -> None:
         assert await answer(tmp_path / "s", b"") == b"", "another was shown out meanwhile"
         writer.write(REQUEST)
         assert b"hello" in await stays.readuntil(b"hello")
-        await hang_up(writer)
+        await end_input(writer)
 
 
 async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
             await reader.readuntil(b"hello")
         assert await answer(tmp_path / "s", REQUEST) == b""
         for _, writer in inside:
-            await hang_up(writer)
+            await end_input(writer)
 
 
 @pytest.mark.parametrize(

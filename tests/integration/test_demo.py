@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from llmledgerd.stores.clickhouse import demo_data
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.kind import Traffic
+from tests.helpers import prefork
 from tests.helpers.places import environment
 from tests.helpers.rollups import differences
 
@@ -77,17 +76,7 @@ def test_organizations_may_be_named(store: Store) -> None:
 
 def test_the_command_fills_a_store_that_was_not_there(tmp_path: Path) -> None:
     url = f"chdb://{tmp_path / 'data'}"
-    command = [
-        sys.executable,
-        "-c",
-        "from llmledgerd.cli.app import main; main()",
-        "demo",
-        "--rows",
-        "1000",
-        "--url",
-        url,
-    ]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = prefork.run("llmledger", "demo", "--rows", "1000", "--url", url, environment=environment())
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"1,000 of 1,000 calls in {url}\n"

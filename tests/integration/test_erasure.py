@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter, with_line
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.erasure import Eraser
-from tests.helpers import admin
+from tests.helpers import admin, prefork
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
 from tests.helpers.rollups import differences, doubted, mend
@@ -206,10 +205,8 @@ def erase(daemon: RunningDaemon, *arguments: str, said: str = "") -> subprocess.
         "LLMLEDGER_SOCKET": str(daemon.socket),
         "LLMLEDGER_SPOOL_DIR": str(daemon.spool),
         "LLMLEDGER_CLICKHOUSE_URL": daemon.url,
-        "PYTHONPATH": ":".join(sys.path),
     }
-    command = [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", "erase", *arguments]
-    return subprocess.run(command, env=environment, input=said, text=True, capture_output=True, check=False)
+    return prefork.run("llmledger", "erase", *arguments, environment=environment, given=said)
 
 
 ALLOWED = {"admin_socket_erases": "true"}

@@ -305,7 +305,7 @@ def test_a_session_of_which_lines_wait_is_remembered_whatever_its_age(scene: Sce
         scene.proxy.release()
         witness.hello()
         until(lambda: scene.status()["sessions"] == 2)
-        witness.hang_up()
+        witness.end_input()
         until(lambda: scene.status()["sessions"] == 1, limit=scene.patience_seconds)  # it has no lines
         assert session.hello() == 3, "what waits for the store can be asked for nowhere else"
     scene.engine.release()

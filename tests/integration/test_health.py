@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.helpers import prefork
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.places import environment
 from tests.helpers.waiting import until
 
 
 def health(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "llmledgerd", "health", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    return prefork.run("llmledgerd", "health", *arguments, environment=environment())
 
 
 def test_a_daemon_that_runs_is_well_and_says_what_it_waits_for(tmp_path: Path) -> None:

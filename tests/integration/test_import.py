@@ -16,7 +16,7 @@ import pytest
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.importing import files as record_files
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers import admin
+from tests.helpers import admin, prefork
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
 from tests.helpers.waiting import until
@@ -41,10 +41,8 @@ def command(daemon: RunningDaemon, *arguments: str) -> list[str]:
 
 
 def run(daemon: RunningDaemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    return subprocess.run(
-        command(daemon, *arguments), env=environment, text=True, capture_output=True, check=False
-    )
+    options = ("--socket", str(daemon.socket))
+    return prefork.run("llmledger", "import", *options, *arguments, environment=os.environ)
 
 
 def landed(daemon: RunningDaemon) -> Counter[str]:
@@ -115,6 +113,7 @@ def test_what_is_no_record_is_named_by_its_line_and_the_others_land(
     assert landed(daemon).keys() >= {"first", "second"}
 
 
+@pytest.mark.chaos
 def test_an_import_that_was_killed_with_its_daemon_goes_on_where_it_stopped(
     daemon: RunningDaemon, tmp_path: Path
 ) -> None:

@@ -12,10 +12,11 @@ from tests.helpers.waiting import until
 
 RECORDS = 6_000
 THREADS = 8
+NOBODY = "http://127.0.0.1:1/default"
 
 
 def test_a_connection_for_each_record_is_taken_as_fast_as_it_is_read(tmp_path: Path) -> None:
-    with RunningDaemon(tmp_path / "d") as daemon:
+    with RunningDaemon(tmp_path / "d", url=NOBODY) as daemon:
 
         def send(first: int) -> None:
             for number in range(first, RECORDS, THREADS):

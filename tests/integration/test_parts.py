@@ -40,16 +40,16 @@ async def found(condition: Callable[[], Awaitable[bool]]) -> None:
 
 @pytest.mark.parametrize("how", ["raises", "is_cancelled"])
 async def test_a_part_that_ends_takes_the_daemon_along_with_an_exit_code(
-    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = daemon(tmp_path)
 
-    async def falls() -> None:
+    async def fails() -> None:
         if how == "raises":
             raise RuntimeError("unheard of")
         raise asyncio.CancelledError
 
-    subject.background.run = falls  # type: ignore[method-assign]
+    monkeypatch.setattr(subject.background, "run", fails)
     assert await subject.run() == 1
     assert "pruning" in capsys.readouterr().out
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import typer
 
-from llmledgerd.cli.time_arguments import moment
 from llmledgerd.query.requests import GROUPS
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
+from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers.engine import running_engine
+from tests.helpers import prefork
+from tests.helpers.engine import external_server, fresh_database, running_engine
 from tests.helpers.store_rows import add_traces
 
 NOW = time.time_ns() // 1000
@@ -45,12 +45,19 @@ CALLS: list[dict[str, object]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def filled_url(store: Store, store_url: str) -> str:
-    """Return the URL of a store that holds CALLS, and is open in nobody."""
-    add_traces(store, CALLS)
-    store.close()
-    return store_url
+@pytest.fixture(scope="module", params=[pytest.param("embedded", marks=pytest.mark.slow), "server"])
+def filled_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a store that holds CALLS, is open in nobody, and is only read."""
+    with contextlib.ExitStack() as ends:
+        url = f"chdb://{tmp_path_factory.mktemp('people') / 'clickhouse'}"
+        if request.param == "server":
+            address = external_server() or request.getfixturevalue("_shared_engine").address
+            url = ends.enter_context(fresh_database(address))
+        store = Store(url, timeout_seconds=30)
+        migrations.apply(store, migrations.Layout(ttl_days=90))
+        add_traces(store, CALLS)
+        store.close()
+        yield url
 
 
 @pytest_asyncio.fixture
@@ -201,8 +208,7 @@ def run(*arguments: str, url: str | None = None) -> subprocess.CompletedProcess[
     }
     if url:
         environment["LLMLEDGER_CLICKHOUSE_URL"] = url
-    command = [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return prefork.run("llmledger", *arguments, environment=environment)
 
 
 def test_traces_lists_whole_lines_without_color(filled_url: str) -> None:
@@ -290,14 +296,3 @@ def test_a_store_that_is_not_there_is_said_in_one_line(url: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("llmledger: ")
     assert done.stderr.count("\n") == 1
-
-
-def test_a_span_of_time_is_counted_back_from_now() -> None:
-    now = datetime(2025, 3, 31, 12, tzinfo=UTC)
-
-    assert moment("7d", now) == now - timedelta(days=7)
-    assert moment("90m", now) == now - timedelta(minutes=90)
-    assert moment("2025-03-01", now) == datetime(2025, 3, 1, tzinfo=UTC)
-    assert moment("2025-03-01T10:00+02:00", now) == datetime(2025, 3, 1, 8, tzinfo=UTC)
-    with pytest.raises(typer.BadParameter):
-        moment("7 parsecs", now)

@@ -132,7 +132,7 @@ def settled(daemon: RunningDaemon) -> dict[str, Any] | None:
     return status if not status["in_spool"] and not status["begun_calls"] else None
 
 
-@pytest.mark.parametrize("payloads", ["inline", "offload"])
+@pytest.mark.parametrize("payloads", ["inline", pytest.param("offload", marks=pytest.mark.slow)])
 def test_of_a_thousand_secrets_none_is_stored_anywhere(tmp_path: Path, payloads: str) -> None:
     objects = tmp_path / "objects"
     settings = {**SETTINGS, "payloads": payloads, "payload_store": f"file://{objects}"}

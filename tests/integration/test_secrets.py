@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.helpers import admin
-from tests.helpers.daemon import ROOT, RunningDaemon
+from tests.helpers import admin, prefork
+from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
 from tests.helpers.supervised import SupervisedDaemon
 from tests.helpers.waiting import until
@@ -172,12 +171,12 @@ URLS = {
     "query": "http://{host}/db?password={secret}",
 }
 COMMANDS = {
-    "check": ["llmledgerd.cli.daemon", "check"],
+    "check": ["llmledgerd", "check"],
     "config": ["llmledgerd", "config"],
     "migrate": ["llmledgerd", "migrate"],
     "serve": ["llmledgerd", "serve", "--set", "socket_path=/proc/nowhere/s"],
-    "usage": ["llmledgerd.cli.app", "usage"],
-    "demo": ["llmledgerd.cli.app", "demo", "--rows", "1"],
+    "usage": ["llmledger", "usage"],
+    "demo": ["llmledger", "demo", "--rows", "1"],
 }
 
 
@@ -196,23 +195,28 @@ def test_no_command_shows_the_password_whatever_is_wrong(
 
 def test_settings_are_checked_where_the_store_is_away_and_its_url_is_tested_too() -> None:
     away = "http://user@127.0.0.1:1/db"
-    assert run("llmledgerd.cli.daemon", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
-    assert run("llmledgerd.cli.daemon", "check", CLICKHOUSE_URL=away).returncode == 1
-    wrong = run("llmledgerd.cli.daemon", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
+    assert run("llmledgerd", "check", "--without-store", CLICKHOUSE_URL=away).returncode == 0
+    assert run("llmledgerd", "check", CLICKHOUSE_URL=away).returncode == 1
+    wrong = run("llmledgerd", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
     assert wrong.returncode == 2
     assert "gopher" in wrong.stderr
 
 
-def run(module: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def test_a_check_reads_the_price_files(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text("[[prices]]\nper_call = 0.01\n")
+    check = ("check", "--without-store")
+    assert run(*check, PRICES_FILE=str(file)).returncode == 0
+    file.write_text("[[prices]]\nper_call = 0.01\n[[prices]]\nper_cal = 1\n")
+    wrong = run(*check, PRICES_FILE=str(file))
+    assert wrong.returncode == 2
+    assert f"{file}: entry 2: " in wrong.stderr
+    assert "per_cal" in wrong.stderr
+    assert run(*check, PRICE_LIST_FILE=str(file)).returncode == 2
+
+
+def run(command: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command with these settings and no others."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMLEDGER_", "CLICKHOUSE_"))}
     environment |= {f"LLMLEDGER_{name}": value for name, value in settings.items()}
-    code = f"from {module} import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return prefork.run(command, *arguments, environment=environment)

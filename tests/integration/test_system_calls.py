@@ -103,6 +103,7 @@ def test_no_segment_is_deleted_before_what_replaces_it_is_synced(tmp_path: Path)
     assert not any(found)
 
 
+@pytest.mark.slow  # what it tries is the tests above
 @pytest.mark.parametrize("mutant", ["no_file_is_synced", "no_folder_is_synced"])
 @pytest.mark.parametrize("scene", [acknowledged, deleted])
 def test_a_daemon_that_does_not_sync_is_found_out(

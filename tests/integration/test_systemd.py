@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 
 from llmledger import TraceClient
-from llmledgerd.ingest.server import QUIET_SECONDS
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.system.sd_notify import Notifier
@@ -100,12 +98,14 @@ def test_a_one_way_sender_in_the_middle_of_its_line_is_waited_for(
 ) -> None:
     text = line("slow", 1, version=2)
     with SupervisedDaemon(tmp_path, url=server_url) as daemon:
-        with daemon.connection() as sock:
+        with daemon.connection() as sock, Session(daemon.socket) as session:
+            session.hello()
             sock.sendall(text[:50])
-            until(lambda: status(daemon)["connections"] == 1)
+            until(lambda: status(daemon)["connections"] == 2)
             daemon.signal(signal.SIGTERM)
             daemon.hear("STOPPING")
-            time.sleep(4 * QUIET_SECONDS)  # the daemon looks that often whether anything comes
+            with pytest.raises(ConnectionResetError):
+                session.hear()  # sessions are closed as the daemon begins to take what has arrived
             sock.sendall(text[50:])
         assert daemon.wait() == 0
     assert count(table) == 1
@@ -202,7 +202,7 @@ def test_a_store_that_is_away_or_hangs_does_not_starve_the_watchdog(
 
 
 def test_after_the_end_of_writes_nothing_that_was_written_is_lost() -> None:
-    """What ``Peer.hang_up`` stands on: each write either is read or fails."""
+    """What ``Peer.end_input`` stands on: each write either is read or fails."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"before")

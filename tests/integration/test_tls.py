@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 
 from llmledgerd.errors import ConfigError, StoreBusy
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers.daemon import ROOT
+from tests.helpers import prefork
 from tests.helpers.engine import Engine, running_engine, without_faults
 
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
@@ -109,10 +109,8 @@ def test_an_authority_s_file_that_is_missing_is_the_operator_s_to_mend(folder: P
 
 
 def test_check_says_in_one_line_what_is_wrong_with_the_certificate(secured: Engine, folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "llmledgerd", "check", "--clickhouse-url", f"{secured.url}?ca_cert={folder / 'theirs.pem'}"],
-        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
-    )  # fmt: skip
+    url = f"{secured.url}?ca_cert={folder / 'theirs.pem'}"
+    done = prefork.run("llmledgerd", "check", "--clickhouse-url", url, environment=os.environ)
 
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

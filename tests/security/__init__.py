@@ -5,5 +5,6 @@ known. A class is a module ``attack_name`` with a docstring, whose first line is
 
     def run(attack: Attack) -> None: ...
 
-which calls ``attack.tried(...)`` for every attempt.
+which calls ``attack.tried(...)`` for every attempt. Where nothing shows by itself that the attempts would be
+seen, some are made again within ``attack.control(...)``, without a defense: there at least one has to get through.
 """

@@ -40,9 +40,14 @@ def main(names: list[str]) -> int:
     total = 0
     for name in chosen:
         attack = ran(name)
-        total += len(attack.through)
+        total += len(attack.through) + len(attack.blind)
+        controls = "".join(f"; without {what}: {found}" for what, found in attack.controls.items())
         end = f"  (not run: {attack.skipped})" if attack.skipped else ""
-        print(f"{name:16} {attack.attempts:6} tried  {len(attack.through):4} through{end}", flush=True)
+        print(
+            f"{name:16} {attack.attempts:6} tried  {len(attack.through):4} through{controls}{end}", flush=True
+        )
+        for what in attack.blind:
+            print(f"    the attacks find nothing without {what}")
         for what in attack.through[:SHOWN]:
             print(f"    {what[:200]}")
     return 1 if total else 0

@@ -9,10 +9,12 @@ that came to the daemon's socket, and all that was logged, are searched for the 
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
@@ -161,11 +163,19 @@ def arguments_of_aiohttp(scene: Scene) -> None:
                 asyncio.run(call(options(canary.text), fate))
 
 
+def _in_header(header: Callable[[str], tuple[str, str]], key: str) -> tuple[str, dict[str, str]]:
+    return "", dict([header(key)])
+
+
+def _in_url(url: Callable[[str, str], str], key: str) -> tuple[str, dict[str, str]]:
+    return url("http://h", key), {}
+
+
 def exceptions(scene: Scene) -> None:
     """Exceptions of any library to come, that quote what they were given in any form."""
     places: dict[str, Callable[[str], tuple[str, dict[str, str]]]] = {
-        **{name: lambda key, of=header: ("", dict([of(key)])) for name, header in HEADERS.items()},  # type: ignore[misc]
-        **{name: lambda key, of=url: (of("http://h", key), {}) for name, url in URLS.items()},  # type: ignore[misc]
+        **{name: partial(_in_header, header) for name, header in HEADERS.items()},
+        **{name: partial(_in_url, url) for name, url in URLS.items()},
     }
     for place, carry in places.items():
         for tail in ("", "\n", "é\u2028/+=&", "ключ 鍵"):
@@ -182,6 +192,24 @@ def exceptions(scene: Scene) -> None:
                     exchange.failed(ValueError(said(canary.text, next(iter(headers.values()), url))))
 
 
+def classes(scene: Scene) -> None:
+    """Exceptions of classes that were made at run time, and of names that hold what was sent."""
+    for place, header in HEADERS.items():
+        for how in ("{}", "Error{}", "{}Error", "no {}", "sk-proj-{}", "a.b:{}", "{}\n", "x" * 200 + "{}"):
+            for base in (ValueError, OSError):
+                canary = scene.canary()
+                name, value = header(canary.text)
+                with scene.attempt(f"class: {place}, {how[-9:]!r}", canary):
+                    exchange = Exchange(
+                        Call("openai", "", False),
+                        url="http://h" + PATH,
+                        headers={name: value},
+                        client=scene.client,
+                    )
+                    kept = how.format(canary.text.replace("-", "_"))
+                    exchange.failed(type(kept, (type(how.format(canary.text), (base,), {}),), {})("no"))
+
+
 def _quotations() -> Iterator[tuple[str, Callable[[str, str], str]]]:
     """Yield ways to quote a key, or the header or URL that it stands in."""
     yield "as it is", lambda key, whole: f"refused: {whole} (400)"
@@ -195,6 +223,15 @@ def _quotations() -> Iterator[tuple[str, Callable[[str, str], str]]]:
         "twice percent-encoded",
         lambda key, whole: f"GET /x?next={quote(quote(key, safe=''), safe='')} failed",
     )
+    yield "each character as \\x", lambda key, whole: "no " + "".join(f"\\x{one:02x}" for one in key.encode())
+    yield "each character as \\u", lambda key, whole: "no " + "".join(f"\\u{one:04X}" for one in key.encode())
+    yield "each character percent-encoded", lambda key, whole: "".join(f"%{one:02X}" for one in key.encode())
+    yield "each character as an entity", lambda key, whole: "".join(f"&#{one};" for one in key.encode())
+    yield (
+        "each character as an entity in hexadecimal",
+        lambda key, whole: "".join(f"&#x{one:x};" for one in key.encode()),
+    )
+    yield "as HTML", lambda key, whole: f"<pre>{html.escape(whole)}</pre>"
     yield "in Base64", lambda key, whole: f"refused: {b64encode(key.encode()).decode()}"
     yield (
         "in Base64 behind a user",
@@ -253,7 +290,14 @@ def run(attack: Attack) -> None:
     scene = Scene(attack)
     llmledger.instrument(hosts=["127.0.0.1", "h"], client=scene.client)
     try:
-        for part in (headers_of_libraries, urls_of_libraries, arguments_of_aiohttp, exceptions, keys_of_sdks):
+        for part in (
+            headers_of_libraries,
+            urls_of_libraries,
+            arguments_of_aiohttp,
+            exceptions,
+            classes,
+            keys_of_sdks,
+        ):
             part(scene)
     finally:
         llmledger.uninstrument()

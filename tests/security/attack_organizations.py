@@ -54,6 +54,10 @@ PATHS = [
 ]  # fmt: skip
 
 
+Attempt = tuple[str, str, dict[str, str], str | None]
+"""Method, path, headers, body."""
+
+
 class Asker:
     """Asks over one connection, which is opened again where it was closed."""
 
@@ -89,6 +93,7 @@ def run(attack: Attack) -> None:
     add_traces(store, _rows())
     store.close()
     made = {name: auth.new([name] if name else []) for name in ("alpha", "beta", "")}
+    made["both"] = auth.new(["alpha", "beta"])
     file = attack.folder / "tokens.toml"
     file.write_text("\n".join(entry for _, entry in made.values()))
     port = free_port()
@@ -100,16 +105,23 @@ def run(attack: Attack) -> None:
     assert code == 200, text
     assert MARK in text
     attempts = list(_attempts(cursor))
-    with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(lambda one: alpha.ask(*one), attempts))
-    for (method, path, headers, _), (status, said) in zip(attempts, answers, strict=True):
-        echoed = said.replace(path, "") if status != 200 else said  # a refusal may name what it was asked
-        attack.tried(f"{status} {method} {path[:150]} {headers}", through=status == 200 and MARK in echoed)
+    _ask_all(attack, alpha, attempts)
+    of_beta = [one for one in attempts if "organization_id=beta" in one[1]]
+    with attack.control("the token's restriction"):
+        _ask_all(attack, Asker(port, made["both"][0]), of_beta)
     code, text = alpha.ask("GET", "/v1/calls", {})
     attack.tried("its own rows are not seen any more", through="alphas-own" not in text)
 
 
-def _attempts(cursor: str) -> Iterator[tuple[str, str, dict[str, str], str | None]]:
+def _ask_all(attack: Attack, asker: Asker, attempts: list[Attempt]) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda one: asker.ask(*one), attempts))
+    for (method, path, headers, _), (status, said) in zip(attempts, answers, strict=True):
+        echoed = said.replace(path, "") if status != 200 else said  # a refusal may name what it was asked
+        attack.tried(f"{status} {method} {path[:150]} {headers}", through=status == 200 and MARK in echoed)
+
+
+def _attempts(cursor: str) -> Iterator[Attempt]:
     for endpoint in ENDPOINTS:
         needed = {"/v1/call": {"id": f"{MARK}-id"}, "/v1/step": {"step_id": f"{MARK}-step_id"}}.get(
             endpoint.path, {}

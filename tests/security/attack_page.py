@@ -53,6 +53,7 @@ TEXTS = (
     "request_model", "provider_request_id", "service_tier", "outcome", "usage_source", "payload_uri",
 )  # fmt: skip
 DONE = "document.querySelector('#main') && !document.querySelector('#main .waiting')"
+UNESCAPED = "from llmledgerd.ui import markup; markup._environment().autoescape = False; "
 CANARY = "window.canaries = []; window.canary = (n) => window.canaries.push(n);"
 
 
@@ -74,15 +75,15 @@ def run(attack: Attack) -> None:
         with browser.new_context() as context:
             context.set_default_timeout(30_000)
             _look(attack, page, context, payloads)
+        bare = attack.ends.enter_context(running_page(engine.url, refresh=60.0, before=UNESCAPED))
+        with browser.new_context() as context, attack.control("escaping"):
+            _look_at_calls(attack, bare, *_watched(context, bare), payloads[4:8], first=4)
         browser.close()
 
 
 def _look(attack: Attack, page: RunningPage, context: BrowserContext, payloads: list[str]) -> None:
     tab, seen = _watched(context, page)
-    tab.goto(page.link)
-    for number, payload in enumerate(payloads):
-        address = f"/call?{urlencode({'id': f'{number}{payload}'})}"
-        _opened(attack, tab, seen, f"{page.base}{address}", f"/call {payload}")
+    _look_at_calls(attack, page, tab, seen, payloads)
     every = [
         "/",
         "/calls",
@@ -108,6 +109,15 @@ def _look(attack: Attack, page: RunningPage, context: BrowserContext, payloads: 
             "the payload is shown as a page",
             through="html" in kind or "attachment" not in str(answer.headers),
         )
+
+
+def _look_at_calls(
+    attack: Attack, page: RunningPage, tab: Page, seen: list[str], payloads: list[str], first: int = 0
+) -> None:
+    tab.goto(page.link)
+    for number, payload in enumerate(payloads, first):
+        address = f"/call?{urlencode({'id': f'{number}{payload}'})}"
+        _opened(attack, tab, seen, f"{page.base}{address}", f"/call {payload}")
 
 
 def _watched(context: BrowserContext, page: RunningPage) -> tuple[Page, list[str]]:

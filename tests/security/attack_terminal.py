@@ -25,6 +25,7 @@ from llmledgerd.spool.dead_letters import DeadLetter
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, RunningDaemon
 from tests.helpers.exchanges import line
+from tests.helpers.prefork import Process
 from tests.helpers.waiting import until
 from tests.security.attack import Attack
 
@@ -66,9 +67,7 @@ def run(attack: Attack) -> None:
 class RunningDaemonOnTerminal(RunningDaemon):
     """A daemon whose standard error is a terminal, of which its log file has what is seen."""
 
-    def _launch(
-        self, command: list[str], environment: dict[str, str], log: object
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, command: list[str], environment: dict[str, str], log: object) -> Process:
         self._ours, theirs = pty.openpty()
         try:
             return subprocess.Popen(command, stdout=theirs, stderr=theirs, env=_known(environment), cwd=ROOT)

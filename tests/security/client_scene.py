@@ -52,6 +52,17 @@ class Canary:
             yield b64encode(bytes(offset) + data).decode().rstrip("=")[4:-4]
 
 
+class _Keeping(logging.Handler):
+    """A log handler that appends each formatted line to a list."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record))
+
+
 class Scene:
     """The hooks on, a daemon that keeps every byte, providers, and a log that keeps every line."""
 
@@ -69,8 +80,7 @@ class Scene:
         unused.bind(("127.0.0.1", 0))
         self.refused = f"http://127.0.0.1:{unused.getsockname()[1]}"
         self._logged: list[str] = []
-        handler = logging.Handler()
-        handler.emit = lambda record: self._logged.append(logging.Formatter().format(record))  # type: ignore[method-assign]
+        handler = _Keeping(self._logged)
         logging.getLogger("llmledger").addHandler(handler)
         ends.callback(logging.getLogger("llmledger").removeHandler, handler)
         self._read = 0

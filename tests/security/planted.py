@@ -123,6 +123,8 @@ KINDS: Mapping[str, Maker] = {
     "curl": named("curl -H 'x-api-key: @' https://api.example", ALNUM, 40), "yaml": named("  api_key: '@'", ALNUM, 32),
     "client secret": named("client_secret=@&grant_type=x", ALNUM, 40), "har": named('{"name": "x-api-key", "value": "@"}', ALNUM, 40),
     "python": named('client = Mistral(api_key="@")', ALNUM, 32), "flag": named("tool --api-key @ run", ALNUM, 32),
+    "xml attribute": named('<add key="ApiKey" value="@"/>', ALNUM, 32),
+    "entities": named("{&quot;api_key&quot;: &quot;@&quot;}", ALNUM, 32), "entities of numbers": named("api_key&#61;&#39;@&#39;", ALNUM, 32),
     "xml": named("<ApiKey>@</ApiKey>", ALNUM, 32), "token in url": named("https://@\0github.example/o/r", ALNUM, 40),
 }  # fmt: skip
 """By a name for people. A ``\\0`` in a text stands for ``@``."""

@@ -15,3 +15,4 @@ def test_no_attack_of_this_class_gets_through(name: str) -> None:
         pytest.skip(attack.skipped)
     assert attack.attempts > 0
     assert attack.through == []
+    assert attack.blind == []

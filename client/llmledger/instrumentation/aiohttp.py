@@ -34,7 +34,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
             if exchange is None and _asking.get() is None:
                 return await bind(session)(*args, **kwargs)
             # A request within an exchange, such as a token refresh, is not observed.
-            with _Asking(exchange):
+            with _RequestContext(exchange):
                 if exchange is None:
                     return await bind(session)(*args, **kwargs)
                 with exchange:
@@ -58,7 +58,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
     return True
 
 
-class _Asking:
+class _RequestContext:
     """Context in which the exchange's request is built and sent; None for an unobserved request."""
 
     def __init__(self, exchange: Exchange | None) -> None:

@@ -56,24 +56,24 @@ _LAST_LINES: Final = 8
 """Events searched from the end: some providers send usage, or an empty event, after the final one."""
 
 
-class Asked(msgspec.Struct):
+class RequestFacts(msgspec.Struct):
     """Top-level fields of a request, which are the same for all providers."""
 
     model: str | None = None
     stream: bool | None = None
 
 
-_read_asked = msgspec.json.Decoder(Asked).decode
+_decode_facts = msgspec.json.Decoder(RequestFacts).decode
 
 
-def asked(body: bytes | None) -> Asked:
+def asked(body: bytes | None) -> RequestFacts:
     """Return the fields of a request, if its body is JSON within the length limit."""
     if not body or len(body) > LOOKED_INTO_BYTES:
-        return Asked()
+        return RequestFacts()
     try:
-        return _read_asked(body)
+        return _decode_facts(body)
     except (msgspec.DecodeError, RecursionError):
-        return Asked()
+        return RequestFacts()
 
 
 def recordable(body: bytes | None, content_type: str, length: int | None) -> Any:

@@ -3,9 +3,10 @@
 Libraries quote invalid input: a header value with a newline, a URL with its query. Invariants:
 
 - Of the header values, of query, fragment, user and password, and of whatever else the request was given,
-  nothing of ``RUN`` characters stays, as it is or cut, escaped, percent-encoded, in Base64 or hexadecimal.
+  nothing of ``RUN`` characters stays, as it is or cut, escaped in part or wholly, percent-encoded, as HTML,
+  in Base64 or hexadecimal.
 - Of an answer that refuses the request, what it quotes of the same goes, and nothing else.
-- What looks like a credential goes too, whoever's it is: a proxy's, a redirect's, a cookie.
+- Other text in the form of a credential is removed too: a proxy's, a redirect's, a cookie.
 - Where there is more to look for than ``MOST_CHARACTERS``, the text goes whole.
 - Time is linear in the text and in what is looked for; nothing of this runs while all is well.
 """
@@ -29,6 +30,9 @@ MOST_CHARACTERS: Final = 8 << 10
 """Of what is looked for: some 40 ms. A usual request, of 200, takes 0.5."""
 
 LONGEST_TEXT: Final = 4000
+LONGEST_KIND: Final = 100
+RUN_IN_KIND: Final = 9
+"""Names of classes share shorter pieces with a user agent, such as ``openai``."""
 LONGEST_REFUSAL: Final = 64 << 10
 MASK: Final = "***"
 
@@ -36,6 +40,8 @@ _words = re.compile(r"[\x21-\x7e]{8,}").findall
 
 _ORDINARY: Final = "bearer basic application/json text/event-stream keep-alive python asyncio cpython"
 """In the headers of every request, and in messages that hold nothing of it."""
+
+_not_of_names = re.compile(r"\W")
 
 _ORDINARY_NAME = re.compile(r"[A-Za-z_-]{1,40}")
 """Of a header. One with a digit may be a key in the wrong place."""
@@ -67,11 +73,40 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 """Keeps the length, as ``str.lower`` does not."""
 
 
-def said(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
+def error_text(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
     """Return what the exception says, as ``cleaned`` does; its class's name where that is nothing."""
+    sent = tuple(sent)
     with suppress(Exception):  # its text is made by foreign code
-        return cleaned(str(error), url, sent) or type(error).__name__
-    return type(error).__name__
+        if text := cleaned(str(error), url, sent):
+            return text
+    return kind(error, url, sent)
+
+
+def kind(error: BaseException, url: str = "", sent: Iterable[Any] = ()) -> str:
+    """Return the name of the exception's class; its nearest base's where that name may hold a secret.
+
+    Classes can be made at run time, with any text as a name. A name that is recorded is an identifier of
+    ``LONGEST_KIND`` characters at most, is not shaped as a key, and has nothing of ``RUN_IN_KIND``
+    characters in it that was sent.
+    """
+    values = [*_split(url)[1], *_values(sent)]
+    for one in type(error).__mro__:
+        with suppress(Exception):  # a metaclass is foreign code, too
+            name = str(one.__name__)
+            is_name = len(name) <= LONGEST_KIND and name.isidentifier() and not _key_shaped.search(name)
+            if is_name and not _shares(name.translate(_LOWER), values):
+                return name
+    return "Exception"
+
+
+def _shares(name: str, values: Iterable[str]) -> bool:
+    """Return whether a part of the name was sent, as it is or with what no identifier has replaced or left out."""
+    wanted = set(_runs(name, RUN_IN_KIND)) - set(_runs(_ORDINARY, RUN_IN_KIND))
+    return any(
+        not wanted.isdisjoint(_runs(_not_of_names.sub(instead, value.translate(_LOWER)), RUN_IN_KIND))
+        for value in values
+        for instead in ("_", "")
+    )
 
 
 def cleaned(text: str, url: str = "", sent: Iterable[Any] = ()) -> str:
@@ -155,9 +190,15 @@ def _decoded(value: str) -> Iterator[str]:
             yield from (pair, *pair.split(":", 1))
 
 
-def _forms(value: str) -> Iterator[str]:
-    """Yield the value in every form in which it may be quoted."""
+def _forms(value: str, written: Iterable[str]) -> Iterator[str]:
+    """Yield the value in every form in which it may be quoted; ``written`` are escapes that occur."""
     data = value.encode(errors="surrogatepass")
+    for escape in written:
+        yield "".join(map(escape.__mod__, data))
+    if any(one in value for one in "&<>\"'"):
+        html = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+        yield from (html.replace("'", "&#x27;"), html.replace("'", "&#39;"))
+        yield html.replace("&quot;", "&#34;").replace("'", "&#39;")
     yield from {
         value,
         unquote(value),
@@ -173,6 +214,16 @@ def _forms(value: str) -> Iterator[str]:
         yield from (encoded := b64encode(bytes(offset) + data).decode(), encoded.translate(_URL_SAFE))
 
 
+_ESCAPES: Final = (
+    ("\\x", "\\x%02x"),
+    ("\\u00", "\\u%04x"),
+    ("%", "%%%02x"),
+    ("&#", "&#%d;"),
+    ("&#x", "&#x%x;"),
+    ("&#0", "&#%03d;"),
+)
+"""How each character may be written of a text that is escaped wholly, and what a text with such has in it."""
+
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
@@ -180,8 +231,9 @@ def _without(text: str, values: list[str], shown: str) -> str:
     lowered = text.translate(_LOWER)
     wanted = set(_runs(lowered)) - set(_runs(shown.translate(_LOWER)))
     found: set[str] = set()
+    written = [form for mark, form in _ESCAPES if mark in lowered]
     for value in values:
-        for form in _forms(value):
+        for form in _forms(value, written):
             found.update(wanted.intersection(_runs(form.translate(_LOWER))))
     marks = bytearray(len(text))
     for at, run in enumerate(_runs(lowered)):
@@ -194,8 +246,8 @@ def _without(text: str, values: list[str], shown: str) -> str:
     return _rendered(text, marks)
 
 
-def _runs(text: str) -> Iterator[str]:
-    return (text[at : at + RUN] for at in range(len(text) - RUN + 1))
+def _runs(text: str, length: int = RUN) -> Iterator[str]:
+    return (text[at : at + length] for at in range(len(text) - length + 1))
 
 
 def _rendered(text: str, marks: bytearray) -> str:

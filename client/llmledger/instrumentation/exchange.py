@@ -29,7 +29,7 @@ from llmledger.context import current
 from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies
-from llmledger.instrumentation.cleaning import said, unquoted
+from llmledger.instrumentation.cleaning import error_text, kind, unquoted
 from llmledger.instrumentation.eventstream import rendered
 from llmledger.instrumentation.forms import FORM, Part, parts_of, recorded
 from llmledger.instrumentation.recognize import Call
@@ -174,7 +174,7 @@ class Exchange:
     def __del__(self) -> None:
         self.closed()
 
-    def _announce(self, asked: bodies.Asked) -> None:
+    def _announce(self, asked: bodies.RequestFacts) -> None:
         if self._begin == "streams" and not (asked.stream or self._call.is_stream):
             return
         announced = {**self._fields, "model": asked.model} if asked.model else dict(self._fields)
@@ -190,8 +190,8 @@ class Exchange:
             fields["time_to_first_token_ms"] = (self._first_byte - self._started) * 1000
         if isinstance(ending, Exception):
             fields["outcome"] = "error"
-            fields["error_type"] = type(ending).__name__
-            fields["error"] = said(ending, self._url, self._sent)
+            fields["error_type"] = kind(ending, self._url, self._sent)
+            fields["error"] = error_text(ending, self._url, self._sent)
         elif ending is not None and self._has_last_word(fields.get("response_stream")):
             ended = self._last_byte or ended  # holding a finished stream does not extend its duration
         elif ending is not None:

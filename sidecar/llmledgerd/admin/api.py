@@ -37,7 +37,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.log import Recurring
-from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, Turns
+from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, QueryAdmission
 from llmledgerd.query.backend import Limits
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.repricing import Reprice
@@ -98,7 +98,7 @@ class Api:
         self._metrics = metrics
         self.recurring = Recurring()
         self._threads = ThreadPoolExecutor(QUERIES + 1, thread_name_prefix="query")
-        self._turns = Turns(QUERIES, is_shared=tokens is not None)
+        self._admission = QueryAdmission(QUERIES, is_shared=tokens is not None)
         self._statement = asyncio.Semaphore()
         self._repricing = asyncio.Semaphore()
         self.in_flight = 0
@@ -149,13 +149,15 @@ class Api:
                 raise web.HTTPNotFound(text="not found")
             return await _sent(request, answer)
 
-        return await self._asked(access, largest, lambda: self._reading.answer(organization, question), send)
+        return await self._run_admitted(
+            access, largest, lambda: self._reading.answer(organization, question), send
+        )
 
     async def _run_sql(self, request: web.Request) -> web.StreamResponse:
         access = self._operator(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         text = await self._body(request)
-        return await self._asked(
+        return await self._run_admitted(
             access,
             ROWS_BYTES,
             lambda: self._reading.sql(text.decode()),
@@ -176,7 +178,7 @@ class Api:
         """Count what would be erased; with a confirmation code, erase it."""
         access = self._access(request)
         by = self._who(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         wanted = decoded(await self._body(request), EraseRequest)
         scope_of(access, wanted.organization_id, False)
         if not access.may_erase:
@@ -201,24 +203,23 @@ class Api:
     async def _reprice(self, request: web.Request) -> web.Response:
         """Recompute costs, or compute what would change; one request at a time."""
         access = self._operator(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         wanted = decoded(await self._body(request), Reprice)
         by = self._who(request)
-        user = by.partition(" pid")[0]
-        action = partial(self._repricer.reprice, wanted, user)
-        found = await self._asked(access, 0, action, given, self._repricing)
+        action = partial(self._repricer.reprice, wanted, by.partition(" pid")[0])
+        found = await self._in_thread(access, action, self._repricing)
         if not wanted.dry_run:
             log.info("repriced", by=by, run=found.run, calls=found.looked_at, changed=found.changed)
         return _json(_encoded(found))
 
     async def _show_status(self, request: web.Request) -> web.Response:
         self._operator(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         return _json(_encoded(await self._status()))
 
     async def _describe(self, request: web.Request) -> web.Response:
         self._access(request)
-        _nothing_asked(request)
+        _refuse_parameters(request)
         return _json(msgspec.json.encode(description()))
 
     def _access(self, request: web.Request) -> Access:
@@ -257,12 +258,17 @@ class Api:
             raise Forbidden("an operator's token is required")
         return access
 
-    async def _in_thread(self, access: Access, action: Callable[[], T]) -> T:
+    async def _in_thread(
+        self, access: Access, action: Callable[[], T], alone: asyncio.Semaphore | None = None
+    ) -> T:
         """Return the small result of an action that is not a query."""
 
-        return await self._asked(access, 0, action, given)
+        async def unchanged(found: T) -> T:
+            return found
 
-    async def _asked(
+        return await self._run_admitted(access, 0, action, unchanged, alone)
+
+    async def _run_admitted(
         self,
         access: Access,
         largest: int,
@@ -282,13 +288,13 @@ class Api:
         self._of[access] += 1
         try:
             async with alone or contextlib.nullcontext():
-                share = await self._turns.begin(access, largest)
+                share = await self._admission.begin(access, largest)
                 try:
                     found = await asyncio.get_running_loop().run_in_executor(self._threads, action)
-                    self._turns.made(share, min(largest, ROWS_BYTES + size_of(found)) if largest else 0)
+                    self._admission.made(share, min(largest, ROWS_BYTES + size_of(found)) if largest else 0)
                     return await send(found)
                 finally:
-                    self._turns.end(share)
+                    self._admission.end(share)
         finally:
             self.in_flight -= 1
             self._of[access] -= 1
@@ -336,11 +342,6 @@ class Api:
             return _problem(500, "internal error; see the daemon's log")
 
 
-async def given(found: T) -> T:
-    """Return a small result as it is."""
-    return found
-
-
 def _parameters(request: web.Request) -> dict[str, str]:
     """Return the parameters. Duplicates are refused, since implementations differ in which one they use."""
     given = dict(request.query)
@@ -349,7 +350,7 @@ def _parameters(request: web.Request) -> dict[str, str]:
     return given
 
 
-def _nothing_asked(request: web.Request) -> None:
+def _refuse_parameters(request: web.Request) -> None:
     """Refuse parameters of an endpoint without any."""
     if given := _parameters(request):
         raise ValueError(f"unknown parameter `{next(iter(given))}`")

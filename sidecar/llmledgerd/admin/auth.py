@@ -164,9 +164,9 @@ def new(
         erase=erase,
         metrics=metrics,
     )
-    lines = [f"{field} = {msgspec.json.encode(value).decode()}" for field, value in _said(entry).items()]
+    lines = [f"{field} = {msgspec.json.encode(value).decode()}" for field, value in _non_empty(entry).items()]
     return token, "\n".join(["[[tokens]]", *lines])
 
 
-def _said(entry: Token) -> dict[str, object]:
+def _non_empty(entry: Token) -> dict[str, object]:
     return {name: value for name, value in msgspec.structs.asdict(entry).items() if value}

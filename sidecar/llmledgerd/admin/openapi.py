@@ -13,7 +13,7 @@ import msgspec
 from llmledgerd import __version__
 from llmledgerd.query.erasure import Erased
 from llmledgerd.query.repricing import Reprice, Repriced
-from llmledgerd.query.requests import Question
+from llmledgerd.query.requests import QueryRequest
 from llmledgerd.query.results import Table
 from llmledgerd.query.routes import ENDPOINTS, ERASE, REPRICE, Endpoint, EraseRequest, Problem
 from llmledgerd.telemetry.status import Status
@@ -149,5 +149,5 @@ def _problem(said: str) -> dict[str, Any]:
     return {"description": said, "content": content}
 
 
-def _summary(kind: type[Question]) -> str:
+def _summary(kind: type[QueryRequest]) -> str:
     return cleandoc(kind.__doc__ or "").splitlines()[0]

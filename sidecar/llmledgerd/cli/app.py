@@ -1,8 +1,7 @@
 """``llmledger``: the command for people.
 
-Invariant: whatever is wrong is said in one line on standard error, with exit code 2 where the
-question could not be put and 1 where its answer is "not found". A pipe that closes early ends
-the command without a word.
+Invariant: every error is one line on standard error, with exit code 2 for an invalid query and 1 for
+"not found". A pipe that closes early ends the command silently.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from llmledgerd.cli.asking import AsJson, Limit, Nothing, Org, Since, Until, Url
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.connect import daemon_status
 from llmledgerd.cli.filter_options import with_filters
+from llmledgerd.cli.messages import echo
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.messages import say
 from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
@@ -237,13 +236,13 @@ def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> Non
     """Show the daemon's status: throughput, spool, lag, losses, dead letters."""
     said = asyncio.run(daemon_status(url))
     if as_json:
-        say(output.json_line(said))
+        echo(output.json_line(said))
         return
     _lines(output.status_lines(said))
     start, _ = times(since, None)
     losses = ask(url, lambda reader: reader.get_losses(start_date=start))
     if losses:
-        say(f"\nlost since {start or 'ever'}:")
+        echo(f"\nlost since {start or 'ever'}:")
         output.console().print(output.losses_table(losses))
 
 
@@ -261,7 +260,7 @@ def sql(
     else:
         output.console().print(output.rows_table(found))
     if found.more:
-        say("llmledger: there are more rows; add a LIMIT, or sum", err=True)
+        echo("llmledger: there are more rows; add a LIMIT, or sum", err=True)
 
 
 @app.command("demo")
@@ -286,7 +285,7 @@ def fill_with_demo(
     )
     with contextlib.closing(registry.kind_of(address).fill(address, traffic, config)) as steps:
         for done in steps:
-            say(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
+            echo(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 
 def _list(
@@ -316,7 +315,7 @@ def _list(
 
 
 def _write_raw(payloads: bytes) -> None:
-    """Write payloads as they are; to a terminal as JSON of the same value that does nothing there."""
+    """Write payloads unchanged; to a terminal, as equivalent JSON without control characters."""
     if sys.stdout.isatty():
         payloads = clean_json(payloads.decode(errors="replace")).encode()
     sys.stdout.buffer.write(payloads)
@@ -344,7 +343,7 @@ def _show_calls(calls: list[C], as_json: bool, table: Callable[[list[C]], Any]) 
 
 
 def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:
-    """Print calls that others will follow: each batch at once, so that a pipe has it."""
+    """Print a batch of calls, and flush it, because a pipe may be followed."""
     if as_json:
         _lines(map(output.json_line, calls))
     else:
@@ -354,14 +353,14 @@ def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> No
 
 def _lines(lines: Any) -> None:
     for line in lines:
-        say(line)
+        echo(line)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command, and turn what goes wrong into a line and an exit code."""
+    """Run the command, and turn errors into one line and an exit code."""
     folders.keep_private()
     if secrets.shown(sys.argv[1:] if arguments is None else arguments):
-        say(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
+        echo(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
     try:
         run_command(app, arguments, "llmledger")
     except Nothing as nothing:
@@ -371,5 +370,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _end(code: int, said: Any) -> None:
-    say(f"llmledger: {one_line(str(said))}", err=True)
+    echo(f"llmledger: {one_line(str(said))}", err=True)
     raise SystemExit(code)

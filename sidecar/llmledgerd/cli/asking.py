@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Nothing(Exception):
-    """The question was answered: there is none."""
+    """The query succeeded without a result."""
 
 
 def option(text: str, *names: str, **more: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What both commands have in common: ``--version``, and panels of commands in ``--help``.
+"""Parts that both commands share: ``--version``, and panels of commands in ``--help``.
 
 Invariant: help and shell completion list the commands in the order of the panels.
 """
@@ -17,7 +17,7 @@ from llmledgerd import __version__
 def in_panels(panels: Mapping[str, Sequence[str]]) -> type[TyperGroup]:
     """Return a kind of command group that lists its commands in these panels, in this order.
 
-    A command that no panel names is listed behind the others.
+    Commands in no panel are listed last.
     """
 
     class Panels(TyperGroup):
@@ -48,4 +48,4 @@ def with_version(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Give a command the option ``--version``: this is its callback."""
+    """Callback that gives a command the option ``--version``."""

@@ -23,13 +23,13 @@ KNOCK_SECONDS: Final = 5.0
 
 
 async def open_reader(url: str | None) -> LLMTraceReader:
-    """Return a reader for the URL, else for what the settings of this host name. Raises ConfigError."""
+    """Return a reader for the URL, else for the store in this host's settings. Raises ConfigError."""
     if url is not None:
         return LLMTraceReader(url, token=_token(url))
     settings = registry.load(with_password=False)[0]
     if await _answers(settings.admin_address):
         return LLMTraceReader(settings.admin_address, token=_token(settings.admin_address))
-    settings = registry.load()[0]  # whose password this user may have to be allowed to read
+    settings = registry.load()[0]  # this user may lack the right to read its password
     address, password_file = registry.first_address(settings)
     return LLMTraceReader(address, password_file=password_file)
 
@@ -52,14 +52,14 @@ async def daemon_status(url: str | None) -> Status:
 
 
 def daemon_at(address: str, timeout_seconds: float) -> DaemonAnswers:
-    """Return a daemon that is asked with the token of the environment."""
+    """Return the daemon at an address, with the token from the environment."""
     return DaemonAnswers(address, _token(address), timeout_seconds)
 
 
 async def daemon_health(address: str, *, ready: bool) -> tuple[bool, str]:
-    """Return whether the daemon there is well, and what it says; whether it can take records where ``ready``.
+    """Return whether the daemon is healthy (with ``ready``: accepts records), and its explanation.
 
-    Raises StoreBusy where nobody answers in time, ConfigError where there is no address.
+    Raises StoreBusy if it does not answer in time, and ConfigError without an address.
     """
     if not address:
         raise ConfigError("the admin server is disabled (`admin` is empty)")
@@ -85,7 +85,7 @@ async def _answers(address: str) -> bool:
 
 
 def _token(url: str) -> str:
-    """Return the token, where the URL may be a daemon's: the URL of a store has a user or a database."""
+    """Return the token if the URL may be a daemon's: the URL of a store has a user or a database."""
     token = os.environ.get(VARIABLE, "")
     parts = urlsplit(url)
     bare = parts.scheme in ("http", "https") and not parts.username and not parts.path.strip("/")

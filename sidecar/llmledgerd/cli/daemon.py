@@ -1,6 +1,6 @@
 """``llmledgerd``: serve, migrate, check, health, config.
 
-Invariant: whatever is wrong with the settings is said in one line that names it, with exit code 2.
+Invariant: an error in the settings is one line that names the setting, with exit code 2.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import typer
 from llmledgerd import log
 from llmledgerd.admin import auth
 from llmledgerd.cli.command_groups import in_panels, with_version
+from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.messages import say, say_json
 from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
 from llmledgerd.config import exposure, loading, secrets
 from llmledgerd.config import settings as config
@@ -28,7 +28,7 @@ from llmledgerd.payloads import wiring
 from llmledgerd.printable import one_line
 from llmledgerd.redaction import Redactor
 from llmledgerd.stores import registry
-from llmledgerd.stores.kind import Outlet
+from llmledgerd.stores.kind import ConfiguredStore
 from llmledgerd.system import folders
 
 app = typer.Typer(
@@ -102,7 +102,7 @@ def migrate(file: ConfigFile = None, store_urls: StoreUrls = None, settings: Set
     for outlet in registry.opened(chosen):
         with contextlib.closing(outlet):
             for sentence in outlet.migrate() or ["nothing to do"]:
-                say(f"{outlet.name}: {sentence}")
+                echo(f"{outlet.name}: {sentence}")
 
 
 @app.command()
@@ -122,9 +122,9 @@ def check(
     chosen = _settings(file, settings, socket_path=socket, **store_urls or {}, spool_dir=spool_dir)
     _print(chosen)
     for exposed in exposure.exposed(chosen):
-        say(exposed)
+        echo(exposed)
     peer_credentials.allowed(chosen.allowed_uids, chosen.allowed_gids)
-    Redactor.of(chosen)  # its rules are compiled, or refused by name
+    Redactor.of(chosen)  # compiles its rules, or names the invalid one
     price_files.lists(chosen)
     outlets = registry.opened(chosen)
     wiring.treatment(chosen)
@@ -144,19 +144,19 @@ def check(
         raise LlmledgerdError("; ".join(wrong))
 
 
-def _wrong_with(outlet: Outlet) -> list[str]:
-    """Say what a store is, and return what keeps it from taking records."""
+def _wrong_with(outlet: ConfiguredStore) -> list[str]:
+    """Print a store's version, and return the reasons why it cannot store records."""
     try:
-        say(f"{outlet.name}: {outlet.version()}")
+        echo(f"{outlet.name}: {outlet.version()}")
         missing = outlet.missing()
         for sentence in [] if missing else outlet.unsynced():
             typer.echo(f"{outlet.name}: {sentence}")
-    except StoreBusy as error:  # the others are tested all the same
+    except StoreBusy as error:  # the others are still tested
         return [f"{error.kind}: {error}"]
     finally:
         outlet.close()
     if missing and outlet.is_ours:
-        say(f"{outlet.name}: `llmledgerd serve` will create its tables")
+        echo(f"{outlet.name}: `llmledgerd serve` will create its tables")
         return []
     return missing
 
@@ -174,7 +174,7 @@ def health(
 
     chosen, _ = registry.load(file, assigned=_assigned(settings), with_password=False)
     well, said = asyncio.run(daemon_health(chosen.admin_address, ready=ready))
-    say(said, err=not well)
+    echo(said, err=not well)
     raise typer.Exit(0 if well else 1)
 
 
@@ -197,8 +197,8 @@ def token(
     if [bool(org), every, metrics].count(True) != 1:
         raise ConfigError("use --org (may be repeated) or --all, or --metrics")
     made, entry = auth.new(org or [], name, erase=erase, metrics=metrics)
-    typer.echo(made, err=True)  # for its user's eyes; the file is not to hold it
-    say_json(entry)
+    typer.echo(made, err=True)  # for the user alone; the file must not contain it
+    echo_json(entry)
 
 
 @app.command("config")
@@ -219,19 +219,19 @@ def show_config(
 def _print(chosen: config.Config) -> None:
     for setting, of_setting in chosen.of_settings():
         value = ",".join(of_setting) if setting.name == "stores" else of_setting
-        say(f"{setting.name} = {one_line(secrets.masked(str(value)))}")
+        echo(f"{setting.name} = {one_line(secrets.masked(str(value)))}")
 
 
 def main() -> None:
-    """Run, and turn what operators have to act on into one line."""
+    """Run the command, and turn errors for operators into one line."""
     folders.keep_private()
     try:
         run_command(app, name="llmledgerd")
     except LlmledgerdError as error:
-        say(f"llmledgerd: {one_line(str(error))}", err=True)
+        echo(f"llmledgerd: {one_line(str(error))}", err=True)
         raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
     except UnicodeEncodeError:  # its object may be a password
-        say("llmledgerd: an argument or a variable of the environment is not UTF-8", err=True)
+        echo("llmledgerd: an argument or a variable of the environment is not UTF-8", err=True)
         raise SystemExit(2) from None
 
 

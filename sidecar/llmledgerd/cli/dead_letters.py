@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from llmledgerd.cli import output
-from llmledgerd.cli.messages import say_json
+from llmledgerd.cli.messages import echo_json
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.importing.dead_letters import replay as send_again
 from llmledgerd.spool import dead_letters
@@ -44,7 +44,7 @@ def show_list(
     letters = _letters(_folder(spool_dir), reason)
     if as_json:
         for letter in letters:
-            say_json(msgspec.json.encode(letter).decode())
+            echo_json(msgspec.json.encode(letter).decode())
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("RECEIVED", "ID", "REASON", "BYTES", "SERVICE", "DETAIL"):
@@ -66,7 +66,7 @@ def show(
     letter = next((letter for letter in dead_letters.read(_folder(spool_dir)) if letter.id == id), None)
     if letter is None:
         raise LlmledgerdError(f"there is no dead letter {id}")
-    say_json(msgspec.json.format(msgspec.json.encode(letter), indent=2).decode())
+    echo_json(msgspec.json.format(msgspec.json.encode(letter), indent=2).decode())
 
 
 @app.command()

@@ -20,7 +20,7 @@ import typer
 
 from llmledgerd.admin.erasing import SECONDS, Everywhere
 from llmledgerd.cli.connect import daemon_at, daemon_status
-from llmledgerd.cli.messages import say
+from llmledgerd.cli.messages import echo
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.query.daemon_client import is_daemon
@@ -28,7 +28,7 @@ from llmledgerd.query.erasure import Erased, Erasure
 from llmledgerd.stores import registry
 
 Ask = Callable[[Erasure, str | None], Erased]
-"""Counts, and answers with a code; or with that code, erases."""
+"""Count the data and return a code; with that code, erase it."""
 
 
 def erase(
@@ -62,35 +62,35 @@ def erase(
 ) -> None:
     """Erase payloads of calls, or whole calls, from stores, object storage and files on this host."""
     for name, value in (("--customer", customer), ("--user", user)):
-        if value == "":  # a variable that was empty, which would have been read as nobody's calls
+        if value == "":  # an empty shell variable would select no organization's calls
             raise ConfigError(f"{name} is empty")
     wanted = Erasure(
         organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
     )
     ask = _asked_of(url, spool_dir)
     found = _erased(ask, wanted, is_confirmed=yes)
-    say(f"erased: {_told(found)}")
+    echo(f"erased: {_summary(found)}")
     for stays in found.unread:
-        say(f"unreadable, not erased: {stays}", err=True)
-    _say_what_waits()
+        echo(f"unreadable, not erased: {stays}", err=True)
+    _report_waiting()
     if found.away:
         raise LlmledgerdError(f"unavailable, not erased (run this again): {', '.join(found.away)}")
 
 
 def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool) -> Erased:
-    """Count, have it confirmed, and erase."""
+    """Count, ask for confirmation, and erase."""
     found = ask(wanted, None)
     if found.is_nothing and not wanted.rows:  # with rows, sums of calls whose rows have expired may be left
         return found
     if not found.is_nothing:
         what = "calls and their usage" if wanted.rows else "payloads only; the calls' usage stays"
-        say(f"{_told(found)} of {_whom(wanted)}: {what}")
+        echo(f"{_summary(found)} of {_subject(wanted)}: {what}")
         if not is_confirmed and not typer.confirm("Erase irrevocably?"):
             raise LlmledgerdError("nothing was erased")
     return ask(wanted, found.confirmation)
 
 
-def _whom(wanted: Erasure) -> str:
+def _subject(wanted: Erasure) -> str:
     parts = [f"user {wanted.user_id}"] if wanted.user_id is not None else []
     parts += [f"customer {wanted.customer_id}"] if wanted.customer_id is not None else []
     return (
@@ -100,27 +100,27 @@ def _whom(wanted: Erasure) -> str:
     )
 
 
-def _told(found: Erased) -> str:
+def _summary(found: Erased) -> str:
     parts = [
-        f"{_many(found.calls, 'call')} in {_many(found.hours, 'hour')}",
-        _many(found.objects, "object"),
-        _many(found.dead_letters, "dead letter"),
+        f"{_plural(found.calls, 'call')} in {_plural(found.hours, 'hour')}",
+        _plural(found.objects, "object"),
+        _plural(found.dead_letters, "dead letter"),
     ]
     parts += [
-        f"{_many(calls, 'call')} in {registry.KINDS[store].title if store in registry.KINDS else store}"
+        f"{_plural(calls, 'call')} in {registry.KINDS[store].title if store in registry.KINDS else store}"
         for store, calls in found.further_calls.items()
         if calls
     ]
-    parts += [f"{_many(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
+    parts += [f"{_plural(found.quarantined_lines, 'line')} in quarantine"] if found.quarantined_lines else []
     return ", ".join(parts)
 
 
-def _many(count: int, what: str) -> str:
+def _plural(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
-    """Return who erases: the daemon where it alone can open the store, else this process."""
+    """Return the eraser: the daemon if it alone can open the store, else this process."""
     settings = registry.load(with_password=False)[0]
     if url is not None and is_daemon(url):
         return lambda wanted, code: _by_daemon(url, wanted, code)
@@ -133,7 +133,7 @@ def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
 
 
 class _Here:
-    """Counts and erases in this process, what was received until the count."""
+    """Erasure in this process, of data received before the count."""
 
     def __init__(self, everywhere: Everywhere) -> None:
         self._everywhere = everywhere
@@ -172,13 +172,13 @@ def _by_daemon(address: str, wanted: Erasure, code: str | None) -> Erased:
     return asyncio.run(asked())
 
 
-def _say_what_waits() -> None:
+def _report_waiting() -> None:
     try:
         waiting = asyncio.run(daemon_status(None)).in_spool
     except LlmledgerdError:
         return
     if waiting:
-        say(
+        echo(
             f"{waiting:,} lines wait in the spool; matching ones will be stored without the erased data, or not at all"
         )
 

@@ -1,4 +1,4 @@
-"""The filters as options of a command.
+"""Options of commands for the declared filters.
 
 Invariant: every filter that ``query.filters`` declares is an option of every command that takes filters,
 under the filter's name.

@@ -1,7 +1,7 @@
 """``llmledger import``: records from files, through the daemon's socket like any sender's.
 
-Invariant: everything that holds of a sender's lines holds of these, exactly once included: an import
-that was interrupted is run again, and goes on; one that was done is run again, and changes nothing.
+Invariant: imported lines are treated like any sender's, exactly once included. An interrupted import
+continues when it is run again; a complete one changes nothing.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from llmledgerd.printable import one_line
 from llmledgerd.stores import registry
 
 SEND_BYTES = 4 << 20
-"""Sent before the daemon's word is waited for: one group of its spool."""
+"""Bytes sent before waiting for an acknowledgment: one group of the daemon's spool."""
 
 
 class Imported(msgspec.Struct):
-    """What became of the records."""
+    """Result of an import."""
 
     sent: int = 0
     known: int = 0
-    """That the daemon had already from an import that was interrupted."""
+    """Records that the daemon had from an interrupted import."""
     faults: int = 0
     rejected: int = 0
 
@@ -45,7 +45,7 @@ class Import:
         self.done = Imported()
 
     def run(self, found: list[Source]) -> None:
-        """Raises LlmledgerdError where the daemon does not take them."""
+        """Send the records. Raises LlmledgerdError if the daemon refuses them."""
         total = sum(source.size for source in found)
         bar = self._progress.add_task("", total=total)
         before = 0
@@ -82,7 +82,7 @@ class Import:
                 yield line
         session.send(waiting)
         self.done.sent += len(waiting)
-        if number >= session.known:  # else it was ended before
+        if number >= session.known:  # otherwise it had ended before
             session.end(number)
 
     def _good(self, source: Source, limit: int) -> Iterator[Line]:
@@ -118,12 +118,12 @@ def import_records(
     with Progress(*columns, console=Console(stderr=True)) as progress:
         run = Import(target, progress)
         run.run(found)
-    typer.echo(_told(run.done, len(found), dry_run))
+    typer.echo(_summary(run.done, len(found), dry_run))
     if run.done.faults or run.done.rejected:
         raise typer.Exit(1)
 
 
-def _told(done: Imported, count: int, dry_run: bool) -> str:
+def _summary(done: Imported, count: int, dry_run: bool) -> str:
     said = [
         f"{done.sent:,} records {'could be sent' if dry_run else 'sent'} from {count:,} files and folders"
     ]

@@ -1,6 +1,6 @@
 """``llmledger`` commands that change rows: for operators, against the store itself.
 
-Invariant: what was done is said in numbers, and every command can be run again.
+Invariant: each command prints the numbers of what it did, and can be run again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _known(name: str | None) -> str | None:
 
 
 STILL_ON_ITS_WAY_SECONDS = 60
-"""Rows that were received so lately may still be in a segment that is open."""
+"""Age below which a row may still be in an open segment."""
 
 
 def copy(
@@ -71,19 +71,19 @@ def copy(
     )
     give, take = registry.opened(settings, (source, target))
     with contextlib.closing(give), contextlib.closing(take):
-        done = transfer.copy(give.source, take.destination, start, end, _say_copied)
+        done = transfer.copy(give.source, take.destination, start, end, _report_copied)
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
         f" {done.repeated:,} skipped as duplicates"
     )
 
 
-def _say_copied(done: transfer.Copied) -> None:
+def _report_copied(done: transfer.Copied) -> None:
     typer.echo(f"{done.looked_at:,} looked at, {done.copied:,} copied", err=True)
 
 
 async def _not_on_their_way(target: str, now: datetime) -> int:
-    """Return the time before which this host's daemon brings the store nothing more, in microseconds."""
+    """Return the time, in microseconds, before which this host's daemon has delivered all rows."""
     end = _microseconds(now) - STILL_ON_ITS_WAY_SECONDS * 1_000_000
     with contextlib.suppress(LlmledgerdError):  # no daemon here, so nothing is on its way
         for store in (await daemon_status(None)).stores:

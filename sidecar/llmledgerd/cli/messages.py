@@ -1,8 +1,8 @@
-"""Text for people, on a terminal or in a pipe: what of it came from elsewhere does nothing there.
+"""Output for terminals and pipes, without the effects of foreign control characters.
 
-Invariant: no byte that this module writes moves a cursor, colors, rings, or turns the direction of text,
-whoever wrote the text: senders, stores, files' names, messages of libraries. JSON keeps its value, since
-there such characters are escapes.
+Invariant: no byte that this module writes moves a cursor, colors text, rings the bell or changes the
+direction of text, whether the text comes from senders, stores, file names or libraries. JSON keeps its value,
+because such characters are escaped there.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import typer
 from llmledgerd.printable import clean, clean_json, one_line
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Write a line, or lines of our own that others' words stand in."""
+def echo(text: str, *, err: bool = False) -> None:
+    """Write one or more lines; control characters are escaped."""
     typer.echo(clean(text), err=err)
 
 
-def say_json(text: str) -> None:
+def echo_json(text: str) -> None:
     """Write a line of JSON."""
     typer.echo(clean_json(text))
 
 
 def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None = None) -> None:
-    """Run a command to its exit code; an error in its arguments is one line that quotes them without effect.
+    """Run a command to its exit code; an error in its arguments is one line with escaped quotes of them.
 
-    Whatever else is raised leaves, and a traceback of it is as harmless.
+    Other exceptions propagate; their traceback is escaped too.
     """
     sys.excepthook = _show_traceback
     try:
         code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
     except typer.Abort:
-        say("Aborted.", err=True)
+        echo("Aborted.", err=True)
         raise SystemExit(1) from None
     except Exception as error:
         if not hasattr(error, "format_message"):  # none of the command line's own
@@ -43,7 +43,7 @@ def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None =
         if type(error).__name__ != "NoArgsIsHelpError":  # the help was printed when it was made
             context = getattr(error, "ctx", None)
             command = name if context is None else context.command_path
-            say(f"{command}: {one_line(error.format_message())}", err=True)
+            echo(f"{command}: {one_line(error.format_message())}", err=True)
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     if isinstance(code, int) and code:
         raise SystemExit(code)

@@ -1,6 +1,6 @@
-"""``llmledger objects``: for operators of the object storage that payloads lie in.
+"""``llmledger objects``: maintenance of the object storage of payloads.
 
-Invariant: nothing is deleted without ``--yes``, and what would be or was is said in numbers.
+Invariant: nothing is deleted without ``--yes``, and the numbers are printed in both cases.
 """
 
 from __future__ import annotations

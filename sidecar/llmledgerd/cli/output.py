@@ -1,7 +1,7 @@
 """Answers as text for a terminal or a pipe.
 
-Invariants: a pipe gets no color, and no cell is cut there, so that other tools can go on with it;
-what is unknown is shown as ``-``, never as 0. This module asks nothing of a store.
+Invariants: a pipe gets no color and no truncated cell, so that other tools can process it; an unknown
+value is shown as ``-``, never as 0. This module does not query a store.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from llmledgerd.query.results import Table as Rows
 from llmledgerd.telemetry.status import Status, StoreStatus
 
 PIPE_WIDTH = 100_000
-"""Wider than any row: rich cuts at the width it is given."""
+"""Width above that of any row, because rich truncates at its width."""
 
 BREAKS = re.compile(r"[\n\t\u2028\u2029]")
-"""In a cell they could look like another line of the table."""
+"""Characters that could make a cell look like another line of the table."""
 
 STYLES = {"thinking": "italic dim", "call": "cyan", "result": "dim", "other": "dim"}
 
 
 def console() -> Console:
-    """Return where to write: as wide as the terminal, or without limit and color on a pipe."""
+    """Return the console: as wide as the terminal, or without limit and color on a pipe."""
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, no_color=True, width=PIPE_WIDTH, soft_wrap=True)
@@ -47,13 +47,13 @@ def json_line(answer: object) -> str:
 
 
 def json_text(value: object) -> str:
-    """Return a value of SQL for a cell: what is text without its quotes, null as nothing known."""
+    """Return a value of SQL for a cell: text without quotes, null as ``-``."""
     text = "-" if value is None else json_line(value)
     return text.strip('"') if not isinstance(value, list | dict) else text
 
 
 def texts(*values: str) -> list[Text]:
-    """Return cells that show what senders said, as one line and without any effect on the terminal."""
+    """Return cells for senders' texts, in one line and without control characters."""
     return [Text(_cell(value) or "-") for value in values]
 
 
@@ -62,7 +62,7 @@ def _cell(text: str) -> str:
 
 
 def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
-    """Return a line for each call."""
+    """Return a table with one line per call."""
     table = _table(
         ("TIME", "ID", "ORG", "AGENT", "PROVIDER", "MODEL"), ("IN", "OUT", "COST $", "MS"), ("OUTCOME",)
     )
@@ -89,7 +89,7 @@ def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
 
 
 def errors_table(calls: Iterable[Call]) -> Table:
-    """Return a line for each failed call, with what was said."""
+    """Return a table with one line per failed call, with its error message."""
     table = _table(("TIME", "ID", "ORG", "AGENT", "PROVIDER", "MODEL"), ("STATUS",), ("TYPE", "MESSAGE"))
     for call in calls:
         table.add_row(
@@ -101,7 +101,7 @@ def errors_table(calls: Iterable[Call]) -> Table:
 
 
 def large_table(calls: Iterable[LargeCall]) -> Table:
-    """Return a line for each call, with its sizes."""
+    """Return a table with one line per call and its sizes."""
     table = _table(
         ("TIME", "ID", "ORG", "AGENT", "MODEL"), ("REQUEST BYTES", "RESPONSE BYTES", "IN", "COST $"), ()
     )
@@ -117,7 +117,7 @@ def large_table(calls: Iterable[LargeCall]) -> Table:
 
 
 def losses_table(losses: Iterable[Loss]) -> Table:
-    """Return a line for each stage, reason and service."""
+    """Return a table with one line per stage, reason and service."""
     table = _table(("LAST", "STAGE", "REASON", "SERVICE"), ("RECORDS", "UNCOUNTED LOSSES"), ())
     for loss in losses:
         table.add_row(
@@ -165,7 +165,7 @@ def prices_table(parts: Iterable[tuple[str, Decimal, str]]) -> Table:
 
 
 def rows_table(found: Rows) -> Table:
-    """Return what SQL found."""
+    """Return a table of the rows of a SQL query."""
     table = _table(found.columns, (), ())
     for row in found.rows:
         table.add_row(*(Text(_cell(value if isinstance(value, str) else json_text(value))) for value in row))
@@ -173,7 +173,7 @@ def rows_table(found: Rows) -> Table:
 
 
 def status_lines(status: Status) -> list[str]:
-    """Return what a daemon says of itself, a line for each matter."""
+    """Return the lines of a daemon's status."""
     state = "ready" if status.ready else "not accepting records"
     return [
         f"daemon    {_cell(status.version)}, {state}",
@@ -208,7 +208,7 @@ def _store_lines(store: StoreStatus, *, alone: bool) -> list[str]:
 
 
 def usage_table(usages: Sequence[Usage], group_by: Sequence[str]) -> Table:
-    """Return a line for each group, and a line of totals where there are several."""
+    """Return a table with one line per group, and totals if there are several."""
     table = _table(
         [name.upper() for name in group_by],
         ("CALLS", "ERRORS", "IN", "CACHED", "OUT", "REASONING", "TOTAL", "COST $", "P50 MS", "P95 MS"),
@@ -234,7 +234,7 @@ def usage_note(usages: Sequence[Usage], reason: str = "") -> str:
 
 
 def call_numbers(call: Call) -> Table:
-    """Return what is known of one call but its payloads, a line each; what is unknown is left out."""
+    """Return the known facts of one call except its payloads, one per line."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -245,7 +245,7 @@ def call_numbers(call: Call) -> Table:
 
 
 def conversation(turns: Iterable[Turn]) -> Text:
-    """Return what was said, speaker by speaker."""
+    """Return the conversation as text, one block per turn."""
     text = Text()
     for turn in turns:
         text.append(f"\n[{_cell(turn.role)}]\n", style="bold")
@@ -263,7 +263,7 @@ def _usage_cells(usage: Usage) -> list[str]:
         usage.reasoning_tokens,
         usage.total_tokens,
     )
-    # Where nothing at all is known there is no sum, and a zero would say that it was free.
+    # Without any known cost there is no sum; a zero would mean that it was free.
     counted, priced = usage.unknown_usage < usage.requests, usage.unknown_cost < usage.requests
     return [
         _number(usage.requests),
@@ -280,7 +280,7 @@ def _usage_cells(usage: Usage) -> list[str]:
 def _table(left: Sequence[str], right: Sequence[str], last: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     wraps = sys.stdout.isatty()
-    for name in left:  # as text, in which no markup is read: of SQL they are somebody's words
+    for name in left:  # as text without markup, because SQL returns foreign strings
         table.add_column(Text(_cell(name)), no_wrap=not wraps, overflow="fold")
     for name in right:
         table.add_column(Text(name), justify="right", no_wrap=True)

@@ -12,7 +12,7 @@ import typer
 
 from llmledgerd.cli import output
 from llmledgerd.cli.asking import AsJson, Limit, Nothing, Org, Since, Until, Url, ask, option, scope, times
-from llmledgerd.cli.messages import say
+from llmledgerd.cli.messages import echo
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.daemon import price_files
 from llmledgerd.records.pricing import PricedCall, Pricer
@@ -95,13 +95,13 @@ def show_prices(
     wanted = Wanted(model, provider or "", org or "", tier, region, when)
     for one in found(price_files.pricer(settings), wanted):
         if as_json:
-            say(output.json_line(one))
+            echo(output.json_line(one))
             continue
         above = "" if not one.above_input_tokens else f", above {one.above_input_tokens:,} input tokens"
-        say(
+        echo(
             f"{one.provider} {one.model}, {tier}{f', {region}' if region else ''}, {when:%Y-%m-%d %H:%M} UTC{above}"
         )
-        say(f"by {one.price_list} ({one.source})")
+        echo(f"by {one.price_list} ({one.source})")
         output.console().print(output.prices_table(one.parts()))
 
 
@@ -114,7 +114,7 @@ def _show_unpriced(
     )
     if as_json:
         for one in without:
-            say(output.json_line(one))
+            echo(output.json_line(one))
         return
     if not without:
         raise Nothing("no calls without a cost found")

@@ -21,7 +21,7 @@ from llmledgerd.admin.erasing import SECONDS
 from llmledgerd.cli import output
 from llmledgerd.cli.connect import daemon_at
 from llmledgerd.cli.erase import is_held
-from llmledgerd.cli.messages import say
+from llmledgerd.cli.messages import echo
 from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError
 from llmledgerd.query.daemon_client import is_daemon
@@ -58,12 +58,12 @@ def reprice(
     done = _run(url, wanted)
     if as_json:
         for one in done.models:
-            say(output.json_line(one))
+            echo(output.json_line(one))
         return
     if done.models:
         output.console().print(output.changes_table(done.models))
     verb = "would change" if dry_run else "changed"
-    say(
+    echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs {verb},"
         f" {done.unpriced:,} without a cost as before"
         + (f", {done.erased:,} keep their cost, since their usage was erased in part" if done.erased else "")
@@ -99,7 +99,7 @@ def _by_daemon(address: str, wanted: Reprice) -> Repriced:
                 done.add_all(found)
                 if found.total:
                     upto = datetime.fromtimestamp(day.to_us / 1e6, UTC)
-                    say(f"{upto:%Y-%m-%d %H:%M}: {_progress(done)}", err=True)
+                    echo(f"{upto:%Y-%m-%d %H:%M}: {_progress(done)}", err=True)
         finally:
             await daemon.close()
         return done
@@ -108,7 +108,7 @@ def _by_daemon(address: str, wanted: Reprice) -> Repriced:
 
 
 def _say_progress(done: Repriced) -> None:
-    say(f"{_progress(done)} of {done.total:,}", err=True)
+    echo(f"{_progress(done)} of {done.total:,}", err=True)
 
 
 def _progress(done: Repriced) -> str:

@@ -1,7 +1,7 @@
 """Calls as they arrive.
 
-Invariant: a call is told once. It is told although others that were received later came first, as
-long as it is not later than OVERLAP: segments are inserted side by side, and one may be tried again.
+Invariant: a call is printed once, even if it becomes visible up to OVERLAP after calls that were received
+later: segments are inserted concurrently, and an insert may be retried.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Key = tuple[UUID, int]
 
 
 class Seen:
-    """Which calls have been told. Pure."""
+    """Set of printed calls. Pure."""
 
     def __init__(self, calls: list[Call]) -> None:
         self._at: dict[Key, datetime] = {}
@@ -32,7 +32,7 @@ class Seen:
         self.fresh(calls)
 
     def fresh(self, calls: list[Call]) -> list[Call]:
-        """Return those that have not been told, oldest first, and remember them."""
+        """Return the new calls, oldest first, and remember them."""
         found = []
         for call in sorted(calls, key=lambda call: (call.created_at, call.batch_id, call.batch_row)):
             key = (call.batch_id, call.batch_row)
@@ -40,7 +40,7 @@ class Seen:
                 self._at[key] = call.ingested_at
                 found.append(call)
         self.newest = max([*(call.ingested_at for call in found), *filter(None, [self.newest])], default=None)
-        if self.newest is not None:  # older ones will not be asked for again
+        if self.newest is not None:  # older ones will not be queried again
             oldest = self.newest - 2 * OVERLAP
             self._at = {key: at for key, at in self._at.items() if at > oldest}
         return found
@@ -54,7 +54,7 @@ async def follow(
     is_error: bool | None,
     narrowed: CallsNarrowing,
 ) -> AsyncIterator[list[Call]]:
-    """Yield calls that the daemon has received since the ``known`` ones, for ever."""
+    """Yield calls received after the ``known`` ones, endlessly."""
     seen = Seen(known)
     start = datetime.now(UTC)
     while True:

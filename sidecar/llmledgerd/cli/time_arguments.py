@@ -1,4 +1,4 @@
-"""Times as people write them, on a command line. Pure."""
+"""Parsing of times on a command line. Pure."""
 
 from __future__ import annotations
 

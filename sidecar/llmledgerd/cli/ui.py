@@ -1,4 +1,4 @@
-"""``llmledger ui``: the page, for whoever has the link that it prints."""
+"""``llmledger ui``: the web page, protected by the secret link that it prints."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def _serve(host: str, port: int, only: Scope, refresh: float, url: str | N
         raise ConfigError(
             f"the page needs the extra `ui` of this distribution ({error.name} is missing)"
         ) from None
-    from llmledgerd.ui.asking import Asking
+    from llmledgerd.ui.queries import PageQueries
     from llmledgerd.ui.shell import Site
 
     token, key = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
@@ -55,6 +55,6 @@ async def _serve(host: str, port: int, only: Scope, refresh: float, url: str | N
             opened,
             token,
             key,
-            Site(Asking(reader, only), lambda: daemon_status(url), refresh),
+            Site(PageQueries(reader, only), lambda: daemon_status(url), refresh),
             lambda: typer.echo(f"llmledger: open {serving.link(opened, token, key)}"),
         )

@@ -95,7 +95,7 @@ class Daemon:
         self.prices = Prices(config)
         self.changes = Changes.of(config, self.prices.pricer)
         self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
-        self.report = Report(runtime, self.files, self.listener, self.shipping.lanes)
+        self.report = Report(runtime, self.files, self.listener, self.shipping.deliveries)
         self.api, self.admin = self._admin(objects)
         self.orphans = OrphanDeclaration(runtime, self.listener, self.metrics)
         self.pruning = Pruning(runtime, self.files, self.marks, self.report, self.metrics)
@@ -149,7 +149,7 @@ class Daemon:
         on_writer = self.committer.on_writer
         return [
             Job(EVERY_SECOND, "clock", self.orphans.follow_clock),
-            Job(EVERY_SECOND, "make_room", partial(self.quota.enforce, self.shipping.keeper)),
+            Job(EVERY_SECOND, "make_room", partial(self.quota.enforce, self.shipping.evictor)),
             Job(EVERY_SECOND, "give_up", self.orphans.declare),
             Job(EVERY_SECOND, "close_stalled", self.listener.close_stalled),
             Job(EVERY_SECOND, "reserve", partial(on_writer, self.quota.keep_reserve)),
@@ -160,7 +160,7 @@ class Daemon:
     def _long_jobs(self) -> list[Job]:
         """Return the jobs that may take long: compress backlogged segments, prune dead letters."""
         return [
-            Job(EVERY_SECOND, "compress", self.shipping.keeper.compress),
+            Job(EVERY_SECOND, "compress", self.shipping.evictor.compress),
             Job(EVERY_SECOND, "dead_letters", self.pruning.prune),
         ]
 
@@ -260,10 +260,10 @@ class Daemon:
 
     def _migrate(self) -> None:
         """Migrate an embedded store; no other process can."""
-        for lane in self.shipping.lanes:
-            if lane.outlet.is_ours:
-                for done in lane.outlet.migrate():
-                    log.info(done, store=lane.outlet.address)
+        for delivery in self.shipping.deliveries:
+            if delivery.outlet.is_ours:
+                for done in delivery.outlet.migrate():
+                    log.info(done, store=delivery.outlet.address)
 
     def _start_tasks(self) -> None:
         parts = {
@@ -353,7 +353,7 @@ class Daemon:
         seconds = self.config.drain_timeout_seconds
         self.service.stopping(None if self.config.spool_ephemeral else seconds)
         deadline = loop.time() + seconds
-        self.listener.close_door()
+        self.listener.stop_accepting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.listener.stop(loop.time() + seconds / 2)  # the rest is for the disk and the store
@@ -378,7 +378,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.admin.stop()
-        self.listener.close_door()
+        self.listener.stop_accepting()
         self.shipping.close()
         self.committer.close()
         self.service.close()

@@ -69,7 +69,7 @@ class OrphanDeclaration:
             live=live,
             waiting=self._spool.unread_sessions(),
             closed_at=closed_at,
-            budget_bytes=state.room.for_abandoned(),
+            budget_bytes=state.budget.abandoned_bytes_left(),
         )
         calls = 0
         if found or state.snapshot.owed:

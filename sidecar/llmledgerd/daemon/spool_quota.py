@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from llmledgerd.config.settings import Config
 from llmledgerd.daemon.status_reporter import FULL
-from llmledgerd.delivery.eviction import Keeper
+from llmledgerd.delivery.eviction import Evictor
 from llmledgerd.delivery.options import Runtime
 from llmledgerd.errors import SpoolBroken
 from llmledgerd.log import Recurring
@@ -46,12 +46,12 @@ class SpoolQuota:
         if not full:
             self._resume()
 
-    async def enforce(self, keeper: Keeper) -> None:
+    async def enforce(self, evictor: Evictor) -> None:
         """Check the limits, and evict the oldest segments as far as that is allowed."""
         self.check()
         while self._admission.spool_full:
             may_lose = self._config.on_full == "drop_oldest"
-            dropped = await keeper.drop_oldest(the_only_copy=may_lose)
+            dropped = await evictor.drop_oldest(the_only_copy=may_lose)
             if dropped is None:
                 return
             self.recurring.error(

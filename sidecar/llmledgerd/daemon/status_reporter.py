@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from llmledgerd import __version__
-from llmledgerd.delivery.manager import Lane
+from llmledgerd.delivery.manager import StoreDelivery
 from llmledgerd.delivery.options import Runtime
 from llmledgerd.ingest.server import Listener
 from llmledgerd.spool import Files
@@ -28,7 +28,9 @@ FULL: Final = "the spool is full; senders wait until the store has taken some"
 class Report:
     """Collects the status of all components."""
 
-    def __init__(self, runtime: Runtime, files: Files, listener: Listener, lanes: Sequence[Lane]) -> None:
+    def __init__(
+        self, runtime: Runtime, files: Files, listener: Listener, deliveries: Sequence[StoreDelivery]
+    ) -> None:
         self._spool = runtime.spool
         self._committer = runtime.committer
         self._admission = runtime.admission
@@ -36,8 +38,8 @@ class Report:
         self._clock = runtime.clock
         self._files = files
         self._listener = listener
-        self._lanes = lanes
-        self._rates = {lane.name: Rates() for lane in lanes}
+        self._deliveries = deliveries
+        self._rates = {delivery.name: Rates() for delivery in deliveries}
         self._counted: dict[str, Any] = {}
         self._by_store: dict[str, dict[str, Any]] = {}
         self._letters = Pruned(files=0, size=0)
@@ -69,7 +71,7 @@ class Report:
                 await self._committer.on_writer(self._count)
         except TimeoutError:
             trouble = f"the spool's disk has not answered for {WRITER_SECONDS:.0f} s"
-        stores = [self._store(lane, self._by_store[lane.name]) for lane in self._lanes]
+        stores = [self._store(delivery, self._by_store[delivery.name]) for delivery in self._deliveries]
         return Status(
             version=__version__,
             ready=not trouble,
@@ -78,9 +80,9 @@ class Report:
             stores=stores,
             connections=self._listener.connections,
             connections_accepted=self._listener.counts["connections"],
-            connections_refused=dict(self._listener.turned_away),
+            connections_refused=dict(self._listener.refused_connections),
             connections_stalled=self._listener.counts["stalled_connections"],
-            torn_lines=self._listener.counts["torn_lines"],
+            events=dict(self._listener.counts),
             queries_in_flight=queries,
             redacted=redacted,
             system_errors=system_errors,
@@ -97,18 +99,18 @@ class Report:
             **self._counted,
         )
 
-    def _store(self, lane: Lane, counted: dict[str, Any]) -> StoreStatus:
-        since, retry_loop = counted["waiting_since_us"], lane.shipper.retry_loop
+    def _store(self, delivery: StoreDelivery, counted: dict[str, Any]) -> StoreStatus:
+        since, retry_loop = counted["waiting_since_us"], delivery.shipper.retry_loop
         return StoreStatus(
-            name=lane.name,
-            stored_per_second=self._rates[lane.name].per_second()[1],
+            name=delivery.name,
+            stored_per_second=self._rates[delivery.name].per_second()[1],
             lag_seconds=max(0.0, (self._clock.now_us() - since) / 1e6) if since else 0.0,
-            inserts_in_flight=lane.shipper.in_flight,
+            inserts_in_flight=delivery.shipper.in_flight,
             retries=dict(retry_loop.retries),
             trouble=retry_loop.trouble,
-            doubted_hours=lane.doubted_hours,
-            counts=dict(lane.outlet.counts),
-            faults=lane.shipper.faults.said,
+            doubted_hours=delivery.doubted_hours,
+            counts=dict(delivery.outlet.counts),
+            faults=delivery.shipper.faults.summary,
             **counted,
         )
 

@@ -17,7 +17,7 @@ from llmledgerd.delivery.store_context import StoreContext
 from llmledgerd.errors import BatchRejected, StoreBusy
 from llmledgerd.records.repeats import started_between
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
-from llmledgerd.spool import Condemned
+from llmledgerd.spool import RejectedRow
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.stores.base import Buffer
 
@@ -156,8 +156,8 @@ class BatchDelivery:
             )
             return
         reason, detail = "refused_by_store", f"{step.code}: {step.message[:500]}"
-        row = Condemned(self._segment.number, step.row, reason, detail, context.name)
-        await context.committer.until_written(lambda: context.spool.condemn(row, context.clock.now_us()))
+        row = RejectedRow(self._segment.number, step.row, reason, detail, context.name)
+        await context.committer.until_written(lambda: context.spool.reject_row(row, context.clock.now_us()))
         await self._move_to_dead_letters(step.row, reason, detail)
 
     async def _move_to_dead_letters(self, row: int, reason: str, detail: str) -> None:

@@ -29,7 +29,7 @@ NAMED: Final = 5
 """Letters that are named by their ids; of more there is the number."""
 
 
-class Aside(msgspec.Struct):
+class FilesErased(msgspec.Struct):
     """What was found, or erased, of somebody."""
 
     letters: int = 0
@@ -62,9 +62,9 @@ def concerns(erasure: Erasure, letter: DeadLetter) -> bool | None:
     return covers(erasure, line, letter.received_us, cut=len(line) < letter.size)
 
 
-def erase(spool_dir: Path, erasure: Erasure, *, only_count: bool) -> Aside:
+def erase(spool_dir: Path, erasure: Erasure, *, only_count: bool) -> FilesErased:
     """Erase what lies aside, or count it. Raises LlmledgerdError where the folders cannot be read or written."""
-    done = Aside()
+    done = FilesErased()
     try:
         for path in _files(spool_dir / dead_letters.FOLDER):
             _letters(path, erasure, done, only_count=only_count)
@@ -84,7 +84,7 @@ def _files(folder: Path) -> Iterator[Path]:
     yield from (Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False))
 
 
-def _letters(path: Path, erasure: Erasure, done: Aside, *, only_count: bool) -> None:
+def _letters(path: Path, erasure: Erasure, done: FilesErased, *, only_count: bool) -> None:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:  # the daemon has deleted it meanwhile
@@ -104,7 +104,7 @@ def _letters(path: Path, erasure: Erasure, done: Aside, *, only_count: bool) -> 
     if unknown:
         more = f" and {len(unknown) - NAMED:,} more" if len(unknown) > NAMED else ""
         done.unread.append(
-            f"{_many(len(unknown), 'dead letter does', 'dead letters do')} not say whose:"
+            f"{_plural(len(unknown), 'dead letter does', 'dead letters do')} not say whose:"
             f" {', '.join(unknown[:NAMED])}{more}"
         )
     if only_count or len(kept) == len(lines):
@@ -115,14 +115,14 @@ def _letters(path: Path, erasure: Erasure, done: Aside, *, only_count: bool) -> 
         path.unlink(missing_ok=True)
 
 
-def _segment(path: Path, erasure: Erasure, done: Aside, *, only_count: bool) -> None:
+def _segment(path: Path, erasure: Erasure, done: FilesErased, *, only_count: bool) -> None:
     found = scrubbed(
         path.read_bytes(),
         lambda line, received_us, cut: covers(erasure, line, received_us, cut=cut),
     )
     done.lines += found.lines
     if found.unknown:
-        places = _many(found.unknown, "place", "places")
+        places = _plural(found.unknown, "place", "places")
         done.unread.append(f"quarantine/{path.name}: {places} that is not a valid value")
     if only_count or not found.lines:
         return
@@ -136,5 +136,5 @@ def _segment(path: Path, erasure: Erasure, done: Aside, *, only_count: bool) -> 
     sync_folder(path.parent)
 
 
-def _many(count: int, one: str, many: str) -> str:
+def _plural(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"

@@ -73,7 +73,7 @@ class Marks:
             try:
                 known[name] = self._known.get(name) or self._read(name)
             except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-                self.recurring.error("a mark of an erasure is not a valid value", file=name, error=str(error))
+                self.recurring.error("invalid erasure mark", file=name, error=str(error))
         self._known = known
         return tuple(mark.erasure for mark in known.values())
 

@@ -26,14 +26,14 @@ from llmledgerd.spool.own_lines import OwnLine
 T = TypeVar("T")
 
 
-class GivenUp(msgspec.Struct, frozen=True):
+class Evicted(msgspec.Struct, frozen=True):
     """An evicted segment: its lines, and the stores that still waited for it."""
 
     lines: int
     stores: list[str]
 
 
-class Keeper:
+class Evictor:
     """Compresses and evicts segments that no shipper has in flight."""
 
     def __init__(self, spool: Spool, committer: Committer, clock: Clock) -> None:
@@ -50,7 +50,7 @@ class Keeper:
         """Respect the segments in flight in these shippers, one for every store in force."""
         self._shippers = shippers
 
-    async def drop_oldest(self, *, the_only_copy: bool) -> GivenUp | None:
+    async def drop_oldest(self, *, the_only_copy: bool) -> Evicted | None:
         """Evict the oldest segment that is not in flight; None where there is no such segment.
 
         Unless ``the_only_copy`` may be lost, it has to be a segment that some store has. The daemon's own lines
@@ -59,14 +59,14 @@ class Keeper:
         segment = self._oldest(lambda found: the_only_copy or self._spool.state.has_been_stored(found.number))
         if segment is None:
             return None
-        return await self._held(segment, self._give_up, "the oldest segment cannot be dropped")
+        return await self._exclusively(segment, self._evict, "the oldest segment cannot be dropped")
 
     async def compress(self) -> None:
         """Compress the segments that wait only for unavailable stores, one after the other."""
         while (unavailable := self._unavailable()) and (
             segment := self._oldest(partial(self._waits_for, unavailable))
         ) is not None:
-            done = await self._held(segment, self._compress, "a waiting segment cannot be compressed")
+            done = await self._exclusively(segment, self._compress, "a waiting segment cannot be compressed")
             if done is None:
                 segment.compressed = True  # it stays as it is
 
@@ -86,7 +86,7 @@ class Keeper:
     def _waits_for(self, unavailable: set[str], segment: Segment) -> bool:
         return not segment.compressed and unavailable.issuperset(self._spool.state.wanting(segment.number))
 
-    async def _held(
+    async def _exclusively(
         self, segment: Segment, action: Callable[[Segment], Awaitable[T]], failure: str
     ) -> T | None:
         """Run an action on a segment that is not shipped meanwhile; None where the disk fails."""
@@ -108,7 +108,7 @@ class Keeper:
         except SpoolBroken:  # the compressed copy needs free space first
             return await self._committer.freeing(compress)
 
-    async def _give_up(self, segment: Segment) -> GivenUp:
+    async def _evict(self, segment: Segment) -> Evicted:
         own = await asyncio.get_running_loop().run_in_executor(
             self._thread, lambda: list(own_lines(self._spool.read(segment)))
         )
@@ -119,9 +119,9 @@ class Keeper:
             await self._committer.freeing(lambda: self._spool.append(group, moved, group.received_us))
         lines = segment.rows - len(own)
         for store in stores:
-            given_up = Settled(segment=segment.number, store=store, lost=lines, control=len(own), reads=False)
-            await self._committer.freeing(partial(self._spool.settle, given_up, self._clock.now_us()))
-        return GivenUp(lines, stores)
+            evicted = Settled(segment=segment.number, store=store, lost=lines, control=len(own), reads=False)
+            await self._committer.freeing(partial(self._spool.settle, evicted, self._clock.now_us()))
+        return Evicted(lines, stores)
 
 
 def _for_stores(own: Iterable[bytes], stores: Sequence[str], every: Sequence[str]) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 Invariant: none is silent and none strands a segment. A line that raises becomes a dead letter
 (``INTERNAL_ERROR``); a segment that raises with no line at fault is taken up again, later each time. What
-is said of a fault has the exception's type and place and never its message, which may quote a payload.
+is lines of a fault has the exception's type and place and never its message, which may quote a payload.
 """
 
 from __future__ import annotations
@@ -82,11 +82,13 @@ class Faults:
         return {number for number, fault in self._segments.items() if not fault.is_due}
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """What an operator has to know; empty where nothing was ever wrong."""
-        said = [f"segment {number} is tried again after {one.what}" for number, one in self._segments.items()]
+        lines = [
+            f"segment {number} is tried again after {one.what}" for number, one in self._segments.items()
+        ]
         if self._lines:
-            said.append(
+            lines.append(
                 f"{self._lines:,} lines since the start became dead letters, the last by {self._last}"
             )
-        return "; ".join(said[-2:])
+        return "; ".join(lines[-2:])

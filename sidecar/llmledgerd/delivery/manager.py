@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from llmledgerd.backoff import RetryPolicy
-from llmledgerd.delivery.eviction import Keeper
+from llmledgerd.delivery.eviction import Evictor
 from llmledgerd.delivery.faults import INTERNAL_ERROR, described
 from llmledgerd.delivery.options import Runtime, ShipperOptions, ShippingOptions
 from llmledgerd.delivery.preparer import Preparer, PreparerOptions
@@ -24,7 +24,7 @@ from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.log import Recurring
 from llmledgerd.payloads import wiring
 from llmledgerd.records.schema import COLUMNS, TRACES
-from llmledgerd.stores.kind import Outlet, Reconciled
+from llmledgerd.stores.kind import ConfiguredStore, Reconciled
 
 RECONCILE_SECONDS = 60.0
 """How often the rollup is compared with the rows where it is in doubt."""
@@ -32,10 +32,10 @@ RECONCILE_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Lane:
+class StoreDelivery:
     """One store and its shipper."""
 
-    def __init__(self, outlet: Outlet, shipper: Shipper, retries: RetryPolicy) -> None:
+    def __init__(self, outlet: ConfiguredStore, shipper: Shipper, retries: RetryPolicy) -> None:
         self.name = outlet.name
         self.outlet = outlet
         self.shipper = shipper
@@ -59,7 +59,7 @@ class Lane:
                 self.recurring.warn("cannot verify the rollup against the rows yet", error=str(error))
             except Exception as error:  # noqa: BLE001 - readers do without it, and it is logged
                 self.shipper.retry_loop.retries[INTERNAL_ERROR] += 1
-                self.recurring.error("comparing the rollup met a fault of ours", fault=described(error))
+                self.recurring.error("rollup comparison failed: internal error", fault=described(error))
             else:
                 if reconciled.agreed or reconciled.rebuilt:
                     log.info(
@@ -95,17 +95,19 @@ class Lane:
 
 
 class Shipping:
-    """The lanes to all stores, and the segments that wait for some of them."""
+    """The deliveries to all stores, and the segments that wait for some of them."""
 
-    def __init__(self, outlets: Sequence[Outlet], runtime: Runtime, options: ShippingOptions) -> None:
-        self.keeper = Keeper(runtime.spool, runtime.committer, runtime.clock)
+    def __init__(
+        self, outlets: Sequence[ConfiguredStore], runtime: Runtime, options: ShippingOptions
+    ) -> None:
+        self.evictor = Evictor(runtime.spool, runtime.committer, runtime.clock)
         self._runtime = runtime
         self._options = options
         self._host = socket.gethostname()
-        self.lanes = [self._lane(outlet, is_first=outlet is outlets[0]) for outlet in outlets]
-        self.keeper.connect([lane.shipper for lane in self.lanes])
+        self.deliveries = [self._store_delivery(outlet, is_first=outlet is outlets[0]) for outlet in outlets]
+        self.evictor.connect([delivery.shipper for delivery in self.deliveries])
 
-    def _lane(self, outlet: Outlet, *, is_first: bool) -> Lane:
+    def _store_delivery(self, outlet: ConfiguredStore, *, is_first: bool) -> StoreDelivery:
         options = self._options
         shipper_options = ShipperOptions(
             name=outlet.name,
@@ -113,7 +115,7 @@ class Shipping:
             rollup=outlet.doubts,
             preparer=self._preparer(outlet),
             metrics=options.metrics.store(outlet.name),
-            held=self.keeper.held,
+            held=self.evictor.held,
             on_refused=options.on_refused,
             on_settled=options.on_settled,
             is_witness=is_first,
@@ -121,9 +123,9 @@ class Shipping:
             erasures=options.marks.current,
             erase=partial(options.erase_in, outlet.name),
         )
-        return Lane(outlet, Shipper(self._runtime, shipper_options), self._runtime.store_retries)
+        return StoreDelivery(outlet, Shipper(self._runtime, shipper_options), self._runtime.store_retries)
 
-    def _preparer(self, outlet: Outlet) -> Preparer:
+    def _preparer(self, outlet: ConfiguredStore) -> Preparer:
         redactor = self._options.redactors[outlet.name]
         return Preparer(
             self._options.builders[outlet.name],
@@ -142,37 +144,37 @@ class Shipping:
     async def run(self) -> None:
         """Ship and reconcile rollups until cancelled; raise what ends any part of it."""
         async with asyncio.TaskGroup() as group:
-            for lane in self.lanes:
-                group.create_task(lane.run())
-                group.create_task(lane.reconcile_rollup())
+            for delivery in self.deliveries:
+                group.create_task(delivery.run())
+                group.create_task(delivery.reconcile_rollup())
 
     def wake(self) -> None:
         """Look for a newly sealed segment."""
-        for lane in self.lanes:
-            lane.shipper.wake()
+        for delivery in self.deliveries:
+            delivery.shipper.wake()
 
     async def idle(self) -> None:
         """Return when no sealed segment is left."""
-        await asyncio.gather(*(lane.shipper.idle() for lane in self.lanes))
+        await asyncio.gather(*(delivery.shipper.idle() for delivery in self.deliveries))
 
     def log_in_as(self, name: str, url: str) -> None:
         """Use the user and the password of this URL for the store from now on."""
-        for lane in self.lanes:
-            if lane.name == name:
-                lane.outlet.log_in_as(url)
+        for delivery in self.deliveries:
+            if delivery.name == name:
+                delivery.outlet.log_in_as(url)
 
     def catch_up(self, *, now: bool = False) -> None:
         """Log recurring events that were held back."""
-        for lane in self.lanes:
-            lane.recurring.catch_up(now=now)
-            lane.shipper.recurring.catch_up(now=now)
-        self.keeper.recurring.catch_up(now=now)
+        for delivery in self.deliveries:
+            delivery.recurring.catch_up(now=now)
+            delivery.shipper.recurring.catch_up(now=now)
+        self.evictor.recurring.catch_up(now=now)
         self._options.marks.recurring.catch_up(now=now)
 
     def close(self) -> None:
         """End the threads and close the connections."""
-        for lane in self.lanes:
-            lane.shipper.close()
-        self.keeper.close()
-        for lane in self.lanes:
-            lane.outlet.close()
+        for delivery in self.deliveries:
+            delivery.shipper.close()
+        self.evictor.close()
+        for delivery in self.deliveries:
+            delivery.outlet.close()

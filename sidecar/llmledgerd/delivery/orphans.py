@@ -15,7 +15,7 @@ import msgspec
 
 from llmledgerd.spool import bounds
 from llmledgerd.spool.own_lines import OwnLine
-from llmledgerd.spool.room import CALL_FORGOTTEN
+from llmledgerd.spool.snapshot_budget import CALL_FORGOTTEN
 from llmledgerd.spool.state import BegunCall, Group, Owed, SessionState, Snapshot
 
 MOST_AT_ONCE = 1000

@@ -12,7 +12,7 @@ from functools import partial
 from llmledgerd.delivery.batch import Batch
 from llmledgerd.delivery.faults import INTERNAL_ERROR
 from llmledgerd.delivery.store_context import StoreContext
-from llmledgerd.spool import Condemned, Segment
+from llmledgerd.spool import RejectedRow, Segment
 from llmledgerd.stores.receipt_window import Asked
 
 
@@ -56,13 +56,13 @@ class SegmentReader:
             return
         context, number = self._context, batch.segment.number
         rows = [
-            Condemned(number, row, INTERNAL_ERROR, what, context.name) for row, what in batch.faults.items()
+            RejectedRow(number, row, INTERNAL_ERROR, what, context.name) for row, what in batch.faults.items()
         ]
-        await context.committer.until_written(lambda: context.spool.condemn_all(rows, context.clock.now_us()))
+        await context.committer.until_written(lambda: context.spool.reject_rows(rows, context.clock.now_us()))
         for row in rows:
             context.faults.of_line(row.detail)
             context.recurring.error(
-                "a line met a fault of ours and becomes a dead letter",
+                "line moved to the dead-letter queue: internal error",
                 store=context.name,
                 segment=number,
                 fault=row.detail,

@@ -38,7 +38,7 @@ class Settlement:
             try:
                 await context.until_answered(partial(context.options.erase, erasure))
             except LlmledgerdError as error:  # a retry would not help, and the segment's rows are there
-                context.recurring.error("an erasure is not done", store=context.name, error=str(error))
+                context.recurring.error("erasure incomplete", store=context.name, error=str(error))
             self._erased_again.add(erasure)
 
     async def settle(self, batch: Batch) -> None:

@@ -96,7 +96,7 @@ class Shipper:
             seconds = self.faults.of_segment(number, what)
             self.retry_loop.retries[INTERNAL_ERROR] += 1
             self.recurring.error(
-                "a segment met a fault of ours and is tried again",
+                "segment delivery failed: internal error; retrying",
                 store=self.name,
                 segment=number,
                 fault=what,

@@ -75,7 +75,7 @@ class StoreContext:
 
     def rejected_rows(self, segment: Segment) -> dict[int, tuple[str, str]]:
         """Return reason and detail of the segment's rows that are dead letters of this store, by row."""
-        return self.spool.state.snapshot.stores[self.name].condemned.get(segment.number, {})
+        return self.spool.state.snapshot.stores[self.name].rejected.get(segment.number, {})
 
     def close(self) -> None:
         """End the threads without waiting for calls that are under way."""

@@ -26,25 +26,25 @@ from llmledgerd.spool.committer import Committer, Run
 from llmledgerd.spool.own_lines import RefusedLine
 from llmledgerd.system.unix_sockets import end_writes, has_hung_up
 
-SIP_BYTES = 1024
+FIRST_READ_BYTES = 1024
 
 
 class Phase(Enum):
     FIRST = "first line"
-    GREETED = "hello not answered"
+    HELLO_RECEIVED = "hello not answered"
     SESSION = "session"
     ONE_WAY = "one-way"
     CLOSED = "closed"
 
 
-class Room(Protocol):
-    """What a connection needs of the listener that it belongs to."""
+class ConnectionOwner(Protocol):
+    """Interface of the listener that owns a connection."""
 
     config: Config
     committer: Committer
     admission: Admission
     buffer: bytearray
-    """Where every connection reads into, one after the other."""
+    """Receive buffer that all connections share, one read at a time."""
     counts: Counter[str]
 
     def connected(self, peer: Peer) -> None:
@@ -53,7 +53,7 @@ class Room(Protocol):
     def has_read(self, peer: Peer) -> None:
         """Pause the senders that have used up their share."""
 
-    def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
+    def hello_received(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
         """Answer a hello, now or later."""
 
     def lost(self, peer: Peer) -> None:
@@ -63,56 +63,56 @@ class Room(Protocol):
 class Peer(asyncio.BufferedProtocol):
     """One connection."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self._framer = Framer(room.config.max_line_bytes)
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
+        self._framer = Framer(owner.config.max_line_bytes)
         self._progress = Progress()
         self._received = 0
         self._transport: asyncio.Transport | None = None
         self._early: list[Block | Oversize] = []
         self._writable = True
-        self._said = -1
+        self._acknowledged = -1
         self.credentials: Credentials | None = None
         self.sender: Hashable = self
-        """Whose share of memory it uses: its process, or itself where that is not known."""
+        """Holder of the memory share that the connection uses: the process, or the connection if that is unknown."""
         self.account: Hashable = None
-        """To whom it is counted: its process, its user where that is not known, or nobody."""
+        """Key of the connection limits: the process, the user if that is unknown, or None."""
         self.phase = Phase.FIRST
         self.session = b""
         self.next_line = 0
         self.durable = 0
         self.suspect_until = 0
-        self.greeting: asyncio.Task[None] | None = None
-        """What answers its hello; it ends with the connection."""
+        self.handshake: asyncio.Task[None] | None = None
+        """Task that answers the hello. It is canceled with the connection."""
         self.paused = False
-        self.heard_at = 0.0
-        """When it connected or sent something, in the loop's time."""
+        self.received_at = 0.0
+        """Time of the connection or of the last bytes received, in the loop's time."""
 
-    # -- asyncio's side ------------------------------------------------------------------------
+    # -- callbacks of asyncio ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transport is one in all but inheritance, so nothing could be checked here.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
-        self.heard_at = asyncio.get_running_loop().time()
+        self.received_at = asyncio.get_running_loop().time()
         self._identify(transport.get_extra_info("socket"))
-        self._room.connected(self)
+        self._owner.connected(self)
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         # uvloop reads as soon as connection_made has returned, and no pause in there could keep it from
-        # doing so. So what comes when its sender has its share already is a sip, and then it is paused.
+        # doing so. If the sender has already used its share, one small read is made before the pause.
         if self._received or self.may_read():
-            return self._room.buffer
-        return memoryview(self._room.buffer)[:SIP_BYTES]
+            return self._owner.buffer
+        return memoryview(self._owner.buffer)[:FIRST_READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._room.counts["reads"] += 1
-        self.heard_at = asyncio.get_running_loop().time()
+        self._owner.counts["reads"] += 1
+        self.received_at = asyncio.get_running_loop().time()
         self._received += nbytes
-        for item in self._framer.feed(self._room.buffer, nbytes):
+        for item in self._framer.feed(self._owner.buffer, nbytes):
             self._take(item)
-        self._room.admission.holds(self.sender, self, self._framer.held)
-        self._room.has_read(self)
+        self._owner.admission.holds(self.sender, self, self._framer.held)
+        self._owner.has_read(self)
 
     def eof_received(self) -> None:
         if self.phase in (Phase.FIRST, Phase.ONE_WAY):
@@ -123,35 +123,35 @@ class Peer(asyncio.BufferedProtocol):
             self._last_line(self._framer.rest())
         self.phase = Phase.CLOSED
         self._transport = None
-        self._room.lost(self)
+        self._owner.lost(self)
 
     def pause_writing(self) -> None:
         self._writable = False
 
     def resume_writing(self) -> None:
         self._writable = True
-        self.say_durable(self.durable)
+        self.send_durable(self.durable)
 
-    # -- our side --------------------------------------------------------------------------------
+    # -- methods for the listener ------------------------------------------------------------------
 
-    def say_durable(self, durable: int) -> None:
+    def send_durable(self, durable: int) -> None:
         """Send an acknowledgment; unread ones are merged into the next, not queued."""
         self.durable = durable
-        if self._writable and self.phase is Phase.SESSION and durable > self._said:
-            self._said = durable
-            self.say(answer(Durable(durable)))
+        if self._writable and self.phase is Phase.SESSION and durable > self._acknowledged:
+            self._acknowledged = durable
+            self.send(answer(Durable(durable)))
 
-    def say_refused(self, line: RefusedLine) -> None:
+    def send_rejected(self, line: RefusedLine) -> None:
         if self._writable and self.phase is Phase.SESSION:
-            self.say(answer(Refused(line.number, line.reason)))
+            self.send(answer(Refused(line.number, line.reason)))
 
     def answer_hello(self, durable: int) -> None:
         """Begin the session; lines that came before this answer are its first."""
         self.phase = Phase.SESSION
-        self.durable = self._said = durable
+        self.durable = self._acknowledged = durable
         self.next_line = durable + 1
-        limit = self._room.config.max_line_bytes
-        self.say(answer(Durable(durable, PROTOCOL_VERSION, limit)))
+        limit = self._owner.config.max_line_bytes
+        self.send(answer(Durable(durable, PROTOCOL_VERSION, limit)))
         early, self._early = self._early, []
         for item in early:
             self._take(item)
@@ -160,24 +160,24 @@ class Peer(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
-    def hang_up(self) -> None:
-        """Let the peer write no more; the connection ends when what it has written is read.
+    def end_input(self) -> None:
+        """Stop the peer from writing; the connection ends when everything that it has written is read.
 
-        Closing would take along what was written since the last read, and its sender would not know.
+        Closing would discard bytes written since the last read, and the sender would not learn of it.
         """
         if self._transport is None or self._transport.is_closing():
             return
         end_writes(self._transport.get_extra_info("socket").fileno())
 
     def abort(self) -> None:
-        """Close at once; what was read of whole lines stays with the committer."""
+        """Close at once. Complete lines that were read stay with the committer."""
         self.phase = Phase.CLOSED
         if self._transport is not None:
             self._transport.abort()
 
     def may_read(self) -> bool:
-        """Return whether its share allows it; a hello is answered before anything else is read."""
-        return self.phase is not Phase.GREETED and self._room.admission.may_read(self.sender, self)
+        """Return whether the sender's share allows a read. Nothing is read until a hello is answered."""
+        return self.phase is not Phase.HELLO_RECEIVED and self._owner.admission.may_read(self.sender, self)
 
     def pause(self) -> None:
         self.paused = True
@@ -190,25 +190,25 @@ class Peer(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def is_stalled(self, elapsed: float) -> bool:
-        """Return whether a line was begun and does not go on, ``elapsed`` seconds after the last look."""
+        """Return whether an unfinished line has stalled, ``elapsed`` seconds after the last check."""
         if self.paused:
-            self._progress.excuse()
+            self._progress.restart()
             return False
-        timeout = self._room.config.stalled_line_seconds
+        timeout = self._owner.config.stalled_line_seconds
         return self._progress.is_stalled(elapsed, self._received, self._framer.held, timeout)
 
-    def has_left(self) -> bool:
-        """Return whether who waits for the answer to a hello is gone; nothing is read of him that would tell."""
-        if self.phase is not Phase.GREETED or self._transport is None or self._transport.is_closing():
+    def is_disconnected(self) -> bool:
+        """Return whether the peer closed the connection while its hello is unanswered, when nothing is read."""
+        if self.phase is not Phase.HELLO_RECEIVED or self._transport is None or self._transport.is_closing():
             return False
         return has_hung_up(self._transport.get_extra_info("socket").fileno())
 
     def give_up(self) -> None:
-        """Close; what a one-way sender has begun is its last line."""
+        """Close. An unfinished line of a one-way sender counts as its last line."""
         self.eof_received()
         self.abort()
 
-    def say(self, line: bytes) -> None:
+    def send(self, line: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(line)
 
@@ -224,13 +224,13 @@ class Peer(asyncio.BufferedProtocol):
             if rest is None:
                 return
             item = rest
-        if self.phase is Phase.GREETED:
+        if self.phase is Phase.HELLO_RECEIVED:
             self._early.append(item)
         elif self.phase is not Phase.CLOSED:
             self._hand_over(item)
 
     def _first(self, item: Block | Oversize) -> Block | Oversize | None:
-        """Find out what the connection is; return what is left of its first lines."""
+        """Determine the kind of connection from its first line; return the lines that remain."""
         body, end = b"", 0
         if isinstance(item, Oversize):
             hello = read_hello(item.head.ljust(HELLO_BYTES + 1))
@@ -243,8 +243,8 @@ class Peer(asyncio.BufferedProtocol):
         if hello is None:
             self.phase = Phase.ONE_WAY
             return item
-        self.phase = Phase.GREETED
-        self._room.greeted(self, hello)
+        self.phase = Phase.HELLO_RECEIVED
+        self._owner.hello_received(self, hello)
         rest = body[end:]
         if not rest or isinstance(item, Oversize):
             return None
@@ -257,7 +257,7 @@ class Peer(asyncio.BufferedProtocol):
             return
         repeats = self.suspect_until - self.next_line + 1 if self.session else 0
         for part in split_at(item, repeats):
-            for block in split(part, self._room.config.batch_max_rows):
+            for block in split(part, self._owner.config.batch_max_rows):
                 self._run(EntryKind.LINES, block.lines, block.pieces, block.size, 0)
 
     def _run(
@@ -267,12 +267,12 @@ class Peer(asyncio.BufferedProtocol):
         repeats = bool(self.session) and first <= self.suspect_until
         entry = Entry(kind, self.session, first, lines, size, full_size, repeats)
         self.next_line += lines
-        self._room.committer.add(Run(entry, pieces, self.sender))
+        self._owner.committer.add(Run(entry, pieces, self.sender))
 
     def _last_line(self, rest: bytes) -> None:
-        """A one-way sender's last line counts without its newline if it is whole JSON.
+        """Accept a one-way sender's last line without its newline if it is complete JSON.
 
-        A hello does not: half a line is no line in a session.
+        This does not apply to a hello: a session discards an unfinished line.
         """
         if not rest.strip():
             return
@@ -280,4 +280,4 @@ class Peer(asyncio.BufferedProtocol):
             line = rest + NEWLINE
             self._take(Block([line], 1, len(line)))
         else:
-            self._room.counts["torn_lines"] += 1
+            self._owner.counts["torn_lines"] += 1

@@ -10,12 +10,12 @@ from __future__ import annotations
 import msgspec
 
 HEAD_BYTES = 4096
-"""How much of a line over the limit is kept as evidence."""
+"""Bytes that are kept of a line over the limit."""
 
 NEWLINE = b"\n"
 
 SHORT_LINE_BYTES = 1024
-"""Where lines are shorter, a call of ``find`` for each costs more than a look at each byte."""
+"""Line length below which one ``find`` per line costs more than counting byte by byte."""
 
 
 class Block(msgspec.Struct):
@@ -27,7 +27,7 @@ class Block(msgspec.Struct):
 
 
 class Oversize(msgspec.Struct):
-    """One line over the limit: how it began, and its length without the newline."""
+    """One line over the limit: its first bytes, and its length without the newline."""
 
     head: bytes
     size: int
@@ -47,7 +47,7 @@ class Framer:
         return len(self._tail)
 
     def feed(self, buffer: bytearray, size: int) -> list[Block | Oversize]:
-        """Return what ``buffer[:size]`` made whole, in order. The buffer may be reused afterwards."""
+        """Return the lines that ``buffer[:size]`` completed, in order. The buffer may be reused afterwards."""
         out: list[Block | Oversize] = []
         start = 0
         if self._length + size > self._limit:
@@ -61,7 +61,7 @@ class Framer:
         return out
 
     def rest(self) -> bytes:
-        """Forget and return what came after the last newline; empty if it is over the limit."""
+        """Remove and return the bytes after the last newline; empty if they exceed the limit."""
         rest = bytes(self._tail) if self._length <= self._limit else b""
         self._tail, self._length = bytearray(), 0
         return rest
@@ -131,7 +131,7 @@ def split(block: Block, most: int) -> list[Block]:
 
 
 def split_at(block: Block, lines: int) -> list[Block]:
-    """Split a block behind so many of its lines; where that is at an end of it, it stays whole."""
+    """Split a block after a number of lines; a split at one of its ends returns it whole."""
     if not 0 < lines < block.lines:
         return [block]
     body = b"".join(block.pieces)

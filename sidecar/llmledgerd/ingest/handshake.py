@@ -1,8 +1,8 @@
-"""What a connection's first line is, and what is known of its session. Pure.
+"""Recognition of a connection's first line, and the state of its session after a hello. Pure.
 
-Invariant: only a hello begins a session, and every hello is answered, if only by a refusal, since its
-sender waits for that; every other first line, whatever is in it, is the line of a one-way sender, which
-is told nothing, and is stored or refused as such.
+Invariant: only a hello begins a session. Every hello gets an answer, possibly a refusal, because its
+sender waits for one. Every other first line belongs to a one-way sender: the daemon writes nothing back, and
+stores or rejects the line like any other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import msgspec
 
-from llmledger.protocol import PROTOCOL_VERSION, Hello, Unsupported
+from llmledger.protocol import MAX_NUMBER, PROTOCOL_VERSION, Hello, Unsupported
 from llmledgerd import json_text
 from llmledgerd.json_text import _readable
 from llmledgerd.spool import SessionState
@@ -23,30 +23,30 @@ from llmledgerd.spool import SessionState
 HELLO_BYTES = 8192
 """The longest hello, its newline included."""
 TEXT_CHARACTERS = 128
-"""Of a hello's service, host and client: names of containers and hosts are shorter."""
+"""Limit of the stored ``service``, ``host`` and ``client``. Names of containers and hosts are shorter."""
 INVALID = "invalid_hello"
-NEVER = 1 << 62
-"""No line of a session has this number."""
+NEVER = MAX_NUMBER + 1
+"""Line number above that of any line of a session."""
 
 OLDER = (b"1", b"2", b"3")
 """Versions that have no hello."""
 _VERSION = b"%d" % PROTOCOL_VERSION
 _ESCAPED_LETTER = rb"\u006"
-"""``h``, ``e``, ``l`` or ``o``, in a name that is written with escapes."""
+"""Start of an escaped ``h``, ``e``, ``l`` or ``o``, in a key that is written with escapes."""
 _MARK = re.compile(json_text.STRING + rb"|[\[\]{}]", re.DOTALL)
 _COLON = re.compile(rb"\s*:\s*")
 _OLDER_FOLLOWS = re.compile(rb"[123]\s*[,}]")
 
 
 class HelloLine(msgspec.Struct):
-    """The first line of a session, as far as it can be understood."""
+    """First line of a session, decoded."""
 
     protocol_version: int
     hello: Hello
 
 
 class MaybeHello(msgspec.Struct):
-    """Enough to tell a hello from a record."""
+    """Keys that distinguish a hello from a record."""
 
     hello: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     protocol_version: msgspec.Raw = msgspec.Raw(b"null")
@@ -55,14 +55,14 @@ class MaybeHello(msgspec.Struct):
 def remembered(
     hello: Hello, known: SessionState | None, now_us: int, *, incomplete: bool, forgotten_lines: int = 0
 ) -> SessionState:
-    """Return what is known of a session once it has said hello. Pure.
+    """Return the state of a session after its hello. Pure.
 
-    ``incomplete``: the spool was damaged, so that an unknown session may be an old one. It may also be one
-    that was forgotten for want of room, none of which had more than ``forgotten_lines``.
+    ``incomplete``: the spool was damaged, so an unknown session may be an old one. It may also be one that
+    was evicted, none of which had more than ``forgotten_lines`` lines.
     """
     durable = known.durable if known else 0
     suspect = known.suspect_until if known else 0
-    if known is None or hello.first - 1 > durable:  # its sender was told of lines that this spool never had
+    if known is None or hello.first - 1 > durable:  # lines were acknowledged that this spool never had
         suspect = max(suspect, _suspect_until(hello, incomplete=incomplete))
     if known is None and hello.last is None:
         suspect = max(suspect, forgotten_lines)
@@ -77,10 +77,10 @@ def remembered(
     )
 
 
-def is_news(known: SessionState | None, said: SessionState, refresh_us: int) -> bool:
-    """Return whether a hello says anything that has to be written down.
+def is_changed(known: SessionState | None, said: SessionState, refresh_us: int) -> bool:
+    """Return whether a hello changes the stored state of its session.
 
-    ``refresh_us``: after so long, that the session is alive has.
+    After ``refresh_us``, the time of the last hello counts as a change.
     """
     if known is None or said.seen_us - known.seen_us >= refresh_us:
         return True
@@ -89,22 +89,21 @@ def is_news(known: SessionState | None, said: SessionState, refresh_us: int) -> 
 
 
 def _suspect_until(hello: Hello, *, incomplete: bool) -> int:
-    """Return the last line that a session may repeat of which the spool knows too little."""
+    """Return the last line that may be a repeat which the spool cannot recognize."""
     if hello.last is None:
         return NEVER if hello.first > 1 or incomplete else 0
-    # Whatever comes before ``first`` was written. A smaller ``last`` is wrong, and bounds nothing.
-    return NEVER if hello.last < hello.first - 1 else hello.last
+    return hello.last
 
 
 def _cut(text: str) -> str:
-    """Return as much of a text as is remembered, once in memory however many say it."""
+    """Return the stored part of a text, interned, because many sessions have the same."""
     return sys.intern(text[:TEXT_CHARACTERS])
 
 
 def read_hello(line: bytes) -> HelloLine | Unsupported | None:
-    """Return the hello that a first line is, or what it is to be answered; None for any other line.
+    """Return the hello in a first line, or the refusal to answer; None if the line is not a hello.
 
-    ``line`` may be the beginning of a long one, of more than HELLO_BYTES.
+    ``line`` may be the first part of a line longer than HELLO_BYTES.
     """
     head = line[:HELLO_BYTES]
     if b'"hello"' not in head and _ESCAPED_LETTER not in head:
@@ -126,13 +125,15 @@ def read_hello(line: bytes) -> HelloLine | Unsupported | None:
         uuid.UUID(hello.session)
     except (ValueError, RecursionError):
         return Unsupported(INVALID)
-    return HelloLine(PROTOCOL_VERSION, hello) if _is_sane(hello) else Unsupported(INVALID)
+    if hello.last is not None and hello.last < hello.first - 1:  # all lines before ``first`` were written
+        return Unsupported(INVALID)
+    return HelloLine(PROTOCOL_VERSION, hello)
 
 
 def _refused(head: bytes) -> Unsupported | None:
-    """Return the refusal of what begins as a hello does, and is too long or no JSON; else None.
+    """Return the refusal of a hello that is too long or not JSON; None for other lines.
 
-    Its sender waits for an answer, and would for ever.
+    Without an answer its sender would wait forever.
     """
     hello = False
     for name, start in _members(head):
@@ -143,7 +144,7 @@ def _refused(head: bytes) -> Unsupported | None:
 
 
 def _members(head: bytes) -> Iterator[tuple[str, int]]:
-    """Yield the names of the outermost object's members, and where their values begin; of any bytes."""
+    """Yield the keys of the outermost object and the offsets of their values, for any bytes."""
     depth = 0
     for mark in _MARK.finditer(head):
         if mark[0] in (b"{", b"["):
@@ -153,8 +154,3 @@ def _members(head: bytes) -> Iterator[tuple[str, int]]:
         elif depth == 1 and (colon := _COLON.match(head, mark.end())):
             with suppress(ValueError):
                 yield msgspec.json.decode(json_text.mended(mark[0]), type=str), colon.end()
-
-
-def _is_sane(hello: Hello) -> bool:
-    """Return whether its numbers are such that what is counted from them fits the spool's integers."""
-    return 1 <= hello.first < NEVER and all(abs(number) < NEVER for number in (hello.last or 0, hello.pid))

@@ -25,31 +25,31 @@ UCRED: Final = struct.Struct("3i")
 SO_PEERGROUPS: Final = 59
 """Linux's asm-generic/socket.h, since 4.13; Python has no name for it."""
 GROUPS_BYTES: Final = 1024
-"""The most that Python lets ``getsockopt`` return: 256 groups."""
+"""Limit of Python's ``getsockopt``: 256 groups."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """A peer at the moment it connected."""
+    """Process, user and groups of a peer when it connected."""
 
     pid: int
-    """0 where the process is of another pid namespace."""
+    """0: the process belongs to another pid namespace."""
     uid: int
     gids: frozenset[int]
 
     @property
     def process(self) -> tuple[int, int] | None:
-        """What tells one process from others; None where the kernel does not."""
+        """Identity of the process; None if the kernel does not report it."""
         return (self.uid, self.pid) if self.pid else None
 
 
 class Socket(Protocol):
-    """What is needed of a socket, uvloop's stand-in being none."""
+    """Required methods of a socket; uvloop's replacement is not a ``socket.socket``."""
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
 
 
 class Allowed(msgspec.Struct, frozen=True):
-    """Which users and groups may send; with neither, everybody whom the socket's mode lets in."""
+    """Users and groups that may send; with neither, everyone whom the socket's mode admits."""
 
     uids: frozenset[int] = frozenset()
     gids: frozenset[int] = frozenset()
@@ -87,7 +87,7 @@ def of(sock: Socket) -> Credentials | None:
 
 
 def _further_groups(sock: Socket) -> list[int]:
-    """Return the supplementary groups; none of them where the kernel is older, or they are too many."""
+    """Return the supplementary groups; empty if the kernel is older than 4.13 or there are too many."""
     try:
         found = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, GROUPS_BYTES)
     except OSError:

@@ -20,13 +20,13 @@ class Connection(Hashable, Protocol):
     def account(self) -> Hashable: ...
 
     def may_read(self) -> bool:
-        """Return whether it may be read from."""
+        """Return whether reading is allowed now."""
 
     def pause(self) -> None:
-        """Read no more."""
+        """Stop reading."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue reading."""
 
 
 C = TypeVar("C", bound=Connection)

@@ -23,7 +23,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.ingest.connection import Peer, Phase
-from llmledgerd.ingest.handshake import HelloLine, is_news, remembered
+from llmledgerd.ingest.handshake import HelloLine, is_changed, remembered
 from llmledgerd.ingest.registry import Peers
 from llmledgerd.log import Recurring
 from llmledgerd.spool import Entry, Spool
@@ -38,16 +38,16 @@ log = structlog.get_logger(__name__)
 
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
 QUIET_SECONDS = 0.05
-"""At the end, how long no peer may have sent anything. One read takes microseconds."""
-HESITATION_SECONDS = 1.0
-"""At the end, how long a one-way sender may be silent before it writes on. Its two calls follow each
-other at once; on a machine with no time to spare another process may come between."""
+"""Silence of all peers after which a stop continues. One read takes microseconds."""
+ONE_WAY_GRACE_SECONDS = 1.0
+"""Time that a stop gives a silent one-way sender to write on. It connects and writes in two calls; on a
+busy machine another process may run between them."""
 
 REFRESHED = 1 / 24
-"""Of the time that a session is remembered: after so much, a hello that says nothing new is written down."""
+"""Part of ``session_memory_seconds`` after which an unchanged hello is stored again."""
 
-LOOK_SECONDS = 5.0
-"""The longest time between two looks that counts: after more, the daemon itself was stopped."""
+CHECK_SECONDS = 5.0
+"""Limit of the time counted between two checks for stalls: after a longer time the daemon itself was stopped."""
 
 
 class Listener:
@@ -62,13 +62,13 @@ class Listener:
         clock: Clock,
         redacted: Callable[[str], str] = str,
     ) -> None:
-        """``redacted`` returns what of a hello's text may be stored."""
+        """``redacted`` removes secrets from a hello's texts."""
         self.config = config
         self.committer = committer
         self.admission = admission
         self.buffer = bytearray(READ_BYTES)
         self.counts: Counter[str] = Counter()
-        self.turned_away: Counter[str] = Counter()
+        self.refused_connections: Counter[str] = Counter()
         """Connections that were closed at once, by reason."""
         self.recurring = Recurring()
         self._spool = spool
@@ -76,9 +76,9 @@ class Listener:
         self._redacted = redacted
         self._peers: Peers[Peer] = Peers()
         self._allowed = peer_credentials.allowed(config.allowed_uids, config.allowed_gids)
-        self._looked = clock.monotonic()
+        self._checked_at = clock.monotonic()
         self._sessions: dict[bytes, Peer] = {}
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._acceptor: Acceptor | None = None
         self._descriptors = descriptors.PLENTY
         self._shares = self._shared()
@@ -86,14 +86,14 @@ class Listener:
         self._bound: Bound | None = None
         self._emptied = asyncio.Event()
         self.closed_at: dict[bytes, int] = {}
-        """Sessions that had a connection in this process and lost it, and when."""
+        """Session -> time at which its connection to this process ended."""
 
     def start(
         self, passed: socket.socket | None = None, budget: descriptors.Budget = descriptors.PLENTY
     ) -> None:
         """Listen, on the service manager's socket if it has passed one.
 
-        ``budget`` is what the process has of descriptors. Raises ConfigError where the socket cannot be had.
+        ``budget`` is the process's file descriptors. Raises ConfigError if the socket cannot be created.
         """
         self._descriptors = budget
         self._shares = self._shared()
@@ -111,12 +111,12 @@ class Listener:
         self.config = config
         self._shares = self._shared()
 
-    def close_door(self) -> None:
+    def stop_accepting(self) -> None:
         """Stop accepting connections.
 
-        Who finds our own socket gone has to come back; who has connected already is still taken. The
-        service manager's stays open: who connects, or has connected and was not taken yet, waits in
-        its queue for the next daemon, with what it writes.
+        The daemon's own socket path is removed, so new senders retry later; connections in its queue are
+        still accepted. The service manager's socket stays open: senders in its queue, and the bytes that
+        they write, wait for the next daemon.
         """
         if self._is_passed:
             self._stop_listening()
@@ -125,24 +125,24 @@ class Listener:
             self._bound.remove()
 
     async def stop(self, deadline: float) -> None:
-        """Take what has arrived, until nothing comes any more or ``deadline`` (loop time); then close.
+        """Read until nothing arrives anymore, at most until ``deadline`` (loop time); then close.
 
-        Sessions are not waited for: what they have not heard of, they send again. A one-way
-        sender does not, so what it left in its socket or in the queue of connections is read.
+        Sessions are closed at once, because they resend lines without an acknowledgment. One-way senders
+        do not, so the bytes in their sockets and in the queue of connections are read.
         """
         loop = asyncio.get_running_loop()
         for peer in list(self._sessions.values()):
             peer.abort()
         seen = -1
         while loop.time() < deadline and (
-            seen != self.counts.total() or self._is_opening or self._hesitate(loop.time())
+            seen != self.counts.total() or self._is_opening or self._awaits_one_way(loop.time())
         ):
             seen = self.counts.total()
             await asyncio.sleep(QUIET_SECONDS)
         self._stop_listening()
         self._emptied.clear()
         for peer in self._peers:
-            peer.hang_up()
+            peer.end_input()
         if not self._peers:
             self._emptied.set()
         with contextlib.suppress(TimeoutError):
@@ -152,9 +152,9 @@ class Listener:
         for peer in self._peers:
             peer.close()
 
-    def _hesitate(self, now: float) -> bool:
-        """Whether a sender that hears nothing back may be about to write."""
-        return any(now - peer.heard_at < HESITATION_SECONDS for peer in self._peers)
+    def _awaits_one_way(self, now: float) -> bool:
+        """Return whether a one-way sender may be about to write."""
+        return any(now - peer.received_at < ONE_WAY_GRACE_SECONDS for peer in self._peers)
 
     def _stop_listening(self) -> None:
         if self._acceptor is not None:
@@ -173,7 +173,7 @@ class Listener:
         )
 
     def _shared(self) -> descriptors.Shares:
-        """Return how many connections there may be, and say where descriptors are short."""
+        """Return the connection limits, and log if there are too few descriptors."""
         config = self.config
         found = self._descriptors.shares(
             config.max_connections, config.max_connections_per_process, ADMIN_CONNECTIONS
@@ -192,12 +192,12 @@ class Listener:
         return len(self._peers)
 
     def forget(self, remembered: Collection[bytes]) -> None:
-        """Drop the closing times of sessions that are not remembered any more."""
+        """Remove the closing times of sessions that the spool has evicted."""
         for session in [session for session in self.closed_at if session not in remembered]:
             del self.closed_at[session]
 
     def clock_jumped(self, moved: Callable[[int], int]) -> None:
-        """Let connections have been closed as long ago as before the time jumped."""
+        """Shift the closing times after a jump of the clock."""
         self.closed_at = {session: moved(at) for session, at in self.closed_at.items()}
 
     def live_sessions(self) -> set[bytes]:
@@ -208,26 +208,26 @@ class Listener:
         for entry in entries:
             peer = self._sessions.get(entry.session) if entry.session else None
             if peer is not None:
-                peer.say_durable(max(peer.durable, entry.first + entry.lines - 1))
+                peer.send_durable(max(peer.durable, entry.first + entry.lines - 1))
         self.resume()
 
     def refused(self, line: RefusedLine) -> None:
         peer = self._sessions.get(line.session)
         if peer is not None:
-            peer.say_refused(line)
+            peer.send_rejected(line)
 
     def resume(self) -> None:
         self._peers.resume()
 
     def close_stalled(self) -> None:
-        """Close whoever holds memory with a line that does not go on, or is gone and was not answered.
+        """Close connections with a stalled unfinished line, and those that ended before their hello was answered.
 
-        To be called about once a second.
+        Call this about once a second.
         """
         now = self._clock.monotonic()
-        elapsed, self._looked = min(now - self._looked, LOOK_SECONDS), now
+        elapsed, self._checked_at = min(now - self._checked_at, CHECK_SECONDS), now
         for peer in self._peers:
-            if peer.has_left():
+            if peer.is_disconnected():
                 peer.abort()
             elif peer.is_stalled(elapsed):
                 self.counts["stalled_connections"] += 1
@@ -251,39 +251,39 @@ class Listener:
         if not self._peers:
             self._emptied.set()
         self.admission.holds(peer.sender, peer, 0)
-        if peer.greeting is not None:
-            peer.greeting.cancel()
+        if peer.handshake is not None:
+            peer.handshake.cancel()
         if self._sessions.get(peer.session) is peer:
             del self._sessions[peer.session]
-            if peer.next_line:  # its hello was answered; else what is known of its last end stays true
+            if peer.next_line:  # its hello was answered; otherwise the earlier closing time stays valid
                 self.closed_at[peer.session] = self._clock.now_us()
         self.resume()
 
-    def greeted(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
+    def hello_received(self, peer: Peer, hello: HelloLine | Unsupported) -> None:
         if isinstance(hello, Unsupported):
             self._refuse(hello.error, peer)
-            peer.say(answer(hello))
+            peer.send(answer(hello))
             peer.phase = Phase.CLOSED
             peer.close()
             return
         task = asyncio.get_running_loop().create_task(self._open(peer, hello.hello))
-        peer.greeting = task
-        self._greetings.add(task)
-        task.add_done_callback(lambda task: self._has_greeted(task, peer))
+        peer.handshake = task
+        self._handshakes.add(task)
+        task.add_done_callback(lambda task: self._handshake_ended(task, peer))
 
     def _refuse(self, reason: str, peer: Peer) -> None:
-        self.turned_away[reason] += 1
+        self.refused_connections[reason] += 1
         self.recurring.warn("connection refused", reason=reason, connections=len(self._peers), **_known(peer))
 
-    def _has_greeted(self, task: asyncio.Task[None], peer: Peer) -> None:
-        """A hello that could not be answered is a connection that ends: its sender comes again."""
-        self._greetings.discard(task)
+    def _handshake_ended(self, task: asyncio.Task[None], peer: Peer) -> None:
+        """Abort the connection if its hello could not be answered; its sender reconnects."""
+        self._handshakes.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.recurring.error("handshake failed", error=repr(error), **_known(peer))
             peer.abort()
 
     async def _open(self, peer: Peer, hello: Hello) -> None:
-        """Answer a hello: after the session's older connection is closed and its lines are durable."""
+        """Answer a hello once the session's older connection is closed and its lines are durable."""
         session = uuid.UUID(hello.session).bytes
         for name in ("service", "host", "client"):
             setattr(hello, name, self._redacted(getattr(hello, name)))
@@ -294,15 +294,15 @@ class Listener:
         peer.session = session
         self._sessions[session] = peer
         await self.committer.flush()
-        await self.committer.room_for_hello()
-        if self._sessions.get(session) is not peer or peer.phase is not Phase.GREETED:
+        await self.committer.until_hello_fits()
+        if self._sessions.get(session) is not peer or peer.phase is not Phase.HELLO_RECEIVED:
             return
-        if self._spool.unsynced:  # a disk that failed at the start: what is known may not be on it
+        if self._spool.unsynced:  # the disk failed at the start: the state in memory may not be on it
             peer.abort()
             return
         snap = self._spool.state.snapshot
         known = snap.sessions.get(session)
-        if known is None and self._spool.state.room.is_full():
+        if known is None and self._spool.state.budget.is_full():
             self._refuse("max_sessions", peer)
             peer.abort()
             return
@@ -314,14 +314,21 @@ class Listener:
             forgotten_lines=snap.forgotten_lines,
         )
         peer.suspect_until = state.suspect_until
-        if is_news(known, state, int(self.config.session_memory_seconds * REFRESHED * 1e6)):
+        if is_changed(known, state, int(self.config.session_memory_seconds * REFRESHED * 1e6)):
             self.committer.hello(session, state)
         self.closed_at.pop(session, None)
         peer.answer_hello(state.durable)
         self._peers.resume()
 
     def _reason_against(self, peer: Peer) -> str:
-        """Return why a peer is refused; empty if it is accepted."""
+        """Return why a peer is refused; empty if it is accepted.
+
+        A connection over the limit of its process is closed and not kept waiting. In the kernel's queue it
+        would keep those behind it waiting too, whosever they are. Accepted and unread it would take the
+        descriptor that the limit is for, so that a bounded wait is a larger limit, under another name. A
+        session loses nothing by it, a one-way sender hears of it at its next write, and who connects
+        faster than it is read never comes this far (``accept_loop.AT_ONCE``).
+        """
         if not self._allowed.admits(peer.credentials):
             return "not_allowed"
         mine = self._peers.count(peer.account) if peer.account is not None else 0
@@ -332,7 +339,7 @@ class Listener:
         return ""
 
     def _limit(self, setting: str, in_force: int) -> str:
-        """Return the name of a limit: the setting's, unless the process has too few descriptors for it."""
+        """Return the name of the limit: the setting, or ``descriptors`` if the process has too few."""
         return setting if in_force == getattr(self.config, setting) else "descriptors"
 
 

@@ -12,22 +12,22 @@ from __future__ import annotations
 from typing import Final
 
 SHARE: Final = 64
-"""The part of a line that has to follow. A 6th would end honest senders behind a slow link; with a
-640th, 100 MB would be held for an hour by what fits in one read."""
+"""Required progress: one byte of this many buffered ones. With 6, senders on a slow link would be closed;
+with 640, a single read could hold 100 MB for an hour."""
 
 
 class Progress:
-    """One connection's, looked at from time to time."""
+    """Progress of one connection, checked periodically."""
 
     def __init__(self) -> None:
         self._received = -1
         self._silent = 0.0
 
     def is_stalled(self, elapsed: float, received: int, held: int, timeout: float) -> bool:
-        """Return whether too little has come for too long.
+        """Return whether the progress was too small for too long.
 
-        ``elapsed`` are the seconds since the last look, ``received`` all bytes of the connection,
-        ``held`` those of its unfinished line.
+        ``elapsed``: seconds since the last check; ``received``: bytes of the connection so far;
+        ``held``: bytes of its unfinished line.
         """
         if not held or self._received < 0 or received - self._received >= max(1, held // SHARE):
             self._received, self._silent = received, 0.0
@@ -35,6 +35,6 @@ class Progress:
         self._silent += elapsed
         return self._silent >= timeout
 
-    def excuse(self) -> None:
-        """Begin anew: the peer was not read from."""
+    def restart(self) -> None:
+        """Start a new measurement, because the daemon did not read from the peer."""
         self._received = -1

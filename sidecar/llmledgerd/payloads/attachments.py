@@ -1,10 +1,10 @@
 """Extraction and restoration of images and files inside payloads. Pure.
 
 Invariants:
-- The JSON stays valid, and nothing of it changes but the base64 that is cut.
-- What was cut and stored comes back byte for byte: base64 that its decoded bytes do not give again
-  (odd padding, line breaks, escapes) is left where it is.
-- Only what is known to be a file is cut: a data URI, or text under a name that providers give files.
+- The JSON stays valid, and only the extracted base64 changes.
+- Extracted files are restored byte for byte: base64 that encoding its decoded bytes does not reproduce (odd
+  padding, line breaks, escapes) is not extracted.
+- Only known files are extracted: a data URI, or text under a name that providers use for files.
   Signatures, encrypted reasoning and embeddings are base64 too, and stay.
 """
 
@@ -21,9 +21,9 @@ from llmledgerd.config.options import Attachments
 from llmledgerd.payloads.uploads import File
 
 MARK: Final = b"llmledger-file:sha256:"
-"""How a reference begins that stands where base64 was."""
+"""Prefix of a reference in place of base64."""
 
-# One pass over the text, possessive, so that it is linear whatever the text is: some 90 µs for 50 KB without
+# One possessive pass over the text, so that it is linear for any text: some 90 µs for 50 KB without
 # a file, which is what five searches for fixed words first would cost. The names are those of
 # OpenAI (image_url, file_data, input_audio.data, b64_json), Anthropic (source.data), Gemini
 # (inlineData.data), and Bedrock (source.bytes); data URIs count under any name, as in lists.
@@ -38,7 +38,7 @@ _REFERENCE: Final = re.compile(
 _NEAR: Final = re.compile(rb'"(?:media_type|mimeType|mime_type|format)"\s*+:\s*+"([\w.+/-]+)"')
 _UNKNOWN: Final = b"application/octet-stream"
 _NEAR_BYTES: Final = 200
-"""How far from its base64 a media type is looked for: they are neighbors in every API."""
+"""Distance in bytes at which a media type is searched: it is beside its base64 in every API."""
 
 _MAGIC: Final = (
     (b"\x89PNG", b"image/png"),
@@ -50,14 +50,14 @@ _MAGIC: Final = (
 )
 
 Name = Callable[[str], str]
-"""From a file's digest to its object's name."""
+"""Function from a file's digest to its object's name."""
 
 
 def cut(payload: bytes, mode: Attachments, above_bytes: int, name: Name) -> tuple[bytes, list[File]]:
-    """Return the payload with references in place of its files, and the files that have to be stored.
+    """Return the payload with references in place of its files, and the files to store.
 
-    Files of no more than ``above_bytes`` stay. With ``drop`` none is stored, and the references say
-    of which bytes the payload was.
+    Files of at most ``above_bytes`` stay. With ``drop`` no file is stored; the references have the digests
+    and sizes of the removed bytes.
     """
     if mode == "keep" or len(payload) <= above_bytes:
         return payload, []
@@ -82,7 +82,7 @@ def cut(payload: bytes, mode: Attachments, above_bytes: int, name: Name) -> tupl
 
 
 def restored(payload: bytes, read: Callable[[str], bytes | None]) -> bytes:
-    """Return the payload with its files put back; ``read`` gives a file by its digest, or None."""
+    """Return the payload with its files restored; ``read`` returns a file by its digest, or None."""
     if MARK not in payload:
         return payload
 
@@ -96,7 +96,7 @@ def restored(payload: bytes, read: Callable[[str], bytes | None]) -> bytes:
 
 
 def _decoded(text: bytes) -> bytes | None:
-    """Return the bytes that the text is the one encoding of; None where encoding them gives another."""
+    """Return the decoded bytes; None if encoding them does not reproduce the text."""
     is_url = b"-" in text or b"_" in text
     try:
         content = base64.urlsafe_b64decode(text) if is_url else base64.b64decode(text, validate=True)
@@ -107,9 +107,9 @@ def _decoded(text: bytes) -> bytes | None:
 
 
 def _media_type(content: bytes, payload: bytes, found: re.Match[bytes]) -> bytes:
-    """Return what a file is: as its URI says, by its first bytes, or as is said beside it.
+    """Return a file's media type: from its URI, its first bytes, or the member beside it.
 
-    Empty where ``data`` or ``bytes`` is nothing of the kind: encrypted reasoning has that name too.
+    Empty if ``data`` or ``bytes`` is not a file: encrypted reasoning has that name too.
     """
     if found[2] or found[3]:
         return found[2] or found[3]

@@ -1,10 +1,9 @@
 """Cleanup of objects whose rows have expired.
 
 Invariants:
-- A call's object is deleted only if it was stored before a time at which every row of then has
-  expired, and no row points at it: one that waits for its row is young, one whose row is kept is named.
-- A file is deleted only if no payload has had it for as long, and for a margin: payloads that name it
-  are not searched, but make it young again when they are stored.
+- A call's object is deleted only if it is older than the retention of rows, and no row refers to it.
+- A file is deleted only if no payload has referred to it for as long, plus a margin. Payloads are not
+  searched; storing one refreshes the age of its files.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Found, Objects
 
 FILES_MARGIN: Final = timedelta(days=15)
-"""Rows leave by whole weeks of partitions, some days late; a file is made young once a day at most."""
+"""Margin: rows expire by weekly partitions, some days late, and a file is refreshed at most once a day."""
 
 Pointed = Callable[[Sequence[str]], Awaitable[set[str]]]
-"""Which of these names rows point at."""
+"""Function that returns the names to which rows refer."""
 
 
 class Cleaned(msgspec.Struct):
-    """What was deleted, or would be."""
+    """Objects deleted, or to be deleted."""
 
     objects: int = 0
     object_bytes: int = 0
     files: int = 0
     file_bytes: int = 0
     kept: int = 0
-    """Objects as old that rows point at."""
+    """Old objects to which rows refer."""
 
 
 async def clean(objects: Objects, pointed: Pointed, before: datetime, *, delete: bool) -> Cleaned:
-    """Find what was stored before a time and is nobody's any more, and ``delete`` it or only count it.
+    """Find objects older than a time without a row, and ``delete`` or only count them.
 
-    Raises StoreBusy; what was deleted by then stays so, and the command can be run again.
+    Raises StoreBusy; earlier deletions remain, and the command can be run again.
     """
     done = Cleaned()
     for page in _old_records(objects, before):
@@ -61,10 +60,10 @@ async def clean(objects: Objects, pointed: Pointed, before: datetime, *, delete:
 
 
 def pointed_sql(wanted: Sequence[str]) -> str:
-    """Return the question which of these names rows point at, whatever the store was called then.
+    """Return the SQL that selects the names to which rows refer, under any URL of the store.
 
-    Only names that this package gives are asked for, so that there is nothing in them to escape. Their
-    day is the row's, which spares all other days' rows.
+    Only names from this package occur, which need no escaping. The day in a name limits the query to the
+    rows of that day.
     """
     ours = [name for name in wanted if names.is_record(name)]
     asked = ", ".join(f"'{name}'" for name in ours)

@@ -1,7 +1,7 @@
 """Erasure of the objects of calls.
 
-Invariant: only what lies under the configured store is deleted, and where a row names anything else
-nothing of it is: the operator has to say where that lies.
+Invariant: only objects under the configured URL are deleted. If a row refers to another place, nothing is
+deleted: the operator has to configure that place.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class ErasableObjects:
-    """The object storage of ``erasure.Objects``."""
+    """Object storage as ``erasure.Objects``."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
     def delete_calls(self, uris: Sequence[str]) -> None:
-        """Delete calls' objects. Raises LlmledgerdError for one elsewhere, and StoreBusy."""
+        """Delete calls' objects. Raises LlmledgerdError for an object in another place, and StoreBusy."""
         found = {uri: names.name_within(self._objects.base, uri) for uri in uris}
         for uri, name in found.items():
             if name is None:

@@ -1,7 +1,7 @@
 """Names of objects, and the check of names in rows. Pure.
 
 Invariants:
-- A name is made of what the row says, so that the same row has the same name again.
+- A name is derived from the row, so that the same row always has the same name.
 - No two ids share a name, whatever characters they hold.
 - A URI is followed only if it lies under the configured store and has a name that this module gives.
 """
@@ -19,7 +19,7 @@ FILES: Final = "files"
 ENDING: Final = ".json.gz"
 
 PLAIN_BYTES: Final = 150
-"""Longer names are cut and end in a hash: file systems take 255 bytes, and the suffix needs 50."""
+"""Limit of a plain name; longer ones end in a hash: file systems allow 255 bytes, and the suffix needs 50."""
 
 _RECORD: Final = re.compile(r"raw/date=\d{4}-\d\d-\d\d/[\w.~%=-]+\.json\.gz", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ def day_of(name: str) -> str:
 
 
 def own_name(name: str, batch: str, row: int) -> str:
-    """Return the name for a call whose id had been used for another call of that day.
+    """Return the object name of a call whose id another call of that day has used.
 
     An id's own ``=`` is encoded, so that no id can have such a name.
     """
@@ -51,8 +51,8 @@ def own_name(name: str, batch: str, row: int) -> str:
 def file_name(organization: str, digest: str) -> str:
     """Return the name of a file that was cut out of an organization's payloads.
 
-    Each organization has its own, although equal files are then stored once for each: a payload that
-    names a file by its hash is text that a sender could have written, and must not be brought another's.
+    Each organization has its own folder, although equal files are then stored several times: a sender can
+    write a reference itself, and must not get another organization's file.
     """
     return f"{files_of(organization)}/{digest[:2]}/{digest}"
 
@@ -63,12 +63,12 @@ def files_of(organization: str) -> str:
 
 
 def uri(base: str, name: str) -> str:
-    """Return what a row says of its object."""
+    """Return the URI of an object, for its row."""
     return f"{base}/{name}"
 
 
 def name_within(base: str, said: str) -> str | None:
-    """Return the name of the object that a row speaks of; None where it is not one of this store's."""
+    """Return the name of the object in a row's URI; None if it is not under the configured URL."""
     if not said.startswith(f"{base}/"):
         return None
     name = said[len(base) + 1 :]

@@ -1,11 +1,11 @@
 """Object storage: S3, GCS, Azure or a folder. The only module that imports ``obstore``.
 
 Invariants:
-- What leaves this module is StoreBusy (time acts), ObjectGone or ConfigError, never a library's exception.
-- An object that ``settle`` has returned from outlives the power, as far as its store can say so.
-- Only what lies under the configured URL is read, written, listed or deleted.
+- This module raises StoreBusy (retry), ObjectGone or ConfigError, never a library's exception.
+- An object survives a power failure once ``settle`` has returned, as far as its store can tell.
+- Only objects under the configured URL are read, written, listed or deleted.
 
-Credentials are found as the clouds' own tools find them (``AWS_…``, ``GOOGLE_…``, ``AZURE_…``, the
+Credentials come from the sources of the clouds' own tools (``AWS_…``, ``GOOGLE_…``, ``AZURE_…``, the
 machine's role), or are in the file of the setting ``payload_store_file``.
 """
 
@@ -34,11 +34,11 @@ SCHEMES: Final = {"s3": "s3", "gs": "gs", "az": "azure", "azure": "azure", "file
 FOLDER: Final = "file"
 
 RETRIES: Final = {"max_retries": 1, "retry_timeout": timedelta(seconds=5)}
-"""Of the library's own. Whoever calls decides how long to go on, and says so in the log."""
+"""Retries of the library. Callers decide on further ones, and log them."""
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 PAGE: Final = 300
-"""Objects that are listed, and asked about, at a time: their names fit one statement's parameter."""
+"""Objects listed and queried at a time: their names fit one statement's parameter."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -53,9 +53,9 @@ class Objects:
     """The objects under one URL. Methods that are not coroutines block."""
 
     def __init__(self, url: str, file: str = "", *, timeout_seconds: float = 60.0, sync: bool = True) -> None:
-        """Nothing is asked of the store yet. Raises ConfigError for a URL or a file that says nothing.
+        """The store is not accessed yet. Raises ConfigError for an unusable URL or file.
 
-        ``sync``: a folder's files are synced, so that they outlive the power as the rows do.
+        ``sync``: files of a folder are synced, so that they survive a power failure like the rows.
         """
         self.base = url.rstrip("/")
         self._sync = sync
@@ -109,7 +109,7 @@ class Objects:
                 yield [Found(one["path"], one["size"], one["last_modified"]) for one in page]
 
     def delete(self, found: Sequence[str]) -> None:
-        """Delete objects; those that are gone already are no error."""
+        """Delete objects; missing ones are ignored."""
         if not found:
             return
         with _translated():
@@ -121,10 +121,10 @@ class Objects:
                         obstore.delete(self._store, name)
 
     def probe(self) -> None:
-        """Create, read and delete an object, to see that all three are done.
+        """Create, read and delete an object, to check the permissions.
 
-        Raises StoreBusy, and ConfigError where an object is written over that was to be created: two
-        calls with one id would share the later one's payloads.
+        Raises StoreBusy, and ConfigError if a create overwrites an existing object: two calls with one id
+        would share the later one's payloads.
         """
         name = f"check/{uuid.uuid4()}"
         with _translated():
@@ -141,14 +141,14 @@ class Objects:
         )
 
     async def settle(self, stored: Iterable[str]) -> None:
-        """Make these objects outlive the power. The clouds have seen to it when they answer."""
+        """Sync objects to the disk. Cloud stores have done so when they answer."""
         if self._folder is not None and self._sync:
             with _translated():
                 await asyncio.to_thread(_sync, self._folder, list(stored))
 
 
 def _folder(base: str) -> Path | None:
-    """Return the folder of a URL that names one. Raises ConfigError for a URL that is of no use."""
+    """Return the folder of a file URL. Raises ConfigError for an unusable URL."""
     parts = urlsplit(base)
     if parts.scheme not in SCHEMES:
         raise ConfigError(
@@ -210,12 +210,12 @@ def _translated(name: str = "") -> Generator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """Return what is for people: the library adds its own state, pages of it."""
+    """Return the first line of an error, because the library appends pages of its state."""
     return str(error).partition("\n")[0]
 
 
 def _sync(base: Path, names: Sequence[str]) -> None:
-    """Sync files, and the folders that name them: a new day's folder is new itself."""
+    """Sync files and their folders, since the folder of a new day is new too."""
     files = [base / name for name in names]
     folders = {folder for file in files for folder in file.parents if folder.is_relative_to(base)}
     for path in (*files, *folders):

@@ -1,7 +1,7 @@
 """Payload policy: the treatment of a row's payloads. Pure.
 
-Invariant: the first rule that matches a row decides, and what it leaves unsaid is the default's; the
-answer depends on the organization and the call type alone.
+Invariant: the first matching rule decides, and the default supplies its missing settings. The decision
+depends on the organization and the call type alone.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from llmledgerd.config.options import Attachments, Mode, PayloadRule
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of one row's payloads."""
+    """Treatment of one row's payloads."""
 
     mode: Mode = "inline"
     above_bytes: int = 0
-    """Payloads of one row that have no more bytes together stay inline where the mode is ``offload``.
+    """Size up to which all payloads of a row stay inline in the mode ``offload``.
 
-    ``metadata_only`` knows no threshold: where payloads must not be kept, small ones must not either.
+    ``metadata_only`` has no threshold: if payloads must not be stored, small ones must not either.
     """
     sample_rate: float = 1.0
-    """How many of the traces keep their payloads."""
+    """Share of the traces that keep their payloads."""
     attachments: Attachments = "keep"
 
     @property
@@ -32,7 +32,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_objects(self) -> bool:
-        """Whether there has to be object storage for it."""
+        """Whether the decision requires object storage."""
         return self.mode == "offload" or (self.attachments == "store" and self.mode != "metadata_only")
 
 
@@ -44,7 +44,7 @@ class Policy:
         self._rules = [(rule, _over(default, rule)) for rule in rules]
 
     def decide(self, organization: str, call_type: str) -> Decision:
-        """Return what becomes of the payloads of one organization's calls of one type."""
+        """Return the treatment of payloads for an organization and call type."""
         for rule, decision in self._rules:
             if rule.organization_id in (None, organization) and rule.call_type in (None, call_type):
                 return decision
@@ -52,7 +52,7 @@ class Policy:
 
     @property
     def decisions(self) -> list[Decision]:
-        """Return every decision that there can be."""
+        """Return every possible decision."""
         return [self._default, *(decision for _, decision in self._rules)]
 
 

@@ -1,7 +1,7 @@
 """Sampling: selection of the traces that keep their payloads. Pure.
 
-Invariant: all calls of one trace share one fate, in every daemon and after every restart, and a
-higher rate keeps whatever a lower one keeps.
+Invariant: the decision is the same for all calls of one trace, in every daemon and after every restart. A
+higher rate keeps every trace that a lower one keeps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Transformation of a finished row into the stored row and its objects. Pure.
 
-Invariant: only the payload columns and ``payload_uri`` change; every number and every other text is that
-of the payloads as they were received. The same row is always treated alike.
+Invariant: only the payload columns and ``payload_uri`` change; all numbers and other texts are those of the
+received payloads. The same row always has the same result.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from llmledgerd.payloads import attachments, names, parcels, sampling
+from llmledgerd.payloads import attachments, names, object_format, sampling
 from llmledgerd.payloads.policy import Decision, Policy
-from llmledgerd.payloads.uploads import Parcel, Uploads
+from llmledgerd.payloads.uploads import PayloadObject, Uploads
 from llmledgerd.records.schema import COLUMNS, Row
 
 _AT: Final = {name: index for index, name in enumerate(COLUMNS)}
-_PAYLOADS: Final = tuple(_AT[column] for column in parcels.PAYLOADS.values())
+_PAYLOADS: Final = tuple(_AT[column] for column in object_format.PAYLOADS.values())
 
 
 class Treatment:
-    """Treats rows as the settings say. Keeps nothing between rows, so that any thread may call it."""
+    """Treatment of rows by the settings. It has no state between rows, so that any thread may call it."""
 
     def __init__(self, policy: Policy, *, base: str = "", attachments_above_bytes: int = 0) -> None:
-        """``base`` is the URL of object storage, empty where there is none."""
+        """``base`` is the URL of object storage; empty: none."""
         self._policy = policy
         self.is_idle = all(decision.changes_nothing for decision in policy.decisions)
         self._base = base
         self._attachments_above_bytes = attachments_above_bytes
 
     def treat(self, row: Row, uploads: Uploads) -> Row:
-        """Return the row to store; what it needs in object storage is added to ``uploads``, unless those are done."""
+        """Return the row to store; its objects are added to ``uploads``, unless the upload is done."""
         if self.is_idle:
             return row
         decision = self._policy.decide(_text(row, "organization_id"), _text(row, "call_type"))
@@ -59,15 +59,15 @@ class Treatment:
         number = row[_AT["batch_row"]]
         created_us = row[_AT["created_at"]]
         assert isinstance(number, int)  # noqa: S101 - tells the type checker what the columns hold
-        assert isinstance(created_us, int)  # noqa: S101 - likewise
+        assert isinstance(created_us, int)  # noqa: S101 - tells the type checker what the column holds
         name = names.record_name(_text(row, "id"), created_us)
         if not uploads.done:
-            uploads.parcels[number] = Parcel(name, parcels.pack(row))
+            uploads.objects[number] = PayloadObject(name, object_format.pack(row))
         return _without_payloads(row, names.uri(self._base, uploads.names.get(number, name)))
 
 
 def _is_kept(row: Row, decision: Decision) -> bool:
-    """Return whether the sample has this row; what failed is always in it."""
+    """Return whether the sample includes this row; failed calls are always included."""
     if row[_AT["is_error"]]:
         return True
     return sampling.keeps(

@@ -2,9 +2,9 @@
 
 Invariants:
 - When ``upload`` has returned, every object that a row of the batch names is stored.
-- No object is written over by another call's: a name that is taken by a record that differs is left
-  to it, and the row is told the name that its own got. A repeat finds its own and changes nothing.
-- A file that is named again is young again, so that cleaning by age takes no file that a row needs.
+- No object of another call is overwritten: if a different record has the name, the object gets another name,
+  which its row contains. A repeated upload finds its own object and changes nothing.
+- A new reference to a file refreshes its age, so that cleaning by age never deletes a file that a row needs.
 """
 
 from __future__ import annotations
@@ -18,50 +18,50 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from llmledgerd.errors import OBJECT_STORAGE, ObjectGone, StoreBusy
-from llmledgerd.payloads import names, parcels
-from llmledgerd.payloads.uploads import File, Parcel, Uploads
+from llmledgerd.payloads import names, object_format
+from llmledgerd.payloads.uploads import File, PayloadObject, Uploads
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
 
 REFRESH: Final = timedelta(days=1)
-"""A file older than that is stored again when a payload has it: cleaning keeps a margin of more."""
+"""Age above which a file is stored again for a new reference; the margin of cleaning is larger."""
 
 Job = Callable[[], Awaitable[None]]
 
 
 class Uploader:
-    """Uploads what batches need, some objects at a time. For one event loop."""
+    """Upload of batches' objects with bounded concurrency. For one event loop."""
 
     def __init__(self, objects: Objects, in_flight: int) -> None:
         self._objects = objects
         self._in_flight = in_flight
 
     async def upload(self, uploads: Uploads, batch: str, rows: Collection[int]) -> bool:
-        """Store what these rows of a batch need; return whether the rows have to be encoded again.
+        """Store the objects of a batch's rows; return whether the rows must be encoded again.
 
-        Raises StoreBusy; what was stored by then is not uploaded again. Memory is that of the batch:
-        nothing is copied.
+        Raises StoreBusy; objects stored by then are not uploaded again. No content is copied in
+        memory.
         """
         jobs = self._jobs(uploads, batch, frozenset(rows))
         workers = [
-            _work(jobs) for _ in range(min(self._in_flight, len(uploads.files) + len(uploads.parcels)))
+            _work(jobs) for _ in range(min(self._in_flight, len(uploads.files) + len(uploads.objects)))
         ]
         failed = [error for error in await asyncio.gather(*workers, return_exceptions=True) if error]
         if failed:
             raise failed[0]
         await self._objects.settle(uploads.stored)
         uploads.files.clear()
-        uploads.parcels.clear()
+        uploads.objects.clear()
         uploads.done = True
         return bool(uploads.names)
 
     def _jobs(self, uploads: Uploads, batch: str, rows: frozenset[int]) -> Iterator[Job]:
         for file in list(uploads.files.values()):
             yield partial(self._file, uploads, file)
-        for row, parcel in list(uploads.parcels.items()):
+        for row, payload_object in list(uploads.objects.items()):
             if row in rows:
-                yield partial(self._parcel, uploads, batch, row, parcel)
+                yield partial(self._upload_object, uploads, batch, row, payload_object)
 
     async def _file(self, uploads: Uploads, file: File) -> None:
         modified = await self._objects.modified(file.name)
@@ -70,21 +70,25 @@ class Uploader:
         del uploads.files[file.name]
         uploads.stored.add(file.name)
 
-    async def _parcel(self, uploads: Uploads, batch: str, row: int, parcel: Parcel) -> None:
-        if not await self._is_stored(parcel):
-            parcel = msgspec.structs.replace(parcel, name=names.own_name(parcel.name, batch, row))
-            if not await self._is_stored(parcel):  # this very row's, from before the settings changed
-                await self._objects.put(parcel.name, parcel.content)
-            uploads.names[row] = parcel.name
-        del uploads.parcels[row]
-        uploads.stored.add(parcel.name)
+    async def _upload_object(
+        self, uploads: Uploads, batch: str, row: int, payload_object: PayloadObject
+    ) -> None:
+        if not await self._is_stored(payload_object):
+            payload_object = msgspec.structs.replace(
+                payload_object, name=names.own_name(payload_object.name, batch, row)
+            )
+            if not await self._is_stored(payload_object):  # stored for this row before the settings changed
+                await self._objects.put(payload_object.name, payload_object.content)
+            uploads.names[row] = payload_object.name
+        del uploads.objects[row]
+        uploads.stored.add(payload_object.name)
 
-    async def _is_stored(self, parcel: Parcel) -> bool:
-        """Store a record; return False where another has its name."""
-        if await self._objects.create(parcel.name, parcel.content):
+    async def _is_stored(self, payload_object: PayloadObject) -> bool:
+        """Store an object; return False if a different one has its name."""
+        if await self._objects.create(payload_object.name, payload_object.content):
             return True
         try:
-            return parcels.same(await self._objects.get(parcel.name), parcel.content)
+            return object_format.same(await self._objects.get(payload_object.name), payload_object.content)
         except ObjectGone as error:  # deleted since; the name is free now
             raise StoreBusy(OBJECT_STORAGE, f"{error} was there and is gone") from error
 

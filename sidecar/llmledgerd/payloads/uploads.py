@@ -1,7 +1,7 @@
 """Objects that must be in object storage before a batch's rows are inserted.
 
-Invariant: a name is decided when its row is encoded for the last time; until ``done`` nothing of the
-batch may be inserted, and after it nothing is added.
+Invariant: a name is final when its row is encoded for the last time. No row of the batch is inserted before
+``done``, and no object is added after it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Parcel(msgspec.Struct, frozen=True):
+class PayloadObject(msgspec.Struct, frozen=True):
     """One row's payloads as an object."""
 
     name: str
@@ -17,7 +17,7 @@ class Parcel(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file that was cut out of payloads; its name is made of its content."""
+    """File extracted from payloads; its name is derived from its content."""
 
     name: str
     content: bytes
@@ -25,14 +25,14 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Uploads(msgspec.Struct):
-    """Of one batch."""
+    """Objects and files of one batch."""
 
-    parcels: dict[int, Parcel] = {}
-    """By row."""
+    objects: dict[int, PayloadObject] = {}
+    """Objects by row."""
     files: dict[str, File] = {}
-    """By name, so that a file that many payloads hold is uploaded once."""
+    """Files by name, so that a file in many payloads is uploaded once."""
     names: dict[int, str] = {}
-    """Rows whose object has a name of its own, because another call had theirs."""
+    """Row -> name of its object, if another call had the usual name."""
     stored: set[str] = set()
-    """Names of objects that are stored, and may still have to be synced."""
+    """Names of stored objects that may not be synced yet."""
     done: bool = False

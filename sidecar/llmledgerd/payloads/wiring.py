@@ -1,7 +1,7 @@
 """Construction of the payload components from the settings.
 
-Invariant: ``obstore`` is imported only where a store is named, and settings that need one and name none,
-or name one that cannot be, end the start.
+Invariant: ``obstore`` is imported only if object storage is configured. Settings that require object storage
+and do not configure it, or configure it wrongly, prevent the start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def treatment(config: Config) -> Treatment:
-    """Return what treats rows. Raises ConfigError where a rule needs object storage and there is none."""
+    """Return the treatment of rows. Raises ConfigError if a rule requires object storage and none is configured."""
     default = Decision(
         mode=config.payloads,
         above_bytes=config.payload_above_bytes,
@@ -37,7 +37,7 @@ def treatment(config: Config) -> Treatment:
 
 
 def objects(config: Config) -> Objects | None:
-    """Return object storage; None where none is named. Raises ConfigError."""
+    """Return the object storage; None if none is configured. Raises ConfigError."""
     if not config.payload_store:
         return None
     try:
@@ -53,5 +53,5 @@ def objects(config: Config) -> Objects | None:
 
 
 def erasable(found: Objects | None) -> ErasableObjects | None:
-    """Return what deletes the objects of erased calls; None where there is no object storage."""
+    """Return the deletion of erased calls' objects; None without object storage."""
     return None if found is None else ErasableObjects(found)

@@ -50,7 +50,7 @@ def fitting(sizes: Sequence[int], most: int) -> int:
     return len(sizes)
 
 
-class Turns:
+class QueryAdmission:
     """Admission control of queries by slots and bytes. For one event loop."""
 
     def __init__(self, most: int, *, is_shared: bool) -> None:
@@ -71,7 +71,7 @@ class Turns:
         share = Share(owner, size)
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((share, ready))
-        self._let_in()
+        self._admit()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await ready
@@ -90,22 +90,22 @@ class Turns:
         self._running[share.owner] -= share.is_running
         self._bytes[share.owner] += size - share.size
         share.size, share.is_running = size, False
-        self._let_in()
+        self._admit()
 
     def end(self, share: Share) -> None:
         """Release the share of a response that was sent or failed."""
         self.made(share, 0)
 
-    def _let_in(self) -> None:
+    def _admit(self) -> None:
         for share, ready in list(self._waiting):
-            if self._has_room(share):
+            if self._fits(share):
                 self._waiting.remove((share, ready))
                 self._running[share.owner] += 1
                 self._bytes[share.owner] += share.size
                 if not ready.done():
                     ready.set_result(None)
 
-    def _has_room(self, share: Share) -> bool:
+    def _fits(self, share: Share) -> bool:
         running, size = self._running, self._bytes
         return (
             running.total() < self._most

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmledgerd.query.requests import Question
+from llmledgerd.query.requests import QueryRequest
 from llmledgerd.query.results import Table
 
 
@@ -21,7 +21,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Reading(Protocol):
     """Query backend of one store. Blocking; for threads."""
 
-    def answer(self, organization_id: str | None, question: Question) -> object:
+    def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         """Return the result within one organization; None is all of them."""
 
     def sql(self, text: str) -> Table:

@@ -15,7 +15,7 @@ import msgspec
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.query.erasure import Erased, Erasure
 from llmledgerd.query.repricing import Reprice, Repriced
-from llmledgerd.query.requests import Question, to_text
+from llmledgerd.query.requests import QueryRequest, to_text
 from llmledgerd.query.results import Table
 from llmledgerd.query.routes import ERASE, OF, REPRICE, EraseRequest, Problem
 
@@ -41,7 +41,7 @@ class DaemonAnswers:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
 
-    async def answer(self, organization_id: str | None, question: Question) -> object:
+    async def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         """Return the result, or None if nothing was found.
 
         Raises StoreBusy when daemon or store are unavailable, ConfigError when the token does not
@@ -119,18 +119,18 @@ class DaemonAnswers:
                 raise StoreBusy(
                     "other", f"{self._address} is not a daemon of this version: {error}"
                 ) from error
-        raise _meaning(status, self._said(status, body))
+        raise _error_of(status, self._detail(status, body))
 
-    def _said(self, status: int, body: bytes) -> str:
+    def _detail(self, status: int, body: bytes) -> str:
         try:
             return msgspec.json.decode(body, type=Problem).detail
         except msgspec.DecodeError:
             return f"{self._address}: unexpected status {status}; not a daemon of this version"
 
 
-def _meaning(status: int, said: str) -> LlmledgerdError | ValueError:
+def _error_of(status: int, detail: str) -> LlmledgerdError | ValueError:
     if status in (401, 403):
-        return ConfigError(said)
+        return ConfigError(detail)
     if status == 400:
-        return ValueError(said)
-    return StoreBusy("other", said)
+        return ValueError(detail)
+    return StoreBusy("other", detail)

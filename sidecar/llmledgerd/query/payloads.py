@@ -18,7 +18,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from llmledgerd.errors import OBJECT_STORAGE, ConfigError, ObjectGone, StoreBusy
-from llmledgerd.payloads import attachments, names, parcels
+from llmledgerd.payloads import attachments, names, object_format
 from llmledgerd.query.answer_budget import PAYLOAD_BYTES, fitting
 from llmledgerd.query.results import Call, Payloads
 
@@ -112,8 +112,8 @@ class _Answer:
         if name is None:
             return replace(call, payloads_missing=ELSEWHERE)
         try:
-            contents = parcels.unpack(objects.read(name))
-        except parcels.NotOurs:
+            contents = object_format.unpack(objects.read(name))
+        except object_format.NotARecord:
             return replace(call, payloads_missing=NOT_ITS_OWN)
         if (contents.organization_id, contents.id) != (call.organization_id, call.id):
             return replace(call, payloads_missing=NOT_ITS_OWN)

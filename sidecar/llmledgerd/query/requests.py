@@ -42,16 +42,16 @@ _DATED: Final = re.compile(r"[0-9]{4}-")
 """Start of an ISO 8601 date; a bare number would be parsed as seconds since 1970."""
 Limit = Annotated[int, _is("Maximum number of results.", ge=1, le=MAX_LIMIT)]
 Size = Annotated[int, _is("Bytes.", ge=0, le=2**63 - 1)]
-Q = TypeVar("Q", bound="Question")
+Q = TypeVar("Q", bound="QueryRequest")
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class QueryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all requests. A field that is None does not filter."""
 
 
 if TYPE_CHECKING:
 
-    class Narrowed(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    class Narrowed(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Base of requests over many calls. Times without a time zone are UTC."""
 
         start_date: datetime | None = None
@@ -80,7 +80,7 @@ else:
             ("end_date", Annotated[datetime | None, _is("Only calls that started before this time.")], None),
             *_fields(OF_SUMS),
         ],
-        bases=(Question,),
+        bases=(QueryRequest,),
         **_HOW,
     )
     NarrowedList = msgspec.defstruct(
@@ -91,7 +91,7 @@ else:
     )
 
 
-class GetCall(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetCall(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Get one call by its id; if several records share the id, the one received last."""
 
     id: Annotated[str, _is("Id of the call, with or without the prefix `provider_trace-`.")]
@@ -99,7 +99,7 @@ class GetCall(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: Annotated[bool, _is("Restore images and files that were extracted from the payloads.")] = False
 
 
-class GetStep(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetStep(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List the calls of one step, oldest first: the first attempt and its retries."""
 
     step_id: Annotated[str, _is("Id of the step, as recorded.")]
@@ -148,7 +148,7 @@ class GetUnpriced(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     limit: Limit = 100
 
 
-class GetLosses(Question, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GetLosses(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List losses of records by stage and reason. For operators only: a loss has no organization."""
 
     start_date: Annotated[datetime | None, _is("Only losses at this time or later.")] = None
@@ -166,7 +166,7 @@ def from_text(kind: type[Q], given: Mapping[str, str]) -> Q:
         raise ValueError(str(error)) from None
 
 
-def to_text(question: Question) -> dict[str, str]:
+def to_text(question: QueryRequest) -> dict[str, str]:
     """Return the URL parameters of a request; the inverse of ``from_text``."""
     found = {}
     for name in question.__struct_fields__:
@@ -183,7 +183,7 @@ def to_text(question: Question) -> dict[str, str]:
 
 
 @cache
-def fields(kind: type[Question]) -> dict[str, Any]:
+def fields(kind: type[QueryRequest]) -> dict[str, Any]:
     """Return the names and types of a request's fields, without their descriptions."""
     return get_type_hints(kind)
 

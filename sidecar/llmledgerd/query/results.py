@@ -134,7 +134,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     partial_usage: int
     unknown_cost: int
     latency_avg_ms: float | None
-    """Over the calls with a known latency; None if there are none."""
+    """Over the calls with a known latency; None if no latency is known."""
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     latency_p99_ms: float | None

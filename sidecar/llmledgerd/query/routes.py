@@ -19,7 +19,7 @@ from llmledgerd.query.requests import (
     GetUnpriced,
     GetUsage,
     ListCalls,
-    Question,
+    QueryRequest,
 )
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Unpriced, Usage
 
@@ -78,7 +78,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """One endpoint, for GET."""
 
     path: str
-    question: type[Question]
+    question: type[QueryRequest]
     answer: Any
     """Type of the JSON result."""
     may_be_none: bool = False

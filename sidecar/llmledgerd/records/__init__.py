@@ -1,1 +1,1 @@
-"""A line becomes a row. Pure."""
+"""Conversion of a line into a row. Pure."""

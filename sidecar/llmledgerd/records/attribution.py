@@ -1,8 +1,8 @@
 """Attribution of a line to its organization, customer and user, even if it is invalid. Pure.
 
-Invariant: a line is somebody's if it says so in a way that any reader could take: with escapes, in
-another encoding, with a broken byte, below other members where it has none of its own, or cut off.
-What cannot be read far enough to tell is UNKNOWN, and never another's.
+Invariant: a line belongs to a data subject if it names it in any readable form: with escapes, in another
+encoding, with a broken byte, nested if it has no such member at the top, or cut off. A line that cannot be
+read far enough is UNKNOWN, never somebody else's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ USER: Final = frozenset({"user_id"})
 CUSTOMER: Final = frozenset({"customer_id", "billing_customer_id"})
 _ASKED: Final = ORGANIZATION | USER | CUSTOMER
 _OWN: Final = frozenset({"begin", "billing"})
-"""Members whose members are the line's own."""
+"""Members whose members count as the line's own."""
 
 _ESCAPE: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
 _LETTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -31,11 +31,11 @@ _SAID: Final = re.compile(
 )
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[{}\[\]]', re.DOTALL)
 _UNESCAPES: Final = 2
-"""A line within a string within a line is read; deeper ones are not."""
+"""Levels of unescaping: a line in a string in a line is read, deeper ones are not."""
 
 
 class Verdict(Enum):
-    """Whether a line is somebody's."""
+    """Whether a line belongs to a data subject."""
 
     YES = "yes"
     NO = "no"
@@ -43,7 +43,7 @@ class Verdict(Enum):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Who is asked for: an organization, and in it a customer or a user where they are given."""
+    """Data subject: an organization, and optionally a customer or user in it."""
 
     organization_id: str
     customer_id: str | None = None
@@ -51,15 +51,15 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class _Claims(msgspec.Struct):
-    """What a line says of whose it is."""
+    """Organizations, customers and users that a line names."""
 
     organizations: set[str] = msgspec.field(default_factory=set)
     users: set[str] = msgspec.field(default_factory=set)
     customers: set[str] = msgspec.field(default_factory=set)
     whole: bool = False
-    """It says nothing else."""
+    """The line was read completely."""
     sure: bool = True
-    """What follows cannot say otherwise."""
+    """The rest of the line cannot change the result."""
 
     def add(self, name: str, value: str) -> None:
         if name in ORGANIZATION:
@@ -71,7 +71,7 @@ class _Claims(msgspec.Struct):
 
 
 def verdict(person: Person, line: bytes, *, cut: bool = False) -> Verdict:
-    """Return whether a line is of a person; ``cut`` where only its beginning was kept."""
+    """Return whether a line belongs to a data subject; ``cut``: only its beginning was kept."""
     found = [_one(person, _claims(text, cut=cut)) for text in _texts(line)]
     return next(one for one in (Verdict.YES, Verdict.NO, Verdict.UNKNOWN) if one in found)
 
@@ -93,7 +93,7 @@ def _part(wanted: str, said: set[str], claims: _Claims) -> Verdict:
 
 
 def _texts(line: bytes) -> Iterator[str]:
-    """Yield the line as each text that it may be."""
+    """Yield the line in each possible encoding."""
     encoding = json.detect_encoding(line)
     if not encoding.startswith("utf-8"):
         yield line.decode(encoding, "replace")
@@ -116,7 +116,7 @@ def _claims(text: str, *, cut: bool) -> _Claims:
 
 
 class _Members(list[tuple[str, Any]]):
-    """An object's members, of which two may share a name."""
+    """Members of an object; two may share a name."""
 
 
 def _of_json(read: Any) -> _Claims:
@@ -163,7 +163,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _own_part(text: str) -> str:
-    """Return what of an object's text stands at its first level, or in the members that are its own."""
+    """Return the part of an object's text at its first level and in its own members."""
     kept: list[str] = []
     depth, start, last = 0, 0, ""
     own: list[bool] = []

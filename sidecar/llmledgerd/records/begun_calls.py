@@ -1,7 +1,7 @@
 """Stored fields of a begun call: those of its abandoned row if no record follows. Pure.
 
-Invariant: what is kept has at most MOST_BYTES, whatever was sent; identifiers, which have a bound of their
-own, are kept whole, and longer texts are cut.
+Invariant: the stored line has at most MOST_BYTES, whatever was sent. Identifiers, which have their own
+limit, are complete; longer texts are truncated.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from typing import Final
 import msgspec
 
 from llmledger.protocol import MAX_ID_CHARACTERS, Begin, Billing, frame
+from llmledgerd.records.wire_fields import LABELS
 
 MOST_BYTES: Final = 32 << 10
-"""Where every character takes as much as one can. An ordinary begin has some 300."""
+"""Limit in bytes, for characters of maximum size. An ordinary begin has some 300."""
 TEXT_CHARACTERS: Final = MAX_ID_CHARACTERS
 URL_CHARACTERS: Final = 512
 MOST_TAGS: Final = 16
 MOST_ATTEMPT: Final = (1 << 16) - 1
 
-_TEXTS: Final = ("timestamp", "type", "provider", "model", "source")
+_TEXTS: Final = tuple(name for name in LABELS if name in Begin.__struct_fields__)
 
 
 def kept(begin: Begin) -> bytes:
-    """Return a begin line that says the same, cut to what is kept."""
+    """Return the begin line truncated to its stored fields."""
     texts = {name: _cut(getattr(begin, name)) for name in _TEXTS}
     short = msgspec.structs.replace(
         begin,

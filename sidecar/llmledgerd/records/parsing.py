@@ -1,35 +1,34 @@
 """Parsing of a line into a typed record, or its rejection with a reason.
 
-Invariant: ``parse`` returns what a line says or raises ``Rejected``, and nothing else, whatever
-the bytes; and no payload's content refuses a line that is JSON. Payloads stay raw: byte for byte
-as they were received.
+Invariant: for any bytes, ``parse`` returns the line's content or raises ``Rejected``, and nothing else. The
+content of a payload never rejects a line that is JSON. Payloads stay raw: byte for byte as they were
+received.
 
 Nearly every line passes in one decoding, in which msgspec checks every limit and skips payloads
-at the speed of C. What it refuses is read a second time, because it refuses lines that JSON
-allows (see ``jsontext``), and because reasons have an order: a line that is no JSON is called
-that, even where a wrong type comes first in it.
+at the speed of C. A refused line is read a second time, because msgspec refuses some legal JSON (see
+``json_text``), and because reasons have an order: a line that is not JSON is ``not_json``, even if a wrong type
+comes first in it.
 """
 
 from __future__ import annotations
 
 import codecs
 import math
-from typing import Annotated, Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Raw
 
 from llmledger.protocol import (
     ABSENT,
-    MAX_ID_CHARACTERS,
     SUPPORTED_VERSIONS,
     Begin,
-    Billing,
     End,
     Record,
 )
 from llmledgerd import json_text
 from llmledgerd.errors import Rejected
+from llmledgerd.records.wire_fields import JSON, MEASURES, Limit, limits, without_limits
 
 NOT_UTF8: Final = "not_utf8"
 NOT_JSON: Final = "not_json"
@@ -37,14 +36,14 @@ TOO_DEEP: Final = "too_deep"
 NOT_AN_OBJECT: Final = "not_an_object"
 NO_PROTOCOL_VERSION: Final = "no_protocol_version"
 UNSUPPORTED_PROTOCOL_VERSION: Final = "unsupported_protocol_version"
-"""Anything but the integers 1 to 4: ``99``, and ``"4"``, ``4.0`` and ``true`` as well, so that a
-sender sees one reason for whatever is wrong with its version."""
+"""Any value other than the integers 1 to 4, including ``"4"``, ``4.0`` and ``true``, so that a sender sees one
+reason for every wrong version."""
 MISPLACED_HELLO: Final = "misplaced_hello"
 WRONG_TYPE: Final = "wrong_type"
 BAD_ID: Final = "bad_id"
 NEGATIVE_NUMBER: Final = "negative_number"
 TOO_LONG: Final = "too_long"
-"""Given by whoever cuts the stream into lines; it stands here so that all reasons stand together."""
+"""Set by the framing of the stream; listed here with the other reasons."""
 
 REASONS: Final = (
     TOO_LONG,
@@ -59,10 +58,10 @@ REASONS: Final = (
     BAD_ID,
     NEGATIVE_NUMBER,
 )
-"""Every reason, in the order of precedence. Stable words: metrics, dead letters and senders have them."""
+"""All reasons, in the order of precedence. They are stable, because metrics, dead letters and senders use them."""
 
 MAX_COUNT: Final = (1 << 63) - 1
-"""What a report of losses is clamped to, so that its column and a sum of two hold it."""
+"""Limit that a reported loss is clamped to, so that the column holds it and a sum of two."""
 
 
 class Dropped(msgspec.Struct):
@@ -71,22 +70,15 @@ class Dropped(msgspec.Struct):
     counts: dict[str, int]
 
 
-_Id = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)]
-_TraceId = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
-_Number = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
-_Amount = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | _Number
-"""Text keeps all digits; what is no amount in it is a row's business and refuses no line."""
-
-
 LARGE_BYTES: Final = 48 << 20
-"""A line, or the stream in it, beyond this is not made a text of: that may be four times as large."""
+"""Size above which a line or stream is not decoded to text, which may be four times as large."""
 _CHECKED_BYTES: Final = 1 << 20
 _RAW_NULL: Final = Raw(b"null")
 _utf8: Final = codecs.getincrementaldecoder("utf-8")
 
 
-class _AnyLine(Record, kw_only=True):
-    """A record, or what makes a line none: types alone, without limits."""
+class _Line(Record, kw_only=True, gc=False):
+    """A record, or the key that makes the line a control line."""
 
     hello: Raw = ABSENT
     begin: Raw = ABSENT
@@ -94,77 +86,49 @@ class _AnyLine(Record, kw_only=True):
     end: Raw = ABSENT
 
 
-class _StrictBilling(Billing, frozen=True):
-    customer_id: _Id | None = None
-
-
-class _StrictLine(_AnyLine, kw_only=True, gc=False):
-    """The same, with the limits of SPEC section 2 in its types."""
-
-    protocol_version: Literal[1, 2, 3, 4]
-    provider_trace_id: _TraceId | None = None
-    org_id: _Id | None = None
-    project_id: _Id | None = None
-    user_id: _Id | None = None
-    agent_id: _Id | None = None
-    run_id: _Id | None = None
-    step_id: _Id | None = None
-    trace_id: _Id | None = None
-    span_id: _Id | None = None
-    latency_ms: _Number | None = None
-    time_to_first_token_ms: _Number | None = None
-    attempt: _Number | None = None
-    status_code: _Number | None = None
-    billing: _StrictBilling | None = None
-    cost_usd: _Amount | None = None
-    cost_source: _Id | None = None
-
-
-class _LargeLine(_StrictLine, kw_only=True, gc=False):
-    """The same, of a line that is too large for its stream to be made a text of."""
+class _LargeLine(_Line, kw_only=True, gc=False):
+    """A line whose stream stays raw until its length is known."""
 
     response_stream: Raw = _RAW_NULL  # type: ignore[assignment]  # until it is known how long it is
 
 
-_IDS: Final = (
-    "provider_trace_id",
-    "org_id",
-    "project_id",
-    "user_id",
-    "agent_id",
-    "run_id",
-    "step_id",
-    "trace_id",
-    "span_id",
-    "cost_source",
-)
-_NUMBERS: Final = ("latency_ms", "time_to_first_token_ms", "attempt", "status_code", "cost_usd")
-_PAYLOADS: Final = frozenset({"request", "response", "error", "compaction_settings", "llm_config"})
-_FIELDS: Final = frozenset(_AnyLine.__struct_fields__)
+_FIELDS: Final = frozenset(_Line.__struct_fields__)
 _VERSIONS: Final = frozenset(str(version).encode() for version in SUPPORTED_VERSIONS)
 _NULL: Final = b"null"
 _HUGE: Final = b"1e308"
-"""In place of a number that no float holds; it is clamped to its column like any large one."""
+"""Replacement of a number beyond a float; it is clamped to its column like any large one."""
 
 _REFUSALS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DETAIL_CHARACTERS: Final = 200
 
-_Body = TypeVar("_Body", Begin, End, dict[str, int])
+_Body = TypeVar("_Body", Begin, End)
 
-_decode = msgspec.json.Decoder(_StrictLine).decode
+_decode = msgspec.json.Decoder(_Line).decode
 _decode_with_raw_stream = msgspec.json.Decoder(_LargeLine).decode
-_decode_loosely = msgspec.json.Decoder(_AnyLine).decode
+_decode_without_limits = msgspec.json.Decoder(without_limits(_Line)).decode
+_counts_decoder = msgspec.json.Decoder(dict[str, int])
+_decoders: Final[dict[Any, msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Begin, End)
+}
+_decoders_without_limits: Final[dict[Any, msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(without_limits(kind)) for kind in (Begin, End)
+}
+_LIMITS: Final[dict[type[msgspec.Struct], tuple[Limit, ...]]] = {
+    Record: limits(Record),
+    Begin: limits(Begin),
+    End: limits(End),
+}
 
 
 def parse(line: bytes | memoryview) -> Record | Begin | Dropped | End:
-    """Return what the line says; it comes without its newline.
+    """Return the content of a line without its newline.
 
     Null and absent are the same for every optional field, unknown fields are ignored, and of two
     fields with one name the later counts (SPEC section 2). Raises Rejected with one of ``REASONS``.
 
     Payloads refer to the line's memory. The stream of a line beyond ``LARGE_BYTES`` stays raw as well.
     """
-    read: _AnyLine
+    read: _Line
     try:
         read = _decode(line) if len(line) <= LARGE_BYTES else _decode_large(line)
     except _REFUSALS:
@@ -178,7 +142,7 @@ def parse(line: bytes | memoryview) -> Record | Begin | Dropped | End:
     return _control(read)
 
 
-def _decode_large(line: bytes | memoryview) -> _AnyLine:
+def _decode_large(line: bytes | memoryview) -> _Line:
     read: Any = _decode_with_raw_stream(line)
     if read.response_stream == _RAW_NULL:
         read.response_stream = None
@@ -186,11 +150,11 @@ def _decode_large(line: bytes | memoryview) -> _AnyLine:
         read.response_stream = msgspec.json.decode(read.response_stream, type=str)
     elif bytes(memoryview(read.response_stream)[:1]) != b'"':
         raise msgspec.ValidationError("Expected `str | null` - at `$.response_stream`")
-    return cast("_AnyLine", read)
+    return cast("_Line", read)
 
 
 def _check_utf8(line: bytes | memoryview) -> None:
-    """Check a part at a time: as text, a line may be four times as large."""
+    """Check the encoding in parts: as text, a line may be four times as large."""
     decoder = _utf8()
     for start in range(0, len(line), _CHECKED_BYTES):
         held = len(decoder.getstate()[0])
@@ -200,8 +164,8 @@ def _check_utf8(line: bytes | memoryview) -> None:
             raise Rejected(NOT_UTF8, f"byte {start - held + error.start}: {error.reason}") from None
 
 
-def _read_again(line: bytes) -> _AnyLine:
-    """Read what the fast decoding refused; raise the first reason in the order of ``REASONS``."""
+def _read_again(line: bytes) -> _Line:
+    """Decode a line that the fast path refused, or raise the first reason in the order of ``REASONS``."""
     _check_utf8(line)
     text = json_text.mended(line)
     try:
@@ -221,20 +185,20 @@ def _read_again(line: bytes) -> _AnyLine:
     for name, payload in payloads.items():
         setattr(read, name, Raw(payload))
     if _is_record(read):
-        _check_limits(read)
+        _check_limits(read, Record)
     return read
 
 
 def _members(line: bytes, text: bytes) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the payloads as received, and the other known fields made fit for msgspec."""
+    """Return the payloads as received, and the other known fields in a form that msgspec accepts."""
     payloads: dict[str, bytes] = {}
     others: dict[str, bytes] = {}
     for name, start, end in json_text.members(text):
-        if name in _PAYLOADS:
+        if name in JSON:
             payloads[name] = line[start:end]
         elif name in _FIELDS:
             others[name] = json_text.folded(text[start:end])
-    for name in _NUMBERS:
+    for name in MEASURES:
         if _overflows(others.get(name, _NULL)):
             others[name] = b"-" + _HUGE if others[name].startswith(b"-") else _HUGE
     return payloads, others
@@ -254,67 +218,71 @@ def _check_version(text: bytes) -> None:
         raise Rejected(UNSUPPORTED_PROTOCOL_VERSION, text[:_DETAIL_CHARACTERS].decode(errors="replace"))
 
 
-def _decode_others(others: dict[str, bytes]) -> _AnyLine:
+def _decode_others(others: dict[str, bytes]) -> _Line:
     pairs = (b'"%s":%s' % (name.encode(), value) for name, value in others.items())
     try:
-        return _decode_loosely(b"{%s}" % b",".join(pairs))
+        return _decode_without_limits(b"{%s}" % b",".join(pairs))
     except msgspec.ValidationError as error:
         raise Rejected(WRONG_TYPE, str(error)) from None
 
 
-def _is_record(read: _AnyLine) -> bool:
+def _is_record(read: _Line) -> bool:
     return all(bytes(body) == _NULL for body in (read.hello, read.begin, read.dropped, read.end))
 
 
-def _check_limits(read: Record | Begin) -> None:
-    """Check what the types of ``_StrictLine`` say, with the reason."""
-    if read.provider_trace_id == "":
-        raise Rejected(BAD_ID, "provider_trace_id is empty")
-    for name in _IDS:
-        _check_id(name, getattr(read, name, None))
-    if read.billing is not None:
-        _check_id("billing.customer_id", read.billing.customer_id)
-    for name in _NUMBERS:
-        number = getattr(read, name, None)
-        if isinstance(number, str):
-            _check_id(name, number)
-        elif number is not None and number < 0:
-            raise Rejected(NEGATIVE_NUMBER, name)
+def _check_limits(read: msgspec.Struct, kind: type[msgspec.Struct], within: str = "") -> None:
+    """Raise the first reason among the limits of the fields: identifiers precede numbers."""
+    for limit in _LIMITS[kind]:
+        value = limit.value(read)
+        if value is None:
+            continue
+        name = within + ".".join(limit.path)
+        if not isinstance(value, str):
+            _check_count(name, value)
+        elif len(value) < limit.min_length:
+            raise Rejected(BAD_ID, f"{name} is empty")
+        elif limit.max_length is not None and len(value) > limit.max_length:
+            text = f"{name} has {len(value):,} characters, the limit is {limit.max_length}"
+            raise Rejected(BAD_ID, text)
 
 
-def _check_id(name: str, value: str | None) -> None:
-    if value is not None and len(value) > MAX_ID_CHARACTERS:
-        raise Rejected(BAD_ID, f"{name} has {len(value):,} characters, the limit is {MAX_ID_CHARACTERS}")
-
-
-def _control(read: _AnyLine) -> Record | Begin | Dropped | End:
-    """Return the body of a line that is no record; one whose bodies are all null is a record."""
+def _control(read: _Line) -> Record | Begin | Dropped | End:
+    """Return the body of a control line; a line whose control keys are all null is a record."""
     if bytes(read.hello) != _NULL:
         raise Rejected(MISPLACED_HELLO, "a hello is the first line of its connection")
+    bodies = {"begin": read.begin, "dropped": read.dropped, "end": read.end}
+    kinds = [name for name, body in bodies.items() if bytes(body) != _NULL]
+    if len(kinds) > 1:  # one of them would be lost silently
+        raise Rejected(WRONG_TYPE, f"one line has {' and '.join(kinds)}")
     if bytes(read.begin) != _NULL:
-        begin = _body(read.begin, Begin)
-        _check_limits(begin)
-        return begin
+        return _body(read.begin, Begin)
     if bytes(read.dropped) != _NULL:
-        counts = _body(read.dropped, dict[str, int])
+        counts: dict[str, int] = _decoded(read.dropped, _counts_decoder)
         for reason, count in counts.items():
             _check_count(f"dropped.{reason}", count)
         return Dropped({reason: min(count, MAX_COUNT) for reason, count in counts.items()})
     if bytes(read.end) != _NULL:
-        end = _body(read.end, End)
-        _check_count("end.taken", end.taken)
-        return end
+        return _body(read.end, End, within="end.")
     return read
 
 
-def _body(raw: Raw, kind: type[_Body]) -> _Body:
-    """Decode what a control line carries. On the fast path it may still hold what msgspec refuses."""
+def _body(raw: Raw, kind: type[_Body], within: str = "") -> _Body:
+    """Return the body of a control line, or raise the first reason in the order of ``REASONS``."""
     try:
-        return msgspec.json.decode(json_text.folded(json_text.mended(bytes(raw))), type=kind)
+        return cast("_Body", _decoded(raw, _decoders[kind]))
+    except Rejected:
+        _check_limits(_decoded(raw, _decoders_without_limits[kind]), kind, within)
+        raise
+
+
+def _decoded(raw: Raw, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Decode the value of a control line, which may still contain JSON that msgspec refuses."""
+    try:
+        return decoder.decode(json_text.folded(json_text.mended(bytes(raw))))
     except msgspec.ValidationError as error:
         raise Rejected(WRONG_TYPE, str(error)) from None
 
 
-def _check_count(name: str, count: int) -> None:
+def _check_count(name: str, count: float) -> None:
     if count < 0:
         raise Rejected(NEGATIVE_NUMBER, name[:_DETAIL_CHARACTERS])

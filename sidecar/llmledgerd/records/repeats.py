@@ -14,7 +14,7 @@ import msgspec
 from llmledgerd.records.schema import COLUMNS, Row
 
 Call = tuple[str, str]
-"""Whose call it is, and its id: other organizations may have calls with the same id."""
+"""Organization and id of a call: other organizations may have calls with the same id."""
 
 DAY_US: Final = 86_400_000_000
 ORGANIZATION = COLUMNS.index("organization_id")
@@ -23,11 +23,11 @@ CREATED_AT, INGESTED_AT = COLUMNS.index("created_at"), COLUMNS.index("ingested_a
 
 
 class Repeat(msgspec.Struct, frozen=True):
-    """A row that may be one."""
+    """Row that may be a duplicate."""
 
     call: Call
     started_us: int | None
-    """None where the line does not say when: the row that it repeats has its own time of receipt there."""
+    """None without a timestamp: the repeated row then has its own time of receipt."""
 
 
 def call_of(row: Row) -> Call:
@@ -40,9 +40,9 @@ def repeat(row: Row) -> Repeat:
 
 
 def started_between(repeats: Collection[Repeat], received_us: int) -> tuple[int, int]:
-    """Return when the rows that these repeat have started, at the earliest and the latest.
+    """Return the earliest and latest possible start of the rows that these repeat.
 
-    ``received_us`` is when the last of them was received.
+    ``received_us`` is the time of receipt of the last one.
     """
     dated = [one.started_us for one in repeats if one.started_us is not None]
     if len(dated) < len(repeats):

@@ -46,7 +46,7 @@ _Kind = TypeVar("_Kind")
 
 
 class _Config(msgspec.Struct, frozen=True):
-    """What a row needs of ``llm_config``. Leaves may be anything; only text counts."""
+    """Fields of ``llm_config`` that a row needs. Values of any type are accepted; only text is used."""
 
     model_endpoint_type: Any = None
     model: Any = None
@@ -83,8 +83,8 @@ _MADE: Final = (
 def _row_maker() -> Callable[..., Row]:
     """Return a function that makes a row of the schema's expressions, as one tuple.
 
-    Compiled, as the standard library compiles named tuples: to evaluate the entries one by one took as
-    long as all that is in them.
+    It is compiled, as the standard library compiles named tuples, because evaluating the entries one by one
+    doubled the time.
     """
     values = ", ".join(column.value for column in TABLE)
     scope: dict[str, Any] = {}
@@ -96,7 +96,7 @@ _ROW: Final = _row_maker()
 
 
 class RowBuilder:
-    """Builds rows, and counts what it had to change. For one thread at a time."""
+    """Builder of rows, with counters of changed values. For one thread at a time."""
 
     def __init__(self, pricer: Pricer, read: Reader = read_exchange) -> None:
         self.counts: Counter[str] = Counter()
@@ -123,8 +123,8 @@ class RowBuilder:
     ) -> Row:
         """Return the row of a record.
 
-        ``line`` is the record's own bytes; of a view of them, payloads are views as well. ``service`` what its session's hello says (the record's
-        own word wins), ``received_us`` microseconds since 1970.
+        ``line``: bytes of the record; if they are a view, so are large payloads. ``service``: name from the
+        session's hello, unless the record has one. ``received_us``: microseconds since 1970.
         """
         config = _NO_CONFIG if record.llm_config is ABSENT else _config(record.llm_config)
         status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
@@ -244,8 +244,8 @@ class RowBuilder:
 def derived_id(line: bytes | memoryview) -> str:
     """Return the id of a record that was sent without one: a UUID made of its bytes.
 
-    The same line has the same id, so that a repeat is known for one. Version 8 of RFC 9562, the
-    one for ids of a maker's own recipe.
+    The same line has the same id, so that a repeat is recognized. Version 8 of RFC 9562 is for custom
+    schemes.
     """
     digest = int.from_bytes(xxhash.xxh3_128_digest(line))
     return str(uuid.UUID(int=digest & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62))
@@ -310,19 +310,19 @@ def _payload(raw: Raw) -> bytes:
 
 
 def _view(raw: Raw) -> memoryview | bytes:
-    """Return the same, without a copy of what is long enough to be written as it is."""
+    """Return a payload as ``_payload`` does, without a copy of a long one."""
     return memoryview(raw) if len(raw) > _LONG_BYTES else _payload(raw)
 
 
 def _as_json(sent: Any, stream: str) -> bytes | memoryview:
-    """Return a stream that no reader could make an object of, as the JSON string that it came in."""
+    """Return a stream that could not be assembled, as a JSON string."""
     if isinstance(sent, Raw):
         return memoryview(sent)
     return msgspec.json.encode(stream) if stream else b""
 
 
 def _bare_url(url: str) -> str:
-    """Return the URL without query, fragment and credentials, should a sender have left them in."""
+    """Return the URL without query, fragment and credentials."""
     if "?" not in url and "#" not in url and "@" not in url:
         return url
     bare = url.partition("?")[0].partition("#")[0]
@@ -342,7 +342,7 @@ def _string(value: object) -> str:
 
 
 def _lenient(raw: Raw, kind: type[_Kind]) -> _Kind | None:
-    """Decode what msgspec can be made to read; ``None`` where the value is of another kind."""
+    """Decode a value, also from JSON that msgspec refuses; ``None`` for another type."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:

@@ -22,15 +22,15 @@ class Column(NamedTuple):
 
     name: str
     clickhouse: str
-    """Its type there, without codec."""
+    """ClickHouse type, without codec."""
     postgres: str
-    """Its type there, without ``NOT NULL``."""
+    """PostgreSQL type, without ``NOT NULL``."""
     value: str
     """The Python expression that gives its value, of ``record``, ``facts`` and the names that
     ``rows.RowBuilder.row`` computes."""
     meaning: str
     listed: bool = False
-    """Readers return it as a field of ``query.results.Call``."""
+    """Whether readers return it as a field of ``query.results.Call``."""
 
 
 TABLE: Final[tuple[Column, ...]] = (
@@ -381,7 +381,7 @@ TABLE: Final[tuple[Column, ...]] = (
         "ingested_at", "DateTime64(6, 'UTC')", "timestamptz", "received_us", "Time of receipt", listed=True
     ),
 )
-"""In the table's order. The first 31 are the contract with deployed readers, by name and type."""
+"""Columns in the table's order. Deployed readers depend on names and types of the first 31."""
 
 COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in TABLE)
 BYTES_COLUMNS: Final = frozenset(
@@ -392,11 +392,11 @@ BYTES_COLUMNS: Final = frozenset(
 LOSS_COLUMNS: Final = (
     "at", "host", "service", "session", "stage", "reason", "count", "batch_id", "batch_row", "ingested_at",
 )  # fmt: skip
-"""Of ``llm_trace_losses``; a count of None is a loss of unknown size."""
+"""Columns of ``llm_trace_losses``; a count of None is a loss of unknown size."""
 
 
 def reference() -> str:
-    """Return docs/table.md's table."""
+    """Return the table of docs/table.md."""
     lines = ["| column | ClickHouse | PostgreSQL | meaning |", "|---|---|---|---|"]
     lines += [f"| `{one.name}` | `{one.clickhouse}` | `{one.postgres}` | {one.meaning} |" for one in TABLE]
     return "\n".join(lines) + "\n"
@@ -410,7 +410,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def as_made(row: dict[str, Any]) -> Row:
-    """Return a row that was read as the daemon made it: times in microseconds, flags as numbers."""
+    """Return a row from a store in the daemon's form: times in microseconds, flags as numbers."""
     return tuple(_as_made(name, row[name]) for name in COLUMNS)
 
 

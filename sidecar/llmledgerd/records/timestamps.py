@@ -15,15 +15,15 @@ _FIRST_US: Final = 1_577_836_800_000_000
 """2020-01-01T00:00:00Z."""
 _DAY_US: Final = 86_400_000_000
 _LONGEST: Final = 64
-"""No time is written longer; patterns that begin with spaces are slow on a long text of spaces."""
+"""Limit of a timestamp in characters, because patterns that begin with spaces are slow on long runs of spaces."""
 
 _ZONE: Final = re.compile(r"\s*(?:Z|UTC|GMT)\s*$", re.IGNORECASE)
 _OFFSET: Final = re.compile(r"\s+([+-]\d\d:?\d\d)(?:\s+[A-Za-z]+)?$")
-"""With a space before it, and maybe a zone's name after it, as Go and Ruby print times."""
+"""UTC offset after a space, optionally with a zone name, as Go and Ruby print times."""
 
 
 def created_at_us(timestamp: str | None, received_us: int) -> int | None:
-    """Return the start of a call, or ``None`` where the sender's word cannot be used.
+    """Return the start of a call, or ``None`` if the timestamp cannot be used.
 
     Without a zone it is UTC. Unusable: absent, unreadable, before 2020, or more than a day after
     the receipt (SPEC section 3).
@@ -42,7 +42,7 @@ def created_at_us(timestamp: str | None, received_us: int) -> int | None:
 
 
 def _moment(timestamp: str) -> datetime | None:
-    """Read a time that is not quite ISO 8601; None where it is none at all."""
+    """Parse a time that deviates from ISO 8601; None if it is not a time."""
     if len(timestamp) > _LONGEST:
         return None
     plain = _ZONE.sub("+00:00", _OFFSET.sub(r"\1", timestamp.strip()))

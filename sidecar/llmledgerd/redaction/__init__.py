@@ -1,10 +1,10 @@
 """Redaction: masking of secrets and personal data before they are stored; off by default.
 
-Invariant: with rules or without, every line becomes the same row, in all but what was hidden.
+Invariant: a line becomes the same row with and without rules, except for the masked text.
 
-``rules`` reads the settings; ``patterns`` are the named sets; ``view`` is what patterns see, ``masks``
-what stands in a secret's place, ``lines`` the two together; ``payloads`` and ``paths`` are rules on
-keys and places, and the cutting of long strings; ``redactor`` applies all of it where it belongs.
+``rules`` compiles the settings; ``patterns`` has the named sets; ``view`` is the text that patterns match,
+``masks`` replaces a secret, and ``lines`` combines both; ``payloads`` and ``paths`` apply rules on keys and
+paths and truncate long strings; ``redactor`` applies everything before the spool and on rows.
 """
 
 from llmledgerd.redaction.redactor import Redactor

@@ -1,7 +1,7 @@
 """Search for secrets: patterns match a view of the bytes and return positions in the bytes.
 
-Invariant: what is found is a stretch of one line; it comes in the order of where it begins within a window;
-and no byte is looked at more often than there are expressions, but for the bounded look around a match.
+Invariant: every match lies within one line. Matches come in the order of their start within a window. Each
+expression reads a byte once, except for the bounded context of a match.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from llmledgerd.redaction.values import value_after, without_colors
 from llmledgerd.redaction.view import View, view
 
 WINDOW_BYTES: Final = 1 << 20
-"""Bytes that are viewed at once; more where a string is longer, since no match ends beyond a quote."""
+"""Bytes of one view; more for a longer string, because no match extends beyond a quotation mark."""
 MOST_PASSES: Final = 64
-"""How often a string may be looked at anew. In usual lines strings are short, and a match is seldom."""
+"""Limit of searches from the start of one string. Usually strings are short and matches rare."""
+LONGEST_NAME: Final = 32
 _NEXT_LINE: Final = re.compile(rb"(?:\\+r)?\\+n([A-Za-z0-9_+/=.-]{6,})(?=[\\\"\s]|\Z)")
 
 Hit = tuple[Rule, int, int]
 
 
 def hits(raw: bytes, patterns: Patterns) -> Iterator[Hit]:
-    """Yield what is found: the rule, and where the secret begins and ends."""
+    """Yield each match: the rule, and start and end of the secret."""
     for begin, end in _windows(raw):
         seen = view(raw[begin:end])
         found = [
@@ -45,15 +46,30 @@ class _Window:
         self._begin = begin
         self._seen = seen
         self._looked = 0
-        """How far values of names have been looked at, in the bytes, so that none is twice."""
+        """Offset in the bytes up to which values of names were searched, so that none is searched twice."""
         self._known = 0
-        """How far keys have been found, in the view: their parts may look like other keys' beginnings."""
+        """Offset in the view up to which keys were found, whose parts may look like the start of other keys."""
 
     def hits(self, expression: Expression) -> Iterator[Hit]:
         for rule, low, high in matches(expression, self._seen.text):
             span = (self._value if rule.of_value else self._secret)(rule, low, high)
             if span is not None:
                 yield rule, *span
+            elif rule.whole is not None:
+                yield from self._named(expression, low, high)
+
+    def _named(self, expression: Expression, low: int, high: int) -> Iterator[Hit]:
+        """Yield the value of a name that begins where a key seemed to begin: `` api_``, ``secret_``, ``access-``.
+
+        The search goes on behind what it has matched, so that it does not see such a name.
+        """
+        near = self._seen.text[low : high + LONGEST_NAME]
+        for rule, alone in zip(expression.rules, expression.alone, strict=True):
+            found = alone.search(near) if rule.of_value else None
+            if found is not None and low + found.start() < high:
+                span = self._value(rule, low + found.start(), low + found.end())
+                if span is not None:
+                    yield rule, *span
 
     def _value(self, rule: Rule, low: int, high: int) -> Span | None:
         if self._place(low) < self._looked:
@@ -83,17 +99,17 @@ class _Window:
 
 
 def matches(expression: Expression, text: bytes) -> Iterator[Hit]:
-    """Yield what the patterns match, in one pass while it is one.
+    """Yield the matches of the patterns, in one pass if possible.
 
-    To tell that no pattern matches earlier, each search may look at a string to its end; where a long
-    string has many matches, these looks add up to its square. Then every pattern gets a pass of its own.
+    A search may read a string to its end to exclude an earlier match, so many matches in a long string would
+    take quadratic time. In that case each pattern gets a pass of its own.
     """
     left, string_end = MOST_PASSES * len(text), 0
     for match in expression.engine.finditer(text):
         yield _rule(expression, match)
         at = match.end()
         if string_end < at:
-            newline = text.find(b"\n", at)  # as which a quotation mark is seen
+            newline = text.find(b"\n", at)  # the view shows a quotation mark as a newline
             string_end = newline if newline >= 0 else len(text)
         left -= string_end - at
         if left < 0:
@@ -102,7 +118,7 @@ def matches(expression: Expression, text: bytes) -> Iterator[Hit]:
 
 
 def _one_by_one(expression: Expression, text: bytes, start: int) -> Iterator[Hit]:
-    """Yield the same from ``start`` on, by a pass for each pattern; of what overlaps, the rest."""
+    """Yield the matches from ``start`` with one pass per pattern; of overlaps only the remainder."""
     passes = map(partial(_pass, text, start), expression.rules, expression.alone)
     for rule, low, high in heapq.merge(*passes, key=itemgetter(1)):
         if high > start:
@@ -120,11 +136,11 @@ def _rule(expression: Expression, match: Any) -> Hit:
         if match.start(rule.group) >= 0:
             low, high = match.span(rule.inner)
             return rule, low, high
-    raise AssertionError("some alternative has matched")  # else there were no match
+    raise AssertionError("some alternative has matched")  # otherwise there would be no match
 
 
 def _with_next_line(raw: bytes, end: int) -> int:
-    """Return where a key ends that may go on in the next line, broken by a terminal."""
+    """Return the end of a key that a terminal may have wrapped to the next line."""
     following = _NEXT_LINE.match(raw, end)
     return following.end() if following and is_opaque(following[1]) else end
 

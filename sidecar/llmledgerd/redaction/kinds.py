@@ -1,14 +1,13 @@
-r"""What keys look like, by who issues them.
+r"""Formats of keys, by issuer.
 
-Invariant: every kind begins with letters that its issuer chose to be known by, or has them in its middle.
-Those letters alone are looked for in all text, by RE2 and where a word begins (``LEFT``); what stands around
-them is looked at by the standard library's ``re`` from there on. So the automaton that sees every byte is small,
-whatever the kinds: with their lengths in it, base64 alone would drive it through thousands of states a
-kilobyte. A look that fails ends within the kind's length, and one that succeeds is not repeated within what it
-found, so that all of it takes time linear in the text.
+Invariant: every kind has a fixed prefix of its issuer, or a fixed part in its middle. RE2 searches all text
+for these parts alone, at the beginning of a word (``LEFT``); the standard library's ``re`` then checks the
+surroundings. So the automaton that reads every byte is small: with the kinds' lengths in it, base64 alone would
+drive it through thousands of states per kilobyte. A failed check ends within the kind's length, and a match is
+not searched again, so the time is linear in the text.
 
 ``~`` before a repetition stands for a character of a key's body: ``[A-Za-z0-9_-]`` and ``CSI``, by which
-``view`` writes a terminal's control sequence, so that a key which is colored half-way is one key.
+``view`` writes a terminal's control sequence, so that a key with a change of color inside is one key.
 """
 
 from __future__ import annotations
@@ -139,7 +138,7 @@ INSIDE: Final = (
     (r"-us[0-9]", r"[a-f0-9\x1b]{32}-us[0-9]{1,2}"),
     (r"NRAL", r"[A-Za-z0-9]{36}NRAL"),
 )
-"""Kinds that are known by what stands in their middle, at most ``BEFORE`` bytes from where they begin."""
+"""Kinds with a fixed part in their middle, at most ``BEFORE`` bytes from their start."""
 BEFORE: Final = 80
 BROKEN: Final = re.compile(rb"([A-Za-z0-9_.:/+=\x1b-]{1,90})(?:  |    )([A-Za-z0-9_.:/+=\x1b-]{6,200})")
 
@@ -152,14 +151,14 @@ HEADS: Final = LEFT + f"({_one_of([head for head, _ in (*MODELS, *TOOLS)])})"
 MIDDLES: Final = _one_of([middle for middle, _ in INSIDE])
 _BY_HEAD: Final = re.compile(_one_of([head + rest for head, rest in (*MODELS, *TOOLS)]).encode())
 _JWT: Final = re.compile(rf"eyJ{BODY}{{8,4096}}+\.{BODY}{{8,}}+\.{BODY}*+".encode())
-"""A header has a bound, since many may begin within one run of characters that never comes to a point."""
+"""The header is bounded, because many may begin within one long run of characters without a dot."""
 _BY_MIDDLE: Final = re.compile(_one_of([whole for _, whole in INSIDE]).encode())
 
 Span = tuple[int, int]
 
 
 def from_head(text: bytes, start: int, end: int) -> Span | None:
-    """Return the key that begins as one does; also one that was broken over two lines, by a terminal say."""
+    """Return the key with this prefix, even if a terminal wrapped it over two lines."""
     found = _BY_HEAD.match(text, start)
     if found is not None:
         return found.span()
@@ -171,13 +170,13 @@ def from_head(text: bytes, start: int, end: int) -> Span | None:
 
 
 def jwt_from_head(text: bytes, start: int, end: int) -> Span | None:
-    """Return the JSON web token that begins as one does."""
+    """Return the JSON web token with this prefix."""
     found = _JWT.match(text, start)
     return found.span() if found else None
 
 
 def from_middle(text: bytes, start: int, end: int) -> Span | None:
-    """Return the key that has this in its middle."""
+    """Return the key with this middle."""
     for found in _BY_MIDDLE.finditer(text, max(0, start - BEFORE), end + MOST_BYTES):
         if found.start() <= start and end <= found.end():
             return found.span()
@@ -187,16 +186,16 @@ def from_middle(text: bytes, start: int, end: int) -> Span | None:
 
 
 MOST_BYTES: Final = 512
-"""Behind a key's middle."""
+"""Bytes after a key's middle that are searched."""
 
 
 def is_opaque(text: bytes) -> bool:
-    """Whether a value that has a secret's name is one: no word, no path and no reference to one."""
+    """Return whether the value of a secret's name is a secret, and not a word, a path or a reference."""
     return not _PATH.fullmatch(text) and (_is_mixed(text) or any(map(_is_random, _PARTS.split(text))))
 
 
 def _is_random(part: bytes) -> bool:
-    """Whether letters and digits are mixed as they are in no word and no name."""
+    """Return whether letters and digits are mixed as in no word or name."""
     digits, upper, lower = _counts(part)
     if len(part) >= _SHORT_SECRET and digits and upper + lower:
         return True
@@ -204,7 +203,7 @@ def _is_random(part: bytes) -> bool:
 
 
 def _is_mixed(text: bytes) -> bool:
-    """The same of a whole in which separators are part of the secret."""
+    """Return the same for a text in which separators are part of the secret."""
     return len(text) >= _MIXED_SECRET and min(_counts(text)) >= _OF_EACH
 
 
@@ -232,4 +231,4 @@ NAMES: Final = (
     r"|x-vault-token|authorization|passw(?:or)?d|passphrase|credential|(?:openai|co|cohere|mistral|azure)[._-]?key"
     r"|(?:github|gitlab|azure)[._-]pat|(?:db|database|mysql|pg|postgres|redis|smtp)[._-]?(?:pass|pwd))"
 )
-"""Names, or the ends of names, of what is a secret although nothing in its look says so."""
+"""Names, or ends of names, of secrets without a recognizable form."""

@@ -1,11 +1,11 @@
 """Masking of pattern matches in JSON bytes, in place.
 
 Invariant: as many bytes come out as went in; a line stays a line, and JSON stays JSON. A line's own
-identifiers (``IDS``) are the same afterwards, and its times and words (``WORDS``) unless a secret is in them,
+identifiers (``IDS``) are the same afterwards, and its times and labels (``WORDS``) unless a secret is in them,
 so that a call's begin, record and end still meet; so are JSON's numbers but those of a card's length, since usage is numbers.
 
-This works on bytes, because a line that is parsed and written again is another line, and because
-what is no JSON holds secrets too. Only lines in which a pattern matches are looked at closely.
+This works on bytes, because parsing and encoding would change the line, and because invalid JSON contains
+secrets too. Only lines with a match are examined closely.
 """
 
 from __future__ import annotations
@@ -20,23 +20,16 @@ from typing import Final
 import msgspec
 
 from llmledgerd import json_text
+from llmledgerd.records.wire_fields import BILLING_IDS, BILLING_LABELS, IDS, LABELS
 from llmledgerd.redaction import masks, streams
 from llmledgerd.redaction.finding import hits
 from llmledgerd.redaction.rules import Patterns, Rule
 
-IDS: Final = (
-    "provider_trace_id", "org_id", "project_id", "user_id", "agent_id", "run_id", "step_id", "trace_id", "span_id",
-)  # fmt: skip
-"""Members of a record by which calls are found and meet: nothing in them is hidden."""
-WORDS: Final = ("timestamp", "type", "source", "service", "provider", "model", "outcome", "error_type")
-"""By which calls are dated, priced and summed: a secret in them is hidden, and nothing else."""
 _BILLING: Final = "billing"
-_BILLING_IDS: Final = ("customer_id",)
-_BILLING_WORDS: Final = ("plan_type", "cost_source")
 _BEGIN: Final = "begin"
 
 COUNT_DIGITS: Final = 12
-"""A number of more digits is no count of tokens: those have ten at most."""
+"""Maximum digits of a number that stays: counts of tokens have at most ten."""
 
 _NOT_STRUCTURE: Final = re.compile(rb"[^\s,:\[\]{}0-9.eE+\-truefalsn]")
 _DIGITS: Final = re.compile(rb"[0-9]+\Z")
@@ -47,32 +40,32 @@ _KEY_BEFORE: Final = re.compile(rb"[{,]\s*(\\*)\"[^\"]*\Z")
 _KEY_AFTER: Final = re.compile(rb"[^\"\\]*(\\*)\"\s*:")
 _SHORT_IDENTITY: Final = 16 << 10
 _CONTEXT_BYTES: Final = 256
-"""How far around a match a member's name is looked for."""
+"""Context in bytes of a match in which a member's name is searched."""
 _LAST_WORD: Final = re.compile(rb"(?<![^\s\"])[^\s\"]+\Z")
 
 _Identity = msgspec.defstruct(
-    "_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*IDS, *WORDS, _BILLING, _BEGIN)]
+    "_Identity", [(name, msgspec.Raw, msgspec.Raw()) for name in (*IDS, *LABELS, _BILLING, _BEGIN)]
 )
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
 class Masker:
-    """Hides what the patterns find, and counts it by rule. For one thread at a time."""
+    """Masking of pattern matches, counted by rule. For one thread at a time."""
 
     def __init__(self, patterns: Patterns) -> None:
         self._patterns = patterns
         self.counts: Counter[str] = Counter()
 
     def lines(self, raw: bytes) -> bytes | bytearray:
-        """Return whole lines without what the patterns find; the same object where they find nothing."""
+        """Return whole lines with matches masked; the same object without a match."""
         return self._masked(raw, is_record=True)
 
     def payload(self, text: bytes) -> bytes:
-        """Return a payload, which is JSON in one line, likewise; nothing in it identifies a call."""
+        """Return a payload, JSON in one line, with matches masked; it contains no identifiers of the call."""
         return bytes(self._masked(text, is_record=False))
 
     def head(self, raw: bytes) -> bytes:
-        """Return the beginning of a line that was cut, without its last word, which may be half a secret."""
+        """Return the masked beginning of a truncated line; its last word, possibly half a secret, is masked too."""
         hidden = bytearray(self.lines(raw))
         last = _LAST_WORD.search(hidden)
         if last is not None:
@@ -97,7 +90,7 @@ class Masker:
         return raw if out is None else out
 
     def _without_parted(self, raw: bytes, out: bytearray | None) -> bytearray | None:
-        """Hide what is whole in no chunk of a stream; of one that was known by its first half, the rest."""
+        """Mask secrets that are split across chunks of a stream."""
         seen = raw if out is None else bytes(out)
         for rule, start, end in streams.parted(seen, self._patterns):
             out = out if out is not None else bytearray(raw)
@@ -107,7 +100,7 @@ class Masker:
 
 
 class _Line:
-    """One line in which something was found. Matches are asked for in their order."""
+    """One line with a match. Matches must be passed in order."""
 
     def __init__(self, raw: bytes, inside: int, *, is_record: bool) -> None:
         start = raw.rfind(b"\n", 0, inside) + 1
@@ -123,7 +116,7 @@ class _Line:
         self._string = (0, 0)
 
     def mask(self, rule: Rule, start: int, end: int) -> tuple[int, bytes] | None:
-        """Return where to write what; None where the match is to be left alone."""
+        """Return the offset and the mask; None if the match must stay."""
         if not self._is_json:
             return start, masks.masked(self._raw[start:end], rule.label)
         if self._is_kept(rule, start, end) or (rule.own and self._is_key(start, end)):
@@ -137,7 +130,7 @@ class _Line:
         return start, masks.masked(self._raw[start:end], rule.label)
 
     def _number(self, rule: Rule, start: int, end: int) -> tuple[int, bytes] | None:
-        """Return the mask of digits alone, which stay digits where JSON may have a number, be it in a string."""
+        """Return the mask of a match of digits, which stay digits where JSON may have a number, even in a string."""
         before = self._raw[max(self._start, start - _CONTEXT_BYTES) : start]
         after = self._raw[end : min(self.end, end + _CONTEXT_BYTES)]
         if _IN_NUMBER_BEFORE.search(before) or (after[:1] in (b".", b"e", b"E") and after[1:2].isdigit()):
@@ -154,10 +147,10 @@ class _Line:
         if not self._identity:
             return False
         if self._kept is None:
-            # Of a usual line this costs less than to find out where it is; a long one is searched for once.
+            # For a usual line this is cheaper than locating the values; a long line is searched once.
             if len(self._identity) <= _SHORT_IDENTITY and self._raw[start:end] not in self._identity:
                 return False
-            self._kept = sorted(_kept(self._text, IDS, WORDS))
+            self._kept = sorted(_kept(self._text, IDS, LABELS))
         at = start - self._start
         before = bisect_right(self._kept, at, key=itemgetter(0)) - 1
         if before < 0:
@@ -181,7 +174,7 @@ class _Line:
 
 
 def _identity(line: bytes) -> bytes | None:
-    """Return the bytes of what is kept of a record, in no order; None for what is no JSON object."""
+    """Return the bytes of a record's identifiers and labels, in any order; None if it is not a JSON object."""
     try:
         found = _decode_identity(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -190,7 +183,7 @@ def _identity(line: bytes) -> bytes | None:
 
 
 def _identity_again(line: bytes) -> bytes | None:
-    """Read what msgspec refuses and JSON allows."""
+    """Read a line of legal JSON that msgspec refuses."""
     try:
         text = json_text.mended(line)
         json_text.folded(text)
@@ -199,13 +192,13 @@ def _identity_again(line: bytes) -> bytes | None:
     return line if json_text.is_object(text) else b""
 
 
-def _kept(line: bytes, ids: Collection[str], words: Collection[str]) -> Iterator[tuple[int, int, bool]]:
-    """Yield where the values lie that are kept, and whether each is an id."""
+def _kept(line: bytes, ids: Collection[str], labels: Collection[str]) -> Iterator[tuple[int, int, bool]]:
+    """Yield the positions of identifiers and labels, and whether each is an identifier."""
     for name, start, end in json_text.members(json_text.mended(line)):
-        if name in ids or name in words:
-            if line.startswith(b'"', start):  # with anything else there the line becomes a dead letter
+        if name in ids or name in labels:
+            if line.startswith(b'"', start):  # any other type makes the line a dead letter
                 yield start, end, name in ids
         elif name in (_BEGIN, _BILLING) and line[start:end].startswith(b"{"):
-            own = (_BILLING_IDS, _BILLING_WORDS) if name == _BILLING else (ids, words)
+            own = (BILLING_IDS, BILLING_LABELS) if name == _BILLING else (ids, labels)
             for low, high, is_id in _kept(line[start:end], *own):
                 yield start + low, start + high, is_id

@@ -17,7 +17,7 @@ _STAR: Final = b"u002a"
 
 
 def whole(raw: bytes, start: int, end: int) -> tuple[int, int]:
-    """Widen a stretch so that it begins and ends between escapes."""
+    """Widen a range so that it begins and ends between escapes."""
     cut = CUT_ESCAPE.search(raw, max(0, start - _ESCAPE_BYTES + 1), start)
     start = cut.start() if cut else start
     while start and raw[start - 1] == 0x5C:
@@ -27,7 +27,7 @@ def whole(raw: bytes, start: int, end: int) -> tuple[int, int]:
 
 
 def masked(secret: bytes, label: bytes) -> bytes:
-    """Return the mask of a whole stretch: the label where it fits, stars, and the escapes."""
+    """Return the mask of a widened range: the label if it fits, stars, and the escapes."""
     labeled = False
 
     def hide(part: re.Match[bytes]) -> bytes:
@@ -44,5 +44,5 @@ def masked(secret: bytes, label: bytes) -> bytes:
 
 
 def ones(number: bytes) -> bytes:
-    """Return another number of as many digits; no card's, by Luhn's sum."""
+    """Return another number with as many digits that is not a card's by Luhn's sum."""
     return b"1" * len(number)

@@ -22,9 +22,9 @@ PAYLOADS: Final = {
     "llm_config": "llm_config_json",
     "compaction_settings": "compaction_settings_json",
 }
-"""Roots under which there is JSON, and their columns."""
+"""Roots that contain JSON, and their columns."""
 TEXTS: Final = {"error_message": "error_message", "url": "url", "tags": "agent_tags"}
-"""Roots that are text, and can only be named whole."""
+"""Roots that are text, which a path can only name as a whole."""
 
 MEMBERS: Final = "*"
 ELEMENTS: Final = "[*]"
@@ -34,7 +34,7 @@ Span = tuple[int, int]
 
 
 class Path(msgspec.Struct, frozen=True):
-    """``column``, and the steps from its root."""
+    """Parsed path: the column, and the steps from its root."""
 
     text: str
     column: str
@@ -43,7 +43,7 @@ class Path(msgspec.Struct, frozen=True):
 
 
 def parse_path(setting: str, text: str) -> Path:
-    """Return the path that a setting names. Raises ConfigError."""
+    """Parse the path in a setting. Raises ConfigError."""
     root = re.match(r"[^.\[]*", text)
     name = root[0] if root else ""
     column = PAYLOADS.get(name) or TEXTS.get(name)
@@ -63,7 +63,7 @@ def parse_path(setting: str, text: str) -> Path:
 
 
 def values_at(text: bytes, steps: tuple[str | int, ...], start: int = 0) -> Iterator[Span]:
-    """Yield where the values of a path lie; the text is whole JSON, and mended (see ``jsontext``)."""
+    """Yield the positions of a path's values; the text is valid JSON after ``json_text.mended``."""
     if not steps:
         yield start, start + len(text)
         return

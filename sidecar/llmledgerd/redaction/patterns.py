@@ -1,8 +1,8 @@
 """Built-in pattern sets: secrets and personal data recognized by their form.
 
-Invariant: nothing here matches the names, numbers and short words that providers write for machines,
-so that usage is read the same with every set switched on. Patterns are RE2's, and see text as
-``view`` shows it. Where a pattern has a group, the group is what is hidden.
+Invariant: no pattern matches the names, numbers and short words in providers' structured fields, so that
+usage is the same with every set enabled. Patterns are RE2's, and match the text of ``view``. If a pattern has a
+group, only the group is masked.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ Whole = Callable[[bytes, int, int], Span | None]
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """One regular expression, and what else its match has to be."""
+    """Regular expression with further conditions on its match."""
 
     expression: str
     check: Check | None = None
     of_value: bool = False
-    """What matches is a name; its value, which follows, is what is checked and hidden."""
+    """The match is a name; the value after it is checked and masked."""
     whole: Whole | None = None
-    """Finds the secret, of which only a part was matched, in the text from the part's start and end."""
+    """Function that extends a partial match to the whole secret, given the text, start and end."""
 
 
 def is_card(text: bytes) -> bool:
-    """Whether the digits are a card's number by Luhn's sum, as one arbitrary number in ten is."""
+    """Return whether the digits pass Luhn's check, as one in ten numbers does."""
     digits = [byte - 0x30 for byte in reversed(text) if 0x30 <= byte <= 0x39]
     doubled = (digit * 2 - 9 * (digit > 4) for digit in digits[1::2])
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0
 
 
 def is_token(text: bytes) -> bool:
-    """Whether what follows "bearer" is a credential, and not the next word of a sentence."""
+    """Return whether the text after "bearer" is a credential, and not the next word of a sentence."""
     return len(text) >= 24 or any(byte in b"0123456789" for byte in text)
 
 
 def is_basic(text: bytes) -> bool:
-    """Whether the text is a user and a password, as HTTP's Basic scheme encodes them."""
+    """Return whether the text is a user and password in the encoding of HTTP's Basic scheme."""
     with suppress(ValueError):
         return b":" in base64.b64decode(text + b"=" * (-len(text) % 4), b"-_" if b"_" in text else None)
     return False
@@ -66,10 +66,10 @@ _EMAIL: Final = (
 )
 
 _GAP: Final = r"(?:[ \t:=]|%20|%3[AaDd]|\x1b){1,6}"
-"""Between a scheme's name and its credentials."""
+"""Characters between a scheme's name and its credentials."""
 _USERINFO: Final = r"://[!-.0-9;=?A-~]*:([!-.0-;=?A-~]+)@[A-Za-z0-9\[]"
 _IN_URLS: Final = (
-    # A token in a user's place, and parameters.
+    # A token in place of a user, and parameters.
     r"://([A-Za-z0-9_-]{20,})@[A-Za-z0-9\[]",
     r"(?i:[?&;](?:amp;)?(?:[a-z-]*api[_-]?key|key|[a-z_-]*token|sig|signature|secret|client_secret|password"
     r"|x-(?:amz|goog)-(?:signature|credential|security-token)|code|subscription-key))=([!-%\'-:=?-~]{8,})",
@@ -83,7 +83,7 @@ SETS: Final[Mapping[str, tuple[Pattern, ...]]] = {
         Pattern(HEADS, whole=from_head),
         Pattern(f"({MIDDLES})", whole=from_middle),
         Pattern(NAMES, is_opaque, of_value=True),
-        Pattern(_USERINFO),  # whatever it looks like: its place says what it is
+        Pattern(_USERINFO),  # in any form: its position identifies it
         *(Pattern(expression, is_token) for expression in _IN_URLS),
         Pattern(rf"\[redacted:api_key\]\**({_REST})"),
     ),
@@ -120,7 +120,7 @@ SETS: Final[Mapping[str, tuple[Pattern, ...]]] = {
         Pattern(r"(?m:^|[^0-9A-Za-z_.]|[^0-9]\.|^\.)([2-6][0-9]{12,18})\b", is_card),
     ),
 }
-"""By the name that a mask and a counter carry."""
+"""Patterns by name, which masks and counters contain."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "api_keys": "api_key",

@@ -1,7 +1,7 @@
 """Rules on keys and paths, and truncation of long strings, within one payload.
 
-Invariant: JSON stays JSON, and what no rule names stays byte for byte as it was. What is replaced
-need not keep its length: sizes were counted before.
+Invariant: JSON stays JSON, and values without a rule stay byte for byte. A replacement may have another
+length, because sizes were counted before.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Edit = tuple[int, int, bytes]
 
 
 class Keys:
-    """Hides the values of members by their names, at any depth, in JSON within strings too."""
+    """Masking of members' values by name, at any depth, also in JSON within strings."""
 
     def __init__(self, names: Iterable[str], counts: Counter[str]) -> None:
-        # The longest first, or `pass` would be tried, and fail, where `password` stands.
+        # The longest first, because `pass` would be tried, and fail, at `password`.
         ordered = sorted(names, key=len, reverse=True)
         alternatives = b"|".join(re.escape(_encode(name)[1:-1]) for name in ordered)
-        # Over the text in small letters, which takes a third of the time of ignoring case.
+        # On lower-case text, which takes a third of the time of ignoring case.
         self._name = re.compile(rb'"(%s)\\*"\s*:\s*' % alternatives)
         # For text that is not wholly JSON, such as a stream's lines: a string after the name.
         self._pair = re.compile(rb'("(%s)"\s*:\s*)"((?:[^"\\]|\\.)*+)"' % alternatives, re.IGNORECASE)
@@ -54,13 +54,13 @@ class Keys:
         for match in found:
             start = match.end()
             if start < done:
-                continue  # within a value that is hidden already
+                continue  # within a value that is masked already
             done = json_text.value_end(text, start)
             if text[start:done] not in _NOTHING:
                 yield start, done, self._label(match[1])
 
     def _strings(self, text: bytes, places: list[int]) -> Iterator[Edit]:
-        """Yield the strings in which a name was seen, without its value."""
+        """Yield the replacements of strings that contain a name."""
         if not places:
             return
         waiting = iter(places)
@@ -127,7 +127,7 @@ def _cuts(text: bytes, span: Span, limit: int) -> Iterator[Edit]:
 
 
 def _boundary(text: bytes, start: int, end: int) -> int:
-    """Return the last place up to ``end`` that parts neither a character nor an escape."""
+    """Return the last offset up to ``end`` that splits neither a character nor an escape."""
     while end > start and text[end] & 0xC0 == 0x80:
         end -= 1
     cut_escape = masks.CUT_ESCAPE.search(text, max(start, end - 5), end)
@@ -137,13 +137,13 @@ def _boundary(text: bytes, start: int, end: int) -> int:
 
 
 def _encode_text(string: bytes) -> bytes:
-    """Return the text that a JSON string stands for, in UTF-8."""
+    """Return the decoded text of a JSON string, in UTF-8."""
     decoded: str = msgspec.json.decode(json_text.mended(string), type=str)
     return decoded.encode()
 
 
 def _in_order(edits: list[Edit]) -> list[Edit]:
-    """Return the edits by place, without those within another's reach."""
+    """Return the edits in order, without those inside another."""
     kept: list[Edit] = []
     for edit in sorted(edits):
         if not kept or edit[0] >= kept[-1][1]:

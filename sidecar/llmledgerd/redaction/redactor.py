@@ -3,8 +3,8 @@
 Invariant: sizes, tokens and identifiers are those of the original. Lines before the spool keep their
 length; a row's sizes and usage were read from it before it comes here.
 
-Twice, because a streamed answer is whole only in its row: a secret may begin in one chunk of a
-stream and end in the next.
+Both stages are needed, because a streamed answer is complete only in its row: a secret may begin in one
+chunk of a stream and end in the next.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TEXTS: Final = {name: COLUMNS.index(name) for name in TEXTS.values()}
 
 
 class Redactor:
-    """The rules at work. Lines, texts and rows belong to one thread each, which need not be the same."""
+    """Application of the rules. Lines, texts and rows each belong to one thread, possibly different ones."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -40,30 +40,30 @@ class Redactor:
 
     @classmethod
     def of(cls, config: Config) -> Redactor:
-        """Return what the settings name. Raises ConfigError."""
+        """Compile the rules in the settings. Raises ConfigError."""
         return cls(compiled(config))
 
     @property
     def has_patterns(self) -> bool:
-        """Whether lines have to be shown before they are stored."""
+        """Whether lines must pass ``lines`` before they are stored."""
         return self._of_lines is not None
 
     @property
     def is_on(self) -> bool:
-        """Whether rows have to be shown before they are stored."""
+        """Whether rows must pass ``row`` before they are stored."""
         return self._rules != Rules()
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each rule has hidden or cut something since the start, by the rule's name."""
+        """Number of masked or truncated values since the start, by rule."""
         every = (self._of_lines, self._of_text, self._of_rows)
         maskers = [masker.counts for masker in every if masker is not None]
         return sum((Counter(dict(found)) for found in maskers), Counter(dict(self._rows)))
 
     def lines(self, pieces: list[bytes | bytearray]) -> list[bytes | bytearray]:
-        """Return pieces of whole lines, for the spool; as many bytes as were given.
+        """Return pieces of whole lines for the spool, with the same number of bytes.
 
-        A line that cannot be looked at is hidden whole: it becomes a dead letter, and the daemon lives.
+        A line on which redaction fails is masked as a whole, and becomes a dead letter.
         """
         if self._of_lines is None:
             return pieces
@@ -82,13 +82,13 @@ class Redactor:
         return [_alone(masker, lambda line: masker.head(line[:-1]) + b"\n", b"".join(pieces))]
 
     def text(self, text: str) -> str:
-        """Return a text that belongs to no line, as a hello's; for one thread, which may be a third."""
+        """Return a masked text outside of lines, such as a hello's; for one thread, which may be another."""
         if self._of_text is None or not text:
             return text
         return msgspec.json.decode(self._of_text.payload(msgspec.json.encode(text)), type=str)
 
     def row(self, row: Row) -> Row:
-        """Return a finished row of ``llm_traces`` as it may be stored."""
+        """Return the masked row of ``llm_traces``."""
         values = list(row)
         for column, index in _PAYLOADS.items():
             payload = values[index]
@@ -100,7 +100,7 @@ class Redactor:
         return tuple(values)
 
     def label(self, column: str, value: str) -> str:
-        """Return a value of a column as it may be shown beside the rows."""
+        """Return a column's value, masked as in rows, for use outside of them."""
         return str(self._text(column, value))
 
     def _payload(self, column: str, text: bytes) -> bytes:

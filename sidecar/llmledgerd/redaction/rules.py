@@ -25,60 +25,60 @@ class Rule(msgspec.Struct, frozen=True):
 
     name: str
     group: int
-    """Of the whole match."""
+    """Number of the group of the whole match."""
     inner: int
-    """Of what is hidden."""
+    """Number of the group that is masked."""
     check: Check | None
     of_value: bool
     whole: Whole | None
     own: bool
-    """Whether an operator wrote it: nobody knows then what it may match."""
+    """Whether an operator wrote it, so that its matches are unpredictable."""
     label: bytes
 
     @property
     def secret(self) -> bool:
-        """Whether what it finds opens something, and is not a person's."""
+        """Whether its matches are credentials, and not personal data."""
         return not self.own and self.name in SECRET
 
     @property
     def wraps(self) -> bool:
-        """Whether what it finds may have been broken over two lines, where a terminal is narrow."""
+        """Whether a terminal may have wrapped its matches over two lines."""
         return self.secret and self.whole is not None
 
 
 class Expression(msgspec.Struct, frozen=True):
-    """Some patterns as one expression, which costs one pass however many they are."""
+    """Patterns combined into one expression, which needs one pass for any number."""
 
     engine: Any
-    """RE2's, which has no types."""
+    """Compiled expression of RE2, which has no types."""
     rules: tuple[Rule, ...]
     alone: tuple[Any, ...]
-    """The same patterns, each by itself, in the order of the rules."""
+    """The same patterns separately, in the order of the rules."""
 
 
 class Patterns(msgspec.Struct, frozen=True):
     """All patterns: those of secrets, and the rest.
 
-    Together each short match, such as a key's beginning, would wait for the longer ones that began before it,
-    an address say, and what lies behind it be looked through again, in a time that is quadratic; and an
-    address that ends in a token would take the token's beginning.
+    In one expression, a short match such as a key's prefix would wait for longer ones that began before it,
+    such as an address, and the text after it would be searched again, in quadratic time. And an address that
+    ends in a token would include the token's prefix.
     """
 
     expressions: tuple[Expression, ...]
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """All that is to be hidden or cut."""
+    """Compiled rules of masking and truncation."""
 
     patterns: Patterns | None = None
     keys: frozenset[str] = frozenset()
     paths: tuple[Path, ...] = ()
     limits: tuple[tuple[Path, int], ...] = ()
-    """Where strings are cut, and at how many bytes."""
+    """Paths whose strings are truncated, and their limits in bytes."""
 
 
 def compiled(config: Config) -> Rules:
-    """Return the rules that the settings name. Raises ConfigError, which names the one at fault."""
+    """Compile the rules in the settings. Raises ConfigError, which names the invalid rule."""
     return Rules(
         _patterns(config),
         frozenset(key.lower() for key in config.redact_keys),
@@ -149,7 +149,7 @@ def _engine() -> Any:
 
 
 def _alone(re2: Any, options: Any, name: str, expression: str) -> Any:
-    """Return one expression, checked alone, so that the culprit is named."""
+    """Compile one expression separately, so that an error names it."""
     alone = _compile(re2, expression, options, f"redaction_patterns: `{name}`")
     if alone.search(b"") is not None:
         raise ConfigError(f"redaction_patterns: `{name}` matches the empty string")

@@ -1,8 +1,8 @@
 """Secrets split across the chunks of a stream.
 
-Invariant: only what stands within the text of chunks changes, and keeps its length and its escapes. Which
-text goes on in which chunk is guessed by the name of the member that holds it, so what several answers in one
-stream interleave is left to the row, in which every answer is put together as it was meant.
+Invariant: only the text of chunks changes, and it keeps its length and its escapes. The continuation of a
+text in the next chunk is found by the name of its member, so texts of several interleaved answers are left to
+the row, which has every answer assembled.
 
 A record's stream is JSON within a JSON string, so its quotation marks have one backslash before them, and those
 within the chunks' texts have three.
@@ -29,8 +29,8 @@ Piece = tuple[Rule, int, int]
 
 
 def parted(raw: bytes, patterns: Patterns) -> Iterator[Piece]:
-    """Yield the parts of secrets that chunks part, or part from what makes them known; secrets that one chunk
-    has whole are hidden already.
+    """Yield the parts of secrets that are split across chunks, or separated from their name; secrets within one
+    chunk are masked already.
     """
     at = raw.find(FIELD)
     while at >= 0:
@@ -63,6 +63,6 @@ def _joined(raw: bytes, chunks: list[tuple[int, int]], patterns: Patterns) -> It
 
 
 def _between(raw: bytes, start: int, stop: int, begin: int, end: int) -> tuple[int, int]:
-    """Widen a part so that it cuts no escape, within its chunk."""
+    """Widen a part to whole escapes, within its chunk."""
     low, high = masks.whole(raw, start, stop)
     return max(begin, low), min(end, high)

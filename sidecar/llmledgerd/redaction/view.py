@@ -1,7 +1,7 @@
 """Unescaped view of JSON bytes for pattern matching.
 
-Invariant: a match in a view is a stretch of the bytes that holds no quotation mark and no newline,
-so that it lies within one string, at whatever level JSON is nested in JSON, and within one line.
+Invariant: a match in a view is a range of the bytes without quotation marks and newlines, so that it lies
+within one string, at any level of JSON nested in JSON, and within one line.
 
 Quotation marks become newlines, which no pattern matches (RE2's ``never_nl``). Escaped white space
 becomes white space of the same length, or ``\\nsk-…`` would begin with a letter; so does an escaped
@@ -19,12 +19,12 @@ from typing import Final
 import msgspec
 
 _RARE: Final = re.compile(rb"\\[tr/ubfx0e]")
-"""Looked for together, at the cost of one ``replace``: text has newlines, and seldom more."""
+"""Rare sequences, searched together at the cost of one ``replace``."""
 _BARE: Final = (b"\x1b", b"%", b"^")
-"""What else a terminal's control sequence may begin with; single bytes, which are searched for the fastest."""
+"""Other first bytes of a terminal's control sequence, which are fast to search."""
 _SPACES: Final = (rb"\t", rb"\r", rb"\b", rb"\f")
 _WIDE: Final = re.compile(rb"\\u(?!00)[0-9a-fA-F]{4}(?=[0-9A-Za-z+(])")
-# A run of backslashes is tried from its beginning alone, and once: else long runs would cost their square.
+# A run of backslashes is matched only from its start, because long runs would take quadratic time otherwise.
 _ESCAPES: Final = re.compile(
     rb"((?:(?:\x1b|(?<!\\)\\++(?:u001[bB]|x1[bB]|033|e)|%1[bB]|\^\[|\xe2\x90\x9b)(?:(?:\[|%5[bB])(?:[0-9;:?]|%3[bB])*[A-Za-z]|\([A-Z0-9])"
     rb"|(?:\xc2\x9b|(?<!\\)\\++u009[bB])[0-9;:?]*[A-Za-z]))"
@@ -35,22 +35,22 @@ _CUTS: Final = frozenset(b'"\n')
 
 
 class View(msgspec.Struct, frozen=True):
-    """What patterns are run over."""
+    """Text that patterns match."""
 
     text: bytes
     starts: list[int] = []
-    """Where the distance between a place in the text and its place in the bytes changes,"""
+    """Offsets at which the difference between text and bytes changes,"""
     distances: list[int] = []
-    """and what it is from there on."""
+    """and the difference from there on."""
 
     def place(self, position: int) -> int:
-        """Return where in the bytes a position in the text lies."""
+        """Return the offset in the bytes of an offset in the text."""
         found = bisect_right(self.starts, position)
         return position + self.distances[found - 1] if found else position
 
 
 def view(raw: bytes) -> View:
-    """Return what patterns see of the bytes."""
+    """Return the view of the bytes."""
     text = raw.replace(b'"', b"\n").replace(rb"\n", b"  ")
     if _RARE.search(text) is None and not any(start in text for start in _BARE):
         return View(text)

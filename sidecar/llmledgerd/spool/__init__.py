@@ -1,23 +1,23 @@
 """Spool: the daemon's write-ahead log and its only persistent state.
 
-Invariant: what was appended and synced becomes exactly one row, one dead letter or one counted
-loss, whatever dies; and the file system is the only thing that has to be believed.
+Invariant: every line that was appended and synced becomes exactly one row, one dead letter or one counted
+loss, whichever process or store fails. The spool relies on the file system alone.
 
 Files, all in one folder, owned by the process that holds ``lock``:
 
 ``0000000000000042.seg``  a segment; the number only grows. One segment is one batch, one insert into
                           each store.
-``….seg.tmp``             the same, being written anew; of no meaning until it has the other's name.
+``….seg.tmp``             a rewritten copy, ignored until it is renamed to the segment's name.
 ``quarantine/``           copies of segments that were damaged, and segments of another format.
-``dead-letters/``         one file for each segment that had some; see ``dead_letters``.
-``lock``                  locked while a daemon has the folder.
+``dead-letters/``         one file per segment with dead letters; see ``dead_letters``.
+``lock``                  locked while a daemon uses the folder.
 ``reserve``               bytes given up when the disk is full, so that finished segments can
                           still be sealed, written off and deleted, which is what frees the disk.
 
 A segment is a sequence of frames. A frame is (little endian)
 
     marker   12  f5 4c 4c 54, and 8 random bytes of this segment's own
-    kind      1  1 header, 2 group, 3 settled, 4 condemned, 5 padding
+    kind      1  1 header, 2 group, 3 settled, 4 rejected row, 5 padding
     flags     1  bit 0: the body is one zstd frame
     zero      2
     meta_len  4
@@ -27,8 +27,8 @@ A segment is a sequence of frames. A frame is (little endian)
     meta         MessagePack
     body
 
-The marker is known to nobody outside the folder. So what a sender has written cannot be taken for a
-frame by whoever looks for the next one after damage, nor can what an older file has left on the disk.
+The marker is unknown outside the folder. So a scan for the next frame after damage cannot mistake a
+sender's bytes, or the remains of an older file on the disk, for a frame.
 
 - A *header* comes first. Its body is a ``Snapshot``: every remembered session's durable count,
   begun calls; and of each store its counters, which segments it has settled, decisions on rows at
@@ -37,12 +37,12 @@ frame by whoever looks for the next one after damage, nor can what an older file
   failed. What lies beyond was told to nobody and written again elsewhere, so it must not count.
 - A *group* holds lines as they were received, flushed together: who sent how many of them, in
   which order, from which number on, and when. Its senders hear ``durable`` after the sync.
-- *settled* says that a store is done with a segment: how many of its lines were stored, condemned,
+- *settled* says that a store is done with a segment: how many of its lines were stored, rejected,
   lost. It is synced before that segment is deleted, which waits for the last store. The first store
   to settle a segment whose predecessors are read also says which calls it begins and ends.
-- *condemned* says that one row of a segment becomes a dead letter of one store, before that is acted
+- *rejected row* says that one row of a segment becomes a dead letter of one store, before that is acted
   upon.
-- *padding* says nothing. Where the file system lets segments be written past the page cache, it makes
+- *padding* carries no data. If the file system lets segments be written past the page cache, it makes
   every write whole blocks of 4,096 bytes.
 
 What a header says has a bound (``bounds.Limits``, 14 MiB of sessions and calls before it is compressed), so
@@ -51,10 +51,10 @@ have lines that wait, and beyond 10 MiB no further one is let in; begun calls ha
 given up 1 MiB. A header above 64 KiB is compressed. A segment without lines is left for another when 1 MiB
 was written behind its header.
 
-So the newest segment is a snapshot and the log of what changed since. Whoever wants the state
-reads one file; the others only hold lines that wait for their stores.
+So the newest segment is a snapshot and the log of the changes since. The state is read from one file;
+the others only hold lines that wait for their stores.
 
-Who may do what: one writer thread creates, appends, seals and deletes. Any thread may read or
+Threads: one writer thread creates, appends, seals and deletes. Any thread may read or
 compress a sealed segment. Nobody appends to a segment that another process began (recovery seals
 it), to one in which a write or a sync failed, or to one whose successor could not be begun, since
 the successor's header may be on the disk all the same. What is deleted was settled in a frame that
@@ -76,7 +76,7 @@ refuses, nothing is appended until it does not. Then, by kind of damage:
   as repeats;
 - unreadable, or of another format: moved to quarantine whole.
 
-Nothing of this stops the start.
+No damage prevents the start.
 """
 
 from llmledgerd.spool.files import Files, FileSystem
@@ -86,11 +86,11 @@ from llmledgerd.spool.state import (
     ONLY_STORE,
     BegunCall,
     Change,
-    Condemned,
     Entry,
     EntryKind,
     Group,
     Progress,
+    RejectedRow,
     SessionState,
     Settled,
     State,
@@ -100,7 +100,6 @@ __all__ = [
     "ONLY_STORE",
     "BegunCall",
     "Change",
-    "Condemned",
     "Damage",
     "Entry",
     "EntryKind",
@@ -109,6 +108,7 @@ __all__ = [
     "Group",
     "Progress",
     "ReadGroup",
+    "RejectedRow",
     "Segment",
     "SessionState",
     "Settled",

@@ -17,21 +17,21 @@ from llmledgerd.spool.segment import Segment
 
 
 class Backlog:
-    """Book-keeping of what waits. The queues are in the order of segments."""
+    """Index of waiting segments. The queues are in the order of segments."""
 
     def __init__(self, stores: Iterable[str]) -> None:
         self.segments: dict[int, Segment] = {}
         self.queues: dict[str, dict[int, Segment]] = {store: {} for store in stores}
         self.unread: dict[int, Segment] = {}
-        """Those whose begun calls and ends no store has told the spool of yet."""
+        """Segments whose begun calls and ends no store has reported yet."""
         self.size = 0
         self.rows: Counter[str] = Counter()
-        """By store."""
+        """Waiting rows by store."""
         self._newest: dict[bytes, int] = {}
-        """Session -> the newest segment that has lines of it."""
+        """Session -> the newest segment with its lines."""
 
     def add(self, segment: Segment, stores: Collection[str], *, unread: bool = True) -> None:
-        """A segment was sealed, and waits for these stores."""
+        """Add a sealed segment that waits for these stores."""
         self.segments[segment.number] = segment
         self.size += segment.size
         if unread:
@@ -41,11 +41,11 @@ class Backlog:
             self.rows[store] += segment.rows
 
     def is_next_to_read(self, number: int) -> bool:
-        """Return whether all before it have been read, and it has not."""
+        """Return whether this segment is the first unread one."""
         return next(iter(self.unread), None) == number
 
     def settled(self, store: str, number: int, *, read: bool) -> bool:
-        """One store is done with a segment; return whether nobody waits for it any more."""
+        """Remove a segment from one store's queue; return whether no store waits for it anymore."""
         segment = self.queues[store].pop(number, None)
         if segment is None:
             return False
@@ -60,26 +60,26 @@ class Backlog:
         return True
 
     def sent(self, sessions: Iterable[bytes], number: int) -> None:
-        """These sessions have lines in a segment, which is the newest."""
+        """Note the sessions with lines in the newest segment."""
         self._newest.update(dict.fromkeys(sessions, number))
 
     def sent_before(self, newest: Mapping[bytes, int]) -> None:
-        """An earlier process has received lines of these sessions, the last of them in these segments."""
+        """Take over the sessions of an earlier process, with the newest segment of each."""
         self._newest = {**newest, **self._newest}
 
     def waiting_sessions(self, open_: Segment | None) -> set[bytes]:
-        """Return the sessions that have lines in the open segment, or in one from the oldest that waits on."""
+        """Return the sessions with lines in the oldest waiting segment or a later one."""
         oldest = _first(self.segments, open_)
         self._newest = {session: last for session, last in self._newest.items() if last >= oldest}
         return set(self._newest)
 
     def unread_sessions(self, open_: Segment | None) -> set[bytes]:
-        """The same, from the oldest on that may yet say that a call or the session has ended."""
+        """Return the sessions with lines in the oldest unread segment or a later one."""
         oldest = _first(self.unread, open_)
         return {session for session, last in self._newest.items() if last >= oldest}
 
     def resized(self, segment: Segment, size: int) -> None:
-        """Its file has been written anew."""
+        """Update the totals after a segment's file was rewritten."""
         self.size += size - segment.size
         segment.size = size
 

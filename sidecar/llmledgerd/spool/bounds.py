@@ -15,7 +15,7 @@ import msgspec
 
 
 class Session(Protocol):
-    """What is needed of a session's state."""
+    """Interface of a session's state."""
 
     seen_us: int
     service: str
@@ -27,27 +27,27 @@ class Session(Protocol):
 
 
 class Call(Protocol):
-    """What is needed of a begun call."""
+    """Interface of a begun call."""
 
     session: bytes
     line: bytes
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes, as a header has them before it is compressed."""
+    """Limits in bytes of an uncompressed header."""
 
     sessions: int = 4 << 20
-    """Of sessions (some 40,000): beyond it those are forgotten of which nothing waits and nobody is connected."""
+    """Sessions (some 40,000). Above it, sessions without a connection and without waiting lines are evicted."""
     most_sessions: int = 10 << 20
-    """Beyond it (some 100,000, all of them connected or with lines that wait) no further one is let in."""
+    """Sessions (some 100,000, all connected or with waiting lines) above which new ones are refused."""
     begun: int = 3 << 20
-    """Of begun calls (some 10,000): beyond it the sender that has the most loses its oldest."""
+    """Begun calls (some 10,000). Above it, the sender with the most loses its oldest."""
     abandoned: int = 1 << 20
-    """Of calls that were given up and whose record may still come (some 20,000)."""
+    """Abandoned calls whose record may still arrive (some 20,000)."""
     reserve: int = 16 << 20
-    """What is kept free for a header and what is written behind it."""
+    """Reserve on the disk for a header and the frames after it."""
     roll: int = 1 << 20
-    """An open segment without lines is left for another when so much was written behind its header."""
+    """Bytes after the header at which an open segment without lines is replaced."""
 
     @property
     def header(self) -> int:
@@ -55,7 +55,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def session_bytes(state: Session) -> int:
-    """Return how much of a header a session takes, at most."""
+    """Return the maximum bytes of a session in a header."""
     texts = _utf8(state.service) + _utf8(state.host) + _utf8(state.client)
     return 60 + texts + 8 * (state.suspect_until > 0)
 
@@ -65,21 +65,21 @@ def call_bytes(name: str, call: Call) -> int:
 
 
 def name_bytes(names: Iterable[str]) -> int:
-    """Return how much calls take of which only the name is remembered."""
+    """Return the bytes of calls of which only the name is stored."""
     return sum(12 + _utf8(name) for name in names)
 
 
 def to_forget(sessions: Mapping[bytes, Session], busy: Collection[bytes]) -> Iterator[bytes]:
-    """Yield the sessions that may be forgotten: those that are over first, each kind oldest first.
+    """Yield the sessions that may be evicted: ended ones first, each kind oldest first.
 
-    ``busy`` may not be: they are connected, or lines of theirs wait, which nobody could be asked for.
+    ``busy`` sessions are never evicted: they are connected or have waiting lines.
     """
     free = [(not (state.ended or state.over), state.seen_us, name) for name, state in sessions.items()]
     return (name for _, _, name in sorted(free) if name not in busy)
 
 
 def too_many(calls: Mapping[str, Call], limit: int) -> list[str]:
-    """Return the calls to forget so that the rest is within the limit: the oldest of those who have most."""
+    """Return the calls to evict so that the rest is within the limit: the oldest of the senders with the most."""
     by_session: dict[bytes, list[str]] = {}
     sizes: dict[bytes, int] = {}
     for name, call in calls.items():
@@ -99,7 +99,7 @@ def too_many(calls: Mapping[str, Call], limit: int) -> list[str]:
 
 
 def within(calls: Mapping[str, Call], limit: int) -> list[str]:
-    """Return the newest calls that have no more bytes together."""
+    """Return the newest calls whose total is within the limit."""
     kept: list[str] = []
     for name in reversed(list(calls)):
         limit -= call_bytes(name, calls[name])
@@ -110,7 +110,7 @@ def within(calls: Mapping[str, Call], limit: int) -> list[str]:
 
 
 def _level(sizes: list[int], limit: int) -> int:
-    """Return how much each may have so that all have as much as there is; ``sizes`` ascend."""
+    """Return the max-min fair share of the total; ``sizes`` are in ascending order."""
     for index, size in enumerate(sizes):
         share = limit // (len(sizes) - index)
         if size > share:

@@ -124,7 +124,7 @@ class Committer:
             self._progress.clear()
             await self._progress.wait()
 
-    async def room_for_hello(self) -> None:
+    async def until_hello_fits(self) -> None:
         """Return when a session may be remembered with the next group."""
         while len(self._hellos) >= MOST_HELLOS:
             self._progress.clear()
@@ -145,7 +145,7 @@ class Committer:
                 await asyncio.sleep(backoff.failed())
 
     async def freeing(self, action: Callable[[], T]) -> T:
-        """Make once a change that frees disk space in the end. Raises SpoolBroken."""
+        """Make a change that eventually frees disk space, without a retry. Raises SpoolBroken."""
         return await self.on_writer(self._spool.freeing, action)
 
     async def run(self) -> None:
@@ -270,9 +270,9 @@ def seal_in(segment: Segment, config: Config, now_us: int) -> float:
     if segment.rows >= config.batch_max_rows or segment.line_bytes >= config.batch_max_bytes:
         return 0.0
     if segment.size - segment.header_bytes >= PADDED * config.batch_max_bytes:
-        return 0.0  # of what is no line, or a block for each line
+        return 0.0  # bytes outside of lines, or one block per line
     if now_us < segment.first_us:
-        return 0.0  # the clock was set back, perhaps by hours: nobody knows how old it is
+        return 0.0  # the clock was set back, perhaps by hours: the age is unknown
     return config.batch_max_age_seconds - (now_us - segment.first_us) / 1e6
 
 

@@ -1,7 +1,7 @@
 """Dead letters: lines that cannot become rows, kept with their bytes and the reason.
 
 Invariant: the dead letters of a segment are on the disk before the segment is written off: those of
-lines that nobody could store in one file named after its batch, and those of rows that one store
+lines that no store accepts in one file named after its batch, and those of rows that one store
 refused in one named after batch and store. Writing them again replaces them by the same.
 
 One file holds one JSON object a line. ``line`` is the text as received, or ``line_base64`` its
@@ -38,19 +38,19 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
     line_number: int = 0
     service: str = ""
     store: str = ""
-    """Which store refused it; empty where the line is no record."""
+    """Store that refused the row; empty if the line is not a record."""
     line: str | None = None
     line_base64: str | None = None
 
 
 class Pruned(msgspec.Struct, kw_only=True):
-    """How many letters were deleted, and what is left."""
+    """Result of ``prune``: letters deleted, and letters and bytes left."""
 
     gone: int = 0
     files: int
     size: int
     failed: list[str] = []
-    """What could not be looked at or deleted, and why."""
+    """Files that could not be read or deleted, and why."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -66,23 +66,23 @@ def with_line(letter: DeadLetter, line: bytes | memoryview) -> DeadLetter:
 
 
 def write(spool_dir: Path, name: str, letters: Iterable[DeadLetter]) -> None:
-    """Put dead letters on the disk, in the file of this name. Raises OSError, and is to be called again then."""
+    """Write and sync dead letters to the file of this name. After an OSError, call this again."""
     write_lines(spool_dir / FOLDER, name, (piece for letter in letters for piece in (_encode(letter), b"\n")))
 
 
 def write_lines(folder: Path, name: str, lines: Iterable[bytes]) -> None:
-    """Put encoded letters into the file of this name. Raises OSError, and is to be called again then."""
+    """Write and sync encoded letters to the file of this name. After an OSError, call this again."""
     make_folder(folder)
     temporary = folder / f"{name}.tmp"
     try:
-        temporary.unlink(missing_ok=True)  # not written through, should it be a link
+        temporary.unlink(missing_ok=True)  # replaces a link instead of writing to its target
         with open(temporary, "xb", opener=for_owner) as stream:
             stream.writelines(lines)
             stream.flush()
             os.fsync(stream.fileno())
     except OSError:
         with contextlib.suppress(OSError):
-            temporary.unlink()  # on a full disk it holds the room that is missing
+            temporary.unlink()  # on a full disk it occupies the space that is needed
         raise
     temporary.replace(folder / f"{name}{SUFFIX}")
     sync_folder(folder)
@@ -90,10 +90,10 @@ def write_lines(folder: Path, name: str, lines: Iterable[bytes]) -> None:
 
 @contextlib.contextmanager
 def alone(spool_dir: Path) -> Iterator[None]:
-    """Keep other processes that send letters round again waiting until the block is left."""
+    """Context in which no other process replays letters."""
     try:
         descriptor = os.open(spool_dir / FOLDER, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:  # there are none
+    except FileNotFoundError:  # no folder, no letters
         yield
         return
     try:
@@ -110,7 +110,7 @@ def read(spool_dir: Path) -> list[DeadLetter]:
 
 
 def remove(spool_dir: Path, ids: Collection[str]) -> int:
-    """Delete some dead letters, and return how many there were."""
+    """Delete dead letters, and return the number deleted."""
     removed = 0
     for path in files(spool_dir):
         letters = _letters_in(path)
@@ -128,7 +128,7 @@ def remove(spool_dir: Path, ids: Collection[str]) -> int:
 def prune(spool_dir: Path, max_bytes: int, oldest_us: int) -> Pruned:
     """Delete whole files, oldest first, until the rest is young and small enough.
 
-    A file that cannot be looked at or deleted is passed over, and named. Raises OSError where the folder
+    A file that cannot be read or deleted is skipped and reported. Raises OSError where the folder
     cannot be listed.
     """
     failed: list[str] = []
@@ -161,7 +161,7 @@ def prune(spool_dir: Path, max_bytes: int, oldest_us: int) -> Pruned:
 def files(spool_dir: Path) -> list[Path]:
     """Return the files of dead letters; none where there is no such folder. Raises OSError.
 
-    A link leads elsewhere, and is none.
+    Links are ignored, because they lead elsewhere.
     """
     try:
         with os.scandir(spool_dir / FOLDER) as entries:
@@ -171,7 +171,7 @@ def files(spool_dir: Path) -> list[Path]:
 
 
 def _count(path: Path) -> int:
-    """Return how many letters a file has, without holding it whole."""
+    """Return the number of letters in a file, without reading it into memory at once."""
     with path.open("rb") as stream:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
 
@@ -183,7 +183,7 @@ def line_of(letter: DeadLetter) -> bytes | None:
 
 
 def bytes_of(letter: DeadLetter) -> bytes:
-    """Return what was kept of the letter's line. Raises ValueError where it is no base64."""
+    """Return the stored bytes of the letter's line. Raises ValueError for invalid base64."""
     return base64.b64decode(letter.line_base64) if letter.line_base64 else (letter.line or "").encode()
 
 

@@ -25,10 +25,10 @@ RESYNC_BYTES = 1 << 20
 
 O_DIRECT = getattr(os, "O_DIRECT", 0)  # Linux's; macOS has none
 BLOCK_BYTES = 4096
-"""What direct writes are multiples of: no disk has larger logical blocks."""
+"""Unit of direct writes: no disk has larger logical blocks."""
 STAGED_BYTES = 256 << 10
 WINDOW_BYTES = 1 << 20
-"""What a thread keeps for its reads; more is read by way of it."""
+"""Read buffer of one thread; larger reads pass through it in parts."""
 
 
 class Handle(Protocol):
@@ -36,16 +36,16 @@ class Handle(Protocol):
 
     @property
     def block(self) -> int:
-        """Every write has to have a multiple of so many bytes."""
+        """Unit of writes in bytes."""
 
     def write(self, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         """Append all of the buffers. Raises OSError, after which any part may be in the file."""
 
     def sync(self) -> None:
-        """Return when what was written is on the disk. Raises OSError, after which nobody knows."""
+        """Return when all writes are on the disk. After an OSError their state is unknown."""
 
     def close(self) -> None:
-        """Let go of the file; a second time is nothing."""
+        """Close the file. Further calls have no effect."""
 
 
 class FileSystem(Protocol):
@@ -70,17 +70,17 @@ class FileSystem(Protocol):
     def truncate(self, name: str, size: int) -> None: ...
 
     def resync(self, name: str) -> None:
-        """Write the file's present bytes out once more, and return when they are on the disk.
+        """Rewrite the file's bytes, and return when they are on the disk.
 
         After a failed sync the kernel takes pages for clean that it never wrote, also for the next
         process. Syncing once more does nothing then; only writing them again does.
         """
 
     def rename(self, name: str, other: str) -> None:
-        """Rename, replacing what has the other name; it may lie in a folder below, made here."""
+        """Rename and replace. The new name may be in a subfolder, which is created."""
 
     def copy(self, name: str, other: str) -> None:
-        """Keep the file's present bytes under another name, on the disk, unless that is taken."""
+        """Copy the file to an unused name, and sync it."""
 
     def unlink(self, name: str) -> None:
         """Delete the file if it is there."""
@@ -121,7 +121,7 @@ class Appended:
 
 
 class Direct(Appended):
-    """The same past the page cache, by way of one aligned buffer that is used again and again.
+    """Appended file that bypasses the page cache, through one reused aligned buffer.
 
     The cache would take a new page for every 4 KiB of the spool, in the application's neighborhood,
     and a new page is what a virtual machine is slowest at: docs/performance.md has the figures.
@@ -161,13 +161,13 @@ class Direct(Appended):
 
 
 class _Window(threading.local):
-    """What direct reads go through: aligned, bounded, and each thread's own for as long as it lives."""
+    """Aligned, bounded read buffer of one thread."""
 
     def __init__(self) -> None:
         self._blocks = mmap.mmap(-1, BLOCK_BYTES)
 
     def read(self, descriptor: int, start: int, size: int) -> bytes:
-        """Return so many bytes, or those up to the file's end, by way of whole blocks."""
+        """Return ``size`` bytes, or those up to the end of the file, read in whole blocks."""
         if size <= WINDOW_BYTES:
             return self._read(descriptor, start, size)
         data, got = bytearray(size), 0
@@ -178,7 +178,7 @@ class _Window(threading.local):
                 break
             data[got : got + len(piece)] = piece
             got += len(piece)
-        return cast("bytes", data)  # a copy would be as large again, and nobody changes it
+        return cast("bytes", data)  # a copy would double the memory, and no caller changes it
 
     def _read(self, descriptor: int, start: int, size: int) -> bytes:
         before = start % BLOCK_BYTES
@@ -203,13 +203,13 @@ class Files:
         self.root = root
         self._lock: int | None = None
         self._is_direct = bool(O_DIRECT)
-        """The file system has not yet refused."""
+        """Whether the file system has accepted direct I/O so far."""
         self._window = _Window()
 
     def lock(self) -> None:
-        """Make the folder and take it. Raises SpoolLocked while another process has it.
+        """Create and lock the folder. Raises SpoolLocked while another process holds the lock.
 
-        Raises ConfigError where there can be no such folder. A folder on a disk that has become
+        Raises ConfigError if the folder cannot be created. A folder on a disk that has become
         read-only can still be taken, because what lies in it can still be shipped.
         """
         try:
@@ -309,7 +309,7 @@ class Files:
 
 
 def _past_cache(descriptor: int) -> bool:
-    """Let a file's bytes go past the page cache; return whether its file system can."""
+    """Switch a file to direct I/O; return whether its file system supports it."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | O_DIRECT)
     except OSError:
@@ -318,7 +318,7 @@ def _past_cache(descriptor: int) -> bool:
 
 
 def _unless_refused(descriptor: int, action: Callable[[], int]) -> int:
-    """Read or write, through the cache after all where the file system took the flag and refuses the call."""
+    """Read or write; fall back to the page cache if the file system accepts the flag but refuses the call."""
     try:
         return action()
     except OSError as error:

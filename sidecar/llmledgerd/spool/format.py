@@ -3,9 +3,9 @@
 Invariant: a frame that ``scan`` returns is, to 64 bits of checksum, the frame that was encoded for this
 very segment; and no damage hides the frames after it. The bytes are specified in the package's docstring.
 
-Each segment has a sync marker of its own, with 64 random bits that never leave the spool. Bodies are what
-senders wrote, and a scan that looks for the next frame after damage goes through them: without knowing
-the marker nobody can write a body in which a frame is found.
+Each segment has its own sync marker with 64 random bits that never leave the spool. A scan for the next
+frame after damage passes through bodies, which senders wrote: without the marker, no sender can write a body
+in which a frame is found.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 import xxhash
 import zstandard
 
-MAGIC = b"\xf5LLT"  # no byte sequence of UTF-8 JSON: f5 never occurs in UTF-8
+MAGIC = b"\xf5LLT"  # f5 never occurs in UTF-8, so not in JSON either
 MARKER_BYTES = 12
 FORMAT = 1
 HEAD = struct.Struct(f"<{MARKER_BYTES}sBBHIQQ")
@@ -27,7 +27,7 @@ SUM = struct.Struct("<Q")
 HEAD_BYTES = HEAD.size + SUM.size
 ZSTD = 1
 SMALL_BYTES = 64 << 10
-"""Up to it, compressing a header would cost time and save a few blocks."""
+"""Size up to which compressing a header saves too little."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -36,12 +36,12 @@ class Kind(IntEnum):
     HEADER = 1
     GROUP = 2
     SETTLED = 3
-    CONDEMNED = 4
+    REJECTED_ROW = 4
     PADDING = 5
 
 
 class Frame(msgspec.Struct):
-    """A frame where it lies in a segment; ``body`` is None where its checksum fails."""
+    """Frame and its position in a segment; ``body`` is None if its checksum fails."""
 
     kind: int
     flags: int
@@ -59,7 +59,7 @@ class Gap(msgspec.Struct):
 
 
 def new_marker() -> bytes:
-    """Return what every frame of one segment begins with."""
+    """Return the marker of a new segment."""
     return MAGIC + secrets.token_bytes(MARKER_BYTES - len(MAGIC))
 
 
@@ -77,7 +77,7 @@ def encode(
 
 
 def padding(marker: bytes, size: int, block: int) -> list[Buffer]:
-    """Return the frame that makes ``size`` bytes whole blocks; nothing where they are."""
+    """Return the padding frame from ``size`` bytes to a block boundary; empty at a boundary."""
     room = -size % block
     if not room:
         return []
@@ -97,14 +97,14 @@ def compressed(marker: bytes, frame: Frame) -> list[Buffer]:
 
 
 def squeezed(body: bytes) -> tuple[bytes, int]:
-    """Return a header's body as it is written, and its flags: what large ones hold is much alike."""
+    """Return a header's stored body and flags; a large one is compressed."""
     if len(body) <= SMALL_BYTES:
         return body, 0
     return zstandard.ZstdCompressor(level=1).compress(body), ZSTD
 
 
 def body_of(frame: Frame) -> bytes | memoryview:
-    """Return the body as it was before compression. Raises ValueError where it is damaged."""
+    """Return the decompressed body. Raises ValueError on damage."""
     if frame.body is None:
         raise ValueError("damaged body")
     if not frame.flags & ZSTD:
@@ -126,12 +126,12 @@ class Head(msgspec.Struct):
 
     @property
     def size(self) -> int:
-        """Of the whole frame."""
+        """Bytes of the whole frame."""
         return HEAD_BYTES + self.meta_len + self.body_len
 
 
 def read_head(marker: bytes, data: Buffer, at: int = 0) -> Head | None:
-    """Return the head of the segment's frame at ``at``; None where none is whole there, with its meta."""
+    """Return the head of the frame at ``at``; None unless head and meta are complete."""
     if at + HEAD_BYTES > len(data):
         return None
     found, kind, flags, _, meta_len, body_len, body_sum = HEAD.unpack_from(data, at)
@@ -147,7 +147,7 @@ def read_head(marker: bytes, data: Buffer, at: int = 0) -> Head | None:
 
 
 def marker_in(data: bytes) -> bytes:
-    """Return the marker of the first whole head; empty where there is none."""
+    """Return the marker of the first complete head; empty if there is none."""
     at = data.find(MAGIC)
     while at >= 0:
         marker = bytes(data[at : at + MARKER_BYTES])
@@ -158,7 +158,7 @@ def marker_in(data: bytes) -> bytes:
 
 
 def meta_bytes(marker: bytes, head: bytes) -> int:
-    """Return how many bytes of meta follow a fixed head that may be damaged; 0 where it is none."""
+    """Return the bytes of meta after a possibly damaged head; 0 if there is no head."""
     if len(head) < HEAD_BYTES or not head.startswith(marker):
         return 0
     return int(HEAD.unpack_from(head)[4])

@@ -35,7 +35,7 @@ from llmledgerd.spool.segment import (
     senders,
     written_beside,
 )
-from llmledgerd.spool.state import ONLY_STORE, Change, Condemned, Group, Settled, State
+from llmledgerd.spool.state import ONLY_STORE, Change, Group, RejectedRow, Settled, State
 
 MOST_COMPRESSED = 0.9  # a compressed segment is not kept above this share of its former size
 
@@ -61,29 +61,29 @@ class Spool:
         self.stores = tuple(stores)
         self._open: Open | None = None
         self._doomed: set[int] = set()
-        """Segments to be deleted when the next header is on the disk, or when the disk lets us."""
+        """Segments to delete once the next header is on the disk, or once the disk allows it."""
         self._unlinked: set[int] = set()
-        """Segments whose deletion the folder's next sync makes certain."""
+        """Segments whose deletion is not synced yet."""
         self._previous = (0, 0, b"")
         self._swapping = threading.Lock()
-        """Keeps a compressed copy from taking the name of a segment that is deleted meanwhile."""
+        """Lock between deletion of a segment and its replacement by a compressed copy."""
         self.state = State(limits=self._limits)
         self.state.put_in_force(self.stores, {}, 0)
         self._backlog = Backlog(self.stores)
         self.change = Change({}, {})
-        """What the stores in force are beside those of the process before."""
+        """Differences between the configured stores and those of the previous process."""
         self.incomplete = False
-        """Sessions may have been forgotten: an unknown one may repeat what was stored. Known ones
-        say so in their ``suspect_until``."""
+        """Sessions may have been lost: an unknown session may repeat stored lines. Known ones have it in
+        their ``suspect_until``."""
         self.last_number = 0
         self.last_us = 0
-        """The latest time that an earlier process has left here."""
+        """Latest time that an earlier process stored."""
         self.unsynced: list[str] = []
         """Segments of an earlier process that may be in the page cache alone, because the disk failed
-        at the start. Nothing is appended before they are safe, and nobody should be told of them."""
+        at the start. Nothing is appended or acknowledged before they are synced."""
 
     def recover(self) -> list[Damage]:
-        """Take over what an earlier process left. Nothing that lies in the folder stops it.
+        """Recover the state of an earlier process. No content of the folder prevents it.
 
         Raises ConfigError where the folder itself cannot be read.
         """
@@ -109,14 +109,14 @@ class Spool:
             if missing := progress.reconcile(self.waiting(store)):
                 found.damage.append(Damage("the spool", "lines without a trace", missing, store))
         # What was forgotten since the newest header is back; and an earlier version had no bounds.
-        self.state.room.bound_sessions(self.state.room.newest_us(), self.waiting_sessions())
-        self.state.room.bound_calls()
+        self.state.budget.evict_sessions(self.state.budget.newest_us(), self.waiting_sessions())
+        self.state.budget.evict_calls()
         return found.damage
 
     def forget(self, now_us: int, *, memory_us: int, ended_memory_us: int, live: Collection[bytes]) -> None:
-        """Drop what nobody will ask for again, or what there is no room for; no session that is ``live``.
+        """Remove expired state and state above the limits, except sessions that are ``live``.
 
-        Nor one of which lines wait: its sender may repeat them, and no store could be asked for them.
+        Sessions with waiting lines stay too: repeats of those lines cannot be looked up in a store yet.
         """
         busy, oldest = self.waiting_sessions().union(live), self.oldest_us(now_us)
         self.state.forget(
@@ -130,7 +130,7 @@ class Spool:
     # -- appending ---------------------------------------------------------------------------
 
     def append(self, group: Group, pieces: Sequence[bytes | bytearray], now_us: int) -> None:
-        """Write and sync one group; ``first_row`` is set here. Raises SpoolBroken: nothing counts."""
+        """Write and sync one group; ``first_row`` is set here. After SpoolBroken nothing of it counts."""
         current = self._writable(now_us)
         group.first_row = current.segment.rows
         self._write(current, Kind.GROUP, group, pieces)
@@ -141,9 +141,9 @@ class Spool:
     def settle(self, settled: Settled, now_us: int) -> None:
         """Write off a sealed segment for one store, and delete it when that was the last that waited.
 
-        Raises SpoolBroken: it still waits.
+        After SpoolBroken the segment still waits.
         """
-        settled = self.state.room.bounded(settled)
+        settled = self.state.budget.truncated(settled)
         self._write(self._writable(now_us), Kind.SETTLED, settled)
         self.state.settle(settled)
         with self._swapping:
@@ -151,22 +151,23 @@ class Spool:
                 self._delete(settled.segment)
 
     def is_next_to_read(self, segment: Segment) -> bool:
-        """Return whether the one that settles the segment now is to say what it holds."""
+        """Return whether the next settlement of the segment must report its calls and sessions."""
         return self._backlog.is_next_to_read(segment.number)
 
-    def condemn(self, row: Condemned, now_us: int) -> None:
-        """Record that a row becomes a dead letter. Raises SpoolBroken: it is not decided."""
-        self.condemn_all([row], now_us)
+    def reject_row(self, row: RejectedRow, now_us: int) -> None:
+        """Record that a row becomes a dead letter. After SpoolBroken nothing is recorded."""
+        self.reject_rows([row], now_us)
 
-    def condemn_all(self, rows: Sequence[Condemned], now_us: int) -> None:
+    def reject_rows(self, rows: Sequence[RejectedRow], now_us: int) -> None:
         """Record that these rows become dead letters, all with one sync. Raises SpoolBroken, as above."""
         current = self._writable(now_us)
         marker = current.segment.marker
         self._append(
-            current, [buffer for row in rows for buffer in fmt.encode(marker, Kind.CONDEMNED, _encode(row))]
+            current,
+            [buffer for row in rows for buffer in fmt.encode(marker, Kind.REJECTED_ROW, _encode(row))],
         )
         for row in rows:
-            self.state.condemn(row)
+            self.state.reject_row(row)
 
     def seal(self, now_us: int) -> Segment | None:
         """Close the open segment if it has lines, begin the next, and return the sealed one.
@@ -189,11 +190,11 @@ class Spool:
         return self._backlog.segments
 
     def queue(self, store: str) -> dict[int, Segment]:
-        """Return those that one store waits for."""
+        """Return the segments that wait for one store."""
         return self._backlog.queues[store]
 
     def waiting(self, store: str) -> int:
-        """Return the lines that lie in segments and wait for one store."""
+        """Return the number of lines that wait for one store."""
         return self._backlog.rows[store] + (self._open.segment.rows if self._open else 0)
 
     def size(self) -> int:
@@ -201,21 +202,21 @@ class Spool:
         return self._backlog.size + (self._open.segment.size if self._open else 0)
 
     def oldest_us(self, default: int) -> int:
-        """Return when the oldest line that waits for some store was received."""
+        """Return the time of receipt of the oldest waiting line."""
         oldest = next(iter(self.segments.values()), self.open)
         return oldest.first_us if oldest and oldest.rows else default
 
     def freed_by_shipping(self) -> int:
-        """Return the bytes on disk that go when what waits is stored."""
+        """Return the bytes on disk that delivery of the backlog will free."""
         open_ = self.open
         return self._backlog.size + (open_.size if open_ and open_.rows else 0)
 
     def waiting_sessions(self) -> set[bytes]:
-        """Return the sessions of which lines may wait for some store."""
+        """Return the sessions whose lines may wait for a store."""
         return self._backlog.waiting_sessions(self.open)
 
     def unread_sessions(self) -> set[bytes]:
-        """Return the sessions of which lines may yet say that a call or the session has ended."""
+        """Return the sessions with lines that may still end a call or the session."""
         return self._backlog.unread_sessions(self.open)
 
     def _writable(self, now_us: int) -> Open:
@@ -240,7 +241,7 @@ class Spool:
         current.segment.size += sum(map(len, buffers))
 
     def _cut_back(self, segment: Segment) -> None:
-        """Drop what a failed write left, as a courtesy to recovery; headers say what counts anyway.
+        """Truncate the remains of a failed write. This only simplifies recovery: headers say which bytes count.
 
         After a failed sync the kernel may take the pages for clean, so the segment is not written
         to again: the next write begins another.
@@ -249,7 +250,7 @@ class Spool:
             self._files.truncate(segment.name, segment.size)
 
     def _begin(self, now_us: int) -> Open:
-        """Seal what is open and create the next segment. Raises SpoolBroken: nothing changed."""
+        """Seal the open segment and create the next. After SpoolBroken nothing has changed."""
         try:
             while self.unsynced:
                 self._files.resync(self.unsynced[-1])
@@ -301,7 +302,7 @@ class Spool:
         return Open(segment, handle)
 
     def _retire(self, before: Open) -> None:
-        """Close a segment that is not appended to any more; delete it where it has no lines."""
+        """Close a segment that receives no more lines; delete it if it has none."""
         with suppress(OSError):  # what counts in it was synced
             before.handle.close()
         if before.segment.rows:
@@ -311,7 +312,7 @@ class Spool:
             self._doomed.add(before.segment.number)
 
     def _delete(self, number: int) -> None:
-        """Delete a file that nothing depends on; where the disk refuses, later."""
+        """Delete a file that nothing depends on, later if the disk refuses."""
         try:
             self._files.unlink(name_of(number))
         except OSError:
@@ -323,7 +324,7 @@ class Spool:
     # -- free space ----------------------------------------------------------------------------------
 
     def reserve(self) -> None:
-        """Keep some bytes of the disk for what frees it. Raises SpoolBroken."""
+        """Reserve disk space for changes that free disk space. Raises SpoolBroken."""
         self._reserve.keep()
 
     def freeing(self, action: Callable[[], T]) -> T:
@@ -353,7 +354,7 @@ class Spool:
         except OSError as error:
             raise _unreadable(segment, error) from error
         if damaged:
-            with suppress(OSError):  # the copy is for people; the lines are counted as lost either way
+            with suppress(OSError):  # the copy is for operators; the lines are counted as lost in any case
                 self._files.copy(segment.name, f"{recovery.QUARANTINE}/{segment.name}")
 
     def compress(self, segment: Segment) -> bool:

@@ -6,7 +6,7 @@ import msgspec
 
 
 class OwnLine(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """What the daemon itself appends to the spool, so that it is stored as surely as anything."""
+    """Line that the daemon itself appends to the spool, with the same durability as any other."""
 
     abandoned: bytes | None = None
     """The ``begin`` line of a call whose record has not come."""
@@ -17,11 +17,11 @@ class OwnLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     reason: str = ""
     count: int | None = None
     store: str = ""
-    """Which store alone lost something; empty: it is lost to all."""
+    """Store that lost the records; empty: all stores."""
 
 
 class RefusedLine(msgspec.Struct):
-    """A line of a session that its sender has to be told of."""
+    """Rejected line of a session, of which its sender is notified."""
 
     session: bytes
     number: int

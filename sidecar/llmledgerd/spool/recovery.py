@@ -3,9 +3,9 @@
 Invariant: recovery always returns. A whole group that was acknowledged is never dropped; bytes
 that cannot be understood are kept in quarantine; and what was lost is named.
 
-Segments are read from the newest to the oldest, because each header says how much of those before
-it counts. Of those older than the newest whole header, only what ``Segment`` remembers is kept, so
-that a backlog of any size fits in memory.
+Segments are read from the newest to the oldest, because each header has the valid length of earlier ones.
+Of segments older than the newest whole header only ``Segment`` stays in memory, so that a backlog of any size
+fits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from llmledgerd.spool.segment import (
     senders,
     written_beside,
 )
-from llmledgerd.spool.state import Change, Condemned, Group, Settled, State
+from llmledgerd.spool.state import Change, Group, RejectedRow, Settled, State
 
 QUARANTINE = "quarantine"
 
@@ -41,19 +41,19 @@ class Recovered(msgspec.Struct):
     state: State
     change: Change
     segments: list[Segment]
-    """Those with lines that some store waits for, oldest first."""
+    """Segments with waiting lines, oldest first."""
     done: list[int]
-    """Segments that are written off, or hold no line: to be deleted."""
+    """Settled segments and those without lines, to be deleted."""
     damage: list[Damage]
     last_number: int
     previous: tuple[int, int, bytes]
     incomplete: bool
     unsynced: list[str]
-    """Files that could be read, and that the disk would not take once more."""
+    """Files that were read but could not be rewritten and synced."""
     last_us: int
-    """The latest time that a segment has."""
+    """Latest time in any segment."""
     newest: dict[bytes, int]
-    """Session -> the newest segment that has lines of it."""
+    """Session -> the newest segment with its lines."""
     base: int
     """The segment with the newest whole header. What is done and older can be deleted at once, the
     others when there is a newer header, as is what only a store waited for that is no longer named."""
@@ -78,13 +78,13 @@ def _numbers(files: FileSystem) -> list[int]:
         if number is not None:
             numbers.append(number)
         elif name.endswith(TEMPORARY) and number_of(name.removesuffix(TEMPORARY)) is not None:
-            with suppress(OSError):  # it only takes space
+            with suppress(OSError):  # it only occupies space
                 files.unlink(name)
     return sorted(numbers)
 
 
 def _numbers_aside(files: FileSystem) -> list[int]:
-    """Numbers that may not be given out again, lest a copy replace another."""
+    """Return the segment numbers in use by quarantine, so that no copy replaces another."""
     try:
         return [number_of(name) or 0 for name in files.names(QUARANTINE)]
     except OSError:
@@ -97,16 +97,16 @@ class _Walk:
     def __init__(self, files: FileSystem) -> None:
         self._files = files
         self._limits: dict[int, int] = {}
-        """How many bytes of a segment count, by the newest header that says so."""
+        """Segment -> valid length, from the newest header that has it."""
         self._markers: dict[int, bytes] = {}
-        """What a segment's frames begin with, by the same."""
+        """Segment -> marker of its frames, from the same header."""
         self._base: Opened | None = None
         self._newer: list[Opened] = []
         """Segments from the base on, newest first."""
         self._newest: Opened | None = None
         self._sealed = False
         self._aside = False
-        """Something that is newer than the base was put aside."""
+        """Whether a segment newer than the base went to quarantine."""
         self._unsynced: list[str] = []
         self._cut: dict[int, int] = {}
         self._unkept: set[int] = set()
@@ -182,8 +182,8 @@ class _Walk:
     def _is_holed(self) -> bool:
         """Return whether anything may be missing between the base and the newest segment.
 
-        Nothing is where all after it are headers that were never finished, each the other's
-        successor. Before the first segment there is nothing to know.
+        Nothing is missing if only unfinished headers follow, in sequence, and nothing is missing before the
+        first segment.
         """
         base = self._base.number if self._base else 0
         after = [opened for opened in self._newer if opened is not self._base and opened.size]
@@ -194,7 +194,7 @@ class _Walk:
         return self._aside or not (unfinished and in_turn)
 
     def _learn(self, opened: Opened) -> None:
-        """Take what a header says of the segments before it; the newest one's word counts."""
+        """Read a header's limits of earlier segments; the newest header wins."""
         if opened.header is None:
             return
         self._sealed = True
@@ -210,11 +210,11 @@ class _Walk:
         self.damage.append(Damage(name, f"put aside, {why}"))
         try:
             self._files.rename(name, f"{QUARANTINE}/{name}")
-        except OSError as error:  # it stays where it is, and is put aside at the next start
+        except OSError as error:  # it stays there, and goes to quarantine at the next start
             self.damage.append(Damage(name, f"still in its place: {error.strerror or error}"))
 
     def _sync(self, opened: Opened) -> None:
-        """Make certain what an earlier process had written and not synced, or not with success."""
+        """Rewrite and sync segments that an earlier process may not have synced."""
         name = name_of(opened.number)
         try:
             self._files.resync(name)
@@ -243,7 +243,7 @@ class _Walk:
                 self._close_holes(opened)
         except OSError as error:
             self.damage.append(Damage(name, f"not repaired: {error.strerror or error}"))
-            # Holes are read around; only the end has to be known.
+            # Holes are skipped when reading; only the end has to be known.
             opened.size = opened.frames[-1].end if opened.frames else 0
             opened.longer = True
 
@@ -269,8 +269,8 @@ def _apply(state: State, frame: Found) -> None:
             state.received_group(frame.record)
         case Settled():
             state.settle(frame.record)
-        case Condemned():
-            state.condemn(frame.record)
+        case RejectedRow():
+            state.reject_row(frame.record)
 
 
 def _summary(opened: Opened) -> Segment:

@@ -1,6 +1,6 @@
 """Reserved disk space for the operations that free disk space.
 
-Invariant: nothing but headers and what says what became of a segment uses them. For the writer's thread.
+Invariant: only headers and settlements of segments use the reserve. For the writer's thread.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 class Reserve:
-    """The file that takes up the room."""
+    """File that occupies the reserved space."""
 
     def __init__(self, files: FileSystem, size: int) -> None:
         self._files = files
         self._size = size
 
     def keep(self) -> None:
-        """Take up the room; where there is not enough, less. Raises SpoolBroken where there is hardly any."""
+        """Occupy the reserve, or less if the disk has less. Raises SpoolBroken if there is too little."""
         size = self._size
         while True:
             try:
@@ -39,9 +39,9 @@ class Reserve:
                 return
 
     def freeing(self, action: Callable[[], T]) -> T:
-        """Do what frees the disk, with the reserve if that is what it takes. Raises SpoolBroken.
+        """Run an action that frees disk space, with the reserve if necessary. Raises SpoolBroken.
 
-        What it leaves of it is taken back at once, lest new lines use it up before the next such action.
+        The reserve is occupied again at once, so that new lines do not use it before the next such action.
         """
         try:
             return action()

@@ -1,6 +1,6 @@
-"""Scanning of one segment file: which of its frames are whole, and which of its bytes count.
+"""Scan of one segment file for its whole frames and its valid length.
 
-Invariant: nothing is written here. Bytes of another format raise NotUnderstood and are never guessed at.
+Invariant: this module writes nothing. Bytes of another format raise NotUnderstood.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from llmledgerd.spool import format as fmt
 from llmledgerd.spool.files import FileSystem
 from llmledgerd.spool.format import Frame, Gap, Kind
 from llmledgerd.spool.segment import HeaderMeta, name_of
-from llmledgerd.spool.state import Condemned, Group, Settled, Snapshot
+from llmledgerd.spool.state import Group, RejectedRow, Settled, Snapshot
 
 HEAD_READ = 4096  # holds the head and the meta of most groups, so one read does
 
-Record = HeaderMeta | Group | Settled | Condemned
+Record = HeaderMeta | Group | Settled | RejectedRow
 
 _RECORDS: dict[int, type[Record]] = {
     Kind.HEADER: HeaderMeta,
     Kind.GROUP: Group,
     Kind.SETTLED: Settled,
-    Kind.CONDEMNED: Condemned,
+    Kind.REJECTED_ROW: RejectedRow,
 }
 
 
 class NotUnderstood(Exception):
-    """Written by another version."""
+    """The file was written by another version."""
 
 
 class Found(msgspec.Struct):
@@ -38,25 +38,25 @@ class Found(msgspec.Struct):
     start: int
     end: int
     whole: bool = True
-    """Its body has not been found damaged."""
+    """The body is not known to be damaged."""
 
 
 class Opened(msgspec.Struct):
-    """One segment file as it was read, up to the bytes that count."""
+    """Result of reading one segment file, up to its valid length."""
 
     number: int
     size: int
     marker: bytes
-    """What its frames begin with; empty where none is whole."""
+    """Marker of its frames; empty if no frame is whole."""
     sealed: bool
-    """A newer header is there, so all of this one was synced, and a hole in it is no torn tail."""
+    """A newer header exists, so the whole segment was synced, and a hole in it is not a torn tail."""
     frames: list[Found] = []
     gaps: list[Gap] = []
     snapshot: Snapshot | None = None
     longer: bool = False
-    """The file goes on beyond what counts."""
+    """The file is longer than its valid length."""
     kept: bool = True
-    """What could not be understood is in quarantine, or there was no such thing."""
+    """Bytes that could not be understood, if any, are in quarantine."""
 
     @property
     def header(self) -> HeaderMeta | None:
@@ -69,10 +69,10 @@ class Opened(msgspec.Struct):
 
 
 def marker_of(files: FileSystem, number: int, known: bytes) -> bytes:
-    """Return what a segment's frames begin with. Raises OSError.
+    """Return the marker of a segment's frames. Raises OSError.
 
-    Its own first head says so, or else ``known``, the word of the next header; only where both are
-    gone, which takes damage to the newest segment's header, is it the first whole head's in the file.
+    It is in the first head, or in the next header (``known``). If both are lost, which requires damage to
+    the newest segment's header, the marker of the first whole head in the file is used.
     """
     name = name_of(number)
     start = files.read(name, 0, HEAD_READ)
@@ -99,7 +99,7 @@ def scan_segment(
 
 
 def _skim(files: FileSystem, opened: Opened, with_snapshot: bool) -> Opened | None:
-    """Read heads and metas alone; None at the first one that is not whole."""
+    """Read heads and metas without bodies; None if one is not whole."""
     at, name = 0, name_of(opened.number)
     while at < opened.size:
         data = files.read(name, at, HEAD_READ)
@@ -121,7 +121,7 @@ def _skim(files: FileSystem, opened: Opened, with_snapshot: bool) -> Opened | No
 def _read_whole(files: FileSystem, opened: Opened) -> Opened:
     """Read every byte; frames at the end whose body is not whole are part of the torn tail.
 
-    So is the padding behind one, which may have come to the disk before it.
+    Padding after such a frame is part of it too, because it may have reached the disk first.
     """
     whole = 0
     for item in fmt.scan(opened.marker, files.read(name_of(opened.number), 0, opened.size)):

@@ -33,7 +33,7 @@ class Scrubbed(msgspec.Struct):
     """What the segment's frames begin with."""
     buffers: list[Buffer] = []
     lines: int = 0
-    """How many were blanked."""
+    """Number of blanked lines."""
     unknown: int = 0
     """Lines and places that could not be read far enough."""
 
@@ -46,9 +46,9 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def scrubbed(data: bytes, judge: Judge) -> Scrubbed:
-    """Return a segment that nobody ships any more without the lines that are judged to go.
+    """Return a segment that is not shipped anymore without the lines that ``judge`` selects.
 
-    Begun calls and the daemon's own lines go too, and what is damaged is searched as it lies.
+    Begun calls and the daemon's own lines are included, and damaged bytes are searched as they are.
     """
     done = Scrubbed(fmt.marker_in(data))
     for found in fmt.scan(done.marker, data):
@@ -129,7 +129,7 @@ def _damaged(data: bytes, frame: Frame, done: Scrubbed, judge: Judge) -> list[Bu
     start = fmt.HEAD_BYTES + len(frame.meta)
     if not frame.flags & fmt.ZSTD:
         return [raw[:start], _blanked(raw[start:].split(b"\n"), done, judge)]
-    # Nobody gets a single line out of such a body again, so that it goes whole where one of theirs is seen.
+    # Single lines of such a body cannot be read again, so it is blanked whole if one of them matches.
     seen = _unpacked(raw[start:]).split(b"\n") + raw[start:].split(b"\n")
     theirs = sum(judge(line, 0, False) is True for line in seen)
     done.lines += theirs
@@ -138,7 +138,7 @@ def _damaged(data: bytes, frame: Frame, done: Scrubbed, judge: Judge) -> list[Bu
 
 
 def _unpacked(body: bytes) -> bytes:
-    """Return as much of a damaged body as comes out."""
+    """Return as much of a damaged body as can be decompressed."""
     found, unpack = b"", zstandard.ZstdDecompressor().decompressobj()
     with contextlib.suppress(zstandard.ZstdError):
         for start in range(0, len(body), STEP_BYTES):

@@ -1,6 +1,6 @@
 """Segment: its name, its metadata, and the reading of its groups.
 
-Invariant: reading never changes a file, and what is damaged is said and never guessed.
+Invariant: reading never changes a file, and damage is reported, never guessed.
 """
 
 from __future__ import annotations
@@ -18,53 +18,53 @@ from llmledgerd.spool.state import Group
 SUFFIX = ".seg"
 TEMPORARY = ".tmp"
 PART_BYTES = 128 << 10
-"""Of a segment in memory at a time; a larger group is read once more, whole."""
+"""Bytes of a segment in memory at a time; a larger group is read again as a whole."""
 
 
 class HeaderMeta(msgspec.Struct, kw_only=True):
-    """What a header says beside its snapshot."""
+    """Meta of a header: its content beside the snapshot."""
 
     format: int
     batch: bytes
     created_us: int
     previous: int = 0
     previous_size: int = 0
-    """How many bytes of the previous segment count; a failed write may have left more."""
+    """Valid length of the previous segment; a failed write may have left more bytes."""
     previous_marker: bytes = b""
-    """What its frames begin with, should its own header be damaged."""
+    """Marker of the previous segment, in case its own header is damaged."""
 
 
 class Segment(msgspec.Struct, kw_only=True):
-    """A segment, as much of it as is kept in memory."""
+    """Metadata of a segment, in memory."""
 
     number: int
     batch: str
     """Its UUID, ``batch_id`` of its rows."""
     marker: bytes = b""
-    """What its frames begin with."""
+    """Marker of its frames."""
     size: int = 0
     rows: int = 0
     line_bytes: int = 0
-    """Of lines, as received."""
+    """Bytes of lines, as received."""
     first_us: int = 0
     last_us: int = 0
     header_bytes: int = 0
-    """Of its size, where this process began it."""
+    """Bytes of its header, if this process began it."""
     recovered: bool = False
     """It was begun by an earlier process, which may have inserted it."""
     compressed: bool = False
     nameless: bool = False
-    """Its header is lost, and with it the id under which its rows may have been inserted. ``batch`` is
-    made of its number then, and its lines count as repeats, so that they are asked for by their ids."""
+    """Its header is lost, and with it the id under which its rows may have been inserted. ``batch`` is then
+    derived from its number, and its lines count as repeats, so that they are looked up by id."""
 
     @property
     def name(self) -> str:
         return name_of(self.number)
 
     def is_idle_beyond(self, size: int) -> bool:
-        """Return whether so much was written behind the header that is no line.
+        """Return whether so many bytes without a line follow the header.
 
-        With lines it is sealed for them; without, nothing else would ever end it.
+        A segment with lines is sealed because of them; nothing else would end one without lines.
         """
         return not self.rows and self.size - self.header_bytes >= size
 
@@ -82,26 +82,26 @@ class Open(msgspec.Struct):
     segment: Segment
     handle: Handle
     suspect: bool = False
-    """It is not written to again. Either a write failed, so that nobody knows what the file holds
+    """It is not written to again. Either a write failed, so that it is unknown what the file holds
     beyond ``segment.size``; or its successor could not be begun, and a header that says how much of
     this one counts may be on the disk all the same."""
 
 
 class ReadGroup(msgspec.Struct):
-    """A group as it is read back; ``body`` is None where it is damaged."""
+    """Group read from a segment; ``body`` is None if it is damaged."""
 
     group: Group
     body: bytes | memoryview | None
 
 
 class Damage(msgspec.Struct):
-    """What recovery found wrong, for the log and the ledger. ``lines`` is None where unknown."""
+    """Damage that recovery found, for the log and the accounting. ``lines`` is None if unknown."""
 
     segment: str
     what: str
     lines: int | None = None
     store: str = ""
-    """Which store lacks the lines; empty where it says nothing of stores."""
+    """Store that lacks the lines; empty if the damage concerns all."""
 
 
 _decode_group = msgspec.msgpack.Decoder(Group).decode
@@ -114,7 +114,7 @@ def name_of(number: int) -> str:
 def number_of(name: str) -> int | None:
     """Return the number of the segment that has this name; None where it is no segment's name."""
     stem = name.removesuffix(SUFFIX)
-    # Seventeen digits and more are not ours: sixteen are enough for a segment each microsecond,
+    # The spool never writes seventeen digits: sixteen are enough for a segment each microsecond,
     # and a foreign file must not raise the numbers above what a header can say.
     if len(stem) != 16 or not (stem.isascii() and stem.isdigit()):
         return None
@@ -122,9 +122,9 @@ def number_of(name: str) -> int | None:
 
 
 def frames(marker: bytes, read: Callable[[int, int], bytes], size: int) -> Iterator[Frame]:
-    """Yield the frames of a segment that is read a part at a time; from damage on, the rest at once.
+    """Yield the frames of a segment, read in parts; after damage the rest is read at once.
 
-    ``read`` takes an offset and how many bytes.
+    ``read`` takes an offset and a number of bytes.
     """
     at = 0
     while at < size:
@@ -139,7 +139,7 @@ def frames(marker: bytes, read: Callable[[int, int], bytes], size: int) -> Itera
             if isinstance(item, Frame):
                 yield item
             elif head is not None:
-                end = item.start  # what is not whole here begins the next part, or is damaged
+                end = item.start  # an incomplete frame here begins the next part, or is damaged
                 break
         if not end:
             return  # a frame whose end is not in the file
@@ -152,7 +152,7 @@ def senders(groups: Iterable[Group]) -> set[bytes]:
 
 
 def group_in(frame: Frame) -> ReadGroup:
-    """Return what a group's frame holds."""
+    """Return the group in a frame."""
     return ReadGroup(_decode_group(frame.meta), _body_or_none(frame))
 
 
@@ -164,7 +164,7 @@ def _body_or_none(frame: Frame) -> bytes | memoryview | None:
 
 
 def written_beside(files: FileSystem, name: str, buffers: Sequence[Buffer]) -> str:
-    """Write what shall replace a file beside it, sync it, and return its name. Raises OSError."""
+    """Write and sync the replacement of a file under a temporary name, and return that name. Raises OSError."""
     temporary = f"{name}{TEMPORARY}"
     files.unlink(temporary)
     handle = files.create(temporary)
@@ -173,10 +173,10 @@ def written_beside(files: FileSystem, name: str, buffers: Sequence[Buffer]) -> s
         handle.sync()
     except OSError:
         with suppress(OSError):
-            files.unlink(temporary)  # on a full disk it holds the room that is missing
+            files.unlink(temporary)  # on a full disk it occupies the space that is needed
         raise
     finally:
-        with suppress(OSError):  # it is synced, or is gone
+        with suppress(OSError):  # synced or deleted
             handle.close()
     return temporary
 
@@ -196,7 +196,7 @@ def groups(segment: Segment, read: Callable[[int, int], bytes]) -> Iterator[Read
 def compressed_frames(marker: bytes, data: bytes) -> list[Buffer]:
     """Return a segment's frames compressed; empty where it is damaged.
 
-    A damaged segment is not rewritten, because reading it counts what is lost.
+    A damaged segment is not rewritten, because reading it counts the losses.
     """
     buffers: list[Buffer] = []
     for frame in fmt.scan(marker, data):

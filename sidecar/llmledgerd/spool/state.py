@@ -5,9 +5,9 @@ same frames to the same snapshot; and at every moment, for each store by itself,
 ``received = stored + dead + lost + control + waiting``, where waiting is what lies in segments that
 the store has not settled.
 
-What a segment says of calls and sessions is a fact of the segment and not of a store: it is taken
-up once, from the first store that settles it while nothing before it is unread. So begun calls and
-their records meet in order, and a store that is away holds no verdict up.
+Calls and sessions in a segment are facts of the segment, not of a store: they are applied once, from the
+first store that settles it after all earlier segments were read. So begun calls and their records are
+matched in order, and an unavailable store delays nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import msgspec
 
 from llmledgerd.spool import runs
 from llmledgerd.spool.bounds import Limits
-from llmledgerd.spool.room import CALL_FORGOTTEN, Room
 from llmledgerd.spool.runs import Runs
+from llmledgerd.spool.snapshot_budget import CALL_FORGOTTEN, SnapshotBudget
 
 ONLY_STORE = "store"
 """Name of the store of a spool that was opened without names."""
@@ -29,7 +29,7 @@ NEVER = 1 << 62
 """A line number that no session reaches."""
 
 Owed = dict[str, dict[str, int]]
-"""Reason -> service -> how many."""
+"""Reason -> service -> count."""
 
 
 class EntryKind(IntEnum):
@@ -51,13 +51,13 @@ class Entry(msgspec.Struct, array_like=True):
     size: int
     """Bytes of the group's body."""
     full_size: int = 0
-    """Of an oversize line: how long it was."""
+    """Original length of an oversize line."""
     repeats: bool = False
     """The daemon may have stored these lines before: ask for their ids first."""
 
 
 class SessionState(msgspec.Struct, array_like=True):
-    """One client's life, as far as the daemon has to remember it."""
+    """Stored state of one session."""
 
     durable: int
     seen_us: int
@@ -68,9 +68,9 @@ class SessionState(msgspec.Struct, array_like=True):
     ended: bool = False
     """Its ``end`` line has been read."""
     over: bool = False
-    """It was given up without one, and ``sender_died`` was counted."""
+    """It was declared dead without an ``end``, and ``sender_died`` was counted."""
     suspect_until: int = 0
-    """Lines up to this number may be repeats of a life that the daemon has forgotten."""
+    """Lines up to this number may be repeats from before the session was evicted."""
 
 
 class BegunCall(msgspec.Struct, array_like=True):
@@ -98,20 +98,20 @@ class Group(msgspec.Struct, array_like=True):
     forgotten: list[str] = []
     """Begun calls whose session is over, and for whose abandoned rows there is no room."""
     said: Owed = {}
-    """Losses of ``Snapshot.owed`` that this group's own lines tell."""
+    """Losses of ``Snapshot.owed`` that this group's own lines report."""
 
     @property
     def lines(self) -> int:
         return sum(entry.lines for entry in self.entries)
 
     def of_own(self, lines: Sequence[bytes]) -> Group:
-        """Return the same group with lines of the daemon's own, and no others."""
+        """Return the group with the daemon's own lines alone."""
         entries = [Entry(EntryKind.OWN, b"", 0, 1, len(line)) for line in lines]
         return msgspec.structs.replace(self, entries=entries)
 
 
 class Settled(msgspec.Struct, kw_only=True):
-    """The meta of a settled frame: what became of a segment in one store."""
+    """Meta of a settled frame: the result of a segment in one store."""
 
     segment: int
     store: str = ONLY_STORE
@@ -119,19 +119,19 @@ class Settled(msgspec.Struct, kw_only=True):
     dead: int = 0
     lost: int = 0
     control: int = 0
-    """Lines that were no records: begin, dropped, end, and abandoned calls that came after all."""
+    """Lines that are not records: begin, dropped, end, and abandoned calls whose record arrived."""
     reads: bool = True
-    """The facts below are of this segment, and have not been taken up before."""
+    """The fields below are set, and have not been applied before."""
     opened: dict[str, BegunCall] = {}
     closed: list[str] = []
     """Ids of records, of calls that are open or abandoned."""
     ended: list[bytes] = []
     unkept: int = 0
-    """Calls that the segment begins and that there is no room for."""
+    """Number of begun calls of the segment that exceed the limit."""
 
 
-class Condemned(msgspec.Struct, array_like=True):
-    """The meta of a condemned frame: this row of the segment cannot be stored in one store."""
+class RejectedRow(msgspec.Struct, array_like=True):
+    """The meta of a rejected-row frame: this row of the segment cannot be stored in one store."""
 
     segment: int
     row: int
@@ -141,26 +141,26 @@ class Condemned(msgspec.Struct, array_like=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far one store is, and the numbers of its identity."""
+    """Progress of one store, and the terms of its accounting identity."""
 
     first: int = 0
-    """Segments before it are not for this store, which was named later."""
+    """First segment for this store; earlier ones precede its configuration."""
     received: int = 0
     stored: int = 0
     dead: int = 0
     lost: int = 0
     control: int = 0
     settled: Runs = []
-    """Segments that it is done with, and whose deletion may not be on the disk yet."""
-    condemned: dict[int, dict[int, tuple[str, str]]] = {}
+    """Segments that it has settled, and whose deletion may not be synced yet."""
+    rejected: dict[int, dict[int, tuple[str, str]]] = {}
     """Segment number -> row -> reason and detail."""
 
     def wants(self, number: int) -> bool:
-        """Return whether a segment still has to go to this store."""
+        """Return whether a segment still waits for this store."""
         return number >= self.first and not runs.has(self.settled, number)
 
     def reconcile(self, waiting: int) -> int:
-        """Make the identity hold after damage; return how many lines are gone without a trace."""
+        """Restore the accounting identity after damage; return the number of lines lost without a record."""
         known = self.stored + self.dead + self.lost + self.control + waiting
         missing = max(0, self.received - known)
         self.lost += missing
@@ -175,7 +175,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
     sessions: dict[bytes, SessionState] = {}
     begun: dict[str, BegunCall] = {}
     abandoned: dict[str, int] = {}
-    """Calls that were given up, and when; should their record come, the row is deleted."""
+    """Abandoned call -> time; if its record arrives, the abandoned row is deleted."""
     late: dict[int, list[str]] = {}
     """Segments that some store still waits for -> such calls whose record they hold."""
     done: Runs = []
@@ -186,18 +186,18 @@ class Snapshot(msgspec.Struct, kw_only=True):
     agreed_us: int = 0
     """The last time on which this machine's clock and a store's agreed."""
     cut: dict[int, int] = {}
-    """Waiting segments in which a write failed -> how many bytes of them count. What lies beyond was
-    told to nobody, and was written again elsewhere."""
+    """Waiting segments with a failed write -> number of valid bytes. The bytes after them were
+    never acknowledged, and were written again elsewhere."""
     owed: Owed = {}
-    """What was forgotten for want of room, and no line in the spool has told yet."""
+    """Evictions that no line in the spool has reported yet."""
     forgotten_lines: int = 0
-    """No session that was forgotten for want of room had more lines,"""
+    """Maximum number of lines of an evicted session."""
     forgotten_us: int = 0
-    """and this is when the last of them was."""
+    """Time of the last eviction of a session."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What naming other stores than before did."""
+    """Result of a change of the configured stores."""
 
     added: dict[str, int]
     """Store -> the first segment that it gets."""
@@ -210,7 +210,7 @@ class State:
 
     def __init__(self, snapshot: Snapshot | None = None, limits: Limits | None = None) -> None:
         self.snapshot = snapshot or Snapshot()
-        self.room = Room(self.snapshot, limits or Limits())
+        self.budget = SnapshotBudget(self.snapshot, limits or Limits())
 
     def received_group(self, group: Group) -> None:
         snap = self.snapshot
@@ -220,24 +220,26 @@ class State:
             known = snap.sessions.get(session)
             hello.durable = max(hello.durable, known.durable if known else 0)
             hello.ended = bool(known and known.ended)
-            self.room.remember(session, hello)
+            self.budget.put_session(session, hello)
         for entry in group.entries:
             if not entry.session or entry.kind == EntryKind.OWN:
                 continue
-            state = snap.sessions.get(entry.session) or self.room.remember(entry.session, SessionState(0, 0))
+            state = snap.sessions.get(entry.session) or self.budget.put_session(
+                entry.session, SessionState(0, 0)
+            )
             state.durable = max(state.durable, entry.first + entry.lines - 1)
             state.seen_us = max(state.seen_us, group.received_us)
         for call in group.orphans:
-            if self.room.close(call):
+            if self.budget.close_call(call):
                 snap.abandoned[call] = group.received_us
         for session in group.over:
             if session in snap.sessions:
                 snap.sessions[session].over = True
         for call in group.forgotten:
-            self.room.forget_call(call)
+            self.budget.evict_call(call)
         for reason, by_service in group.said.items():
             for service, count in by_service.items():
-                self.room.owe(reason, service, -count)
+                self.budget.add_loss(reason, service, -count)
 
     def settle(self, settled: Settled) -> None:
         store = self._progress(settled.store)
@@ -245,7 +247,7 @@ class State:
         store.dead += settled.dead
         store.lost += settled.lost
         store.control += settled.control
-        store.condemned.pop(settled.segment, None)
+        store.rejected.pop(settled.segment, None)
         runs.add(store.settled, settled.segment)
         if settled.reads:
             self._read(settled)
@@ -253,28 +255,28 @@ class State:
             self.snapshot.late.pop(settled.segment, None)
 
     def _read(self, settled: Settled) -> None:
-        """Take up what the segment says of calls and sessions."""
+        """Apply the calls and sessions of a segment."""
         snap = self.snapshot
         snap.read = max(snap.read, settled.segment)
         for call, begun in settled.opened.items():
-            self.room.open(call, begun)
+            self.budget.open_call(call, begun)
         late = [call for call in settled.closed if snap.abandoned.pop(call, None) is not None]
         if late:
             snap.late[settled.segment] = late
         for call in settled.closed:
-            self.room.close(call)
+            self.budget.close_call(call)
         for session in settled.ended:
             if session in snap.sessions:
                 snap.sessions[session].ended = True
-        self.room.owe(CALL_FORGOTTEN, "", settled.unkept)
-        self.room.bound_calls()
+        self.budget.add_loss(CALL_FORGOTTEN, "", settled.unkept)
+        self.budget.evict_calls()
 
-    def condemn(self, row: Condemned) -> None:
+    def reject_row(self, row: RejectedRow) -> None:
         store = self._progress(row.store)
-        store.condemned.setdefault(row.segment, {})[row.row] = (row.reason, row.detail)
+        store.rejected.setdefault(row.segment, {})[row.row] = (row.reason, row.detail)
 
     def wanting(self, number: int) -> list[str]:
-        """Return the stores that a segment still has to go to."""
+        """Return the stores that a segment still waits for."""
         if runs.has(self.snapshot.done, number):
             return []
         return [name for name, store in self.snapshot.stores.items() if store.wants(number)]
@@ -285,10 +287,10 @@ class State:
         return any(runs.has(some, number) for some in (self.snapshot.done, *settled))
 
     def put_in_force(self, names: Sequence[str], waiting: Mapping[int, int], following: int) -> Change:
-        """Take these stores for the ones there are from now on.
+        """Apply a new list of stores.
 
         A new one begins at the segment ``following``, unless segments would be for nobody then, of
-        which ``waiting`` gives the lines. What a removed one still waited for is forgotten.
+        which ``waiting`` gives the lines. Segments that only waited for a removed store are deleted.
         """
         snap = self.snapshot
         if snap.stores:  # a power failure brought back what no store waited for: not for a new one either
@@ -304,7 +306,7 @@ class State:
             *waiting,
             *(number for store in gone.values() for number in runs.numbers(store.settled)),
         ]:
-            if not self.wanting(number):  # else its file might be taken for a new one
+            if not self.wanting(number):  # otherwise its file could be mistaken for a new one
                 runs.add(snap.done, number)
         snap.late = {number: calls for number, calls in snap.late.items() if self.wanting(number)}
         removed = {
@@ -319,7 +321,7 @@ class State:
         return self.snapshot.stores.setdefault(name, Progress())
 
     def cut(self, segment: int, size: int) -> None:
-        """Only so many bytes of this segment count from now on."""
+        """Limit the valid bytes of a segment."""
         self.snapshot.cut[segment] = size
 
     def deleted(self, segments: Collection[int]) -> None:
@@ -331,7 +333,7 @@ class State:
         snap.cut = {number: size for number, size in snap.cut.items() if number not in segments}
 
     def clock_jumped(self, moved: Callable[[int], int]) -> None:
-        """Let everything be as long ago as it was before the time jumped."""
+        """Shift all times after a jump of the clock."""
         for session in self.snapshot.sessions.values():
             session.seen_us = moved(session.seen_us)
         for begun in self.snapshot.begun.values():
@@ -340,15 +342,15 @@ class State:
             self.snapshot.abandoned[call] = moved(at)
 
     def suspect_all(self) -> None:
-        """Parts of the log are gone, so any session may have more lines stored than it says here."""
+        """Mark all sessions as incomplete: parts of the log are gone, so more lines may be stored than known."""
         for session in self.snapshot.sessions.values():
             session.suspect_until = NEVER
-        self.room.measure()
+        self.budget.measure()
 
     def forget(
         self, now_us: int, *, memory_us: int, ended_memory_us: int, busy: Collection[bytes], oldest_us: int
     ) -> None:
-        """Drop sessions and abandoned calls that nobody will ask for again, or that there is no room for.
+        """Remove expired sessions and abandoned calls, and sessions above the limits.
 
         A session that ended is remembered only as long as its sender may repeat the end, because
         ten thousand short ones an hour would otherwise make every header larger. ``busy`` are the
@@ -360,10 +362,10 @@ class State:
         for session, state in list(snap.sessions.items()):
             memory = ended_memory_us if state.ended else memory_us
             if session not in busy and now_us - state.seen_us > memory:
-                self.room.drop(session)
+                self.budget.drop_session(session)
         for call, at in list(snap.abandoned.items()):
             if now_us - at > memory_us and at < oldest_us:
                 del snap.abandoned[call]
         if now_us - snap.forgotten_us > memory_us:
             snap.forgotten_lines = 0
-        self.room.bound_sessions(now_us, busy)
+        self.budget.evict_sessions(now_us, busy)

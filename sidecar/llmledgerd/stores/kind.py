@@ -35,7 +35,7 @@ class Reconciled(msgspec.Struct):
     """Hours whose rollup was rebuilt; they stay in doubt until a later comparison."""
 
 
-class Outlet(msgspec.Struct, frozen=True, kw_only=True):
+class ConfiguredStore(msgspec.Struct, frozen=True, kw_only=True):
     """One opened store and its operations. They block; those that send a query raise StoreBusy."""
 
     name: str
@@ -109,7 +109,7 @@ class Kind(abc.ABC, Generic[Options]):
         return config.options_of(self.name, self.options_type)
 
     @abc.abstractmethod
-    def opened(self, config: Config) -> Outlet:
+    def opened(self, config: Config) -> ConfiguredStore:
         """Return the store of the settings. No connection is made yet. Raises ConfigError."""
 
     @abc.abstractmethod

@@ -1,7 +1,7 @@
 """Registry of the kinds of store, and what is done with stores by name or by URL.
 
 Invariant: a kind of store is one package and one line in ``KINDS``. Only this module names kinds; other
-packages use ``Kind`` and ``Outlet``.
+packages use ``Kind`` and ``ConfiguredStore``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from llmledgerd.errors import ConfigError
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.stores.clickhouse.kind import ClickHouseKind
-from llmledgerd.stores.kind import AnyKind, Outlet
+from llmledgerd.stores.kind import AnyKind, ConfiguredStore
 from llmledgerd.stores.postgres.kind import PostgresKind
 
 KINDS: Final[Mapping[str, AnyKind]] = {
@@ -47,7 +47,7 @@ def load(
     )
 
 
-def opened(config: Config, names: Sequence[str] | None = None) -> list[Outlet]:
+def opened(config: Config, names: Sequence[str] | None = None) -> list[ConfiguredStore]:
     """Return the stores of ``names``, by default those of the settings. No connection is made yet."""
     return [KINDS[name].opened(config) for name in names or config.stores]
 

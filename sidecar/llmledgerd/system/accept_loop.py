@@ -15,8 +15,8 @@ from typing import Final
 BACKLOG: Final = 1024
 AT_ONCE: Final = 4
 """Connections accepted before others have their turn in the event loop. With 64, a process that opened a
-connection per record had 1,024 of them accepted and not yet read, and its limit refused the next ones: who
-connects faster than the daemon reads has to wait in the kernel's queue."""
+connection per record had 1,024 of them accepted and not yet read, and its limit refused the next ones. A
+client that connects faster than the daemon reads waits in the kernel's queue."""
 PAUSE_SECONDS: Final = 0.25
 
 
@@ -29,7 +29,7 @@ class Acceptor:
         protocol: Callable[[], asyncio.BaseProtocol],
         on_trouble: Callable[[OSError], None],
     ) -> None:
-        """``protocol`` makes the protocol of each connection; ``on_trouble`` hears why none can be taken."""
+        """``protocol`` makes the protocol of each connection; ``on_trouble`` receives the error if none can be accepted."""
         self._socket = sock
         self._protocol = protocol
         self._on_trouble = on_trouble
@@ -45,7 +45,7 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Take nobody new; those that were taken stay. A second time is nothing."""
+        """Stop accepting. Accepted connections stay, and further calls have no effect."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -56,7 +56,7 @@ class Acceptor:
 
     @property
     def is_opening(self) -> bool:
-        """Whether a connection was taken whose protocol has not heard of it yet."""
+        """Whether an accepted connection has not been passed to its protocol yet."""
         return bool(self._opening)
 
     def _resume(self) -> None:

@@ -17,30 +17,30 @@ import msgspec
 MOST: Final = 1 << 19
 """systemd's hard limit. Some container runtimes have 2^30, and a child that closes them all takes minutes."""
 KEPT_BACK: Final = 256
-"""For segments, folders, dead letters, and the store: its connections, or the files of an embedded one."""
+"""Reserve for segments, folders, dead letters, and the store's connections or files."""
 
 ADMIN_CONNECTIONS: Final = 128
 """Connections of the admin server; a reader has at most 100."""
 
 
 class Shares(msgspec.Struct, frozen=True):
-    """How many connections there may be."""
+    """Connection limits."""
 
     connections: int
-    """To the record socket."""
+    """Connections to the record socket."""
     per_process: int
-    """The same of one process. Where descriptors are short it is half of them, so that others find some."""
+    """Connections of one process: at most half if descriptors are scarce, so that others can connect."""
     admin: int
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """Descriptors that the process may have, and how many it has open without any connection."""
+    """Descriptor limit of the process, and the number open without any connection."""
 
     limit: int
     used: int
 
     def shares(self, connections: int, per_process: int, admin: int) -> Shares:
-        """Return what can be had of the numbers that are wanted; at least one of each. Pure."""
+        """Return the possible part of the wanted numbers, at least one of each. Pure."""
         free = max(0, self.limit - self.used)
         free -= min(KEPT_BACK, free // 2)
         for_admin = max(1, min(admin, free // 4))
@@ -54,7 +54,7 @@ PLENTY: Final = Budget(limit=1 << 30, used=0)
 
 
 def raise_limit() -> None:
-    """Raise the soft limit as far as it may be; it stays where the system refuses."""
+    """Raise the soft limit as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
     if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
@@ -63,7 +63,7 @@ def raise_limit() -> None:
 
 
 def budget() -> Budget:
-    """Return what the process has at this moment."""
+    """Return the present budget of the process."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         used = len(list(Path("/dev/fd").iterdir()))

@@ -1,8 +1,8 @@
-"""Files and folders that this product makes, and who may read them.
+"""Permissions of files and folders that the product creates.
 
-Invariant: what holds records is made for its user alone, whatever the umask of whoever started the
-process. What others have to pass, such as the folder of a socket, is as open as that umask lets it be,
-and never writable by others.
+Invariant: files with records are created for the process's user alone, regardless of the umask. A folder
+that others have to pass, such as that of a socket, is as open as the umask allows, and never writable by
+others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _given = 0o022
 
 
 def keep_private() -> None:
-    """From now on this process, and the embedded engine in it, makes files for its user alone."""
+    """Create files for the user alone from now on, in this process and the embedded engine."""
     global _given
     before = os.umask(0o077)
     if before != 0o077:
@@ -25,9 +25,9 @@ def keep_private() -> None:
 
 
 def make_folder(folder: Path, mode: int = PRIVATE) -> None:
-    """Make a folder that a power failure does not take away again with all that is put into it.
+    """Create a folder that survives a power failure.
 
-    The folders above it are made to be passed.
+    Missing parents are created so that others can pass them.
     """
     if folder.is_dir():
         return

@@ -1,7 +1,6 @@
-"""The process's memory, as far as the C library and the garbage collector decide about it.
+"""Tuning of the C library's allocator and of the garbage collector.
 
-Invariant: nothing here changes what the daemon does, and a C library that does not know of it is
-left as it is.
+Invariant: nothing here changes the daemon's results, and an unsupported C library is left unchanged.
 """
 
 from __future__ import annotations
@@ -12,24 +11,24 @@ import gc
 
 M_ARENA_MAX = -8  # glibc's malloc.h
 COLLECTED_AFTER = 3_000
-"""New objects between two collections: rows are made by the thousand, and next to none is in a cycle."""
+"""New objects between two collections: thousands of rows are created, and almost none is in a cycle."""
 
 
 def use_one_arena() -> None:
-    """Keep threads from growing heaps of their own. To be called before there are any.
+    """Make all threads share one heap. Call this before the first thread starts.
 
-    Segments pass from thread to thread in pieces of every size. With an arena for each thread what
-    one has freed is of no use to the next, and is paid for in page faults and in memory. The
-    interpreter's lock makes waiting for the one arena's rare.
+    Segments pass from thread to thread in pieces of every size. With one arena per thread, memory freed by
+    one thread is not reused by the next, which costs page faults and memory. The interpreter's lock makes
+    contention for the single arena rare.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def collect_less() -> None:
-    """Leave what was imported out of every collection. To be called once it is there.
+    """Exclude imported objects from garbage collection. Call this after all imports.
 
-    It is most of all objects and lives as long as the process. Higher thresholds gave nothing more.
+    They are most of all objects, and live as long as the process. Higher thresholds had no further effect.
     """
     gc.collect()
     gc.freeze()

@@ -18,7 +18,7 @@ class Notifier:
     """One end of the service manager's socket."""
 
     def __init__(self, address: str = "") -> None:
-        """``address`` is a path, or a name that begins with @ in the abstract namespace; empty is nobody."""
+        """``address`` is a path, or an abstract name that begins with @; empty: no service manager."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket: socket.socket | None = None
         if address:
@@ -31,7 +31,7 @@ class Notifier:
 
     def send(self, *lines: str) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # it is restarting, or behind: the next word will do
+            with contextlib.suppress(OSError):  # it is restarting or slow; the next notification suffices
                 self._socket.sendto("\n".join(lines).encode(), self._address)
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class Notifier:
 
 
 def notifier(environment: MutableMapping[str, str]) -> Notifier:
-    """Return the end that this process was given, once: children have nothing to say for it."""
+    """Return this process's socket, and remove it from the environment, so that children do not use it."""
     return Notifier(environment.pop("NOTIFY_SOCKET", ""))
 
 
@@ -49,12 +49,12 @@ def ready(status: str) -> tuple[str, ...]:
 
 
 def reloading(monotonic: float) -> tuple[str, ...]:
-    """``monotonic`` tells this reload from one before it; ``ready`` ends it."""
+    """Announce a reload, which ``ready`` ends; ``monotonic`` distinguishes it from earlier ones."""
     return ("RELOADING=1", f"MONOTONIC_USEC={int(monotonic * 1e6)}")
 
 
 def stopping(seconds: float | None) -> tuple[str, ...]:
-    """Ask for the time that stopping takes, where it has a bound, whatever the unit's TimeoutStopSec."""
+    """Announce the stop, and request its maximum time, regardless of the unit's TimeoutStopSec."""
     more = () if seconds is None else (f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}",)
     return (
         "STOPPING=1",

@@ -1,7 +1,7 @@
 """Listening sockets that the service manager has opened, as sd_listen_fds(3) hands them over.
 
-Invariant: such a socket stays the manager's. It is neither bound nor unlinked here, so that whoever
-connects while no daemon runs waits in its queue, and is served by the next one.
+Invariant: such a socket belongs to the manager. It is neither bound nor unlinked here, so that clients
+that connect while no daemon runs wait in its queue for the next one.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from llmledgerd.errors import ConfigError
 
 FIRST_DESCRIPTOR = 3
 RECORD, ADMIN = "record", "admin"
-"""What ``FileDescriptorName=`` calls them."""
+"""Values of ``FileDescriptorName=``."""
 VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 class Passed(msgspec.Struct):
-    """The sockets that were handed over; None for one that the daemon makes itself."""
+    """Sockets from the service manager; None for one that the daemon creates itself."""
 
     record: socket.socket | None = None
     admin: socket.socket | None = None
 
 
 def take(environment: MutableMapping[str, str], record_path: str, admin_path: str) -> Passed:
-    """Return what this process was started with, once: the variables are not for its children.
+    """Return the passed sockets, and remove the variables, so that children do not use them.
 
-    Raises ConfigError for a socket that no daemon can listen on.
+    Raises ConfigError for an unusable socket.
     """
     names = handed_over(environment, os.getpid())
     for variable in VARIABLES:
@@ -46,7 +46,7 @@ def take(environment: MutableMapping[str, str], record_path: str, admin_path: st
 
 
 def handed_over(environment: MutableMapping[str, str], pid: int) -> list[str]:
-    """Return the names of the descriptors from FIRST_DESCRIPTOR on; they may be meant for another process."""
+    """Return the names of the descriptors from FIRST_DESCRIPTOR on; empty if they are for another process."""
     if environment.get("LISTEN_PID") != str(pid):
         return []
     count = environment.get("LISTEN_FDS", "")
@@ -57,7 +57,7 @@ def handed_over(environment: MutableMapping[str, str], pid: int) -> list[str]:
 
 
 def assigned(found: Sequence[tuple[str, str]], record_path: str, admin_path: str) -> dict[str, int]:
-    """Return which of the sockets, by name and path, is which: by its name, else its path, else in order."""
+    """Return the role of each socket: by its name, else its path, else in order."""
     roles: dict[str, int] = {}
     for role, path in ((RECORD, record_path), (ADMIN, admin_path)):
         for number, (name, bound) in enumerate(found):
@@ -77,7 +77,7 @@ def _listening(descriptor: int) -> socket.socket:
         is_listening = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise ConfigError(f"socket activation: descriptor {descriptor}: {error.strerror or error}") from error
-    # Whoever may open a Unix socket is known by its permissions; on TCP nobody would be asked for a token.
+    # A Unix socket is protected by its permissions; on TCP no token would be required.
     if found.family != socket.AF_UNIX or found.type != socket.SOCK_STREAM or not is_listening:
         found.close()
         raise ConfigError(

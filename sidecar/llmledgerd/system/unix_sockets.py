@@ -1,9 +1,9 @@
-"""Sockets that are bound by us: permissions, and what lies in the way.
+"""Binding of Unix sockets: permissions, and replacement of stale paths.
 
-Invariant: the socket of a daemon that runs is never taken from it, and one that a dead daemon left is
-no obstacle. Whoever binds a path holds a lock on its folder until the socket listens, so that of two that
-start at once neither takes the other's for a dead one's; and a path is removed by whom it was bound by,
-while it still names that socket.
+Invariant: the socket of a running daemon is never replaced, and that of a dead daemon always is. A lock
+on the folder is held from bind to listen, so that of two daemons that start at once, neither mistakes the
+other's socket for a stale one. A path is removed only by the process that bound it, while it still names that
+socket.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ BACKLOG = 1024
 
 
 class Bound:
-    """A socket that listens at a path of its own."""
+    """Listening socket with its path."""
 
     def __init__(self, sock: socket.socket, path: Path) -> None:
-        """Remember which file the path is now, and hold on to it, else its number could become another's."""
+        """Remember the path's inode, and keep it open, so that its number is not reused."""
         self.socket = sock
         self._path = path
         self._is = path.lstat()
         self._held = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC) if hasattr(os, "O_PATH") else -1
 
     def remove(self) -> None:
-        """Remove the path, unless somebody else has put another file there."""
+        """Remove the path, unless it names another file now."""
         with contextlib.suppress(OSError):
             if os.path.samestat(self._is, self._path.lstat()):
                 self._path.unlink()
@@ -99,7 +99,7 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def _bind(sock: socket.socket, path: Path, mode: int) -> None:
-    """Bind with the mode at once: what has the name a moment later may be somebody else's file."""
+    """Bind with the final mode, because a later chmod could change another file."""
     before = os.umask(0o777 & ~mode)
     try:
         sock.bind(str(path))
@@ -108,13 +108,13 @@ def _bind(sock: socket.socket, path: Path, mode: int) -> None:
 
 
 def end_writes(descriptor: int) -> None:
-    """Make the other end's next write fail; what it has written before can still be read."""
+    """Make the peer's next write fail; earlier bytes can still be read."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
         own.shutdown(socket.SHUT_RD)
 
 
 def has_hung_up(descriptor: int) -> bool:
-    """Return whether the other end is closed, read or not what it has written before."""
+    """Return whether the peer has closed its end, even if earlier bytes are unread."""
     poll = select.poll()
     poll.register(descriptor, 0)
     return any(events & select.POLLHUP for _, events in poll.poll(0))

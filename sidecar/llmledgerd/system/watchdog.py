@@ -21,11 +21,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FEEDS_PER_PERIOD = 3
-"""So that one feed may come late and none is missed."""
+"""Notifications per period, so that one may be late."""
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Something that a thread is doing."""
+    """Action of a thread that is under way."""
 
     what: str
     overdue_at: float
@@ -48,7 +48,7 @@ class Watchdog:
         del self._steps[ticket]
 
     def hung(self, now: float) -> list[str]:
-        """Return what has been under way for too long."""
+        """Return the steps that exceed the maximum."""
         return [step.what for step in self._steps.copy().values() if now >= step.overdue_at]
 
     def may_feed(self, now: float) -> bool:
@@ -56,7 +56,7 @@ class Watchdog:
 
 
 class WatchedThreads(ThreadPoolExecutor):
-    """Threads whose every step works within so many seconds, if it works at all."""
+    """Threads whose steps have a maximum duration."""
 
     def __init__(self, threads: int, what: str, watchdog: Watchdog, limit_seconds: float) -> None:
         super().__init__(threads, thread_name_prefix=what)
@@ -65,7 +65,7 @@ class WatchedThreads(ThreadPoolExecutor):
         self._limit_seconds = limit_seconds
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        def step() -> T:  # counted from its turn, not from when it was asked for
+        def step() -> T:  # counted from its start, not from its submission
             ticket = self._watchdog.begins(self._what, self._limit_seconds, time.monotonic())
             try:
                 return fn(*args, **kwargs)
@@ -76,7 +76,7 @@ class WatchedThreads(ThreadPoolExecutor):
 
 
 def period_seconds(environment: Mapping[str, str], pid: int) -> float:
-    """Return how long the service manager waits for a word; 0 where it does not."""
+    """Return the service manager's watchdog timeout in seconds; 0 without a watchdog."""
     meant = environment.get("WATCHDOG_PID", str(pid)) == str(pid)
     text = environment.get("WATCHDOG_USEC", "")
     return int(text) / 1e6 if meant and text.isdecimal() else 0.0

@@ -34,6 +34,8 @@ class Described(msgspec.Struct, frozen=True):
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    event: str = ""
+    """Key of ``Status.events``: a component counts the event, and nothing else has to know of it."""
 
 
 RECEIVED = Described(
@@ -143,6 +145,7 @@ TORN = Described(
     "llmledgerd_torn_lines_total",
     "counter",
     "Truncated last lines of one-way senders, which were not stored.",
+    event="torn_lines",
 )
 SESSIONS = Described("llmledgerd_sessions", "gauge", "Sender sessions in the spool's state.")
 BEGUN = Described(

@@ -297,7 +297,9 @@ def of_status(status: Status) -> Iterator[Reading]:
     for reason, count in status.connections_refused.items():
         yield Reading(definitions.REFUSED, count, (reason,))
     yield Reading(definitions.STALLED, status.connections_stalled)
-    yield Reading(definitions.TORN, status.torn_lines)
+    for metric in definitions.ALL:
+        if metric.event:
+            yield Reading(metric, status.events.get(metric.event, 0))
     yield Reading(definitions.SESSIONS, status.sessions)
     for what, count in status.system_errors.items():
         yield Reading(definitions.SYSTEM_ERRORS, count, (what,))

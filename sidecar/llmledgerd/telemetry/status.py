@@ -83,8 +83,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Refused connections by reason, since the start."""
     connections_stalled: int = 0
     """Connections closed because an unfinished line made no progress."""
-    torn_lines: int = 0
-    """Truncated last lines of one-way senders."""
+    events: dict[str, int] = {}
+    """Events of the record socket by name, since the start; ``telemetry.definitions`` describes them."""
     inserts_in_flight: int
     queries_in_flight: int = 0
     """Running and queued queries under ``/v1``."""

@@ -7,7 +7,7 @@ Invariants:
 - Recorded data is untrusted: templates escape it, the browser's sanitizer runs after them, and the
   content security policy blocks requests to other hosts.
 
-``gate`` checks the token; ``view`` parses and builds URLs; ``asking`` runs the queries; ``figures``,
+``authentication`` checks the token; ``view`` parses and builds URLs; ``queries`` runs the queries; ``figures``,
 ``charts`` and ``formatting`` are pure; only ``pages`` and ``shell`` use NiceGUI, and only ``serving``
 uses sockets.
 """

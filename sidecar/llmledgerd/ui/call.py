@@ -8,11 +8,11 @@ from llmledgerd.query import display
 from llmledgerd.query.conversation import Turn, read_conversation
 from llmledgerd.query.results import Call
 from llmledgerd.ui import details, view
-from llmledgerd.ui.asking import Run
 from llmledgerd.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS
 from llmledgerd.ui.formatting import UNKNOWN
 from llmledgerd.ui.markup import render
-from llmledgerd.ui.shell import Asked, Frame, Site, Slot, content
+from llmledgerd.ui.queries import Run
+from llmledgerd.ui.shell import Frame, PageQuery, Site, Slot, content
 from llmledgerd.ui.view import View
 
 ROLES = {name: name for name in ("system", "user", "assistant", "tool", "error")}
@@ -23,15 +23,15 @@ class CallPage:
     """Built for one browser and queried once: a stored row does not change."""
 
     def __init__(self, id: str, site: Site) -> None:  # noqa: A002 - the column's name
-        self._id, self._asking = id, site.asking
-        Frame("/call", View(), site.asking.only, controls=False)
+        self._id, self._queries = id, site.queries
+        Frame("/call", View(), site.queries.only, controls=False)
         with content():
-            self._asked = Asked(self._ask, site.refresh_seconds, live=False)
+            self._asked = PageQuery(self._ask, site.refresh_seconds, live=False)
             self._head = Slot(render("waiting.html"))
             self._run, self._conversation, self._payloads = Slot(), Slot(), Slot()
 
     async def _ask(self, now: datetime) -> None:
-        call = await self._asking.call(self._id)
+        call = await self._queries.call(self._id)
         if call is None:
             text = f"There is no call with the id {self._id}, or it has expired."
             self._head.show(
@@ -50,7 +50,7 @@ class CallPage:
         facts = [fact for fact in display.facts(call) if fact[1] not in ("", UNKNOWN)]
         self._payloads.show("payloads.html", facts=facts, payloads=details.payloads(call))
         if call.run_id:
-            self._show_run(call, await self._asking.run(call))
+            self._show_run(call, await self._queries.run(call))
 
     def _show_run(self, call: Call, run: Run) -> None:
         place, steps = run.place(call), details.steps(run.calls)

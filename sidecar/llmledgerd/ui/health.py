@@ -9,7 +9,7 @@ from llmledgerd.telemetry.status import Status
 from llmledgerd.ui import formatting
 from llmledgerd.ui.figures import Tile
 from llmledgerd.ui.markup import render
-from llmledgerd.ui.shell import Asked, Frame, Site, Slot, content
+from llmledgerd.ui.shell import Frame, PageQuery, Site, Slot, content
 from llmledgerd.ui.view import View
 
 
@@ -17,10 +17,10 @@ class HealthPage:
     """Built for one browser."""
 
     def __init__(self, site: Site) -> None:
-        self._asking, self._ask_status = site.asking, site.ask_status
-        Frame("/health", View(), site.asking.only, controls=False)
+        self._queries, self._ask_status = site.queries, site.ask_status
+        Frame("/health", View(), site.queries.only, controls=False)
         with content():
-            self._asked = Asked(self._ask, site.refresh_seconds, live=True)
+            self._asked = PageQuery(self._ask, site.refresh_seconds, live=True)
             self._status, self._losses = Slot(render("waiting.html")), Slot()
 
     async def _ask(self, now: datetime) -> None:
@@ -37,7 +37,7 @@ class HealthPage:
             places=places(status) if status else [],
             facts=facts(status) if status else [],
         )
-        self._losses.show("losses.html", losses=await self._asking.losses(now))
+        self._losses.show("losses.html", losses=await self._queries.losses(now))
 
 
 def tiles(status: Status) -> list[Tile]:

@@ -12,10 +12,10 @@ from nicegui.events import EChartPointClickEventArguments
 from llmledgerd.query.results import Usage
 from llmledgerd.ui import charts, figures, formatting, spans
 from llmledgerd.ui import view as views
-from llmledgerd.ui.asking import GROUPS_SHOWN, Overview
 from llmledgerd.ui.figures import Line
 from llmledgerd.ui.markup import render
-from llmledgerd.ui.shell import Asked, Frame, Site, Slot, content
+from llmledgerd.ui.queries import GROUPS_SHOWN, Overview
+from llmledgerd.ui.shell import Frame, PageQuery, Site, Slot, content
 from llmledgerd.ui.view import FAILED, View
 
 
@@ -27,19 +27,19 @@ class OverviewPage:
             view.narrowed.get("outcome") == FAILED
         ):  # a filter of lists only; aggregates count failures separately
             view = views.widen(view, "outcome")
-        self._view, self._asking = view, site.asking
+        self._view, self._queries = view, site.queries
         self._steps: list[datetime] = []
         self._step = "day"
-        Frame("/", view, site.asking.only)
+        Frame("/", view, site.queries.only)
         with content():
-            self._asked = Asked(self._ask, site.refresh_seconds, live=view.is_live)
+            self._asked = PageQuery(self._ask, site.refresh_seconds, live=view.is_live)
             self._tiles = Slot(render("waiting.html"))
             with ui.element("div").classes("charts") as self._charts:
                 self._drawn = {name: _Chart(name, self._zoom) for name in charts.TITLES}
             self._split = Slot()
 
     async def _ask(self, now: datetime) -> None:
-        found = await self._asking.overview(self._view, now)
+        found = await self._queries.overview(self._view, now)
         self._charts.set_visibility(found.whole is not None)
         if found.whole is None:
             self._show_nothing()

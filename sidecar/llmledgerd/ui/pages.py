@@ -10,11 +10,11 @@ from nicegui import ui
 
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.ui import details
-from llmledgerd.ui.asking import Asking
 from llmledgerd.ui.call import CallPage
 from llmledgerd.ui.calls import CallsPage
 from llmledgerd.ui.health import HealthPage
 from llmledgerd.ui.overview import OverviewPage
+from llmledgerd.ui.queries import PageQueries
 from llmledgerd.ui.shell import Site
 from llmledgerd.ui.view import read
 
@@ -34,20 +34,20 @@ def add_pages(site: Site) -> None:
     def call(id: str = "") -> None:  # noqa: A002 - the parameter's name in addresses
         CallPage(id, site)
 
-    if site.asking.only is None:
+    if site.queries.only is None:
 
         @ui.page("/health", title="Health - llmledger")
         def health() -> None:
             HealthPage(site)
 
 
-def add_downloads(app: FastAPI, asking: Asking) -> None:
+def add_downloads(app: FastAPI, queries: PageQueries) -> None:
     """Add the downloads of payloads, as exact bytes."""
 
     @app.get("/payload/{name}")
     async def payload(name: str, id: str = "") -> Response:  # noqa: A002 - the parameter's name in addresses
         try:
-            call = await asking.call(id)
+            call = await queries.call(id)
         except (LlmledgerdError, ValueError) as error:
             return Response(f"{error}\n", 503, media_type="text/plain")
         if call is None or call.payloads is None or name not in details.PAYLOADS:

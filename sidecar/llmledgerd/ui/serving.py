@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmledgerd.errors import ConfigError
-from llmledgerd.ui.gate import Gate
+from llmledgerd.ui.authentication import Authentication
 from llmledgerd.ui.pages import add_downloads, add_pages
 from llmledgerd.ui.shell import ASSETS, Site
 
@@ -53,11 +53,11 @@ async def serve(opened: socket.socket, token: str, key: str, site: Site, ready: 
     """Serve the page on a bound socket, below the path ``key``, until a signal comes."""
     app = FastAPI(openapi_url=None)
     app.mount(ASSETS, StaticFiles(directory=Path(str(files("llmledgerd.ui") / "assets"))))
-    add_downloads(app, site.asking)
+    add_downloads(app, site.queries)
     add_pages(site)
     ui.run_with(app, title="llmledger", tailwind=False, show_welcome_message=False, dark=None)
     settings = uvicorn.Config(
-        _DisconnectTolerant(Gate(app, token, opened.getsockname()[1], key)),
+        _DisconnectTolerant(Authentication(app, token, opened.getsockname()[1], key)),
         ws="wsproto",
         log_level="warning",
         access_log=False,  # the first URL contains the token

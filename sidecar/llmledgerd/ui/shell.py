@@ -23,8 +23,8 @@ from llmledgerd import __version__
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.telemetry.status import Status
 from llmledgerd.ui import view as views
-from llmledgerd.ui.asking import Asking
 from llmledgerd.ui.markup import render
+from llmledgerd.ui.queries import PageQueries
 from llmledgerd.ui.spans import SPANS
 from llmledgerd.ui.view import View
 
@@ -53,7 +53,7 @@ AskStatus = Callable[[], Awaitable[Status]]
 class Site(msgspec.Struct, frozen=True):
     """Context shared by all pages."""
 
-    asking: Asking
+    queries: PageQueries
     ask_status: AskStatus
     refresh_seconds: float
     """Interval between two refreshes of a visible page."""
@@ -142,7 +142,7 @@ class Slot:
         self._html.set_content("")
 
 
-class Asked:
+class PageQuery:
     """Query loop of a page: once after the browser connects, then repeatedly if the page is live."""
 
     def __init__(

@@ -1,7 +1,6 @@
 """Facts of an exchange with a provider: usage, model, errors, the assembled response.
 
-Invariant: ``read_exchange`` never raises, whatever the payload; what it cannot read it leaves
-unknown.
+Invariant: ``read_exchange`` never raises, for any payload; unreadable facts are unknown.
 """
 
 from __future__ import annotations

@@ -23,12 +23,12 @@ class UsageShape(NamedTuple):
 
     rule: Rule
     any_of: frozenset[str]
-    """One of these names is enough,"""
+    """One of these names is required,"""
     and_any_of: frozenset[str] = frozenset()
-    """together with one of these, where there are any."""
+    """and one of these, if any."""
 
     def matches(self, usage: Members) -> bool:
-        """Tell whether the usage object has this shape.
+        """Return whether the usage object has this shape.
 
         >>> UsageShape(rule=len, any_of=frozenset({"eval_count"})).matches({"eval_count": b"3"})
         True
@@ -39,17 +39,17 @@ class UsageShape(NamedTuple):
 
 
 class StreamShape(NamedTuple):
-    """A streamed answer, recognized by one of its first events."""
+    """Streamed answer, recognized by one of its first events."""
 
     assemble: Assembler
     matches: Callable[[str, str, Members], bool]
-    """Takes the event's SSE name, its ``type``, and its members."""
+    """Function of the event's SSE name, its ``type`` and its members."""
 
 
 class Api(NamedTuple):
-    """All that one module knows. Every part is optional."""
+    """Registration of one module. Every part is optional."""
 
     hosts: tuple[tuple[str, str], ...] = ()
-    """Host, or suffix with a leading dot, and the provider that it tells; the specific before the general."""
+    """Host, or suffix with a leading dot, and its provider; specific entries before general ones."""
     usage: tuple[UsageShape, ...] = ()
     streams: tuple[StreamShape, ...] = ()

@@ -1,8 +1,8 @@
 """Parsing budget of one exchange. Pure.
 
-Invariant: the bounds are of bytes and of counted characters and never of time, so that a line comes to the
-same row at every try. What is within them takes seconds at worst, and memory in proportion; what is beyond
-has unknown facts (``Facts.unread``), and its row is stored all the same.
+Invariant: the bounds are bytes and counted characters, never time, so that a line always becomes the same
+row. Exchanges within the bounds take seconds at worst, and proportional memory. Larger ones have unknown facts
+(``Facts.unread``), and their rows are stored.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from msgspec import Raw
 from llmledgerd.json_text import TooMuch
 
 UNCOUNTED_BYTES: Final = 4 << 20
-"""What is no longer has few enough of anything, whatever it holds."""
+"""Size up to which counting is unnecessary."""
 
 STREAM_CHARACTERS: Final = 48 << 20
-"""Of a streamed answer: what the client records of a body at most."""
+"""Limit of a streamed answer: the maximum that the client records of a body."""
 
 STREAM_LINES: Final = 1 << 21
-"""Of a streamed answer: five times those of 128,000 tokens with three lines each."""
+"""Limit of a streamed answer: five times 128,000 tokens with three lines each."""
 
 USAGE_BYTES: Final = 1 << 20
-"""Of a usage object; those that were seen have two thousand at most."""
+"""Limit of a usage object; observed ones have at most two thousand bytes."""
 
 ANSWER: Final = b"{", 1 << 20
 OBJECT: Final = b":", 1 << 20
 LIST: Final = b",", 1 << 22
 VALUE: Final = b",", 1 << 20
 STREAM: Final = b",", 1 << 22
-"""What is counted in each, and how many may be in it: an object or a value is made of each. The longest
+"""Counted characters and their limits: each creates an object or a value. The longest
 answers there are, lists of embeddings, have a few thousand objects and some million commas."""
 
 _STEP: Final = 1 << 20
@@ -41,7 +41,7 @@ _view = cast("Callable[[bytes | memoryview | Raw], memoryview]", memoryview)
 
 
 def spend(raw: bytes | memoryview | Raw | str, bound: tuple[bytes, int]) -> None:
-    """Raise TooMuch where a long text has more of a mark than it may."""
+    """Raise TooMuch if a long text exceeds the limit of a counted character."""
     mark, most = bound
     if isinstance(raw, str):
         found = raw.count(mark.decode())
@@ -53,6 +53,6 @@ def spend(raw: bytes | memoryview | Raw | str, bound: tuple[bytes, int]) -> None
 
 
 def fit(size: int, most: int) -> None:
-    """Raise TooMuch where something is longer than it may be."""
+    """Raise TooMuch if a part is longer than its limit."""
     if size > most:
         raise TooMuch(f"{size:,} of at most {most:,}")

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+from msgspec import Raw
+
 from llmledgerd.usage.decode import (
     Json,
     Members,
@@ -39,6 +41,9 @@ AMOUNT: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 DOLLARS: Final = frozenset({"", "USD", "US$", "$"})
 OTHER_CURRENCY: Final = "other_currency"
 
+SAYS_FREE: Final = frozenset({"is_byok", "cost_details"})
+"""OpenRouter's members beside the cost."""
+
 ESTIMATES: Final = "x-litellm-"
 """Beginning of the headers of a proxy that adds its own estimate to the usage."""
 
@@ -51,7 +56,9 @@ def add_cost(facts: Facts, usage: Members) -> None:
         facts.upstream_cost_usd = _amount(members(details).get("upstream_inference_cost"))
     cost = usage.get("cost")
     if is_null(cost) or _currency(usage) in DOLLARS:
-        facts.cost_usd = cost_in(usage)
+        said = cost_in(usage)
+        # Many proxies write 0 where they do not know; OpenRouter's members make its 0 a price.
+        facts.cost_usd = said if said is None or Decimal(said) or not SAYS_FREE.isdisjoint(usage) else None
     else:
         facts.doubt = OTHER_CURRENCY
 
@@ -85,7 +92,8 @@ def _currency(usage: Members) -> str:
 def _amount(raw: Json | None) -> str | None:
     """Return a number of dollars, or a text of one, that is not negative and of a sensible size."""
     found = value(raw)
-    if raw is None or isinstance(found, bool) or not isinstance(found, int | float | str):
+    # A number with more digits than a double has comes as its literal.
+    if raw is None or isinstance(found, bool) or not isinstance(found, int | float | str | Raw):
         return None
     literal = found if isinstance(found, str) else as_bytes(raw).decode()
     if len(literal) > LONGEST_AMOUNT or not AMOUNT.fullmatch(literal):

@@ -1,8 +1,7 @@
 """JSON decoding: by msgspec, with a slower and tolerant fallback.
 
-Invariant: no function here raises, whatever the bytes, but TooMuch for what is beyond its budget. What
-cannot be read is absent, and what can be read keeps its value: numbers that no double holds stay the
-digits that they are.
+Invariant: for any bytes, no function here raises anything except TooMuch, beyond the budget. An unreadable
+value is absent, and a readable one is exact: a number that no double holds keeps its digits.
 
 msgspec refuses some texts that RFC 8259 allows (nesting beyond the interpreter's recursion limit,
 lone surrogates, numbers beyond a double); those take the second reading.
@@ -27,18 +26,18 @@ Json = bytes | memoryview | Raw
 """JSON as it was received: the bytes, or a view of a part of them."""
 
 Members = dict[str, Json]
-"""An object's top-level members, each as it was received."""
+"""Top-level members of an object, as received."""
 
 NULL = Raw(b"null")
 OPENING_BRACE = ord("{")
 
 LEVELS_OF_A_SECOND_READING = 3
-"""How far into what is nested too deep: ``response.body.usage`` is the deepest place of a count."""
+"""Levels that the fallback reads of deeply nested JSON: ``response.body.usage`` is the deepest place of a count."""
 
 _HEAD = 64
 
 LARGEST_COUNT = 2**63 - 1
-"""Beyond it a number is no count of anything; also what the engine's integers hold."""
+"""Maximum of a count; also the limit of the store's integers."""
 
 LARGEST_AMOUNT, SMALLEST_AMOUNT = 10**11, Decimal("1e-6")
 """What the column of such amounts holds: Decimal(18, 6)."""
@@ -47,7 +46,7 @@ DIGITS_OF_A_DOUBLE = 17
 """A float literal up to this length survives a round trip through a double (IEEE 754)."""
 
 REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
-"""All that a decoder raises for what it was given."""
+"""Exceptions of a decoder for invalid input."""
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
@@ -55,13 +54,13 @@ _skip = msgspec.json.Decoder(Raw).decode
 _encode = msgspec.json.Encoder().encode
 
 _view = cast("Callable[[Json | None], memoryview]", memoryview)
-"""Raw is a buffer, as its stubs do not say."""
+"""Return a view; msgspec's stubs do not declare Raw as a buffer."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 def _keep_digits(literal: str) -> float | Raw:
-    """Return the float, or the literal itself where a double would change its value."""
+    """Return the float, or the literal if a double would change its value."""
     found = float(literal)
     if isinf(found) or (len(literal) > DIGITS_OF_A_DOUBLE and Decimal(literal) != Decimal(repr(found))):
         return Raw(literal.encode())
@@ -82,7 +81,7 @@ def members(raw: Json | str) -> Members:
 
 
 def items(raw: Json) -> list[Json]:
-    """Return an array's items; [] for anything else. What is nested too deep, the objects alone."""
+    """Return an array's items; [] for anything else. Of deeply nested ones, only the objects."""
     if len(raw) > budget.UNCOUNTED_BYTES:
         budget.spend(raw, budget.LIST)
     try:
@@ -92,13 +91,13 @@ def items(raw: Json) -> list[Json]:
 
 
 def _begins(raw: Json | str, mark: bytes) -> bool:
-    """Whether the text may be an object or an array; it may be large, and is not copied to find out."""
+    """Return whether the text may be an object or an array, without copying it."""
     start = as_bytes(raw[:_HEAD]) if isinstance(raw, str) else bytes(_view(raw)[:_HEAD])
     return start.lstrip()[:1] in (mark, b"")
 
 
 def value(raw: Json | str | None) -> Any:
-    """Return what the text stands for, or None where it is absent or no JSON."""
+    """Return the decoded value, or None if it is absent or not JSON."""
     if raw is None:
         return None
     if len(raw) > budget.UNCOUNTED_BYTES:
@@ -110,7 +109,7 @@ def value(raw: Json | str | None) -> Any:
 
 
 def _second_reading(raw: bytes, levels: int) -> Any:
-    """Read with the standard library; of what is nested too deep, the members that are not."""
+    """Decode with the standard library; of deeply nested JSON, the shallow members."""
     try:
         return json.loads(raw.decode("utf-8", "replace"), parse_float=_keep_digits)
     except ValueError:
@@ -130,7 +129,7 @@ def encode(value: Any) -> bytes:
 
 
 def _encode_tolerantly(value: Any) -> bytes:
-    """Encode with the standard library; null for what is nested too deep for it as well."""
+    """Encode with the standard library; null for values nested too deeply."""
     try:
         return json.dumps(value, default=_readable, separators=(",", ":")).encode()
     except (RecursionError, TypeError, ValueError):
@@ -138,7 +137,7 @@ def _encode_tolerantly(value: Any) -> bytes:
 
 
 def _readable(found: Any) -> Any:
-    """Return raw JSON as values; a number that no double can hold becomes text, since it must be JSON."""
+    """Return raw JSON as values; a number that no double holds becomes text."""
 
     def finite(literal: str) -> float | str:
         return literal if isinf(float(literal)) else float(literal)
@@ -147,12 +146,12 @@ def _readable(found: Any) -> Any:
 
 
 def join(parts: Mapping[str, Json]) -> bytes:
-    """Return the object that the members make up, each as it is."""
+    """Return the object of the members, unchanged."""
     return b"{" + b",".join(encode(name) + b":" + as_bytes(part) for name, part in parts.items()) + b"}"
 
 
 def as_bytes(raw: Json | str) -> bytes:
-    """Return JSON as bytes; a lone surrogate in a str becomes three bytes that are no UTF-8."""
+    """Return JSON as bytes; a lone surrogate in a str becomes three bytes that are invalid UTF-8."""
     return raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else bytes(raw)
 
 
@@ -168,7 +167,7 @@ def plain(found: str) -> str:
 
 
 def count(found: object) -> int | None:
-    """Return a count of tokens, or None for what is none.
+    """Return a count of tokens, or None if the value is not one.
 
     Integers, floats without a fraction (Cohere's), and texts of digits (headers, careless
     proxies) are counts; booleans, negative and non-finite numbers, fractions and the rest are not.
@@ -190,17 +189,17 @@ def number(found: object) -> Decimal | None:
 
 
 def is_null(raw: Json | None) -> bool:
-    """Whether a member is absent or null."""
+    """Return whether a member is absent or null."""
     return not raw or raw == NULL
 
 
 def is_object(raw: Json | None) -> TypeGuard[Json]:
-    """Whether a member is an object; only its first byte is looked at."""
+    """Return whether a member is an object, by its first byte."""
     return bool(raw) and _view(raw)[0] == OPENING_BRACE
 
 
 def is_json(raw: Json | str) -> bool:
-    """Whether the text is one JSON value; its contents are skipped, not read."""
+    """Return whether the text is one JSON value, without decoding it."""
     try:
         _skip(raw)
     except REFUSED:
@@ -209,7 +208,7 @@ def is_json(raw: Json | str) -> bool:
 
 
 def fit(raw: Json, shape: type[T], strict: Callable[[Json], T]) -> tuple[T, bool]:
-    """Return the struct of counts that the object is, and whether every leaf could be read.
+    """Return the object as a struct of counts, and whether every leaf could be read.
 
     ``strict`` is the shape's decoder. Where something has a type that no count has, each leaf is
     read by itself through ``count``, so that one bad number costs only itself.
@@ -240,7 +239,7 @@ def _fields(shape: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...
 
 
 def _leaf(found: Any, annotation: Any) -> tuple[Any, bool]:
-    """Return one field's value as its annotation wants it, and whether it could be read."""
+    """Return one field's value in its declared type, and whether it could be read."""
     inner, is_list = _inner_shape(annotation)
     if inner is str:
         return (plain(found), True) if isinstance(found, str) else (None, False)
@@ -256,7 +255,7 @@ def _leaf(found: Any, annotation: Any) -> tuple[Any, bool]:
 
 
 def _inner_shape(annotation: Any) -> tuple[Any, bool]:
-    """Return what stands in ``X | None`` or ``list[X] | None``, and whether it is the latter."""
+    """Return the ``X`` of ``X | None`` or ``list[X] | None``, and whether it is the latter."""
     for part in get_args(annotation):
         if get_origin(part) is list:
             return get_args(part)[0], True

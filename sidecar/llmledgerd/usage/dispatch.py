@@ -17,11 +17,11 @@ STREAM_SHAPES: Final = tuple(shape for api in APIS for shape in api.streams)
 
 
 def rule_for(usage: Members) -> Rule | None:
-    """Return the rule of a usage object, or None where no name is known."""
+    """Return the rule of a usage object, or None if no member is known."""
     return next((shape.rule for shape in USAGE_SHAPES if shape.matches(usage)), None)
 
 
 def assembler_for(name: str, event: Members) -> Assembler | None:
-    """Return what assembles the stream that an event belongs to, or None where the event does not tell."""
+    """Return the assembler of an event's stream, or None if the event is ambiguous."""
     kind = str(value(event["type"])) if "type" in event else ""
     return next((shape.assemble for shape in STREAM_SHAPES if shape.matches(name, kind, event)), None)

@@ -1,6 +1,6 @@
 """Extraction of facts from one exchange: response, requested model, URL and headers.
 
-Invariant: a streamed answer is first made whole, and then read exactly as one that was not streamed.
+Invariant: a streamed answer is assembled first, and then read exactly like a non-streamed one.
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ from llmledgerd.usage.tokens import READ_BESIDE_TOKENS
 from llmledgerd.usage.url_rules import Place, place
 
 BATCH_TIER = "batch"
-"""Anthropic's ``usage.service_tier`` of a message that came out of a batch."""
+"""Anthropic's ``usage.service_tier`` of a message from a batch."""
+
+SUMS = frozenset({"batch"})
+"""Objects that sum up what other calls used (OpenAI API reference, "The batch object"); asking for one is free."""
 
 ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-goog-request-id")
 
 
 def read_exchange(exchange: Exchange) -> Facts:
-    """Return what the exchange says about itself. Never raises."""
+    """Return the facts of an exchange. Never raises."""
     try:
         return read_unguarded(exchange)
     except TooMuch:
@@ -73,7 +76,7 @@ def read_usage(usage_json: bytes, *, url: str = "", model: str = "") -> Facts:
 
 
 def read_unguarded(exchange: Exchange) -> Facts:
-    """Return the same without the guard, so that a test sees what it would hide."""
+    """Return the facts of an exchange, and raise on errors, for tests."""
     response = exchange.response
     if exchange.is_too_long:
         raise TooMuch("a stream is too long")
@@ -95,17 +98,22 @@ def read_unguarded(exchange: Exchange) -> Facts:
 
 
 def _mark_stream(facts: Facts, whole: Whole, *, is_missing_one: bool) -> None:
-    """Say how much of a stream there was; counts from its middle are a part of the call's."""
+    """Say how much of a stream there was; counts and a cost from its middle are a part of the call's."""
     facts.is_stream, facts.stream_complete = True, whole.complete and not is_missing_one
-    if facts.usage_source == "reported" and (is_missing_one or not whole.usage_is_final):
-        facts.usage_source = "partial"
+    if is_missing_one or not whole.usage_is_final:
+        facts.cost_usd = facts.upstream_cost_usd = None
+        if facts.usage_source == "reported":
+            facts.usage_source = "partial"
 
 
 def _facts(answer: Reply, exchange: Exchange) -> Facts:
     reply = unwrapped(answer) if answer.response or answer.result or answer.model_output else answer
     budget.fit(len(reply.usage), budget.USAGE_BYTES)
-    facts = (plain_facts(reply.usage) if reply.usage else None) or _usage_facts(
-        usage_in(reply) or usage_in_headers(exchange.headers)
+    facts = (
+        Facts()
+        if reply.object in SUMS
+        else (plain_facts(reply.usage) if reply.usage else None)
+        or _usage_facts(usage_in(reply) or usage_in_headers(exchange.headers))
     )
     where = place(exchange.url)
     facts.provider = where.provider or provider_of(reply)
@@ -123,7 +131,7 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     facts.has_error, facts.error_type, facts.error_message = failure(
         reply, exchange.status_code, exchange.headers
     )
-    if not reply.choices or "-search-" in facts.model:
+    if not reply.choices or "-search-" in facts.model or facts.provider == "groq" or facts.cache_write_tokens:
         add_units(facts, reply, exchange)
     if facts.completion_tokens is None and reply.choices and not facts.usage_check:
         facts.usage_source = "partial" if facts.usage_source == "reported" else facts.usage_source
@@ -142,7 +150,7 @@ def _is_estimate(facts: Facts, answer: Reply, exchange: Exchange, where: Place) 
 
 
 def _usage_facts(usage: Json) -> Facts:
-    """Return what the usage object alone says. Raises TooMuch."""
+    """Return the facts of the usage object. Raises TooMuch."""
     budget.fit(len(usage), budget.USAGE_BYTES)
     return (plain_facts(usage) or _facts_by_shape(usage)) if usage else Facts()
 
@@ -162,12 +170,12 @@ def _facts_by_shape(usage: Json) -> Facts:
 
 
 def _other_model(reply: Reply) -> str:
-    """Return the model where it is not called ``model``."""
+    """Return the model from members with other names than ``model``."""
     return reply.model_version or reply.model_id or reply.plain_model_version or reply.agent or ""
 
 
 def _other_id(reply: Reply) -> str:
-    """Return the answer's id where it is not called ``id``; of an error, the id that its body names."""
+    """Return the answer's id from members with other names than ``id``; of an error, the id in its body."""
     return reply.response_id or reply.cohere_response_id or reply.generation_id or reply.request_id or ""
 
 

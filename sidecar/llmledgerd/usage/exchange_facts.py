@@ -21,7 +21,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One HTTP exchange as it was received. Payloads are raw JSON; ``b""`` is absent."""
 
     provider: str = ""
-    """What the sender called the provider: a hint, and sometimes wrong; the shape decides."""
+    """Provider named by the sender: a hint, sometimes wrong; the shape decides."""
     url: str = ""
     status_code: int = 0
     request: bytes | memoryview = b""
@@ -29,7 +29,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stream: str = ""
     """The streamed answer as text: SSE, NDJSON, a JSON array, or Bedrock's events as SSE."""
     is_too_long: bool = False
-    """There is a stream, and it is too long to be read."""
+    """The stream is too long to be read."""
     headers: Mapping[str, str] | None = None
 
 
@@ -43,7 +43,7 @@ class PricedUsage(msgspec.Struct, kw_only=True, gc=False):
     cache_read: int = 0
     cache_write: int = 0
     cache_write_1h: int = 0
-    """Of ``cache_write``, what is kept for an hour and costs more."""
+    """Part of ``cache_write`` with a lifetime of one hour, at a higher price."""
     reasoning: int = 0
     input_audio: int = 0
     output_audio: int = 0
@@ -58,10 +58,10 @@ class PricedUsage(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Facts(msgspec.Struct, kw_only=True, gc=False):
-    """What could be read of an exchange. Token counts follow SPEC section 4."""
+    """Facts read from an exchange. Token counts follow SPEC section 4."""
 
     provider: str = ""
-    """By URL and shape; empty where neither tells."""
+    """Provider by URL and shape; empty if neither identifies it."""
     model: str = ""
     """The reply's, else the request's, else the URL's (corpus README, rule 7)."""
     request_model: str = ""
@@ -78,7 +78,7 @@ class Facts(msgspec.Struct, kw_only=True, gc=False):
     usage_source: UsageSource = "unknown"
     usage_check: UsageCheck = ""
     priced: list[PricedUsage] = msgspec.field(default_factory=list)
-    """What cost is computed from: one entry, or one per iteration (Anthropic)."""
+    """Input of the cost: one entry, or one per iteration (Anthropic)."""
     cost_usd: float | str | None = None
     """The provider's own cost in US dollars where it reports one, as it wrote it."""
     upstream_cost_usd: float | str | None = None
@@ -104,12 +104,12 @@ class Facts(msgspec.Struct, kw_only=True, gc=False):
     provider_request_id: str = ""
     is_batch: bool = False
     call_type: str = ""
-    """``embedding``, ``rerank``, … where URL or shape tell; empty otherwise."""
+    """``embedding``, ``rerank``, … by URL or shape; empty if unknown."""
 
     unread: Literal["", "budget", "error"] = ""
-    """Why nothing was read: it is too much to be read closely, or reading it failed."""
+    """Reason why nothing was read: the exchange is too large, or reading failed."""
     is_stream: bool = False
     stream_complete: bool = True
     """False: the stream ended without its terminal event."""
     response: bytes = b""
-    """The response object that a streamed answer's events make up, as JSON."""
+    """Response object assembled from a stream, as JSON."""

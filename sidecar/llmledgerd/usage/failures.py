@@ -67,7 +67,7 @@ def _type_of(error: dict[str, Any]) -> str:
 
 
 def _type_beside(reply: Reply) -> str:
-    """Return the type that stands in the body itself; "error" as a type says nothing more."""
+    """Return the type in the body itself, unless it is just "error"."""
     for raw in (reply.amazon_type, reply.type, reply.code):
         found = _text(raw)
         if found and found != "error":
@@ -97,7 +97,7 @@ def _message_beside(reply: Reply) -> str:
 
 
 def _first_message(*found: Any) -> str:
-    """Return the first that says something; what is no text as JSON."""
+    """Return the first non-empty value; other types as JSON."""
     for one in found:
         if one:
             return plain(one) if isinstance(one, str) else encode(one).decode("utf-8", "replace")

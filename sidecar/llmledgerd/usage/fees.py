@@ -13,10 +13,13 @@ Sources, for the usage object: Anthropic docs, "Web search tool" and "Web fetch 
 (``grounding_tool_count``); Alibaba Model Studio docs, "Web search" (``plugins``).
 
 For the rest of an answer: OpenAI docs, "Web search" (``search`` actions alone cost a call; a search model
-searches in each call; the preview tool costs models without reasoning more), "File search", "Code Interpreter" (per container), "Image generation"; Gemini docs,
-"Grounding with Google Search" (Gemini 3: each query, the empty and the repeated left out; before: each
-grounded prompt) and "Grounding with Google Maps"; Anthropic docs, "Code execution tool" (per container; free
-beside the web tools of 2026-02-09); Amazon Nova user guide, "Web grounding"; OpenAI API reference, "Create speech" (characters) and "Create image".
+searches in each call; the preview tool costs models without reasoning more), "Pricing" (the small models' block
+of tokens), "File search", "Code Interpreter" (per container) and "Image generation"; OpenAI API reference,
+"Create speech" (characters) and "Create image"; Gemini docs, "Grounding with Google Search" (Gemini 3: each
+query, the empty and the repeated left out; before: each grounded prompt) and "Grounding with Google Maps";
+Anthropic docs, "Code execution tool" (per container; free beside the web tools of 2026-02-09); Amazon Nova user
+guide, "Web grounding"; Groq docs, "Built-in tools"; Mistral docs,
+"Annotations" (an annotated page has a price of its own).
 """
 
 from __future__ import annotations
@@ -76,6 +79,7 @@ INSIDE_USAGE: Final = {
         "image_generation_calls": "image_generation",
         "mcp_calls": FREE,
     },
+    "serverToolUsage": {},
     "billed_units": {
         "search_units": "search_unit",
         "classifications": "classification",
@@ -181,8 +185,17 @@ PER_CONTAINER: Final = frozenset({"code_interpreter", "shell"})
 
 FREE_BESIDE_WEB_TOOLS: Final = re.compile(rb'"web_(?:search|fetch)_20260209"')
 SEARCH_MODEL: Final = re.compile(r"-search-(preview|api)\b")
+ANNOTATED: Final = re.compile(rb'"(?:bbox|document)_annotation_format"\s*:\s*\{')
+LONGER: Final = re.compile(rb'"(?:ttl|prompt_cache_retention)"\s*:\s*"(?:1|12|24)h"')
+SAYS_LIFETIME: Final = re.compile(
+    rb'"(?:cache_creation|cache_creation_token_details|cacheDetails)"\s*:\s*[\[{]'
+)
 PREVIEW: Final = "web_search_preview"
+PREVIEW_TOOL: Final = re.compile(rb'"web_search_preview')
 WITHOUT_REASONING: Final = "gpt-4"
+SMALL: Final = re.compile(r"4(?:o|\.1)-mini")
+EXECUTED: Final = re.compile(rb'"executed_tools"\s*:\s*\[\s*\{')
+"""Groq's built-in tools; a text's own quotes are escaped."""
 GENERATION: Final = re.compile(r"gemini-(\d+)")
 QUERIES: Final = ("webSearchQueries", "imageSearchQueries")
 FIRST_BILLED_BY_QUERY: Final = 3
@@ -198,27 +211,55 @@ def add_units(facts: Facts, reply: Reply, exchange: Exchange) -> None:
     if reply.choices:
         if searching := SEARCH_MODEL.search(facts.model):
             found[PREVIEW if searching[1] == "preview" else "web_search"] = Decimal(1)
+        elif facts.provider == "groq" and any(EXECUTED.search(one.message) for one in reply.choices):
+            found[UNNAMED] = Decimal(1)
     elif reply.candidates:
         if any(one.grounding for one in reply.candidates):
             found = _grounding(reply, facts)
     else:
         found = _of_items(reply)
-        if (
-            "web_search" in found
-            and WITHOUT_REASONING in facts.model
-            and PREVIEW.encode() in bytes(reply.tools)
-        ):
-            found[PREVIEW] = found.pop("web_search")
+        if "web_search" in found and WITHOUT_REASONING in facts.model:
+            _name_by_price(found, facts.model, reply, exchange)
         if not is_null(reply.container) and not FREE_BESIDE_WEB_TOOLS.search(exchange.request):
             found["code_execution"] = Decimal(1)
         if facts.call_type in MEDIA and facts.usage_source == "unknown":
             found = _of_media(facts, reply, exchange)
     for part, amount in found.items():
         facts.units.setdefault(part, amount)
-    if sum(found.values()) >= facts.units.get(UNNAMED, 1):
+    if UNNAMED not in found and sum(found.values()) >= facts.units.get(UNNAMED, 1):
         facts.units.pop(UNNAMED, None)
+    if "page" in facts.units:
+        _split_pages(facts.units, exchange.request)
+    if facts.cache_write_tokens and _lasts_unknown(facts, exchange):
+        facts.units["cache_write_1h"] = Decimal(facts.cache_write_tokens)
     if facts.units and facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
         facts.usage_source = "reported"
+
+
+def _split_pages(units: Units, request: bytes | memoryview) -> None:
+    """Tell pages that were annotated from those that were read alone: each kind has a price of its own."""
+    pages = units.pop("page")
+    annotated = units.get("annotated_page", pages if ANNOTATED.search(request) else Decimal(0))
+    for part, amount in (("page", pages - annotated), ("annotated_page", annotated)):
+        if amount > 0:
+            units[part] = amount
+
+
+def _lasts_unknown(facts: Facts, exchange: Exchange) -> bool:
+    """Return whether a cache was asked to be kept for longer, and the usage does not say how much of it was."""
+    return SAYS_LIFETIME.search(facts.usage_json) is None and LONGER.search(exchange.request) is not None
+
+
+def _name_by_price(found: Units, model: str, reply: Reply, exchange: Exchange) -> None:
+    """Name the searches of models that do not reason by what they cost.
+
+    The preview's cost more than others, and its content nothing; otherwise the small models pay for a block
+    of tokens with each search, which their usage may leave out.
+    """
+    if PREVIEW_TOOL.search(exchange.request) or PREVIEW_TOOL.search(reply.tools):
+        found[PREVIEW] = found.pop("web_search")
+    elif SMALL.search(model):
+        found["web_search_content"] = found["web_search"]
 
 
 def _of_items(reply: Reply) -> Units:

@@ -1,9 +1,9 @@
-"""The model that a request asks for.
+"""Extraction of the model from a request.
 
-Invariant: what comes out is what decoding the request whole would give, but where it names a model
-twice, which RFC 8259 leaves open. Requests are the largest part of most records, so the usual places
-are looked at first: the first member, as most write it by hand, and the last few kilobytes, where
-OpenAI's and Anthropic's SDKs put it.
+Invariant: the result is that of decoding the whole request, except for requests with two models, which
+RFC 8259 leaves undefined. Requests are the largest part of most records, so the usual places are searched
+first: the first member, as in most hand-written requests, and the last few kilobytes, where OpenAI's and
+Anthropic's SDKs put it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ NEAR_THE_START = 16
 
 LONGEST_HEAD = 256
 REMEMBERED_HEADS = 1024
-"""Few models are asked many times: what a request's head says, to its first comma behind a text, is kept."""
+"""Size of the cache of request heads: few models are requested many times."""
 
 TAIL_BYTES = 4096
-"""How far from the end the model is looked for; tools, when there are some, come after it."""
+"""Bytes at the end in which the model is searched; tools may follow it."""
 
 OTHER_NAMES = ("model", "model_id", "modelId", "agent")
 """watsonx, Bedrock's batches, Interactions."""
 
 
 class RequestHead(msgspec.Struct, gc=False):
-    """All that is read of a request."""
+    """Fields read from a request."""
 
     model: str | None = None
     model_id: str | None = None
@@ -51,10 +51,10 @@ _decode = msgspec.json.Decoder(RequestHead).decode
 
 
 def model_of(request: bytes | memoryview) -> str:
-    """Return the model's name, or "" where the request names none."""
+    """Return the model's name, or "" without one."""
     if not request:
         return ""
-    if isinstance(request, memoryview):  # a large one: only its ends are copied
+    if isinstance(request, memoryview):  # a large request: only its ends are copied
         ends = bytes(request[:LONGEST_HEAD]), bytes(request[-TAIL_BYTES:])
         return _first_member(ends[0]) or _in_tail(ends[1]) or _in_all(request)
     name = ""

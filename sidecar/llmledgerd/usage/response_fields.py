@@ -1,12 +1,12 @@
 """Fields of a response that facts are extracted from, for all APIs.
 
-Invariant: nothing here depends on the provider's name: two that answer alike are read alike. The
-large parts (texts, embeddings) are skipped and never become objects.
+Invariant: nothing here depends on the provider's name; equal answers have equal facts. Large parts
+(texts, embeddings) are skipped and never become objects.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
@@ -22,21 +22,22 @@ METRICS = "amazon-bedrock-invocationMetrics"
 
 
 class Choice(msgspec.Struct, gc=False):
-    """A choice of OpenAI's, less its message."""
+    """OpenAI's choice without its message."""
 
     finish_reason: str | None = None
     usage: Raw = ABSENT
+    message: Raw = ABSENT
 
 
 class Candidate(msgspec.Struct, gc=False):
-    """A candidate of Gemini's, less its content."""
+    """Gemini's candidate without its content."""
 
     finish_reason: str | None = msgspec.field(default=None, name="finishReason")
     grounding: Raw = msgspec.field(default=ABSENT, name="groundingMetadata")
 
 
 class Reply(msgspec.Struct, gc=False):
-    """The members of an answer's root that say something about the call."""
+    """Members of an answer's root with facts of the call."""
 
     id: str | None = None
     object: str | None = None
@@ -110,29 +111,32 @@ class Reply(msgspec.Struct, gc=False):
     response: Raw = ABSENT
     result: Raw = ABSENT
 
-    prompt_eval_count: Raw = ABSENT
     eval_count: Raw = ABSENT
-    prompt_token_count: Raw = ABSENT
-    generation_token_count: Raw = ABSENT
-    input_text_token_count: Raw = msgspec.field(default=ABSENT, name="inputTextTokenCount")
-    streamed_token_count: Raw = msgspec.field(default=ABSENT, name="totalOutputTextTokenCount")
-    num_tokens_prompt_total: Raw = ABSENT
-    num_tokens_generated: Raw = ABSENT
-    tokens_evaluated: Raw = ABSENT
-    tokens_predicted: Raw = ABSENT
+    """Ollama's; it identifies the provider."""
 
 
-_decode = msgspec.json.Decoder(Reply).decode
+_ReplyWithCounts = cast(
+    "type[Reply]",
+    msgspec.defstruct(
+        "_ReplyWithCounts",
+        [(name, Raw, ABSENT) for name in ROOT_NAMES if name not in Reply.__struct_fields__],
+        bases=(Reply,),
+        gc=False,
+    ),
+)
+"""A reply and the counts that stand in its root; only ``usage_of_root`` knows those by name."""
 
-FIELDS = {field.encode_name: (field.name, field.type) for field in msgspec.structs.fields(Reply)}
-"""The parts' own names and types by the answer's names; once, since reading them off is slow."""
+_decode = msgspec.json.Decoder(_ReplyWithCounts).decode
+
+FIELDS = {field.encode_name: (field.name, field.type) for field in msgspec.structs.fields(_ReplyWithCounts)}
+"""Field names and types by the answer's names; computed once, because reflection is slow."""
 
 BESIDE = [(name, FIELDS[name][0]) for name in (*ROOT_NAMES, "results", "predictions")]
 """The parts that ``usage_of_root`` reads."""
 
 
 def reply_of(raw: Json) -> Reply:
-    """Return an answer's parts; none of what is no object. Raises TooMuch."""
+    """Return an answer's members; empty if it is not an object. Raises TooMuch."""
     if len(raw) > budget.UNCOUNTED_BYTES:
         budget.spend(raw, budget.ANSWER)
     try:
@@ -142,14 +146,14 @@ def reply_of(raw: Json) -> Reply:
 
 
 def _read_leniently(raw: Json) -> Reply:
-    """Read each member by itself, so that one of an odd type costs only itself."""
-    reply = Reply()
+    """Decode each member separately, so that one of a wrong type affects only itself."""
+    reply = _ReplyWithCounts()
     overlay(reply, members(raw))
     return reply
 
 
 def overlay(reply: Reply, found: Members) -> None:
-    """Set the parts that the members hold."""
+    """Set the fields that occur in the members."""
     for name, raw in found.items():
         if name in FIELDS:
             ours, annotation = FIELDS[name]
@@ -170,6 +174,7 @@ def _choice(found: Members) -> Choice:
     return Choice(
         finish_reason=text(found.get("finish_reason")) or None,
         usage=Raw(as_bytes(found.get("usage", b""))),
+        message=Raw(as_bytes(found.get("message", b""))),
     )
 
 
@@ -181,7 +186,7 @@ def _candidate(found: Members) -> Candidate:
 
 
 def unwrapped(reply: Reply) -> Reply:
-    """Return the answer inside its wrapping, or the reply itself where it has none.
+    """Return the answer inside a wrapper, or the reply itself without one.
 
     OpenAI "Batch API: the request output object" and "Realtime: response.done", Anthropic
     "Retrieve Message Batch results", Gemini "Batch API: output file", Bedrock "Process multiple prompts with
@@ -235,7 +240,7 @@ def _usage_beside(reply: Reply) -> bytes:
 
 
 def finish_reason(reply: Reply) -> str:
-    """Return why the answer ended, in the provider's word; "" where it does not say."""
+    """Return the provider's finish reason; "" without one."""
     if reply.choices:
         return reply.choices[0].finish_reason or ""
     if reply.candidates:
@@ -252,7 +257,7 @@ def finish_reason(reply: Reply) -> str:
 
 
 def _nested_reason(reply: Reply) -> str:
-    """Return the reason from the places where some keep it: Gemini's prompt, Responses, results."""
+    """Return the finish reason from nested places: Gemini's prompt, Responses, results."""
     if is_object(reply.prompt_feedback):
         return text(members(reply.prompt_feedback).get("blockReason"))
     if is_object(reply.incomplete_details):
@@ -263,7 +268,7 @@ def _nested_reason(reply: Reply) -> str:
 
 
 def kind_of(reply: Reply) -> str:
-    """Return the kind of call where the answer's shape tells it; "" otherwise."""
+    """Return the call type by the answer's shape; "" if unknown."""
     if reply.choices or reply.candidates or reply.stop_reason:
         return ""
     if reply.embeddings or reply.embedding:
@@ -275,9 +280,9 @@ def kind_of(reply: Reply) -> str:
 
 
 def provider_of(reply: Reply) -> str:
-    """Return the provider where only one answers in this shape; "" otherwise.
+    """Return the provider if its shape is unique; "" otherwise.
 
-    OpenAI's shapes are everybody's and tell nothing.
+    OpenAI's shapes are used by many providers.
     """
     if reply.usage_metadata or reply.candidates:
         return "google"
@@ -296,4 +301,4 @@ RESULT_REASONS = ("completionReason", "stop_reason", "finish_reason")
 """Titan's, watsonx's and Cohere's, in each result."""
 
 LOOKED_AT = 256
-"""Bytes of a list that tell what its items are."""
+"""Bytes of a list that identify its items."""

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from llmledgerd.usage.decode import REFUSED, Json, Members, is_object, members, text
+from llmledgerd.usage.decode import REFUSED, Json, Members, is_object, members, text, value
 from llmledgerd.usage.exchange_facts import Exchange, Facts
 from llmledgerd.usage.response_fields import ABSENT, Reply
 
@@ -37,6 +37,9 @@ TRAFFIC: Final = {
 LEFT_OPEN: Final = frozenset({"", "auto", "standard_only", "service_tier_unspecified"})
 """Words of a request that choose no tier."""
 
+TRAFFIC_NUMBERS: Final = {0: "", 1: "ON_DEMAND", 2: "PROVISIONED_THROUGHPUT"}
+"""The same as numbers, which some of Google's clients write in place of names."""
+
 NOWHERE: Final = frozenset({"not_available", "unspecified"})
 """Words for a region that is not known."""
 
@@ -51,17 +54,15 @@ LATENCY_HEADER: Final = "x-amzn-bedrock-performanceconfig-latency"
 def add_from_usage(facts: Facts, usage: Members) -> None:
     """Set what a usage object says about tier and region."""
     tier = text(usage.get("service_tier")) or text(usage.get("serviceTier"))
-    if not tier and (traffic := text(usage.get("trafficType")) or _traffic_beside(usage)):
+    if not tier and (traffic := _traffic(usage)):
         tier = "" if traffic.endswith("_UNSPECIFIED") else TRAFFIC.get(traffic, traffic.lower())
     facts.service_tier = FAST if text(usage.get("speed")) == FAST else tier
-    region = text(usage.get("inference_geo")).lower()
-    facts.region = "" if region in NOWHERE else region
+    facts.region = _geo(usage.get("inference_geo"))
 
 
-def _traffic_beside(usage: Members) -> str:
-    """Return Vertex's type of traffic from where its OpenAI-compatible address has it."""
-    google = members(usage.get("extra_properties", b"")).get("google", b"")
-    return text(members(google).get("traffic_type")) if is_object(google) else ""
+def _geo(raw: Json | None) -> str:
+    region = text(raw).lower()
+    return "" if region in NOWHERE else region
 
 
 def add_tier(facts: Facts, reply: Reply, exchange: Exchange) -> None:
@@ -70,10 +71,21 @@ def add_tier(facts: Facts, reply: Reply, exchange: Exchange) -> None:
         facts.service_tier = _of_bedrock(facts.service_tier, reply, exchange.headers)
     elif facts.provider == "google" and exchange.headers:
         facts.service_tier = _lowered(exchange.headers).get(GEMINI_HEADER, "")
-    if not facts.service_tier or (facts.provider == "anthropic" and facts.service_tier != FAST):
-        asked = _asked(exchange.request, facts.provider)
-        if asked == FAST or not facts.service_tier:
-            facts.service_tier = asked
+    if facts.provider == "anthropic":
+        _add_asked_of_anthropic(facts, exchange.request)
+    elif not facts.service_tier:
+        facts.service_tier = _asked(exchange.request, facts.provider)
+
+
+def _traffic(usage: Members) -> str:
+    """Return Vertex's type of traffic; its OpenAI-compatible address has it among the extra properties."""
+    raw = usage.get("trafficType")
+    if is_object(extra := usage.get("extra_properties")) and is_object(own := members(extra).get("google")):
+        raw = members(own).get("traffic_type")
+    found = value(raw)
+    if isinstance(found, int):
+        return TRAFFIC_NUMBERS.get(found, f"traffic_{found}")
+    return found if isinstance(found, str) else ""
 
 
 def _of_bedrock(tier: str, reply: Reply, headers: Mapping[str, str] | None) -> str:
@@ -105,7 +117,8 @@ ENDS: Final = 1024, 4096
 SNAKE: Final = re.compile(rb'"service_tier"')
 EITHER: Final = re.compile(rb'"service_?[tT]ier"')
 OF_BEDROCK: Final = re.compile(rb'"service_?[tT]ier"|"performanceConfig"')
-SPEED: Final = re.compile(rb'"speed"')
+OF_ANTHROPIC: Final = re.compile(rb'"speed"|"inference_geo"')
+SAID_SPEED: Final = re.compile(rb'"speed"\s*:\s*"')
 
 NAMES: Final = {
     "aws": OF_BEDROCK,
@@ -125,21 +138,39 @@ class Asked(msgspec.Struct):
     camel_tier: Raw = msgspec.field(default=ABSENT, name="serviceTier")
     performance: Raw = msgspec.field(default=ABSENT, name="performanceConfig")
     speed: Raw = ABSENT
+    geo: Raw = msgspec.field(default=ABSENT, name="inference_geo")
     config: Raw = msgspec.field(default=ABSENT, name="generationConfig")
 
 
 _decode = msgspec.json.Decoder(Asked).decode
 
 
+def _add_asked_of_anthropic(facts: Facts, request: bytes | memoryview) -> None:
+    """Set the speed and the region that a request asks for where the usage says nothing of them.
+
+    Each reply names its tier. These two are looked for where SDKs put them.
+    """
+    lacks_speed = facts.service_tier != FAST and SAID_SPEED.search(facts.usage_json) is None
+    lacks_region = not facts.region and b'"inference_geo"' not in facts.usage_json
+    start, end = ENDS
+    if not (lacks_speed or lacks_region) or not (
+        OF_ANTHROPIC.search(request[:start]) or OF_ANTHROPIC.search(request[-end:])
+    ):
+        return
+    try:
+        found = _decode(request)
+    except REFUSED:
+        return
+    if lacks_speed and text(found.speed) == FAST:
+        facts.service_tier = FAST
+    if lacks_region:
+        facts.region = _geo(found.geo)
+
+
 def _asked(request: bytes | memoryview, provider: str) -> str:
     """Return the tier that a request asks for, or "" where it leaves that open."""
-    if provider == "anthropic":  # each reply names its tier; a speed is looked for where SDKs put it
-        start, end = ENDS
-        is_named = SPEED.search(request[:start]) or SPEED.search(request[-end:])
-    else:
-        names = NAMES.get(provider)
-        is_named = names.search(request) if names is not None else None
-    if not is_named:
+    names = NAMES.get(provider)
+    if names is None or not names.search(request):
         return ""
     try:
         found = _decode(request)
@@ -147,7 +178,7 @@ def _asked(request: bytes | memoryview, provider: str) -> str:
         return ""
     if _word(found.performance, "latency").lower() == OPTIMIZED:
         return OPTIMIZED
-    if provider in ("anthropic", "") and text(found.speed) == FAST:
+    if not provider and text(found.speed) == FAST:
         return FAST
     tier = _word(found.service_tier, "type") or _word(found.camel_tier, "type")
     if not tier and is_object(found.config):

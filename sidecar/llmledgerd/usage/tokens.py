@@ -14,7 +14,7 @@ from msgspec import Meta
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage, UsageCheck
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
-"""A leaf of a usage object; whatever else stands there is read by ``decode.count``."""
+"""Leaf of a usage object; other types are read by ``decode.count``."""
 
 
 READ_BESIDE_TOKENS: Final = frozenset(
@@ -29,7 +29,7 @@ READ_BESIDE_TOKENS: Final = frozenset(
     | {"num_sources_used", "num_server_side_tools_used", "num_search_queries", "search_context_size"}
     | {"tool_calls_details", "grounding_tool_count", "billed_units", "seconds", "pages_processed"}
     | {"pages_processed_annotation", "prompt_audio_seconds", "billable_audio_seconds"}
-    | {"image_count", "image_output_count", "connectors", "plugins"}
+    | {"image_count", "image_output_count", "connectors", "plugins", "serverToolUsage", "extra_properties"}
 )
 """Members of a usage object that are no tokens: cost, tier, region, and what is billed beside them."""
 
@@ -82,21 +82,21 @@ def counted(
 
 
 def _check(total: int | None, sum_of_parts: int | None) -> UsageCheck:
-    """Say whether the provider's total is the sum of its parts; without a total there is no rule."""
+    """Check whether the provider's total is the sum of its parts; without a total nothing is checked."""
     if not total or sum_of_parts is None:
         return ""
     return "ok" if total == sum_of_parts else "mismatch"
 
 
 def plus(one: int | None, other: int | None) -> int | None:
-    """Return the sum of what was reported of two; None where nothing was."""
+    """Return the sum of two reported counts; None if neither was reported."""
     if one is None or other is None:
         return other if one is None else one
     return one + other
 
 
 def add(*parts: int | None) -> int | None:
-    """Return the sum of what was reported of any; None where nothing was."""
+    """Return the sum of all reported counts; None if none was reported."""
     known = [part for part in parts if part is not None]
     return sum(known) if known else None
 

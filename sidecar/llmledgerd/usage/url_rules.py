@@ -1,7 +1,7 @@
 """URL rules: the provider by host, the model and call type by path.
 
-Invariant: a URL that tells nothing gives empty texts, never a guess. Answers are remembered, because
-a service calls few URLs many times.
+Invariant: an unknown URL has empty texts, never a guess. Results are cached, because a service calls few URLs
+many times.
 
 Sources: the providers' API references, section "Base URL" or "Authentication" of each.
 """
@@ -16,14 +16,14 @@ from urllib.parse import unquote, urlsplit
 from llmledgerd.usage.providers import APIS
 
 REMEMBERED_URLS = 4096
-"""Enough for a fleet's deployments; an entry costs some 500 bytes."""
+"""Size of the cache, sufficient for a fleet's deployments; an entry takes some 500 bytes."""
 
 LONGEST_URL = 8192
-"""What servers take; a longer one would be remembered as well."""
+"""Limit of servers; a longer URL is not cached."""
 
 
 class Place(NamedTuple):
-    """What one URL tells. ``model`` is the request's own, which then names none in its body."""
+    """Facts of one URL. ``model`` is set if the request names it in the URL instead of the body."""
 
     provider: str = ""
     model: str = ""
@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 
 HOSTS: Final = tuple(host for api in APIS for host in api.hosts)
-"""Hosts and suffixes (those with a leading dot), and the provider that each tells."""
+"""Hosts and suffixes (with a leading dot), and their providers."""
 
 OLLAMA_PORT = 11434
 
@@ -45,8 +45,9 @@ MODEL_IN_PATH = (
     re.compile(r"/model/(?P<model>[^/]+)/(?:converse|invoke)"),
     re.compile(r"/endpoints/(?P<model>[^/]+)/invocations"),
     re.compile(r"/serving-endpoints/(?P<model>[^/]+)/invocations$"),
+    re.compile(r"/(?:ai/run|workers-ai)/(?P<model>@(?:cf|hf)/[^/]+/[^/]+)$"),
 )
-"""Gemini and Vertex, Bedrock, SageMaker, Databricks: their requests name no model in the body."""
+"""Gemini and Vertex, Bedrock, SageMaker, Databricks, Cloudflare: their requests name no model in the body."""
 
 DEPLOYMENT = re.compile(r"/deployments/(?P<model>[^/]+)/")
 """Azure's, which may stand for any model; the body's name says more."""
@@ -72,9 +73,15 @@ REGION_IN_HOST: Final = (
     re.compile(r"^(?P<region>[a-z0-9-]+)\.api\.(?:openai\.com|x\.ai)$"),
     re.compile(r"\.(?P<region>[a-z0-9]+)\.(?:inference\.ai|models\.ai)\.azure\.com$"),
     re.compile(r"^(?P<region>[a-z0-9]+)\.api\.cognitive\.microsoft\.com$"),
+    re.compile(r"\.azure\.(?P<region>us|cn)$"),
+    re.compile(r"^api\.(?P<region>eu|us)\.mistral\.ai$"),
     re.compile(r"^(?P<region>[a-z0-9-]+)\.ml\.cloud\.ibm\.com$"),
 )
-"""Vertex, Bedrock, OpenAI ("Your data: data residency"), xAI, Azure, watsonx."""
+"""Vertex, Bedrock, OpenAI ("Your data: data residency"), xAI, Azure (also its clouds for the United States'
+government and for China), Mistral ("Regional inference"), watsonx."""
+
+IN_CHINA: Final = frozenset({"api.moonshot.cn", "api.minimaxi.com"})
+"""Platforms that bill in yuan, beside international ones of the same provider."""
 
 REGION_IN_PATH: Final = re.compile(r"/locations/(?P<region>[a-z0-9-]+)/")
 """Vertex's, which the host need not repeat."""
@@ -94,7 +101,7 @@ PRIVATE_HOST: Final = re.compile(
 
 
 def place(url: str) -> Place:
-    """Return what the URL tells; one of no sensible length tells nothing."""
+    """Return the facts of a URL; none for one of excessive length."""
     return _place(url) if len(url) <= LONGEST_URL else Place()
 
 
@@ -125,6 +132,8 @@ def _provider(host: str, port: int | None) -> str:
 
 
 def _region(host: str, path: str) -> str:
+    if host in IN_CHINA:
+        return "cn"
     for pattern in REGION_IN_HOST:
         if found := pattern.search(host):
             return found["region"]

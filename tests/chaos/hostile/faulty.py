@@ -32,8 +32,8 @@ def main() -> None:
             raise KeyError("of the driver's")
         return done
 
-    RowBuilder.row = row  # type: ignore[method-assign]
-    Store.insert_blocks = insert_blocks  # type: ignore[method-assign]
+    RowBuilder.row = row  # type: ignore[method-assign]  # the fault of the scene
+    Store.insert_blocks = insert_blocks  # type: ignore[method-assign]  # the fault of the scene
     daemon.main()
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import uvloop
 
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.unix_connection import connected
 
 AT_ONCE = 200
+LIMIT_SECONDS = 60.0
 
 
 def hello(session: str, **more: Any) -> bytes:
@@ -54,9 +56,7 @@ def say_hello_and_go(path: Path, lines: Iterable[bytes]) -> None:
 
 def greeted(path: Path, line: bytes) -> dict[str, Any]:
     """Connect, say hello, and return the answer."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(60)
-        sock.connect(str(path))
+    with connected(path, LIMIT_SECONDS) as sock:
         sock.sendall(line)
         answer: dict[str, Any] = json.loads(sock.makefile("rb").readline())
         return answer
@@ -64,7 +64,9 @@ def greeted(path: Path, line: bytes) -> dict[str, Any]:
 
 async def one_line(path: Path, line: bytes) -> None:
     """Open a session, send one line, and leave when it is durable."""
-    reader, writer = await asyncio.open_unix_connection(str(path))
+    sock = await asyncio.to_thread(connected, path, LIMIT_SECONDS)
+    sock.setblocking(False)
+    reader, writer = await asyncio.open_unix_connection(sock=sock)
     writer.write(hello(str(uuid.uuid4()), service="flood"))
     answers = [await reader.readline()]
     writer.write(line)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import time
 
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
 from tests.helpers.exchanges import line
+from tests.helpers.unix_connection import connected
 from tests.helpers.waiting import until
 
 SIZE = 400_000
@@ -34,14 +34,12 @@ STREAMS = (
 
 
 def answers(stage: Stage) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(5.0)
-        try:
-            sock.connect(str(stage.folder / "d" / "admin.sock"))
+    try:
+        with connected(stage.folder / "d" / "admin.sock", 5.0) as sock:
             sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
             return b" 200 " in sock.recv(64)
-        except OSError:
-            return False
+    except OSError:
+        return False
 
 
 def run(stage: Stage) -> str:

@@ -14,6 +14,7 @@ from typing import IO
 from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.prefork import Process
 from tests.helpers.session import Session
 from tests.helpers.waiting import until
 
@@ -35,9 +36,7 @@ sys.stdin.read()
 class Limited(RunningDaemon):
     """A daemon that may open so many files, and no more."""
 
-    def _launch(
-        self, command: list[str], environment: dict[str, str], log: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Process:
         limited = ["sh", "-c", f'ulimit -n {LIMIT} && exec "$@"', "sh", *command]
         return super()._launch(limited, environment, log)
 

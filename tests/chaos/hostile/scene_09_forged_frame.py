@@ -1,7 +1,7 @@
 """After a torn write, frames that a sender has put into a line are not taken for the spool's own.
 
 The lines of a victim are acknowledged and wait for their store. Then a sender writes a line with frames in
-it that say that they are stored, condemned, lost; the power fails while its group is written, so that
+it that say that they are stored, rejected, lost; the power fails while its group is written, so that
 the beginning of that group is not on the disk and the rest is.
 """
 
@@ -28,7 +28,7 @@ NOBODY = "http://127.0.0.1:9/default"
 BLOCK = 4096
 TORN = 2 * BLOCK
 """Of the group's beginning; its frames come later in the line."""
-KINDS = {"header": 1, "group": 2, "settled": 3, "condemned": 4, "padding": 5}
+KINDS = {"header": 1, "group": 2, "settled": 3, "rejected row": 4, "padding": 5}
 
 
 def run(stage: Stage) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from typing import IO
 
@@ -13,6 +12,7 @@ from tests.chaos.hostile.stage import Stage
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
+from tests.helpers.prefork import Process
 from tests.helpers.waiting import until
 
 LINES = 50
@@ -23,9 +23,7 @@ EVERY = 10
 class Faulty(RunningDaemon):
     """A daemon that meets faults of its own."""
 
-    def _launch(
-        self, command: list[str], environment: dict[str, str], log: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Process:
         module = [part if part != "llmledgerd" else "tests.chaos.hostile.faulty" for part in command]
         return super()._launch(module, environment, log)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 import pytest
@@ -240,17 +241,15 @@ def test_every_member_becomes_a_column_in_time_in_proportion(field: str) -> None
             builder.row(record, line=text, service="", received_us=RECEIVED_US, batch_id="b", batch_row=0)
 
     answer = {"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
-    for made in VALUES.values():
-        grows_linearly(
-            row,
-            lambda size, made=made: msgspec.json.encode(  # type: ignore[misc]  # mypy cannot infer it
-                {
-                    "protocol_version": 4,
-                    "response": answer,
-                    field: [made(size)] if field == "tags" else made(size),
-                }
-            ),
+
+    def line(value: Callable[[int], str], size: int) -> bytes:
+        text = value(size)
+        return msgspec.json.encode(
+            {"protocol_version": 4, "response": answer, field: [text] if field == "tags" else text}
         )
+
+    for value in VALUES.values():
+        grows_linearly(row, partial(line, value))
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -323,16 +322,16 @@ def test_whatever_is_hidden_is_found_in_time_in_proportion(text: str) -> None:
 
 
 def test_lines_are_found_in_time_in_proportion_however_they_are_cut() -> None:
-    def feed(text: bytes, step: int, limit: int) -> None:
+    def feed(step: int, limit: int, text: bytes) -> None:
         framer = Framer(limit)
         for start in range(0, len(text), step):
             piece = bytearray(text[start : start + step])
             framer.feed(piece, len(piece))
 
+    def repeated(text: bytes, size: int) -> bytes:
+        return text * (size // len(text) // 4)
+
     for text in (b"x", b"\n", b"x\n", b"x" * 100 + b"\n"):
         for step in (1, 7, 4096):
             for limit in (1, 64, 1 << 30):
-                grows_linearly(
-                    lambda given, step=step, limit=limit: feed(given, step, limit),  # type: ignore[misc]
-                    lambda size, text=text: text * (size // len(text) // 4),  # type: ignore[misc]
-                )
+                grows_linearly(partial(feed, step, limit), partial(repeated, text))

@@ -11,7 +11,15 @@ import pytest
 
 from llmledger.credentials import found, masked
 from llmledger.harmless import bare_url, harmless_headers
-from llmledger.instrumentation.cleaning import LONGEST_TEXT, cleaned, cleaned_path, said, unquoted
+from llmledger.instrumentation.cleaning import (
+    LONGEST_KIND,
+    LONGEST_TEXT,
+    cleaned,
+    cleaned_path,
+    error_text,
+    kind,
+    unquoted,
+)
 
 KEY = "Zx81-Kq7vWnB42-pLmT"
 URL = "https://api.openai.com/v1/chat/completions"
@@ -29,6 +37,11 @@ BEARER = {"Authorization": f"Bearer {KEY}\n", "Host": "api.openai.com"}
         (f"token {b64encode(b'me:' + KEY.encode()).decode()} is bad", "token ***== is bad"),
         (f"token {KEY.encode().hex().upper()} is bad", "token *** is bad"),
         (f"[{KEY.lower()}]", "[***]"),
+        ("no " + "".join(f"\\x{ord(one):02x}" for one in KEY), "no ***"),
+        ("no " + "".join(f"\\u{ord(one):04X}" for one in KEY), "no ***"),
+        ("no " + "".join(f"%{ord(one):02X}" for one in KEY), "no ***"),
+        ("no " + "".join(f"&#{ord(one)};" for one in KEY), "no ***"),
+        ("no " + "".join(f"&#x{ord(one):X};" for one in KEY), "no ***"),
     ],
 )
 def test_a_headers_value_is_taken_out_in_every_form(text: str, rest: str) -> None:
@@ -105,6 +118,46 @@ def test_arguments_of_any_shape_are_looked_through() -> None:
     assert cleaned(f"http://{KEY}@proxy", sent=[Url()]) == "***"
 
 
+@pytest.mark.parametrize(
+    "written", ["ab&amp;cd&lt;ef", "ab&amp;cd&lt;ef&quot;g&#x27;h", "ab&amp;cd&lt;ef&#34;g&#39;h"]
+)
+def test_a_value_with_entities_of_html_is_taken_out(written: str) -> None:
+    left = cleaned(f"<p>{written}</p>", sent=[{"x-key": "ab&cd<ef\"g'h"}])
+    assert not any(part in left for part in ("ab", "cd", "ef"))
+
+
+def test_the_name_of_a_class_is_recorded_where_it_cannot_hold_a_secret() -> None:
+    secret = "Zx81Kq7vWnB42pLmT"
+    headers = [{"Authorization": f"Bearer {secret}", "User-Agent": "OpenAI/Python 3.52.0"}]
+    odd = type("Odd", (TimeoutError,), {})
+    assert kind(odd("x"), URL, headers) == "Odd"
+    assert kind(type("OpenAIError", (Exception,), {})(), URL, headers) == "OpenAIError"
+    assert kind(type("Fähler", (Exception,), {})(), URL, headers) == "Fähler"
+    for name in (
+        f"Of{secret}",
+        f"Of_{secret[3:14]}_x",
+        "sk-proj-abcdefgh12345678",
+        "sk_live_abcdefgh12345678",
+        "two words",
+        "a\nb",
+        "x" * 101,
+    ):
+        assert kind(type(name, (odd,), {})("x"), URL, headers) == "Odd", name
+    assert len("x" * 101) > LONGEST_KIND
+
+
+def test_a_class_whose_name_cannot_be_had_is_its_base() -> None:
+    class Secretive(type):
+        @property
+        def __name__(cls) -> str:  # type: ignore[override]  # as hostile as a metaclass can be
+            raise RuntimeError
+
+    class Broken(ValueError, metaclass=Secretive):
+        pass
+
+    assert kind(Broken()) == "ValueError"
+
+
 def test_a_key_in_place_of_a_headers_name_is_taken_out() -> None:
     assert (
         cleaned(f"Illegal header name b'{KEY}'", URL, [{KEY: "authorization"}])
@@ -118,7 +171,7 @@ def test_a_short_password_is_taken_out_as_a_word() -> None:
 
 def test_the_text_goes_whole_where_there_is_too_much_to_look_for() -> None:
     error = ValueError(f"no {KEY}")
-    assert said(error, URL, [{"cookie": "x" * (20 << 10)}]) == "ValueError"
+    assert error_text(error, URL, [{"cookie": "x" * (20 << 10)}]) == "ValueError"
 
 
 def test_an_exception_whose_text_raises_is_its_class() -> None:
@@ -126,8 +179,8 @@ def test_an_exception_whose_text_raises_is_its_class() -> None:
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
-    assert said(Mute()) == "Mute"
-    assert said(KeyError()) == "KeyError"
+    assert error_text(Mute()) == "Mute"
+    assert error_text(KeyError()) == "KeyError"
 
 
 def test_a_text_is_cut_after_it_was_cleaned() -> None:

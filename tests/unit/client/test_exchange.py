@@ -103,6 +103,13 @@ def test_an_exception_is_an_error_of_its_class(client: Captured, begun: Begun) -
     assert "response" not in record
 
 
+def test_an_exceptions_class_with_what_was_sent_in_its_name_is_its_base(client: Captured) -> None:
+    headers = {"x-api-key": "Zx81Kq7vWnB42pLmT"}
+    exchange = Exchange(Call("openai", "", False), url="http://h/v1", headers=headers, client=client)
+    exchange.failed(type("NoZx81Kq7vWnB42pLmT", (ValueError,), {})("x"))
+    assert client.record_of()["error_type"] == "ValueError"
+
+
 @pytest.mark.parametrize(
     "error", [asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit(), SystemExit()]
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmledger.environment import daemon_uids, is_disabled
-from llmledger.peer import Holder, open_to_others, refusal
+from llmledger.peer import SocketOwner, open_to_others, refusal
 
 APP, DAEMON, STRANGER = 1000, 991, 1666
 SOCKET = "/run/llmledgerd/llmledgerd.sock"
@@ -28,7 +28,9 @@ def file(uid: int) -> Entry:
 ROOT = {"/": folder(0o755), "/run": folder(0o755)}
 
 
-def found(tree: dict[str, Entry], holder: Holder, path: str = SOCKET, mounts: tuple[str, ...] = ()) -> str:
+def found(
+    tree: dict[str, Entry], holder: SocketOwner, path: str = SOCKET, mounts: tuple[str, ...] = ()
+) -> str:
     """Return the folder that is open to others."""
 
     def lstat(name: str) -> os.stat_result:
@@ -40,15 +42,15 @@ def found(tree: dict[str, Entry], holder: Holder, path: str = SOCKET, mounts: tu
 
 @pytest.mark.parametrize("uid", [0, APP])
 def test_root_and_ones_own_user_are_trusted_wherever_the_socket_is(uid: int) -> None:
-    assert refusal(Holder(uid), "/nowhere/at/all", None, APP) == ""
+    assert refusal(SocketOwner(uid), "/nowhere/at/all", None, APP) == ""
 
 
 def test_users_that_are_named_are_trusted_and_nobody_else() -> None:
     named = frozenset({DAEMON, 65534})
-    assert refusal(Holder(DAEMON), "/nowhere", named, APP) == ""
-    assert refusal(Holder(65534), "/nowhere", named, APP) == ""
+    assert refusal(SocketOwner(DAEMON), "/nowhere", named, APP) == ""
+    assert refusal(SocketOwner(65534), "/nowhere", named, APP) == ""
     for uid in (STRANGER, APP, 0):
-        assert refusal(Holder(uid), SOCKET, named, APP) == (
+        assert refusal(SocketOwner(uid), SOCKET, named, APP) == (
             f"its owner is uid {uid}; LLMLEDGER_DAEMON_UID is 991, 65534"
         )
 
@@ -56,19 +58,19 @@ def test_users_that_are_named_are_trusted_and_nobody_else() -> None:
 @pytest.mark.parametrize(
     ("tree", "holder", "mounts", "where"),
     [
-        pytest.param({"/run/llmledgerd": folder(0o755, DAEMON)}, Holder(DAEMON), (), "", id="systemd"),
-        pytest.param({"/run/llmledgerd": folder(0o755, STRANGER)}, Holder(DAEMON), (), "/run/llmledgerd", id="another's"),
-        pytest.param({"/run/llmledgerd": folder(0o777)}, Holder(DAEMON), (), "/run/llmledgerd", id="everybody's"),
-        pytest.param({"/run/llmledgerd": folder(0o2777, 0, 10001)}, Holder(10001), ("/run/llmledgerd",), "", id="emptyDir"),
-        pytest.param({"/run/llmledgerd": folder(0o1777)}, Holder(DAEMON), ("/run/llmledgerd",), "/run/llmledgerd", id="tmpfs"),
-        pytest.param({"/run/llmledgerd": folder(0o775, 0, 44)}, Holder(DAEMON, 44), (), "", id="the holder's group's"),
-        pytest.param({"/run/llmledgerd": folder(0o775, 0, 44)}, Holder(DAEMON, 45), (), "/run/llmledgerd", id="a group's"),
-        pytest.param({"/run/llmledgerd": folder(0o755, 65534)}, Holder(65534), (), "", id="of another user namespace"),
-        pytest.param({"/run": folder(0o777), "/run/llmledgerd": folder(0o755)}, Holder(DAEMON), (), "/run", id="above"),
+        pytest.param({"/run/llmledgerd": folder(0o755, DAEMON)}, SocketOwner(DAEMON), (), "", id="systemd"),
+        pytest.param({"/run/llmledgerd": folder(0o755, STRANGER)}, SocketOwner(DAEMON), (), "/run/llmledgerd", id="another's"),
+        pytest.param({"/run/llmledgerd": folder(0o777)}, SocketOwner(DAEMON), (), "/run/llmledgerd", id="everybody's"),
+        pytest.param({"/run/llmledgerd": folder(0o2777, 0, 10001)}, SocketOwner(10001), ("/run/llmledgerd",), "", id="emptyDir"),
+        pytest.param({"/run/llmledgerd": folder(0o1777)}, SocketOwner(DAEMON), ("/run/llmledgerd",), "/run/llmledgerd", id="tmpfs"),
+        pytest.param({"/run/llmledgerd": folder(0o775, 0, 44)}, SocketOwner(DAEMON, 44), (), "", id="the holder's group's"),
+        pytest.param({"/run/llmledgerd": folder(0o775, 0, 44)}, SocketOwner(DAEMON, 45), (), "/run/llmledgerd", id="a group's"),
+        pytest.param({"/run/llmledgerd": folder(0o755, 65534)}, SocketOwner(65534), (), "", id="of another user namespace"),
+        pytest.param({"/run": folder(0o777), "/run/llmledgerd": folder(0o755)}, SocketOwner(DAEMON), (), "/run", id="above"),
     ],
 )  # fmt: skip
 def test_a_folder_in_which_nobody_else_can_bind_is_trusted(
-    tree: dict[str, Entry], holder: Holder, mounts: tuple[str, ...], where: str
+    tree: dict[str, Entry], holder: SocketOwner, mounts: tuple[str, ...], where: str
 ) -> None:
     assert found({**ROOT, SOCKET: file(holder.uid), **tree}, holder, mounts=mounts) == where
 
@@ -91,7 +93,7 @@ def test_in_tmp_what_is_roots_or_ones_own_is_trusted(owner: int, path: str, wher
         "/tmp/d/x.sock": file(DAEMON),
         "/tmp/x.sock": file(owner),
     }
-    assert found(tree, Holder(DAEMON), path) == where
+    assert found(tree, SocketOwner(DAEMON), path) == where
 
 
 def test_links_are_followed_and_judged_where_they_lie(tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_links_are_followed_and_judged_where_they_lie(tmp_path: Path) -> None:
     own = os.geteuid()
 
     def open_at(name: str) -> str:
-        return open_to_others(str(tmp_path / name), Holder(own), own)
+        return open_to_others(str(tmp_path / name), SocketOwner(own), own)
 
     assert open_at("real/s") == open_at("link/s") == ""
     assert open_at("open/link/s") == str(tmp_path / "open")

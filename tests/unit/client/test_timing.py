@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmledger.timing import (
+    IDLE_SECONDS,
     LEISURELY_LINES_PER_SECOND,
     LINES_PER_NAP,
     LONGEST_NAP_SECONDS,
-    PATIENCE_SECONDS,
     SHORTEST_NAP_SECONDS,
+    AdaptiveSleep,
     Backoff,
-    Notices,
-    Rest,
+    LogRateLimit,
 )
 
 
@@ -43,7 +43,7 @@ def test_an_outage_of_a_year_overflows_nothing() -> None:
 
 def steady(lines_a_second: float, seconds: float = 2.0) -> list[float]:
     """Return the naps at a rate: each finds the lines that came during it."""
-    rest, naps, due = Rest(), [0.0], 0.0
+    rest, naps, due = AdaptiveSleep(), [0.0], 0.0
     while sum(naps) < seconds:
         due += naps[-1] * lines_a_second
         lines, due = int(due), due % 1
@@ -70,17 +70,17 @@ def test_at_a_low_rate_naps_are_the_longest_and_go_on(lines_a_second: float) -> 
 
 
 def test_without_lines_the_naps_end_in_sleep() -> None:
-    rest = Rest()
+    rest = AdaptiveSleep()
     naps = []
     while (nap := rest.seconds(0)) is not None:
         naps.append(nap)
-    assert PATIENCE_SECONDS - LONGEST_NAP_SECONDS < sum(naps) <= PATIENCE_SECONDS
+    assert IDLE_SECONDS - LONGEST_NAP_SECONDS < sum(naps) <= IDLE_SECONDS
     assert rest.seconds(0) is None
     assert rest.seconds(1) is not None
 
 
 def test_a_burst_after_a_silence_shortens_the_nap_at_once() -> None:
-    rest = Rest()
+    rest = AdaptiveSleep()
     while rest.seconds(0) is not None:
         pass
     assert rest.seconds(1_000) == SHORTEST_NAP_SECONDS
@@ -88,7 +88,7 @@ def test_a_burst_after_a_silence_shortens_the_nap_at_once() -> None:
 
 @given(st.lists(st.integers(0, 10**9)))
 def test_no_nap_is_shorter_or_longer_than_promised(counts: list[int]) -> None:
-    rest = Rest()
+    rest = AdaptiveSleep()
     for lines in counts:
         nap = rest.seconds(lines)
         assert nap is None or SHORTEST_NAP_SECONDS <= nap <= LONGEST_NAP_SECONDS
@@ -96,7 +96,7 @@ def test_no_nap_is_shorter_or_longer_than_promised(counts: list[int]) -> None:
 
 @pytest.mark.parametrize(("later", "is_due"), [(9.9, False), (10.0, True)])
 def test_each_kind_of_line_is_due_once_in_an_interval(later: float, is_due: bool) -> None:
-    notices = Notices(interval_seconds=10.0)
+    notices = LogRateLimit(interval_seconds=10.0)
     assert notices.is_due("away", 100.0)
     assert notices.is_due("rejected", 100.0)
     assert notices.is_due("away", 100.0 + later) is is_due

@@ -37,7 +37,7 @@ class HangingCommitter(Committer):
         return action(*arguments)
 
 
-class Room:
+class Setup:
     """A report and the rooms that it asks, none of them running."""
 
     def __init__(self, folder: Path) -> None:
@@ -55,11 +55,11 @@ class Room:
         )
         listener = Listener(spool, self.committer, config, self.admission, clock)
         self.retry_loop = RetryLoop(ONLY_STORE, Backoff(first=1.0, cap=1.0), Recurring(), lambda: 0)
-        shipper = SimpleNamespace(retry_loop=self.retry_loop, in_flight=0, faults=SimpleNamespace(said=""))
-        lane: Any = SimpleNamespace(  # nothing of it runs
+        shipper = SimpleNamespace(retry_loop=self.retry_loop, in_flight=0, faults=SimpleNamespace(summary=""))
+        delivery: Any = SimpleNamespace(  # nothing of it runs
             name=ONLY_STORE, shipper=shipper, outlet=SimpleNamespace(counts={}), doubted_hours=None
         )
-        self.report = Report(runtime, files, listener, [lane])
+        self.report = Report(runtime, files, listener, [delivery])
         self.report.note()
 
     async def ready(self, *, stopping: bool = False) -> tuple[bool, str]:
@@ -71,32 +71,32 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Room:
-    return Room(tmp_path)
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
 
 
-async def test_all_is_well(room: Room) -> None:
-    assert await room.ready() == (True, "")
+async def test_all_is_well(setup: Setup) -> None:
+    assert await setup.ready() == (True, "")
 
 
 async def test_a_disk_that_hangs_is_said_and_waited_for_no_longer(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status_reporter, "WRITER_SECONDS", 0.01)
-    room.committer.hangs = True
-    ready, why = await room.ready()
+    setup.committer.hangs = True
+    ready, why = await setup.ready()
     assert not ready
     assert "has not answered" in why
 
 
-async def test_a_full_spool_a_failing_disk_and_a_stop_are_each_said(room: Room) -> None:
-    assert await room.ready(stopping=True) == (False, "stopping")
-    room.admission.spool_full = True
-    assert await room.ready() == (False, FULL)
-    room.committer.broken = "0000000000000001.seg: No space left on device"
-    assert await room.ready() == (False, room.committer.broken)
+async def test_a_full_spool_a_failing_disk_and_a_stop_are_each_said(setup: Setup) -> None:
+    assert await setup.ready(stopping=True) == (False, "stopping")
+    setup.admission.spool_full = True
+    assert await setup.ready() == (False, FULL)
+    setup.committer.broken = "0000000000000001.seg: No space left on device"
+    assert await setup.ready() == (False, setup.committer.broken)
 
 
-async def test_a_store_that_is_away_leaves_it_ready(room: Room) -> None:
-    room.retry_loop.trouble = "unreachable: connection refused"
-    assert await room.ready() == (True, "")
+async def test_a_store_that_is_away_leaves_it_ready(setup: Setup) -> None:
+    setup.retry_loop.trouble = "unreachable: connection refused"
+    assert await setup.ready() == (True, "")

@@ -242,7 +242,7 @@ def test_a_line_whose_rows_are_erased_is_none_and_is_counted() -> None:
     assert [row[ID] for row in rows] == ["other"]
     assert (batch.control, batch.erased, batch.ids) == (1, 1, {"theirs", "other"})
     assert [loss[4:7] for loss in batch.losses] == [("daemon", "erased", 1)]
-    assert list(batch.uploads.parcels) == [1]
+    assert list(batch.uploads.objects) == [1]
 
 
 def test_a_line_whose_payloads_are_erased_has_its_numbers_and_no_object() -> None:
@@ -255,7 +255,7 @@ def test_a_line_whose_payloads_are_erased_has_its_numbers_and_no_object() -> Non
         "note": "",
         "a": [],
     }
-    assert (list(batch.uploads.parcels), batch.control, batch.losses) == ([1], 0, [])
+    assert (list(batch.uploads.objects), batch.control, batch.losses) == ([1], 0, [])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
-from llmledgerd.delivery.eviction import GivenUp, Keeper
+from llmledgerd.delivery.eviction import Evicted, Evictor
 from llmledgerd.delivery.options import Runtime, ShipperOptions
 from llmledgerd.delivery.preparer import Preparer, PreparerOptions
 from llmledgerd.delivery.shipper import Shipper
@@ -76,7 +76,7 @@ class SlowStore:
     def doubt_abandoned(self, ids: Sequence[str]) -> None: ...
 
 
-class Room:
+class Setup:
     """A shipper over a spool with so many sealed segments, of one line each if nothing else is said."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Room:
             self.spool.append(Group(clock.now_us(), 0, [entry]), [body], clock.now_us())
             self.spool.seal(clock.now_us())
         self.committer = Committer(self.spool, config, admission, clock)
-        self.keeper = Keeper(self.spool, self.committer, clock)
+        self.evictor = Evictor(self.spool, self.committer, clock)
         runtime = Runtime(
             spool=self.spool,
             committer=self.committer,
@@ -122,12 +122,12 @@ class Room:
             rollup=store,
             preparer=Preparer(self.builder, lambda rows: b"block", dict, PreparerOptions(host="here")),
             metrics=Metrics({}).store(ONLY_STORE),
-            held=self.keeper.held,
+            held=self.evictor.held,
             on_refused=lambda _: None,
             on_settled=lambda: None,
         )
         self.shipper = Shipper(runtime, options)
-        self.keeper.connect([self.shipper])
+        self.evictor.connect([self.shipper])
 
     @property
     def progress(self) -> Progress:
@@ -143,7 +143,7 @@ class Room:
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
         self.shipper.close()
-        self.keeper.close()
+        self.evictor.close()
         self.committer.close()
         self.spool.close()
 
@@ -169,21 +169,21 @@ class FullStore(SlowStore):
 
 async def test_a_store_that_answers_questions_is_not_taken_for_one_that_takes_rows(tmp_path: Path) -> None:
     store = FullStore(refusals=4)
-    room = Room(tmp_path, store, segments=1, retry_first_seconds=0.001)
-    store.trouble = lambda: room.shipper.retry_loop.trouble
-    async with asyncio.timeout(LIMIT_SECONDS), room:
-        await room.shipper.idle()
+    setup = Setup(tmp_path, store, segments=1, retry_first_seconds=0.001)
+    store.trouble = lambda: setup.shipper.retry_loop.trouble
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
+        await setup.shipper.idle()
     assert store.seen == ["", *["too_many_parts: merges are behind"] * 4]
-    assert room.shipper.retry_loop.trouble == ""
-    assert room.shipper.retry_loop.retries == {"too_many_parts": 4}
-    assert room.progress.stored == 1
+    assert setup.shipper.retry_loop.trouble == ""
+    assert setup.shipper.retry_loop.retries == {"too_many_parts": 4}
+    assert setup.progress.stored == 1
 
 
 async def test_a_segment_that_meets_a_fault_is_said_and_tried_again_while_others_go_on(
     tmp_path: Path,
 ) -> None:
     store = SlowStore()
-    room = Room(tmp_path, store, segments=2, retry_first_seconds=0.001, retry_cap_seconds=0.01)
+    setup = Setup(tmp_path, store, segments=2, retry_first_seconds=0.001, retry_cap_seconds=0.01)
     tried: list[int] = []
     store.allowed.set()
     is_mended = False
@@ -192,21 +192,21 @@ async def test_a_segment_that_meets_a_fault_is_said_and_tried_again_while_others
         tried.append(segment.number)
         if segment.number == 1 and not is_mended:
             raise ZeroDivisionError("a payload's words")
-        return Spool.read(room.spool, segment)
+        return Spool.read(setup.spool, segment)
 
-    room.spool.read = read  # type: ignore[method-assign]  # a fault that no input is known to cause
-    async with asyncio.timeout(LIMIT_SECONDS), room:
-        while 2 in room.spool.segments or tried.count(1) < 3:
+    setup.spool.read = read  # type: ignore[method-assign]  # a fault that no input is known to cause
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
+        while 2 in setup.spool.segments or tried.count(1) < 3:
             await asyncio.sleep(0)
-        said = room.shipper.faults.said
+        said = setup.shipper.faults.summary
         assert "segment 1" in said
         assert "ZeroDivisionError in delivery/test_shipper.py" in said
         assert "words" not in said
-        assert room.shipper.retry_loop.retries["internal_error"] >= 2
+        assert setup.shipper.retry_loop.retries["internal_error"] >= 2
         is_mended = True
-        await room.shipper.idle()
-    assert room.shipper.faults.said == ""
-    assert (room.progress.stored, room.progress.dead) == (2, 0)
+        await setup.shipper.idle()
+    assert setup.shipper.faults.summary == ""
+    assert (setup.progress.stored, setup.progress.dead) == (2, 0)
 
 
 class ForgetfulStore(SlowStore):
@@ -228,33 +228,33 @@ class ForgetfulStore(SlowStore):
 
 async def test_a_store_that_raises_is_asked_before_it_is_given_the_rows_again(tmp_path: Path) -> None:
     store = ForgetfulStore()
-    room = Room(tmp_path, store, segments=1, retry_first_seconds=0.001)
-    async with asyncio.timeout(LIMIT_SECONDS), room:
-        await room.shipper.idle()
+    setup = Setup(tmp_path, store, segments=1, retry_first_seconds=0.001)
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
+        await setup.shipper.idle()
     assert store.inserts == ["llm_traces"]
-    assert room.progress.stored == 1
+    assert setup.progress.stored == 1
 
 
 async def test_a_line_that_raises_stays_a_dead_letter_after_a_restart_that_would_not_fail(
     tmp_path: Path,
 ) -> None:
     store = SlowStore()
-    room = Room(tmp_path, store, segments=1, lines=2)
-    build = room.builder.row
+    setup = Setup(tmp_path, store, segments=1, lines=2)
+    build = setup.builder.row
 
     def row(record: Any, **given: Any) -> Any:
         if record.provider_trace_id == "call-0":
             raise ZeroDivisionError("a payload's words")
         return build(record, **given)
 
-    room.builder.row = row  # type: ignore[method-assign]  # a fault that no input is known to cause
-    async with asyncio.timeout(LIMIT_SECONDS), room:
+    setup.builder.row = row  # type: ignore[method-assign]  # a fault that no input is known to cause
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
         assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
-        assert "1 lines since the start became dead letters" in room.shipper.faults.said
-        assert "words" not in room.shipper.faults.said
+        assert "1 lines since the start became dead letters" in setup.shipper.faults.summary
+        assert "words" not in setup.shipper.faults.summary
     store.allowed.set()
 
-    again = Room(tmp_path, store, segments=0)
+    again = Setup(tmp_path, store, segments=0)
     async with asyncio.timeout(LIMIT_SECONDS), again:
         await again.shipper.idle()
     assert (again.progress.stored, again.progress.dead) == (1, 1)
@@ -267,13 +267,13 @@ async def test_a_line_that_raises_stays_a_dead_letter_after_a_restart_that_would
 
 async def test_the_segment_next_in_turn_is_dropped_while_all_slots_are_taken(tmp_path: Path) -> None:
     store = SlowStore()
-    room = Room(tmp_path, store, segments=3, inserts_in_flight=1)
-    async with asyncio.timeout(LIMIT_SECONDS), room:
+    setup = Setup(tmp_path, store, segments=3, inserts_in_flight=1)
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
         assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
-        assert await room.keeper.drop_oldest(the_only_copy=True) == GivenUp(1, [ONLY_STORE])
+        assert await setup.evictor.drop_oldest(the_only_copy=True) == Evicted(1, [ONLY_STORE])
         store.allowed.set()
-        await room.shipper.idle()
-    assert (room.progress.stored, room.progress.lost) == (2, 1)
+        await setup.shipper.idle()
+    assert (setup.progress.stored, setup.progress.lost) == (2, 1)
 
 
 class AskedStore(SlowStore):
@@ -303,18 +303,18 @@ class AskedStore(SlowStore):
 async def test_a_segment_with_repeats_is_asked_about_when_those_before_it_are_settled(tmp_path: Path) -> None:
     store = AskedStore()
     same = [line("call", 1)] * 3
-    room = Room(tmp_path, store, segments=3, bodies=same, repeats=True, inserts_in_flight=3)
-    store.stored = lambda: room.progress.stored
-    batches = [segment.batch for segment in room.spool.segments.values()]
-    async with asyncio.timeout(LIMIT_SECONDS), room:
+    setup = Setup(tmp_path, store, segments=3, bodies=same, repeats=True, inserts_in_flight=3)
+    store.stored = lambda: setup.progress.stored
+    batches = [segment.batch for segment in setup.spool.segments.values()]
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
         assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
-        while room.shipper.in_flight < len(same):
+        while setup.shipper.in_flight < len(same):
             await asyncio.sleep(0)
         store.allowed.set()
-        await room.shipper.idle()
+        await setup.shipper.idle()
     assert store.asked == [0, 1, 1]
     assert store.besides == batches
-    assert (room.progress.stored, room.progress.control) == (1, 2)
+    assert (setup.progress.stored, setup.progress.control) == (1, 2)
 
 
 class Inserts(SlowStore):
@@ -335,8 +335,8 @@ class Inserts(SlowStore):
 async def test_the_losses_of_a_segment_are_stored_before_it_is_written_off(tmp_path: Path) -> None:
     store = Inserts()
     report = b'{"protocol_version":4,"dropped":{"buffer_full":3}}\n'
-    room = Room(tmp_path, store, segments=1, bodies=[report])
-    store.waiting = lambda: len(room.spool.segments)
-    async with asyncio.timeout(LIMIT_SECONDS), room:
-        await room.shipper.idle()
+    setup = Setup(tmp_path, store, segments=1, bodies=[report])
+    store.waiting = lambda: len(setup.spool.segments)
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
+        await setup.shipper.idle()
     assert store.seen == [(LOSSES, 1)]

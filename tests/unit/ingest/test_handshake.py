@@ -12,7 +12,7 @@ from conformance.first_lines import CASES
 from llmledger.protocol import Begin, Hello, Unsupported, frame
 from llmledgerd.delivery.orphans import MOST_AT_ONCE, decided, orphans
 from llmledgerd.ingest import handshake
-from llmledgerd.ingest.handshake import NEVER, TEXT_CHARACTERS, HelloLine, is_news, read_hello, remembered
+from llmledgerd.ingest.handshake import NEVER, TEXT_CHARACTERS, HelloLine, is_changed, read_hello, remembered
 from llmledgerd.spool import BegunCall, SessionState
 from llmledgerd.spool.own_lines import OwnLine
 from llmledgerd.spool.state import Snapshot
@@ -46,7 +46,6 @@ def test_a_known_session_goes_on_from_what_is_durable() -> None:
         (hello(1, 30), True, 30),
         (hello(41, 50), False, 50),
         (hello(41, 40), False, 40),  # all that it has written was called durable
-        (hello(41, 7), False, NEVER),  # which cannot be
         (hello(41), False, NEVER),
         (hello(1, NEVER - 1), False, NEVER - 1),
     ],
@@ -191,16 +190,16 @@ def test_a_hello_is_news_when_it_says_something_or_the_last_one_is_long_ago() ->
     known = remembered(hello(1), None, 100, incomplete=False)
     known.durable = 5
     again = remembered(hello(3), known, 150, incomplete=False)
-    assert not is_news(known, again, 51)
-    assert is_news(known, again, 50)
-    assert is_news(None, again, 51)
-    assert is_news(known, remembered(hello(9), known, 150, incomplete=False), 51)
+    assert not is_changed(known, again, 51)
+    assert is_changed(known, again, 50)
+    assert is_changed(None, again, 51)
+    assert is_changed(known, remembered(hello(9), known, 150, incomplete=False), 51)
     other = Hello(session=str(SESSION), first=1, service="another")
-    assert is_news(known, remembered(other, known, 150, incomplete=False), 51)
+    assert is_changed(known, remembered(other, known, 150, incomplete=False), 51)
     known.over = True
-    assert is_news(known, again, 51), "it was given up, and is there"
+    assert is_changed(known, again, 51), "it was given up, and is there"
     known.over, known.ended = False, True
-    assert not is_news(known, again, 51), "an end stays one"
+    assert not is_changed(known, again, 51), "an end stays one"
 
 
 @pytest.mark.parametrize("field", ["first", "last", "pid"])
@@ -210,6 +209,25 @@ def test_a_hello_with_numbers_that_the_spool_cannot_count_from_is_refused(field:
     assert read_hello(b'{"protocol_version":4,"hello":%s}\n' % json.dumps(said).encode()) == Unsupported(
         "invalid_hello"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "is_sane"),
+    [
+        ({"first": 1, "last": 0}, True),
+        ({"first": 41, "last": 40}, True),
+        ({"first": 41, "last": 39}, False),
+        ({"first": 41, "last": 0}, False),
+        ({"first": 2, "last": 0}, False),
+        ({"first": 1, "last": -1}, False),
+        ({"first": 1, "pid": -1}, False),
+        ({"first": (1 << 62) - 1, "last": (1 << 62) - 2}, True),
+    ],
+)
+def test_a_hello_whose_numbers_contradict_each_other_is_refused(said: dict[str, int], is_sane: bool) -> None:
+    body = json.dumps({"session": str(SESSION), **said}).encode()
+    found = read_hello(b'{"protocol_version":4,"hello":%s}\n' % body)
+    assert isinstance(found, HelloLine) if is_sane else found == Unsupported("invalid_hello")
 
 
 def test_a_first_line_that_nests_too_deep_for_the_decoder_is_no_hello_and_raises_nothing() -> None:

@@ -54,7 +54,7 @@ def test_time_in_which_the_daemon_did_not_read_does_not_count() -> None:
     progress = Progress()
     look(progress, 500, 100)
     look(progress, 500, 100, seconds=59)
-    progress.excuse()
+    progress.restart()
     assert not look(progress, 500, 100, seconds=59)
     assert not look(progress, 500, 100, seconds=59)
     assert look(progress, 500, 100)

@@ -10,7 +10,7 @@ import pytest
 
 from llmledger.protocol import Record
 from llmledgerd.config.options import PayloadRule
-from llmledgerd.payloads import parcels
+from llmledgerd.payloads import object_format
 from llmledgerd.payloads.policy import Decision, Policy
 from llmledgerd.payloads.treatment import Treatment
 from llmledgerd.payloads.uploads import Uploads
@@ -72,13 +72,13 @@ def test_everything_but_the_payloads_is_that_of_the_original(decision: Decision)
 def test_an_object_is_a_record_that_makes_the_same_row_again() -> None:
     row, uploads = built(FULL), Uploads()
     found = treated(row, Decision(mode="offload"), uploads)
-    parcel = uploads.parcels[3]
-    assert parcel.name == "raw/date=2026-11-20/call%2F1.json.gz"
-    assert found["payload_uri"] == f"{BASE}/{parcel.name}"
-    contents = parcels.unpack(parcel.content)
+    payload_object = uploads.objects[3]
+    assert payload_object.name == "raw/date=2026-11-20/call%2F1.json.gz"
+    assert found["payload_uri"] == f"{BASE}/{payload_object.name}"
+    contents = object_format.unpack(payload_object.content)
     assert (contents.organization_id, contents.id) == ("org-1", "call/1")
     assert contents.payloads == {name: fields(row)[name] for name in PAYLOADS}
-    again = fields(built(gzip.decompress(parcel.content)))
+    again = fields(built(gzip.decompress(payload_object.content)))
     assert again == fields(row)
 
 
@@ -86,27 +86,27 @@ def test_payloads_that_json_readers_refuse_come_back_byte_for_byte() -> None:
     deep = "[" * 3000 + "]" * 3000
     head = '{"protocol_version":4,"provider_trace_id":"a","response":{"x":"\\ud800"},"request":'
     row = built(f"{head}{deep}}}".encode())
-    contents = parcels.unpack(parcels.pack(row))
+    contents = object_format.unpack(object_format.pack(row))
     assert contents.payloads["request_json"] == deep.encode()
     assert contents.payloads["response_json"] == b'{"x":"\\ud800"}'
 
 
 def test_the_same_row_makes_the_same_object_however_it_was_compressed() -> None:
-    one, other = parcels.pack(built(FULL)), parcels.pack(built(FULL))
+    one, other = object_format.pack(built(FULL)), object_format.pack(built(FULL))
     assert one == other
-    assert parcels.same(one, gzip.compress(gzip.decompress(one), 9))
-    assert not parcels.same(one, parcels.pack(built(line("call/1", 6))))
-    assert not parcels.same(one, b"something else")
+    assert object_format.same(one, gzip.compress(gzip.decompress(one), 9))
+    assert not object_format.same(one, object_format.pack(built(line("call/1", 6))))
+    assert not object_format.same(one, b"something else")
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"x", gzip.compress(b"x"), gzip.compress(b"[]"), parcels.pack(built(FULL))[:-20]],
+    [b"", b"x", gzip.compress(b"x"), gzip.compress(b"[]"), object_format.pack(built(FULL))[:-20]],
     ids=["empty", "no gzip", "no JSON", "no object", "torn"],
 )
 def test_an_object_that_is_no_record_is_said_to_be_none(content: bytes) -> None:
-    with pytest.raises(parcels.NotOurs):
-        parcels.unpack(content)
+    with pytest.raises(object_format.NotARecord):
+        object_format.unpack(content)
 
 
 def test_small_payloads_stay_inline_where_a_threshold_is_set() -> None:
@@ -133,9 +133,9 @@ def test_organizations_are_treated_by_their_own_rules() -> None:
     )
     uploads = Uploads()
     treatment.treat(built(line("a", 1, org_id="org-2")), uploads)
-    assert uploads.parcels == {}
+    assert uploads.objects == {}
     treatment.treat(built(line("a", 1)), uploads)
-    assert len(uploads.parcels) == 1
+    assert len(uploads.objects) == 1
 
 
 def test_files_are_cut_before_payloads_are_offloaded_and_sizes_stay() -> None:
@@ -145,7 +145,7 @@ def test_files_are_cut_before_payloads_are_offloaded_and_sizes_stay() -> None:
     found = treated(row, Decision(mode="offload", attachments="store"), uploads, attachments_above_bytes=100)
     assert found["request_size_bytes"] > len(PNG)
     assert [file.content for file in uploads.files.values()] == [PNG]
-    request = json.loads(parcels.unpack(uploads.parcels[3].content).payloads["request_json"])
+    request = json.loads(object_format.unpack(uploads.objects[3].content).payloads["request_json"])
     assert request["messages"][0]["source"]["data"].startswith("llmledger-file:sha256:")
 
 
@@ -153,4 +153,4 @@ def test_a_row_that_is_encoded_again_has_the_name_that_its_object_got() -> None:
     uploads = Uploads(names={3: "raw/date=2026-11-20/own.json.gz"}, done=True)
     found = treated(built(FULL), Decision(mode="offload", attachments="store"), uploads)
     assert found["payload_uri"] == f"{BASE}/raw/date=2026-11-20/own.json.gz"
-    assert (uploads.parcels, uploads.files) == ({}, {})
+    assert (uploads.objects, uploads.files) == ({}, {})

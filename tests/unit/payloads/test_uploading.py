@@ -12,7 +12,7 @@ from llmledgerd.errors import StoreBusy
 from llmledgerd.payloads import names
 from llmledgerd.payloads.cleaning import FILES_MARGIN, Cleaned, clean, pointed_sql
 from llmledgerd.payloads.uploading import REFRESH, Uploader
-from llmledgerd.payloads.uploads import File, Parcel, Uploads
+from llmledgerd.payloads.uploads import File, PayloadObject, Uploads
 from tests.helpers.memory_objects import MemoryObjects
 
 BATCH = "6d0c0d6c-7d7e-4c8e-9b39-6f5d2b4f2c11"
@@ -20,8 +20,8 @@ NAME = "raw/date=2026-11-21/a.json.gz"
 OWN = f"raw/date=2026-11-21/a={BATCH}-1.json.gz"
 
 
-def parcel(said: str, name: str = NAME) -> Parcel:
-    return Parcel(name, gzip.compress(said.encode(), mtime=0))
+def payload_object(said: str, name: str = NAME) -> PayloadObject:
+    return PayloadObject(name, gzip.compress(said.encode(), mtime=0))
 
 
 async def uploaded(objects: MemoryObjects, uploads: Uploads, rows: Sequence[int] = (0, 1, 2)) -> bool:
@@ -31,7 +31,7 @@ async def uploaded(objects: MemoryObjects, uploads: Uploads, rows: Sequence[int]
 async def test_a_repeated_upload_writes_nothing_and_changes_no_name() -> None:
     objects = MemoryObjects()
     for _ in range(2):
-        uploads = Uploads(parcels={1: parcel("one")})
+        uploads = Uploads(objects={1: payload_object("one")})
         assert not await uploaded(objects, uploads)
         assert uploads.done
     assert objects.writes == [NAME]
@@ -40,19 +40,22 @@ async def test_a_repeated_upload_writes_nothing_and_changes_no_name() -> None:
 
 async def test_another_call_s_object_is_left_to_it() -> None:
     objects = MemoryObjects()
-    objects.content[NAME] = parcel("another").content
+    objects.content[NAME] = payload_object("another").content
     for _ in range(2):  # the second time after a restart
-        uploads = Uploads(parcels={1: parcel("one")})
+        uploads = Uploads(objects={1: payload_object("one")})
         assert await uploaded(objects, uploads)
         assert uploads.names == {1: OWN}
-    assert objects.content == {NAME: parcel("another").content, OWN: parcel("one").content}
+    assert objects.content == {NAME: payload_object("another").content, OWN: payload_object("one").content}
 
 
 async def test_a_row_whose_object_differs_from_that_of_an_earlier_attempt_has_the_newer_one() -> None:
     objects = MemoryObjects()
-    objects.content = {NAME: parcel("another").content, OWN: parcel("one, before the rules changed").content}
-    await uploaded(objects, Uploads(parcels={1: parcel("one")}))
-    assert objects.content[OWN] == parcel("one").content
+    objects.content = {
+        NAME: payload_object("another").content,
+        OWN: payload_object("one, before the rules changed").content,
+    }
+    await uploaded(objects, Uploads(objects={1: payload_object("one")}))
+    assert objects.content[OWN] == payload_object("one").content
 
 
 async def test_what_could_not_be_stored_is_tried_again_and_the_rest_is_not() -> None:
@@ -60,11 +63,15 @@ async def test_what_could_not_be_stored_is_tried_again_and_the_rest_is_not() -> 
     other = "raw/date=2026-11-21/b.json.gz"
     objects.failing = {other}
     uploads = Uploads(
-        parcels={0: parcel("one"), 1: parcel("two", other), 2: parcel("three", f"{other}.json.gz")}
+        objects={
+            0: payload_object("one"),
+            1: payload_object("two", other),
+            2: payload_object("three", f"{other}.json.gz"),
+        }
     )
     with pytest.raises(StoreBusy):
         await uploaded(objects, uploads)
-    assert (uploads.done, set(uploads.parcels), objects.settled) == (False, {1}, set())
+    assert (uploads.done, set(uploads.objects), objects.settled) == (False, {1}, set())
     objects.failing.clear()
     await uploaded(objects, uploads)
     assert sorted(objects.writes) == sorted(objects.settled) == sorted({NAME, other, f"{other}.json.gz"})
@@ -72,7 +79,7 @@ async def test_what_could_not_be_stored_is_tried_again_and_the_rest_is_not() -> 
 
 async def test_rows_that_are_not_inserted_get_no_object() -> None:
     objects = MemoryObjects()
-    await uploaded(objects, Uploads(parcels={0: parcel("one")}), rows=[1])
+    await uploaded(objects, Uploads(objects={0: payload_object("one")}), rows=[1])
     assert objects.content == {}
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from llmledgerd.admin.json_stream import pieces, size_of
-from llmledgerd.query.answer_budget import LARGEST_BYTES, TOGETHER_BYTES, Turns, fitting
+from llmledgerd.query.answer_budget import LARGEST_BYTES, TOGETHER_BYTES, QueryAdmission, fitting
 from llmledgerd.query.results import Call, Page, Payloads
 
 
@@ -23,7 +23,7 @@ def test_the_first_always_fits_and_others_as_far_as_they_do(sizes: list[int], co
 
 
 async def test_one_asker_has_half_of_the_turns_and_of_the_bytes() -> None:
-    turns = Turns(4, is_shared=True)
+    turns = QueryAdmission(4, is_shared=True)
     first = await turns.begin("a", LARGEST_BYTES)
     second = asyncio.create_task(turns.begin("a", LARGEST_BYTES))
     other = await turns.begin("b", LARGEST_BYTES)
@@ -37,7 +37,7 @@ async def test_one_asker_has_half_of_the_turns_and_of_the_bytes() -> None:
 
 
 async def test_whoever_goes_while_it_waits_takes_nothing_with_it() -> None:
-    turns = Turns(1, is_shared=False)
+    turns = QueryAdmission(1, is_shared=False)
     first = await turns.begin("a", 10)
     waiting = asyncio.create_task(turns.begin("b", 10))
     await asyncio.sleep(0)
@@ -57,12 +57,15 @@ def call(**fields: object) -> Call:
         field.name: False for field in msgspec.structs.fields(Call) if field.required and field.type is bool
     }
     now = datetime(2024, 1, 1, tzinfo=UTC)
-    rest = {
+    rest: dict[str, Any] = {
         "agent_tags": ["a"],
         "cached_input_tokens": None,
         "cache_write_tokens": 1,
         "reasoning_tokens": None,
         "cost_usd": None,
+        "sent_cost_usd": None,
+        "cost_parts": {},
+        "usage_units": {},
         "time_to_first_token_ms": None,
         "created_at": now,
         "ingested_at": now,

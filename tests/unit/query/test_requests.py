@@ -18,7 +18,7 @@ from llmledgerd.query.requests import (
     GetCall,
     GetUsage,
     ListCalls,
-    Question,
+    QueryRequest,
     fields,
     from_text,
     to_text,
@@ -50,7 +50,7 @@ questions = st.one_of(
 
 
 @given(questions)
-def test_a_question_survives_its_way_through_an_address(question: Question) -> None:
+def test_a_question_survives_its_way_through_an_address(question: QueryRequest) -> None:
     assert from_text(type(question), to_text(question)) == question
 
 
@@ -84,7 +84,7 @@ def test_no_word_stands_for_not_narrowed(word: str) -> None:
         (GetUsage, {"limit": "0"}, "limit"),
     ],
 )
-def test_a_wrong_parameter_is_named(kind: type[Question], given_text: dict[str, str], said: str) -> None:
+def test_a_wrong_parameter_is_named(kind: type[QueryRequest], given_text: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         from_text(kind, given_text)
 

@@ -16,13 +16,19 @@ NOT_COLUMNS = {"payloads", "payloads_missing"}
 
 
 def types_in(file: str, table: str) -> dict[str, str]:
-    """Return the types of a table's columns as a DDL file has them, without codecs and NOT NULL."""
-    text = (ROOT / "ddl" / file).read_text()
+    """Return the types of a table's columns in a DDL file and later ones, without codecs and NOT NULL."""
+    first = ROOT / "ddl" / file
+    text = first.read_text()
     body = text.split(f"CREATE TABLE IF NOT EXISTS {table}", 1)[1].split("\n(\n", 1)[1].split("\n)", 1)[0]
     found = re.findall(
         r"^    ([a-z_]+)\s+((?:[^,(\n]|\([^)]*\)|\(.*?\)\))+?)(?: CODEC\(.*)?(?: NOT NULL.*)?,?$", body, re.M
     )
-    return dict(found)
+    later = "".join(path.read_text() for path in sorted(first.parent.glob("*.sql")) if path > first)
+    added = re.findall(
+        rf"ALTER TABLE {re.escape(table)} (?:{{on_cluster}} )?ADD COLUMN ([a-z_]+) ([^;]+?)(?: CODEC\(.*)?(?: NOT NULL.*)?;",
+        later,
+    )
+    return dict(found + added)
 
 
 def test_every_name_is_listed_once() -> None:

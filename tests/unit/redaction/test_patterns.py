@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 
 from llmledgerd.config.settings import Config
 from llmledgerd.redaction import Redactor
 from llmledgerd.redaction.finding import hits
+from llmledgerd.redaction.patterns import SETTINGS
 from llmledgerd.redaction.rules import compiled
 from tests.helpers.secrets import SETS
 from tests.security.attack_redaction import CONTEXTS
@@ -55,6 +57,23 @@ SECRETS = [
     ("postgres://app:CorrectHorseBattery@db.internal/llm", "CorrectHorse"),
     ("| MISTRAL_API_KEY | 8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA |", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
     ("api_key&#61;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    (
+        "{&quot;api_key&quot;: &quot;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&quot;}",
+        "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA",
+    ),
+    ("api_key&#x3D;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    ("api_key&equals;&#39;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&#39;", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    ("api_key&#58; &#34;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&#34;", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    ("password=&apos;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&apos;", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    ('<add key="ApiKey" value="8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"/>', "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
+    (
+        "&lt;add key=&quot;ApiKey&quot; value=&quot;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA&quot;/&gt;",
+        "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA",
+    ),
+    (
+        "{\\u0026quot;api_key\\u0026quot;:\\u0026quot;8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA\\u0026quot;}",
+        "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA",
+    ),
     ("-Dapi.key=8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
     ("MISTRAL_API_KEY ?= 8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
     ("api_key <- '8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA'", "8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA"),
@@ -91,6 +110,17 @@ def test_every_kind_is_hidden_in_every_context(kind: str) -> None:
         whole = around.format(text.replace("\0", "@"))
         assert secret in whole
         assert secret not in hidden(whole), context
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "secret_key", "secret_token", "secret_access_key", "access-key", "access-token", "api_token"],
+)
+@pytest.mark.parametrize("before", ["", "use ", "a\n", "x\t", "(", "--", "MY_"])
+def test_a_name_that_begins_as_a_key_does_is_a_name(before: str, name: str) -> None:
+    for value in ("8f3kQ2mZ7xP1vB9nR4tY6wL0cJ5hD2sA", "ujOeHwdFcAefAZhnM6Jy8c1rihtYlKO3"):
+        for text in (f"{before}{name}={value}", f"{before}{name}: '{value}' and more"):
+            assert value not in hidden(text), text
 
 
 def test_a_key_that_a_terminal_has_broken_or_colored_is_one_key() -> None:
@@ -144,3 +174,10 @@ def test_what_is_one_is_hidden(text: str, secret: str) -> None:
 def test_what_follows_a_key_is_left() -> None:
     text = "a\n-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nand -- so on"
     assert hidden(text).endswith("\nand -- so on")
+
+
+def test_every_set_is_in_the_settings_reference_and_in_the_document() -> None:
+    root = Path(__file__).resolve().parents[3]
+    for page in ("docs/settings.md", "docs/redaction.md"):
+        text = (root / page).read_text()
+        assert [name for name in SETTINGS if f"`{name}`" not in text] == []

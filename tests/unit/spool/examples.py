@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmledgerd.spool import BegunCall, Condemned, Entry, EntryKind, Group, SessionState, Settled, Spool
+from llmledgerd.spool import BegunCall, Entry, EntryKind, Group, RejectedRow, SessionState, Settled, Spool
 from llmledgerd.spool.files import FileSystem
 
 SESSION = b"\x01" * 16
@@ -49,7 +49,7 @@ def one_of_everything(files: FileSystem) -> Spool:
     spool.seal(START_US + 3)
     opened = {"call-1": BegunCall(SESSION, b'{"begin":1}', START_US)}
     spool.settle(Settled(segment=1, stored=1, control=1, opened=opened), START_US + 4)
-    spool.condemn(Condemned(3, 2, "refused_by_store", "27: no number"), START_US + 5)
+    spool.reject_row(RejectedRow(3, 2, "refused_by_store", "27: no number"), START_US + 5)
     append(spool, [text(13), text(14)], first=13)
     append(spool, [b'{"other":1}'], session=OTHER)
     _give_up(spool)

@@ -43,7 +43,7 @@ class Ledger(msgspec.Struct):
     begun: set[str] = set()
     abandoned: set[str] = set()
     late: dict[int, list[str]] = {}
-    condemned: dict[tuple[str, int], set[int]] = {}
+    rejected: dict[tuple[str, int], set[int]] = {}
     batches: dict[int, str] = {}
     counts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
@@ -59,7 +59,7 @@ class Ledger(msgspec.Struct):
         first = min(orphans) if orphans else max(waiting, default=0) + 1
         for store in self.settled.keys() - kept.keys():
             self.counts = Counter({key: n for key, n in self.counts.items() if key[0] != store})
-            self.condemned = {key: rows for key, rows in self.condemned.items() if key[0] != store}
+            self.rejected = {key: rows for key, rows in self.rejected.items() if key[0] != store}
         self.settled = {store: kept.get(store, {n for n in waiting if n < first}) for store in stores}
         self.forget_done()
 

@@ -20,18 +20,18 @@ from llmledgerd.errors import SpoolBroken
 from llmledgerd.spool import (
     BegunCall,
     Change,
-    Condemned,
     Damage,
     Entry,
     EntryKind,
     Group,
+    RejectedRow,
     Segment,
     SessionState,
     Settled,
     Spool,
 )
 from llmledgerd.spool.bounds import Limits, call_bytes, session_bytes
-from llmledgerd.spool.room import CALL_FORGOTTEN
+from llmledgerd.spool.snapshot_budget import CALL_FORGOTTEN
 from tests.helpers.crashing_files import PAGE, CrashingFiles
 from tests.unit.spool.ledger import Died, Ledger, Sent
 
@@ -82,7 +82,7 @@ class SpoolModel:
         self._waiting: Sent | None = None
         """A group that was refused, and is offered again before any other, as the committer does."""
         self._verdicts: dict[tuple[str, int], Settled] = {}
-        self._uncertain: list[Sent | Settled | Condemned] = []
+        self._uncertain: list[Sent | Settled | RejectedRow] = []
         self.spool = make(self.files, stores=self.stores, limits=LIMITS)
         self.spool.recover()
 
@@ -118,14 +118,14 @@ class SpoolModel:
             assert segment.number not in self.spool.queue(store)
             self._written_off(settled)
 
-    def condemn(self) -> None:
+    def reject_row(self) -> None:
         store = self.dice.choice(self.stores)
         segment = self._any_sealed(store)
         if segment is None:
             return
-        row = Condemned(segment.number, self.dice.randrange(segment.rows), "refused", "by the store", store)
-        if self._tried(row, lambda: self.spool.condemn(row, self._tick())):
-            self._condemned(row)
+        row = RejectedRow(segment.number, self.dice.randrange(segment.rows), "refused", "by the store", store)
+        if self._tried(row, lambda: self.spool.reject_row(row, self._tick())):
+            self._reject(row)
 
     def compress(self) -> None:
         segment = self._any_sealed(self.dice.choice(self.stores))
@@ -141,7 +141,7 @@ class SpoolModel:
         assert not gone & live, "a session was forgotten that is connected"
         self._sessions_went(gone)
         kept = self.spool.state.snapshot.sessions
-        is_small = self.spool.state.room.session_bytes <= LIMITS.sessions
+        is_small = self.spool.state.budget.session_bytes <= LIMITS.sessions
         assert is_small or set(kept) <= live | self.spool.waiting_sessions()
 
     def reserve(self) -> None:
@@ -204,8 +204,8 @@ class SpoolModel:
             assert {count: getattr(store, count) for count in COUNTS} == {
                 count: ledger.counts[name, count] for count in COUNTS
             }
-            assert {n: set(rows) for n, rows in store.condemned.items()} == {
-                segment: rows for (by, segment), rows in ledger.condemned.items() if by == name
+            assert {n: set(rows) for n, rows in store.rejected.items()} == {
+                segment: rows for (by, segment), rows in ledger.rejected.items() if by == name
             }
         for session, durable in ledger.durable.items():
             if session in snap.sessions or session not in ledger.forgotten:
@@ -225,7 +225,7 @@ class SpoolModel:
 
     def _check_bounds(self) -> None:
         """Ask whether all that has a bound is within it, and is added up rightly."""
-        room, snap, opened = self.spool.state.room, self.spool.state.snapshot, self.spool.open
+        room, snap, opened = self.spool.state.budget, self.spool.state.snapshot, self.spool.open
         assert room.begun_bytes == sum(call_bytes(*call) for call in snap.begun.items()) <= LIMITS.begun
         assert room.session_bytes == sum(map(session_bytes, snap.sessions.values()))
         if opened and not opened.rows:
@@ -244,7 +244,7 @@ class SpoolModel:
         self._now += self.dice.randint(1, 1000)
         return self._now
 
-    def _tried(self, operation: Sent | Settled | Condemned | None, action: Callable[[], object]) -> bool:
+    def _tried(self, operation: Sent | Settled | RejectedRow | None, action: Callable[[], object]) -> bool:
         """Run an action; return whether it returned. One that did not may still be on the disk."""
         if operation is not None and operation not in self._uncertain:
             self._uncertain.append(operation)
@@ -357,7 +357,7 @@ class SpoolModel:
             ledger.begun -= set(settled.closed)
             ledger.abandoned -= set(settled.closed)
             self._calls_went()
-        ledger.condemned.pop((settled.store, settled.segment), None)
+        ledger.rejected.pop((settled.store, settled.segment), None)
         ledger.forget_done()
 
     def _calls_went(self) -> None:
@@ -374,8 +374,8 @@ class SpoolModel:
         assert not waiting.intersection(gone), "a session was forgotten of which lines wait"
         self.ledger.forgotten.update(gone)
 
-    def _condemned(self, row: Condemned) -> None:
-        self.ledger.condemned.setdefault((row.store, row.segment), set()).add(row.row)
+    def _reject(self, row: RejectedRow) -> None:
+        self.ledger.rejected.setdefault((row.store, row.segment), set()).add(row.row)
 
     def _lines_found(self) -> dict[bytes, tuple[int, int]]:
         found: dict[bytes, tuple[int, int]] = {}
@@ -440,10 +440,10 @@ class SpoolModel:
         for operation in self._uncertain:
             if isinstance(operation, Sent):
                 self._if_it_came(operation, found)
-            elif isinstance(operation, Condemned) and operation.store in self.stores:
+            elif isinstance(operation, RejectedRow) and operation.store in self.stores:
                 progress = self.spool.state.snapshot.stores[operation.store]
-                if operation.row in progress.condemned.get(operation.segment, {}):
-                    self._condemned(operation)
+                if operation.row in progress.rejected.get(operation.segment, {}):
+                    self._reject(operation)
         self._uncertain.clear()
         self.ledger.put_in_force(self.stores)
         self._sessions_went(self.ledger.durable.keys() - self.spool.state.snapshot.sessions.keys())
@@ -470,7 +470,7 @@ ACTIONS = {
     "append": 12,
     "seal": 5,
     "settle": 5,
-    "condemn": 2,
+    "reject_row": 2,
     "compress": 2,
     "forget": 3,
     "reserve": 1,

@@ -8,7 +8,7 @@ import msgspec
 
 from llmledgerd.spool import BegunCall, Group, SessionState, Settled, State, bounds
 from llmledgerd.spool.bounds import Limits
-from llmledgerd.spool.room import CALL_FORGOTTEN, MOST_SERVICES, SESSION_FORGOTTEN
+from llmledgerd.spool.snapshot_budget import CALL_FORGOTTEN, MOST_SERVICES, SESSION_FORGOTTEN
 from llmledgerd.spool.state import NEVER, Snapshot
 
 A, B, C = (bytes([number]) * 16 for number in (1, 2, 3))
@@ -66,7 +66,7 @@ def test_calls_over_the_bound_are_owed_as_a_loss_until_a_line_tells_it() -> None
     state = State(limits=Limits(begun=10 * 56))
     state.put_in_force(("clickhouse",), {}, 0)
     state.received_group(Group(1, 0, [], hellos={A: SessionState(0, 1, "api")}))
-    state.settle(state.room.bounded(Settled(segment=1, control=30, opened=calls(A, 30))))
+    state.settle(state.budget.truncated(Settled(segment=1, control=30, opened=calls(A, 30))))
     left = len(state.snapshot.begun)
     assert 0 < left <= 10
     state.settle(Settled(segment=2, control=5, opened=calls(A, 5, "then")))
@@ -108,7 +108,7 @@ def test_that_somebody_was_forgotten_is_remembered_as_long_as_a_session_is() -> 
 def test_losses_of_services_beyond_some_are_told_together() -> None:
     state = State()
     for number in range(MOST_SERVICES + 5):
-        state.room.owe(SESSION_FORGOTTEN, f"service-{number}", 1)
+        state.budget.add_loss(SESSION_FORGOTTEN, f"service-{number}", 1)
     owed = state.snapshot.owed[SESSION_FORGOTTEN]
     assert len(owed) == MOST_SERVICES + 1
     assert owed[""] == 5

@@ -33,7 +33,7 @@ class StoppedClock(Clock):
         return self.us
 
 
-class Room:
+class Setup:
     """A committer over a spool, and what it called back."""
 
     def __init__(self, files: FileSystem, config: Config) -> None:
@@ -76,68 +76,68 @@ class Room:
 
 
 @asynccontextmanager
-async def running(files: FileSystem, **settings: object) -> AsyncIterator[Room]:
+async def running(files: FileSystem, **settings: object) -> AsyncIterator[Setup]:
     config = Config(**{"group_interval_ms": 0.0, "batch_max_age_seconds": 3600.0, **settings})  # type: ignore[arg-type]  # Config checks nothing here
-    room = Room(files, config)
-    task = asyncio.create_task(room.committer.run())
+    setup = Setup(files, config)
+    task = asyncio.create_task(setup.committer.run())
     try:
-        yield room
+        yield setup
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        room.committer.close()
-        room.spool.close()
+        setup.committer.close()
+        setup.spool.close()
 
 
 async def test_lines_are_called_durable_in_order_after_they_are_in_the_spool(tmp_path: Path) -> None:
-    async with running(Files(tmp_path)) as room:
+    async with running(Files(tmp_path)) as setup:
         for first in range(1, 50, 3):
-            room.add(first, 3)
-        await room.committer.flush()
-        assert [entry.first for entry in room.durable] == list(range(1, 50, 3))
-        assert room.in_spool[-1] == 51
-        assert room.admission.pending == 0
+            setup.add(first, 3)
+        await setup.committer.flush()
+        assert [entry.first for entry in setup.durable] == list(range(1, 50, 3))
+        assert setup.in_spool[-1] == 51
+        assert setup.admission.pending == 0
     again = Spool(Files(tmp_path))
     assert again.recover() == []
     assert again.state.snapshot.sessions[SESSION].durable == 51
 
 
 async def test_what_arrives_together_is_one_group(tmp_path: Path) -> None:
-    async with running(Files(tmp_path)) as room:
+    async with running(Files(tmp_path)) as setup:
         for _ in range(100):
-            room.add(0, 1, session=b"")
-        await room.committer.flush()
-        assert len(room.in_spool) == 1
-        assert room.spool.open is not None
-        (group,) = room.spool.read(room.spool.open)
+            setup.add(0, 1, session=b"")
+        await setup.committer.flush()
+        assert len(setup.in_spool) == 1
+        assert setup.spool.open is not None
+        (group,) = setup.spool.read(setup.spool.open)
         assert [entry.lines for entry in group.group.entries] == [100]
 
 
 async def test_a_full_segment_is_sealed(tmp_path: Path) -> None:
-    async with running(Files(tmp_path), batch_max_rows=10) as room:
+    async with running(Files(tmp_path), batch_max_rows=10) as setup:
         for first in range(1, 37, 4):
-            room.add(first, 4)
-        await room.committer.flush()
-        await room.until(lambda: room.sealed == 4)
+            setup.add(first, 4)
+        await setup.committer.flush()
+        await setup.until(lambda: setup.sealed == 4)
         # A run is not split between segments, and none passes its limit for that.
-        assert [segment.rows for segment in room.spool.segments.values()] == [8, 8, 8, 8]
-        assert room.spool.waiting(ONLY_STORE) == 36
+        assert [segment.rows for segment in setup.spool.segments.values()] == [8, 8, 8, 8]
+        assert setup.spool.waiting(ONLY_STORE) == 36
 
 
 async def test_a_segment_is_sealed_when_it_is_old_enough(tmp_path: Path) -> None:
-    async with running(Files(tmp_path), batch_max_age_seconds=0.01) as room:
-        room.add(1, 1)
-        await room.committer.flush()
-        assert room.sealed == 0
-        room.clock.us += SECOND_US
-        await room.until(lambda: room.sealed == 1)
-        assert len(room.spool.segments) == 1
+    async with running(Files(tmp_path), batch_max_age_seconds=0.01) as setup:
+        setup.add(1, 1)
+        await setup.committer.flush()
+        assert setup.sealed == 0
+        setup.clock.us += SECOND_US
+        await setup.until(lambda: setup.sealed == 1)
+        assert len(setup.spool.segments) == 1
 
 
 async def test_a_hello_alone_is_written_down(tmp_path: Path) -> None:
-    async with running(Files(tmp_path)) as room:
-        room.committer.hello(SESSION, SessionState(4, room.clock.us, "service"))
-        await room.until(lambda: bool(room.in_spool))
+    async with running(Files(tmp_path)) as setup:
+        setup.committer.hello(SESSION, SessionState(4, setup.clock.us, "service"))
+        await setup.until(lambda: bool(setup.in_spool))
     again = Spool(Files(tmp_path))
     again.recover()
     assert again.state.snapshot.sessions[SESSION].durable == 4
@@ -145,18 +145,18 @@ async def test_a_hello_alone_is_written_down(tmp_path: Path) -> None:
 
 async def test_a_failing_disk_delays_lines_and_loses_none() -> None:
     files = CrashingFiles(Random(1))
-    async with running(files) as room:
-        room.add(1, 2)
-        await room.committer.flush()
+    async with running(files) as setup:
+        setup.add(1, 2)
+        await setup.committer.flush()
         for operation in ("write", "sync"):
             files.fail(operation)
-        room.add(3, 2)
-        await room.until(lambda: bool(room.committer.broken))
-        assert [entry.first for entry in room.durable] == [1]
-        await room.committer.flush()
-        assert [entry.first for entry in room.durable] == [1, 3]
-        assert room.committer.broken == ""
-        assert room.sealed > 0, "the segment that failed can be shipped"
+        setup.add(3, 2)
+        await setup.until(lambda: bool(setup.committer.broken))
+        assert [entry.first for entry in setup.durable] == [1]
+        await setup.committer.flush()
+        assert [entry.first for entry in setup.durable] == [1, 3]
+        assert setup.committer.broken == ""
+        assert setup.sealed > 0, "the segment that failed can be shipped"
     files.power_fails()
     again = Spool(files)
     again.recover()
@@ -166,41 +166,41 @@ async def test_a_failing_disk_delays_lines_and_loses_none() -> None:
 
 async def test_a_seal_that_fails_is_tried_again_and_then_all_is_well() -> None:
     files = CrashingFiles(Random(1))
-    async with running(files) as room:
-        room.add(1, 1)
-        await room.committer.flush()
+    async with running(files) as setup:
+        setup.add(1, 1)
+        await setup.committer.flush()
         for _ in range(2):  # once more with the reserve
             files.fail("create")
-        await room.committer.seal_if_due(now=True)
-        assert room.committer.broken
-        room.clock.us += 7200 * SECOND_US
-        await room.until(lambda: room.sealed == 1)
-        assert room.committer.broken == ""
+        await setup.committer.seal_if_due(now=True)
+        assert setup.committer.broken
+        setup.clock.us += 7200 * SECOND_US
+        await setup.until(lambda: setup.sealed == 1)
+        assert setup.committer.broken == ""
 
 
 async def test_a_seal_is_made_with_the_reserve_where_the_disk_is_full() -> None:
     files = CrashingFiles(Random(1))
-    async with running(files, batch_max_age_seconds=0.01) as room:
-        room.spool.reserve()
-        room.add(1, 1)
-        await room.committer.flush()
+    async with running(files, batch_max_age_seconds=0.01) as setup:
+        setup.spool.reserve()
+        setup.add(1, 1)
+        await setup.committer.flush()
         files.capacity = sum(map(len, files.image().values()))
-        room.clock.us += SECOND_US
-        await room.until(lambda: room.sealed == 1)
-        assert room.committer.broken == ""
+        setup.clock.us += SECOND_US
+        await setup.until(lambda: setup.sealed == 1)
+        assert setup.committer.broken == ""
         assert len(files.image()["reserve"]) > 0, "what is left of it is taken back"
 
 
 async def test_hellos_wait_for_the_disk_and_not_in_memory() -> None:
     files = CrashingFiles(Random(1))
-    async with running(files) as room:
+    async with running(files) as setup:
         files.read_only = True
         for number in range(MOST_HELLOS + 1):
-            room.committer.hello(number.to_bytes(16), SessionState(0, 1))
-        await room.until(lambda: bool(room.committer.broken))
+            setup.committer.hello(number.to_bytes(16), SessionState(0, 1))
+        await setup.until(lambda: bool(setup.committer.broken))
         for number in range(MOST_HELLOS):
-            room.committer.hello(number.to_bytes(16), SessionState(0, 1))
-        waiting = asyncio.create_task(room.committer.room_for_hello())
+            setup.committer.hello(number.to_bytes(16), SessionState(0, 1))
+        waiting = asyncio.create_task(setup.committer.until_hello_fits())
         await asyncio.sleep(0)
         assert not waiting.done()
         files.heal()
@@ -210,11 +210,11 @@ async def test_hellos_wait_for_the_disk_and_not_in_memory() -> None:
 
 async def test_what_changes_the_spool_may_raise_to_its_caller(tmp_path: Path) -> None:
     def broken() -> None:
-        raise SpoolBroken("no room")
+        raise SpoolBroken("no setup")
 
-    async with running(Files(tmp_path)) as room:
-        with pytest.raises(SpoolBroken, match="no room"):
-            await room.committer.on_writer(broken)
+    async with running(Files(tmp_path)) as setup:
+        with pytest.raises(SpoolBroken, match="no setup"):
+            await setup.committer.on_writer(broken)
 
 
 def segment(rows: int, line_bytes: int, first_us: int) -> Segment:

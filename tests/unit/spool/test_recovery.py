@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from llmledgerd.errors import ConfigError, SpoolBroken, SpoolLocked
-from llmledgerd.spool import ONLY_STORE, Condemned, Files, Settled, Spool
+from llmledgerd.spool import ONLY_STORE, Files, RejectedRow, Settled, Spool
 from llmledgerd.spool import files as files_module
 from llmledgerd.spool import format as fmt
 from llmledgerd.spool.files import BLOCK_BYTES, O_DIRECT, STAGED_BYTES
@@ -237,7 +237,7 @@ def made_up(marker: bytes) -> list[bytes]:
     frames = [
         fmt.encode(marker, Kind.SETTLED, pack(Settled(segment=2, stored=6))),
         fmt.encode(marker, Kind.SETTLED, pack(Settled(segment=3, stored=5))),
-        fmt.encode(marker, Kind.CONDEMNED, pack(Condemned(3, 0, "refused_by_store", "27: no number"))),
+        fmt.encode(marker, Kind.REJECTED_ROW, pack(RejectedRow(3, 0, "refused_by_store", "27: no number"))),
         fmt.encode(marker, Kind.HEADER, pack(header), [pack({"stores": {}})]),
         fmt.encode(marker, Kind.GROUP, pack(group([b"nobody's"])), [b"nobody's\n"]),
         fmt.encode(marker, Kind.PADDING, b"", [bytes(80)]),
@@ -267,7 +267,7 @@ def test_frames_that_a_sender_has_made_up_are_none_whatever_is_torn_around_them(
         assert OPEN in said
         assert list(spool.segments) == [2, 3, 4]
         assert lines_in(spool) == lines_in(started(filled())[0])
-        assert not spool.state.snapshot.stores[ONLY_STORE].condemned.get(3, {}).get(0)
+        assert not spool.state.snapshot.stores[ONLY_STORE].rejected.get(3, {}).get(0)
         assert_identity_holds(spool)
 
 
@@ -399,7 +399,7 @@ def test_a_spool_that_an_earlier_daemon_of_this_format_left_is_read(tmp_path: Pa
     assert snap.sessions[SESSION].client == "client/1"
     assert snap.sessions[OTHER].over
     assert set(snap.abandoned) == {"call-1"}
-    assert store.condemned == {3: {2: ("refused_by_store", "27: no number")}}
+    assert store.rejected == {3: {2: ("refused_by_store", "27: no number")}}
 
 
 @pytest.fixture
@@ -415,7 +415,7 @@ def test_real_files_are_recovered_like_the_others(folder: Path) -> None:
     assert damaged == []
     assert lines_in(spool) == lines_in(started(filled())[0])
     assert spool.compress(spool.segments[3])
-    spool.condemn(Condemned(3, 0, "refused", "why"), START_US)
+    spool.reject_row(RejectedRow(3, 0, "refused", "why"), START_US)
     spool.settle(Settled(segment=2, stored=6), START_US)
     spool.reserve()
     assert (folder / "reserve").stat().st_size > 0

@@ -21,9 +21,9 @@ from llmledgerd.spool import format as fmt
 from llmledgerd.spool.bounds import Limits
 from llmledgerd.spool.files import FileSystem
 from llmledgerd.spool.format import Buffer, Frame, Head, Kind
-from llmledgerd.spool.room import Room
 from llmledgerd.spool.scanning import Opened
 from llmledgerd.spool.segment import Open
+from llmledgerd.spool.snapshot_budget import SnapshotBudget
 from llmledgerd.spool.state import Snapshot
 from tests.helpers.crashing_files import CrashingFiles
 from tests.unit.spool.examples import START_US, append, lines_in, text
@@ -59,8 +59,8 @@ class SpoolMachine(RuleBasedStateMachine):
         self._do("settle", dice)
 
     @rule(dice=DICE)
-    def condemn(self, dice: int) -> None:
-        self._do("condemn", dice)
+    def reject_row(self, dice: int) -> None:
+        self._do("reject_row", dice)
 
     @rule(dice=DICE)
     def compress(self, dice: int) -> None:
@@ -78,7 +78,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def crash(self, dice: int) -> None:
         self._do("crash", dice)
 
-    @rule(dice=DICE, what=st.sampled_from(["append", "seal", "settle", "condemn", "compress"]))
+    @rule(dice=DICE, what=st.sampled_from(["append", "seal", "settle", "reject_row", "compress"]))
     def die_within(self, dice: int, what: str) -> None:
         self.model.dice.seed(dice)
         self.model.dies_within(getattr(self.model, what))
@@ -259,15 +259,15 @@ class NeverLeavesASegmentWithoutLines(Spool):
 
 class TellsNoneOfTheCallsThatASettledSegmentHasTooMany(Spool):
     def settle(self, settled: Settled, now_us: int) -> None:
-        super().settle(msgspec.structs.replace(self.state.room.bounded(settled), unkept=0), now_us)
+        super().settle(msgspec.structs.replace(self.state.budget.truncated(settled), unkept=0), now_us)
 
 
 def forgetting_calls_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Room, "owe", lambda self, reason, service, count: None)
+    monkeypatch.setattr(SnapshotBudget, "add_loss", lambda self, reason, service, count: None)
 
 
 def forgetting_no_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Room, "bound_calls", lambda self: None)
+    monkeypatch.setattr(SnapshotBudget, "evict_calls", lambda self: None)
 
 
 def ignoring_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +340,7 @@ SPOOLS: dict[str, tuple[Make, int]] = {
     "header without what is read": (partial(HeaderWithout, field="read"), 1),
     "deleted after the first store": (DeletesAfterTheFirstStore, 1),
     "told by every store": (TellsTwice, 1),
-    "header without condemned rows": (partial(HeaderWithout, field="condemned"), 1),
+    "header without rejected rows": (partial(HeaderWithout, field="rejected"), 1),
     "header without settled segments": (partial(HeaderWithout, field="settled"), 226),
     "sessions forgotten that wait": (ForgetsSessionsThatWait, 0),
     "segment without lines never left": (NeverLeavesASegmentWithoutLines, 178),
@@ -378,11 +378,14 @@ def is_found_out(make: Make, known_seed: int) -> bool:
     return False
 
 
+# What these try is the model itself, beside the spool that it has found right.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPOOLS)
 def test_the_model_finds_a_spool_that_is_broken_on_purpose(name: str) -> None:
     assert is_found_out(*SPOOLS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PATCHES)
 def test_the_model_finds_a_recovery_or_disk_that_is_broken_on_purpose(
     name: str, monkeypatch: pytest.MonkeyPatch

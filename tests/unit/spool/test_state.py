@@ -5,11 +5,11 @@ from __future__ import annotations
 from llmledgerd.spool import (
     ONLY_STORE,
     BegunCall,
-    Condemned,
     Entry,
     EntryKind,
     Group,
     Progress,
+    RejectedRow,
     SessionState,
     Settled,
     State,
@@ -74,12 +74,12 @@ def test_a_begun_call_is_open_then_abandoned_then_settled_by_its_record() -> Non
 
 def test_decisions_on_rows_are_kept_until_their_segment_is_settled() -> None:
     state = fresh()
-    state.condemn(Condemned(1, 7, "refused", "why"))
-    state.condemn(Condemned(2, 0, "refused", "why"))
-    condemned = state.snapshot.stores[ONLY_STORE].condemned
-    assert condemned == {1: {7: ("refused", "why")}, 2: {0: ("refused", "why")}}
+    state.reject_row(RejectedRow(1, 7, "refused", "why"))
+    state.reject_row(RejectedRow(2, 0, "refused", "why"))
+    rejected = state.snapshot.stores[ONLY_STORE].rejected
+    assert rejected == {1: {7: ("refused", "why")}, 2: {0: ("refused", "why")}}
     state.settle(Settled(segment=1, dead=1))
-    assert set(condemned) == {2}
+    assert set(rejected) == {2}
 
 
 def test_a_deletion_that_is_certain_is_forgotten_with_what_was_known_of_its_segment() -> None:

@@ -168,6 +168,13 @@ def test_no_counter_of_the_identity_goes_back_when_lines_turn_out_to_be_no_recor
     assert all(after[m] >= before[m] for m in before if m.kind == "counter")
 
 
+def test_an_event_is_exposed_by_its_definition_alone() -> None:
+    events = {metric: metric.event for metric in definitions.ALL if metric.event}
+    assert events
+    status = a_status(events=dict.fromkeys(events.values(), 7))
+    assert events.keys() <= {reading.metric for reading in of_status(status) if reading.value == 7}
+
+
 def test_a_store_that_is_away_and_a_daemon_that_cannot_take_records_are_told_apart() -> None:
     away = families(measured())
     assert (
@@ -257,7 +264,8 @@ def test_the_scraper_chooses_the_format() -> None:
     openmetrics = "application/openmetrics-text; version=1.0.0"
     text, content_type = measured().exposition(a_status(), openmetrics)
     assert content_type.startswith("application/openmetrics-text")
-    assert {family.name for family in parse_openmetrics(text.decode())}  # type: ignore[no-untyped-call]  # of the library >= {"llmledgerd_received_lines"}
+    families = parse_openmetrics(text.decode())  # type: ignore[no-untyped-call]  # the library's
+    assert {family.name for family in families} >= {"llmledgerd_received_lines"}
     assert measured().exposition(a_status(), "*/*")[1].startswith("text/plain")
 
 

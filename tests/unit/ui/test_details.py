@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from llmledgerd.query.results import Payloads
 from llmledgerd.ui import details
-from llmledgerd.ui.asking import Run
+from llmledgerd.ui.queries import Run
 from tests.helpers.answers import NOON, call
 
 

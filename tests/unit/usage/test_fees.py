@@ -98,6 +98,14 @@ def test_pages_are_all_that_a_reading_of_them_used() -> None:
     assert facts.usage_source == "reported"
 
 
+def test_annotated_pages_are_told_from_those_that_were_read_alone() -> None:
+    asked = b'{"document_annotation_format": {"type": "json_schema"}}'
+    pages = {"pages_processed": 3}
+    assert units({"pages": [], "usage_info": pages}, request=asked) == {"annotated_page": 3}
+    usage = {**pages, "pages_processed_annotation": 1}
+    assert units({"pages": [], "usage_info": usage}) == {"page": 2, "annotated_page": 1}
+
+
 ITEMS = [
     {"type": "web_search_call", "action": {"type": "search", "query": "x"}},
     {"type": "web_search_call", "action": {"type": "open_page"}},

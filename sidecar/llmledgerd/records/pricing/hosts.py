@@ -1,9 +1,9 @@
 """Hosts of endpoints: whether anybody sells there.
 
-Invariant: a private address, a name without a public domain, or a machine that is rented by the hour is
-no evidence of a price per token. Pure: nothing is looked up.
+Invariant: a bare address, a name without a public domain, or a machine that is rented by the hour is no
+evidence of a price per token. Pure: nothing is looked up.
 
-Sources: RFC 1918, RFC 3927, RFC 4193, RFC 6598 (addresses); RFC 6761, RFC 6762, RFC 8375 (names).
+Sources: RFC 6761, RFC 6762, RFC 8375 (names that are never public).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ _RENTED_SUFFIXES: Final = (
     ".ngrok-free.app", ".ngrok-free.dev", ".trycloudflare.com", ".loca.lt", ".vast.ai", ".lambdaspaces.com",
 )  # fmt: skip
 """Dedicated machines and tunnels to one's own: what runs there is not billed by the token."""
-_SHARED_ADDRESSES: Final = ipaddress.ip_network("100.64.0.0/10")
 
 
 def host_of(url: str) -> str:
@@ -33,15 +32,12 @@ def host_of(url: str) -> str:
 
 
 def is_self_hosted(url: str) -> bool:
-    """Return whether an endpoint's host is private, rented, or has no public domain; False without one."""
+    """Return whether an endpoint's host is an address, rented, or has no public domain; False without one."""
     host = host_of(url)
     if not host:
         return False
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return "." not in host or f".{host}".endswith((*_PRIVATE_SUFFIXES, *_RENTED_SUFFIXES))
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    shared = address.version == _SHARED_ADDRESSES.version and address in _SHARED_ADDRESSES
-    return shared or not address.is_global
+    return True

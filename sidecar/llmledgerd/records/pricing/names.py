@@ -41,6 +41,8 @@ ALIASES: Final = {
     "aws-bedrock": "aws",
     "amazon-bedrock": "aws",
     "amazon": "aws",
+    "aws-mantle": "aws",
+    "bedrock-mantle": "aws",
     "mistralai": "mistral",
     "mistral-ai": "mistral",
     "xai": "x-ai",

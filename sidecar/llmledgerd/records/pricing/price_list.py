@@ -19,9 +19,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from llmledgerd.errors import ConfigError
-from llmledgerd.records.pricing import names, regions
+from llmledgerd.records.pricing import gaps, names, regions
 from llmledgerd.records.pricing.rates import Rates, Sheet
-from llmledgerd.records.pricing.reasons import NO_PRICE, NO_PRICE_FOR_REGION, NO_PRICE_FOR_TIER
+from llmledgerd.records.pricing.reasons import (
+    NO_PRICE,
+    NO_PRICE_FOR_REGION,
+    NO_PRICE_FOR_TIER,
+    OTHER_CURRENCY,
+)
+from llmledgerd.usage.url_rules import place
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, PriceVariant, Provider, TieredPrices
@@ -67,7 +73,7 @@ _UNKNOWABLE: Final = frozenset({"search_type"})
 
 
 class Listed(NamedTuple):
-    """A model's rates, or why there are none."""
+    """A model's rates, or why it has none."""
 
     sheet: Sheet | None
     reason: str = ""
@@ -109,6 +115,8 @@ class PriceList:
         provider = self.seller(asked)
         if provider is None:
             return Listed(None, NO_PRICE)
+        if provider.id in gaps.CONVERTED:
+            return Listed(None, OTHER_CURRENCY)
         for candidate in _in_order(asked, provider.id):
             found = self._model(provider, candidate)
             if found is not None:
@@ -131,16 +139,22 @@ class PriceList:
         context = _context(variants, provider.id, asked.tier, moment)
         if context is None:
             return Listed(None, NO_PRICE_FOR_TIER, candidate)
+        if gaps.hides_price(model, moment):
+            return Listed(None, NO_PRICE, candidate)
         prices = _known(model.get_prices(moment, context), variants, is_own=is_own)
-        return Listed(_sheet(prices, provider.id, model.id, spelled), "", candidate)
+        sheet = gaps.without_long_context(_sheet(prices, provider.id, model.id, spelled), model)
+        return Listed(sheet, "", candidate)
 
     def seller(self, asked: Query) -> Provider | None:
-        """Return who bills: by the endpoint's URL, else by the provider's name."""
+        """Return who bills: by the endpoint's URL, else by the provider's name.
+
+        A host that is known as another provider's wins over the name: senders name the SDK that they use.
+        """
         if asked.url:
             for provider in self.providers:
                 if re.match(provider.api_pattern, asked.url):
                     return provider
-        wanted = names.provider_name(asked.provider)
+        wanted = names.provider_name((place(asked.url).provider if asked.url else "") or asked.provider)
         if wanted in names.HUGGING_FACE or "router.huggingface.co" in asked.url:
             wanted = "huggingface-" + next(
                 (one.rpartition(":")[2].lower() for one in asked.candidates if ":" in one), ""
@@ -268,9 +282,11 @@ def _rates(by_key: Mapping[str, Any], above: int, seller: str, model: str, spell
             request, units["request_high"] = None, fee
         else:
             request = round(fee)
-    return Rates(**tokens, request=request, units=units)
+    return Rates(**tokens, request=request, units=units, least_seconds=_LEAST_SECONDS.get(seller, 0))
 
 
+_LEAST_SECONDS: Final = {"groq": 10}
+"""Groq docs, "Speech to text": a request is billed for at least ten seconds."""
 _FREE_OUTPUT: Final = frozenset({"typesafe", "voyageai"})
 """Providers whose output tokens are free, as their pricing pages say."""
 

@@ -7,7 +7,7 @@ region and quarter of an hour.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -39,11 +39,14 @@ _MOST_TOKENS: Final = (1 << 32) - 1
 """What a count's column holds; a larger one is another number there than in the cost."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NANO: Final = Decimal("1e-9")
-_MOST_PLAIN: Final = 1 << 26
-_MOST_PLAIN_RATE: Final = 10**9
-"""Tokens, and nano-dollars per token, of a usual call: its cost is far from the largest that a column holds."""
+_MOST_PLAIN_RATE: Final = 10**7
+"""Nano-dollars per token of a usual call: so much for all tokens that a count holds fits its column."""
 _ATTO: Final = 10**18
 _ATTO_PER_MTOK: Final = 10**12
+
+
+Plain = tuple[tuple[int, ...], tuple[tuple[int, int, int, int], ...]]
+"""Thresholds, and nano-dollars per token of input, cache reads, cache writes and output up to each; -1: none."""
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -57,9 +60,9 @@ class Quote(msgspec.Struct, frozen=True):
     per_call: int | None = None
     """Atto-dollars, by an own price that is the whole price."""
     per_second: int | None = None
-    plain: tuple[int, int, int] | None = None
-    """Nano-dollars per token of input, cache reads and output, where these are whole numbers, and where
-    nothing else of a usual call has a price: no thresholds, no fee, no price of reasoning."""
+    plain: Plain | None = None
+    """The same where the rates are whole and nothing else of a usual call has a price: no fee, no price of
+    reasoning."""
 
 
 class Kind(NamedTuple):
@@ -164,16 +167,20 @@ def _candidates(models: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _plain(sheet: Sheet) -> tuple[int, int, int] | None:
-    """Return the rates of a usual call in nano-dollars, where all of them are whole."""
-    rates = sheet.rates[0]
-    found = (rates.input, rates.cache_read, rates.output)
-    if sheet.thresholds or rates.request != 0 or rates.reasoning is not None or None in found:
-        return None
-    nano = [divmod(rate, amounts.ATTO_PER_NANO) for rate in found if rate is not None]
-    if any(rest for _, rest in nano) or any(whole > _MOST_PLAIN_RATE for whole, _ in nano):
-        return None
-    return nano[0][0], nano[1][0], nano[2][0]
+def _plain(sheet: Sheet) -> Plain | None:
+    """Return the rates of usual calls in nano-dollars, where all of them are whole."""
+    found = []
+    for rates in sheet.rates:
+        if rates.request != 0 or rates.reasoning is not None or not rates.input or not rates.output:
+            return None
+        row = (rates.input, rates.cache_read, rates.cache_write_5m, rates.output)
+        if any(rate is not None and rate % amounts.ATTO_PER_NANO for rate in row) or 0 in row:
+            return None
+        nano = [-1 if rate is None else rate // amounts.ATTO_PER_NANO for rate in row]
+        if max(nano) > _MOST_PLAIN_RATE:
+            return None
+        found.append((nano[0], nano[1], nano[2], nano[3]))
+    return sheet.thresholds, tuple(found)
 
 
 def _scaled(sheet: Sheet, factor: Decimal) -> Sheet:
@@ -290,8 +297,8 @@ class Pricer:
         return add_units(quote.sheet.rates[0], facts.units, parts)
 
 
-def _plainly(rates: tuple[int, int, int], facts: Facts) -> tuple[Decimal, dict[str, Decimal]] | None:
-    """Return what a usual call costs: text in and out, and reads of the cache; ``None`` for all others.
+def _plainly(plain: Plain, facts: Facts) -> tuple[Decimal, dict[str, Decimal]] | None:
+    """Return what a usual call costs: text in and out, and a cache of five minutes; ``None`` for all others.
 
     The same as by all parts, in a third of the time.
     """
@@ -301,27 +308,32 @@ def _plainly(rates: tuple[int, int, int], facts: Facts) -> tuple[Decimal, dict[s
     if len(priced) != 1:
         return None
     used = priced[0]
-    read, written = used.cache_read, used.output
-    fresh = used.input - read
+    whole, output, read, write = used.input, used.output, used.cache_read, used.cache_write
+    fresh = whole - read - write
     if (
-        used.cache_write or used.model or used.input_audio or used.output_audio or used.input_image
-        or used.output_image or used.input_video or used.output_video or used.citation or used.cache_audio_read
-        or used.cache_image_read or used.cache_write_1h or fresh < 0 or not fresh < _MOST_PLAIN
-        or written > _MOST_PLAIN or read > _MOST_PLAIN
+        used.model or used.input_audio or used.output_audio or used.input_image or used.output_image
+        or used.input_video or used.output_video or used.citation or used.cache_audio_read
+        or used.cache_image_read or used.cache_write_1h or fresh < 0 or whole > _MOST_TOKENS or output > _MOST_TOKENS
     ):  # fmt: skip
         return None
-    input_rate, read_rate, output_rate = rates
-    parts = {}
-    total = 0
-    if fresh:
-        total = fresh * input_rate
-        parts["input"] = total * _NANO
+    thresholds, rates = plain
+    input_rate, read_rate, write_rate, output_rate = (
+        rates[bisect_left(thresholds, whole)] if thresholds else rates[0]
+    )
+    if (read and read_rate < 0) or (write and write_rate < 0):
+        return None
+    total = fresh * input_rate
+    parts = {"input": total * _NANO} if fresh else {}
     if read:
         amount = read * read_rate
         total += amount
         parts["cache_read"] = amount * _NANO
-    if written:
-        amount = written * output_rate
+    if write:
+        amount = write * write_rate
+        total += amount
+        parts["cache_write_5m"] = amount * _NANO
+    if output:
+        amount = output * output_rate
         total += amount
         parts["output"] = amount * _NANO
     return total * _NANO, parts
@@ -330,7 +342,9 @@ def _plainly(rates: tuple[int, int, int], facts: Facts) -> tuple[Decimal, dict[s
 def _unusable(facts: Facts) -> str:
     """Return why the usage cannot be priced, or ``""``."""
     if facts.usage_source != "reported":
-        return USAGE_PARTIAL if facts.usage_source == "partial" else USAGE_UNKNOWN
+        has_parts = facts.prompt_tokens is not None or facts.completion_tokens is not None
+        is_total_alone = facts.total_tokens is not None and not has_parts
+        return USAGE_PARTIAL if facts.usage_source == "partial" and not is_total_alone else USAGE_UNKNOWN
     if facts.usage_check == "mismatch":
         return USAGE_MISMATCH
     if facts.doubt:

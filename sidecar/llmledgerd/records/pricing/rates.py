@@ -61,6 +61,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Once per call; ``None``: there is a fee, which depends on what a unit ``request_<size>`` says."""
     units: Mapping[str, Decimal] = {}
     """Atto-dollars of one unit, by its part."""
+    least_seconds: int = 0
+    """What a shorter recording is billed as."""
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -187,5 +189,6 @@ def add_units(rates: Rates, units: Mapping[str, Decimal], parts: dict[str, int])
             part = "request" if part.startswith(_SIZED) else part
             if rate is None:
                 return missing(part)
-            parts[part] = parts.get(part, 0) + round(count * rate)
+            billed = max(count, Decimal(rates.least_seconds)) if part == "audio_second" else count
+            parts[part] = parts.get(part, 0) + round(billed * rate)
     return ""

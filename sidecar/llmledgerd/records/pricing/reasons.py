@@ -20,7 +20,7 @@ OWN_MODEL: Final = "own_model"
 OTHER_CURRENCY: Final = "other_currency"
 
 REASONS: Final = {
-    NO_PRICE: "No list has a price for this provider and model.",
+    NO_PRICE: "No list has a price for this provider and model at this moment.",
     NO_PRICE_FOR_TIER: "The model has a price, and none for this service tier, speed or batch.",
     NO_PRICE_FOR_REGION: "The model costs more in this region, and no list says how much.",
     f"{NO_PRICE_FOR_PART}<part>": "Everything has a price but this part: a modality, a kind of cache, a fee.",
@@ -30,7 +30,7 @@ REASONS: Final = {
     USAGE_OUT_OF_RANGE: "A count is larger than its column holds.",
     COST_OUT_OF_RANGE: "The cost is larger than its column holds.",
     OWN_MODEL: "The call was served at a private address or by a self-hosted server; own prices may say a price.",
-    OTHER_CURRENCY: "The provider says its cost in another currency than US dollars.",
+    OTHER_CURRENCY: "The provider says its cost, or sells, in another currency than US dollars.",
 }
 """Each reason and its meaning, as docs/prices.md lists them."""
 

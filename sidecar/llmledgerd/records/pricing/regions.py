@@ -28,6 +28,8 @@ _CLAUDE_SAME_ON_VERTEX: Final = re.compile(
 """Anthropic's models before Sonnet 4.5."""
 _GEMINI_SAME: Final = re.compile(r"^gemini-(?:pro|flash|1|2|embedding-001|live-2)")
 _EVERYWHERE: Final = frozenset({"", "global", "not_available", "unknown"})
+_AZURE_CLOUDS: Final = frozenset({"us", "cn"})
+"""The ends of hosts in Azure's clouds for the United States' government and for China."""
 _AWS_LISTED: Final = frozenset({"us-east-1", "us-east-2", "us-west-2", "us"})
 """The regions that the list's prices of Bedrock are of."""
 _AWS_GEO: Final = re.compile(r"(?:^|/)(us-gov|us|eu|apac|jp|au|in|ca|global)\.")
@@ -40,9 +42,11 @@ def has_list_price(seller: str, model: str, asked: str, region: str) -> bool:
     """
     if seller == "aws":
         return _on_bedrock(model, asked, region)
-    if region in _EVERYWHERE or seller == "azure":
-        # Azure's price is that of the kind of deployment, which its resource's region does not tell.
+    if region in _EVERYWHERE:
         return True
+    if seller == "azure":
+        # Its price is that of the kind of deployment, which its resource's region does not tell.
+        return region not in _AZURE_CLOUDS
     if seller == "openai":
         return _OPENAI_SAME.match(model) is not None
     if seller == "anthropic":

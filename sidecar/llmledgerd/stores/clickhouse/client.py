@@ -24,6 +24,7 @@ import msgspec
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import NotSupportedError
 from clickhouse_connect.driver.insert import InsertContext
 
 from llmledgerd.errors import LlmledgerdError, StoreBusy
@@ -36,6 +37,9 @@ from llmledgerd.stores.clickhouse.topology import Placement, placement
 from llmledgerd.stores.clickhouse.url import targets
 
 Buffer = bytes | bytearray | memoryview
+
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+"""What the driver's decoders were seen to raise, or may, for values that they cannot make."""
 
 UNAVAILABLE = {"unreachable", "network", "timeout"}
 """Kinds of StoreBusy after which any call is tried at another address."""
@@ -180,10 +184,18 @@ class Store:
             return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
 
     def table(self, sql: str) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-        """Return names and rows of a query whose columns may share a name."""
+        """Return names and rows of a query whose columns may share a name.
+
+        Raises ValueError for values that the driver cannot make: of some types, or out of Python's range.
+        """
         with self._client() as client:
-            result = client.query(sql, tz_mode="aware")
-            return result.column_names, result.result_rows
+            try:
+                result = client.query(sql, tz_mode="aware")
+                return result.column_names, result.result_rows
+            except RecursionError:
+                raise ValueError("the answer is nested too deeply") from None
+            except (NotSupportedError, *UNREADABLE) as error:
+                raise ValueError(f"the answer has a value that cannot be returned: {error}") from error
 
     def explain(self, sql: str) -> list[str]:
         """Return the lines of an EXPLAIN, whose FORMAT clause would be the explained statement's."""
@@ -275,6 +287,9 @@ class Store:
             client.close()
             if isinstance(error, StoreBusy) and (writes or error.kind in UNAVAILABLE):
                 self.addresses.failed(number)
+            raise
+        except BaseException:
+            client.close()  # an answer may be half read
             raise
         if self._closed or targets is not self._targets:
             client.close()

@@ -91,6 +91,34 @@ IMPOSSIBLE: Mapping[int, str] = {
 }
 """The rows are at fault. A view behind the table can say so too, after the table's own write: ask first."""
 
+OF_STATEMENT = frozenset({8, 10, 16, 47, 60, 81, 164, 497})
+"""Those of REFUSED that a person's statement has brought about itself: names, writing, a table that its
+user may not read."""
+
+OF_STORE: Mapping[int, str] = {
+    40: "CHECKSUM_DOESNT_MATCH",
+    74: "CANNOT_READ_FROM_FILE_DESCRIPTOR",
+    75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",
+    76: "CANNOT_OPEN_FILE",
+    95: "CANNOT_READ_FROM_SOCKET",
+    96: "CANNOT_WRITE_TO_SOCKET",
+    107: "FILE_DOESNT_EXIST",
+    226: "NO_FILE_IN_DATA_PART",
+    228: "BAD_SIZE_OF_FILE_IN_DATA_PART",
+    234: "NO_REPLICA_HAS_PART",
+    246: "CORRUPTED_DATA",
+    439: "CANNOT_SCHEDULE_TASK",
+    1000: "POCO_EXCEPTION",
+    1001: "STD_EXCEPTION",
+    1002: "UNKNOWN_EXCEPTION",
+}
+"""Trouble of the store that no statement brings about, besides UNCERTAIN: files, network, threads."""
+
+OUT_OF_TIME = frozenset({159, 160})
+MEMORY_LIMIT_EXCEEDED = 241
+_LIMIT_OF_QUERY = re.compile(r"Query memory limit|limit \(for query\)", re.IGNORECASE)
+"""Not the limit of a user or of the whole server, which others have used up."""
+
 NEVER_SENT = (transport.NewConnectionError, transport.ConnectTimeoutError, ssl.SSLCertVerificationError)
 """What can only happen before a byte of the statement has left."""
 
@@ -107,8 +135,8 @@ def meaning(code: int | None, message: str) -> LlmledgerdError:
     if code in IMPOSSIBLE:
         return BatchRejected(code, message)
     if code in REFUSED:
-        return StoreBusy(REFUSED[code][1], message)
-    return OutcomeUnknown(UNCERTAIN.get(code, ("", "other"))[1], message)
+        return StoreBusy(REFUSED[code][1], message, code)
+    return OutcomeUnknown(UNCERTAIN.get(code, ("", "other"))[1], message, code)
 
 
 def _without_code(message: str) -> LlmledgerdError:
@@ -126,7 +154,20 @@ def _without_code(message: str) -> LlmledgerdError:
 
 def settled(error: LlmledgerdError) -> StoreBusy:
     """Return the same error for a call that stores no rows: offer it again, nothing to ask about."""
-    return StoreBusy(error.kind if isinstance(error, StoreBusy) else "other", str(error))
+    kind = error.kind if isinstance(error, StoreBusy) else "other"
+    return StoreBusy(kind, str(error), error.code if isinstance(error, StoreBusy | BatchRejected) else None)
+
+
+def fault_of_statement(error: StoreBusy) -> str:
+    """Return what a person's statement did wrong, in one line; empty where the store is in trouble."""
+    code = error.code
+    if code is None or code in OF_STORE or code in REFUSED.keys() - OF_STATEMENT:
+        return ""
+    if code == MEMORY_LIMIT_EXCEEDED and _LIMIT_OF_QUERY.search(str(error)):
+        return "the statement needs more memory than it may have; select less, or fewer rows at a time"
+    if code in OUT_OF_TIME:
+        return "the statement takes longer than it may; select less, or fewer rows at a time"
+    return "" if code in UNCERTAIN else str(error)
 
 
 def translate(address: str, error: Exception, of_driver: type[Exception]) -> LlmledgerdError:

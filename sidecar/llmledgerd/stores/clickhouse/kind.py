@@ -18,7 +18,7 @@ from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
 from llmledgerd.stores.clickhouse.url import each_address, targets
-from llmledgerd.stores.kind import Kind, Outlet, StoreEraser, Traffic
+from llmledgerd.stores.kind import ConfiguredStore, Kind, StoreEraser, Traffic
 
 
 class ClickHouseKind(Kind[ClickHouseOptions]):
@@ -30,7 +30,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
     options_type = ClickHouseOptions
     can_reprice = True
 
-    def opened(self, config: Config) -> Outlet:
+    def opened(self, config: Config) -> ConfiguredStore:
         from llmledgerd.stores.clickhouse import migrations, rollup
         from llmledgerd.stores.clickhouse.client import Store
         from llmledgerd.stores.clickhouse.sink import ClickHouseSink
@@ -42,7 +42,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         )
         sums = rollup.Rollup(store)
         needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED}
-        return Outlet(
+        return ConfiguredStore(
             name=self.name,
             address=masked(options.url),
             destination=ClickHouseSink(store),

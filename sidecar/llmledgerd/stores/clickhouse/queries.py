@@ -28,7 +28,7 @@ from llmledgerd.query.requests import (
     GetUnpriced,
     GetUsage,
     ListCalls,
-    Question,
+    QueryRequest,
 )
 from llmledgerd.query.results import (
     CALL_COLUMNS,
@@ -64,7 +64,7 @@ class StoreAnswers:
         """``fetcher`` gets payloads from object storage; without one they are reported as missing."""
         self._store = store
         self._fetcher = fetcher or Fetcher()
-        self._answers: Mapping[type[Question], Callable[[str | None, Any], object]] = {
+        self._answers: Mapping[type[QueryRequest], Callable[[str | None, Any], object]] = {
             GetCall: self._call,
             GetStep: self._step,
             ListCalls: self._list,
@@ -74,7 +74,7 @@ class StoreAnswers:
             GetLosses: self._losses,
         }
 
-    def answer(self, organization_id: str | None, question: Question) -> object:
+    def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         """Return the result within one organization; None is all of them. Raises ValueError for an invalid cursor."""
         return self._answers[type(question)](organization_id, question)
 

@@ -7,7 +7,7 @@ import contextlib
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.query.backend import Limits
 from llmledgerd.query.payloads import Fetcher
-from llmledgerd.query.requests import Question
+from llmledgerd.query.requests import QueryRequest
 from llmledgerd.query.results import Table
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.queries import StoreAnswers
@@ -36,7 +36,7 @@ class ClickHouseReading:
         self._has_own_user = bool(sql_url)
         self._sql = ReadOnlySql(sql_url or url, mark)
 
-    def answer(self, organization_id: str | None, question: Question) -> object:
+    def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         return self._answers.answer(organization_id, question)
 
     def sql(self, text: str) -> Table:

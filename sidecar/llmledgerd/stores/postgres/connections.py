@@ -7,11 +7,14 @@ nothing for the timeout is closed, because libpq itself has no such timeout.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from llmledgerd.errors import ConfigError, StoreBusy
 from llmledgerd.stores.postgres.errors import meaning
@@ -26,6 +30,9 @@ from llmledgerd.stores.postgres.errors import meaning
 SCHEMES = ("postgresql://", "postgres://")
 CONNECT_SECONDS = 10
 """How long one attempt to connect may take; shorter where an insert may take less."""
+
+_amounts = partial(json.loads, parse_float=Decimal, parse_int=Decimal)
+"""Reading of jsonb, which holds amounts here: a float would lose digits of money."""
 
 Row = dict[str, Any]
 Statement = sql.SQL | sql.Composed
@@ -144,6 +151,7 @@ class Connections:
                 row_factory=dict_row,
                 prepare_threshold=None,  # behind a pooler the next statement may meet another server process
             )
+            set_json_loads(_amounts, connection)
             # With synchronous_commit = off the server answers before its log is on the disk.
             connection.execute(
                 "SELECT set_config('synchronous_commit', 'on', false)"

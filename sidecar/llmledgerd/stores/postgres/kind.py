@@ -12,7 +12,7 @@ from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.erasure import Objects
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.stores.base import NoDoubts
-from llmledgerd.stores.kind import Kind, Outlet, Reconciled, StoreEraser
+from llmledgerd.stores.kind import ConfiguredStore, Kind, Reconciled, StoreEraser
 from llmledgerd.stores.postgres.options import PostgresOptions
 
 
@@ -24,7 +24,7 @@ class PostgresKind(Kind[PostgresOptions]):
     schemes = ("postgresql", "postgres")
     options_type = PostgresOptions
 
-    def opened(self, config: Config) -> Outlet:
+    def opened(self, config: Config) -> ConfiguredStore:
         with _driver():
             from llmledgerd.stores.postgres.migrations import apply, check
             from llmledgerd.stores.postgres.sink import Postgres
@@ -36,7 +36,7 @@ class PostgresKind(Kind[PostgresOptions]):
             content=options.content,
             timeout_seconds=config.insert_timeout_seconds,
         )
-        return Outlet(
+        return ConfiguredStore(
             name=self.name,
             address=store.address,
             destination=store,

@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import sql
 
 from llmledgerd.query.payloads import Fetcher, Key
-from llmledgerd.query.requests import GetCall, GetStep, Question
+from llmledgerd.query.requests import GetCall, GetStep, QueryRequest
 from llmledgerd.query.results import CALL_COLUMNS, STEP_CALLS, Call, Payloads, call_of
 from llmledgerd.query.results import Table as Rows
 from llmledgerd.stores.postgres.connections import Connections
@@ -35,7 +35,7 @@ class PostgresReading:
         self._connections = connections
         self._fetcher = fetcher or Fetcher()
 
-    def answer(self, organization_id: str | None, question: Question) -> object:
+    def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         """Return the result within one organization; None is all of them. Raises ValueError for other queries."""
         if isinstance(question, GetCall):
             call = question.id.removeprefix("provider_trace-")

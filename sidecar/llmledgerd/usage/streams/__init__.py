@@ -1,1 +1,1 @@
-"""Streamed answers made whole: the parts that every provider's streams share."""
+"""Assembly of streamed answers: the parts that all providers share."""

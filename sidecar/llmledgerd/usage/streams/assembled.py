@@ -28,14 +28,14 @@ class Pieces(list[str]):
 
 
 class Whole(msgspec.Struct, kw_only=True):
-    """The response object that a stream's events make up."""
+    """Response object assembled from a stream's events."""
 
     response: Members
-    """What a call without streaming would have returned, by top-level member."""
+    """Response of the same call without streaming, by top-level member."""
     beside: Members = {}
-    """What the events say outside of it (usage, model, error), for the facts alone."""
+    """Members outside of the response (usage, model, error), for the facts alone."""
     complete: bool = False
-    """The terminal event came."""
+    """Whether the terminal event arrived."""
     usage_is_final: bool = True
     """The usage is the call's, and not a count from its middle."""
     choices_may_follow: bool = False
@@ -61,7 +61,7 @@ def settle(root: dict[str, Any]) -> None:
 
 
 def add_text(into: dict[str, Any], name: str, piece: str) -> None:
-    """Add a piece to a text, whatever stood there before."""
+    """Append a piece to a text; another value is replaced."""
     old = into.get(name)
     if isinstance(old, Pieces):
         old.append(piece)
@@ -70,7 +70,7 @@ def add_text(into: dict[str, Any], name: str, piece: str) -> None:
 
 
 def inside(into: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the object at a name, made where there is none."""
+    """Return the object at a name, created if missing."""
     if not isinstance(into.get(name), dict):
         into[name] = {}
     found: dict[str, Any] = into[name]
@@ -78,7 +78,7 @@ def inside(into: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def listed(into: dict[str, Any], name: str) -> list[Any]:
-    """Return the list at a name, made where there is none."""
+    """Return the list at a name, created if missing."""
     if not isinstance(into.get(name), list):
         into[name] = []
     found: list[Any] = into[name]
@@ -86,7 +86,7 @@ def listed(into: dict[str, Any], name: str) -> list[Any]:
 
 
 def merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Add what a chunk says to what the chunks before it said. ``delta`` is ours from then on."""
+    """Merge a chunk into the earlier ones. The caller must not use ``delta`` afterwards."""
     waiting = [(into, delta)]
     while waiting:
         target, source = waiting.pop()
@@ -112,7 +112,7 @@ def _set(target: dict[str, Any], name: str, old: Any, new: Any) -> None:
 
 
 def _as_parts(content: Any) -> list[Any]:
-    """Return content as a list of parts; Mistral changes from text to parts in mid-stream."""
+    """Return content as a list of parts; Mistral changes from text to parts within a stream."""
     if isinstance(content, Pieces):
         content = "".join(content)
     if isinstance(content, list):
@@ -144,7 +144,7 @@ class Items(list[Any]):
             self._by_index[item["index"]] = item
 
     def _counterpart(self, new: Any) -> dict[str, Any] | None:
-        """Return the item that a chunk's item goes on with, or None for a new one.
+        """Return the item that a chunk's item continues, or None for a new one.
 
         A different id is a different item even under the same index: some servers number every tool
         call 0. Parts without an index go on with the last one when it is text of the same type.
@@ -165,7 +165,7 @@ def _may_be_one(old_id: Any, new_id: Any) -> bool:
 
 
 def parsed(arguments: str) -> Any:
-    """Return a tool call's joined arguments as the JSON they are, or the text where they were cut."""
+    """Return a tool call's arguments as JSON, or as text if they were cut."""
     if not arguments:
         return {}
     return msgspec.Raw(arguments.encode()) if is_json(arguments) else arguments

@@ -1,7 +1,7 @@
 """Recognition of a stream's API, and assembly of its response.
 
-Invariant: the events' own shape decides, whatever the provider is called; a stream of no known
-shape is kept event by event.
+Invariant: the shape of the events decides, not the provider's name; a stream of unknown shape is kept event
+by event.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from llmledgerd.usage.streams.assembled import Whole
 from llmledgerd.usage.streams.sse import Events, events
 
 LOOKED_AT = 8
-"""Events read to tell the shape: pings and comments may come first."""
+"""Events read to recognize the shape: pings and comments may come first."""
 
 
 def assemble(stream: str) -> Whole:
-    """Return the answer that a stream's text makes up."""
+    """Return the answer of a stream's text."""
     found = events(stream)
     if found.data and bedrock.PACKED in members(found.data[0]):
         found = bedrock.unpacked(found)
@@ -42,7 +42,7 @@ def _assembled(found: Events) -> Whole:
 
 
 def _named_error(found: Events) -> bytes:
-    """Return the error that an event's name tells: ``error``, or one of Bedrock's exceptions."""
+    """Return the error in an event's name: ``error``, or one of Bedrock's exceptions."""
     for name in sorted(found.distinct_names()):
         if name == "error" or name.endswith("Exception"):
             position = next(one for one in range(len(found.data)) if found.name(one) == name)

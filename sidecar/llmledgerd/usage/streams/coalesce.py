@@ -1,6 +1,6 @@
 """Coalescing of consecutive text events.
 
-Invariant: what is made of the shortened list is what would be made of the events themselves.
+Invariant: the shortened list has the same result as the events themselves.
 
 Nearly all events of a stream are a few characters of text each. Read one by one they cost several
 times their decoding; a run of them, decoded at once into strict structs, does not. An event with
@@ -31,7 +31,7 @@ class Runs:
         self._shapes = [(msgspec.json.Decoder(_list_of(shape)).decode, join) for shape, join in shapes]
 
     def shortened(self, events: Events, read: Callable[[int], Any] | None = None) -> list[Any]:
-        """Return what the events say, with each run as the one event that says it all.
+        """Return the values of the events, with each run as one equivalent event.
 
         ``read`` returns what the event at a position says, where that is more than its value.
         """
@@ -46,7 +46,7 @@ class Runs:
         ]
 
     def _between(self, data: list[str], first: int, last: int, read: Callable[[int], Any]) -> list[Any]:
-        """Read a part as one run; where it is none, each half of it."""
+        """Read a part as one run; otherwise read its halves."""
         if last - first < SHORT:
             return list(map(read, range(first, last)))
         joined = self._joined(f"[{','.join(data[first:last])}]", last - first)
@@ -56,7 +56,7 @@ class Runs:
         return self._between(data, first, middle, read) + self._between(data, middle, last, read)
 
     def _joined(self, array: str, length: int) -> Any:
-        """Return the one event that says what all of the array say, or None where they differ.
+        """Return the one event equivalent to all events of the array, or None if they differ.
 
         A shape that does not fit is refused at its first event, so trying several costs little.
         """
@@ -80,7 +80,7 @@ def one_of(shape: Any) -> Any:
 
 
 def strict(name: str, *fields: Any) -> type[msgspec.Struct]:
-    """Return a struct that takes these members and no others, and costs the collector nothing."""
+    """Return a struct with exactly these members, excluded from garbage collection."""
     return msgspec.defstruct(name, fields, forbid_unknown_fields=True, gc=False)
 
 
@@ -90,5 +90,5 @@ def text_field(name: str) -> tuple[str, type[str], Any]:
 
 
 def null(*names: str) -> list[tuple[str, None, None]]:
-    """Return fields that may be there and then are null."""
+    """Return optional fields that must be null."""
     return [(name, None, None) for name in names]

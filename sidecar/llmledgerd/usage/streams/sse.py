@@ -1,8 +1,8 @@
 """Parsing of a stream's text into events.
 
-Invariant: every whole event comes out, in order, with its name and its data as they were sent; how
-the lines end, comments, and a missing last blank line change nothing. An event that was cut off
-comes out as the text that is left of it, which no reader takes for an object.
+Invariant: every complete event is returned, in order, with its name and data as sent; line ends, comments
+and a missing last blank line make no difference. A truncated event is returned as its remaining text, which is
+not a JSON object.
 
 Streams are long and their events short, so the usual ones (one line of data, or one of name and one
 of data, between blank lines) are cut and decoded all at once; any other is read line by line, and
@@ -20,14 +20,14 @@ from llmledgerd.usage import budget
 from llmledgerd.usage.decode import as_bytes, is_json, value
 
 DONE = "[DONE]"
-"""OpenAI's last event, which is no JSON."""
+"""OpenAI's last event, which is not JSON."""
 
 DATA, NAME = "data: ", "event: "
 BLANK = {"", "\r"}
 
 
 class Events:
-    """A stream's events: what each says and, at the same position, its name."""
+    """Events of a stream: data and, at the same position, name."""
 
     def __init__(self, data: list[str], names: list[str] | None = None, *, is_done: bool = False) -> None:
         self.data = data
@@ -35,7 +35,7 @@ class Events:
         self.is_done = is_done
 
     def name(self, position: int) -> str:
-        """Return an event's name, "" where it has none."""
+        """Return an event's name, or ""."""
         return self._names[position].removeprefix(NAME).rstrip("\r") if self._names else ""
 
     def distinct_names(self) -> set[str]:
@@ -43,12 +43,12 @@ class Events:
         return {name.removeprefix(NAME).rstrip("\r") for name in set(self._names or ())} - {""}
 
     def value(self, position: int) -> Any:
-        """Return what an event says; its text where that is no JSON."""
+        """Return an event's value; its text if it is not JSON."""
         found = value(self.data[position])
         return self.data[position] if found is None else found
 
     def values(self) -> list[Any]:
-        """Return what all events say."""
+        """Return the values of all events."""
         return [self.value(position) for position in range(len(self.data))]
 
 
@@ -58,7 +58,7 @@ def events(stream: str) -> Events:
         _check(stream)
     text = stream.strip("\ufeff \t\r\n")
     if "\n" not in text:
-        text = text.replace("\r", "\n")  # the standard allows it, nobody is known to send it
+        text = text.replace("\r", "\n")  # the standard allows it, but no sender is known
     if text[:1] == "[":
         return Events([part.decode("utf-8", "replace") for part in cut_items(as_bytes(text))])
     if text[:1] == "{":
@@ -115,7 +115,7 @@ def _any(text: str) -> Events:
                 data.append(one)
                 names.append(name)
     if text and not data and not is_done:
-        return Events([text])  # an error page, say; it must not be lost
+        return Events([text])  # for example an error page, which must not be lost
     return Events(data, names, is_done=is_done)
 
 

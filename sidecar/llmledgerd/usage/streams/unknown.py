@@ -11,7 +11,7 @@ from llmledgerd.usage.streams.assembled import Whole, encoded
 from llmledgerd.usage.streams.sse import Events
 
 READ_BESIDE = ("usage", "usageMetadata", "model", "error", "service_tier")
-"""Members of an event of no known shape that facts are read from; the newest object wins."""
+"""Members with facts in events of unknown shape; the newest object wins."""
 
 
 def assemble_unknown(events: Events) -> Whole:

@@ -33,9 +33,11 @@ from llmledgerd.records.pricing.hosts import is_self_hosted
         "https://x.ngrok-free.app/v1",
         "https://abc.us-east-1.aws.endpoints.huggingface.cloud/v1",
         "localhost:8000/v1",
+        "https://8.8.8.8/v1",
+        "https://[2606:4700::1111]/v1",
     ],
 )
-def test_private_and_rented_hosts_sell_nothing_by_the_token(url: str) -> None:
+def test_bare_addresses_and_private_and_rented_hosts_sell_nothing_by_the_token(url: str) -> None:
     assert is_self_hosted(url)
 
 
@@ -44,8 +46,6 @@ def test_private_and_rented_hosts_sell_nothing_by_the_token(url: str) -> None:
     [
         "",
         "https://api.openai.com/v1/chat/completions",
-        "https://8.8.8.8/v1",
-        "https://[2606:4700::1111]/v1",
         "https://local.example.com/v1",
         "https://internal-tools.example.com/v1",
         "http://[broken",

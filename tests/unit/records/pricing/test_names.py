@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
+from llmledgerd.records.pricing import PricedCall, Pricer
 from llmledgerd.records.pricing.names import is_opaque, is_version_of, provider_name, says_more
 from llmledgerd.records.pricing.price_list import PriceList, Query
+from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 
 NOW = datetime(2026, 11, 17, 12, tzinfo=UTC)
 LIST = PriceList()
@@ -178,3 +181,37 @@ def test_a_request_may_say_more_of_the_same_model(asked: str, replied: str, expe
 def test_a_profile_of_one_s_own_says_nothing_of_the_model() -> None:
     assert is_opaque("arn:aws:bedrock:us-east-1:1:application-inference-profile/abc")
     assert not is_opaque("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0")
+
+
+@pytest.mark.parametrize(("provider", "model", "dollars"), [("groq", "whisper-large-v3", "0.000308333")])
+def test_a_short_recording_is_billed_as_its_provider_s_shortest(
+    provider: str, model: str, dollars: str
+) -> None:
+    facts = Facts(model=model, usage_source="reported", units={"audio_second": Decimal(3)})
+    assert Pricer(LIST).price(facts, PricedCall(provider, model)).usd == Decimal(dollars)
+
+
+def test_a_fee_by_the_size_of_the_context_is_known_for_the_size_that_the_list_has() -> None:
+    facts = Facts(model="sonar", usage_source="reported", priced=[PricedUsage(input=1000)])
+    call = PricedCall("perplexity", "sonar")
+    assert Pricer(LIST).price(facts, call).reason == "no_price_for_part:request"
+    facts.units = {"request_low": Decimal(1)}
+    assert Pricer(LIST).price(facts, call).reason == "no_price_for_part:request"
+    facts.units = {"request_high": Decimal(1)}
+    parts = Pricer(LIST).price(facts, call).parts
+    assert parts == {"input": Decimal("0.001"), "request": Decimal("0.012")}
+
+
+def test_the_one_output_price_of_a_model_that_makes_images_or_speech_is_theirs() -> None:
+    made = Facts(
+        model="gpt-image-1", usage_source="reported", priced=[PricedUsage(output=1000, output_image=1000)]
+    )
+    assert Pricer(LIST).price(made, PricedCall("openai", "gpt-image-1")).parts == {
+        "output_image": Decimal("0.04")
+    }
+    said = Facts(
+        model="gemini-2.5-flash-preview-tts",
+        usage_source="reported",
+        priced=[PricedUsage(output=1000, output_audio=1000)],
+    )
+    assert Pricer(LIST).price(said, PricedCall("google", "x")).parts == {"output_audio": Decimal("0.01")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -92,6 +92,15 @@ MODELS = [
     model("by-request", price(input_mtok="1", requests_kcount="12")),
     model("speech", price(audio_hours="0.36")),
     model("gift", price()),
+    model(
+        "cached",
+        price(
+            input_mtok=tiered("1", 2000, "2"),
+            cache_read_mtok=tiered("0.1", 2000, "0.2"),
+            cache_write_mtok="1.25",
+            output_mtok=tiered("2", 2000, "4"),
+        ),
+    ),
     model("rounded", price(input_mtok="0.0000011", cache_read_mtok="0.0000005", output_mtok="0.0000005")),
 ]
 PROVIDERS = [
@@ -467,14 +476,27 @@ def test_more_tokens_never_cost_less(used: PricedUsage, field: str, more: int, n
     assert before is None or after is None or after >= before
 
 
-@given(COUNTS, COUNTS, COUNTS)
-def test_a_usual_call_costs_the_same_by_all_parts(fresh: int, read: int, written: int) -> None:
-    used = PricedUsage(input=fresh + read, cache_read=read, output=written)
-    quick = priced(PRICER, facts(used, name="rounded"))
-    exact = (Decimal(fresh) * 11 + Decimal(read) * 5 + Decimal(written) * 5).scaleb(-13)
-    assert quick.usd == exact.quantize(Decimal("1e-9"), ROUND_HALF_UP)
-    usual = priced(PRICER, facts(used, name="large"))
-    assert usual.usd == (Decimal(fresh) * 2 + Decimal(read) / 2 + Decimal(written) * 8) / 10**6
+@given(COUNTS, COUNTS, COUNTS, COUNTS, st.sampled_from(("cached", "steps", "rounded")))
+def test_a_usual_call_costs_the_same_by_all_parts(
+    fresh: int, read: int, write: int, written: int, name: str
+) -> None:
+    used = PricedUsage(input=fresh + read + write, cache_read=read, cache_write=write, output=written)
+    quick = priced(PRICER, facts(used, name=name))
+    halves = [msgspec.structs.replace(used), PricedUsage()]  # two entries are not usual
+    by_parts = priced(PRICER, facts(*halves, name=name))
+    assert (quick.usd, quick.parts, quick.reason) == (by_parts.usd, by_parts.parts, by_parts.reason)
+
+
+def test_a_usual_call_is_priced_by_hand() -> None:
+    used = PricedUsage(input=600, cache_read=200, cache_write=100, output=50)
+    assert priced(PRICER, facts(used, name="cached")).parts == {
+        "input": Decimal("0.0003"),
+        "cache_read": Decimal("0.00002"),
+        "cache_write_5m": Decimal("0.000125"),
+        "output": Decimal("0.0001"),
+    }
+    above = PricedUsage(input=2001, cache_read=1, output=1)
+    assert priced(PRICER, facts(above, name="cached")).usd == Decimal("0.0040042")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from llmledgerd.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
-from llmledgerd.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN, meaning
+from llmledgerd.stores.clickhouse.error_codes import (
+    IMPOSSIBLE,
+    OF_STORE,
+    REFUSED,
+    UNCERTAIN,
+    fault_of_statement,
+    meaning,
+    settled,
+)
 from llmledgerd.stores.clickhouse.url import each_address, parse_url
 
 
@@ -38,6 +46,43 @@ def test_a_code_that_nobody_knows_is_neither_a_rejection_nor_a_promise() -> None
 
     assert isinstance(error, OutcomeUnknown)
     assert error.kind == "other"
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "fault"),
+    [
+        (241, "Code: 241. DB::Exception: Query memory limit exceeded: would use 768.13 MiB", "more memory"),
+        (241, "Code: 241. DB::Exception: Memory limit (for query) exceeded: would use 1 GiB", "more memory"),
+        (159, "Timeout exceeded: elapsed 60 s", "longer"),
+        (160, "Estimated query execution time is too long", "longer"),
+        (153, "Division by zero", "Division by zero"),
+        (6, "Cannot parse string", "Cannot parse string"),
+        (47, "Unknown identifier", "Unknown identifier"),
+        (497, "Not enough privileges", "Not enough privileges"),
+        (12345, "something new", "something new"),
+    ],
+)
+def test_what_a_statement_does_wrong_is_its_own_fault(code: int, said: str, fault: str) -> None:
+    assert fault in fault_of_statement(settled(meaning(code, said)))
+    assert fault
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (241, "Memory limit (total) exceeded: would use 20 GiB"),
+        (241, "User memory limit exceeded"),
+        (173, "Cannot allocate memory"),
+        (209, "Socket timeout"),
+        (202, "Too many simultaneous queries"),
+        (516, "Authentication failed"),
+        (394, "Query was cancelled"),
+        (None, "HTTP driver received HTTP status 502"),
+        *((code, "") for code in OF_STORE),
+    ],
+)
+def test_trouble_of_the_store_is_no_fault_of_a_statement(code: int | None, said: str) -> None:
+    assert fault_of_statement(settled(meaning(code, said))) == ""
 
 
 def test_no_code_is_in_two_tables() -> None:

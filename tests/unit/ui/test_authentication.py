@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmledgerd.ui.gate import Gate
+from llmledgerd.ui.authentication import Authentication
 
 TOKEN = "the-token"
 OWN = "127.0.0.1:9465"
@@ -48,7 +48,7 @@ async def knock(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await Gate(page, TOKEN, 9465, KEY)(scope, receive, send)
+    await Authentication(page, TOKEN, 9465, KEY)(scope, receive, send)
     first = sent[0]
     if kind == "websocket":
         return (101 if first["type"] == "websocket.accept" else 403), {}, b"", page.seen

@@ -59,7 +59,7 @@ class Run(msgspec.Struct, frozen=True):
         return next((at for at, found in enumerate(same) if found), None)
 
 
-class Asking:
+class PageQueries:
     """Queries of one reader, restricted to one organization if ``only`` names it."""
 
     def __init__(self, reader: LLMTraceReader, only: Scope) -> None:

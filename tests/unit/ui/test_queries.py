@@ -8,7 +8,7 @@ import pytest
 
 from llmledgerd.query.results import Usage
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmledgerd.ui.asking import GROUPS_SHOWN, PARTS, Asking
+from llmledgerd.ui.queries import GROUPS_SHOWN, PARTS, PageQueries
 from llmledgerd.ui.shell import pause
 from llmledgerd.ui.view import View
 from tests.helpers.answers import NOON, usage
@@ -30,7 +30,7 @@ class Reader:
 
 async def ask(only: Scope, view: View, groups: int = 1000) -> list[tuple[Scope, dict[str, Any]]]:
     reader = Reader(groups)
-    await Asking(cast("LLMTraceReader", reader), only).overview(view, NOON)
+    await PageQueries(cast("LLMTraceReader", reader), only).overview(view, NOON)
     return reader.asked
 
 

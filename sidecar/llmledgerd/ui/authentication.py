@@ -42,7 +42,7 @@ AGAIN: Final = (
 """A page that reloads itself."""
 
 
-class Gate:
+class Authentication:
     """ASGI middleware that passes only requests with the token to ``app``."""
 
     def __init__(self, app: ASGIApp, token: str, port: int, key: str) -> None:

@@ -1,9 +1,9 @@
 """Eviction from a snapshot over its limits, and its pending loss reports. Pure.
 
-Invariant: what is forgotten is counted, or will be asked for. Of a call no abandoned row is made (a loss,
-``call_forgotten``); of a session no death is declared (a loss of unknown count, ``session_forgotten``), and
-its lines are asked for by id should it come back. A loss is owed in the snapshot until a line in the spool
-tells it, so that it is told once, whatever dies.
+Invariant: every eviction is counted. An evicted call gets no abandoned row (a loss, ``call_forgotten``). An
+evicted session is not declared dead (a loss of unknown count, ``session_forgotten``); if it returns, its lines
+are looked up by id. A loss stays pending in the snapshot until a line in the spool reports it, so that it is
+reported once, whichever process fails.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 CALL_FORGOTTEN = "call_forgotten"
 SESSION_FORGOTTEN = "session_forgotten"
 MOST_SERVICES = 16
-"""Whose losses for want of room are told apart; those of further ones are told together."""
+"""Services whose losses are reported by name; further ones are reported together."""
 
 
-class Room:
-    """The sessions and begun calls of a snapshot, and how much of a header they take."""
+class SnapshotBudget:
+    """Sessions and begun calls of a snapshot, and their bytes in a header."""
 
     def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
         self.limits = limits
@@ -34,57 +34,57 @@ class Room:
         self.measure()
 
     def measure(self) -> None:
-        """Add up anew."""
+        """Recompute the totals."""
         snap = self._snap
         self.session_bytes = sum(map(bounds.session_bytes, snap.sessions.values()))
         self.begun_bytes = sum(bounds.call_bytes(*call) for call in snap.begun.items())
 
     def is_full(self) -> bool:
-        """Return whether no session may be added that was not known before."""
+        """Return whether new sessions must be refused."""
         return self.session_bytes >= self.limits.most_sessions
 
-    def remember(self, session: bytes, state: SessionState) -> SessionState:
-        self.drop(session)
+    def put_session(self, session: bytes, state: SessionState) -> SessionState:
+        self.drop_session(session)
         self._snap.sessions[session] = state
         self.session_bytes += bounds.session_bytes(state)
         return state
 
-    def drop(self, session: bytes) -> SessionState | None:
+    def drop_session(self, session: bytes) -> SessionState | None:
         state = self._snap.sessions.pop(session, None)
         if state is not None:
             self.session_bytes -= bounds.session_bytes(state)
         return state
 
-    def open(self, call: str, begun: BegunCall) -> None:
-        self.close(call)
+    def open_call(self, call: str, begun: BegunCall) -> None:
+        self.close_call(call)
         self._snap.begun[call] = begun
         self.begun_bytes += bounds.call_bytes(call, begun)
 
-    def close(self, call: str) -> BegunCall | None:
+    def close_call(self, call: str) -> BegunCall | None:
         begun = self._snap.begun.pop(call, None)
         if begun is not None:
             self.begun_bytes -= bounds.call_bytes(call, begun)
         return begun
 
-    def forget_call(self, call: str) -> None:
-        """No abandoned row will be made for it."""
-        begun = self.close(call)
+    def evict_call(self, call: str) -> None:
+        """Evict a begun call, and count the loss of its abandoned row."""
+        begun = self.close_call(call)
         if begun is not None:
             session = self._snap.sessions.get(begun.session)
-            self.owe(CALL_FORGOTTEN, session.service if session else "", 1)
+            self.add_loss(CALL_FORGOTTEN, session.service if session else "", 1)
 
-    def bound_calls(self) -> None:
-        """Forget the begun calls that there is no room for."""
+    def evict_calls(self) -> None:
+        """Evict begun calls above the limit."""
         if self.begun_bytes > self.limits.begun:
             for call in bounds.too_many(self._snap.begun, self.limits.begun):
-                self.forget_call(call)
+                self.evict_call(call)
 
     def newest_us(self) -> int:
-        """Return when a session was heard of last."""
+        """Return the time of the last activity of any session."""
         return max((state.seen_us for state in self._snap.sessions.values()), default=0)
 
-    def bound_sessions(self, now_us: int, busy: Collection[bytes]) -> None:
-        """Forget the sessions that there is no room for, but none that is busy."""
+    def evict_sessions(self, now_us: int, busy: Collection[bytes]) -> None:
+        """Evict sessions above the limit, except busy ones."""
         if self.session_bytes <= self.limits.sessions:
             return
         snap = self._snap
@@ -92,27 +92,27 @@ class Room:
             if self.session_bytes <= self.limits.sessions:
                 return
             state = snap.sessions[session]
-            self.drop(session)
+            self.drop_session(session)
             snap.forgotten_lines = max(snap.forgotten_lines, state.durable)
             snap.forgotten_us = now_us
             if not (state.ended or state.over):
-                self.owe(SESSION_FORGOTTEN, state.service, 1)
+                self.add_loss(SESSION_FORGOTTEN, state.service, 1)
 
-    def for_abandoned(self) -> int:
-        """Return how many bytes are left for the names of calls that are given up."""
+    def abandoned_bytes_left(self) -> int:
+        """Return the bytes left for the names of abandoned calls."""
         late = sum(bounds.name_bytes(calls) for calls in self._snap.late.values())
         return self.limits.abandoned - bounds.name_bytes(self._snap.abandoned) - late
 
-    def bounded(self, settled: Settled) -> Settled:
-        """Return what is written of a settled segment: no more calls than there is ever room for."""
+    def truncated(self, settled: Settled) -> Settled:
+        """Return the settled frame with the begun calls that fit the limit."""
         opened = settled.opened
         if sum(bounds.call_bytes(*call) for call in opened.items()) <= self.limits.begun:
             return settled
         kept = {name: opened[name] for name in bounds.within(opened, self.limits.begun)}
         return msgspec.structs.replace(settled, opened=kept, unkept=len(opened) - len(kept))
 
-    def owe(self, reason: str, service: str, count: int) -> None:
-        """Count a loss that is to be told; below 0: that has been told."""
+    def add_loss(self, reason: str, service: str, count: int) -> None:
+        """Add a pending loss; a negative count removes a reported one."""
         if not count:
             return
         by_service = self._snap.owed.setdefault(reason, {})
