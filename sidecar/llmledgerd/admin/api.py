@@ -3,8 +3,8 @@
 Invariants:
 - A query never touches the record path: it runs in its own thread, on its own connection, and
   queries beyond QUERIES at a time are queued or refused.
-- Only ``/v1/erase`` and ``/v1/reprice`` change data. The first requires its own right, and a confirmation
-  code from a request that counted the same extent; the second an operator.
+- Only ``/v1/erase`` and ``/v1/reprice`` change data; the first requires its own right and a code from a
+  request that counted the same extent, the second an operator.
 - Unknown parameters are refused, so that a misspelled one is not ignored.
 - Every peer on the Unix socket is an operator; on TCP every request needs a token.
 - Errors are problem objects (RFC 9457), without the store's address.
@@ -28,14 +28,13 @@ import structlog
 from aiohttp import web
 
 from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, scope_of
-from llmledgerd.admin.bodies import decoded
+from llmledgerd.admin.bodies import decoded, peer
 from llmledgerd.admin.changes import Changes
 from llmledgerd.admin.confirmation import SECONDS, Confirmations
 from llmledgerd.admin.json_stream import pieces, size_of
 from llmledgerd.admin.openapi import description
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.ingest import peer_credentials
 from llmledgerd.log import Recurring
 from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, QueryAdmission
 from llmledgerd.query.backend import Limits
@@ -201,7 +200,7 @@ class Api:
         return _json(_encoded(found))
 
     async def _reprice(self, request: web.Request) -> web.Response:
-        """Recompute costs, or compute what would change; one request at a time."""
+        """Recompute costs, one request at a time."""
         access = self._operator(request)
         _refuse_parameters(request)
         wanted = decoded(await self._body(request), Reprice)
@@ -234,7 +233,7 @@ class Api:
         """Return the requester, for the log."""
         if self._tokens is not None:
             return self._tokens.who(request.headers.get("Authorization", ""))
-        return _peer(request)
+        return peer(request)
 
     def is_operator(self, request: web.Request) -> bool:
         """Return whether the requester is an operator."""
@@ -354,13 +353,6 @@ def _refuse_parameters(request: web.Request) -> None:
     """Refuse parameters of an endpoint without any."""
     if given := _parameters(request):
         raise ValueError(f"unknown parameter `{next(iter(given))}`")
-
-
-def _peer(request: web.Request) -> str:
-    """Return the peer of a Unix socket, for the log."""
-    sock = request.transport.get_extra_info("socket") if request.transport is not None else None
-    found = None if sock is None else peer_credentials.of(sock)
-    return "unknown user" if found is None else f"uid {found.uid} pid {found.pid}"
 
 
 async def _sent(request: web.Request, answer: object) -> web.StreamResponse:

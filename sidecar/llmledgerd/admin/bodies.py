@@ -1,4 +1,4 @@
-"""Bodies of requests that change data.
+"""Requests that change data: their bodies, and who sends them.
 
 Invariant: a body says each thing once and leaves nothing to guess, because it decides what is changed.
 """
@@ -9,6 +9,9 @@ import json
 from typing import Any, TypeVar
 
 import msgspec
+from aiohttp import web
+
+from llmledgerd.ingest import peer_credentials
 
 T = TypeVar("T")
 
@@ -28,3 +31,10 @@ def _once(members: list[tuple[str, Any]]) -> None:
     for name, value in members:
         if value is None:  # a template that lost its value must not widen what is changed
             raise ValueError(f"`{name}` is null; omit it")
+
+
+def peer(request: web.Request) -> str:
+    """Return the peer of a Unix socket, for the log."""
+    sock = request.transport.get_extra_info("socket") if request.transport is not None else None
+    found = None if sock is None else peer_credentials.of(sock)
+    return "unknown user" if found is None else f"uid {found.uid} pid {found.pid}"

@@ -67,6 +67,8 @@ class Repricing:
         """Compute the costs of the range again, and change those that differ."""
         addresses = self._store.independent_addresses(TABLE)
         self._done.total = sum(self._count(at) for at in addresses)
+        for at in () if self._wanted.dry_run else addresses:
+            self._pending(at)  # a user without the right to see it would not know when a change is made
         for at in addresses:
             for page in self._pages(at):
                 self._reprice(page, at)

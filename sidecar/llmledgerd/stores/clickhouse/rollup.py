@@ -39,7 +39,7 @@ from typing import Any
 
 from llmledgerd.errors import StoreBusy
 from llmledgerd.stores.clickhouse import migrations
-from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.client import UNAVAILABLE, Store
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, LOCAL
 from llmledgerd.stores.kind import Reconciled
 
@@ -199,11 +199,16 @@ class _Round:
         source = (
             "clusterAllReplicas({cluster:String}, system.mutations)" if place.cluster else "system.mutations"
         )
-        rows = self._query(
-            f"SELECT count() AS n FROM {source} WHERE database = currentDatabase() AND table = {{table:String}}"  # noqa: S608 - our own texts, values are bound
-            " AND NOT is_done SETTINGS skip_unavailable_shards = 1",
-            {"cluster": place.cluster, "table": place.table},
-        )
+        try:
+            rows = self._query(
+                f"SELECT count() AS n FROM {source} WHERE database = currentDatabase() AND table = {{table:String}}"  # noqa: S608 - our own texts, values are bound
+                " AND NOT is_done SETTINGS skip_unavailable_shards = 1",
+                {"cluster": place.cluster, "table": place.table},
+            )
+        except StoreBusy as error:
+            if place.cluster or error.kind in UNAVAILABLE:
+                raise
+            return False  # a user that may not read this cannot recompute costs either
         return bool(rows[0]["n"])
 
     def _quiet_hours(self, cutoff_us: int) -> list[Hour]:
