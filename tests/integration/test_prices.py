@@ -134,8 +134,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Priced]:
             chat("after noon", "2026-06-01T12:30:00Z"),
             message("acme's", "2026-06-01T10:00:00Z", org_id="acme"),
             message("other's", "2026-06-01T10:00:00Z", org_id="other"),
-            chat("ours", "2026-06-01T10:00:00Z", model="ours-7b", url=LOCAL_URL),
-            chat("nobody's", "2026-06-01T10:00:00Z", model="llama", url=LOCAL_URL),
+            chat("ours", "2026-06-01T10:00:00Z", model="ours-7b", url=LOCAL_URL, provider="openai"),
+            chat("nobody's", "2026-06-01T10:00:00Z", model="llama", url=LOCAL_URL, provider="openai"),
         )
         yield running
 
