@@ -34,6 +34,7 @@ CHANGE_COLUMNS: Final = (
     "price_list", "calls", "old_unknown", "new_unknown", "old_usd", "new_usd",
 )  # fmt: skip
 PAGE_ROWS: Final = 20_000
+HOUR_US: Final = 3_600_000_000
 POLL_SECONDS: Final = 0.05
 LONGEST_POLL_SECONDS: Final = 2.0
 FAILING_SECONDS: Final = 60.0
@@ -52,6 +53,22 @@ Key = tuple[int, str, int]
 OnPage = Callable[[Repriced], None]
 
 
+def windows(hours: Sequence[tuple[int, int]], wanted: Reprice) -> Iterator[tuple[int, int]]:
+    """Yield ranges of whole hours, each up to the first hour that fills a page: few, and quick to sort.
+
+    ``hours`` are the first microseconds of hours and their numbers of rows, ascending.
+    """
+    start, rows = 0, 0
+    for hour, count in hours:
+        start = start if rows else hour
+        rows += count
+        if rows >= PAGE_ROWS:
+            yield max(start, wanted.from_us), min(hour + HOUR_US, wanted.to_us)
+            rows = 0
+    if rows:
+        yield max(start, wanted.from_us), wanted.to_us
+
+
 class Repricing:
     """One run over one store. Its methods block, and raise StoreBusy."""
 
@@ -66,26 +83,30 @@ class Repricing:
     def run(self, on_page: OnPage = lambda done: None) -> Repriced:
         """Compute the costs of the range again, and change those that differ."""
         addresses = self._store.independent_addresses(TABLE)
-        self._done.total = sum(self._count(at) for at in addresses)
+        hours = {at: self._hours(at) for at in addresses}
+        self._done.total = sum(count for found in hours.values() for _, count in found)
         for at in () if self._wanted.dry_run else addresses:
             self._pending(at)  # a user without the right to see it would not know when a change is made
         for at in addresses:
-            for page in self._pages(at):
-                self._reprice(page, at)
-                on_page(self._done)
+            for start, end in windows(hours[at], self._wanted):
+                for page in self._pages(start, end, at):
+                    self._reprice(page, at)
+                    on_page(self._done)
         return self._done
 
-    def _count(self, at: int | None) -> int:
+    def _hours(self, at: int | None) -> list[tuple[int, int]]:
+        """Return the hours that have rows, in microseconds since 1970, and how many each has."""
         rows = self._store.query(
-            f"SELECT count() AS n FROM {TABLE} WHERE {_OURS}",  # noqa: S608 - our own texts, values are bound
+            "SELECT toInt64(toUnixTimestamp(toStartOfHour(created_at))) * 1000000 AS hour, count() AS n"  # noqa: S608 - our own texts, values are bound
+            f" FROM {TABLE} WHERE {_OURS} GROUP BY hour ORDER BY hour",
             {"start": self._wanted.from_us, "end": self._wanted.to_us},
             at=at,
         )
-        return int(rows[0]["n"])
+        return [(row["hour"], row["n"]) for row in rows]
 
-    def _pages(self, at: int | None) -> Iterator[list[dict[str, Any]]]:
-        """Yield the rows of the range whose cost is ours to say, in an order that inserts do not disturb."""
-        after: Key = (self._wanted.from_us, str(uuid.UUID(int=0)), 0)
+    def _pages(self, start: int, end: int, at: int | None) -> Iterator[list[dict[str, Any]]]:
+        """Yield the rows of a window whose cost is ours to say, in an order that inserts do not disturb."""
+        after: Key = (start, str(uuid.UUID(int=0)), 0)
         while True:
             page = self._store.query(
                 f"SELECT toUnixTimestamp64Micro(created_at) AS created_us, {PLACE_KEY} AS place_key, {_COLUMNS}"  # noqa: S608 - as above
@@ -94,7 +115,7 @@ class Repricing:
                 " ORDER BY created_us, batch_id, batch_row LIMIT {limit:UInt32}",
                 {
                     "start": after[0],
-                    "end": self._wanted.to_us,
+                    "end": end,
                     "batch": after[1],
                     "row": after[2],
                     "limit": PAGE_ROWS,
@@ -130,7 +151,7 @@ class Repricing:
         self._done.add_all(step)
 
     def _apply(self, step: Repriced, updates: Sequence[Update], at: int | None) -> None:
-        hours = sorted({one.created_us // 3_600_000_000 * 3600 for one in updates})
+        hours = sorted({one.created_us // HOUR_US * 3600 for one in updates})
         number = str(uuid.uuid4())
         self._record("begun", number, step, updates, at)
         Rollup(self._store).doubt_hours("repriced", hours, at)
