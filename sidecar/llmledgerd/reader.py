@@ -185,6 +185,7 @@ class LLMTraceReader:
         cursor: str | None = None,
         is_error: bool | None = None,
         min_size_bytes: int | None = None,
+        id_prefix: str | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
         **narrowed: Unpack[CallsNarrowing],
@@ -193,6 +194,7 @@ class LLMTraceReader:
 
         Filters that are None do not filter; the other ones are the columns of ``CallsNarrowing``.
         ``is_error`` selects failed or successful calls, ``min_size_bytes`` the size of the request,
+        ``id_prefix`` the beginning of the id,
         ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
         of the previous page. Pages neither repeat nor skip a call while rows arrive: a cursor is a
         position in the order of start, segment and line, which later rows do not change.
@@ -206,6 +208,7 @@ class LLMTraceReader:
             cursor=cursor,
             is_error=is_error,
             min_size_bytes=min_size_bytes,
+            id_prefix=id_prefix,
             start_date=start_date,
             end_date=end_date,
             **narrowed,

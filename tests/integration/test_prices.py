@@ -176,12 +176,12 @@ def prices(daemon: Priced, *arguments: str) -> list[dict[str, Any]]:
 def test_a_model_s_price_is_shown_for_a_day_an_organization_and_its_list(daemon: Priced) -> None:
     (early,) = prices(daemon, "gpt-4o", "--provider", "openai", "--on", "2026-06-01T12:00:00Z")
     (late,) = prices(daemon, "gpt-4o", "--provider", "openai", "--on", "2026-06-02")
-    assert (early["per_million_tokens"]["input"], late["per_million_tokens"]["input"]) == ("2", "1")
+    assert (early["per_million_tokens"]["input"], late["per_million_tokens"]["input"]) == (2, 1)
     assert "(before)" in early["price_list"]
     assert late["source"] == "own_price"
     claude = ("claude-sonnet-4-5", "--provider", "anthropic")
-    assert prices(daemon, *claude)[0]["per_million_tokens"]["input"] == "3"
-    assert prices(daemon, *claude, "--org", "acme")[0]["per_million_tokens"]["input"] == "2.55"
+    assert prices(daemon, *claude)[0]["per_million_tokens"]["input"] == 3
+    assert prices(daemon, *claude, "--org", "acme")[0]["per_million_tokens"]["input"] == 2.55
     assert {one["provider"] for one in prices(daemon, "gpt-4o")} >= {"openai", "azure"}
     said = daemon.command("prices", "gpt-4o", "--provider", "openai", "--tier", "warp", code=1).stderr
     assert "no_price_for_tier" in said
@@ -211,8 +211,8 @@ def check_repriced(daemon: Priced) -> None:
     assert (said["model"], said["calls"], said["old_usd"], said["new_usd"]) == (
         "gpt-4o",
         2,
-        "0.002800000",
-        "0.001400000",
+        0.0028,
+        0.0014,
     )
     done = daemon.command("reprice", *span)
     assert "2 costs changed" in done.stdout

@@ -176,7 +176,7 @@ COMMANDS = {
     "migrate": ["llmledgerd", "migrate"],
     "serve": ["llmledgerd", "serve", "--set", "socket_path=/proc/nowhere/s"],
     "usage": ["llmledger", "usage"],
-    "demo": ["llmledger", "demo", "--rows", "1"],
+    "demo": ["llmledger", "demo", "--calls", "1"],
 }
 
 

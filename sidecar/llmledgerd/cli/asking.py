@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from llmledgerd.cli.connect import open_reader
+from llmledgerd.cli.target import Target
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.query.requests import MAX_LIMIT
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
@@ -17,20 +18,10 @@ from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
 T = TypeVar("T")
 
 
-class Nothing(Exception):
-    """The query succeeded without a result."""
-
-
 def option(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, show_default=False, **more)
 
 
-Url = Annotated[
-    str | None,
-    option(
-        "Address of a daemon, or URL of a store (default: this host's daemon, else the first of `stores`)."
-    ),
-]
 Org = Annotated[str | None, option("Restrict to one organization (default: all).")]
 Since = Annotated[str | None, option("Start of the time range: 30m, 24h, 7d or 2w ago, or an ISO 8601 date.")]
 Until = Annotated[str | None, option("End of the time range, exclusive. Same formats as --since.")]
@@ -52,11 +43,11 @@ def scope(org: str | None) -> Scope:
     return ALL_ORGANIZATIONS if org is None else org
 
 
-def ask(url: str | None, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
-    """Return the answer of the daemon or the store that the URL or the settings name."""
+def ask(target: Target, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
+    """Return the answer of the daemon or the store that the options or the settings name."""
 
     async def answer() -> T:
-        async with await open_reader(url) as reader:
+        async with await open_reader(target) as reader:
             return await question(reader)
 
     return asyncio.run(answer())

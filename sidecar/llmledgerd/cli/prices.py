@@ -10,9 +10,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from llmledgerd.cli import output
-from llmledgerd.cli.asking import AsJson, Limit, Nothing, Org, Since, Until, Url, ask, option, scope, times
-from llmledgerd.cli.messages import echo
+from llmledgerd.cli import output, tables
+from llmledgerd.cli.asking import AsJson, Limit, Org, Since, Until, ask, option, scope, times
+from llmledgerd.cli.listing import Nothing
+from llmledgerd.cli.messages import echo, echo_json
+from llmledgerd.cli.target import Target, with_target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.daemon import price_files
 from llmledgerd.records.pricing import PricedCall, Pricer
@@ -20,7 +23,6 @@ from llmledgerd.records.pricing.pricer import Quote
 from llmledgerd.records.pricing.rates import TOKEN_PARTS, Rates
 from llmledgerd.records.pricing.reasons import NO_PRICE_FOR_PART, REASONS
 from llmledgerd.records.schema import microseconds
-from llmledgerd.stores import registry
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -60,6 +62,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
             yield "duration", self.per_second, "second"
 
 
+@with_target
 def show_prices(
     model: Annotated[
         str | None, typer.Argument(help="Name of the model, as a reply or a request has it.")
@@ -78,7 +81,8 @@ def show_prices(
     until: Until = None,
     limit: Limit = 20,
     as_json: AsJson = False,
-    url: Url = None,
+    *,
+    target: Target,
 ) -> None:
     """Show what a model costs, own prices included; with --unpriced which calls have no cost and why.
 
@@ -88,37 +92,37 @@ def show_prices(
     if unpriced == (model is not None):
         raise typer.BadParameter("give a model, or --unpriced")
     if model is None:
-        _show_unpriced(url, org, (since, until), limit, as_json=as_json)
+        _show_unpriced(target, org, (since, until), limit, as_json=as_json)
         return
     when = datetime.now(UTC) if on is None else moment(on, datetime.now(UTC), "--on")
-    settings = registry.load(with_password=False)[0]
+    settings = target.settings(with_password=False)
     wanted = Wanted(model, provider or "", org or "", tier, region, when)
     for one in found(price_files.pricer(settings), wanted):
         if as_json:
-            echo(output.json_line(one))
+            echo_json(json_line(one))
             continue
         above = "" if not one.above_input_tokens else f", above {one.above_input_tokens:,} input tokens"
         echo(
             f"{one.provider} {one.model}, {tier}{f', {region}' if region else ''}, {when:%Y-%m-%d %H:%M} UTC{above}"
         )
         echo(f"by {one.price_list} ({one.source})")
-        output.console().print(output.prices_table(one.parts()))
+        tables.show(output.console(), tables.prices_columns(list(one.parts())))
 
 
 def _show_unpriced(
-    url: str | None, org: str | None, span: tuple[str | None, str | None], limit: int, *, as_json: bool
+    target: Target, org: str | None, span: tuple[str | None, str | None], limit: int, *, as_json: bool
 ) -> None:
     start, end = times(*span)
     without = ask(
-        url, lambda reader: reader.get_unpriced(scope(org), limit=limit, start_date=start, end_date=end)
+        target, lambda reader: reader.get_unpriced(scope(org), limit=limit, start_date=start, end_date=end)
     )
-    if as_json:
-        for one in without:
-            echo(output.json_line(one))
-        return
     if not without:
         raise Nothing("no calls without a cost found")
-    output.console().print(output.unpriced_table(without))
+    if as_json:
+        for one in without:
+            echo_json(json_line(one))
+        return
+    tables.show(output.console(), tables.unpriced_columns(without))
 
 
 def found(pricer: Pricer, wanted: Wanted) -> list[Shown]:

@@ -18,19 +18,22 @@ import typer
 
 from llmledgerd.admin.changes import Repricer
 from llmledgerd.admin.erasing import SECONDS
-from llmledgerd.cli import output
-from llmledgerd.cli.connect import daemon_at
+from llmledgerd.cli import output, tables
+from llmledgerd.cli.connect import daemon_at, find_daemon
 from llmledgerd.cli.erase import is_held
-from llmledgerd.cli.messages import echo
+from llmledgerd.cli.messages import echo, echo_json
+from llmledgerd.cli.progress import Interrupted
+from llmledgerd.cli.target import Target, with_target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError
-from llmledgerd.query.daemon_client import is_daemon
 from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.stores import registry
 
 DAY_US = 86_400_000_000
 
 
+@with_target
 def reprice(
     start: Annotated[datetime, typer.Option("--from", help="Start of the time range, UTC.")],
     end: Annotated[datetime, typer.Option("--to", help="End of the time range, exclusive, UTC.")],
@@ -38,13 +41,8 @@ def reprice(
         bool, typer.Option("--dry-run", help="Show what would change by model, and change nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per model.")] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            help="URL of a store, or address of a daemon (default: the stores of the settings).",
-            show_default=False,
-        ),
-    ] = None,
+    *,
+    target: Target,
 ) -> None:
     """Recompute the cost of stored calls after prices have changed.
 
@@ -55,13 +53,17 @@ def reprice(
     wanted = Reprice(from_us=_microseconds(start), to_us=_microseconds(end), dry_run=dry_run)
     if wanted.from_us > wanted.to_us:
         raise ConfigError("--to is before --from")
-    done = _run(url, wanted)
+    try:
+        done = _run(target, wanted)
+    except KeyboardInterrupt:
+        raise Interrupted("what was changed stays; run the same command to go on") from None
     if as_json:
         for one in done.models:
-            echo(output.json_line(one))
+            echo_json(json_line(one))
         return
     if done.models:
-        output.console().print(output.changes_table(done.models))
+        models = sorted(done.models, key=lambda one: -abs(one.new_usd - one.old_usd))
+        tables.show(output.console(), tables.changes_columns(models))
     verb = "would change" if dry_run else "changed"
     echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs {verb},"
@@ -71,25 +73,26 @@ def reprice(
     )
 
 
-def _run(url: str | None, wanted: Reprice) -> Repriced:
+def _run(target: Target, wanted: Reprice) -> Repriced:
     """Have it done by the daemon where it alone can open the store, else in this process."""
-    settings = registry.load(with_password=False)[0]
-    if url is not None and is_daemon(url):
-        return _by_daemon(url, wanted)
-    if url is None and is_held(settings):
-        return _by_daemon(settings.admin_address, wanted)
-    settings = registry.load()[0]
-    if url is not None:
-        settings = registry.pointed_at(settings, url)
+    settings = target.settings(with_password=False)
+    address, away = asyncio.run(find_daemon(target)) if target.url is not None else ("", "")
+    if target.url is not None and not away:
+        return _by_daemon(address, target.token, wanted)
+    if target.url is None and is_held(settings, target):
+        return _by_daemon(settings.admin_address, target.token, wanted)
+    settings = target.settings()
+    if target.url is not None:
+        settings = registry.pointed_at(settings, target.url)
     return Repricer(settings, price_files.pricer(settings)).reprice(wanted, _user(), _say_progress)
 
 
-def _by_daemon(address: str, wanted: Reprice) -> Repriced:
+def _by_daemon(address: str, token: str, wanted: Reprice) -> Repriced:
     """Ask for a day at a time, so that no request takes long and each says how far it is."""
 
     async def asked() -> Repriced:
         done = Repriced(run=str(uuid.uuid4()))
-        daemon = daemon_at(address, SECONDS)
+        daemon = daemon_at(address, token, SECONDS)
         try:
             for since in range(wanted.from_us, wanted.to_us, DAY_US):
                 day = msgspec.structs.replace(

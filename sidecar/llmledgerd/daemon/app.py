@@ -27,6 +27,7 @@ from llmledgerd.admin.server import UNIX, Admin
 from llmledgerd.clock import Clock
 from llmledgerd.config import exposure, reload
 from llmledgerd.config.settings import Config
+from llmledgerd.daemon import preflight
 from llmledgerd.daemon.housekeeping import EVERY_SECOND, Housekeeping, Job
 from llmledgerd.daemon.orphan_declaration import OrphanDeclaration
 from llmledgerd.daemon.price_files import Prices
@@ -387,6 +388,7 @@ class Daemon:
 
 def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:
     """Run a daemon until SIGTERM or SIGINT; return the exit code."""
+    preflight.validate(config)
     descriptors.raise_limit()
     memory.use_one_arena()
     memory.collect_less()

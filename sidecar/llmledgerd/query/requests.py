@@ -114,6 +114,7 @@ class ListCalls(NarrowedList, frozen=True, kw_only=True, forbid_unknown_fields=T
         None
     )
     min_size_bytes: Annotated[Size | None, _is("Minimum size of the request, in bytes.")] = None
+    id_prefix: Annotated[str | None, _is("Only calls whose id begins with this.")] = None
     received_after: Annotated[datetime | None, _is("Only calls received by the daemon after this time.")] = (
         None
     )

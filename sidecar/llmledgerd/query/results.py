@@ -73,7 +73,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     batch_row: int
     ingested_at: datetime
     payload_uri: str = ""
-    """URI of the payloads in object storage; empty if they are in the row or were not stored."""
+    """URI of the payloads in object storage; ``erased:`` if they were erased; empty if they are in the row or were
+    not stored."""
     payloads: Payloads | None = None
     payloads_missing: str = ""
     """Reason why requested payloads are missing; not a column."""

@@ -7,7 +7,7 @@ Drivers are imported when something is opened, so that a kind whose driver is mi
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from llmledgerd.query.erasure import Erasure, Extent, Objects
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.schema import Row
 from llmledgerd.stores.base import Buffer, Destination, Doubts, Source
 
 Options = TypeVar("Options", bound=StoreOptions)
@@ -80,16 +81,17 @@ class StoreEraser(Protocol):
         """Return data that no statement of the eraser reaches, a sentence each."""
 
 
-class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Amount and time range of generated calls."""
+class MarkedRows(Protocol):
+    """Calls of one store that have a certain ``source``. Its methods block, and raise StoreBusy."""
 
-    rows: int
-    days: float
-    end_us: int
-    """When the last call starts, in microseconds since 1970."""
-    organizations: tuple[str, ...] = ()
-    """Empty: fifty organizations, whose sizes differ by a factor of some hundreds."""
-    seed: int = 1
+    def are_alone(self) -> bool:
+        """Return whether the store holds no other calls."""
+
+    def insert(self, rows: Sequence[Row], batch_id: str) -> None:
+        """Insert rows with that ``source`` as one batch."""
+
+    def delete(self) -> int:
+        """Delete them all; return how many there were."""
 
 
 class Kind(abc.ABC, Generic[Options]):
@@ -140,8 +142,8 @@ class Kind(abc.ABC, Generic[Options]):
         """Recompute the costs of calls; ``by`` is who asks, for the record. Raises ConfigError, StoreBusy."""
         raise ConfigError(f"{self.title}: recomputing costs is not supported")
 
-    def fill(self, url: str, traffic: Traffic, config: Config) -> Generator[int, None, None]:
-        """Insert generated calls; yield how many there are so far. Raises ConfigError."""
+    def marked_rows(self, url: str, source: str, config: Config) -> AbstractContextManager[MarkedRows]:
+        """Return the calls with this ``source``; an embedded store is migrated first. Raises ConfigError."""
         raise ConfigError(f"{self.title}: generated calls are not supported")
 
 

@@ -82,7 +82,9 @@ def test_a_stream_that_is_cut_costs_the_whole_or_an_unknown_amount(invoice: Invo
 def test_a_stored_call_is_priced_again_as_it_was_on_arrival(invoice: Invoice) -> None:
     row = row_of(invoice)
     if row["cost_usd_source"] != "provider":
-        price = stored.price(PRICER, row, row["created_at"])
+        created_us = row["created_at"]
+        assert isinstance(created_us, int)
+        price = stored.price(PRICER, row, created_us)
         assert (price.usd, price.source, price.reason) == (
             row["cost_usd"],
             row["cost_usd_source"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
 from llmledgerd.stores.clickhouse.url import each_address, targets
-from llmledgerd.stores.kind import ConfiguredStore, Kind, StoreEraser, Traffic
+from llmledgerd.stores.kind import ConfiguredStore, Kind, MarkedRows, StoreEraser
+from llmledgerd.system.permissions import refusal
 
 
 class ClickHouseKind(Kind[ClickHouseOptions]):
@@ -92,6 +93,9 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
 
     def require(self, url: str) -> None:
         path = targets(url, {})[0].path
+        refused = refusal(path) if path is not None else ""
+        if refused:
+            raise ConfigError(refused)
         if path is not None and not Path(path).is_dir():
             raise ConfigError(f"no embedded store at {path}")
 
@@ -131,14 +135,16 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         with contextlib.closing(Store(options.url)) as store:
             return reprice(store, pricer, wanted, by, on_page)
 
-    def fill(self, url: str, traffic: Traffic, config: Config) -> Generator[int, None, None]:
-        from llmledgerd.stores.clickhouse import demo_data, migrations
+    @contextlib.contextmanager
+    def marked_rows(self, url: str, source: str, config: Config) -> Iterator[MarkedRows]:
+        from llmledgerd.stores.clickhouse import migrations
         from llmledgerd.stores.clickhouse.client import Store
+        from llmledgerd.stores.clickhouse.marked_rows import ClickHouseMarkedRows
 
         with contextlib.closing(Store(url)) as store:
             if store.is_embedded:
                 migrations.apply(store, migrations.Layout(ttl_days=config.ttl_days))
-            yield from demo_data.fill(store, traffic)
+            yield ClickHouseMarkedRows(store, source)
 
 
 def _migrate(options: ClickHouseOptions, config: Config) -> list[str]:

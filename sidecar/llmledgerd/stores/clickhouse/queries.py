@@ -96,6 +96,7 @@ class StoreAnswers:
         where.between(question.start_date, question.end_date)
         where.add("t.is_error = {is_error:UInt8}", is_error=_flag(question.is_error))
         where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
+        where.add("startsWith(t.id, {id_prefix:String})", id_prefix=question.id_prefix)
         where.add(
             "t.ingested_at > fromUnixTimestamp64Micro({received:Int64})",
             received=microseconds(question.received_after),
