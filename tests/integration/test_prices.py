@@ -207,7 +207,7 @@ def check_repriced(daemon: Priced) -> None:
     assert "8 calls looked at, 2 costs would change" in dry.stdout
     assert daemon.costs() == before
     (change,) = daemon.command("reprice", *span, "--dry-run", "--json").stdout.splitlines()
-    said = json.loads(change)
+    (said,) = json.loads(change)["models"]
     assert (said["model"], said["calls"], said["old_usd"], said["new_usd"]) == (
         "gpt-4o",
         2,

@@ -40,7 +40,7 @@ def reprice(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change by model, and change nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per model.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     *,
     target: Target,
 ) -> None:
@@ -58,8 +58,7 @@ def reprice(
     except KeyboardInterrupt:
         raise Interrupted("what was changed stays; run the same command to go on") from None
     if as_json:
-        for one in done.models:
-            echo_json(json_line(one))
+        echo_json(json_line(done))
         return
     if done.models:
         models = sorted(done.models, key=lambda one: -abs(one.new_usd - one.old_usd))
