@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.cli import demo, demo_calls
+from llmledgerd.query.repricing import Reprice
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.marked_rows import ClickHouseMarkedRows
@@ -59,7 +60,7 @@ def test_numbers_agree_with_each_other(store: Store) -> None:
 
 
 def test_repricing_generated_calls_changes_nothing(store: Store) -> None:
-    done = reprice(filled(store), Pricer(), 0, END_US + 1)
+    done = reprice(filled(store), Pricer(), Reprice(from_us=0, to_us=END_US + 1), "somebody@somewhere")
 
     assert (done.looked_at, done.changed) == (600, 0)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from llmledgerd.cli import (
+    asking,
     dead_letters,
     demo,
     doctor,
@@ -24,18 +23,20 @@ from llmledgerd.cli import (
     maintenance,
     objects,
     output,
+    prices,
+    reprice,
     tables,
     ui,
 )
+from llmledgerd.cli.asking import AsJson, Limit, Org, Since, Until
 from llmledgerd.cli.calls import find_call, in_time_order, json_call
 from llmledgerd.cli.command_groups import in_panels, with_version
-from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.cli.connect import daemon_status
 from llmledgerd.cli.filter_options import with_filters
 from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
-from llmledgerd.cli.time_arguments import moment
 from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.printable import clean_json, one_line
@@ -43,7 +44,7 @@ from llmledgerd.query.conversation import read_conversation
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import GROUPS, MAX_LIMIT
 from llmledgerd.query.results import Call, LargeCall
-from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
+from llmledgerd.reader import LLMTraceReader
 from llmledgerd.system import folders
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ app = typer.Typer(
     no_args_is_help=True,
     cls=in_panels(
         {
-            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "sql", "ui"),
+            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "prices", "sql", "ui"),
             "Operate": ("status", "doctor", "dead-letters", "import", "demo"),
             "Maintain": ("copy", "reprice", "erase", "objects"),
         }
@@ -65,7 +66,8 @@ app.callback()(with_version)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(objects.app, name="objects")
 app.command()(doctor.doctor)
-app.command()(maintenance.reprice)
+app.command()(reprice.reprice)
+app.command("prices")(prices.show_prices)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)
 app.command("demo")(demo.demo)
@@ -73,18 +75,7 @@ app.command()(erase.erase)
 app.command("import")(import_records.import_records)
 
 
-def _option(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, show_default=False, **more)
-
-
-Org = Annotated[str | None, _option("Restrict to one organization (default: all).")]
-Since = Annotated[
-    str | None, _option("Start of the time range: 30m, 24h, 7d or 2w ago, or an ISO 8601 date.")
-]
-Until = Annotated[str | None, _option("End of the time range, exclusive. Same formats as --since.")]
 Errors = Annotated[bool, typer.Option("--errors", help="Only failed and cancelled calls.")]
-Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="Maximum number of rows.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 @app.command()
@@ -140,15 +131,15 @@ def show_errors(
     target: Target,
 ) -> None:
     """List failed and cancelled calls with their error messages, newest first (default: the last 24 hours)."""
-    start, end = _times(since, until)
+    start, end = asking.times(since, until)
 
     async def ask(reader: LLMTraceReader) -> None:
         page = await reader.list_calls(
-            _scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
+            asking.scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
         )
         listing.show_calls(page.calls, as_json, tables.errors_columns)
 
-    _ask(target, ask)
+    asking.ask(target, ask)
 
 
 @app.command()
@@ -168,15 +159,20 @@ def large(
     target: Target,
 ) -> None:
     """List the calls with the largest requests, largest first."""
-    start, end = _times(since, until)
+    start, end = asking.times(since, until)
 
     async def ask(reader: LLMTraceReader) -> None:
         found = await reader.find_large_requests(
-            _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, **narrowed
+            asking.scope(org),
+            min_size_bytes=min_bytes,
+            limit=limit,
+            start_date=start,
+            end_date=end,
+            **narrowed,
         )
         listing.show_calls(found, as_json, tables.large_columns)
 
-    _ask(target, ask)
+    asking.ask(target, ask)
 
 
 @app.command()
@@ -194,7 +190,7 @@ def trace(
     target: Target,
 ) -> None:
     """Show one call: figures and conversation."""
-    call = _ask(target, lambda reader: find_call(reader, _scope(org), id, files=raw))
+    call = asking.ask(target, lambda reader: find_call(reader, asking.scope(org), id, files=raw))
     if call is None or call.payloads is None:
         raise listing.Nothing(f"there is no call {id}")
     if as_json:
@@ -225,15 +221,15 @@ def usage(
     target: Target,
 ) -> None:
     """Sum calls, tokens, cost and errors, grouped by model by default."""
-    start, end = _times(since, until)
+    start, end = asking.times(since, until)
     group_by = [name for given in by or ["model"] for name in given.split(",")]
     unknown = [name for name in group_by if name not in GROUPS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(GROUPS)}", param_hint="--by")
-    found = _ask(
+    found = asking.ask(
         target,
         lambda reader: reader.get_usage_stats(
-            _scope(org),
+            asking.scope(org),
             group_by=group_by,
             start_date=start,
             end_date=end,
@@ -246,7 +242,16 @@ def usage(
         return
     console = output.console()
     tables.show(console, tables.usage_columns(found, group_by))
-    console.print(output.usage_note(found))
+    reason = ""
+    if any(one.unknown_cost for one in found):
+        top = asking.ask(
+            target,
+            lambda reader: reader.get_unpriced(
+                asking.scope(org), limit=1, start_date=start, end_date=end, **narrowed
+            ),
+        )
+        reason = f"{top[0].reason} ({top[0].requests:,} of {top[0].model})" if top else ""
+    console.print(output.usage_note(found, reason))
 
 
 @app.command()
@@ -260,8 +265,8 @@ def status(since: Since = "7d", as_json: AsJson = False, *, target: Target) -> N
     lines = output.status_lines(said)
     console = output.console()
     listing.lines([output.wrapped(line, console.width) for line in lines] if sys.stdout.isatty() else lines)
-    start, _ = _times(since, None)
-    losses = _ask(target, lambda reader: reader.get_losses(start_date=start))
+    start, _ = asking.times(since, None)
+    losses = asking.ask(target, lambda reader: reader.get_losses(start_date=start))
     if losses:
         echo(f"\nlost since {start or 'ever'}:")
         tables.show(console, tables.losses_columns(losses))
@@ -277,7 +282,7 @@ def sql(
 ) -> None:
     """Run one read-only SELECT over the store's tables."""
     text = sys.stdin.read() if statement == "-" else statement
-    found = _ask(target, lambda reader: reader.sql(text))
+    found = asking.ask(target, lambda reader: reader.sql(text))
     if as_json:
         listing.lines(json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
     else:
@@ -297,19 +302,24 @@ def _list(
     as_json: bool,
     target: Target,
 ) -> None:
-    start, end = _times(*span)
+    start, end = asking.times(*span)
 
     async def ask(reader: LLMTraceReader) -> None:
         page = await reader.list_calls(
-            _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
+            asking.scope(org),
+            limit=limit,
+            is_error=errors or None,
+            start_date=start,
+            end_date=end,
+            **narrowed,
         )
         if not follow:
             listing.show_calls(page.calls, as_json, tables.calls_columns, tables.call_styles(page.calls))
             return
         listing.print_calls(page.calls[::-1], as_json)
-        await listing.follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
+        await listing.follow(reader, asking.scope(org), page.calls, errors or None, narrowed, as_json)
 
-    _ask(target, ask)
+    asking.ask(target, ask)
 
 
 def _write_raw(payloads: bytes) -> None:
@@ -317,26 +327,6 @@ def _write_raw(payloads: bytes) -> None:
     if sys.stdout.isatty():
         payloads = clean_json(payloads.decode(errors="replace")).encode()
     sys.stdout.buffer.write(payloads)
-
-
-def _times(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
-    now = datetime.now(UTC)
-    return (
-        None if since is None else moment(since, now, "--since"),
-        None if until is None else moment(until, now, "--until"),
-    )
-
-
-def _scope(org: str | None) -> Scope:
-    return ALL_ORGANIZATIONS if org is None else org
-
-
-def _ask(target: Target, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
-    async def answer() -> T:
-        async with await open_reader(target) as reader:
-            return await question(reader)
-
-    return asyncio.run(answer())
 
 
 def main(arguments: list[str] | None = None) -> None:

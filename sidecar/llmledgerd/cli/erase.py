@@ -146,7 +146,7 @@ def _asked_of(target: Target, spool_dir: Path | None) -> Ask:
     address, away = asyncio.run(find_daemon(target)) if target.url is not None else ("", "")
     if target.url is not None and not away:
         return lambda wanted, code: _by_daemon(address, target.token, wanted, code)
-    if target.url is None and _is_held(settings, target):
+    if target.url is None and is_held(settings, target):
         return lambda wanted, code: _by_daemon(settings.admin_address, target.token, wanted, code)
     settings = target.settings()
     if target.url is not None:
@@ -168,7 +168,7 @@ class _Here:
         return self._everywhere.erase(erasure, f"uid {os.getuid()} pid {os.getpid()}")
 
 
-def _is_held(settings: Config, target: Target) -> bool:
+def is_held(settings: Config, target: Target) -> bool:
     """Return whether a daemon has an embedded store of the settings open."""
     with contextlib.ExitStack() as opened:
         outlets = [opened.enter_context(contextlib.closing(one)) for one in registry.opened(settings)]

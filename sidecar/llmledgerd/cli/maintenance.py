@@ -20,41 +20,9 @@ from llmledgerd.cli.progress import steps
 from llmledgerd.cli.target import ConfigFile, Target
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment
-from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.stores import copy as transfer
 from llmledgerd.stores import registry
-from llmledgerd.stores.kind import Repriced
-
-Url = Annotated[
-    str | None,
-    typer.Option(
-        help="URL of the store (default: the first of `stores` in the settings).", show_default=False
-    ),
-]
-
-
-def reprice(
-    start: Annotated[datetime, typer.Option("--from", help="Start of the time range, UTC.")],
-    end: Annotated[datetime, typer.Option("--to", help="End of the time range, exclusive, UTC.")],
-    url: Url = None,
-) -> None:
-    """Recompute the cost of stored calls after prices have changed.
-
-    Costs that a provider reported stay. The usage of the hours touched is read from the rows until
-    a daemon has rebuilt their rollup.
-    """
-
-    def report(done: Repriced) -> None:
-        typer.echo(f"{done.looked_at:,} looked at", err=True)
-
-    settings = registry.load()[0]
-    address = url or registry.first_address(settings)[0]
-    span = (_microseconds(start), _microseconds(end))
-    done = registry.kind_of(address).reprice(address, price_files.pricer(settings), span, report)
-    typer.echo(
-        f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
-    )
 
 
 def _known(name: str | None) -> str | None:

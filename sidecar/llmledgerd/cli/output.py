@@ -74,8 +74,8 @@ def wrapped(line: str, width: int) -> str:
     return textwrap.fill(line, max(width, 30), subsequent_indent=" " * 10, break_long_words=False)
 
 
-def usage_note(usages: Sequence[Usage]) -> str:
-    """Return a note on the calls without known usage."""
+def usage_note(usages: Sequence[Usage], reason: str = "") -> str:
+    """Return a note on the calls without known usage or cost; ``reason`` is why most have no cost."""
     calls = sum(usage.requests for usage in usages)
     unknown = sum(usage.unknown_usage for usage in usages)
     partial = sum(usage.partial_usage for usage in usages)
@@ -83,6 +83,7 @@ def usage_note(usages: Sequence[Usage]) -> str:
     return (
         f"{calls:,} calls, ${sum(usage.cost_usd for usage in usages):,.4f}; tokens unknown in {unknown:,},"
         f" partly known in {partial:,}; cost unknown in {unpriced:,}"
+        f"{f', most often: {cell(reason)}' if reason and unpriced else ''}"
     )
 
 

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from llmledgerd.cli.fitting import Column, compact, compact_money, fit, short_ids
 from llmledgerd.cli.text_cells import cell, json_text
-from llmledgerd.query.results import Call, LargeCall, Loss, Usage
+from llmledgerd.query.repricing import ModelChange
+from llmledgerd.query.results import Call, LargeCall, Loss, Unpriced, Usage
 from llmledgerd.query.results import Table as Rows
 from llmledgerd.spool.dead_letters import DeadLetter
 
@@ -169,6 +170,40 @@ def usage_columns(usages: Sequence[Usage], group_by: Sequence[str]) -> list[Colu
         _counts("P95 MS", [usage.latency_p95_ms for usage in usages], 8),
         _counts("NO USAGE", [usage.unknown_usage for usage in usages], 5),
         _counts("NO COST", [usage.unknown_cost for usage in usages], 4),
+    ]
+
+
+def unpriced_columns(found: Sequence[Unpriced]) -> list[Column]:
+    """Return the columns of calls without a cost: by model and reason."""
+    return [
+        _texts("PROVIDER", [one.provider for one in found], 2, 6),
+        _texts("MODEL", [one.model for one in found], 0, 10),
+        _counts("CALLS", [one.requests for one in found], 0),
+        _counts("TOKENS", [one.total_tokens or None for one in found], 1),
+        _texts("REASON", [one.reason for one in found], 0, 12),
+    ]
+
+
+def changes_columns(changes: Sequence[ModelChange]) -> list[Column]:
+    """Return the columns of models whose calls have another cost."""
+    return [
+        _texts("PROVIDER", [one.provider for one in changes], 3, 6),
+        _texts("MODEL", [one.model for one in changes], 0, 10),
+        _counts("CALLS", [one.calls for one in changes], 0),
+        _counts("NO COST BEFORE", [one.old_unknown for one in changes], 2),
+        _counts("NOW", [one.new_unknown for one in changes], 2),
+        _money("OLD $", [one.old_usd for one in changes], 0),
+        _money("NEW $", [one.new_usd for one in changes], 0),
+        _texts("LIST", [one.price_list for one in changes], 4, 12),
+    ]
+
+
+def prices_columns(parts: Sequence[tuple[str, Decimal, str]]) -> list[Column]:
+    """Return the columns of a price: part, amount in dollars, and for what."""
+    return [
+        _texts("PART", [part for part, _, _ in parts], 0, 6),
+        Column(name="$", cells=[f"{amount:f}" for _, amount, _ in parts], is_right=True),
+        _texts("PER", [unit for _, _, unit in parts], 0, 6),
     ]
 
 

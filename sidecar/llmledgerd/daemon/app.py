@@ -22,7 +22,7 @@ import uvloop
 from llmledgerd import __version__
 from llmledgerd.admin.api import Api
 from llmledgerd.admin.auth import Tokens
-from llmledgerd.admin.erasing import Everywhere
+from llmledgerd.admin.changes import Changes
 from llmledgerd.admin.server import UNIX, Admin
 from llmledgerd.clock import Clock
 from llmledgerd.config import exposure, reload
@@ -91,10 +91,10 @@ class Daemon:
             self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
         )
         self.quota = SpoolQuota(runtime, self.files, self.listener.resume)
-        self.everywhere = Everywhere(config)
         self.marks = Marks(self.files.root)
         objects = wiring.objects(config)
         self.prices = Prices(config)
+        self.changes = Changes.of(config, self.prices.pricer)
         self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
         self.report = Report(runtime, self.files, self.listener, self.shipping.deliveries)
         self.api, self.admin = self._admin(objects)
@@ -122,7 +122,7 @@ class Daemon:
             metrics=metrics,
             marks=self.marks,
             upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
-            erase_in=self.everywhere.erase_in,
+            erase_in=self.changes.everywhere.erase_in,
             on_refused=self.listener.refused,
             on_settled=self.quota.check,
         )
@@ -134,7 +134,7 @@ class Daemon:
         is_unix = config.admin_address.startswith(UNIX)
         tokens = None if is_unix else Tokens(config.admin_tokens_file)
         fetcher = Fetcher(lambda: objects)
-        api = Api(config, self.status, tokens, self.metrics, fetcher, self.everywhere)
+        api = Api(config, self.status, tokens, self.metrics, fetcher, self.changes)
         admin = Admin(
             config.admin_address,
             int(config.socket_mode, 8),
@@ -315,7 +315,7 @@ class Daemon:
             self.quota,
             self.orphans,
             self.pruning,
-            self.everywhere,
+            *self.changes,
         )
         for component in components:
             component.reconfigure(found.config)

@@ -16,9 +16,10 @@ import msgspec
 
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.query.erasure import Erased, Erasure
+from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.query.requests import QueryRequest, to_text
 from llmledgerd.query.results import Table
-from llmledgerd.query.routes import ERASE, OF, EraseRequest, Problem
+from llmledgerd.query.routes import ERASE, OF, REPRICE, EraseRequest, Problem
 from llmledgerd.system.permissions import denied
 
 UNIX: Final = "unix:"
@@ -69,6 +70,12 @@ class DaemonAnswers:
         asked = msgspec.json.encode(EraseRequest.of(erasure, confirmation))
         status, body = await self.request("POST", ERASE, {}, asked)
         found: Erased = self._read(status, body, Erased)
+        return found
+
+    async def reprice(self, wanted: Reprice) -> Repriced:
+        """Recompute costs, or compute what would change. Raises as ``answer`` does."""
+        status, body = await self.request("POST", REPRICE, {}, msgspec.json.encode(wanted))
+        found: Repriced = self._read(status, body, Repriced)
         return found
 
     async def get(self, path: str, kind: Any) -> Any:

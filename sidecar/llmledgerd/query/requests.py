@@ -143,6 +143,12 @@ class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"cannot group by {', '.join(unknown)}; choose from {', '.join(GROUPS)}")
 
 
+class GetUnpriced(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Count calls without a cost by model and reason, most calls first."""
+
+    limit: Limit = 100
+
+
 class GetLosses(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List losses of records by stage and reason. For operators only: a loss has no organization."""
 

@@ -141,6 +141,22 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     latency_p99_ms: float | None
 
 
+class Unpriced(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of one model that have no cost for one reason."""
+
+    provider: str
+    model: str
+    """The name whose price was looked up."""
+    reason: str
+    """Value of ``cost_reason``."""
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    last_at: datetime
+    """Start of the newest of these calls."""
+
+
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
     """Lost records by stage and reason."""
 

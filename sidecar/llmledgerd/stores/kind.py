@@ -19,6 +19,7 @@ from llmledgerd.errors import ConfigError
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.erasure import Erasure, Extent, Objects
 from llmledgerd.query.payloads import Fetcher
+from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.schema import Row
 from llmledgerd.stores.base import Buffer, Destination, Doubts, Source
@@ -80,15 +81,6 @@ class StoreEraser(Protocol):
         """Return data that no statement of the eraser reaches, a sentence each."""
 
 
-class Repriced(msgspec.Struct):
-    """Counts of a recomputation of costs."""
-
-    looked_at: int = 0
-    changed: int = 0
-    unknown: int = 0
-    """Rows whose usage is known and whose model has no price."""
-
-
 class MarkedRows(Protocol):
     """Calls of one store that have a certain ``source``. Its methods block, and raise StoreBusy."""
 
@@ -110,6 +102,8 @@ class Kind(abc.ABC, Generic[Options]):
     """For people."""
     schemes: tuple[str, ...]
     """URL schemes of this kind, which no other kind has."""
+    can_reprice: bool = False
+    """Costs can be recomputed in it."""
     options_type: type[Options]
 
     def options(self, config: Config) -> Options:
@@ -143,9 +137,9 @@ class Kind(abc.ABC, Generic[Options]):
         return [], []
 
     def reprice(
-        self, url: str, pricer: Pricer, span: tuple[int, int], on_step: Callable[[Repriced], None]
+        self, options: Options, pricer: Pricer, wanted: Reprice, by: str, on_page: Callable[[Repriced], None]
     ) -> Repriced:
-        """Recompute the costs of the calls that started in the span, in microseconds. Raises ConfigError."""
+        """Recompute the costs of calls; ``by`` is who asks, for the record. Raises ConfigError, StoreBusy."""
         raise ConfigError(f"{self.title}: recomputing costs is not supported")
 
     def marked_rows(self, url: str, source: str, config: Config) -> AbstractContextManager[MarkedRows]:

@@ -13,8 +13,10 @@ from llmledgerd.cli.app import app
 from llmledgerd.cli.doctor import Finding
 from llmledgerd.cli.erase import REPORTED
 from llmledgerd.cli.import_records import Imported
+from llmledgerd.cli.prices import Shown
 from llmledgerd.payloads.cleaning import Cleaned
-from llmledgerd.query.results import Usage
+from llmledgerd.query.repricing import ModelChange, Repriced
+from llmledgerd.query.results import Unpriced, Usage
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.stores.copy import Copied
 
@@ -26,6 +28,9 @@ ROWS = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.s
     ("row", "names"),
     [
         ("`usage`", Usage.__struct_fields__),
+        ("`prices`", Shown.__struct_fields__),
+        ("`prices --unpriced`", Unpriced.__struct_fields__),
+        ("`reprice`", (*Repriced.__struct_fields__, *ModelChange.__struct_fields__)),
         ("`doctor`", Finding.__struct_fields__),
         ("`dead-letters list`, `show`", DeadLetter.__struct_fields__),
         ("`import`", (*Imported.__struct_fields__, "sources", "dry_run")),

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import uuid
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 import pytest
 
 from llmledger.protocol import Record
 from llmledgerd.records.parsing import parse
-from llmledgerd.records.pricing import Price, PricedCall, Pricer
+from llmledgerd.records.pricing import Pricer, stored
 from llmledgerd.records.rows import RowBuilder
-from llmledgerd.usage import read_usage
 from tests.helpers.columns import assert_fits, named
 from tests.unit.records.invoice import Invoice
 from tests.unit.records.invoices import INVOICES
@@ -45,25 +43,6 @@ def parts_of(invoice: Invoice) -> dict[str, Decimal]:
     for line in invoice.lines:
         due[line.part] = due.get(line.part, Decimal(0)) + line.dollars
     return {part: dollars for part, dollars in due.items() if dollars}
-
-
-def priced_again(row: dict[str, Any]) -> Price:
-    """Return the price by the row's columns alone."""
-    facts = read_usage(row["usage_json"], url=row["url"], model=row["priced_model"])
-    facts.model, facts.request_model = row["priced_model"], row["request_model"]
-    facts.usage_source, facts.usage_check = row["usage_source"], row["usage_check"]
-    facts.service_tier, facts.is_batch = row["service_tier"], bool(row["is_batch"])
-    facts.region, facts.units = row["region"], dict(row["usage_units"])
-    call = PricedCall(
-        provider=row["provider"],
-        model=row["model"],
-        url=row["url"],
-        created_at_us=row["created_at"],
-        organization_id=row["organization_id"],
-        latency_ms=row["latency_ms"],
-        priced_model=row["priced_model"],
-    )
-    return PRICER.price(facts, call)
 
 
 @pytest.mark.parametrize("invoice", INVOICES, ids=lambda invoice: invoice.name)
@@ -103,7 +82,9 @@ def test_a_stream_that_is_cut_costs_the_whole_or_an_unknown_amount(invoice: Invo
 def test_a_stored_call_is_priced_again_as_it_was_on_arrival(invoice: Invoice) -> None:
     row = row_of(invoice)
     if row["cost_usd_source"] != "provider":
-        price = priced_again(row)
+        created_us = row["created_at"]
+        assert isinstance(created_us, int)
+        price = stored.price(PRICER, row, created_us)
         assert (price.usd, price.source, price.reason) == (
             row["cost_usd"],
             row["cost_usd_source"],

@@ -260,6 +260,21 @@ class Pricer:
             return Price(reason=reason or COST_OUT_OF_RANGE, model=model)
         return Price(dollars[0], quote.source, "", model, quote.price_list, dollars[1])
 
+    def quote(self, call: PricedCall, tier: str = "", region: str = "") -> Quote:
+        """Return what calls of such a kind cost, whatever their usage: rates, or why there are none."""
+        book, at_us = self._book, call.created_at_us
+        kind = Kind(
+            call.provider, call.url, call.model, "", "", tier, region, call.organization_id,
+            at_us // _SLOT_MICROSECONDS, bisect_right(book.moments, at_us),
+        )  # fmt: skip
+        return book.quote(kind)
+
+    def sellers(self) -> tuple[str, ...]:
+        """Return the providers that the lists in force name; patterns are left out."""
+        listed = [provider.id for provider in self._book.listed.providers]
+        own = [name for one in self._book.own.entries for name in one.providers if not set(name) & set("*?[")]
+        return tuple(dict.fromkeys((*listed, *own)))
+
     @staticmethod
     def _reason(
         book: Book, kind: Kind, quote: Quote, facts: Facts, call: PricedCall, parts: dict[str, int]

@@ -13,11 +13,12 @@ from llmledgerd.errors import ConfigError, StoreBusy
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.erasure import Objects
 from llmledgerd.query.payloads import Fetcher
+from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
 from llmledgerd.stores.clickhouse.url import each_address, targets
-from llmledgerd.stores.kind import ConfiguredStore, Kind, MarkedRows, Repriced, StoreEraser
+from llmledgerd.stores.kind import ConfiguredStore, Kind, MarkedRows, StoreEraser
 from llmledgerd.system.permissions import refusal
 
 
@@ -28,6 +29,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
     title = "ClickHouse"
     schemes = ("chdb", "http", "https")
     options_type = ClickHouseOptions
+    can_reprice = True
 
     def opened(self, config: Config) -> ConfiguredStore:
         from llmledgerd.stores.clickhouse import migrations, rollup
@@ -120,13 +122,18 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         return ([], [fault]) if options.sql_url else ([f"{fault}; set sql_url to a read-only user"], [])
 
     def reprice(
-        self, url: str, pricer: Pricer, span: tuple[int, int], on_step: Callable[[Repriced], None]
+        self,
+        options: ClickHouseOptions,
+        pricer: Pricer,
+        wanted: Reprice,
+        by: str,
+        on_page: Callable[[Repriced], None],
     ) -> Repriced:
         from llmledgerd.stores.clickhouse.client import Store
         from llmledgerd.stores.clickhouse.reprice import reprice
 
-        with contextlib.closing(Store(url)) as store:
-            return reprice(store, pricer, *span, on_step)
+        with contextlib.closing(Store(options.url)) as store:
+            return reprice(store, pricer, wanted, by, on_page)
 
     @contextlib.contextmanager
     def marked_rows(self, url: str, source: str, config: Config) -> Iterator[MarkedRows]:
