@@ -126,7 +126,7 @@ def _show_unpriced(
 
 
 def found(pricer: Pricer, wanted: Wanted) -> list[Shown]:
-    """Return the prices of a model. Raises Nothing, with the reason, where there are none."""
+    """Return the prices of a model. Raises Nothing with the reason if it has none."""
     reasons: dict[str, str] = {}
     shown: list[Shown] = []
     for provider in [wanted.provider] if wanted.provider else pricer.sellers():

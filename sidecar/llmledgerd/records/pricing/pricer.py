@@ -261,7 +261,7 @@ class Pricer:
         return Price(dollars[0], quote.source, "", model, quote.price_list, dollars[1])
 
     def quote(self, call: PricedCall, tier: str = "", region: str = "") -> Quote:
-        """Return what calls of such a kind cost, whatever their usage: rates, or why there are none."""
+        """Return what calls of such a kind cost, whatever their usage: rates, or the reason without any."""
         book, at_us = self._book, call.created_at_us
         kind = Kind(
             call.provider, call.url, call.model, "", "", tier, region, call.organization_id,
