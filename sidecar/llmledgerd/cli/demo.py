@@ -10,7 +10,6 @@ Invariants:
 from __future__ import annotations
 
 import os
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,7 +22,9 @@ import typer
 
 from llmledger.protocol import Record
 from llmledgerd.cli import demo_calls
-from llmledgerd.cli.messages import echo
+from llmledgerd.cli.messages import echo, echo_json
+from llmledgerd.cli.progress import steps
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.records import parsing
@@ -55,19 +56,25 @@ def demo(
         bool, typer.Option("--among-other-calls", help="Accept a store that holds other calls.")
     ] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Delete the generated calls instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fill a store of its own with generated calls, or remove them again."""
     address = url or own_store()
     if url is None:
         Path(address.removeprefix("chdb://")).parent.mkdir(parents=True, exist_ok=True)
-    config = registry.load()[0]
+    config, shown = registry.load()[0], secrets.masked(address)
     with registry.kind_of(address).marked_rows(address, demo_calls.MARK, config) as generated:
         if remove:
-            echo(f"{generated.delete():,} generated calls deleted from {secrets.masked(address)}")
+            deleted = generated.delete()
+            _print(
+                as_json,
+                {"store": shown, "deleted": deleted},
+                f"{deleted:,} generated calls deleted from {shown}",
+            )
             return
         if not among_other_calls and not generated.are_alone():
             raise LlmledgerdError(
-                f"{secrets.masked(address)} holds other calls, and generated ones would stand among them in usage and"
+                f"{shown} holds other calls, and generated ones would stand among them in usage and"
                 " cost; leave out --url for a store of the demo's own, or add --among-other-calls"
             )
         traffic = demo_calls.Traffic(
@@ -77,11 +84,22 @@ def demo(
             organizations=tuple(org) if org else demo_calls.ORGANIZATIONS,
             seed=seed,
         )
-        for done in fill(generated, traffic):
-            if sys.stderr.isatty():
-                echo(f"{done:,} of {calls:,} calls", err=True)
-    echo(f"{calls:,} calls in {secrets.masked(address)}")
-    echo(f"Look at them:  llmledger usage --by model --url {secrets.masked(address)}")
+        with steps(
+            "calls",
+            calls,
+            afterwards=f"what was written stays; `llmledger demo --remove --url {shown}` deletes it",
+        ) as on_step:
+            for done in fill(generated, traffic):
+                on_step(done)
+    advice = f"Look at them:  llmledger usage --by model --url {shown}"
+    _print(as_json, {"store": shown, "calls": calls}, f"{calls:,} calls in {shown}\n{advice}")
+
+
+def _print(as_json: bool, found: dict[str, object], text: str) -> None:
+    if as_json:
+        echo_json(json_line(found))
+    else:
+        echo(text)
 
 
 def own_store() -> str:
