@@ -21,6 +21,7 @@ from llmledgerd.cli.messages import run as run_command
 from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
 from llmledgerd.config import exposure, loading, secrets
 from llmledgerd.config import settings as config
+from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.payloads import wiring
@@ -124,6 +125,7 @@ def check(
         echo(exposed)
     peer_credentials.allowed(chosen.allowed_uids, chosen.allowed_gids)
     Redactor.of(chosen)  # compiles its rules, or names the invalid one
+    price_files.lists(chosen)
     outlets = registry.opened(chosen)
     wiring.treatment(chosen)
     objects = wiring.objects(chosen)

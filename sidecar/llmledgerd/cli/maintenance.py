@@ -14,8 +14,8 @@ import typer
 
 from llmledgerd.cli.connect import daemon_status
 from llmledgerd.cli.time_arguments import moment
+from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError, LlmledgerdError
-from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores import copy as transfer
 from llmledgerd.stores import registry
 from llmledgerd.stores.kind import Repriced
@@ -42,9 +42,10 @@ def reprice(
     def report(done: Repriced) -> None:
         typer.echo(f"{done.looked_at:,} looked at", err=True)
 
-    address = url or registry.first_address(registry.load()[0])[0]
+    settings = registry.load()[0]
+    address = url or registry.first_address(settings)[0]
     span = (_microseconds(start), _microseconds(end))
-    done = registry.kind_of(address).reprice(address, Pricer(), span, report)
+    done = registry.kind_of(address).reprice(address, price_files.pricer(settings), span, report)
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
     )

@@ -29,6 +29,7 @@ from llmledgerd.config import exposure, reload
 from llmledgerd.config.settings import Config
 from llmledgerd.daemon.housekeeping import EVERY_SECOND, Housekeeping, Job
 from llmledgerd.daemon.orphan_declaration import OrphanDeclaration
+from llmledgerd.daemon.price_files import Prices
 from llmledgerd.daemon.pruning import Pruning
 from llmledgerd.daemon.service_manager import Service
 from llmledgerd.daemon.spool_quota import SpoolQuota, loss
@@ -42,7 +43,6 @@ from llmledgerd.ingest.server import Listener
 from llmledgerd.payloads import wiring
 from llmledgerd.payloads.uploading import Uploader
 from llmledgerd.query.payloads import Fetcher
-from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.redaction import Redactor
 from llmledgerd.spool import Entry, EntryKind, Files, Spool
@@ -93,6 +93,7 @@ class Daemon:
         self.everywhere = Everywhere(config)
         self.marks = Marks(self.files.root)
         objects = wiring.objects(config)
+        self.prices = Prices(config)
         self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
         self.report = Report(runtime, self.files, self.listener, self.shipping.deliveries)
         self.api, self.admin = self._admin(objects)
@@ -111,8 +112,7 @@ class Daemon:
         self, runtime: Runtime, redactors: Mapping[str, Redactor], objects: Objects | None
     ) -> tuple[Shipping, Metrics]:
         config = self.config
-        pricer = Pricer()
-        builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
+        builders: dict[str, RowBuilder] = {name: RowBuilder(self.prices.pricer) for name in config.stores}
         # What a record's values had to be changed to is the same for every store.
         metrics = Metrics(builders[config.stores[0]].counts, Redactor.of(config).label)
         options = ShippingOptions(
@@ -213,6 +213,7 @@ class Daemon:
             queries=self.api.in_flight,
             redacted=dict(self.redactor.counts),
             system_errors=self._system_errors(),
+            prices=self.prices.trouble,
         )
 
     def _system_errors(self) -> dict[str, int]:
@@ -220,6 +221,7 @@ class Daemon:
             "accept": self.listener.counts["accept_errors"] + self.admin.accept_errors,
             **self.housekeeping.failures,
             **self.background.failures,
+            "prices": self.prices.failures,
         }
         return {what: count for what, count in found.items() if count}
 
@@ -316,6 +318,7 @@ class Daemon:
         )
         for component in components:
             component.reconfigure(found.config)
+        self.prices.reload(found.config)
         for store, options in found.config.store_options.items():
             if f"{store}.url" in found.made:
                 self.shipping.log_in_as(store, options.url)

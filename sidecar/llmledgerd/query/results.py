@@ -50,7 +50,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int | None
     reasoning_tokens: int | None
     usage_source: str
+    usage_units: dict[str, Decimal]
     cost_usd: Decimal | None
+    cost_reason: str
+    cost_parts: dict[str, Decimal]
+    priced_model: str
+    price_list: str
+    sent_cost_usd: Decimal | None
     latency_ms: int
     time_to_first_token_ms: int | None
     status_code: int

@@ -237,7 +237,7 @@ def _check_limits(read: msgspec.Struct, kind: type[msgspec.Struct], within: str 
         if value is None:
             continue
         name = within + ".".join(limit.path)
-        if limit.max_length is None:
+        if limit.max_length is None or not isinstance(value, str):  # an amount is text or a number
             _check_count(name, value)
         elif len(value) < limit.min_length:
             raise Rejected(BAD_ID, f"{name} is empty")

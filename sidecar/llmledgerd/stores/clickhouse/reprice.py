@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from llmledgerd.errors import ConfigError
-from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.pricing import PricedCall, Pricer
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
 from llmledgerd.stores.kind import Repriced
@@ -71,10 +71,11 @@ def _changes(page: list[dict[str, Any]], pricer: Pricer, done: Repriced) -> Iter
         facts = read_usage(row["usage_json"])
         facts.model, facts.service_tier = row["model"], row["service_tier"]
         facts.is_batch, facts.usage_source = bool(row["is_batch"]), row["usage_source"]
-        cost, source = pricer.cost(facts, row["provider"], row["model"], row["url"], row["created_us"])
-        done.unknown += cost is None and row["usage_source"] != "unknown"
-        if (cost, source) != (row["cost_usd"], row["cost_usd_source"]):
-            yield str(row["batch_id"]), row["batch_row"], cost, source
+        call = PricedCall(row["provider"], row["model"], row["url"], row["created_us"])
+        price = pricer.price(facts, call)
+        done.unknown += price.usd is None and row["usage_source"] != "unknown"
+        if (price.usd, price.source) != (row["cost_usd"], row["cost_usd_source"]):
+            yield str(row["batch_id"]), row["batch_row"], price.usd, price.source
 
 
 def _pages(store: Store, start_us: int, end_us: int) -> Iterator[list[dict[str, Any]]]:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from llmledgerd.errors import BatchRejected
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,6 +92,14 @@ def _array(values: list[str]) -> bytes:
     return _escaped(("{" + ",".join(f'"{value}"' for value in quoted) + "}").encode())
 
 
+_encode_numbers = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _object(amounts: dict[str, Decimal]) -> bytes:
+    """Return amounts as a JSON object whose numbers keep all their digits."""
+    return _escaped(_encode_numbers(amounts))
+
+
 _WRITERS: dict[type, Callable[..., bytes]] = {
     type(None): lambda value: NULL,
     str: lambda value: _escaped(value.encode()),
@@ -98,4 +108,5 @@ _WRITERS: dict[type, Callable[..., bytes]] = {
     bool: lambda value: b"%d" % value,
     Decimal: lambda value: format(value, "f").encode(),
     list: _array,
+    dict: _object,
 }
