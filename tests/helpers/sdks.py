@@ -212,6 +212,18 @@ async def litellm_async_stream(url: str) -> None:
     await _adrain(await sdk("litellm").acompletion(stream=True, **_litellm(url)))
 
 
+def _litellm_anthropic(url: str) -> dict[str, Any]:
+    return {**_litellm(url), "model": "anthropic/claude-sonnet-4-5", "api_base": url, "stream": True}
+
+
+def litellm_anthropic_stream(url: str) -> None:
+    _drain(sdk("litellm").completion(**_litellm_anthropic(url)))
+
+
+async def litellm_anthropic_async_stream(url: str) -> None:
+    await _adrain(await sdk("litellm").acompletion(**_litellm_anthropic(url)))
+
+
 def litellm_failure(url: str) -> None:
     try:
         sdk("litellm").completion(**{**_litellm(url), "model": "hosted_vllm/fail-500"})
@@ -286,6 +298,8 @@ CALLS: dict[str, Made] = {
         litellm_stream,
         litellm_async,
         litellm_async_stream,
+        litellm_anthropic_stream,
+        litellm_anthropic_async_stream,
         bedrock_converse,
         bedrock_converse_stream,
         bedrock_invoke,

@@ -30,6 +30,7 @@ from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies
 from llmledger.instrumentation.cleaning import error_text, kind, unquoted
+from llmledger.instrumentation.endings import is_complete
 from llmledger.instrumentation.eventstream import rendered
 from llmledger.instrumentation.forms import FORM, Part, parts_of, recorded
 from llmledger.instrumentation.recognize import Call
@@ -223,7 +224,7 @@ class Exchange:
         """Return whether the response was complete when it was closed early."""
         if self._status >= 400:
             return True  # the status is the outcome; the error page need not be read
-        return stream is not None and bodies.is_complete(stream)
+        return stream is not None and is_complete(stream)
 
 
 @harmless
