@@ -61,11 +61,11 @@ class _Ending(msgspec.Struct):
 
     index: Any = None
     finish_reason: Any = None
-    finishReason: Any = None
+    gemini_reason: Any = msgspec.field(default=None, name="finishReason")
     stop_reason: Any = None
 
     def is_over(self) -> bool:
-        said = (self.finish_reason, self.finishReason, self.stop_reason)
+        said = (self.finish_reason, self.gemini_reason, self.stop_reason)
         return any(one not in _UNSAID for one in said)
 
 
@@ -81,16 +81,16 @@ class _Event(msgspec.Struct):
     done: Any = None
     is_finished: Any = None
     stop_reason: Any = None
-    completionReason: Any = None
-    messageStop: Any = None
+    titan_reason: Any = msgspec.field(default=None, name="completionReason")
+    message_stop: Any = msgspec.field(default=None, name="messageStop")
     generated_text: Any = None
     metrics: Any = msgspec.field(default=None, name="amazon-bedrock-invocationMetrics")
 
     def said(self) -> tuple[Any, ...]:
         """Return the members of which any value ends the stream."""
         return (
-            self.completionReason,
-            self.messageStop,
+            self.titan_reason,
+            self.message_stop,
             self.metrics,
             self.stop_reason,
             self.generated_text,
@@ -144,7 +144,5 @@ def _choices(event: _Event) -> list[_Ending]:
     found = [*(event.choices or ()), *(event.candidates or ())]
     if output.get("finish_reason") not in _UNSAID:
         found.append(_Ending(finish_reason=output["finish_reason"]))
-    for one in output.get("choices") or ():
-        if isinstance(one, dict):
-            found.append(_Ending(index=one.get("index"), finish_reason=one.get("finish_reason")))
-    return found
+    within = [one for one in output.get("choices") or () if isinstance(one, dict)]
+    return found + [_Ending(index=one.get("index"), finish_reason=one.get("finish_reason")) for one in within]
