@@ -11,7 +11,6 @@ their own, because some SDKs leave event loops and threads behind.
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 import os
 import subprocess
@@ -339,7 +338,6 @@ def main(how: str, host: str, *names: str) -> None:
     for number, name in enumerate(names, start=1):
         with llmledger.context(org_id="acme", step_id=name, tags=["sdk"]):
             make(name, f"http://{host}")
-        gc.collect()  # LiteLLM leaves a stream of Anthropic's before its last event, and neither closes nor frees it
         # LiteLLM calls back from a thread, or later on the loop.
         until(lambda: llmledger.stats().records >= number, limit=30, what=name)  # noqa: B023 - called at once
     assert llmledger.close(30)

@@ -56,6 +56,9 @@ _UNSAID: Final = (None, "", "null", "FINISH_REASON_UNSPECIFIED")
 """Values of a choice that goes on; Alibaba writes the word ``null``."""
 
 
+_MARKED_BYTES: Final = 64 << 10
+
+
 class _Ending(msgspec.Struct):
     """A choice or candidate, or the delta of Anthropic's ``message_delta``."""
 
@@ -121,6 +124,14 @@ def is_complete(stream: bytes) -> bool:
     if closed_choices:
         return open_choices <= closed_choices  # of several choices all have to be over
     return stream.lstrip()[:1] == b"[" and any(map(_ARRAY_STOP.match, stream.rsplit(b"\n", _ARRAY_LINES)))
+
+
+def may_be_last(piece: bytes) -> bool:
+    """Return whether a piece of a stream, as it came, has the last word of a usual stream."""
+    end = piece[-_MARKED_BYTES:]
+    # The ends of names and their first quotation mark; most pieces have none, and cost a microsecond.
+    is_marked = b'eason":"' in end or b'eason": "' in end or b"omplete" in end or b"message-end" in end
+    return is_marked and is_complete(end)
 
 
 def _event(line: bytes) -> _Event | None:

@@ -30,9 +30,10 @@ from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies
 from llmledger.instrumentation.cleaning import error_text, kind, unquoted
-from llmledger.instrumentation.endings import is_complete
+from llmledger.instrumentation.endings import is_complete, may_be_last
 from llmledger.instrumentation.eventstream import rendered
 from llmledger.instrumentation.forms import FORM, Part, parts_of, recorded
+from llmledger.instrumentation.lingering import ends_soon
 from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import harmless
 from llmledger.lifecycle import before_closing, in_forked_child
@@ -75,6 +76,7 @@ class Exchange:
         self._pieces: list[bytes] = []
         self._body_bytes = 0
         self._tail = b""
+        self._is_ending = False
         self.decode_rest: Callable[[], bytes | None] | None = None
         """Returns the decoded body if the application reads raw data and decodes it itself."""
         self._fields = fields = current()
@@ -146,6 +148,9 @@ class Exchange:
         self._tail = (self._tail + piece[-bodies.LONGEST_DONE :])[-bodies.LONGEST_DONE :]
         if self._tail.endswith(bodies.DONE):
             self._record(None)  # some SDKs stop reading here, and keep the response for long
+        elif not self._is_ending and may_be_last(piece):
+            self._is_ending = True
+            ends_soon(self)  # others here
 
     def touched(self) -> None:
         """Note the arrival of a piece that is decoded later."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmledger.instrumentation.endings import LAST_LINES, is_complete
+from llmledger.instrumentation.endings import LAST_LINES, is_complete, may_be_last
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
 
@@ -81,3 +81,11 @@ def test_a_stream_without_it_is_not(stream: bytes) -> None:
 
 def test_the_last_word_is_not_looked_for_in_the_middle() -> None:
     assert not is_complete(ANTHROPIC_DELTA + CHUNK * LAST_LINES)
+
+
+@pytest.mark.parametrize(
+    "name", ["chat's finish_reason", "anthropic's message_delta", "gemini", "responses", "cohere 2"]
+)
+def test_a_piece_with_the_last_word_is_told_when_it_comes(name: str) -> None:
+    assert may_be_last(WHOLE[name])
+    assert not may_be_last(CHUNK)
