@@ -80,12 +80,19 @@ class _RequestContext:
 def _begin(settings: Hook, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
     given = dict(zip(("method", "str_or_url"), args, strict=False)) | kwargs
     url = session._build_url(given["str_or_url"])
-    call = settings.recognize(given["method"].upper(), url.raw_host or "", url.port, url.raw_path)
+    call = settings.recognize(
+        given["method"].upper(), url.raw_host or "", url.port, url.raw_path, lambda: _body(kwargs)
+    )
     if call is None:
         return None
     exchange = settings.begin_exchange(call, str(url), session._prepare_headers(given.get("headers")))
     exchange.sends({name: given.get(name) for name in _CONFIDENTIAL})
     return exchange
+
+
+def _body(kwargs: dict[str, Any]) -> Any:
+    """Return the body that the call was given, before aiohttp encodes it."""
+    return kwargs["json"] if kwargs.get("json") is not None else kwargs.get("data")
 
 
 @harmless

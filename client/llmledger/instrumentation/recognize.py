@@ -142,6 +142,11 @@ def known_provider(host: str, port: int | None) -> str | None:
     return provider
 
 
+def any_call(path: str) -> Call:
+    """Return the call at a host that nobody named."""
+    return Call("", call_type(path) or "", _STREAM_PATH.search(path) is not None)
+
+
 @lru_cache(maxsize=1024)
 def call_type(path: str, provider: str = "") -> str | None:
     """Return the call type of a path, "" if the application should name it, None if it is not a call.

@@ -35,11 +35,16 @@ _active: list[Patches] = []
 
 
 def switch_on(
-    hosts: Iterable[str] | Mapping[str, str], begin: Begin, client: TraceClient | None
+    hosts: Iterable[str] | Mapping[str, str],
+    begin: Begin,
+    client: TraceClient | None,
+    unknown_hosts: bool = False,
 ) -> list[str]:
     """Do as ``instrument`` does."""
     patches = Patches()
-    settings = Hook(hosts=Hosts(hosts), client=client, begin=begin, patches=patches)
+    settings = Hook(
+        hosts=Hosts(hosts), client=client, begin=begin, patches=patches, records_unknown=unknown_hosts
+    )
     # Imported first: an import can trigger a reentrant call.
     libraries = {name: library for name in LIBRARIES if (library := _imported(name)) is not None}
     with _lock:
