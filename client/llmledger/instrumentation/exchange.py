@@ -28,7 +28,7 @@ from llmledger.client import TraceClient
 from llmledger.context import current
 from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
-from llmledger.instrumentation import bodies
+from llmledger.instrumentation import bodies, recent
 from llmledger.instrumentation.cleaning import error_text, kind, unquoted
 from llmledger.instrumentation.endings import is_complete, may_be_last
 from llmledger.instrumentation.eventstream import rendered
@@ -89,6 +89,7 @@ class Exchange:
             fields.setdefault("type", call.type)
         if attempt is not None:
             fields["attempt"] = attempt
+        recent.started(url)
         _open[id(self)] = weakref.ref(self)
         self._started = perf_counter()
 

@@ -59,11 +59,6 @@ def switch_off() -> None:
         _restore()
 
 
-def is_on() -> bool:
-    """Return whether exchanges are recorded."""
-    return bool(_active)
-
-
 @harmless
 def _restore() -> None:
     while _active:

@@ -67,7 +67,9 @@ def client() -> Iterator[Captured]:
     captured.close(0.0)
 
 
-def recognized(hook: Hook, host: str = "llm.example", body: Any = CHAT, port: int | None = None) -> Call | None:
+def recognized(
+    hook: Hook, host: str = "llm.example", body: Any = CHAT, port: int | None = None
+) -> Call | None:
     return hook.recognize("POST", host, port, PATH, lambda: body)
 
 
