@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 EXIT_SECONDS: Final = 2.0
@@ -49,16 +50,21 @@ def is_exiting() -> bool:
 
 
 def close_in_child_of_multiprocessing() -> None:
-    """Register the close of clients in a child of multiprocessing, which skips ``atexit``.
+    """Register the close of clients in a child of multiprocessing or of billiard, which skips ``atexit``.
 
-    Such a process ends by ``os._exit`` after its own finalizers. Call this at a client's first use:
-    multiprocessing discards earlier registrations.
+    Such a process ends by ``os._exit`` after its own finalizers (billiard, Celery's fork of multiprocessing,
+    has its own). Call this at a client's first use: both discard earlier registrations.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         from multiprocessing.util import Finalize  # already imported in such a child
 
         Finalize(None, close_all, exitpriority=1)
+    # Also in its main process, which has no finalizers' end of its own to run them: ``atexit`` does.
+    billiard = sys.modules.get("billiard.util")
+    if billiard is not None:
+        with suppress(Exception):  # another's module, of any version
+            billiard.Finalize(None, close_all, exitpriority=1)
 
 
 def in_forked_child(function: Callable[[], None]) -> None:

@@ -576,3 +576,14 @@ def test_calls_that_were_not_recorded_are_reported_without_any_record(
     assert client.stats().records == 0
     assert client.close()
     assert daemon.controls("end") == [{"taken": 0}]
+
+
+def test_an_end_that_is_not_acknowledged_is_no_lost_record(
+    daemon: FakeDaemon, client: TraceClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.record(model="m")
+    assert client.flush(10)
+    daemon.holds_answers = True
+    assert client.close(0.2)
+    daemon.release_answers()
+    assert not caplog.records
