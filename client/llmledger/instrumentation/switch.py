@@ -33,6 +33,9 @@ _lock = threading.Lock()
 _active: list[Patches] = []
 """At most one."""
 
+_settings: list[Hook] = []
+"""At most one: the hooks' common settings, for libraries that are loaded later."""
+
 
 def switch_on(
     hosts: Iterable[str] | Mapping[str, str],
@@ -50,7 +53,25 @@ def switch_on(
     with _lock:
         _restore()
         _active.append(patches)
+        _settings.append(settings)
         return [name for name, library in libraries.items() if _hook(name, library, settings)]
+
+
+def switch_on_loaded(name: str, library: ModuleType, hosts: Mapping[str, str], unknown_hosts: bool) -> None:
+    """Hook one library with the settings in force, or with these if there are none yet."""
+    with _lock:
+        if not _settings:
+            patches = Patches()
+            made = Hook(
+                hosts=Hosts(hosts),
+                client=None,
+                begin="streams",
+                patches=patches,
+                records_unknown=unknown_hosts,
+            )
+            _active.append(patches)
+            _settings.append(made)
+        _hook(name, library, _settings[0])
 
 
 def switch_off() -> None:
@@ -61,6 +82,7 @@ def switch_off() -> None:
 
 @harmless
 def _restore() -> None:
+    _settings.clear()
     while _active:
         _active.pop().restore()
 
