@@ -153,6 +153,14 @@ class Record(msgspec.Struct, kw_only=True):
     ] = None
     outcome: Annotated[Outcome | None, _since(4, "how the call ended; absent: `ok`")] = None
     service: Annotated[Label | None, _since(4, "name of the application; if absent, the session's")] = None
+    may_repeat: Annotated[
+        bool | None,
+        _since(
+            4,
+            "true: the id is derived from the provider's own, so that a record with it may have been sent before, "
+            "by anybody; only the first one of its organization is a row",
+        ),
+    ] = None
     cost_usd: Annotated[
         Amount | None,
         _since(4, "the sender's own cost of the call in US dollars; kept apart from the daemon's"),

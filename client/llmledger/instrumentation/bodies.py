@@ -46,6 +46,7 @@ class RequestFacts(msgspec.Struct):
 
     model: str | None = None
     stream: bool | None = None
+    background: bool | None = None
 
 
 _decode_facts = msgspec.json.Decoder(RequestFacts).decode

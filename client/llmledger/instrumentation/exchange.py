@@ -30,8 +30,10 @@ from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies, recent
 from llmledger.instrumentation.cleaning import error_text, kind, unquoted
+from llmledger.instrumentation.deferred import may_be_results
 from llmledger.instrumentation.endings import is_complete, may_be_last
 from llmledger.instrumentation.eventstream import rendered
+from llmledger.instrumentation.fetching import created, settle
 from llmledger.instrumentation.forms import FORM, Part, parts_of, recorded
 from llmledger.instrumentation.lingering import ends_soon
 from llmledger.instrumentation.recognize import Call
@@ -122,7 +124,7 @@ class Exchange:
 
         ``form`` are the parts of an upload that the library has not encoded yet.
         """
-        if self._begin:
+        if self._begin and not self._call.deferred:
             self._announce(bodies.asked(body))
         self._fields["request"] = bodies.recordable(body, content_type, length)
         if bodies.media_type(content_type) == FORM:
@@ -141,6 +143,8 @@ class Exchange:
     def received(self, piece: bytes) -> None:
         """Add a piece of the body, by reference."""
         self.touched()
+        if self._call.deferred == "file" and not self._body_bytes and not may_be_results(piece):
+            self.disown()  # any other file
         self._body_bytes += len(piece)
         if self._body_bytes <= bodies.MAX_BODY_BYTES:
             self._pieces.append(piece)
@@ -182,8 +186,8 @@ class Exchange:
         self.closed()
 
     def _announce(self, asked: bodies.RequestFacts) -> None:
-        if self._begin == "streams" and not (asked.stream or self._call.is_stream):
-            return
+        if asked.background or (self._begin == "streams" and not (asked.stream or self._call.is_stream)):
+            return  # a background response is announced when it has an id
         announced = {**self._fields, "model": asked.model} if asked.model else dict(self._fields)
         (self._client or default_client()).hand_over("begin", announced)
 
@@ -204,7 +208,10 @@ class Exchange:
         elif ending is not None:
             fields["outcome"] = ending
         fields["latency_ms"] = (ended - self._started) * 1000
-        (self._client or default_client()).hand_over("record", fields)
+        if self._call.deferred:
+            settle(self._call.deferred, fields, self._client)
+        elif not self._may_be_background(fields) or not created(fields, self._client):
+            (self._client or default_client()).hand_over("record", fields)
 
     def _add_response(self, fields: dict[str, Any]) -> bool:
         """Add the body received so far; return whether it is a stream."""
@@ -215,6 +222,9 @@ class Exchange:
         is_stream = bodies.is_stream(self._content_type, self._call.is_stream, self._status)
         body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces = []
+        if self._call.deferred and self._body_bytes <= bodies.MAX_BODY_BYTES:
+            fields["response"] = body  # whatever its type is called
+            return False
         if self._body_bytes > bodies.MAX_BODY_BYTES:
             fields["response"] = bodies.described(self._content_type, self._body_bytes)
         elif not is_stream:
@@ -225,6 +235,10 @@ class Exchange:
         else:
             fields["response_stream"] = body
         return is_stream
+
+    def _may_be_background(self, fields: dict[str, Any]) -> bool:
+        request = fields.get("request")
+        return self._status == 200 and isinstance(request, bytes) and b'"background"' in request
 
     def _has_last_word(self, stream: bytes | None) -> bool:
         """Return whether the response was complete when it was closed early."""

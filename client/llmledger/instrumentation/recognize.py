@@ -2,8 +2,8 @@
 
 Invariants:
 - An unknown host costs one look-up; its path is not read.
-- Only a POST to a path that runs a model is a call: listings, uploads, batches, token counts and
-  polling are not, because they would count tokens twice or not at all.
+- Only a POST to a path that runs a model is a call: listings, uploads, batches and token counts are not,
+  because they would count tokens twice or not at all. A GET that may fetch a later answer is told apart.
 - Provider names equal those of the daemon; a test compares them.
 
 Sources: the providers' API references, sections "Base URL" and "Endpoints" of each.
@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from llmledger.instrumentation.deferred import Kind, fetched
 from llmledger.instrumentation.hosts import OLLAMA_PORT, PATTERNS, PROVIDERS, SUFFIXES
 
 
@@ -27,6 +28,8 @@ class Call(NamedTuple):
     type: str
     is_stream: bool
     """The path alone says so: Gemini's and Bedrock's do."""
+    deferred: Kind = ""
+    """Not empty: a GET, which may fetch the answer of an earlier call."""
 
 
 _PATHS: Final = (
@@ -114,6 +117,9 @@ class Hosts:
     def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
         """Return the call of the exchange, or None."""
         provider = self.provider(host, port)
+        if provider is not None and method == "GET":
+            kept = fetched(path)
+            return Call(provider, "", False, kept) if kept else None
         if provider is None or method != "POST":
             return None
         kind = call_type(path, provider)

@@ -204,6 +204,26 @@ def test_only_a_post_is_a_call(method: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://api.openai.com/v1/responses/resp_1", "response"),
+        ("https://one.openai.azure.com/openai/v1/responses/resp_1", "response"),
+        ("https://api.anthropic.com/v1/messages/batches/b_1/results", "results"),
+        ("https://api.openai.com/v1/files/file-1/content", "file"),
+        ("https://api.groq.com/openai/v1/files/file-1/content", "file"),
+        ("https://api.mistral.ai/v1/files/f/content", "file"),
+        ("https://generativelanguage.googleapis.com/download/v1beta/files/f:download", "file"),
+    ],
+)
+def test_a_get_may_fetch_a_later_answer(url: str, kind: str) -> None:
+    call = recognize(url, "GET")
+    assert call is not None
+    assert call.deferred == kind
+    assert recognize(url, "DELETE") is None
+    assert recognize(url.replace(urlsplit(url).netloc, "one.example"), "GET") is None
+
+
+@pytest.mark.parametrize(
     ("url", "is_stream"),
     [
         ("https://generativelanguage.googleapis.com/v1beta/models/m:streamGenerateContent", True),
