@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from llmledger.environment import TRUE, is_disabled
 
-LIBRARIES: Final = ("httpx2", "httpx", "aiohttp", "urllib3")
+LIBRARIES: Final = ("httpx2", "httpx", "aiohttp", "urllib3", "websockets")
 """As in ``instrumentation.switch``, which is imported with the first of them."""
 
 

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from types import ModuleType, TracebackType
 from typing import Any, Final
 
+from llmledger.instrumentation.aiohttp_websockets import hook_websockets
 from llmledger.instrumentation.exchange import Exchange
 from llmledger.instrumentation.forms import parts_of_writer
 from llmledger.instrumentation.hook import Hook, length_of
@@ -58,6 +59,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
 
         return init
 
+    harmless(hook_websockets)(library, settings)
     settings.patches.wrap(library.ClientSession, "_request", make_request)
     settings.patches.wrap(library.ClientRequest, "__init__", make_init)
     return True

@@ -26,6 +26,7 @@ LIBRARIES: Final = {
     "httpx": "llmledger.instrumentation.httpx",
     "aiohttp": "llmledger.instrumentation.aiohttp",
     "urllib3": "llmledger.instrumentation.urllib3",
+    "websockets": "llmledger.instrumentation.websockets",
 }
 """Supported libraries and their hook modules. ``requests`` and ``botocore`` use ``urllib3``."""
 
