@@ -3,7 +3,7 @@
 Invariants:
 - An unknown host costs one look-up; its path is not read.
 - Only a POST to a path that runs a model is a call: listings, uploads, batches and token counts are not,
-  because they would count tokens twice or not at all. A GET that may fetch a later answer is told apart.
+  because they would count tokens twice or not at all. A GET that may fetch a later answer is a kind of its own.
 - Provider names equal those of the daemon; a test compares them.
 
 Sources: the providers' API references, sections "Base URL" and "Endpoints" of each.

@@ -59,7 +59,7 @@ def switch_on(
 
 
 def switch_on_loaded(name: str, library: ModuleType, hosts: Mapping[str, str], unknown_hosts: bool) -> None:
-    """Hook one library with the settings in force, or with these if there are none yet."""
+    """Hook one library with the settings in force, or with these before there are any."""
     with _lock:
         if not _settings:
             patches = Patches()

@@ -68,7 +68,7 @@ _UNKNOWABLE: Final = frozenset({"search_type"})
 
 
 class Listed(NamedTuple):
-    """A model's rates, or why there are none."""
+    """A model's rates, or the reason for their absence."""
 
     sheet: Sheet | None
     reason: str = ""
