@@ -74,6 +74,8 @@ class Buffer:
         self.broken_promises = 0
         """Records that were accepted and lost afterwards: too long, or refused by the daemon."""
         self.lost: Counter[str] = Counter()
+        self.unrecorded: Counter[str] = Counter()
+        """Calls of which no record was made, in none of the other sums."""
         self.held_bytes = 0
         self.unwritten_bytes = 0
         self._coming: deque[Line] = deque()
@@ -98,6 +100,11 @@ class Buffer:
         """Size up to which ``take`` needs no exact count; -1 when the buffer is closed."""
 
     # Any thread.
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is accepted."""
+        return bool(self._closed)
 
     def take(self, kind: Literal["record", "begin"], fields: dict[str, Any], now: float) -> int:
         """Accept the fields; return the number of unwritten bytes, or 0 if the record was dropped and counted.
@@ -142,6 +149,12 @@ class Buffer:
     def lose(self, reason: str) -> None:
         """Count a record that was lost before it became a line."""
         self._count_lost(reason)
+
+    @_alone
+    def report(self, reason: str) -> None:
+        """Report a call of which no record was made, in the next loss report."""
+        self.unrecorded[reason] += 1
+        self._unreported[reason] += 1
 
     @_alone
     def counts(self) -> tuple[int, int, Counter[str], int]:

@@ -41,6 +41,8 @@ class Stats(msgspec.Struct, frozen=True):
     waiting_bytes: int = 0
     lost: Mapping[str, int] = {}
     """Lost records by reason: buffer_full, too_long, encode_failed, closed, unsupported_protocol_version."""
+    unrecorded: Mapping[str, int] = {}
+    """Calls that were seen and not recorded, by reason: ``unknown_host:`` and the host. In no other sum."""
     begins_lost: int = 0
     """Dropped ``begin`` lines; their records may still have been delivered."""
     rejected: int = 0
@@ -161,6 +163,7 @@ class TraceClient:
             waiting=records - delivered - lost.total(),
             waiting_bytes=held_bytes,
             lost=dict(lost),
+            unrecorded=self._buffer.unrecorded.copy(),
             begins_lost=self._buffer.begins_lost,
             rejected=0 if sender is None else sender.rejected,
             untrusted=0 if sender is None else sender.untrusted,
@@ -193,6 +196,15 @@ class TraceClient:
             self._buffer.lose(ENCODE_FAILED)
             return False
         return unwritten_bytes > 0
+
+    def report_unrecorded(self, reason: str) -> None:
+        """Report a call that was seen and not recorded. Never blocks or raises."""
+        if self._is_disabled or self._buffer.is_closed:
+            return
+        self._buffer.report(reason)
+        sender = self._sender or self._start()
+        if sender is not None:
+            sender.wake()
 
     def _start(self) -> Sender | None:
         """Return the sender; None if no thread or descriptor is available now."""

@@ -13,7 +13,7 @@ import socket
 from contextlib import suppress
 from typing import Final
 
-_TRUE: Final = {"1", "true", "yes", "on"}
+TRUE: Final = {"1", "true", "yes", "on"}
 
 _NEEDED: Final = (
     (os, "fork"),
@@ -35,7 +35,7 @@ def is_disabled() -> bool:
     ``LLMLEDGER_DISABLED`` switches it off, and so does a system that lacks what the client needs, which
     is logged once in a process.
     """
-    if os.environ.get("LLMLEDGER_DISABLED", "").strip().lower() in _TRUE:
+    if os.environ.get("LLMLEDGER_DISABLED", "").strip().lower() in TRUE:
         return True
     missing = [f"{module.__name__}.{name}" for module, name in _NEEDED if not hasattr(module, name)]
     if missing and not _warned:

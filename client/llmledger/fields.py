@@ -70,6 +70,8 @@ class RecordFields(CallFields, total=False):
     time_to_first_token_ms: float | None
     response_headers: Mapping[str, str] | None
     service: str | None
+    may_repeat: bool | None
+    """True: a record with this id may have been sent before; the daemon keeps the first one."""
     cost_usd: Decimal | float | str | None
     """The application's own cost in US dollars, kept apart from the daemon's; text keeps all digits."""
     cost_source: str | None

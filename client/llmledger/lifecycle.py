@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 EXIT_SECONDS: Final = 2.0
@@ -49,16 +50,33 @@ def is_exiting() -> bool:
 
 
 def close_in_child_of_multiprocessing() -> None:
-    """Register the close of clients in a child of multiprocessing, which skips ``atexit``.
+    """Register the close of clients in a child of multiprocessing or of billiard, which skips ``atexit``.
 
-    Such a process ends by ``os._exit`` after its own finalizers. Call this at a client's first use:
-    multiprocessing discards earlier registrations.
+    Such a process ends by ``os._exit`` after its own finalizers; a child of Celery's pool, which stands on
+    billiard, even without them. Call this at a client's first use: both discard earlier registrations.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         from multiprocessing.util import Finalize  # already imported in such a child
 
         Finalize(None, close_all, exitpriority=1)
+    with suppress(Exception):  # others' modules, of any version: what they lack is not registered
+        _close_in_child_of_billiard()
+
+
+def _close_in_child_of_billiard() -> None:
+    process, signals = sys.modules.get("billiard.process"), sys.modules.get("celery.signals")
+    if process is None or getattr(process.current_process(), "_parent_pid", None) is None:
+        return
+    from multiprocessing.util import Finalize  # billiard's finalizers are these
+
+    Finalize(None, close_all, exitpriority=1)
+    if signals is not None:  # the pool's children end by ``os._exit`` without finalizers, after this signal
+        signals.worker_process_shutdown.connect(_close_at, weak=False, dispatch_uid="llmledger")
+
+
+def _close_at(**_: object) -> None:
+    close_all()
 
 
 def in_forked_child(function: Callable[[], None]) -> None:

@@ -2,8 +2,8 @@
 
 Invariants:
 - One call of LiteLLM is one record, including its retries and fallbacks: a callback does not see
-  single exchanges. While ``llmledger.instrument()`` is on, this records nothing, because the exchanges
-  are already recorded.
+  single exchanges. A call whose exchange ``llmledger.instrument()`` recorded is left out; one that the hooks
+  did not recognize, because nobody named its host, is not.
 - The payloads are LiteLLM's own objects, in OpenAI's shape, not the provider's bytes. The usage of a
   stream is LiteLLM's, which counts tokens itself if the provider does not report usage.
 - Keys, tokens and headers passed to LiteLLM are in neither request nor error.
@@ -25,8 +25,8 @@ from llmledger.context import current
 from llmledger.credentials import found, masked
 from llmledger.default import default_client
 from llmledger.instrumentation.cleaning import error_text, kind
+from llmledger.instrumentation.recent import was_hooked
 from llmledger.instrumentation.safety import harmless
-from llmledger.instrumentation.switch import is_on
 
 _KINDS = {
     "embedding": "embedding",
@@ -86,7 +86,7 @@ class LlmledgerLogger(_base):  # type: ignore[misc]  # LiteLLM ships no types, a
     @harmless
     def _record(self, kwargs: dict[str, Any], response: Any, start: datetime, end: datetime) -> None:
         fields = self._contexts.pop(kwargs.get("litellm_call_id", ""), None) or current()
-        if is_on():
+        if was_hooked(_address(kwargs), start.timestamp()):
             return
         kind = _KINDS.get(str(kwargs.get("call_type", "")).removeprefix("a"))
         if kind:
@@ -110,6 +110,12 @@ def _request(kwargs: dict[str, Any]) -> dict[str, Any]:
         if kwargs.get(name):
             request[name] = kwargs[name]
     return dict(masked(request))
+
+
+def _address(kwargs: dict[str, Any]) -> str:
+    """Return the address that LiteLLM called, "" if it does not tell."""
+    base = (kwargs.get("litellm_params") or {}).get("api_base")
+    return base if isinstance(base, str) else ""
 
 
 def _first_token(kwargs: dict[str, Any], start: datetime) -> dict[str, float]:

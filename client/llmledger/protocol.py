@@ -46,11 +46,11 @@ CallId = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 Label = Annotated[str, Meta(extra={"is_label": True})]
 """Text by which calls are dated, priced and summed. Redaction removes secrets from it, and nothing else."""
 
-Measure = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
-"""Number of a call. A value above its column's maximum is clamped and counted."""
-
 Source = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS, extra={"is_label": True})]
 """Label of limited length."""
+
+Measure = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
+"""Number of a call. A value above its column's maximum is clamped and counted."""
 
 Amount = Source | Measure
 """Amount of money. Text keeps all digits; text that is no amount is ignored, and refuses no line."""
@@ -155,6 +155,14 @@ class Record(msgspec.Struct, kw_only=True):
     ] = None
     outcome: Annotated[Outcome | None, _since(4, "how the call ended; absent: `ok`")] = None
     service: Annotated[Label | None, _since(4, "name of the application; if absent, the session's")] = None
+    may_repeat: Annotated[
+        bool | None,
+        _since(
+            4,
+            "true: the id is derived from the provider's own, so that a record with it may have been sent before, "
+            "by anybody; only the first one of its organization is a row",
+        ),
+    ] = None
     cost_usd: Annotated[
         Amount | None,
         _since(4, "the sender's own cost of the call in US dollars; kept apart from the daemon's"),

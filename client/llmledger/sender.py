@@ -112,6 +112,8 @@ class Sender:
         self._wakeup.signal()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(max(0.1, deadline - time.monotonic()))
+        records, delivered, _, _ = self._buffer.counts()
+        is_durable = is_durable or records == delivered  # all but the ``end``, which tells the daemon no more
         if not is_durable:
             self._say_undelivered()
         return is_durable

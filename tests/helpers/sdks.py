@@ -4,7 +4,8 @@ Invariant: ``CALLS[name](base_url)`` makes exactly one HTTP exchange. Nothing is
 called, and through ``importlib``, because type-checking all SDKs takes longer than all of our own code.
 
 Run as a program (``python -m tests.helpers.sdks HOW HOST NAMES…``) it makes the calls of those names
-with ``LLMLEDGER_SOCKET``'s daemon, recorded by the hooks, by LiteLLM's callback, or by both. A process of
+with ``LLMLEDGER_SOCKET``'s daemon, recorded by the hooks, by LiteLLM's callback, by
+both, or by both where the hooks do not know the host. A process of
 their own, because some SDKs leave event loops and threads behind.
 """
 
@@ -212,6 +213,18 @@ async def litellm_async_stream(url: str) -> None:
     await _adrain(await sdk("litellm").acompletion(stream=True, **_litellm(url)))
 
 
+def _litellm_anthropic(url: str) -> dict[str, Any]:
+    return {**_litellm(url), "model": "anthropic/claude-sonnet-4-5", "api_base": url, "stream": True}
+
+
+def litellm_anthropic_stream(url: str) -> None:
+    _drain(sdk("litellm").completion(**_litellm_anthropic(url)))
+
+
+async def litellm_anthropic_async_stream(url: str) -> None:
+    await _adrain(await sdk("litellm").acompletion(**_litellm_anthropic(url)))
+
+
 def litellm_failure(url: str) -> None:
     try:
         sdk("litellm").completion(**{**_litellm(url), "model": "hosted_vllm/fail-500"})
@@ -286,6 +299,8 @@ CALLS: dict[str, Made] = {
         litellm_stream,
         litellm_async,
         litellm_async_stream,
+        litellm_anthropic_stream,
+        litellm_anthropic_async_stream,
         bedrock_converse,
         bedrock_converse_stream,
         bedrock_invoke,
@@ -317,7 +332,9 @@ def main(how: str, host: str, *names: str) -> None:
     """Make the calls, and end only when their records are durable."""
     if how in ("hooks", "both"):
         llmledger.instrument(hosts=[host])
-    if how in ("callback", "both"):
+    if how == "stranger":
+        llmledger.instrument()  # the stand-ins' host is unknown
+    if how in ("callback", "both", "stranger"):
         from llmledger.litellm import LlmledgerLogger
 
         sdk("litellm").callbacks = [LlmledgerLogger()]

@@ -567,3 +567,25 @@ def test_the_import_brings_neither_asyncio_nor_logging() -> None:
     script = "import sys, llmledger; print([m for m in ('asyncio', 'logging', 'json', 'ctypes') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_calls_that_were_not_recorded_are_reported_without_any_record(
+    daemon: FakeDaemon, client: TraceClient
+) -> None:
+    client.report_unrecorded("unknown_host:gw.example")
+    daemon.wait_for(lambda: daemon.controls("dropped"))
+    assert daemon.controls("dropped") == [{"unknown_host:gw.example": 1}]
+    assert client.stats().records == 0
+    assert client.close()
+    assert daemon.controls("end") == [{"taken": 0}]
+
+
+def test_an_end_that_is_not_acknowledged_is_no_lost_record(
+    daemon: FakeDaemon, client: TraceClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.record(model="m")
+    assert client.flush(10)
+    daemon.holds_answers = True
+    assert client.close(0.2)
+    daemon.release_answers()
+    assert not caplog.records

@@ -6,6 +6,7 @@ scenes against daemons that are broken on purpose, and wants to see them fail.
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -414,6 +415,26 @@ def test_a_letter_that_is_replayed_while_the_store_is_away_is_one_row(scene: Sce
     scene.engine.release()
     until(lambda: not scene.status()["in_spool"])
     scene.holds(once("a", 1, 1))
+
+
+@pytest.mark.parametrize("timestamp", ["2026-01-01T00:00:00Z", ""])
+def test_a_record_that_may_repeat_is_one_row_in_whatever_segments_it_comes(
+    scene: Scene, timestamp: str
+) -> None:
+    fields = {
+        "protocol_version": 4,
+        "may_repeat": True,
+        "timestamp": timestamp,
+        "response": {"custom_id": "a"},
+    }
+    body = b"".join(
+        json.dumps({**fields, "provider_trace_id": f"batch-{number}"}).encode() + b"\n"
+        for number in range(50)
+    )
+    for times in range(1, 4):
+        scene.daemon.send_one_way(body)
+        until(lambda: scene.status()["received"] >= 50 * times and not scene.status()["in_spool"])  # noqa: B023
+    assert scene.ids() == {f"batch-{number}": 1 for number in range(50)}
 
 
 def test_a_line_that_says_neither_id_nor_time_is_known_again_when_months_have_passed(scene: Scene) -> None:

@@ -286,3 +286,41 @@ def test_an_sdk_says_which_attempt_it_is(
 ) -> None:
     httpx.post(providers.url + PATH, json={"model": "m"}, headers={header: value})
     assert client.record_of()["attempt"] == attempt
+
+
+async def _raised(url: str, *, on_session: bool, check: Any) -> None:
+    of_session, of_call = (check, None) if on_session else (False, check)
+    async with aiohttp.ClientSession(raise_for_status=of_session) as session:
+        await session.post(url, json={"model": "fail-429"}, raise_for_status=of_call)
+
+
+async def _own_check(response: aiohttp.ClientResponse) -> None:
+    raise LookupError(await response.text())
+
+
+@pytest.mark.parametrize("on_session", [False, True])
+@pytest.mark.parametrize("check", [True, _own_check])
+def test_a_status_that_aiohttp_raises_is_recorded_with_its_answer(
+    client: Captured, providers: Providers, on_session: bool, check: Any
+) -> None:
+    url = f"{providers.url}{PATH}"
+    with pytest.raises((aiohttp.ClientResponseError, LookupError)) as raised:
+        asyncio.run(_raised(url, on_session=on_session, check=check))
+    record = client.record_of()
+    assert record["status_code"] == 429
+    assert json.loads(record["response"])["error"]["message"] == "out of order"
+    assert record["response_headers"]["x-request-id"] == "req-1"
+    if check is True:
+        assert isinstance(raised.value, aiohttp.ClientResponseError)
+        assert raised.value.status == 429
+
+
+def test_a_success_passes_aiohttps_check(client: Captured, providers: Providers) -> None:
+    async def call() -> bytes:
+        async with (
+            aiohttp.ClientSession(raise_for_status=True) as session,
+            session.post(f"{providers.url}{PATH}", json={"model": "m"}) as answer,
+        ):
+            return await answer.read()
+
+    assert asyncio.run(call()) == client.record_of()["response"]

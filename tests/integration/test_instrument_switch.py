@@ -94,7 +94,7 @@ def test_a_library_that_is_not_there_is_not_hooked(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(importlib, "import_module", without_httpx)
     try:
-        assert llmledger.instrument() == ["httpx2", "aiohttp", "urllib3"]
+        assert llmledger.instrument() == ["httpx2", "aiohttp", "urllib3", "websockets"]
     finally:
         llmledger.uninstrument()
 

@@ -57,3 +57,9 @@ def test_where_the_exchanges_are_recorded_the_callback_is_silent(tmp_path: Path)
     records = recorded("both", SYNC, tmp_path)
     assert {name: len(found) for name, found in records.items()} == dict.fromkeys(SYNC, 1)
     assert all("url" in record for found in records.values() for record in found)
+
+
+def test_where_the_hooks_do_not_know_the_host_the_callback_records(tmp_path: Path) -> None:
+    records = recorded("stranger", SYNC, tmp_path)
+    assert {name: len(found) for name, found in records.items()} == dict.fromkeys(SYNC, 1)
+    assert all(record["provider"] == "hosted_vllm" for found in records.values() for record in found)

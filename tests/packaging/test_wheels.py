@@ -103,10 +103,14 @@ def test_the_client_needs_msgspec_and_nothing_else(wheels: dict[str, Path], tmp_
     assert "asyncio" not in modules, "an application that does not use it must not pay for it"
 
 
-def test_the_client_installs_no_command_and_says_that_it_is_typed(wheels: dict[str, Path]) -> None:
+def test_the_client_installs_one_command_and_says_that_it_is_typed(
+    wheels: dict[str, Path], tmp_path: Path
+) -> None:
     found = names(wheels["llmledger"])
-    assert "llmledger/py.typed" in found
-    assert not any(name.endswith("entry_points.txt") for name in found)
+    assert {"llmledger/py.typed", "llmledger/run_path/sitecustomize.py"} <= found
+    unpacked(wheels["llmledger"], tmp_path / "llmledger")
+    entry = (next((tmp_path / "llmledger").glob("*.dist-info")) / "entry_points.txt").read_text()
+    assert entry.split() == ["[console_scripts]", "llmledger-run", "=", "llmledger.run:main"]
     assert not any(name.startswith(("tests", "llmledgerd")) for name in found)
 
 

@@ -20,6 +20,7 @@ def instrument(
     hosts: Iterable[str] | Mapping[str, str] = (),
     begin: bool | Literal["streams"] = "streams",
     client: TraceClient | None = None,
+    unknown_hosts: bool = False,
 ) -> list[str]:
     """Record every LLM call from now on; return the names of the hooked libraries.
 
@@ -32,6 +33,10 @@ def instrument(
     made, so that they are recorded even if the process is killed: ``"streams"``, ``True`` for all, or
     ``False``. ``client`` receives the records (default: the default client).
 
+    A POST with the path and the body of an LLM call to a host that nobody named is counted under the
+    reason ``unknown_host:`` and the host (``llmledger status`` shows it) and logged once in ten minutes;
+    with ``unknown_hosts=True`` it is recorded.
+
     A repeated call replaces the settings. Raises ValueError for an invalid host. With
     ``LLMLEDGER_DISABLED=1``, and on a system without ``fork`` or Unix sockets, such as Windows, it
     imports and hooks nothing.
@@ -40,7 +45,7 @@ def instrument(
         return []
     from llmledger.instrumentation.switch import switch_on
 
-    return switch_on(hosts, begin, client)
+    return switch_on(hosts, begin, client, unknown_hosts)
 
 
 def uninstrument() -> None:

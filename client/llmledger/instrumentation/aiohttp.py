@@ -8,10 +8,12 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
 from types import ModuleType, TracebackType
 from typing import Any, Final
 
+from llmledger.instrumentation.aiohttp_websockets import hook_websockets
 from llmledger.instrumentation.exchange import Exchange
 from llmledger.instrumentation.forms import parts_of_writer
 from llmledger.instrumentation.hook import Hook, length_of
@@ -20,6 +22,9 @@ from llmledger.instrumentation.safety import harmless
 
 _asking: Final[ContextVar[Exchange | None]] = ContextVar("llmledger_aiohttp_exchange", default=None)
 """The exchange whose request is being built, so that its body can be seen once it is encoded."""
+
+_TURNS: Final = 3
+"""Turns of the event loop, without any wait, in which the rest of an error's answer may arrive."""
 
 _CONFIDENTIAL: Final = ("params", "auth", "cookies", "proxy", "proxy_auth", "proxy_headers")
 """Arguments of a call beside URL and headers."""
@@ -37,6 +42,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
             with _RequestContext(exchange):
                 if exchange is None:
                     return await bind(session)(*args, **kwargs)
+                _check_watched(library.streams, exchange, session, kwargs)
                 with exchange:
                     response = await bind(session)(*args, **kwargs)
             _watch(library.streams, exchange, response)
@@ -53,6 +59,7 @@ def hook(library: ModuleType, settings: Hook) -> bool:
 
         return init
 
+    harmless(hook_websockets)(library, settings)
     settings.patches.wrap(library.ClientSession, "_request", make_request)
     settings.patches.wrap(library.ClientRequest, "__init__", make_init)
     return True
@@ -80,12 +87,19 @@ class _RequestContext:
 def _begin(settings: Hook, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
     given = dict(zip(("method", "str_or_url"), args, strict=False)) | kwargs
     url = session._build_url(given["str_or_url"])
-    call = settings.recognize(given["method"].upper(), url.raw_host or "", url.port, url.raw_path)
+    call = settings.recognize(
+        given["method"].upper(), url.raw_host or "", url.port, url.raw_path, lambda: _body(kwargs)
+    )
     if call is None:
         return None
     exchange = settings.begin_exchange(call, str(url), session._prepare_headers(given.get("headers")))
     exchange.sends({name: given.get(name) for name in _CONFIDENTIAL})
     return exchange
+
+
+def _body(kwargs: dict[str, Any]) -> Any:
+    """Return the body that the call was given, before aiohttp encodes it."""
+    return kwargs["json"] if kwargs.get("json") is not None else kwargs.get("data")
 
 
 @harmless
@@ -101,7 +115,44 @@ def _requested(exchange: Exchange, request: Any) -> None:
 
 
 @harmless
+def _check_watched(streams: Any, exchange: Exchange, session: Any, kwargs: dict[str, Any]) -> None:
+    """Observe the response before ``raise_for_status`` looks at it, which the call or the session asks for."""
+    check = kwargs.get("raise_for_status")
+    check = session.raise_for_status if check is None else check
+    if not check:
+        return
+
+    async def checked(response: Any) -> None:
+        _watch(streams, exchange, response)
+        if callable(check):
+            await check(response)
+        elif not response.ok:
+            # The error's answer is discarded unread. It has mostly come with the head, or is about to.
+            for _ in range(_TURNS):
+                if response.content.at_eof() or _is_whole(response.content):
+                    break
+                await asyncio.sleep(0)
+            _arrived(exchange, response.content)
+            response.raise_for_status()
+
+    kwargs["raise_for_status"] = checked
+
+
+def _is_whole(reader: Any) -> bool:
+    return bool(getattr(reader, "is_eof", bool)())
+
+
+@harmless
+def _arrived(exchange: Exchange, reader: Any) -> None:
+    """Observe what has arrived, and leave it where it is."""
+    exchange.received(b"".join(getattr(reader, "_buffer", ())))
+    exchange.finished()
+
+
+@harmless
 def _watch(streams: Any, exchange: Exchange, response: Any) -> None:
+    if isinstance(response.content, _Watched):  # before the check of its status
+        return
     exchange.answered(response.status, response.headers.items())
     if response.content is None or response.content.at_eof():
         exchange.finished()

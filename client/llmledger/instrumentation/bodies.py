@@ -40,27 +40,13 @@ DONE: Final = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
 
 LONGEST_DONE: Final = max(map(len, DONE))
 
-_LAST_WORD = re.compile(
-    rb"""
-        data:\s?\[DONE\]
-      | event:\s?(?:message_stop|response\.(?:completed|failed|incomplete)|message-end|messageStop|error|done)\b
-      | data:\s?\{"type":\s?"(?:message_stop|response\.(?:completed|failed|incomplete)|message-end|error)"
-      | data:\s?\{"error":
-      | \{[^\n]*"done":\s?true
-    """,
-    re.VERBOSE,
-)
-"""Final events: OpenAI Chat and compatible; Anthropic, Responses, Cohere, Bedrock; the same unnamed; errors; Ollama."""
-
-_LAST_LINES: Final = 8
-"""Events searched from the end: some providers send usage, or an empty event, after the final one."""
-
 
 class RequestFacts(msgspec.Struct):
     """Top-level fields of a request, which are the same for all providers."""
 
     model: str | None = None
     stream: bool | None = None
+    background: bool | None = None
 
 
 _decode_facts = msgspec.json.Decoder(RequestFacts).decode
@@ -105,15 +91,6 @@ def is_stream(content_type: str, is_stream_path: bool, status: int) -> bool:
     Gemini without ``alt=sse`` streams an array with the type JSON, so there the path decides.
     """
     return media_type(content_type) in _STREAM_TYPES or (is_stream_path and status < 400)
-
-
-def is_complete(stream: bytes) -> bool:
-    r"""Return whether a stream that was closed early contains its final event.
-
-    SDKs stop reading at ``data: [DONE]`` and close. Only the starts of lines are matched, which a
-    model's text cannot forge: within JSON its newlines are ``\n``, two characters.
-    """
-    return any(_LAST_WORD.match(line) for line in stream.rsplit(b"\n", _LAST_LINES))
 
 
 def recorded_url(url: str) -> str:

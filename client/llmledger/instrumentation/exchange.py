@@ -28,10 +28,14 @@ from llmledger.client import TraceClient
 from llmledger.context import current
 from llmledger.default import default_client
 from llmledger.harmless import harmless_headers
-from llmledger.instrumentation import bodies
+from llmledger.instrumentation import bodies, recent
 from llmledger.instrumentation.cleaning import error_text, kind, unquoted
+from llmledger.instrumentation.deferred import may_be_results
+from llmledger.instrumentation.endings import is_complete, may_be_last
 from llmledger.instrumentation.eventstream import rendered
+from llmledger.instrumentation.fetching import created, settle
 from llmledger.instrumentation.forms import FORM, Part, parts_of, recorded
+from llmledger.instrumentation.lingering import ends_soon
 from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import harmless
 from llmledger.lifecycle import before_closing, in_forked_child
@@ -74,6 +78,7 @@ class Exchange:
         self._pieces: list[bytes] = []
         self._body_bytes = 0
         self._tail = b""
+        self._is_ending = False
         self.decode_rest: Callable[[], bytes | None] | None = None
         """Returns the decoded body if the application reads raw data and decodes it itself."""
         self._fields = fields = current()
@@ -86,6 +91,7 @@ class Exchange:
             fields.setdefault("type", call.type)
         if attempt is not None:
             fields["attempt"] = attempt
+        recent.started(url)
         _open[id(self)] = weakref.ref(self)
         self._started = perf_counter()
 
@@ -118,7 +124,7 @@ class Exchange:
 
         ``form`` are the parts of an upload that the library has not encoded yet.
         """
-        if self._begin:
+        if self._begin and not self._call.deferred:
             self._announce(bodies.asked(body))
         self._fields["request"] = bodies.recordable(body, content_type, length)
         if bodies.media_type(content_type) == FORM:
@@ -137,6 +143,8 @@ class Exchange:
     def received(self, piece: bytes) -> None:
         """Add a piece of the body, by reference."""
         self.touched()
+        if self._call.deferred == "file" and not self._body_bytes and not may_be_results(piece):
+            self.disown()  # any other file
         self._body_bytes += len(piece)
         if self._body_bytes <= bodies.MAX_BODY_BYTES:
             self._pieces.append(piece)
@@ -145,6 +153,9 @@ class Exchange:
         self._tail = (self._tail + piece[-bodies.LONGEST_DONE :])[-bodies.LONGEST_DONE :]
         if self._tail.endswith(bodies.DONE):
             self._record(None)  # some SDKs stop reading here, and keep the response for long
+        elif not self._is_ending and may_be_last(piece):
+            self._is_ending = True
+            ends_soon(self)  # others here
 
     def touched(self) -> None:
         """Note the arrival of a piece that is decoded later."""
@@ -175,8 +186,8 @@ class Exchange:
         self.closed()
 
     def _announce(self, asked: bodies.RequestFacts) -> None:
-        if self._begin == "streams" and not (asked.stream or self._call.is_stream):
-            return
+        if asked.background or (self._begin == "streams" and not (asked.stream or self._call.is_stream)):
+            return  # a background response is announced when it has an id
         announced = {**self._fields, "model": asked.model} if asked.model else dict(self._fields)
         (self._client or default_client()).hand_over("begin", announced)
 
@@ -197,7 +208,10 @@ class Exchange:
         elif ending is not None:
             fields["outcome"] = ending
         fields["latency_ms"] = (ended - self._started) * 1000
-        (self._client or default_client()).hand_over("record", fields)
+        if self._call.deferred:
+            settle(self._call.deferred, fields, self._client)
+        elif not self._may_be_background(fields) or not created(fields, self._client):
+            (self._client or default_client()).hand_over("record", fields)
 
     def _add_response(self, fields: dict[str, Any]) -> bool:
         """Add the body received so far; return whether it is a stream."""
@@ -208,6 +222,9 @@ class Exchange:
         is_stream = bodies.is_stream(self._content_type, self._call.is_stream, self._status)
         body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces = []
+        if self._call.deferred and self._body_bytes <= bodies.MAX_BODY_BYTES:
+            fields["response"] = body  # whatever its type is called
+            return False
         if self._body_bytes > bodies.MAX_BODY_BYTES:
             fields["response"] = bodies.described(self._content_type, self._body_bytes)
         elif not is_stream:
@@ -219,11 +236,15 @@ class Exchange:
             fields["response_stream"] = body
         return is_stream
 
+    def _may_be_background(self, fields: dict[str, Any]) -> bool:
+        request = fields.get("request")
+        return self._status == 200 and isinstance(request, bytes) and b'"background"' in request
+
     def _has_last_word(self, stream: bytes | None) -> bool:
         """Return whether the response was complete when it was closed early."""
         if self._status >= 400:
             return True  # the status is the outcome; the error page need not be read
-        return stream is not None and bodies.is_complete(stream)
+        return stream is not None and is_complete(stream)
 
 
 @harmless

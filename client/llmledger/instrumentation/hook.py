@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
 from llmledger.client import TraceClient
+from llmledger.default import default_client
 from llmledger.instrumentation.advice import Advice
 from llmledger.instrumentation.exchange import Begin, Exchange, inside
 from llmledger.instrumentation.patches import Patches
-from llmledger.instrumentation.recognize import Call, Hosts
+from llmledger.instrumentation.recognize import Call, Hosts, any_call
 from llmledger.instrumentation.safety import harmless
+from llmledger.instrumentation.unknown_hosts import UnknownHosts, looks_like_call, may_be_call
 
 _ATTEMPT_HEADERS = (("x-stainless-retry-count", 1), ("amz-sdk-request", 0))
 """OpenAI's, Anthropic's and Groq's SDKs count retries from 0; Amazon's says ``attempt=1; max=3``."""
@@ -25,19 +28,31 @@ class Hook(msgspec.Struct, frozen=True):
     begin: Begin
     patches: Patches
     advice: Advice = msgspec.field(default_factory=Advice)
+    records_unknown: bool = False
+    unknown: UnknownHosts = msgspec.field(default_factory=UnknownHosts)
 
     @harmless
-    def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
-        """Return the call of this exchange; None if it is not one, or an outer hook observes it."""
+    def recognize(
+        self, method: str, host: str, port: int | None, path: str, body: Callable[[], Any] = lambda: None
+    ) -> Call | None:
+        """Return the call of this exchange; None if it is not one, or an outer hook observes it.
+
+        ``body`` returns the request's body, for what may be a call to an unknown host.
+        """
         if not self.patches.is_active or inside.get():
             return None
-        found = self.hosts.recognize(method, host, port, path)
-        if found is None:
-            if self.hosts.provider(host, port) is None:
-                self.advice.unknown_host(method, host, path)
-        elif not found.provider:
-            self.advice.no_provider(host)
-        return found
+        if self.hosts.provider(host, port) is not None:
+            found = self.hosts.recognize(method, host, port, path)
+            if found is not None and not found.provider:
+                self.advice.no_provider(host)
+            return found
+        if not may_be_call(method, path) or not looks_like_call(body()):
+            return None
+        if self.records_unknown:
+            return any_call(path)
+        reason = self.unknown.met(host, port)
+        (self.client or default_client()).report_unrecorded(reason)
+        return None
 
     def begin_exchange(self, call: Call, url: str, headers: Mapping[str, str]) -> Exchange:
         """Return a new exchange; ``headers`` are looked up in lower case."""

@@ -64,13 +64,13 @@ def _begin(settings: Hook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exc
     url = request.url
     # Not ``url.path``, which is unquoted: an ARN in Bedrock's path has slashes of its own.
     path = url.raw_path.partition(b"?")[0].decode("ascii")
-    call = settings.recognize(request.method, url.host, url.port, path)
+    # As the property ``content``, which raises if the body is a stream, such as an upload.
+    body = getattr(request, "_content", None)
+    call = settings.recognize(request.method, url.host, url.port, path, lambda: body)
     if call is None:
         return None
     headers = request.headers
     exchange = settings.begin_exchange(call, str(url), headers)
-    # As the property ``content``, which raises if the body is a stream, such as an upload.
-    body = getattr(request, "_content", None)
     parts = parts_of_stream(request.stream) if body is None and hasattr(request.stream, "fields") else None
     exchange.requested(body, headers.get("content-type", ""), length_of(headers), parts)
     return exchange

@@ -1,9 +1,9 @@
 """Recognition of LLM calls: provider and call type by host and path. Pure.
 
 Invariants:
-- An unknown host costs one look-up here; its path is not read.
-- Only a POST to a path that runs a model is a call: listings, uploads, batches, token counts and
-  polling are not, because they would count tokens twice or not at all.
+- An unknown host costs one look-up; its path is not read.
+- Only a POST to a path that runs a model is a call: listings, uploads, batches and token counts are not,
+  because they would count tokens twice or not at all. A GET that may fetch a later answer is a kind of its own.
 - Provider names equal those of the daemon; a test compares them.
 
 Sources: the providers' API references, sections "Base URL" and "Endpoints" of each.
@@ -17,6 +17,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from llmledger.instrumentation.deferred import Kind, fetched
+from llmledger.instrumentation.hosts import OLLAMA_PORT, PATTERNS, PROVIDERS, SUFFIXES
+
 
 class Call(NamedTuple):
     """What host and path tell of a call; empty texts where they tell nothing."""
@@ -25,100 +28,16 @@ class Call(NamedTuple):
     type: str
     is_stream: bool
     """The path alone says so: Gemini's and Bedrock's do."""
+    deferred: Kind = ""
+    """Not empty: a GET, which may fetch the answer of an earlier call."""
 
-
-_PROVIDERS: Final = {
-    "api.openai.com": "openai",
-    "api.anthropic.com": "anthropic",
-    "generativelanguage.googleapis.com": "google",
-    "aiplatform.googleapis.com": "vertex",
-    "api.mistral.ai": "mistral",
-    "codestral.mistral.ai": "mistral",
-    "api.groq.com": "groq",
-    "api.deepseek.com": "deepseek",
-    "api.x.ai": "xai",
-    "openrouter.ai": "openrouter",
-    "api.together.xyz": "together",
-    "api.together.ai": "together",
-    "api.fireworks.ai": "fireworks",
-    "api.cohere.com": "cohere",
-    "api.cohere.ai": "cohere",
-    "api.voyageai.com": "voyage",
-    "api.perplexity.ai": "perplexity",
-    "api.cerebras.ai": "cerebras",
-    "ollama.com": "ollama",
-    "api.replicate.com": "replicate",
-    "router.huggingface.co": "huggingface",
-    "api-inference.huggingface.co": "huggingface",
-    "api.aleph-alpha.com": "alephalpha",
-    "api.writer.com": "writer",
-    "api.ai21.com": "ai21",
-    "api.deepinfra.com": "deepinfra",
-    "api.moonshot.ai": "moonshot",
-    "api.moonshot.cn": "moonshot",
-    "open.bigmodel.cn": "zhipu",
-    "api.z.ai": "zhipu",
-    "api.minimax.io": "minimax",
-    "api.minimaxi.com": "minimax",
-    "integrate.api.nvidia.com": "nvidia",
-    "api.sambanova.ai": "sambanova",
-    "api.studio.nebius.ai": "nebius",
-    "api.studio.nebius.com": "nebius",
-    "api.tokenfactory.nebius.com": "nebius",
-    "api.hyperbolic.xyz": "hyperbolic",
-    "api.novita.ai": "novita",
-    "api.jina.ai": "jina",
-    "models.inference.ai.azure.com": "azure",
-    "models.github.ai": "github",
-    "ai-gateway.vercel.sh": "vercel",
-    "gateway.ai.cloudflare.com": "cloudflare",
-    "api.cloudflare.com": "cloudflare",
-    "api.upstage.ai": "upstage",
-    "api.reka.ai": "reka",
-    "api.inceptionlabs.ai": "inception",
-    "api.lambda.ai": "lambda",
-    "api.friendli.ai": "friendli",
-    "inference.baseten.co": "baseten",
-    "qianfan.baidubce.com": "baidu",
-    "api.siliconflow.cn": "siliconflow",
-    "api.siliconflow.com": "siliconflow",
-}
-
-_SUFFIXES: Final = (
-    (".openai.azure.com", "azure"),
-    (".cognitiveservices.azure.com", "azure"),
-    (".services.ai.azure.com", "azure"),
-    (".inference.ai.azure.com", "azure"),
-    (".api.openai.com", "openai"),
-    ("-aiplatform.googleapis.com", "vertex"),
-    (".api.x.ai", "xai"),
-    (".ml.cloud.ibm.com", "watsonx"),
-    (".endpoints.huggingface.cloud", "huggingface"),
-    (".cloud.databricks.com", "databricks"),
-    (".azuredatabricks.net", "databricks"),
-    (".snowflakecomputing.com", "snowflake"),
-    (".volces.com", "volcengine"),
-    (".hunyuan.cloud.tencent.com", "tencent"),
-)
-"""Patterns of hosts per account, resource or region."""
-
-_PATTERNS: Final = (
-    (
-        re.compile(r"bedrock-(?:runtime(?:-fips)?|mantle)\.[\w-]+\.(?:amazonaws\.com(?:\.cn)?|api\.aws)"),
-        "aws",
-    ),
-    # A private link to Bedrock: vpce-0a1b-2c3d.bedrock-runtime.us-east-1.vpce.amazonaws.com
-    (re.compile(r"[\w.-]+\.bedrock-runtime\.[\w-]+\.vpce\.amazonaws\.com"), "aws"),
-    (re.compile(r"dashscope[\w-]*\.aliyuncs\.com"), "alibaba"),
-)
-
-_OLLAMA_PORT: Final = 11434
 
 _PATHS: Final = (
     (re.compile(r"/(?:chat/|fim/|agents/)?completions$"), ""),
     (re.compile(r"/responses(?:/compact)?$"), ""),
-    (re.compile(r"/(?:messages|complete|interactions)$"), ""),
-    (re.compile(r"/conversations(?:/[^/]+(?:/restart)?)?(?:#stream)?$"), ""),  # Mistral's agents
+    (re.compile(r"^(?!.*/threads/).*/messages$"), ""),
+    (re.compile(r"^(?!.*/uploads/).*/complete$"), ""),
+    (re.compile(r"/interactions$"), ""),
     (re.compile(r"(?:/v\d+|/api)/(?:chat|generate)$"), ""),  # Cohere, Writer, Ollama
     (re.compile(r":(?:generate|streamGenerate)Content$"), ""),
     (re.compile(r":(?:raw|streamRaw)?[pP]redict$"), ""),
@@ -128,17 +47,53 @@ _PATHS: Final = (
     (re.compile(r"/ml/v\d[\w-]*/(?:text|deployments/[^/]+/text)/(?:generation|chat)(?:_stream)?$"), ""),
     (re.compile(r"/ml/v\d[\w-]*/generation/text(?:_stream)?$"), ""),
     (re.compile(r"/invocations$"), ""),
-    (re.compile(r"/ai/run/@"), ""),  # Cloudflare
+    (re.compile(r"/(?:ai/run|workers-ai)/@"), ""),  # Cloudflare
+    (re.compile(r"/cortex/inference:complete$"), ""),  # Snowflake
+    (re.compile(r"/cortex/inference:embed$"), "embedding"),
+    (re.compile(r"/actions/(?:chat|generateText)$"), ""),  # Oracle
+    (re.compile(r"/actions/embedText$"), "embedding"),
+    (re.compile(r"/actions/rerankText$"), "rerank"),
     (re.compile(r"/services/aigc/[\w-]+/generation$"), ""),  # Alibaba's own api
+    (re.compile(r"/services/aigc/[\w-]+/image-synthesis$"), "image"),
+    (re.compile(r"/services/embeddings/[\w-]+/[\w-]+$"), "embedding"),
+    (re.compile(r"/services/rerank/[\w-]+/[\w-]+$"), "rerank"),
     (re.compile(r"/ocr$"), "ocr"),
     (re.compile(r"/(?:\w*embeddings?|embed)$|:(?:embedContent|batchEmbedContents)$"), "embedding"),
-    (re.compile(r"/rerank$"), "rerank"),
+    (re.compile(r"/(?:rerank(?:ing)?|ranking)$"), "rerank"),
     (re.compile(r"/images(?:/(?:generations|edits|variations))?$"), "image"),
     (re.compile(r"/audio/(?:transcriptions|translations)$"), "transcription"),
     (re.compile(r"/audio/speech$"), "speech"),
     (re.compile(r"/moderations$"), "moderation"),
 )
 """Endings of paths and their call types; empty if the application should name the type."""
+
+_PROVIDERS_PATHS: Final = {
+    "mistral": ((re.compile(r"/conversations(?:/[^/]+(?:/restart)?)?(?:#stream)?$"), ""),),
+    "deepinfra": (
+        (re.compile(r"/v\d/inference/.*(?:embed|bge-|gte-|e5-)[^/]*$", re.IGNORECASE), "embedding"),
+        (re.compile(r"/v\d/inference/.*rerank[^/]*$", re.IGNORECASE), "rerank"),
+        (re.compile(r"/v\d/inference/.*whisper[^/]*$", re.IGNORECASE), "transcription"),
+        (re.compile(r"/v\d/inference/[^/]+(?:/[^/]+)?$"), ""),
+    ),
+    "huggingface": (
+        (re.compile(r"/pipeline/(?:feature-extraction|sentence-similarity)(?:/|$)"), "embedding"),
+        (re.compile(r"(?:^|/)generate(?:_stream)?$"), ""),
+        (re.compile(r"/models/[^/]+(?:/[^/]+)?(?:/pipeline/[\w-]+)?$|/pipeline/[\w-]+/[^/]+/[^/]+$"), ""),
+    ),
+    "cloudflare": (
+        (re.compile(r"^/v1/[^/]+/[^/]+$"), ""),  # the universal endpoint: a list of providers to try
+        (re.compile(r"^/v1/[^/]+/[^/]+/huggingface/[^/]+(?:/[^/]+)?$"), ""),
+    ),
+    "fireworks": ((re.compile(r"/workflows/.*/(?:text_to_image|image_to_image)$"), "image"),),
+}
+"""Paths that are calls at one provider alone: OpenAI's ``conversations`` only keep items.
+
+Sources: Mistral "Agents & Conversations"; DeepInfra "Native API"; Hugging Face "HF Inference" and Text Generation
+Inference "HTTP API"; Cloudflare "AI Gateway: universal endpoint"; Fireworks "Image generation".
+"""
+
+_ROOT_OF: Final = re.compile(r"\.endpoints\.huggingface\.cloud$")
+"""Hosts that serve one model at ``/`` (Hugging Face "Inference Endpoints")."""
 
 # What is in the middle is looked for ahead, so that no part of a path is tried twice.
 _EMBEDDING_MODEL = re.compile(r"/model/(?=[^/]*embed)[^/]*/invoke$|/models/(?=[^/]*embedding)[^/]*:predict$")
@@ -162,9 +117,14 @@ class Hosts:
     def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
         """Return the call of the exchange, or None."""
         provider = self.provider(host, port)
+        if provider is not None and method == "GET":
+            kept = fetched(path)
+            return Call(provider, "", False, kept) if kept else None
         if provider is None or method != "POST":
             return None
-        kind = call_type(path)
+        kind = call_type(path, provider)
+        if kind is None and path in ("", "/") and _ROOT_OF.search(host):
+            kind = ""
         return None if kind is None else Call(provider, kind, _STREAM_PATH.search(path) is not None)
 
     def _provider(self, host: str, port: int | None) -> str | None:
@@ -178,23 +138,32 @@ class Hosts:
 
 def known_provider(host: str, port: int | None) -> str | None:
     """Return the provider of a host."""
-    provider = _PROVIDERS.get(host)
-    if provider is None and port == _OLLAMA_PORT:
+    provider = PROVIDERS.get(host)
+    if provider is None and port == OLLAMA_PORT:
         provider = "ollama"
     if provider is None:
-        provider = next((name for suffix, name in _SUFFIXES if host.endswith(suffix)), None)
+        provider = next((name for suffix, name in SUFFIXES if host.endswith(suffix)), None)
     if provider is None:
-        provider = next((name for pattern, name in _PATTERNS if pattern.fullmatch(host)), None)
+        provider = next((name for pattern, name in PATTERNS if pattern.fullmatch(host)), None)
     return provider
 
 
+def any_call(path: str) -> Call:
+    """Return the call at a host that nobody named."""
+    return Call("", call_type(path) or "", _STREAM_PATH.search(path) is not None)
+
+
 @lru_cache(maxsize=1024)
-def call_type(path: str) -> str | None:
-    """Return the call type of a path, "" if the application should name it, None if it is not a call."""
+def call_type(path: str, provider: str = "") -> str | None:
+    """Return the call type of a path, "" if the application should name it, None if it is not a call.
+
+    ``provider`` is the host's, "" for a host that the application named without one.
+    """
     path = path.rstrip("/")
     if _EMBEDDING_MODEL.search(path):
         return "embedding"
-    return next((kind for pattern, kind in _PATHS if pattern.search(path)), None)
+    rules = (*_PATHS, *_PROVIDERS_PATHS.get(provider, ()))
+    return next((kind for pattern, kind in rules if pattern.search(path)), None)
 
 
 def _host_of(name: str) -> str:

@@ -27,6 +27,7 @@ LIBRARIES: Final = {
     "httpx": "llmledger.instrumentation.httpx",
     "aiohttp": "llmledger.instrumentation.aiohttp",
     "urllib3": "llmledger.instrumentation.urllib3",
+    "websockets": "llmledger.instrumentation.websockets",
 }
 """Supported libraries and their hook modules. ``requests`` and ``botocore`` use ``urllib3``."""
 
@@ -34,22 +35,48 @@ _lock = threading.Lock()
 _active: list[Patches] = []
 """At most one."""
 
+_settings: list[Hook] = []
+"""At most one: the hooks' common settings, for libraries that are loaded later."""
+
 
 def switch_on(
-    hosts: Iterable[str] | Mapping[str, str], begin: Begin, client: TraceClient | None
+    hosts: Iterable[str] | Mapping[str, str],
+    begin: Begin,
+    client: TraceClient | None,
+    unknown_hosts: bool = False,
 ) -> list[str]:
     """Do as ``instrument`` does."""
     patches = Patches()
-    settings = Hook(hosts=Hosts(hosts), client=client, begin=begin, patches=patches)
+    settings = Hook(
+        hosts=Hosts(hosts), client=client, begin=begin, patches=patches, records_unknown=unknown_hosts
+    )
     # Imported first: an import can trigger a reentrant call.
     libraries = {name: library for name in LIBRARIES if (library := _imported(name)) is not None}
     with _lock:
         _restore()
         _active.append(patches)
+        _settings.append(settings)
         hooked = [name for name, library in libraries.items() if _hook(name, library, settings)]
     if not hooked:
         warn("nothing is recorded: instrument() found none of the libraries %s", ", ".join(LIBRARIES))
     return hooked
+
+
+def switch_on_loaded(name: str, library: ModuleType, hosts: Mapping[str, str], unknown_hosts: bool) -> None:
+    """Hook one library with the settings in force, or with these before there are any."""
+    with _lock:
+        if not _settings:
+            patches = Patches()
+            made = Hook(
+                hosts=Hosts(hosts),
+                client=None,
+                begin="streams",
+                patches=patches,
+                records_unknown=unknown_hosts,
+            )
+            _active.append(patches)
+            _settings.append(made)
+        _hook(name, library, _settings[0])
 
 
 def switch_off() -> None:
@@ -58,13 +85,9 @@ def switch_off() -> None:
         _restore()
 
 
-def is_on() -> bool:
-    """Return whether exchanges are recorded."""
-    return bool(_active)
-
-
 @harmless
 def _restore() -> None:
+    _settings.clear()
     while _active:
         _active.pop().restore()
 

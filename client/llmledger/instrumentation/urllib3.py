@@ -59,7 +59,9 @@ def _begin(settings: Hook, pool: Any, args: tuple[Any, ...], kwargs: dict[str, A
     else:
         host, port, path = pool.host, pool.port, url.partition("?")[0]
         url = f"{pool.scheme}://{host}{_explicit(pool)}{url}"
-    call = settings.recognize(given["method"].upper(), host, port, path)
+    call = settings.recognize(
+        given["method"].upper(), host, port, path, lambda: _in_memory(given.get("body"))
+    )
     if call is None:
         return None
     headers, of_proxy = _as_text(given.get("headers")), _as_text(getattr(pool, "proxy_headers", None))

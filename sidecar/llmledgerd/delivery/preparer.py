@@ -218,7 +218,7 @@ class Preparer:
             batch.ids.add(self._builder.call_id(record))
             return
         call = call_of(row)
-        if source.entry.repeats:
+        if source.entry.repeats or record.may_repeat:
             if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
                 batch.control += 1
                 return

@@ -36,7 +36,7 @@ _PREFIX: Final = "provider_trace-"
 _LONG_BYTES: Final = 64 << 10
 _MESSAGE_CHARACTERS: Final = 1000
 _KINDS_COUNTED: Final = 200
-"""Reasons and models without a price that are counted by name; a sender could name any number."""
+"""Limit of reasons and models without a price that are counted by name, because a sender can invent any number."""
 _NULL: Final = b"null"
 _RAW_NULL: Final = Raw(_NULL)
 _FALSY: Final = frozenset({_NULL, b'""', b"{}", b"[]", b"false", b"0"})

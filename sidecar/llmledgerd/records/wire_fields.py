@@ -125,10 +125,16 @@ def _is_label(hint: Any) -> bool:
     )
 
 
+def _is_number(hint: Any) -> bool:
+    return any(meta.ge is not None for meta in _metas(hint))
+
+
 def _ids(kind: Any) -> tuple[str, ...]:
+    own = {limit.path[0] for limit in limits(kind) if limit.max_length and len(limit.path) == 1}
     hints = get_type_hints(kind, include_extras=True)
-    found = (limit.path[0] for limit in limits(kind) if limit.max_length and len(limit.path) == 1)
-    return tuple(name for name in found if not _is_label(hints[name]))
+    return tuple(
+        name for name in hints if name in own and not (_is_label(hints[name]) or _is_number(hints[name]))
+    )
 
 
 def _labels(kind: Any) -> tuple[str, ...]:

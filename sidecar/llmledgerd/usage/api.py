@@ -50,6 +50,6 @@ class Api(NamedTuple):
     """Registration of one module. Every part is optional."""
 
     hosts: tuple[tuple[str, str], ...] = ()
-    """Host, or suffix with a leading dot, and its provider; specific entries before general ones."""
+    """Host, suffix with a leading dot, or pattern with ``*``, and its provider; specific entries before general ones."""
     usage: tuple[UsageShape, ...] = ()
     streams: tuple[StreamShape, ...] = ()

@@ -60,7 +60,7 @@ def _is_stream(exchange: Exchange) -> bool:
 
 
 def read_usage(usage_json: bytes, *, url: str = "", model: str = "") -> Facts:
-    """Return what a stored ``usage_json`` says, without the exchange that it came from. Never raises.
+    """Return the facts of a stored ``usage_json``, without its exchange. Never raises.
 
     ``url`` and ``model`` are the row's, since some counts mean something else at some addresses. Units that
     stood elsewhere in the answer, a stream's end and an estimated cost are not in it: the row's columns are.

@@ -9,6 +9,7 @@ Sources: the providers' API references, section "Base URL" or "Authentication" o
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -36,7 +37,7 @@ class Place(NamedTuple):
 
 
 HOSTS: Final = tuple(host for api in APIS for host in api.hosts)
-"""Hosts and suffixes (with a leading dot), and their providers."""
+"""Hosts, suffixes (with a leading dot) and patterns (``*`` for a region), and their providers."""
 
 OLLAMA_PORT = 11434
 
@@ -126,7 +127,12 @@ def _place(url: str) -> Place:
 
 def _provider(host: str, port: int | None) -> str:
     for suffix, name in HOSTS:
-        if host == suffix or (host.endswith(suffix) and (suffix[0] == "." or host[-len(suffix) - 1] in ".-")):
+        if "*" in suffix:
+            if fnmatchcase(host, suffix):
+                return name
+        elif host == suffix or (
+            host.endswith(suffix) and (suffix[0] == "." or host[-len(suffix) - 1] in ".-")
+        ):
             return name
     return "ollama" if port == OLLAMA_PORT else ""
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from llmledger import payload
-from llmledger.instrumentation import bodies, eventstream, recognize
+from llmledger.instrumentation import bodies, endings, eventstream, recognize
 from llmledger.protocol import Record
 from llmledgerd import json_text
 from llmledgerd.config.settings import Config, OwnPattern
@@ -99,7 +99,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "view": view,
     "rendered by the client": lambda text: list(payload.rendered(text, is_stream=False)),
     "rendered by the client as a stream": lambda text: list(payload.rendered(text, is_stream=True)),
-    "last word of a stream": bodies.is_complete,
+    "last word of a stream": endings.is_complete,
     "event stream": eventstream.rendered,
 }
 

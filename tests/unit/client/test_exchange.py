@@ -134,6 +134,7 @@ def test_a_stream_closed_half_way_is_cancelled_and_keeps_what_came(client: Captu
     [
         b"data: [DONE]\n\n",
         b"data: [DONE]",
+        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n',
         b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
         b'event: response.completed\r\ndata: {"type":"response.completed","response":{"a":"'
         + b"x" * 9000

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from llmledger.instrumentation.hosts import PROVIDERS, SUFFIXES
 from llmledger.instrumentation.recognize import Call, Hosts, call_type, known_provider
 from llmledgerd.usage.url_rules import place
 
@@ -74,9 +75,81 @@ CALLS = {
     "https://api.replicate.com/v1/models/meta/llama/predictions": ("replicate", ""),
     "https://router.huggingface.co/nebius/v1/chat/completions": ("huggingface", ""),
     "https://dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions": ("alibaba", ""),
+    "https://api-inference.together.ai/v1/chat/completions": ("together", ""),
+    "https://aiplatform.us.rep.googleapis.com/v1/projects/p/locations/us/publishers/anthropic/models/c:rawPredict": (
+        "vertex",
+        "",
+    ),
+    "https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu/publishers/google/models/"
+    "gemini-2.5-pro:generateContent": ("vertex", ""),
+    "https://aws-external-anthropic.us-east-1.api.aws/v1/messages": ("anthropic", ""),
+    "https://claude.googleapis.com/v1/projects/p/locations/l/workspaces/w/invoke/v1/messages": (
+        "anthropic",
+        "",
+    ),
+    "https://one.openai.azure.us/openai/deployments/gpt/chat/completions": ("azure", ""),
+    "https://one.openai.azure.cn/openai/v1/responses": ("azure", ""),
+    "https://one.cognitiveservices.azure.us/openai/deployments/gpt/embeddings": ("azure", "embedding"),
+    "https://eastus.api.cognitive.microsoft.com/openai/deployments/gpt/chat/completions": ("azure", ""),
+    "https://one.eastus2.models.ai.azure.com/v1/chat/completions": ("azure", ""),
+    "https://1.2.gcp.databricks.com/serving-endpoints/llama/invocations": ("databricks", ""),
+    "https://one.snowflakecomputing.com/api/v2/cortex/inference:complete": ("snowflake", ""),
+    "https://dashscope.aliyuncs.com/api/v1/services/embeddings/text-embedding/text-embedding": (
+        "alibaba",
+        "embedding",
+    ),
+    "https://dashscope.aliyuncs.com/api/v1/services/rerank/text-rerank/text-rerank": ("alibaba", "rerank"),
+    "https://dashscope.aliyuncs.com/api/v1/services/aigc/text-generation/generation": ("alibaba", ""),
+    "https://api.deepinfra.com/v1/inference/meta-llama/Llama-3.3-70B-Instruct": ("deepinfra", ""),
+    "https://api.deepinfra.com/v1/inference/BAAI/bge-m3": ("deepinfra", "embedding"),
+    "https://router.huggingface.co/hf-inference/models/google/gemma-2-2b-it": ("huggingface", ""),
+    "https://router.huggingface.co/hf-inference/models/BAAI/bge-m3/pipeline/feature-extraction": (
+        "huggingface",
+        "embedding",
+    ),
+    "https://one.us-east-1.aws.endpoints.huggingface.cloud/generate_stream": ("huggingface", ""),
+    "https://one.us-east-1.aws.endpoints.huggingface.cloud/": ("huggingface", ""),
+    "https://gateway.ai.cloudflare.com/v1/account/gateway/openai/chat/completions": ("cloudflare", ""),
+    "https://gateway.ai.cloudflare.com/v1/account/gateway/compat/chat/completions": ("cloudflare", ""),
+    "https://gateway.ai.cloudflare.com/v1/account/gateway/workers-ai/@cf/meta/llama-3.1-8b-instruct": (
+        "cloudflare",
+        "",
+    ),
+    "https://gateway.ai.cloudflare.com/v1/account/gateway": ("cloudflare", ""),
+    "https://inference.generativeai.us-chicago-1.oci.oraclecloud.com/20231130/actions/chat": ("oracle", ""),
+    "https://ai.api.nvidia.com/v1/retrieval/nvidia/reranking": ("nvidia", "rerank"),
+    "https://bedrock-runtime.eusc-de-east-1.amazonaws.eu/model/m/converse": ("aws", ""),
+    "https://api.mistral.ai/v1/conversations/conv_1/restart": ("mistral", ""),
 }
 
 OTHERS = [
+    "https://api.openai.com/v1/conversations",
+    "https://api.openai.com/v1/conversations/conv_1",
+    "https://api.openai.com/v1/conversations/conv_1/items",
+    "https://api.openai.com/v1/threads",
+    "https://api.openai.com/v1/threads/thread_1/messages",
+    "https://one.openai.azure.com/openai/threads/thread_1/messages",
+    "https://api.openai.com/v1/uploads/upload_1/complete",
+    "https://api.openai.com/v1/uploads/upload_1/parts",
+    "https://api.openai.com/v1/vector_stores",
+    "https://api.openai.com/v1/vector_stores/vs_1/search",
+    "https://api.openai.com/v1/assistants",
+    "https://api.openai.com/v1/containers",
+    "https://api.openai.com/v1/fine_tuning/jobs",
+    "https://api.openai.com/v1/evals/eval_1/runs",
+    "https://api.openai.com/v1/responses/input_tokens",
+    "https://api.openai.com/v1/chat/completions/chatcmpl_1",
+    "https://api.openai.com/v1/realtime/client_secrets",
+    "https://api.anthropic.com/v1/files",
+    "https://api.anthropic.com/v1/skills",
+    "https://api.mistral.ai/v1/agents",
+    "https://api.mistral.ai/v1/libraries",
+    "https://generativelanguage.googleapis.com/v1beta/cachedContents",
+    "https://generativelanguage.googleapis.com/v1beta/models/m:batchGenerateContent",
+    "https://api.cohere.com/v1/tokenize",
+    "https://api.cohere.com/v1/embed-jobs",
+    "https://huggingface.co/api/models/google/gemma",
+    "https://gateway.ai.cloudflare.com/v1/account/gateway/openai/files",
     "https://example.com/v1/chat/completions",
     "https://api.openai.com.evil.example/v1/chat/completions",
     "https://notapi.openai.com/v1/chat/completions",
@@ -120,9 +193,34 @@ def test_the_daemon_gives_the_provider_the_same_name(url: str) -> None:
     assert call.provider == place(url).provider
 
 
+@pytest.mark.parametrize(("host", "provider"), [*PROVIDERS.items(), *SUFFIXES])
+def test_every_host_has_the_same_provider_in_the_daemon(host: str, provider: str) -> None:
+    assert place(f"https://{'one' if host[0] in '.-' else ''}{host}/v1/messages").provider == provider
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "HEAD"])
 def test_only_a_post_is_a_call(method: str) -> None:
     assert recognize("https://api.openai.com/v1/responses", method) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://api.openai.com/v1/responses/resp_1", "response"),
+        ("https://one.openai.azure.com/openai/v1/responses/resp_1", "response"),
+        ("https://api.anthropic.com/v1/messages/batches/b_1/results", "results"),
+        ("https://api.openai.com/v1/files/file-1/content", "file"),
+        ("https://api.groq.com/openai/v1/files/file-1/content", "file"),
+        ("https://api.mistral.ai/v1/files/f/content", "file"),
+        ("https://generativelanguage.googleapis.com/download/v1beta/files/f:download", "file"),
+    ],
+)
+def test_a_get_may_fetch_a_later_answer(url: str, kind: str) -> None:
+    call = recognize(url, "GET")
+    assert call is not None
+    assert call.deferred == kind
+    assert recognize(url, "DELETE") is None
+    assert recognize(url.replace(urlsplit(url).netloc, "one.example"), "GET") is None
 
 
 @pytest.mark.parametrize(
@@ -188,7 +286,8 @@ def test_every_recorded_call_is_recognized() -> None:
         # The recorded runs are polls, whose method was not recorded.
         if exchange["method"] != "POST" or exchange["api"] == "openai.runs":
             continue
-        if url.path and call_type(url.path) is None:
+        provider = known_provider(url.hostname or "", url.port) or ""
+        if url.path and call_type(url.path, provider) is None:
             missed.add(exchange["url"])
         if url.hostname and "." in url.hostname and url.hostname != "0.0.0.0":
             missed |= set() if known_provider(url.hostname, url.port) else {exchange["url"]}

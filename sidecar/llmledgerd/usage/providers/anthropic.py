@@ -262,7 +262,11 @@ EVENTS: Final = frozenset({"message_start", "content_block_start", "content_bloc
 """Types of events that only this API has."""
 
 API: Final = Api(
-    hosts=(("api.anthropic.com", "anthropic"),),
+    hosts=(
+        ("api.anthropic.com", "anthropic"),
+        ("claude.googleapis.com", "anthropic"),
+        ("aws-external-anthropic.*.api.aws", "anthropic"),
+    ),
     usage=(UsageShape(tokens, any_of=frozenset({"input_tokens", "output_tokens"})),),
     streams=(
         StreamShape(assemble, lambda name, kind, event: kind in EVENTS),

@@ -289,6 +289,11 @@ def _dict(found: Any) -> dict[str, Any]:
 API: Final = Api(
     hosts=(
         (".amazonaws.com", "aws"),
+        (".amazonaws.com.cn", "aws"),
+        (".amazonaws.eu", "aws"),
+        ("bedrock-runtime.*.c2s.ic.gov", "aws"),
+        ("bedrock-runtime.*.sc2s.sgov.gov", "aws"),
+        ("api.nova.amazon.com", "aws"),
         (".api.aws", "aws"),
     ),
     usage=(

@@ -278,6 +278,7 @@ API: Final = Api(
     hosts=(
         ("generativelanguage.googleapis.com", "google"),
         ("aiplatform.googleapis.com", "vertex"),
+        ("aiplatform.*.rep.googleapis.com", "vertex"),
     ),
     usage=(
         UsageShape(
