@@ -3,8 +3,9 @@
 Invariants:
 - A batch is one transaction: COPY to a staging table, then one INSERT that leaves out rows whose key
   exists. So a repeated batch changes nothing.
-- Ids are unique here. A line with the id of another one is left out and counted, where ClickHouse has
-  two rows; a record replaces the ``abandoned`` row of its call.
+- Ids are unique here within an organization. A line with the id of another one is left out and counted, where ClickHouse has
+  two rows; a record replaces the ``abandoned`` row of its call, within its organization.
+- A row is refused only if the table takes others (``refusals``); a row that a trigger drops is refused too.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from collections.abc import Collection, Sequence
 import xxhash
 from psycopg import sql
 
+from llmledgerd.errors import BatchRejected
 from llmledgerd.records.repeats import Call
 from llmledgerd.records.schema import TRACES
 from llmledgerd.stores.base import Buffer
 from llmledgerd.stores.postgres import copying
 from llmledgerd.stores.postgres.connections import Connections, Link
 from llmledgerd.stores.postgres.copying import moment
+from llmledgerd.stores.postgres.errors import Refused
+from llmledgerd.stores.postgres.refusals import SWALLOWED, Refusals
 from llmledgerd.stores.postgres.tables import Content, Table, tables
 from llmledgerd.stores.receipt_window import StoreClock
 
@@ -36,6 +40,7 @@ class Postgres:
         """No connection is made before the first call. Raises ConfigError for an invalid URL."""
         self.connections = Connections(url, password_file=password_file, timeout_seconds=timeout_seconds)
         self.tables = tables(content)
+        self._refusals = Refusals(self.connections)
         self.counts: Counter[str] = Counter()
         """``nul_replaced``, in characters; ``repeated``, in rows that were left out for their id."""
 
@@ -62,6 +67,18 @@ class Postgres:
 
         The token is unused: the key identifies a repeat without a time limit.
         """
+        try:
+            repeated = self._insert(table, columns, blocks)
+        except BatchRejected as error:
+            self._refusals.judge(
+                self.tables[table], error, sum(bytes(block).count(b"\n") for block in blocks)
+            )
+            raise
+        self.counts["repeated"] += len(repeated)
+        self.counts["nul_replaced"] += sum(getattr(block, "nul_replaced", 0) for block in blocks)
+        return repeated
+
+    def _insert(self, table: str, columns: Sequence[str], blocks: Sequence[Buffer]) -> set[int]:
         to = self.tables[table]
         names = [name for name in columns if name in to.columns]
         with self.connections.transaction() as link:
@@ -72,8 +89,6 @@ class Postgres:
             inserted = link.run(_move(to, names, staging))
             repeated = set() if inserted == offered else _left_out(link, to, staging)
             link.commit()
-        self.counts["repeated"] += len(repeated)
-        self.counts["nul_replaced"] += sum(getattr(block, "nul_replaced", 0) for block in blocks)
         return repeated
 
     def clock(self) -> StoreClock:
@@ -143,7 +158,8 @@ def _delete_placeholders(link: Link, to: Table, staging: sql.Identifier) -> None
     link.run(
         sql.SQL(
             "DELETE FROM {} AS t USING {} AS s"
-            " WHERE t.outcome = 'abandoned' AND t.id = s.id AND s.outcome <> 'abandoned'"
+            " WHERE t.outcome = 'abandoned' AND s.outcome <> 'abandoned'"
+            " AND t.organization_id = s.organization_id AND t.id = s.id"
         ).format(_name(to), staging)
     )
 
@@ -157,12 +173,19 @@ def _move(to: Table, names: Sequence[str], staging: sql.Identifier) -> sql.Compo
 
 
 def _left_out(link: Link, to: Table, staging: sql.Identifier) -> set[int]:
-    """Return the staged rows that were left out because other rows have their keys."""
+    """Return the staged rows that were left out because other rows have their keys.
+
+    Raises Refused for rows that were left out for any other reason.
+    """
     statement = sql.SQL(
-        "SELECT s.batch_row FROM {} AS s WHERE NOT EXISTS"
-        " (SELECT FROM {} AS t WHERE {} AND t.batch_id = s.batch_id AND t.batch_row = s.batch_row)"
-    ).format(staging, _name(to), sql.SQL(" AND ").join(map(_same, to.key)))
-    return {row["batch_row"] for row in link.query(statement)}
+        "SELECT s.batch_row, EXISTS (SELECT FROM {to} AS t WHERE {same}) AS has_other FROM {staging} AS s"
+        " WHERE NOT EXISTS"
+        " (SELECT FROM {to} AS t WHERE {same} AND t.batch_id = s.batch_id AND t.batch_row = s.batch_row)"
+    ).format(to=_name(to), same=sql.SQL(" AND ").join(map(_same, to.key)), staging=staging)
+    left_out = link.query(statement)
+    if not all(row["has_other"] for row in left_out):
+        raise Refused(SWALLOWED, by_table=True)
+    return {row["batch_row"] for row in left_out}
 
 
 def _same(column: str) -> sql.Composed:
