@@ -91,7 +91,7 @@ class Daemon:
         )
         self.quota = SpoolQuota(runtime, self.files, self.listener.resume)
         self.everywhere = Everywhere(config)
-        self.marks = Marks(self.files.root)
+        self.marks = Marks(self.files.root, config.stores)
         objects = wiring.objects(config)
         self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
         self.report = Report(runtime, self.files, self.listener, self.shipping.deliveries)
