@@ -107,6 +107,9 @@ def copy(
         f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
         f" {done.repeated:,} skipped as duplicates"
     )
+    if done.refused:
+        reasons = "; ".join(f"{count:,} for {reason}" for reason, count in done.refused.items())
+        raise LlmledgerdError(f"{sum(done.refused.values()):,} calls were refused by {target}: {reasons}")
 
 
 def _report_copied(done: transfer.Copied) -> None:

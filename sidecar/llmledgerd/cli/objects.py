@@ -1,26 +1,34 @@
 """``llmledger objects``: maintenance of the object storage of payloads.
 
-Invariant: nothing is deleted without ``--yes``, and the numbers are printed in both cases.
+Invariant: nothing is deleted without ``--yes``, nor while rows wait whose objects may be stored, nor while
+any store has a row that refers to it. The numbers are printed in both cases.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from llmledgerd.cli.connect import open_reader
-from llmledgerd.errors import ConfigError
+from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.config.settings import Config
+from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.payloads import wiring
-from llmledgerd.payloads.cleaning import Cleaned, pointed_sql
+from llmledgerd.payloads.cleaning import Cleaned, Pointed, pointed_sql
 from llmledgerd.payloads.cleaning import clean as find_and_delete
+from llmledgerd.query.daemon_client import is_daemon
 from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
+
+BEHIND_SECONDS: Final = 60.0
+"""Age of a line that waits, above which its object may be stored without its row."""
 
 app = typer.Typer(no_args_is_help=True, help="Maintain payloads in object storage.")
 
@@ -48,7 +56,7 @@ def clean(
     if older_than_days is None and not days:
         raise ConfigError("--older-than-days is required because rows are kept forever (ttl_days is 0)")
     before = datetime.now(UTC) - timedelta(days=days)
-    done = asyncio.run(_clean(objects, url, before, delete=yes))
+    done = asyncio.run(_clean(objects, settings, url, before, delete=yes))
     typer.echo(
         f"{'deleted' if yes else 'would delete'} {done.objects:,} objects of {done.object_bytes:,} bytes"
         f" and {done.files:,} files of {done.file_bytes:,} bytes; {done.kept:,} old ones still have rows"
@@ -57,11 +65,66 @@ def clean(
         typer.echo("run with --yes to delete them")
 
 
-async def _clean(objects: Objects, url: str | None, before: datetime, *, delete: bool) -> Cleaned:
-    async with await open_reader(url) as reader:
+async def _clean(
+    objects: Objects, settings: Config, url: str | None, before: datetime, *, delete: bool
+) -> Cleaned:
+    await _refuse_while_rows_wait(settings, url)
+    async with contextlib.AsyncExitStack() as opened:
+        stores = [await _asked(opened, *one) for one in await _stores(settings, url)]
 
         async def pointed(names: Sequence[str]) -> set[str]:
-            found = await reader.sql(pointed_sql(names))
-            return {str(name) for (name,) in found.rows}
+            return set().union(*[await ask(names) for ask in stores])
 
         return await find_and_delete(objects, pointed, before, delete=delete)
+
+
+async def _refuse_while_rows_wait(settings: Config, url: str | None) -> None:
+    """Raise LlmledgerdError while objects may be stored whose rows are not."""
+    try:
+        stores = (await daemon_status(url if url and is_daemon(url) else None)).stores
+    except LlmledgerdError:  # no daemon here; the last segment is open, and nothing was uploaded of it
+        if await asyncio.to_thread(_segments, settings) > 1:
+            raise LlmledgerdError(
+                f"{settings.spool_dir}: records wait whose objects may be stored; start the daemon first"
+            ) from None
+        return
+    for store in stores:
+        if store.in_spool and (store.trouble or store.lag_seconds > BEHIND_SECONDS):
+            raise LlmledgerdError(
+                f"{store.in_spool:,} lines wait for {store.name}, and their objects may be stored:"
+                " run this again once they are stored"
+            )
+
+
+def _segments(settings: Config) -> int:
+    return len(list(Path(settings.spool_dir).glob("*.seg")))
+
+
+async def _stores(settings: Config, url: str | None) -> list[tuple[Config, str, str | None]]:
+    """Return settings and names of the stores with rows, and the address where the first one is asked."""
+    names: Sequence[str] = settings.stores
+    if url is not None and is_daemon(url):
+        names = [store.name for store in (await daemon_status(url)).stores]
+    elif url is not None:
+        kind = registry.kind_of(url).name
+        names = (kind, *(name for name in names if name != kind)) if kind in names else (kind,)
+        settings = registry.pointed_at(settings, url)
+    further = [(settings, name, registry.KINDS[name].options(settings).url) for name in names[1:]]
+    return [(settings, names[0], url), *further]
+
+
+async def _asked(opened: contextlib.AsyncExitStack, settings: Config, name: str, url: str | None) -> Pointed:
+    """Return the question which names the rows of a store have."""
+    store = opened.enter_context(contextlib.closing(registry.opened(settings, (name,))[0]))
+    if (ask := store.pointed) is not None:
+
+        async def by_store(names: Sequence[str]) -> set[str]:
+            return await asyncio.to_thread(ask, names)
+
+        return by_store
+    reader = await opened.enter_async_context(await open_reader(url))
+
+    async def by_sql(names: Sequence[str]) -> set[str]:
+        return {str(name) for (name,) in (await reader.sql(pointed_sql(names))).rows}
+
+    return by_sql

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.helpers.waiting import until
 
 pytestmark = pytest.mark.chaos
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {"timestamp": "2026-01-02T03:04:05Z"},
     {"timestamp": "not a time"},
     {"timestamp": "2999-01-01T00:00:00Z"},

@@ -54,7 +54,7 @@ def encode(columns: Sequence[str], rows: Sequence[Sequence[object]], wanted: Col
             try:
                 fields.append(_times(values) if name in TIMES else _column(values))
             except Exception as error:  # a value of another type can raise any exception
-                raise BatchRejected(0, f"column {name}: {error!r}") from error
+                raise BatchRejected(0, f"column {name}: {type(error).__name__}") from error
     for row in zip(*fields, strict=True):
         block += b"\t".join(row) + b"\n"
     block.nul_replaced = block.count(b"\0")

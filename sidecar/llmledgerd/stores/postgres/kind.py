@@ -35,6 +35,7 @@ class PostgresKind(Kind[PostgresOptions]):
     def opened(self, config: Config) -> ConfiguredStore:
         with _driver():
             from llmledgerd.stores.postgres.migrations import apply, check
+            from llmledgerd.stores.postgres.pointing import pointed
             from llmledgerd.stores.postgres.sink import Postgres
             from llmledgerd.stores.postgres.source import PostgresSource
         options = self.options(config)
@@ -59,6 +60,7 @@ class PostgresKind(Kind[PostgresOptions]):
             close=partial(self._close, store),
             source=PostgresSource(store),
             counts=store.counts,
+            pointed=partial(pointed, store),
         )
 
     def _close(self, store: Postgres) -> None:

@@ -124,14 +124,17 @@ class Postgres:
             }
         return {names[call] for call in found & names.keys()}
 
-    def delete_abandoned(self, ids: Sequence[str]) -> None:
+    def delete_abandoned(self, calls: Sequence[Call]) -> None:
         """Delete the rows that stand for these calls without their records."""
-        statement = sql.SQL("DELETE FROM {} WHERE outcome = 'abandoned' AND id = ANY(%s)").format(
-            _name(self.tables[TRACES])
-        )
+        statement = sql.SQL(
+            "DELETE FROM {} AS t USING unnest(%s::text[], %s::text[]) AS c (organization_id, id)"
+            " WHERE t.outcome = 'abandoned' AND t.id = c.id AND t.organization_id = c.organization_id"
+        ).format(_name(self.tables[TRACES]))
         with self.connections.transaction() as link:
-            for some in _slices([copying.storable(name) for name in ids]):
-                link.run(statement, (some,))
+            for start in range(0, len(calls), IDS_PER_QUERY):
+                some = calls[start : start + IDS_PER_QUERY]
+                organizations, ids = ([copying.storable(call[place]) for call in some] for place in (0, 1))
+                link.run(statement, (organizations, ids))
             link.commit()
 
 
@@ -159,7 +162,7 @@ def _delete_placeholders(link: Link, to: Table, staging: sql.Identifier) -> None
         sql.SQL(
             "DELETE FROM {} AS t USING {} AS s"
             " WHERE t.outcome = 'abandoned' AND s.outcome <> 'abandoned'"
-            " AND t.organization_id = s.organization_id AND t.id = s.id"
+            " AND t.organization_id IN (s.organization_id, '') AND t.id = s.id"
         ).format(_name(to), staging)
     )
 
