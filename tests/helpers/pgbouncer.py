@@ -18,7 +18,7 @@ from tests.helpers.waiting import until
 
 CONFIG = """
 [databases]
-* = host=127.0.0.1 port={server}
+* = host=127.0.0.1 port={server} user=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
