@@ -24,6 +24,8 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
 COPY pyproject.toml README.md LICENSE ./
 COPY client client
 COPY ddl ddl
+COPY deploy deploy
+COPY systemd systemd
 COPY sidecar sidecar
 RUN /tools/bin/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir /wheels ./client . \
     && /tools/bin/pip --python /opt/llmledger/bin/python3 install --quiet --no-deps --no-index /wheels/*.whl

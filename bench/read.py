@@ -18,10 +18,10 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+from bench import generated_rows
 from llmledgerd.reader import LLMTraceReader
-from llmledgerd.stores.clickhouse import demo_data, migrations
+from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.kind import Traffic
 
 ORG = "org-00"
 RUNS = 7
@@ -35,8 +35,8 @@ def grow(url: str, rows: int, seed: int) -> None:
     store = Store(url, timeout_seconds=600)
     migrations.apply(store, migrations.Layout(ttl_days=90))
     began = time.perf_counter()
-    traffic = Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
-    for _ in demo_data.fill(store, traffic):
+    traffic = generated_rows.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
+    for _ in generated_rows.fill(store, traffic):
         pass
     seconds = time.perf_counter() - began
     size = store.query("SELECT sum(bytes_on_disk) / 1e6 AS mb FROM system.parts WHERE active")[0]["mb"]

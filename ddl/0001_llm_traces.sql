@@ -84,6 +84,17 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     -- Null where usage or price is unknown, never 0 then.
     cost_usd             Nullable(Decimal(18, 9)),
     cost_usd_source      LowCardinality(String),
+    -- Why there is no cost, what was priced by which list, and the amounts that add up to the cost.
+    cost_reason          LowCardinality(String),
+    priced_model         LowCardinality(String),
+    price_list           LowCardinality(String),
+    cost_parts           Map(LowCardinality(String), Decimal(18, 9)),
+    -- What is billed beside tokens, where the call was served, and what others say that it cost.
+    usage_units          Map(LowCardinality(String), Decimal(18, 6)),
+    region               LowCardinality(String),
+    upstream_cost_usd    Nullable(Decimal(18, 9)),
+    sent_cost_usd        Nullable(Decimal(18, 9)),
+    sent_cost_source     LowCardinality(String),
 
     -- Delivery: which line of which segment the row was, and when that line was received.
     -- `batch_id` and `batch_row` let a daemon ask which rows of an insert arrived.

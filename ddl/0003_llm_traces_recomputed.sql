@@ -6,11 +6,14 @@
 CREATE VIEW IF NOT EXISTS llm_traces_recomputed {on_cluster} AS
 WITH
     -- Every count that any provider names; null is "not reported". One parse reads them all.
-    JSONExtract(usage_json, 'Tuple(
+    -- A fraction, true and false are no counts, and are read as null.
+    replaceRegexpAll(usage_json, ':\\s*(?:true|false|[0-9]+\\.[0-9]*[1-9][0-9]*)\\s*([,}\\]])', ':null\\1') AS counts_json,
+    JSONExtract(counts_json, 'Tuple(
         prompt_tokens Nullable(UInt64), completion_tokens Nullable(UInt64), total_tokens Nullable(UInt64),
-        prompt_tokens_details Tuple(cached_tokens Nullable(UInt64), cache_write_tokens Nullable(UInt64), audio_tokens Nullable(UInt64)),
-        prompt_token_details Tuple(cached_tokens Nullable(UInt64), cache_write_tokens Nullable(UInt64), audio_tokens Nullable(UInt64)),
+        prompt_tokens_details Tuple(cached_tokens Nullable(UInt64), cache_write_tokens Nullable(UInt64), audio_tokens Nullable(UInt64), cache_creation_tokens Nullable(UInt64)),
+        prompt_token_details Tuple(cached_tokens Nullable(UInt64), cache_write_tokens Nullable(UInt64), audio_tokens Nullable(UInt64), cache_creation_tokens Nullable(UInt64)),
         completion_tokens_details Tuple(reasoning_tokens Nullable(UInt64)),
+        completion_token_details Tuple(reasoning_tokens Nullable(UInt64)),
         prompt_cache_hit_tokens Nullable(UInt64), cached_tokens Nullable(UInt64), num_cached_tokens Nullable(UInt64),
         reasoning_tokens Nullable(UInt64),
 
@@ -45,7 +48,8 @@ WITH
         eval_count Nullable(UInt64), generation_token_count Nullable(UInt64), tokenCount Nullable(UInt64),
         num_tokens_generated Nullable(UInt64), generated_token_count Nullable(UInt64), output_token_count Nullable(UInt64),
         tokens_evaluated Nullable(UInt64), tokens_predicted Nullable(UInt64),
-        tokens_input Nullable(UInt64), tokens_generated Nullable(UInt64)
+        tokens_input Nullable(UInt64), tokens_generated Nullable(UInt64),
+        token_input_count Nullable(UInt64), token_output_count Nullable(UInt64), totalOutputTextTokenCount Nullable(UInt64)
     )') AS u,
 
     -- The order of `llmledgerd.usage.providers.APIS`: the members' names tell the rule.
@@ -62,14 +66,16 @@ WITH
         hasAny(names, ['prompt_eval_count', 'eval_count', 'prompt_token_count', 'generation_token_count',
                        'inputTextTokenCount', 'tokenCount', 'num_tokens_prompt_total', 'num_tokens_generated',
                        'input_token_count', 'generated_token_count', 'output_token_count', 'token_count',
-                       'tokens_evaluated', 'tokens_predicted', 'tokens_input', 'tokens_generated']), 'root',
+                       'tokens_evaluated', 'tokens_predicted', 'tokens_input', 'tokens_generated',
+                       'token_input_count', 'token_output_count', 'totalOutputTextTokenCount']), 'root',
         has(names, 'total_tokens'), 'chat',
         '') AS shape,
 
     -- `openai_chat.tokens`, `openai_responses.tokens`: the cache is inside, unless the total says else.
     coalesce(u.prompt_tokens_details.audio_tokens, u.prompt_token_details.audio_tokens) AS audio,
     toInt64(ifNull(u.total_tokens, 0)) - toInt64(ifNull(u.prompt_tokens, 0)) - toInt64(ifNull(u.completion_tokens, 0)) AS beside_chat,
-    coalesce(u.completion_tokens_details.reasoning_tokens, u.reasoning_tokens) AS reasoning_chat,
+    coalesce(u.completion_tokens_details.reasoning_tokens, u.completion_token_details.reasoning_tokens,
+        u.reasoning_tokens) AS reasoning_chat,
     u.prompt_tokens IS NULL AND u.completion_tokens IS NULL AS is_only_total,
     toInt64(ifNull(u.total_tokens, 0)) - toInt64(ifNull(u.input_tokens, 0)) - toInt64(ifNull(u.output_tokens, 0)) AS beside_responses,
     coalesce(u.output_tokens_details.reasoning_tokens, u.output_token_details.reasoning_tokens) AS reasoning_responses,
@@ -114,7 +120,8 @@ WITH
             ifNull(u.billed_units.input_tokens, 0) + ifNull(u.billed_units.image_tokens, 0),
             ifNull(u.tokens.input_tokens, 0) + ifNull(u.tokens.image_tokens, 0)),
         shape = 'root', coalesce(u.prompt_eval_count, u.prompt_token_count, u.inputTextTokenCount,
-            u.num_tokens_prompt_total, u.input_token_count, u.token_count, u.tokens_evaluated, u.tokens_input),
+            u.num_tokens_prompt_total, u.input_token_count, u.token_count, u.tokens_evaluated, u.tokens_input,
+            u.token_input_count),
         NULL), 0) AS prompt,
 
     ifNull(multiIf(
@@ -126,9 +133,9 @@ WITH
         shape IN ('gemini', 'interaction'), if(are_thoughts_inside, candidates, candidates + ifNull(thoughts, 0)),
         shape = 'bedrock', coalesce(u.outputTokens, u.outputTokenCount),
         shape = 'cohere', if(is_only_billed, u.billed_units.output_tokens, u.tokens.output_tokens),
-        shape = 'root', coalesce(u.eval_count, u.generation_token_count, u.tokenCount,
+        shape = 'root', coalesce(u.eval_count, u.generation_token_count, u.tokenCount, u.totalOutputTextTokenCount,
             u.num_tokens_generated, u.generated_token_count, u.output_token_count,
-            u.tokens_predicted, u.tokens_generated),
+            u.tokens_predicted, u.tokens_generated, u.token_output_count),
         NULL), 0) AS completion,
 
     -- The provider's own total where it is above 0, else the sum.
@@ -152,6 +159,7 @@ WITH
 
     multiIf(
         shape = 'chat', coalesce(u.prompt_tokens_details.cache_write_tokens, u.prompt_token_details.cache_write_tokens,
+            u.prompt_tokens_details.cache_creation_tokens, u.prompt_token_details.cache_creation_tokens,
             u.cache_creation_input_tokens),
         shape = 'responses', coalesce(u.input_tokens_details.cache_write_tokens, u.input_token_details.cache_write_tokens,
             u.cache_creation_input_tokens),

@@ -16,14 +16,13 @@ from pathlib import Path
 
 import msgspec
 
+from bench import generated_rows
 from bench.pipeline import latency as latencies
 from bench.pipeline import report, ways
 from bench.pipeline.report import Runs, console
 from bench.pipeline.ways import POLL_SECONDS, Bench, Way
 from bench.pipeline.workload import Workload, prepare
-from llmledgerd.stores.clickhouse import demo_data
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.kind import Traffic
 
 COUNTS = {2_000: 150_000, 20_000: 30_000, 200_000: 3_000}
 """Records in one run, by size: enough that the last batch, which waits for its age, hardly counts."""
@@ -183,8 +182,8 @@ def growth(run: Run) -> None:
 
 def fill(store: Store, rows: int, seed: int) -> None:
     """Add generated rows, and wait until the engine has merged what it wants to merge at once."""
-    traffic = Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
-    for _ in demo_data.fill(store, traffic):
+    traffic = generated_rows.Traffic(rows=rows, days=30, end_us=time.time_ns() // 1000, seed=seed)
+    for _ in generated_rows.fill(store, traffic):
         pass
     deadline = time.monotonic() + MERGING_SECONDS
     while store.query("SELECT count() AS merges FROM system.merges")[0]["merges"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -69,3 +70,7 @@ class RecordFields(CallFields, total=False):
     time_to_first_token_ms: float | None
     response_headers: Mapping[str, str] | None
     service: str | None
+    cost_usd: Decimal | float | str | None
+    """The application's own cost in US dollars, kept apart from the daemon's; text keeps all digits."""
+    cost_source: str | None
+    """Where that cost comes from, in the application's word."""

@@ -30,6 +30,8 @@ _HEADERS: Final = frozenset(
         "mistral-correlation-id",
         "x-should-retry",
         "server-timing",
+        "x-litellm-call-id",
+        "x-gemini-service-tier",
     }
 )
 _HEADER_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-", "x-amzn-bedrock-")

@@ -28,7 +28,7 @@ MAX_LINE_BYTES = 128 << 20
 """Default limit of one line in bytes, without its newline."""
 
 MAX_ID_CHARACTERS = 128
-"""Limit of identifiers: a longer one is a payload in the wrong field."""
+"""Limit of identifiers, amounts as text and sources: a longer one is a payload in the wrong field."""
 
 ABSENT = Raw(b"null")
 """Default of a missing payload. It is not ``None``, because msgspec refuses ``Raw | None``."""
@@ -48,6 +48,12 @@ Label = Annotated[str, Meta(extra={"is_label": True})]
 
 Measure = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
 """Number of a call. A value above its column's maximum is clamped and counted."""
+
+Source = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS, extra={"is_label": True})]
+"""Label of limited length."""
+
+Amount = Source | Measure
+"""Amount of money. Text keeps all digits; text that is no amount is ignored, and refuses no line."""
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -113,7 +119,8 @@ class Record(msgspec.Struct, kw_only=True):
         Raw,
         _since(
             2,
-            "an object, for other calls; `model`, `model_endpoint_type` and `provider_category` are read",
+            "an object, for other calls; `model`, `model_endpoint_type`, `model_endpoint` (instead of `url`) and"
+            " `provider_category` are read",
         ),
     ] = ABSENT
 
@@ -148,6 +155,11 @@ class Record(msgspec.Struct, kw_only=True):
     ] = None
     outcome: Annotated[Outcome | None, _since(4, "how the call ended; absent: `ok`")] = None
     service: Annotated[Label | None, _since(4, "name of the application; if absent, the session's")] = None
+    cost_usd: Annotated[
+        Amount | None,
+        _since(4, "the sender's own cost of the call in US dollars; kept apart from the daemon's"),
+    ] = None
+    cost_source: Annotated[Source | None, _since(4, "where that cost comes from")] = None
 
 
 class Begin(msgspec.Struct, kw_only=True, omit_defaults=True):

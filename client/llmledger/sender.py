@@ -62,6 +62,9 @@ class Sender:
         self._progress = threading.Condition()
         self._is_closing = False
         self._is_over = False
+        self._has_connected = False
+        self._failure = ""
+        """Why the last attempt to connect failed."""
         self._adaptive_sleep = AdaptiveSleep()
         self._lines_rested = 0
         """Newest line written before the thread's last rest."""
@@ -110,10 +113,25 @@ class Sender:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(max(0.1, deadline - time.monotonic()))
         if not is_durable:
+            self._say_undelivered()
+        return is_durable
+
+    def _say_undelivered(self) -> None:
+        if self._has_connected:
             self._warn(
                 "undelivered", "closed with records that the daemon at %s has not acknowledged", self._path
             )
-        return is_durable
+            return
+        records, delivered, lost, _ = self._buffer.counts()
+        left = records - delivered - lost.total()
+        self._warn(
+            "undelivered",
+            "%s not delivered: no daemon answered at %s (%s); start llmledgerd, or set"
+            " LLMLEDGER_SOCKET to its socket (LLMLEDGER_DISABLED=1 switches recording off)",
+            "1 record was" if left == 1 else f"{left} records were",
+            self._path,
+            self._failure or "no attempt was finished",
+        )
 
     def abandon(self) -> None:
         """Close the descriptors of the parent's session in a forked child."""
@@ -136,8 +154,12 @@ class Sender:
                 )
                 self._pause()
             except Exception as error:  # noqa: BLE001 - outermost handler of the thread; it always reconnects
+                self._failure = _reason(error)
                 self._warn(
-                    "away", "the daemon at %s is unavailable (%s); records wait in memory", self._path, error
+                    "away",
+                    "the daemon at %s is unavailable (%s); records wait in memory",
+                    self._path,
+                    self._failure,
                 )
                 self._pause()
             finally:
@@ -149,7 +171,7 @@ class Sender:
         self._connection = connection = Connection(self._wakeup)
         connection.open(self._path)
         self._greet(connection)
-        self.is_connected = True
+        self.is_connected = self._has_connected = True
         self._backoff.succeeded()
         outbox = Outbox(self._buffer)
         while not self._is_over:
@@ -252,3 +274,9 @@ class Sender:
             import logging  # imported only when needed: it is a third of the import time
 
             logging.getLogger("llmledger").warning(text, *values)
+
+
+def _reason(error: Exception) -> str:
+    """Return why there is no connection, in the system's words."""
+    said = getattr(error, "strerror", None)
+    return said.lower() if isinstance(said, str) and said else str(error) or type(error).__name__

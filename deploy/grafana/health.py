@@ -100,10 +100,10 @@ def _missing(board: Dashboard) -> None:
         "Calls whose record never came", "short", (grown("llmledgerd_abandoned_calls_total", "instance"), "")
     )
     board.chart(
-        "Values that were changed, calls without a price",
+        "Values that were changed, calls without a cost",
         "short",
         (grown("llmledgerd_changed_values_total", "what"), "{{what}}"),
-        (grown("llmledgerd_unpriced_calls_total", "model"), "no price for {{model}}"),
+        (grown("llmledgerd_unpriced_calls_total", "reason", "model"), "{{reason}}: {{model}}"),
     )
 
 

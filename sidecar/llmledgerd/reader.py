@@ -27,11 +27,12 @@ from llmledgerd.query.requests import (
     GetCall,
     GetLosses,
     GetStep,
+    GetUnpriced,
     GetUsage,
     ListCalls,
     QueryRequest,
 )
-from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Usage
+from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Unpriced, Usage
 from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class LLMTraceReader:
         cursor: str | None = None,
         is_error: bool | None = None,
         min_size_bytes: int | None = None,
+        id_prefix: str | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
         **narrowed: Unpack[CallsNarrowing],
@@ -192,6 +194,7 @@ class LLMTraceReader:
 
         Filters that are None do not filter; the other ones are the columns of ``CallsNarrowing``.
         ``is_error`` selects failed or successful calls, ``min_size_bytes`` the size of the request,
+        ``id_prefix`` the beginning of the id,
         ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
         of the previous page. Pages neither repeat nor skip a call while rows arrive: a cursor is a
         position in the order of start, segment and line, which later rows do not change.
@@ -205,6 +208,7 @@ class LLMTraceReader:
             cursor=cursor,
             is_error=is_error,
             min_size_bytes=min_size_bytes,
+            id_prefix=id_prefix,
             start_date=start_date,
             end_date=end_date,
             **narrowed,
@@ -264,6 +268,24 @@ class LLMTraceReader:
             **narrowed,
         )
         return cast("list[LargeCall]", await self._ask(organization_id, question))
+
+    async def get_unpriced(
+        self,
+        organization_id: Scope,
+        *,
+        limit: int = 100,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> list[Unpriced]:
+        """Return the calls without a cost by model and reason, most calls first, at most ``limit`` entries.
+
+        The filters are those of ``list_calls``; reasons are explained in docs/prices.md.
+
+            without = await reader.get_unpriced("org-1", start_date=datetime(2026, 11, 1, tzinfo=UTC))
+        """
+        question = _question(GetUnpriced, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
+        return cast("list[Unpriced]", await self._ask(organization_id, question))
 
     async def get_losses(self, *, start_date: datetime | None = None) -> list[Loss]:
         """Return the lost records by stage and reason, latest first. For operators.

@@ -49,7 +49,7 @@ SETTINGS = {
 }
 DATABASE = "chaos"
 DISK_BYTES = 384 << 20
-HEAL_SECONDS = 60.0
+HEAL_SECONDS = 300
 
 
 class SmallDisk:

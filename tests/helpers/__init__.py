@@ -5,6 +5,7 @@
 ``answers``         Results of the reader that are empty except for the fields a test names.
 ``captured``        A client that keeps its records in a list, without a socket.
 ``columns``         The values that each column may hold.
+``config``          Settings of a daemon by their plain names.
 ``corpus``          The recorded exchanges of ``LLMLEDGER_CORPUS``.
 ``crashing_files``  An in-memory file system that loses, tears and refuses writes.
 ``daemon``          A real daemon in its own process.

@@ -26,10 +26,19 @@ def call(**own: object) -> Call:
     counts = ("attempt", "bytes", "tokens", "latency_ms", "status_code", "batch_row")
     values |= {name: 0 for name in values if name.endswith(counts)}
     values |= {name: False for name in values if name.startswith("is_")}
-    optional = ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "payloads")
+    optional = (
+        "cached_input_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "cost_usd",
+        "sent_cost_usd",
+        "payloads",
+    )
     values |= dict.fromkeys((*optional, "time_to_first_token_ms"))
     fixed = {
         "agent_tags": [],
+        "usage_units": {},
+        "cost_parts": {},
         "created_at": NOON,
         "ingested_at": NOON,
         "batch_id": UUID(int=1),

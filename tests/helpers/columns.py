@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from typing import cast
 
 from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS
 
@@ -34,6 +35,16 @@ def is_cost(value: object) -> bool:
     return isinstance(value, Decimal) and 0 <= value < 10**9 and value == round(value, 9)
 
 
+def is_amounts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        text(name) and isinstance(one, Decimal) for name, one in value.items()
+    )
+
+
+def is_unit_count(value: Decimal) -> bool:
+    return 0 <= value < 10**12 and value == round(value, 6)
+
+
 def is_uuid(value: object) -> bool:
     return isinstance(value, str) and str(uuid.UUID(value)) == value
 
@@ -45,8 +56,14 @@ CHECKS: dict[str, Check] = {
     "usage_source": one_of("reported", "partial", "unknown"),
     "usage_check": one_of("ok", "mismatch", ""),
     "outcome": one_of("ok", "error", "cancelled", "abandoned"),
-    "cost_usd": nullable(is_cost),
-    "cost_usd_source": one_of("provider", "list_price", ""),
+    **dict.fromkeys(("cost_usd", "upstream_cost_usd", "sent_cost_usd"), nullable(is_cost)),
+    "cost_usd_source": one_of("provider", "list_price", "own_price", ""),
+    "cost_parts": lambda value: (
+        is_amounts(value) and all(map(is_cost, cast("dict[str, Decimal]", value).values()))
+    ),
+    "usage_units": lambda value: (
+        is_amounts(value) and all(map(is_unit_count, cast("dict[str, Decimal]", value).values()))
+    ),
     "batch_id": is_uuid,
     "created_at": lambda value: isinstance(value, int) and value >= YEAR_2020_US,
     "ingested_at": unsigned(63),
@@ -73,7 +90,11 @@ def assert_fits(row: tuple[object, ...]) -> None:
     values = named(row)
     for column, value in values.items():
         assert CHECKS.get(column, text)(value), f"{column}: {value!r}"
-    assert (values["cost_usd"] is None) == (values["cost_usd_source"] == "")
+    assert (values["cost_usd"] is None) == (values["cost_usd_source"] == "") == (values["cost_reason"] != "")
+    parts = values["cost_parts"]
+    assert isinstance(parts, dict)
+    assert sum(parts.values()) == (values["cost_usd"] or 0), "the parts are the cost"
+    assert all(part > 0 for part in parts.values())
     assert values["is_error"] or not (values["error_type"] or values["error_message"])
     assert not values["is_error"] or values["error_type"]
     created, ingested = values["created_at"], values["ingested_at"]

@@ -8,6 +8,7 @@ folder that this one may enter.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -16,11 +17,14 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import set_json_loads
 
 from tests.helpers.waiting import until
 
@@ -143,6 +147,7 @@ def fresh_postgres_database(address: str) -> Iterator[str]:
 def query(url: str, statement: str) -> list[dict[str, object]]:
     """Run a statement in a connection of its own; return its rows, where it has some."""
     with psycopg.connect(url, row_factory=psycopg.rows.dict_row) as connection:
+        set_json_loads(partial(json.loads, parse_float=Decimal, parse_int=Decimal), connection)
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 

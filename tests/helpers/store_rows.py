@@ -34,6 +34,8 @@ def _empty(name: str, kind: str, now: int) -> object:
         return None
     if kind.startswith("Array"):
         return []
+    if kind.startswith("Map"):
+        return {}
     return "" if "String" in kind else 0
 
 

@@ -493,7 +493,9 @@ def test_a_script_with_nobody_at_the_socket_ends_in_two_seconds(tmp_path: Path) 
     assert result.returncode == 0
     assert time.monotonic() - started < 10
     assert "unavailable" in result.stderr
-    assert "has not acknowledged" in result.stderr
+    assert f"1 record was not delivered: no daemon answered at {tmp_path}" in result.stderr
+    assert "(no such file or directory)" in result.stderr
+    assert "set LLMLEDGER_SOCKET" in result.stderr
     assert result.stderr.count("\n") == 2
 
 

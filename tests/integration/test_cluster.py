@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from llmledgerd.errors import ConfigError
+from llmledgerd.query.repricing import Reprice
 from llmledgerd.records import schema
-from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.pricing import Price, Pricer
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.migrations import Migration, layout_of
+from llmledgerd.stores.clickhouse.price_updates import Update
+from llmledgerd.stores.clickhouse.price_updates import statements as statements_of
 from llmledgerd.stores.clickhouse.reprice import reprice
 from llmledgerd.stores.clickhouse.rollup import Rollup
 from llmledgerd.stores.clickhouse.sink import ClickHouseSink
@@ -64,6 +68,15 @@ def sharded(host: Engine) -> Iterator[Store]:
         opened.close()
 
 
+UPDATE = Update(
+    str(uuid.UUID(int=1)),
+    1,
+    2,
+    3,
+    Price(Decimal("0.1"), "list_price", "", "m", "list", {"input": Decimal("0.1")}),
+)
+
+
 def statements() -> list[str]:
     """Return every statement that a cluster is ever sent with its name in it."""
     of_files = [statement for file in migrations.Migration.load() for statement in file.statements(CLUSTER)]
@@ -74,6 +87,7 @@ def statements() -> list[str]:
         CLUSTER.fill("ALTER TABLE llm_traces{local} {on_cluster} MODIFY {ttl}"),
         f"CREATE DATABASE IF NOT EXISTS `llm` {CLUSTER.on_cluster}",
         f"DELETE FROM {place.changed} WHERE id = 'x'",
+        next(statements_of([UPDATE], place.changed))[0],
         place.caught_up,
         "SYSTEM FLUSH ASYNC INSERT QUEUE",
     ]
@@ -181,9 +195,30 @@ def test_an_hour_is_not_relied_on_while_a_replica_has_a_change_before_it(sharded
     mend(sharded)
 
 
-def test_costs_of_a_cluster_are_not_changed_by_halves(sharded: Store) -> None:
-    with pytest.raises(ConfigError, match="replicated"):
-        reprice(sharded, Pricer(), 0, 1)
+def test_costs_of_a_cluster_are_changed_on_every_shard_and_recorded(sharded: Store, host: Engine) -> None:
+    rows = [
+        {"id": f"{number}", "provider": "openai", "model": "gpt-4o", "created_at": OVER_US + number,
+         "usage_json": b'{"prompt_tokens":1000,"completion_tokens":100}', "usage_source": "reported"}
+        for number in range(3)
+    ]  # fmt: skip
+    add_traces(sharded, rows)
+    before = host.bitten()["ON CLUSTER"]
+    wanted = Reprice(from_us=OVER_US, to_us=OVER_US + 10)
+
+    done = reprice(sharded, Pricer(), wanted, "somebody@somewhere")
+
+    assert (done.total, done.changed) == (3, 3)
+    assert host.bitten()["ON CLUSTER"] == before + 1
+    assert sharded.query("SELECT cost_usd AS cost, count() AS n FROM llm_traces GROUP BY cost") == [
+        {"cost": Decimal("0.0035"), "n": 3}
+    ]
+    assert sharded.query("SELECT state, calls FROM llm_price_changes ORDER BY at") == [
+        {"state": "begun", "calls": 3},
+        {"state": "done", "calls": 3},
+    ]
+    mend(sharded)
+    assert differences(sharded) == []
+    assert reprice(sharded, Pricer(), wanted, "somebody@somewhere").changed == 0
 
 
 def test_a_daemon_lands_rows_in_a_cluster_that_was_migrated_by_its_name(

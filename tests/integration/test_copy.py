@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,10 @@ def row(batch: str, place: int, at_us: int) -> tuple[object, ...]:
         "request_json": b'{"text":"\\u0000 \\n"}',
         "response_json": b"", "llm_config_json": b"", "compaction_settings_json": b"", "usage_json": b"{}",
         "cost_usd": None,
+        "upstream_cost_usd": None,
+        "sent_cost_usd": Decimal("0.1"),
+        "cost_parts": {"input": Decimal("0.000000001"), "web_search": Decimal("12345.6789")},
+        "usage_units": {"web_search": Decimal(3), "audio_second": Decimal("1.25")} if place else {},
         "created_at": at_us - 5,
         "batch_id": batch,
         "batch_row": place,
@@ -64,7 +69,7 @@ TEXTS = {
     name
     for name in COLUMNS
     if name.endswith(("_id", "_type", "_source", "_message", "_tier", "_check", "_reason", "_uri", "_model"))
-} | {"provider", "model", "user_id", "source", "service", "url", "outcome"}
+} | {"provider", "model", "user_id", "source", "service", "url", "outcome", "price_list", "region"}
 
 
 @pytest.mark.parametrize("forth", [True, False], ids=["to postgres", "to clickhouse"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,42 @@ def test_a_second_daemon_that_cannot_start_takes_no_path_of_the_first(tmp_path: 
         first.send_one_way(line("c-1", 1))
         until(lambda: admin.status(admin_path)["stored"] == 1)
         assert not second.socket.exists(), "what it had bound itself is gone with it"
+
+
+def test_prices_of_a_file_hold_from_the_sighup_that_follows_its_change(
+    server_url: str, table: Store, tmp_path: Path
+) -> None:
+    migrations.apply(table, migrations.Layout())
+    file = tmp_path / "prices.toml"
+    file.write_text('[[prices]]\norganization = "acme"\nper_call = 0.25\n')
+
+    def costs(org: str) -> list[tuple[object, ...]]:
+        """Return the cost, source and parts of an organization's calls, in their order."""
+        found = table.query(
+            "SELECT cost_usd, cost_usd_source, cost_parts FROM llm_traces WHERE organization_id = {org:String}"
+            " ORDER BY ingested_at, batch_row",
+            {"org": org},
+        )
+        return [tuple(row.values()) for row in found]
+
+    with RunningDaemon(tmp_path / "d", url=server_url, settings={"prices_file": str(file)}) as daemon:
+        client = TraceClient(str(daemon.socket))
+        first = (Decimal("0.25"), "own_price", {"request": Decimal("0.25")})
+        client.record(**{**openai_chat(1), "org_id": "acme"})
+        client.record(**{**openai_chat(2), "org_id": "other"})
+        until(lambda: costs("acme") == [first] and costs("other"))
+        assert costs("other")[0][1] == "list_price"
+        file.write_text("[[prices]]\nper_call = -1\n")
+        daemon.signal(signal.SIGHUP)
+        seen = until(lambda: (s := admin.status(daemon.folder / "admin.sock"))["prices"] and s)
+        assert "entry 1" in seen["prices"]
+        assert seen["system_errors"]["prices"] == 1
+        client.record(**{**openai_chat(3), "org_id": "acme"})
+        until(lambda: costs("acme") == [first, first])
+        file.write_text('[[prices]]\norganization = "acme"\nper_call = 0.5\n')
+        daemon.signal(signal.SIGHUP)
+        until(lambda: not admin.status(daemon.folder / "admin.sock")["prices"])
+        client.record(**{**openai_chat(4), "org_id": "acme"})
+        until(lambda: len(costs("acme")) == 3)
+        assert costs("acme")[2] == (Decimal("0.5"), "own_price", {"request": Decimal("0.5")})
+        client.close()

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from llmledgerd.errors import ConfigError, StoreBusy
+from llmledgerd.errors import StoreBusy
+from llmledgerd.query.repricing import Reprice
 from llmledgerd.reader import LLMTraceReader
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores.clickhouse import migrations
@@ -147,7 +148,8 @@ def test_a_reader_goes_on_to_the_address_that_answers(pair: Pair) -> None:
 def test_what_concerns_every_row_is_said_and_asked_at_every_server(pair: Pair) -> None:
     for engine in (pair.first, pair.second):
         store = Store(engine.url)
-        add_traces(store, [{"id": str(engine.port)}, {"id": "given up", "outcome": "abandoned"}])
+        given = {"id": str(engine.port), "created_at": 1, "usage_source": "unknown"}
+        add_traces(store, [given, {"id": "given up", "outcome": "abandoned"}])
         store.close()
     both = Store(pair.url)
     landing, ports = ClickHouseSink(both), [str(pair.first.port), str(pair.second.port)]
@@ -158,12 +160,13 @@ def test_what_concerns_every_row_is_said_and_asked_at_every_server(pair: Pair) -
     asked = [("", call) for call in (*ports, "given up", "else")]
     found = landing.calls_present(asked, 0, 2**60, besides=str(uuid.uuid4()))
     assert found == {("", port) for port in ports}
-    with pytest.raises(ConfigError, match="one address"):
-        reprice(both, Pricer(), 0, 1)
+    done = reprice(both, Pricer(), Reprice(from_us=0, to_us=2), "somebody@somewhere")
+    assert (done.total, done.changed) == (2, 2)
     for engine in (pair.first, pair.second):
         store = Store(engine.url)
-        assert store.query("SELECT count() AS n FROM llm_traces") == [{"n": 1}]
-        assert doubted(store) == 1
+        assert store.query("SELECT cost_reason AS why FROM llm_traces") == [{"why": "usage_unknown"}]
+        assert store.query("SELECT sum(calls) AS n FROM llm_price_changes WHERE state = 'done'") == [{"n": 1}]
+        assert doubted(store) == 2
         store.close()
     both.close()
 

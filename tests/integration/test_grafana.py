@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
+from bench.generated_rows import Traffic, fill
 from llmledgerd.records.schema import LOSS_COLUMNS
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.demo_data import fill
-from llmledgerd.stores.kind import Traffic
 from tests.helpers.engine import Engine, external_server, fresh_database
 from tests.helpers.grafana import ALL, Range, dashboards, expanded, panels
 

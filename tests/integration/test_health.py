@@ -24,7 +24,7 @@ def test_a_daemon_that_runs_is_well_and_says_what_it_waits_for(tmp_path: Path) -
 
 
 def test_a_full_spool_is_alive_and_takes_no_records(tmp_path: Path) -> None:
-    full = {"spool_max_bytes": 1}
+    full = {"spool_reserve_bytes": 1 << 60}
     with RunningDaemon(tmp_path / "d", url="http://127.0.0.1:9/none", settings=full) as daemon:
         daemon.send_one_way(b'{"protocol_version":1}\n')
         address = ("--set", f"socket_path={daemon.socket}")

@@ -140,7 +140,10 @@ def test_a_daemon_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(line("a", 1))
     done = run(RunningDaemon(tmp_path), str(path))
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == f"llmledger: {tmp_path / 's'}: No such file or directory"
+    assert done.stderr.splitlines()[-1] == (
+        f"llmledger: no daemon answers at {tmp_path / 's'} (no such file or directory); start llmledgerd, or name its"
+        " socket by --socket or LLMLEDGER_SOCKET"
+    )
 
 
 def test_a_line_over_the_limit_is_passed_over(tmp_path: Path) -> None:

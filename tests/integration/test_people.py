@@ -266,7 +266,7 @@ def test_usage_splits_and_says_what_is_unknown(filled_url: str) -> None:
     ]
     assert "4 calls, $1.7500; tokens unknown in 1, partly known in 1; cost unknown in 2" in done.stdout
     lines = run("usage", "--since", "1d", "--json", url=filled_url).stdout.splitlines()
-    assert [json.loads(line)["cost_usd"] for line in lines] == ["1.750000000"]
+    assert [json.loads(line, parse_float=Decimal)["cost_usd"] for line in lines] == [Decimal("1.750000000")]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -63,6 +64,8 @@ def calls(count: int) -> list[dict[str, object]]:
             "total_tokens": dice.randrange(1100),
             "cached_input_tokens": dice.choice([None, 5]),
             "cost_usd": dice.choice([None, Decimal("0.001"), Decimal("1.5")]),
+            "cost_reason": f"reason {number % 3}",
+            "priced_model": f"priced {number % 2}",
             "usage_source": dice.choice(["reported", "partial", "unknown"]),
             "latency_ms": dice.choice([0, dice.randrange(1, 100_000)]),
             "request_size_bytes": 10 ** dice.randrange(2, 8),
@@ -150,6 +153,23 @@ async def test_large_requests_come_largest_first(reader: LLMTraceReader) -> None
 
 async def test_losses_are_told_to_operators(reader: LLMTraceReader) -> None:
     assert await reader.get_losses(start_date=NOW - timedelta(days=1)) == []
+
+
+async def test_calls_without_a_cost_are_counted_by_model_and_reason(reader: LLMTraceReader) -> None:
+    found = await reader.get_unpriced("a", start_date=NOW - timedelta(hours=24), user_id="u1")
+    first = await reader.get_unpriced("a", start_date=NOW - timedelta(hours=24), user_id="u1", limit=1)
+
+    start_us = NOW_US - 24 * HOUR_US
+    without = [
+        c for c in CALLS
+        if c["organization_id"] == "a" and c["user_id"] == "u1" and c["cost_usd"] is None
+        and int(str(c["created_at"])) >= start_us
+    ]  # fmt: skip
+    kinds = Counter((c["provider"], c["priced_model"], c["cost_reason"]) for c in without)
+    assert {(u.provider, u.model, u.reason): u.requests for u in found} == kinds
+    assert sum(u.total_tokens for u in found) == sum(int(str(c["total_tokens"])) for c in without)
+    assert [u.requests for u in found] == sorted((u.requests for u in found), reverse=True)
+    assert first == found[:1]
 
 
 # Usage, from the rollup and from the rows.

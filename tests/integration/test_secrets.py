@@ -176,7 +176,7 @@ COMMANDS = {
     "migrate": ["llmledgerd", "migrate"],
     "serve": ["llmledgerd", "serve", "--set", "socket_path=/proc/nowhere/s"],
     "usage": ["llmledger", "usage"],
-    "demo": ["llmledger", "demo", "--rows", "1"],
+    "demo": ["llmledger", "demo", "--calls", "1"],
 }
 
 
@@ -200,6 +200,19 @@ def test_settings_are_checked_where_the_store_is_away_and_its_url_is_tested_too(
     wrong = run("llmledgerd", "check", "--without-store", CLICKHOUSE_URL="gopher://x")
     assert wrong.returncode == 2
     assert "gopher" in wrong.stderr
+
+
+def test_a_check_reads_the_price_files(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text("[[prices]]\nper_call = 0.01\n")
+    check = ("check", "--without-store")
+    assert run(*check, PRICES_FILE=str(file)).returncode == 0
+    file.write_text("[[prices]]\nper_call = 0.01\n[[prices]]\nper_cal = 1\n")
+    wrong = run(*check, PRICES_FILE=str(file))
+    assert wrong.returncode == 2
+    assert f"{file}: entry 2: " in wrong.stderr
+    assert "per_cal" in wrong.stderr
+    assert run(*check, PRICE_LIST_FILE=str(file)).returncode == 2
 
 
 def run(command: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

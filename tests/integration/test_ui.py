@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from llmledgerd.stores.clickhouse import demo_data, migrations
+from bench import generated_rows
+from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.kind import Traffic
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, external_server, fresh_database, without_faults
 from tests.helpers.exchanges import line
@@ -53,7 +53,7 @@ def filled(request: pytest.FixtureRequest) -> Iterator[tuple[Store, str]]:
     with fresh_database(address) as url:
         store = Store(url)
         migrations.apply(store, migrations.Layout())
-        list(demo_data.fill(store, Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
+        list(generated_rows.fill(store, generated_rows.Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
         yield store, url
         store.close()
 
@@ -240,7 +240,8 @@ def test_the_keyboard_is_enough(browser: Browser, page: RunningPage) -> None:
         tab.wait_for_url(re.compile(f"model={MODEL}"))
         wanted = ids(tab)[0]
         tab.get_by_role("link", name="Clear").focus()
-        tab.keyboard.press("Tab")
+        for _ in ("the field for an id", "its button", "the first call"):
+            tab.keyboard.press("Tab")
         assert tab.evaluate("document.activeElement.closest('tr').dataset.id") == wanted
         ring = tab.locator("tr.entry").first.evaluate("row => getComputedStyle(row).outlineStyle")
         assert ring == "solid"
@@ -323,7 +324,7 @@ def test_what_was_shown_stays_while_the_store_is_away(
     with looking(browser, page, "/?span=30d") as tab:
         before = figure(tab, "calls")
         engine.fault("status", times=1000, only="SELECT", status=503)
-        expect(tab.locator(".trouble")).to_contain_text("Retrying.")
+        expect(tab.locator(".trouble")).to_contain_text("The page tries again by itself.")
         assert "\n" not in tab.locator(".trouble").inner_text()
         assert figure(tab, "calls") == before
         engine.release()

@@ -135,6 +135,9 @@ def test_wheels_hold_every_file_that_is_no_code(wheels: dict[str, Path]) -> None
     files = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     expected = {f"llmledgerd/{path.relative_to(package)}" for path in files}
     expected |= {f"llmledgerd/{path.relative_to(ROOT)}" for path in (ROOT / "ddl").rglob("*.sql")}
+    for folder in ("systemd", "deploy/kubernetes", "deploy/alerts"):
+        files = {path for path in (ROOT / folder).rglob("*") if path.is_file()}
+        expected |= {f"llmledgerd/files/{path.relative_to(ROOT)}" for path in files}
     assert expected <= found
     for part in (
         "py.typed",
@@ -203,7 +206,7 @@ def test_a_bare_installation_has_both_commands(bare: list[Path]) -> None:
             DAEMON,
             "llmledgerd ",
             "_LLMLEDGERD_COMPLETE",
-            ["serve", "health", "check", "config", "migrate", "token"],
+            ["serve", "health", "check", "config", "migrate", "token", "files"],
         ),
     ],
 )

@@ -57,7 +57,7 @@ def _modes(attack: Attack, umask: int) -> None:
                 attack.tried(f"umask {umask:03o}: {name} is {mode:04o}", through=mode != 0o660)
             daemon.terminate()
         _look(attack, folder, umask)
-        demo = ["demo", "--rows", "10", "--url", f"chdb://{folder}/demo"]
+        demo = ["demo", "--calls", "10", "--url", f"chdb://{folder}/demo"]
         subprocess.run(_llmledger(*demo), check=True, capture_output=True, env=_environment())
         _look(attack, folder / "demo", umask)
     finally:

@@ -13,6 +13,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Final
 
 from llmledger.instrumentation.exchange import Exchange
+from llmledger.instrumentation.forms import parts_of_writer
 from llmledger.instrumentation.hook import Hook, length_of
 from llmledger.instrumentation.patches import Bind
 from llmledger.instrumentation.safety import harmless
@@ -91,12 +92,12 @@ def _begin(settings: Hook, session: Any, args: tuple[Any, ...], kwargs: dict[str
 def _requested(exchange: Exchange, request: Any) -> None:
     exchange.sends(request.headers, str(request.url))
     body = request.body
+    parts = parts_of_writer(body) if hasattr(body, "_parts") else None
     if not isinstance(body, bytes):
         body = getattr(body, "_value", None)  # BytesPayload's; others have no bytes yet
     headers = request.headers
-    exchange.requested(
-        body if isinstance(body, bytes) else None, headers.get("content-type", ""), length_of(headers)
-    )
+    known = body if isinstance(body, bytes) else None
+    exchange.requested(known, headers.get("content-type", ""), length_of(headers), parts)
 
 
 @harmless

@@ -2,8 +2,8 @@
 
 Invariants:
 - JSON and text are recorded unchanged, by reference, without another encoding.
-- A body that is not text (an upload, audio, an image) or exceeds the limit is replaced by a small
-  object, ``{"content_type": …, "bytes": …}``.
+- A body that is not text (audio, an image) or exceeds the limit is replaced by a small object,
+  ``{"content_type": …, "bytes": …}``. Of an upload the form's fields are recorded (``forms``).
 """
 
 from __future__ import annotations

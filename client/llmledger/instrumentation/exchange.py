@@ -31,6 +31,7 @@ from llmledger.harmless import harmless_headers
 from llmledger.instrumentation import bodies
 from llmledger.instrumentation.cleaning import error_text, kind, unquoted
 from llmledger.instrumentation.eventstream import rendered
+from llmledger.instrumentation.forms import FORM, Part, parts_of, recorded
 from llmledger.instrumentation.recognize import Call
 from llmledger.instrumentation.safety import harmless
 from llmledger.lifecycle import before_closing, in_forked_child
@@ -106,11 +107,22 @@ class Exchange:
         self._sent += given
 
     @harmless
-    def requested(self, body: bytes | None, content_type: str, length: int | None = None) -> None:
-        """Set the request's body (None if it is not in memory), and announce the call."""
+    def requested(
+        self,
+        body: bytes | None,
+        content_type: str,
+        length: int | None = None,
+        form: Iterable[Part] | None = None,
+    ) -> None:
+        """Set the request's body (None if it is not in memory), and announce the call.
+
+        ``form`` are the parts of an upload that the library has not encoded yet.
+        """
         if self._begin:
             self._announce(bodies.asked(body))
         self._fields["request"] = bodies.recordable(body, content_type, length)
+        if bodies.media_type(content_type) == FORM:
+            self._fields["request"] = _form(body, content_type, form) or self._fields["request"]
 
     @harmless
     def answered(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
@@ -212,6 +224,14 @@ class Exchange:
         if self._status >= 400:
             return True  # the status is the outcome; the error page need not be read
         return stream is not None and bodies.is_complete(stream)
+
+
+@harmless
+def _form(body: bytes | None, content_type: str, form: Iterable[Part] | None) -> dict[str, Any] | None:
+    """Return an upload's fields; None where they cannot be read."""
+    if form is None:
+        form = parts_of(body, content_type) if body else ()
+    return recorded(form)
 
 
 _open: dict[int, weakref.ref[Exchange]] = {}

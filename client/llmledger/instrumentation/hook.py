@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from llmledger.client import TraceClient
+from llmledger.instrumentation.advice import Advice
 from llmledger.instrumentation.exchange import Begin, Exchange, inside
 from llmledger.instrumentation.patches import Patches
 from llmledger.instrumentation.recognize import Call, Hosts
@@ -23,13 +24,20 @@ class Hook(msgspec.Struct, frozen=True):
     client: TraceClient | None
     begin: Begin
     patches: Patches
+    advice: Advice = msgspec.field(default_factory=Advice)
 
     @harmless
     def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
         """Return the call of this exchange; None if it is not one, or an outer hook observes it."""
         if not self.patches.is_active or inside.get():
             return None
-        return self.hosts.recognize(method, host, port, path)
+        found = self.hosts.recognize(method, host, port, path)
+        if found is None:
+            if self.hosts.provider(host, port) is None:
+                self.advice.unknown_host(method, host, path)
+        elif not found.provider:
+            self.advice.no_provider(host)
+        return found
 
     def begin_exchange(self, call: Call, url: str, headers: Mapping[str, str]) -> Exchange:
         """Return a new exchange; ``headers`` are looked up in lower case."""

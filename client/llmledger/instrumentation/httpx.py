@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from llmledger.instrumentation.exchange import Exchange
+from llmledger.instrumentation.forms import parts_of_stream
 from llmledger.instrumentation.hook import Hook, length_of
 from llmledger.instrumentation.patches import Bind
 from llmledger.instrumentation.safety import harmless
@@ -70,7 +71,8 @@ def _begin(settings: Hook, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exc
     exchange = settings.begin_exchange(call, str(url), headers)
     # As the property ``content``, which raises if the body is a stream, such as an upload.
     body = getattr(request, "_content", None)
-    exchange.requested(body, headers.get("content-type", ""), length_of(headers))
+    parts = parts_of_stream(request.stream) if body is None and hasattr(request.stream, "fields") else None
+    exchange.requested(body, headers.get("content-type", ""), length_of(headers), parts)
     return exchange
 
 

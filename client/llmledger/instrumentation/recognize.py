@@ -1,7 +1,7 @@
 """Recognition of LLM calls: provider and call type by host and path. Pure.
 
 Invariants:
-- An unknown host costs one look-up; its path is not read.
+- An unknown host costs one look-up here; its path is not read.
 - Only a POST to a path that runs a model is a call: listings, uploads, batches, token counts and
   polling are not, because they would count tokens twice or not at all.
 - Provider names equal those of the daemon; a test compares them.

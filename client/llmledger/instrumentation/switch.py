@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Final
 
 from llmledger.client import TraceClient
+from llmledger.instrumentation.advice import warn
 from llmledger.instrumentation.exchange import Begin
 from llmledger.instrumentation.hook import Hook
 from llmledger.instrumentation.patches import Patches
@@ -45,7 +46,10 @@ def switch_on(
     with _lock:
         _restore()
         _active.append(patches)
-        return [name for name, library in libraries.items() if _hook(name, library, settings)]
+        hooked = [name for name, library in libraries.items() if _hook(name, library, settings)]
+    if not hooked:
+        warn("nothing is recorded: instrument() found none of the libraries %s", ", ".join(LIBRARIES))
+    return hooked
 
 
 def switch_off() -> None:

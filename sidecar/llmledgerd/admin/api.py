@@ -3,8 +3,8 @@
 Invariants:
 - A query never touches the record path: it runs in its own thread, on its own connection, and
   queries beyond QUERIES at a time are queued or refused.
-- Only ``/v1/erase`` changes data. It requires its own right, and a confirmation code from a request
-  that counted the same extent.
+- Only ``/v1/erase`` and ``/v1/reprice`` change data; the first requires its own right and a code from a
+  request that counted the same extent, the second an operator.
 - Unknown parameters are refused, so that a misspelled one is not ignored.
 - Every peer on the Unix socket is an operator; on TCP every request needs a token.
 - Errors are problem objects (RFC 9457), without the store's address.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 import uuid
 from collections import Counter
@@ -29,19 +28,20 @@ import structlog
 from aiohttp import web
 
 from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, scope_of
+from llmledgerd.admin.bodies import decoded, peer
+from llmledgerd.admin.changes import Changes
 from llmledgerd.admin.confirmation import SECONDS, Confirmations
-from llmledgerd.admin.erasing import Everywhere
 from llmledgerd.admin.json_stream import pieces, size_of
 from llmledgerd.admin.openapi import description
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.ingest import peer_credentials
 from llmledgerd.log import Recurring
 from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, QueryAdmission
 from llmledgerd.query.backend import Limits
 from llmledgerd.query.payloads import Fetcher
+from llmledgerd.query.repricing import Reprice
 from llmledgerd.query.requests import from_text
-from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
+from llmledgerd.query.routes import ENDPOINTS, ERASE, REPRICE, Endpoint, EraseRequest, Problem
 from llmledgerd.stores import registry
 from llmledgerd.telemetry.metrics import OTHER, Metrics
 from llmledgerd.telemetry.status import Status
@@ -81,15 +81,15 @@ class Api:
         tokens: Tokens | None,
         metrics: Metrics,
         fetcher: Fetcher | None = None,
-        everywhere: Everywhere | None = None,
+        changes: Changes | None = None,
     ) -> None:
         """``tokens`` None makes every peer an operator. Nothing is opened before the first query.
 
-        ``everywhere`` does the erasures.
+        ``changes`` makes the changes that are asked for.
         """
         mark = f"llmledgerd-{uuid.uuid4()}"
         self._reading = registry.first_reader(config, fetcher, mark=mark, limits=LIMITS)
-        self._everywhere = everywhere or Everywhere(config)
+        self._everywhere, self._repricer = changes or Changes.of(config)
         self._confirmations = Confirmations()
         self._of_socket = msgspec.structs.replace(OPERATOR, may_erase=config.admin_socket_erases)
         self._status = status
@@ -99,6 +99,7 @@ class Api:
         self._threads = ThreadPoolExecutor(QUERIES + 1, thread_name_prefix="query")
         self._admission = QueryAdmission(QUERIES, is_shared=tokens is not None)
         self._statement = asyncio.Semaphore()
+        self._repricing = asyncio.Semaphore()
         self.in_flight = 0
         """Running and queued queries."""
         self._of: Counter[Access] = Counter()
@@ -111,6 +112,7 @@ class Api:
             app.router.add_get(endpoint.path, partial(self._answer, endpoint))
         app.router.add_post("/v1/sql", self._run_sql)
         app.router.add_post(ERASE, self._erase)
+        app.router.add_post(REPRICE, self._reprice)
         app.router.add_get("/v1/status", self._show_status)
         app.router.add_get("/v1/openapi.json", self._describe)
 
@@ -125,6 +127,7 @@ class Api:
 
     def close(self) -> None:
         """Cancel running queries, and release threads and connections. Blocking."""
+        self._repricer.stop()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self.in_flight:  # otherwise the process waits for them to end
             self._reading.interrupt()
@@ -175,7 +178,7 @@ class Api:
         access = self._access(request)
         by = self._who(request)
         _refuse_parameters(request)
-        wanted = _erase_request(await self._body(request))
+        wanted = decoded(await self._body(request), EraseRequest)
         scope_of(access, wanted.organization_id, False)
         if not access.may_erase:
             log.warning("erasure refused", by=by, of=wanted.organization_id)
@@ -194,6 +197,18 @@ class Api:
         said = msgspec.structs.replace(found, confirmation="")
         what = "counted for an erasure" if wanted.confirmation is None else "erased"
         log.info(what, by=by, extent=msgspec.to_builtins(erasure), found=msgspec.to_builtins(said))
+        return _json(_encoded(found))
+
+    async def _reprice(self, request: web.Request) -> web.Response:
+        """Recompute costs, one request at a time."""
+        access = self._operator(request)
+        _refuse_parameters(request)
+        wanted = decoded(await self._body(request), Reprice)
+        by = self._who(request)
+        action = partial(self._repricer.reprice, wanted, by.partition(" pid")[0])
+        found = await self._in_thread(access, action, self._repricing)
+        if not wanted.dry_run:
+            log.info("repriced", by=by, run=found.run, calls=found.looked_at, changed=found.changed)
         return _json(_encoded(found))
 
     async def _show_status(self, request: web.Request) -> web.Response:
@@ -218,7 +233,7 @@ class Api:
         """Return the requester, for the log."""
         if self._tokens is not None:
             return self._tokens.who(request.headers.get("Authorization", ""))
-        return _peer(request)
+        return peer(request)
 
     def is_operator(self, request: web.Request) -> bool:
         """Return whether the requester is an operator."""
@@ -242,13 +257,15 @@ class Api:
             raise Forbidden("an operator's token is required")
         return access
 
-    async def _in_thread(self, access: Access, action: Callable[[], T]) -> T:
+    async def _in_thread(
+        self, access: Access, action: Callable[[], T], alone: asyncio.Semaphore | None = None
+    ) -> T:
         """Return the small result of an action that is not a query."""
 
         async def unchanged(found: T) -> T:
             return found
 
-        return await self._run_admitted(access, 0, action, unchanged)
+        return await self._run_admitted(access, 0, action, unchanged, alone)
 
     async def _run_admitted(
         self,
@@ -336,30 +353,6 @@ def _refuse_parameters(request: web.Request) -> None:
     """Refuse parameters of an endpoint without any."""
     if given := _parameters(request):
         raise ValueError(f"unknown parameter `{next(iter(given))}`")
-
-
-def _erase_request(body: bytes) -> EraseRequest:
-    """Parse a body. Raises ValueError, also for duplicate members."""
-    try:
-        json.loads(body, object_pairs_hook=_once)
-    except RecursionError:
-        raise ValueError("the body is nested too deeply") from None
-    return msgspec.json.decode(body, type=EraseRequest)
-
-
-def _once(members: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in members}) != len(members):
-        raise ValueError("duplicate member")
-    for name, value in members:
-        if value is None:  # a template that lost its value must not widen what is erased
-            raise ValueError(f"`{name}` is null; omit it")
-
-
-def _peer(request: web.Request) -> str:
-    """Return the peer of a Unix socket, for the log."""
-    sock = request.transport.get_extra_info("socket") if request.transport is not None else None
-    found = None if sock is None else peer_credentials.of(sock)
-    return "unknown user" if found is None else f"uid {found.uid} pid {found.pid}"
 
 
 async def _sent(request: web.Request, answer: object) -> web.StreamResponse:

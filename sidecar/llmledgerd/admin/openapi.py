@@ -12,9 +12,10 @@ import msgspec
 
 from llmledgerd import __version__
 from llmledgerd.query.erasure import Erased
+from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.query.requests import QueryRequest
 from llmledgerd.query.results import Table
-from llmledgerd.query.routes import ENDPOINTS, ERASE, Endpoint, EraseRequest, Problem
+from llmledgerd.query.routes import ENDPOINTS, ERASE, REPRICE, Endpoint, EraseRequest, Problem
 from llmledgerd.telemetry.status import Status
 
 REF: Final = "#/components/schemas/{name}"
@@ -44,7 +45,7 @@ def description() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
     questions = [endpoint.question for endpoint in ENDPOINTS]
     answers = [endpoint.answer for endpoint in ENDPOINTS]
-    types = [*questions, *answers, Problem, Status, Table, EraseRequest, Erased]
+    types = [*questions, *answers, Problem, Status, Table, EraseRequest, Erased, Reprice, Repriced]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     by_endpoint = dict(zip(ENDPOINTS, schemas[len(questions) :], strict=False))
     asked = {kind: components.pop(kind.__name__)["properties"] for kind in dict.fromkeys(questions)}
@@ -118,7 +119,21 @@ def _others() -> dict[str, Any]:
         },
         "responses": _responses({"$ref": REF.format(name="Erased")}),
     }
-    return {"/v1/sql": {"post": sql}, "/v1/status": {"get": status}, ERASE: {"post": erase}}
+    reprice = {
+        "operationId": "Reprice",
+        "summary": "Recompute the costs of stored calls by the prices in force. Operators only.",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": REF.format(name="Reprice")}}},
+        },
+        "responses": _responses({"$ref": REF.format(name="Repriced")}),
+    }
+    return {
+        "/v1/sql": {"post": sql},
+        "/v1/status": {"get": status},
+        ERASE: {"post": erase},
+        REPRICE: {"post": reprice},
+    }
 
 
 def _responses(schema: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from llmledgerd.admin.address import host_and_port
 from llmledgerd.admin.api import SQL_BYTES, Api
 from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, ConnectionLimit, is_loopback
 from llmledgerd.errors import ConfigError
@@ -105,17 +106,12 @@ class Admin:
                 return [self._passed]
             self._bound = bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
             return [self._bound.socket]
-        host, colon, port = self._address.rpartition(":")
-        if not colon or not port.isdigit():
-            raise ConfigError(
-                f"admin: `{self._address}` is not a valid address (use unix:/path or host:port)"
-            )
-        host = host.strip("[]") or "127.0.0.1"
+        host, port = host_and_port(self._address)
         if not is_loopback(host):
             log.warning("the admin server listens on a non-loopback address without TLS", host=host)
         try:
-            return await asyncio.to_thread(bind_tcp, host, int(port))
-        except (OSError, OverflowError) as error:
+            return await asyncio.to_thread(bind_tcp, host, port)
+        except OSError as error:
             raise ConfigError(f"admin: `{self._address}`: cannot listen: {error}") from error
 
     async def _healthz(self, _: web.Request) -> web.Response:

@@ -7,23 +7,36 @@ Invariant: every error is one line on standard error, with exit code 2 for an in
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from llmledgerd.cli import dead_letters, erase, import_records, maintenance, objects, output, ui
+from llmledgerd.cli import (
+    asking,
+    dead_letters,
+    demo,
+    doctor,
+    erase,
+    import_records,
+    listing,
+    maintenance,
+    objects,
+    output,
+    prices,
+    reprice,
+    tables,
+    ui,
+)
+from llmledgerd.cli.asking import AsJson, Limit, Org, Since, Until
+from llmledgerd.cli.calls import find_call, in_time_order, json_call
 from llmledgerd.cli.command_groups import in_panels, with_version
-from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.cli.connect import daemon_status
 from llmledgerd.cli.filter_options import with_filters
-from llmledgerd.cli.messages import echo
+from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.cli.tail import follow as follow_calls
-from llmledgerd.cli.time_arguments import moment
+from llmledgerd.cli.target import Target, with_target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.config import secrets
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.printable import clean_json, one_line
@@ -31,9 +44,7 @@ from llmledgerd.query.conversation import read_conversation
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.requests import GROUPS, MAX_LIMIT
 from llmledgerd.query.results import Call, LargeCall
-from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmledgerd.stores import registry
-from llmledgerd.stores.kind import Traffic
+from llmledgerd.reader import LLMTraceReader
 from llmledgerd.system import folders
 
 T = TypeVar("T")
@@ -44,8 +55,8 @@ app = typer.Typer(
     no_args_is_help=True,
     cls=in_panels(
         {
-            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "sql", "ui"),
-            "Operate": ("status", "dead-letters", "import", "demo"),
+            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "prices", "sql", "ui"),
+            "Operate": ("status", "doctor", "dead-letters", "import", "demo"),
             "Maintain": ("copy", "reprice", "erase", "objects"),
         }
     ),
@@ -54,34 +65,21 @@ app = typer.Typer(
 app.callback()(with_version)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(objects.app, name="objects")
-app.command()(maintenance.reprice)
+app.command()(doctor.doctor)
+app.command()(reprice.reprice)
+app.command("prices")(prices.show_prices)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)
+app.command("demo")(demo.demo)
 app.command()(erase.erase)
 app.command("import")(import_records.import_records)
 
 
-def _option(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, show_default=False, **more)
-
-
-Url = Annotated[
-    str | None,
-    _option(
-        "Address of a daemon, or URL of a store (default: this host's daemon, else the first of `stores`)."
-    ),
-]
-Org = Annotated[str | None, _option("Restrict to one organization (default: all).")]
-Since = Annotated[
-    str | None, _option("Start of the time range: 30m, 24h, 7d or 2w ago, or an ISO 8601 date.")
-]
-Until = Annotated[str | None, _option("End of the time range, exclusive. Same formats as --since.")]
 Errors = Annotated[bool, typer.Option("--errors", help="Only failed and cancelled calls.")]
-Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="Maximum number of rows.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 @app.command()
+@with_target
 @with_filters(CallsNarrowing)
 def traces(
     *,
@@ -95,13 +93,14 @@ def traces(
         bool, typer.Option("--follow", "-f", help="Keep running and print calls as they arrive.")
     ] = False,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """List calls, newest first. With --follow the newest are last, and new calls are appended."""
-    _list(org, narrowed, errors, (since, until), limit, follow=follow, as_json=as_json, url=url)
+    _list(org, narrowed, errors, (since, until), limit, follow=follow, as_json=as_json, target=target)
 
 
 @app.command()
+@with_target
 @with_filters(CallsNarrowing)
 def tail(
     *,
@@ -112,13 +111,14 @@ def tail(
         int, typer.Option("--lines", "-n", min=1, max=MAX_LIMIT, help="Number of calls to start with.")
     ] = 10,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """Print the newest calls, then calls as they arrive."""
-    _list(org, narrowed, errors, (None, None), limit, follow=True, as_json=as_json, url=url)
+    _list(org, narrowed, errors, (None, None), limit, follow=True, as_json=as_json, target=target)
 
 
 @app.command("errors")
+@with_target
 @with_filters(CallsNarrowing)
 def show_errors(
     *,
@@ -128,21 +128,22 @@ def show_errors(
     until: Until = None,
     limit: Limit = 20,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """List failed and cancelled calls with their error messages, newest first (default: the last 24 hours)."""
-    start, end = _times(since, until)
+    start, end = asking.times(since, until)
 
     async def ask(reader: LLMTraceReader) -> None:
         page = await reader.list_calls(
-            _scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
+            asking.scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
         )
-        _show_calls(page.calls, as_json, output.errors_table)
+        listing.show_calls(page.calls, as_json, tables.errors_columns)
 
-    _ask(url, ask)
+    asking.ask(target, ask)
 
 
 @app.command()
+@with_target
 @with_filters(Narrowing)
 def large(
     *,
@@ -155,36 +156,49 @@ def large(
     ] = 1_000_000,
     limit: Limit = 20,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """List the calls with the largest requests, largest first."""
-    start, end = _times(since, until)
+    start, end = asking.times(since, until)
 
     async def ask(reader: LLMTraceReader) -> None:
         found = await reader.find_large_requests(
-            _scope(org), min_size_bytes=min_bytes, limit=limit, start_date=start, end_date=end, **narrowed
+            asking.scope(org),
+            min_size_bytes=min_bytes,
+            limit=limit,
+            start_date=start,
+            end_date=end,
+            **narrowed,
         )
-        _show_calls(found, as_json, output.large_table)
+        listing.show_calls(found, as_json, tables.large_columns)
 
-    _ask(url, ask)
+    asking.ask(target, ask)
 
 
 @app.command()
+@with_target
 def trace(
-    id: Annotated[str, typer.Argument(help="ID of the call.")],  # noqa: A002 - the word that users read in the help
+    id: Annotated[str, typer.Argument(help="ID of the call, or the beginning of it.")],  # noqa: A002 - the word that users read in the help
     org: Org = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Print request and response as received, one per line.")
     ] = False,
-    url: Url = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object, with request and response.")
+    ] = False,
+    *,
+    target: Target,
 ) -> None:
     """Show one call: figures and conversation."""
-    call = _ask(url, lambda reader: reader.get_by_id(_scope(org), id, payloads=True, files=raw))
+    call = asking.ask(target, lambda reader: find_call(reader, asking.scope(org), id, files=raw))
     if call is None or call.payloads is None:
-        raise Nothing(f"there is no call {id}")
+        raise listing.Nothing(f"there is no call {id}")
+    if as_json:
+        echo_json(json_call(call))
+        return
     if raw:
         if call.payloads_missing:
-            raise Nothing(f"no payloads: {call.payloads_missing}")
+            raise listing.Nothing(f"no payloads: {call.payloads_missing}")
         _write_raw(call.payloads.request_json + b"\n" + call.payloads.response_json + b"\n")
         return
     console = output.console()
@@ -194,6 +208,7 @@ def trace(
 
 
 @app.command()
+@with_target
 @with_filters(Narrowing)
 def usage(
     *,
@@ -203,87 +218,77 @@ def usage(
     since: Since = None,
     until: Until = None,
     as_json: AsJson = False,
-    url: Url = None,
+    target: Target,
 ) -> None:
     """Sum calls, tokens, cost and errors, grouped by model by default."""
-    start, end = _times(since, until)
+    start, end = asking.times(since, until)
     group_by = [name for given in by or ["model"] for name in given.split(",")]
     unknown = [name for name in group_by if name not in GROUPS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(GROUPS)}", param_hint="--by")
-    found = _ask(
-        url,
+    found = asking.ask(
+        target,
         lambda reader: reader.get_usage_stats(
-            _scope(org),
+            asking.scope(org),
             group_by=group_by,
             start_date=start,
             end_date=end,
             **narrowed,
         ),
     )
+    found = in_time_order(found, group_by)
     if as_json:
-        _lines(output.json_line(one) for one in found)
+        listing.lines(map(json_line, found))
         return
     console = output.console()
-    console.print(output.usage_table(found, group_by))
-    console.print(output.usage_note(found))
+    tables.show(console, tables.usage_columns(found, group_by))
+    reason = ""
+    if any(one.unknown_cost for one in found):
+        top = asking.ask(
+            target,
+            lambda reader: reader.get_unpriced(
+                asking.scope(org), limit=1, start_date=start, end_date=end, **narrowed
+            ),
+        )
+        reason = f"{top[0].reason} ({top[0].requests:,} of {top[0].model})" if top else ""
+    console.print(output.usage_note(found, reason))
 
 
 @app.command()
-def status(since: Since = "7d", as_json: AsJson = False, url: Url = None) -> None:
+@with_target
+def status(since: Since = "7d", as_json: AsJson = False, *, target: Target) -> None:
     """Show the daemon's status: throughput, spool, lag, losses, dead letters."""
-    said = asyncio.run(daemon_status(url))
+    said = asyncio.run(daemon_status(target))
     if as_json:
-        echo(output.json_line(said))
+        echo_json(json_line(said))
         return
-    _lines(output.status_lines(said))
-    start, _ = _times(since, None)
-    losses = _ask(url, lambda reader: reader.get_losses(start_date=start))
+    lines = output.status_lines(said)
+    console = output.console()
+    listing.lines([output.wrapped(line, console.width) for line in lines] if sys.stdout.isatty() else lines)
+    start, _ = asking.times(since, None)
+    losses = asking.ask(target, lambda reader: reader.get_losses(start_date=start))
     if losses:
         echo(f"\nlost since {start or 'ever'}:")
-        output.console().print(output.losses_table(losses))
+        tables.show(console, tables.losses_columns(losses))
 
 
 @app.command()
+@with_target
 def sql(
     statement: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
     as_json: AsJson = False,
-    url: Url = None,
+    *,
+    target: Target,
 ) -> None:
     """Run one read-only SELECT over the store's tables."""
     text = sys.stdin.read() if statement == "-" else statement
-    found = _ask(url, lambda reader: reader.sql(text))
+    found = asking.ask(target, lambda reader: reader.sql(text))
     if as_json:
-        _lines(output.json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
+        listing.lines(json_line(dict(zip(found.columns, row, strict=True))) for row in found.rows)
     else:
-        output.console().print(output.rows_table(found))
+        tables.show(output.console(), tables.rows_columns(found))
     if found.more:
         echo("llmledger: there are more rows; add a LIMIT, or sum", err=True)
-
-
-@app.command("demo")
-def fill_with_demo(
-    rows: Annotated[int, typer.Option(min=1, help="Number of calls.")] = 100_000,
-    days: Annotated[
-        float, typer.Option(min=0.01, help="Number of days up to now to spread them over.")
-    ] = 30.0,
-    org: Annotated[
-        list[str] | None, _option("Organization of the calls; may be repeated, the first gets the most.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 1,
-    url: Annotated[
-        str | None, _option("URL of the store (default: the first of `stores` in the settings).")
-    ] = None,
-) -> None:
-    """Fill a store with generated calls."""
-    config = registry.load()[0]
-    address = url or registry.first_address(config)[0]
-    traffic = Traffic(
-        rows=rows, days=days, end_us=time.time_ns() // 1000, organizations=tuple(org or ()), seed=seed
-    )
-    with contextlib.closing(registry.kind_of(address).fill(address, traffic, config)) as steps:
-        for done in steps:
-            echo(f"{done:,} of {rows:,} calls in {secrets.masked(address)}")
 
 
 def _list(
@@ -295,25 +300,26 @@ def _list(
     *,
     follow: bool,
     as_json: bool,
-    url: str | None,
+    target: Target,
 ) -> None:
-    start, end = _times(*span)
+    start, end = asking.times(*span)
 
     async def ask(reader: LLMTraceReader) -> None:
         page = await reader.list_calls(
-            _scope(org), limit=limit, is_error=errors or None, start_date=start, end_date=end, **narrowed
+            asking.scope(org),
+            limit=limit,
+            is_error=errors or None,
+            start_date=start,
+            end_date=end,
+            **narrowed,
         )
         if not follow:
-            _show_calls(page.calls, as_json, output.calls_table)
+            listing.show_calls(page.calls, as_json, tables.calls_columns, tables.call_styles(page.calls))
             return
-        _print_calls(page.calls[::-1], as_json)
-        await _follow(reader, _scope(org), page.calls, errors or None, narrowed, as_json)
+        listing.print_calls(page.calls[::-1], as_json)
+        await listing.follow(reader, asking.scope(org), page.calls, errors or None, narrowed, as_json)
 
-    _ask(url, ask)
-
-
-class Nothing(Exception):
-    """The query succeeded without a result."""
+    asking.ask(target, ask)
 
 
 def _write_raw(payloads: bytes) -> None:
@@ -323,61 +329,6 @@ def _write_raw(payloads: bytes) -> None:
     sys.stdout.buffer.write(payloads)
 
 
-def _times(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
-    now = datetime.now(UTC)
-    return (
-        None if since is None else moment(since, now, "--since"),
-        None if until is None else moment(until, now, "--until"),
-    )
-
-
-def _scope(org: str | None) -> Scope:
-    return ALL_ORGANIZATIONS if org is None else org
-
-
-def _ask(url: str | None, question: Callable[[LLMTraceReader], Awaitable[T]]) -> T:
-    async def answer() -> T:
-        async with await open_reader(url) as reader:
-            return await question(reader)
-
-    return asyncio.run(answer())
-
-
-async def _follow(
-    reader: LLMTraceReader,
-    scope: Scope,
-    known: list[Call],
-    is_error: bool | None,
-    narrowed: CallsNarrowing,
-    as_json: bool,
-) -> None:
-    async for calls in follow_calls(reader, scope, known, is_error=is_error, narrowed=narrowed):
-        _print_calls(calls, as_json, header=False)
-
-
-def _show_calls(calls: list[C], as_json: bool, table: Callable[[list[C]], Any]) -> None:
-    if as_json:
-        _lines(map(output.json_line, calls))
-    elif calls:
-        output.console().print(table(calls))
-    else:
-        raise Nothing("no calls found")
-
-
-def _print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:
-    """Print a batch of calls, and flush it, because a pipe may be followed."""
-    if as_json:
-        _lines(map(output.json_line, calls))
-    else:
-        output.console().print(output.calls_table(calls, header=header))
-    sys.stdout.flush()
-
-
-def _lines(lines: Any) -> None:
-    for line in lines:
-        echo(line)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command, and turn errors into one line and an exit code."""
     folders.keep_private()
@@ -385,7 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
         echo(f"llmledger: {secrets.ON_COMMAND_LINE}", err=True)
     try:
         run_command(app, arguments, "llmledger")
-    except Nothing as nothing:
+    except listing.Nothing as nothing:
         _end(1, nothing)
     except (LlmledgerdError, ValueError) as error:
         _end(2, error)

@@ -13,26 +13,28 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+import llmledgerd
 from llmledgerd import log
 from llmledgerd.admin import auth
 from llmledgerd.cli.command_groups import in_panels, with_version
 from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.messages import run as run_command
+from llmledgerd.cli.progress import steps
 from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
 from llmledgerd.config import exposure, loading, secrets
 from llmledgerd.config import settings as config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.ingest import peer_credentials
 from llmledgerd.payloads import wiring
 from llmledgerd.printable import one_line
-from llmledgerd.redaction import Redactor
 from llmledgerd.stores import registry
 from llmledgerd.stores.kind import ConfiguredStore
 from llmledgerd.system import folders
 
 app = typer.Typer(
     no_args_is_help=True,
-    cls=in_panels({"Operate": ("serve", "health"), "Maintain": ("check", "config", "migrate", "token")}),
+    cls=in_panels(
+        {"Operate": ("serve", "health"), "Maintain": ("check", "config", "migrate", "token", "files")}
+    ),
     pretty_exceptions_enable=False,  # its tracebacks print local variables, passwords among them
     help="The llmledger daemon: stores every LLM call exactly once in ClickHouse.",
 )
@@ -98,10 +100,14 @@ def serve(
 def migrate(file: ConfigFile = None, store_urls: StoreUrls = None, settings: Setting = None) -> None:
     """Create or update the tables of each store, and set their TTL."""
     chosen = _settings(file, settings, **store_urls or {})
-    for outlet in registry.opened(chosen):
-        with contextlib.closing(outlet):
-            for sentence in outlet.migrate() or ["nothing to do"]:
-                echo(f"{outlet.name}: {sentence}")
+    outlets = registry.opened(chosen)
+    afterwards = "what was created stays; run the same command to go on"
+    with steps("stores", len(outlets), afterwards=afterwards) as on_step:
+        for number, outlet in enumerate(outlets, 1):
+            with contextlib.closing(outlet):
+                for sentence in outlet.migrate() or ["nothing to do"]:
+                    echo(f"{outlet.name}: {sentence}")
+            on_step(number)
 
 
 @app.command()
@@ -118,17 +124,16 @@ def check(
     ] = False,
 ) -> None:
     """Print the settings in force, secrets masked, and test each store."""
+    from llmledgerd.daemon import preflight
+
     chosen = _settings(file, settings, socket_path=socket, **store_urls or {}, spool_dir=spool_dir)
     _print(chosen)
     for exposed in exposure.exposed(chosen):
         echo(exposed)
-    peer_credentials.allowed(chosen.allowed_uids, chosen.allowed_gids)
-    Redactor.of(chosen)  # compiles its rules, or names the invalid one
-    outlets = registry.opened(chosen)
-    wiring.treatment(chosen)
-    objects = wiring.objects(chosen)
+    preflight.validate(chosen)
     if without_store:
         return
+    outlets, objects = registry.opened(chosen), wiring.objects(chosen)
     if objects is not None:
         objects.probe()
         typer.echo("payload store: write, read and delete work")
@@ -212,6 +217,15 @@ def show_config(
         typer.echo(loading.reference(registry.OPTIONS), nl=False)
     else:
         _print(_settings(file, settings))
+
+
+@app.command("files")
+def show_files() -> None:
+    """Print the folder with systemd's units, Kubernetes manifests, alerts and dashboards of this version."""
+    package = Path(llmledgerd.__file__).parent
+    echo(
+        str(found if (found := package / "files").is_dir() else package.parents[1])
+    )  # the latter in a checkout
 
 
 def _print(chosen: config.Config) -> None:

@@ -5,21 +5,23 @@ Invariant: only selected or successfully replayed dead letters are deleted.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 
-from llmledgerd.cli import output
+from llmledgerd.cli import output, tables
+from llmledgerd.cli.calls import chosen as one_of
 from llmledgerd.cli.messages import echo_json
+from llmledgerd.cli.target import ConfigFile
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.importing.dead_letters import replay as send_again
 from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.stores import registry
+from llmledgerd.system.permissions import refusal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,40 +35,36 @@ Reason = Annotated[str | None, typer.Option(help="Only dead letters with this re
 Ids = Annotated[list[str] | None, typer.Argument(help="IDs as printed by `list`.", show_default=False)]
 Every = Annotated[bool, typer.Option("--all", help="All dead letters, or all with --reason.")]
 
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
 
 @app.command("list")
 def show_list(
     reason: Reason = None,
     spool_dir: SpoolDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    file: ConfigFile = None,
 ) -> None:
     """List dead letters, oldest first."""
-    letters = _letters(_folder(spool_dir), reason)
+    letters = _letters(_folder(spool_dir, file), reason)
     if as_json:
         for letter in letters:
-            echo_json(msgspec.json.encode(letter).decode())
+            echo_json(json_line(msgspec.structs.asdict(letter)))
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("RECEIVED", "ID", "REASON", "BYTES", "SERVICE", "DETAIL"):
-        table.add_column(heading, no_wrap=heading != "DETAIL")
-    for letter in letters:
-        received = datetime.fromtimestamp(letter.received_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(
-            *output.texts(received, letter.id, letter.reason, str(letter.size), letter.service, letter.detail)
-        )
-    output.console().print(table)
+    tables.show(output.console(), tables.letters_columns(letters))
 
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="ID of the dead letter.")],  # noqa: A002 - the word in the help
+    id: Annotated[str, typer.Argument(help="ID of the dead letter, or the beginning of it.")],  # noqa: A002 - the word in the help
     spool_dir: SpoolDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on one line.")] = False,
+    file: ConfigFile = None,
 ) -> None:
     """Print one dead letter with its bytes."""
-    letter = next((letter for letter in dead_letters.read(_folder(spool_dir)) if letter.id == id), None)
-    if letter is None:
-        raise LlmledgerdError(f"there is no dead letter {id}")
-    echo_json(msgspec.json.format(msgspec.json.encode(letter), indent=2).decode())
+    (letter,) = _chosen(list(dead_letters.read(_folder(spool_dir, file))), [id], False)
+    said = json_line(msgspec.structs.asdict(letter))
+    echo_json(said if as_json else msgspec.json.format(said, indent=2))
 
 
 @app.command()
@@ -79,30 +77,49 @@ def replay(
         Path | None,
         typer.Option(help="Path of the record socket (default: LLMLEDGER_SOCKET).", show_default=False),
     ] = None,
+    as_json: AsJson = False,
+    file: ConfigFile = None,
 ) -> None:
     """Send dead letters to the daemon again, once their cause is fixed. A letter that was stored already is not stored twice."""
-    folder = _folder(spool_dir)
+    folder = _folder(spool_dir, file)
     with dead_letters.alone(folder):
         chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)
-        done = send_again(socket or Path(registry.load()[0].socket_path), chosen)
+        done = send_again(socket or Path(registry.load(file, with_password=False)[0].socket_path), chosen)
         dead_letters.remove(folder, set(done.sent))
+    if as_json:
+        echo_json(json_line({"sent": len(done.sent), "truncated": len(done.cut)}))
+        return
     typer.echo(f"{len(done.sent)} sent again")
     if done.cut:
         typer.echo(f"{len(done.cut)} not sent: they exceeded max_line_bytes and are truncated")
 
 
 @app.command()
-def purge(ids: Ids = None, every: Every = False, reason: Reason = None, spool_dir: SpoolDir = None) -> None:
+def purge(
+    ids: Ids = None,
+    every: Every = False,
+    reason: Reason = None,
+    spool_dir: SpoolDir = None,
+    as_json: AsJson = False,
+    file: ConfigFile = None,
+) -> None:
     """Delete dead letters."""
-    folder = _folder(spool_dir)
+    folder = _folder(spool_dir, file)
     chosen = _chosen(_letters(folder, reason), ids, every or reason is not None)
-    typer.echo(f"{dead_letters.remove(folder, {letter.id for letter in chosen})} deleted")
+    deleted = dead_letters.remove(folder, {letter.id for letter in chosen})
+    if as_json:
+        echo_json(json_line({"deleted": deleted}))
+    else:
+        typer.echo(f"{deleted} deleted")
 
 
-def _folder(given: Path | None) -> Path:
-    folder = given or Path(registry.load()[0].spool_dir)
+def _folder(given: Path | None, file: Path | None) -> Path:
+    folder = given or Path(registry.load(file, with_password=False)[0].spool_dir)
+    refused = refusal(str(folder))
+    if refused:
+        raise LlmledgerdError(refused)
     if not folder.is_dir():
-        raise LlmledgerdError(f"{folder}: no spool; use --spool-dir")
+        raise LlmledgerdError(f"{folder}: no spool; use --spool-dir, or --config with the daemon's settings")
     return folder
 
 
@@ -113,8 +130,11 @@ def _letters(folder: Path, reason: str | None) -> list[DeadLetter]:
 def _chosen(letters: list[DeadLetter], ids: list[str] | None, every: bool) -> list[DeadLetter]:
     if not ids and not every:
         raise LlmledgerdError("missing selection (use ids, --reason or --all)")
-    known = {letter.id for letter in letters}
-    unknown = [name for name in ids or [] if name not in known]
-    if unknown:
-        raise LlmledgerdError(f"there is no dead letter {unknown[0]}")
-    return [letter for letter in letters if not ids or letter.id in ids]
+    known = [letter.id for letter in letters]
+    wanted = set()
+    for given in ids or known:
+        whole = given if every else one_of(given, known, "dead letter")
+        if whole is None:
+            raise LlmledgerdError(f"there is no dead letter {given}")
+        wanted.add(whole)
+    return [letter for letter in letters if letter.id in wanted]

@@ -13,24 +13,32 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
 from llmledgerd.admin.erasing import SECONDS, Everywhere
-from llmledgerd.cli.connect import daemon_at, daemon_status
-from llmledgerd.cli.messages import echo
+from llmledgerd.cli.connect import daemon_at, daemon_status, find_daemon
+from llmledgerd.cli.messages import echo, echo_json
+from llmledgerd.cli.progress import steps
+from llmledgerd.cli.target import Target, with_target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError
-from llmledgerd.query.daemon_client import is_daemon
 from llmledgerd.query.erasure import Erased, Erasure
 from llmledgerd.stores import registry
+
+REPORTED: Final = (
+    "calls", "hours", "objects", "further_calls", "dead_letters", "quarantined_lines", "away", "unread",
+)  # fmt: skip
+"""Fields of the JSON."""
 
 Ask = Callable[[Erasure, str | None], Erased]
 """Count the data and return a code; with that code, erase it."""
 
 
+@with_target
 def erase(
     org: Annotated[str, typer.Option(help="Organization; all of its calls without --customer and --user.")],
     customer: Annotated[
@@ -52,13 +60,14 @@ def erase(
             show_default=False,
         ),
     ] = None,
-    url: Annotated[
-        str | None,
+    as_json: Annotated[
+        bool,
         typer.Option(
-            help="URL of a store, or address of a daemon (default: the stores of the settings).",
-            show_default=False,
+            "--json", help="One JSON object with what was erased; without --yes, nothing is asked or erased."
         ),
-    ] = None,
+    ] = False,
+    *,
+    target: Target,
 ) -> None:
     """Erase payloads of calls, or whole calls, from stores, object storage and files on this host."""
     for name, value in (("--customer", customer), ("--user", user)):
@@ -67,12 +76,17 @@ def erase(
     wanted = Erasure(
         organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
     )
-    ask = _asked_of(url, spool_dir)
-    found = _erased(ask, wanted, is_confirmed=yes)
-    echo(f"erased: {_summary(found)}")
+    if as_json and not yes:
+        raise ConfigError("--json asks nothing; use it with --yes")
+    ask = _asked_of(target, spool_dir)
+    found = _erased(ask, wanted, is_confirmed=yes, is_quiet=as_json)
+    if as_json:
+        echo_json(json_line({name: getattr(found, name) for name in REPORTED}))
+    else:
+        echo(f"erased: {_summary(found)}")
+        _report_waiting(target)
     for stays in found.unread:
         echo(f"unreadable, not erased: {stays}", err=True)
-    _report_waiting()
     if found.away:
         raise LlmledgerdError(
             f"unavailable, not erased yet: {', '.join(found.away)};"
@@ -80,16 +94,23 @@ def erase(
         )
 
 
-def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool) -> Erased:
-    """Count, ask for confirmation, and erase."""
+def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool, is_quiet: bool) -> Erased:
+    """Count, have it confirmed, and erase."""
     found = ask(wanted, None)
     # What waits in the spool is counted nowhere, and with rows, sums of expired calls may be left.
     if not found.is_nothing or found.away:
         what = "calls and their usage" if wanted.rows else "payloads only; the calls' usage stays"
-        echo(f"{_summary(found)} of {_subject(wanted)}: {what}")
+        if not is_quiet:
+            echo(f"{_summary(found)} of {_subject(wanted)}: {what}")
         if not is_confirmed and not typer.confirm("Erase irrevocably?"):
             raise LlmledgerdError("nothing was erased")
-    return ask(wanted, found.confirmation)
+    afterwards = "what is erased stays erased; run the same command to erase the rest"
+    with steps(
+        f"erasing {_plural(found.calls + sum(found.further_calls.values()), 'call')}",
+        None,
+        afterwards=afterwards,
+    ):
+        return ask(wanted, found.confirmation)
 
 
 def _subject(wanted: Erasure) -> str:
@@ -121,16 +142,17 @@ def _plural(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-def _asked_of(url: str | None, spool_dir: Path | None) -> Ask:
-    """Return the eraser: the daemon if it alone can open the store, else this process."""
-    settings = registry.load(with_password=False)[0]
-    if url is not None and is_daemon(url):
-        return lambda wanted, code: _by_daemon(url, wanted, code)
-    if url is None and _is_held(settings):
-        return lambda wanted, code: _by_daemon(settings.admin_address, wanted, code)
-    settings = registry.load()[0]
-    if url is not None:
-        settings = registry.pointed_at(settings, url)
+def _asked_of(target: Target, spool_dir: Path | None) -> Ask:
+    """Return who erases: the daemon where it alone can open the store, else this process."""
+    settings = target.settings(with_password=False)
+    address, away = asyncio.run(find_daemon(target)) if target.url is not None else ("", "")
+    if target.url is not None and not away:
+        return lambda wanted, code: _by_daemon(address, target.token, wanted, code)
+    if target.url is None and is_held(settings, target):
+        return lambda wanted, code: _by_daemon(settings.admin_address, target.token, wanted, code)
+    settings = target.settings()
+    if target.url is not None:
+        settings = registry.pointed_at(settings, target.url)
     return _Here(Everywhere(settings, spool_dir))
 
 
@@ -148,24 +170,16 @@ class _Here:
         return self._everywhere.erase(erasure, f"uid {os.getuid()} pid {os.getpid()}")
 
 
-def _is_held(settings: Config) -> bool:
+def is_held(settings: Config, target: Target) -> bool:
     """Return whether a daemon has an embedded store of the settings open."""
     with contextlib.ExitStack() as opened:
         outlets = [opened.enter_context(contextlib.closing(one)) for one in registry.opened(settings)]
-        return any(one.is_ours for one in outlets) and asyncio.run(_answers(settings.admin_address))
+        return any(one.is_ours for one in outlets) and not asyncio.run(find_daemon(target))[1]
 
 
-async def _answers(address: str) -> bool:
-    try:
-        await daemon_status(address)
-    except LlmledgerdError:
-        return False
-    return True
-
-
-def _by_daemon(address: str, wanted: Erasure, code: str | None) -> Erased:
+def _by_daemon(address: str, token: str, wanted: Erasure, code: str | None) -> Erased:
     async def asked() -> Erased:
-        daemon = daemon_at(address, SECONDS)
+        daemon = daemon_at(address, token, SECONDS)
         try:
             return await daemon.erase(wanted, code)
         finally:
@@ -174,9 +188,9 @@ def _by_daemon(address: str, wanted: Erasure, code: str | None) -> Erased:
     return asyncio.run(asked())
 
 
-def _report_waiting() -> None:
+def _report_waiting(target: Target) -> None:
     try:
-        stores = asyncio.run(daemon_status(None)).stores
+        stores = asyncio.run(daemon_status(Target(file=target.file))).stores
     except LlmledgerdError:
         return
     waiting = [f"{store.in_spool:,} lines for {store.name}" for store in stores if store.in_spool]

@@ -16,6 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from llmledger.protocol import MAX_LINE_BYTES
+from llmledgerd.cli.messages import echo_json
+from llmledgerd.cli.progress import Interrupted
+from llmledgerd.cli.target import ConfigFile
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.importing.files import Line, Source, lines, sources
 from llmledgerd.importing.session import Resending
 from llmledgerd.printable import one_line
@@ -105,20 +109,31 @@ def import_records(
         Path | None,
         typer.Option(help="Path of the record socket (default: LLMLEDGER_SOCKET).", show_default=False),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    file: ConfigFile = None,
 ) -> None:
     """Import records from files: protocol versions 1 to 4, one record per line or per file."""
     found = sources(paths)
-    target = None if dry_run else socket or Path(registry.load(with_password=False)[0].socket_path)
+    target = None if dry_run else socket or Path(registry.load(file, with_password=False)[0].socket_path)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    shown = Console(stderr=True)
+    with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:
         run = Import(target, progress)
-        run.run(found)
-    typer.echo(_summary(run.done, len(found), dry_run))
+        try:
+            run.run(found)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"{run.done.sent:,} records were sent and are durable; run the same command to go on"
+            ) from None
+    if as_json:
+        echo_json(json_line({**msgspec.structs.asdict(run.done), "sources": len(found), "dry_run": dry_run}))
+    else:
+        typer.echo(_summary(run.done, len(found), dry_run))
     if run.done.faults or run.done.rejected:
         raise typer.Exit(1)
 

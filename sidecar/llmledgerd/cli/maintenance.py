@@ -8,46 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from llmledgerd.cli.connect import daemon_status
+from llmledgerd.cli.messages import echo_json
+from llmledgerd.cli.progress import steps
+from llmledgerd.cli.target import ConfigFile, Target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.errors import ConfigError, LlmledgerdError
-from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores import copy as transfer
 from llmledgerd.stores import registry
-from llmledgerd.stores.kind import Repriced
-
-Url = Annotated[
-    str | None,
-    typer.Option(
-        help="URL of the store (default: the first of `stores` in the settings).", show_default=False
-    ),
-]
-
-
-def reprice(
-    start: Annotated[datetime, typer.Option("--from", help="Start of the time range, UTC.")],
-    end: Annotated[datetime, typer.Option("--to", help="End of the time range, exclusive, UTC.")],
-    url: Url = None,
-) -> None:
-    """Recompute the cost of stored calls after prices have changed.
-
-    Costs that a provider reported stay. The usage of the hours touched is read from the rows until
-    a daemon has rebuilt their rollup.
-    """
-
-    def report(done: Repriced) -> None:
-        typer.echo(f"{done.looked_at:,} looked at", err=True)
-
-    address = url or registry.first_address(registry.load()[0])[0]
-    span = (_microseconds(start), _microseconds(end))
-    done = registry.kind_of(address).reprice(address, Pricer(), span, report)
-    typer.echo(
-        f"{done.looked_at:,} calls looked at, {done.changed:,} costs changed, {done.unknown:,} without a price"
-    )
 
 
 def _known(name: str | None) -> str | None:
@@ -82,13 +57,15 @@ def copy(
             callback=_known,
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    file: ConfigFile = None,
 ) -> None:
     """Copy calls from one store to another, for example to a store added later.
 
     The settings of this host have the stores' addresses. Existing calls are left unchanged, so that an
     interrupted copy can be run again.
     """
-    settings = registry.load()[0]
+    settings = registry.load(file)[0]
     now = datetime.now(UTC)
     start = _microseconds(moment(since, now))
     source = source or settings.stores[0]
@@ -98,11 +75,22 @@ def copy(
     if source == target:
         raise ConfigError("--from and --to must be different stores")
     end = (
-        _microseconds(moment(until, now, "--until")) if until else asyncio.run(_not_on_their_way(target, now))
+        _microseconds(moment(until, now, "--until"))
+        if until
+        else asyncio.run(_not_on_their_way(target, now, file))
     )
     give, take = registry.opened(settings, (source, target))
     with contextlib.closing(give), contextlib.closing(take):
-        done = transfer.copy(give.source, take.destination, start, end, _report_copied)
+        total = give.source.count(start, end)
+        with steps(
+            "calls", total, afterwards="what was copied stays; run the same command to go on"
+        ) as on_step:
+            done = transfer.copy(
+                give.source, take.destination, start, end, lambda one: on_step(one.looked_at)
+            )
+    if as_json:
+        echo_json(json_line({**msgspec.structs.asdict(done), "from": source, "to": target}))
+        return
     typer.echo(
         f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
         f" {done.repeated:,} skipped as duplicates"
@@ -112,15 +100,11 @@ def copy(
         raise LlmledgerdError(f"{sum(done.refused.values()):,} calls were refused by {target}: {reasons}")
 
 
-def _report_copied(done: transfer.Copied) -> None:
-    typer.echo(f"{done.looked_at:,} looked at, {done.copied:,} copied", err=True)
-
-
-async def _not_on_their_way(target: str, now: datetime) -> int:
-    """Return the time, in microseconds, before which this host's daemon has delivered all rows."""
+async def _not_on_their_way(target: str, now: datetime, file: Path | None) -> int:
+    """Return the time before which this host's daemon brings the store nothing more, in microseconds."""
     end = _microseconds(now) - STILL_ON_ITS_WAY_SECONDS * 1_000_000
     with contextlib.suppress(LlmledgerdError):  # no daemon here, so nothing is on its way
-        for store in (await daemon_status(None)).stores:
+        for store in (await daemon_status(Target(file=file))).stores:
             if store.name == target and store.waiting_since_us:
                 end = min(end, store.waiting_since_us)
     return end

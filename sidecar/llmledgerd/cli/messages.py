@@ -13,7 +13,11 @@ from types import TracebackType
 
 import typer
 
+from llmledgerd.cli.progress import Interrupted
 from llmledgerd.printable import clean, clean_json, one_line
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as a shell has it: 128 and the signal's number."""
 
 
 def echo(text: str, *, err: bool = False) -> None:
@@ -34,7 +38,12 @@ def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None =
     sys.excepthook = _show_traceback
     try:
         code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
-    except typer.Abort:
+    except Interrupted as error:
+        echo(f"{name}: interrupted; {error}", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    except typer.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise SystemExit(INTERRUPTED) from None
         echo("Aborted.", err=True)
         raise SystemExit(1) from None
     except Exception as error:

@@ -13,15 +13,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
+import msgspec
 import typer
 
-from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.cli.connect import daemon_status, find_daemon, open_reader
+from llmledgerd.cli.messages import echo_json
+from llmledgerd.cli.progress import Step, steps
+from llmledgerd.cli.target import Target, with_target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.payloads import wiring
 from llmledgerd.payloads.cleaning import Cleaned, Pointed, pointed_sql
 from llmledgerd.payloads.cleaning import clean as find_and_delete
-from llmledgerd.query.daemon_client import is_daemon
 from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ app = typer.Typer(no_args_is_help=True, help="Maintain payloads in object storag
 
 
 @app.command()
+@with_target
 def clean(
     older_than_days: Annotated[
         float | None,
@@ -42,13 +47,12 @@ def clean(
     yes: Annotated[
         bool, typer.Option("--yes", help="Delete the objects (default: count them only).")
     ] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(help="Address of a daemon, or URL of the store with the rows.", show_default=False),
-    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    *,
+    target: Target,
 ) -> None:
     """Delete old objects that no row refers to anymore."""
-    settings = registry.load()[0]
+    settings = target.settings()
     objects = wiring.objects(settings)
     if objects is None:
         raise ConfigError("payload_store is not set (LLMLEDGER_PAYLOAD_STORE)")
@@ -56,7 +60,12 @@ def clean(
     if older_than_days is None and not days:
         raise ConfigError("--older-than-days is required because rows are kept forever (ttl_days is 0)")
     before = datetime.now(UTC) - timedelta(days=days)
-    done = asyncio.run(_clean(objects, settings, url, before, delete=yes))
+    afterwards = "objects that were deleted stay deleted; run it again to go on"
+    with steps("objects", None, afterwards=afterwards) as on_step:
+        done = asyncio.run(_clean(objects, target, before, on_step, delete=yes))
+    if as_json:
+        echo_json(json_line({**msgspec.structs.asdict(done), "deleted": yes}))
+        return
     typer.echo(
         f"{'deleted' if yes else 'would delete'} {done.objects:,} objects of {done.object_bytes:,} bytes"
         f" and {done.files:,} files of {done.file_bytes:,} bytes; {done.kept:,} old ones still have rows"
@@ -66,23 +75,25 @@ def clean(
 
 
 async def _clean(
-    objects: Objects, settings: Config, url: str | None, before: datetime, *, delete: bool
+    objects: Objects, target: Target, before: datetime, on_step: Step, *, delete: bool
 ) -> Cleaned:
-    await _refuse_while_rows_wait(settings, url)
+    await _refuse_while_rows_wait(target)
     async with contextlib.AsyncExitStack() as opened:
-        stores = [await _asked(opened, *one) for one in await _stores(settings, url)]
+        stores = [await _asked(opened, *one) for one in await _stores(target)]
 
         async def pointed(names: Sequence[str]) -> set[str]:
             return set().union(*[await ask(names) for ask in stores])
 
-        return await find_and_delete(objects, pointed, before, delete=delete)
+        return await find_and_delete(objects, pointed, before, delete=delete, on_step=on_step)
 
 
-async def _refuse_while_rows_wait(settings: Config, url: str | None) -> None:
+async def _refuse_while_rows_wait(target: Target) -> None:
     """Raise LlmledgerdError while objects may be stored whose rows are not."""
     try:
-        stores = (await daemon_status(url if url and is_daemon(url) else None)).stores
+        asked = target if target.url is None or await _is_daemon(target) else Target(file=target.file)
+        stores = (await daemon_status(asked)).stores
     except LlmledgerdError:  # no daemon here; the last segment is open, and nothing was uploaded of it
+        settings = target.settings(with_password=False)
         if await asyncio.to_thread(_segments, settings) > 1:
             raise LlmledgerdError(
                 f"{settings.spool_dir}: records wait whose objects may be stored; start the daemon first"
@@ -100,20 +111,28 @@ def _segments(settings: Config) -> int:
     return len(list(Path(settings.spool_dir).glob("*.seg")))
 
 
-async def _stores(settings: Config, url: str | None) -> list[tuple[Config, str, str | None]]:
-    """Return settings and names of the stores with rows, and the address where the first one is asked."""
+async def _is_daemon(target: Target) -> bool:
+    return not (await find_daemon(target))[1]
+
+
+async def _stores(target: Target) -> list[tuple[Config, str, Target]]:
+    """Return settings and names of the stores with rows, and where each one is asked."""
+    settings = target.settings()
     names: Sequence[str] = settings.stores
-    if url is not None and is_daemon(url):
-        names = [store.name for store in (await daemon_status(url)).stores]
-    elif url is not None:
-        kind = registry.kind_of(url).name
+    if target.url is not None and await _is_daemon(target):
+        names = [store.name for store in (await daemon_status(target)).stores]
+    elif target.url is not None:
+        kind = registry.kind_of(target.url).name
         names = (kind, *(name for name in names if name != kind)) if kind in names else (kind,)
-        settings = registry.pointed_at(settings, url)
-    further = [(settings, name, registry.KINDS[name].options(settings).url) for name in names[1:]]
-    return [(settings, names[0], url), *further]
+        settings = registry.pointed_at(settings, target.url)
+    further = [
+        (settings, name, Target(registry.KINDS[name].options(settings).url, file=target.file))
+        for name in names[1:]
+    ]
+    return [(settings, names[0], target), *further]
 
 
-async def _asked(opened: contextlib.AsyncExitStack, settings: Config, name: str, url: str | None) -> Pointed:
+async def _asked(opened: contextlib.AsyncExitStack, settings: Config, name: str, target: Target) -> Pointed:
     """Return the question which names the rows of a store have."""
     store = opened.enter_context(contextlib.closing(registry.opened(settings, (name,))[0]))
     if (ask := store.pointed) is not None:
@@ -122,7 +141,7 @@ async def _asked(opened: contextlib.AsyncExitStack, settings: Config, name: str,
             return await asyncio.to_thread(ask, names)
 
         return by_store
-    reader = await opened.enter_async_context(await open_reader(url))
+    reader = await opened.enter_async_context(await open_reader(target))
 
     async def by_sql(names: Sequence[str]) -> set[str]:
         return {str(name) for (name,) in (await reader.sql(pointed_sql(names))).rows}

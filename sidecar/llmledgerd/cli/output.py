@@ -6,29 +6,23 @@ value is shown as ``-``, never as 0. This module does not query a store.
 
 from __future__ import annotations
 
-import re
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmledgerd.printable import clean, clean_json
+from llmledgerd.cli.text_cells import cell
+from llmledgerd.printable import clean
 from llmledgerd.query.conversation import Turn
-from llmledgerd.query.display import _number, facts
-from llmledgerd.query.results import Call, LargeCall, Loss, Usage
-from llmledgerd.query.results import Table as Rows
+from llmledgerd.query.display import facts
+from llmledgerd.query.results import Call, Usage
 from llmledgerd.telemetry.status import Status, StoreStatus
 
 PIPE_WIDTH = 100_000
 """Width above that of any row, because rich truncates at its width."""
-
-BREAKS = re.compile(r"[\n\t\u2028\u2029]")
-"""Characters that could make a cell look like another line of the table."""
 
 STYLES = {"thinking": "italic dim", "call": "cyan", "result": "dim", "other": "dim"}
 
@@ -40,106 +34,11 @@ def console() -> Console:
     return Console(highlight=False, no_color=True, width=PIPE_WIDTH, soft_wrap=True)
 
 
-def json_line(answer: object) -> str:
-    """Return an answer as one line of JSON. Money is text, so that no reader rounds it."""
-    return clean_json(msgspec.json.encode(answer, enc_hook=str).decode())
-
-
-def json_text(value: object) -> str:
-    """Return a value of SQL for a cell: text without quotes, null as ``-``."""
-    text = "-" if value is None else json_line(value)
-    return text.strip('"') if not isinstance(value, list | dict) else text
-
-
-def texts(*values: str) -> list[Text]:
-    """Return cells for senders' texts, in one line and without control characters."""
-    return [Text(_cell(value) or "-") for value in values]
-
-
-def _cell(text: str) -> str:
-    return clean(BREAKS.sub(" ", text))
-
-
-def calls_table(calls: Iterable[Call], *, header: bool = True) -> Table:
-    """Return a table with one line per call."""
-    table = _table(
-        ("TIME", "ID", "ORG", "AGENT", "PROVIDER", "MODEL"), ("IN", "OUT", "COST $", "MS"), ("OUTCOME",)
-    )
-    table.show_header = header
-    for call in calls:
-        known = call.usage_source != "unknown"
-        outcome = call.outcome if not call.is_error else call.error_type or call.outcome
-        table.add_row(
-            *texts(
-                _time(call.created_at),
-                call.id,
-                call.organization_id,
-                call.agent_id,
-                call.provider,
-                call.model,
-            ),
-            _number(call.prompt_tokens if known else None),
-            _number(call.completion_tokens if known else None),
-            _money(call.cost_usd),
-            _number(call.latency_ms or None),
-            Text(_cell(outcome), style="red" if call.is_error else ""),
-        )
-    return table
-
-
-def errors_table(calls: Iterable[Call]) -> Table:
-    """Return a table with one line per failed call, with its error message."""
-    table = _table(("TIME", "ID", "ORG", "AGENT", "PROVIDER", "MODEL"), ("STATUS",), ("TYPE", "MESSAGE"))
-    for call in calls:
-        table.add_row(
-            *texts(_time(call.created_at), call.id, call.organization_id, call.agent_id),
-            *texts(call.provider, call.model, str(call.status_code or ""), call.error_type or call.outcome),
-            Text(" ".join(clean(call.error_message).split()) or "-"),
-        )
-    return table
-
-
-def large_table(calls: Iterable[LargeCall]) -> Table:
-    """Return a table with one line per call and its sizes."""
-    table = _table(
-        ("TIME", "ID", "ORG", "AGENT", "MODEL"), ("REQUEST BYTES", "RESPONSE BYTES", "IN", "COST $"), ()
-    )
-    for call in calls:
-        table.add_row(
-            *texts(_time(call.created_at), call.id, call.organization_id, call.agent_id, call.model),
-            _number(call.request_size_bytes),
-            _number(call.response_size_bytes),
-            _number(call.prompt_tokens if call.usage_source != "unknown" else None),
-            _money(call.cost_usd),
-        )
-    return table
-
-
-def losses_table(losses: Iterable[Loss]) -> Table:
-    """Return a table with one line per stage, reason and service."""
-    table = _table(("LAST", "STAGE", "REASON", "SERVICE"), ("RECORDS", "UNCOUNTED LOSSES"), ())
-    for loss in losses:
-        table.add_row(
-            *texts(_time(loss.last_at), loss.stage, loss.reason, loss.service),
-            _number(loss.records),
-            _number(loss.of_unknown_count),
-        )
-    return table
-
-
-def rows_table(found: Rows) -> Table:
-    """Return a table of the rows of a SQL query."""
-    table = _table(found.columns, (), ())
-    for row in found.rows:
-        table.add_row(*(Text(_cell(value if isinstance(value, str) else json_text(value))) for value in row))
-    return table
-
-
 def status_lines(status: Status) -> list[str]:
     """Return the lines of a daemon's status."""
     state = "ready" if status.ready else "not accepting records"
     return [
-        f"daemon    {_cell(status.version)}, {state}",
+        f"daemon    {cell(status.version)}, {state}",
         f"records   {status.received:,} received = {status.stored:,} stored + {status.dead_letters:,} dead letters"
         f" + {status.lost:,} lost + {status.control_lines:,} control lines + {status.in_spool:,} in the spool",
         f"speed     {status.received_per_second:,.1f} received and {status.stored_per_second:,.1f} stored per second,"
@@ -150,42 +49,33 @@ def status_lines(status: Status) -> list[str]:
         f" {status.begun_calls:,} calls in progress",
         *(line for store in status.stores for line in _store_lines(store, alone=len(status.stores) == 1)),
         *([f"redacted  {_counts(status.redacted)}"] if status.redacted else []),
-        *([f"trouble   {_cell(status.spool)}"] if status.spool else []),
+        *([f"trouble   {cell(status.spool)}"] if status.spool else []),
     ]
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{_cell(name)} {count:,}" for name, count in sorted(counts.items()))
+    return ", ".join(f"{cell(name)} {count:,}" for name, count in sorted(counts.items()))
 
 
 def _store_lines(store: StoreStatus, *, alone: bool) -> list[str]:
-    says = f"{_cell(store.trouble) or 'accepts records'}; {store.inserts_in_flight:,} inserts in flight"
-    says += f"; {_cell(store.faults)}" if store.faults else ""
+    says = f"{cell(store.trouble) or 'accepts records'}; {store.inserts_in_flight:,} inserts in flight"
+    says += f"; {cell(store.faults)}" if store.faults else ""
     if alone:  # its numbers are above
         return [f"store     {says}"]
     return [
-        f"{_cell(store.name):10}{says}",
+        f"{cell(store.name):10}{says}",
         f"{'':10}{store.stored:,} stored, {store.dead_letters:,} dead letters, {store.lost:,} lost,"
         f" {store.in_spool:,} in the spool, {store.lag_seconds:,.1f} s behind",
     ]
 
 
-def usage_table(usages: Sequence[Usage], group_by: Sequence[str]) -> Table:
-    """Return a table with one line per group, and totals if there are several."""
-    table = _table(
-        [name.upper() for name in group_by],
-        ("CALLS", "ERRORS", "IN", "CACHED", "OUT", "REASONING", "TOTAL", "COST $", "P50 MS", "P95 MS"),
-        (),
-    )
-    for name in ("NO USAGE", "NO COST"):
-        table.add_column(name, justify="right")
-    for usage in usages:
-        table.add_row(*texts(*(usage.group[name] for name in group_by)), *_usage_cells(usage))
-    return table
+def wrapped(line: str, width: int) -> str:
+    """Return a line of the status in a terminal's width; further lines begin where its text does."""
+    return textwrap.fill(line, max(width, 30), subsequent_indent=" " * 10, break_long_words=False)
 
 
-def usage_note(usages: Sequence[Usage]) -> str:
-    """Return a note on the calls without known usage."""
+def usage_note(usages: Sequence[Usage], reason: str = "") -> str:
+    """Return a note on the calls without known usage or cost; ``reason`` is why most have no cost."""
     calls = sum(usage.requests for usage in usages)
     unknown = sum(usage.unknown_usage for usage in usages)
     partial = sum(usage.partial_usage for usage in usages)
@@ -193,6 +83,7 @@ def usage_note(usages: Sequence[Usage]) -> str:
     return (
         f"{calls:,} calls, ${sum(usage.cost_usd for usage in usages):,.4f}; tokens unknown in {unknown:,},"
         f" partly known in {partial:,}; cost unknown in {unpriced:,}"
+        f"{f', most often: {cell(reason)}' if reason and unpriced else ''}"
     )
 
 
@@ -203,7 +94,7 @@ def call_numbers(call: Call) -> Table:
     table.add_column(overflow="fold")
     for name, value in facts(call):
         if value not in ("", "-"):
-            table.add_row(name, Text(_cell(value)))
+            table.add_row(name, Text(cell(value)))
     return table
 
 
@@ -211,50 +102,8 @@ def conversation(turns: Iterable[Turn]) -> Text:
     """Return the conversation as text, one block per turn."""
     text = Text()
     for turn in turns:
-        text.append(f"\n[{_cell(turn.role)}]\n", style="bold")
+        text.append(f"\n[{cell(turn.role)}]\n", style="bold")
         for part in turn.parts:
             label = "" if part.kind in ("text", "other") else f"({part.kind}) "
             text.append(f"{label}{clean(part.text)}\n", style=STYLES.get(part.kind, ""))
     return text
-
-
-def _usage_cells(usage: Usage) -> list[str]:
-    tokens = (
-        usage.prompt_tokens,
-        usage.cached_input_tokens,
-        usage.completion_tokens,
-        usage.reasoning_tokens,
-        usage.total_tokens,
-    )
-    # Without any known cost there is no sum; a zero would mean that it was free.
-    counted, priced = usage.unknown_usage < usage.requests, usage.unknown_cost < usage.requests
-    return [
-        _number(usage.requests),
-        _number(usage.errors),
-        *(_number(count if counted else None) for count in tokens),
-        _money(usage.cost_usd if priced else None),
-        _number(usage.latency_p50_ms),
-        _number(usage.latency_p95_ms),
-        _number(usage.unknown_usage),
-        _number(usage.unknown_cost),
-    ]
-
-
-def _table(left: Sequence[str], right: Sequence[str], last: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    wraps = sys.stdout.isatty()
-    for name in left:  # as text without markup, because SQL returns foreign strings
-        table.add_column(Text(_cell(name)), no_wrap=not wraps, overflow="fold")
-    for name in right:
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    for name in last:
-        table.add_column(Text(name), no_wrap=not wraps, overflow="fold")
-    return table
-
-
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _money(value: Decimal | None) -> str:
-    return "-" if value is None else f"{value:,.6f}"

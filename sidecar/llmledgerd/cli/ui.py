@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from typing import Annotated
 
 import typer
 
 from llmledgerd.cli.connect import daemon_status, open_reader
+from llmledgerd.cli.messages import echo_json
+from llmledgerd.cli.target import Target, with_target
+from llmledgerd.cli.text_cells import json_line
 from llmledgerd.errors import ConfigError
 from llmledgerd.reader import ALL_ORGANIZATIONS, Scope
 
 
+@with_target
 def show_page(
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 for all interfaces.")
@@ -26,19 +31,19 @@ def show_page(
     refresh: Annotated[
         float, typer.Option(min=0.1, help="Refresh interval of a visible page, in seconds.")
     ] = 5.0,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of a daemon, or URL of a store (default: this host's daemon, else the first of `stores`).",
-            show_default=False,
-        ),
-    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the link as one JSON object with `url`.")
+    ] = False,
+    *,
+    target: Target,
 ) -> None:
     """Serve the web page. The printed link contains a secret: anyone who has it can read the data."""
-    asyncio.run(_serve(host, port, ALL_ORGANIZATIONS if org is None else org, refresh, url))
+    asyncio.run(
+        _serve(host, port, ALL_ORGANIZATIONS if org is None else org, refresh, target, as_json=as_json)
+    )
 
 
-async def _serve(host: str, port: int, only: Scope, refresh: float, url: str | None) -> None:
+async def _serve(host: str, port: int, only: Scope, refresh: float, target: Target, *, as_json: bool) -> None:
     try:
         from llmledgerd.ui import serving
     except ModuleNotFoundError as error:
@@ -49,12 +54,20 @@ async def _serve(host: str, port: int, only: Scope, refresh: float, url: str | N
     from llmledgerd.ui.shell import Site
 
     token, key = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
-    async with await open_reader(url) as reader:
+    async with await open_reader(target) as reader:
         opened = serving.bound(host, port)
         await serving.serve(
             opened,
             token,
             key,
-            Site(PageQueries(reader, only), lambda: daemon_status(url), refresh),
-            lambda: typer.echo(f"llmledger: open {serving.link(opened, token, key)}"),
+            Site(PageQueries(reader, only), lambda: daemon_status(target), refresh),
+            lambda: _say_link(serving.link(opened, token, key), as_json),
         )
+
+
+def _say_link(link: str, as_json: bool) -> None:
+    if as_json:
+        echo_json(json_line({"url": link}))
+    else:
+        typer.echo(f"llmledger: open {link}")
+    sys.stdout.flush()

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from llmledgerd.config import secrets
+from llmledgerd.config import secrets, units
 from llmledgerd.config.settings import Config
 from llmledgerd.config.sources import listed, read_toml
 from llmledgerd.config.store_options import Setting, StoreOptions, settings_of
@@ -24,8 +24,10 @@ from llmledgerd.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/llmledgerd/llmledgerd.toml")
 PREFIX = "LLMLEDGER_"
-CLIENT_ONLY = {"DISABLED", "SERVICE", "CORPUS", "ADMIN_TOKEN"}
+CLIENT_ONLY = {"DISABLED", "SERVICE", "CORPUS", "TOKEN"}
 """Names that mean something to the client or to the tests, and nothing to the daemon."""
+FLAGS = {"socket_path": "--socket"}
+"""Flags that are not named as their settings."""
 FOR_TESTS = "TEST_"
 """Prefix of further names that mean something to the tests only."""
 
@@ -56,7 +58,7 @@ def load(
     warnings = given.read_environment(environment)
     for name, value in (flags or {}).items():
         if value is not None:
-            given.put(name, value, f"--{name.replace('_', '-')}")
+            given.put(name, value, FLAGS.get(name) or f"--{name.replace('_', '-')}")
     for name, value in (assigned or {}).items():
         # An unknown name is reported without the value, which may be a password.
         given.put(
@@ -157,12 +159,22 @@ class _Given:
     def _converted(self, setting: Setting, value: Any) -> Any:
         try:
             # Lax, since flags and the environment are text; TOML's own types pass unchanged.
-            return msgspec.convert(listed(value, setting.type), setting.type, strict=False)
-        except msgspec.ValidationError as error:
+            found = units.plain(setting.field, listed(value, setting.type))
+            return msgspec.convert(found, setting.type, strict=False)
+        except (msgspec.ValidationError, ValueError) as error:
             chosen = _choices(setting.type)
             allowed = f" (choose from {', '.join(chosen)})" if chosen else ""
             source = self._sources[setting.name]
-            raise ConfigError(f"{source}: `{setting.name}`: {error}{allowed}") from None
+            raise ConfigError(f"{source}: `{setting.name}`: {_wrong(value, error)}{allowed}") from None
+
+
+def _wrong(value: Any, error: Exception) -> str:
+    """Return what is wrong with a value, which is quoted as it was written."""
+    said = str(error)
+    written = secrets.masked(str(value))
+    if not isinstance(value, str | int | float) or f"`{written}`" in said:
+        return said
+    return f"`{written[:80]}`: {said}"
 
 
 def _stores_among(setting: Setting, names: tuple[str, ...]) -> Setting:

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from llmledgerd.errors import ConfigError
 
-ON_COMMAND_LINE = "a password on the command line is visible to all users of this host; use a password file"
+ON_COMMAND_LINE = (
+    "a password or token on the command line is visible to all users of this host; use a password file"
+    " or LLMLEDGER_TOKEN"
+)
 _PASSWORD = re.compile(r"(://[^:/?#@]*):.*@", re.DOTALL)
 _IN_QUERY = re.compile(r"([?&]password=)[^&\s]*")
 
@@ -27,7 +30,9 @@ def masked(text: str) -> str:
 
 def shown(arguments: Sequence[str]) -> bool:
     """Whether a command's arguments show a password to everybody who lists processes."""
-    return any(masked(argument) != argument for argument in arguments)
+    return any(masked(argument) != argument for argument in arguments) or any(
+        argument.partition("=")[0] == "--token" for argument in arguments
+    )
 
 
 def read(path: Path, what: str) -> str:

@@ -229,6 +229,23 @@ class Config(ConnectionSettings, frozen=True, kw_only=True, forbid_unknown_field
         doc('Paths whose strings are truncated, with the maximum size in bytes: `{"response": 100000}`.'),
     ] = msgspec.field(default_factory=dict)
 
+    prices_file: Annotated[
+        str,
+        doc(
+            "Path of a TOML or JSON file with prices of your own, which win over the price list; read again "
+            "at SIGHUP; see docs/prices.md.",
+            YES,
+        ),
+    ] = ""
+    price_list_file: Annotated[
+        str,
+        doc(
+            "Path of a newer release of genai-prices' data (its `data.json`), instead of the installed one; "
+            "read again at SIGHUP.",
+            YES,
+        ),
+    ] = ""
+
     log_format: Annotated[
         Literal["json", "console"], doc("`json`: one JSON object per line. `console`: for people.", YES)
     ] = "json"

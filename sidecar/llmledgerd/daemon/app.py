@@ -22,13 +22,15 @@ import uvloop
 from llmledgerd import __version__
 from llmledgerd.admin.api import Api
 from llmledgerd.admin.auth import Tokens
-from llmledgerd.admin.erasing import Everywhere
+from llmledgerd.admin.changes import Changes
 from llmledgerd.admin.server import UNIX, Admin
 from llmledgerd.clock import Clock
 from llmledgerd.config import exposure, reload
 from llmledgerd.config.settings import Config
+from llmledgerd.daemon import preflight
 from llmledgerd.daemon.housekeeping import EVERY_SECOND, Housekeeping, Job
 from llmledgerd.daemon.orphan_declaration import OrphanDeclaration
+from llmledgerd.daemon.price_files import Prices
 from llmledgerd.daemon.pruning import Pruning
 from llmledgerd.daemon.service_manager import Service
 from llmledgerd.daemon.spool_quota import SpoolQuota, loss
@@ -42,7 +44,6 @@ from llmledgerd.ingest.server import Listener
 from llmledgerd.payloads import wiring
 from llmledgerd.payloads.uploading import Uploader
 from llmledgerd.query.payloads import Fetcher
-from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.redaction import Redactor
 from llmledgerd.spool import Entry, EntryKind, Files, Spool
@@ -90,9 +91,10 @@ class Daemon:
             self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
         )
         self.quota = SpoolQuota(runtime, self.files, self.listener.resume)
-        self.everywhere = Everywhere(config)
         self.marks = Marks(self.files.root, config.stores)
         objects = wiring.objects(config)
+        self.prices = Prices(config)
+        self.changes = Changes.of(config, self.prices.pricer)
         self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
         self.report = Report(runtime, self.files, self.listener, self.shipping.deliveries)
         self.api, self.admin = self._admin(objects)
@@ -111,8 +113,7 @@ class Daemon:
         self, runtime: Runtime, redactors: Mapping[str, Redactor], objects: Objects | None
     ) -> tuple[Shipping, Metrics]:
         config = self.config
-        pricer = Pricer()
-        builders: dict[str, RowBuilder] = {name: RowBuilder(pricer) for name in config.stores}
+        builders: dict[str, RowBuilder] = {name: RowBuilder(self.prices.pricer) for name in config.stores}
         # What a record's values had to be changed to is the same for every store.
         metrics = Metrics(builders[config.stores[0]].counts, Redactor.of(config).label)
         options = ShippingOptions(
@@ -121,7 +122,7 @@ class Daemon:
             metrics=metrics,
             marks=self.marks,
             upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
-            erase_in=self.everywhere.erase_in,
+            erase_in=self.changes.everywhere.erase_in,
             on_refused=self.listener.refused,
             on_settled=self.quota.check,
         )
@@ -133,7 +134,7 @@ class Daemon:
         is_unix = config.admin_address.startswith(UNIX)
         tokens = None if is_unix else Tokens(config.admin_tokens_file)
         fetcher = Fetcher(lambda: objects)
-        api = Api(config, self.status, tokens, self.metrics, fetcher, self.everywhere)
+        api = Api(config, self.status, tokens, self.metrics, fetcher, self.changes)
         admin = Admin(
             config.admin_address,
             int(config.socket_mode, 8),
@@ -213,6 +214,7 @@ class Daemon:
             queries=self.api.in_flight,
             redacted=dict(self.redactor.counts),
             system_errors=self._system_errors(),
+            prices=self.prices.trouble,
         )
 
     def _system_errors(self) -> dict[str, int]:
@@ -220,6 +222,7 @@ class Daemon:
             "accept": self.listener.counts["accept_errors"] + self.admin.accept_errors,
             **self.housekeeping.failures,
             **self.background.failures,
+            "prices": self.prices.failures,
         }
         return {what: count for what, count in found.items() if count}
 
@@ -312,10 +315,11 @@ class Daemon:
             self.quota,
             self.orphans,
             self.pruning,
-            self.everywhere,
+            *self.changes,
         )
         for component in components:
             component.reconfigure(found.config)
+        self.prices.reload(found.config)
         for store, options in found.config.store_options.items():
             if f"{store}.url" in found.made:
                 self.shipping.log_in_as(store, options.url)
@@ -384,6 +388,7 @@ class Daemon:
 
 def serve(config: Config, reread: Callable[[], Config] | None = None) -> int:
     """Run a daemon until SIGTERM or SIGINT; return the exit code."""
+    preflight.validate(config)
     descriptors.raise_limit()
     memory.use_one_arena()
     memory.collect_less()

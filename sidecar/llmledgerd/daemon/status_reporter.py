@@ -56,7 +56,13 @@ class Report:
         self._letters, self._quarantined = letters, quarantined
 
     async def status(
-        self, *, stopping: bool, queries: int, redacted: dict[str, int], system_errors: dict[str, int]
+        self,
+        *,
+        stopping: bool,
+        queries: int,
+        redacted: dict[str, int],
+        system_errors: dict[str, int],
+        prices: str,
     ) -> Status:
         """Return the status; while the disk hangs, with the counters of the last sample."""
         trouble = self._why_not_ready(stopping)
@@ -80,6 +86,7 @@ class Report:
             queries_in_flight=queries,
             redacted=redacted,
             system_errors=system_errors,
+            prices=prices,
             inflight_bytes=self._admission.total,
             inflight_max_bytes=self._config.max_inflight_bytes,
             spool_max_bytes=self._config.spool_max_bytes,

@@ -23,7 +23,7 @@ import msgspec
 from llmledger.protocol import Begin
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.log import Recurring
-from llmledgerd.query.erasure import PAYLOADS, Erasure
+from llmledgerd.query.erasure import PAYLOADS, Erasure, left_of
 from llmledgerd.records.rows import ABANDONED
 from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, Row
 from llmledgerd.spool import dead_letters
@@ -172,7 +172,7 @@ def emptied(row: Row) -> Row:
     """Return a row without its payloads, as the erasure of payloads leaves it in a store."""
     values = list(row)
     for name in PAYLOADS:
-        values[_AT[name]] = b"" if name in BYTES_COLUMNS else ""
+        values[_AT[name]] = b"" if name in BYTES_COLUMNS else left_of(name)
     usage = values[_AT["usage_json"]]
     if isinstance(usage, bytes):
         values[_AT["usage_json"]] = _TEXT.sub(lambda found: found[1] or b'""', usage)

@@ -97,7 +97,11 @@ class Resending:
         return answer.durable or 0
 
     def _failed(self, error: OSError) -> LlmledgerdError:
-        return LlmledgerdError(f"{self._path}: {error.strerror or error}")
+        reason = (error.strerror or str(error)).lower()
+        return LlmledgerdError(
+            f"no daemon answers at {self._path} ({reason}); start llmledgerd, or name its socket by --socket or"
+            " LLMLEDGER_SOCKET"
+        )
 
     def _close(self) -> None:
         self._answers.close()

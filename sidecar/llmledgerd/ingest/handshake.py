@@ -125,6 +125,8 @@ def read_hello(line: bytes) -> HelloLine | Unsupported | None:
         uuid.UUID(hello.session)
     except (ValueError, RecursionError):
         return Unsupported(INVALID)
+    if hello.last is not None and hello.last < hello.first - 1:  # all lines before ``first`` were written
+        return Unsupported(INVALID)
     return HelloLine(PROTOCOL_VERSION, hello)
 
 
@@ -152,12 +154,3 @@ def _members(head: bytes) -> Iterator[tuple[str, int]]:
         elif depth == 1 and (colon := _COLON.match(head, mark.end())):
             with suppress(ValueError):
                 yield msgspec.json.decode(json_text.mended(mark[0]), type=str), colon.end()
-
-
-def _is_sane(hello: Hello) -> bool:
-    """Return whether its numbers agree, and fit the spool's integers when they are counted from.
-
-    Whatever comes before ``first`` was written, so that no ``last`` is below it.
-    """
-    last = hello.first - 1 if hello.last is None else hello.last
-    return 0 < hello.first < NEVER and hello.first - 1 <= last < NEVER and 0 <= hello.pid < NEVER

@@ -37,8 +37,17 @@ class Cleaned(msgspec.Struct):
     """Old objects to which rows refer."""
 
 
-async def clean(objects: Objects, pointed: Pointed, before: datetime, *, delete: bool) -> Cleaned:
+async def clean(
+    objects: Objects,
+    pointed: Pointed,
+    before: datetime,
+    *,
+    delete: bool,
+    on_step: Callable[[int], None] = lambda looked_at: None,
+) -> Cleaned:
     """Find objects older than a time without a row, and ``delete`` or only count them.
+
+    ``on_step`` receives the number of old objects examined so far.
 
     Raises StoreBusy; earlier deletions remain, and the command can be run again.
     """
@@ -51,6 +60,7 @@ async def clean(objects: Objects, pointed: Pointed, before: datetime, *, delete:
         done.object_bytes += sum(found.size for found in gone)
         if delete:
             objects.delete([found.name for found in gone])
+        on_step(done.kept + done.objects)
     for page in _older(objects.pages(names.FILES), before - FILES_MARGIN):
         done.files += len(page)
         done.file_bytes += sum(found.size for found in page)

@@ -12,6 +12,7 @@ import gzip
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -39,6 +40,8 @@ _RENAMED: Final = {
     "tags": "agent_tags",
     "type": "call_type",
     "error": "error_message",
+    "cost_usd": "sent_cost_usd",
+    "cost_source": "sent_cost_source",
 }
 """Fields of the wire whose column has another name."""
 
@@ -116,7 +119,11 @@ def _record(row: Row) -> dict[str, object]:
 def _non_empty(row: Row, fields: Mapping[str, str]) -> dict[str, object]:
     """Return the fields with a value: on the wire, absent and empty are the same."""
     values = {name: row[_AT[column]] for name, column in fields.items()}
-    return {name: value for name, value in values.items() if value not in (None, "", 0, [])}
+    return {
+        name: value
+        for name, value in values.items()
+        if value not in (None, "", 0, []) or isinstance(value, Decimal)  # a cost of 0 is a cost
+    }
 
 
 def _timestamp(created_us: object) -> str:

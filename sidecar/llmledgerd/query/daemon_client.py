@@ -5,6 +5,8 @@ Invariant: results and errors equal those of a direct query to the store.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,9 +16,11 @@ import msgspec
 
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
 from llmledgerd.query.erasure import Erased, Erasure
+from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.query.requests import QueryRequest, to_text
 from llmledgerd.query.results import Table
-from llmledgerd.query.routes import ERASE, OF, EraseRequest, Problem
+from llmledgerd.query.routes import ERASE, OF, REPRICE, EraseRequest, Problem
+from llmledgerd.system.permissions import denied
 
 UNIX: Final = "unix:"
 BARE: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+):\d{1,5}")
@@ -68,15 +72,31 @@ class DaemonAnswers:
         found: Erased = self._read(status, body, Erased)
         return found
 
+    async def reprice(self, wanted: Reprice) -> Repriced:
+        """Recompute costs, or compute what would change. Raises as ``answer`` does."""
+        status, body = await self.request("POST", REPRICE, {}, msgspec.json.encode(wanted))
+        found: Repriced = self._read(status, body, Repriced)
+        return found
+
     async def get(self, path: str, kind: Any) -> Any:
         """Return the result of an endpoint without parameters, as ``kind``. Raises as ``answer`` does."""
         status, body = await self.request("GET", path, {})
         return self._read(status, body, kind)
 
+    async def is_daemon(self) -> bool:
+        """Return whether a daemon of llmledger answers, whatever the token may. Raises as ``request`` does."""
+        status, body = await self.request("GET", "/v1/openapi.json", {})
+        if status == 200:
+            return b'"openapi"' in body
+        return status in (401, 403, 503) and b'"title"' in body
+
     async def request(
         self, method: str, path: str, parameters: Mapping[str, str], body: bytes | None = None
     ) -> tuple[int, bytes]:
-        """Return the status and body of one request. Raises StoreBusy without a response."""
+        """Return the status and body of one request.
+
+        Raises StoreBusy without a response, ConfigError where this user may not open the socket.
+        """
         session = self._opened()
         try:
             async with session.request(
@@ -86,7 +106,7 @@ class DaemonAnswers:
         except TimeoutError:
             raise StoreBusy("timeout", f"{self._address}: timeout waiting for a response") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise StoreBusy("unreachable", f"{self._address}: {error}") from error
+            raise _unreachable(self._address, error) from error
 
     async def close(self) -> None:
         """Close the connection."""
@@ -119,6 +139,17 @@ class DaemonAnswers:
             return msgspec.json.decode(body, type=Problem).detail
         except msgspec.DecodeError:
             return f"{self._address}: unexpected status {status}; not a daemon of this version"
+
+
+def _unreachable(address: str, error: Exception) -> LlmledgerdError:
+    """Return what a failed connection means: in the system's words, not in a library's."""
+    number = getattr(getattr(error, "os_error", error), "errno", None)
+    if number in (errno.EACCES, errno.EPERM):
+        return ConfigError(denied(address.removeprefix(UNIX)))
+    number = number if isinstance(number, int) and number > 0 else None  # a resolver's errors are negative
+    said = os.strerror(number).lower() if number else str(error) or type(error).__name__
+    kind = "unreachable" if number in (errno.ENOENT, errno.ECONNREFUSED, None) else "network"
+    return StoreBusy(kind, f"{address}: {said}")
 
 
 def _error_of(status: int, detail: str) -> LlmledgerdError | ValueError:

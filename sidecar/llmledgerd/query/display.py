@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmledgerd.query.erasure import ERASED_URI
 from llmledgerd.query.results import Call
 
 
@@ -40,7 +41,7 @@ def facts(call: Call) -> list[tuple[str, str]]:
             f"{call.time_to_first_token_ms:,} ms" if call.time_to_first_token_ms is not None else "",
         ),
         ("payloads", f"{call.request_size_bytes:,} bytes sent, {call.response_size_bytes:,} received"),
-        ("payload URI", call.payload_uri),
+        ("payload URI", "" if call.payload_uri == ERASED_URI else call.payload_uri),
         ("payloads missing", call.payloads_missing),
         ("billing", f"{call.billing_plan_type} {call.billing_customer_id}".strip()),
     ]

@@ -14,6 +14,14 @@ PAYLOADS: Final = (
 )  # fmt: skip
 """Columns that hold payloads."""
 
+ERASED_URI: Final = "erased:"
+"""``payload_uri`` of a row whose payloads were erased; the other columns of PAYLOADS are empty then."""
+
+
+def left_of(column: str) -> str:
+    """Return the value that an erasure leaves in a column of PAYLOADS."""
+    return ERASED_URI if column == "payload_uri" else ""
+
 
 class Objects(Protocol):
     """Erasure in object storage. Raises LlmledgerdError; a missing object is not an error."""

@@ -20,6 +20,8 @@ class Filter(NamedTuple):
     """Meaning as a noun phrase after "Only"."""
     is_group: bool = True
     """Usage can be grouped by it."""
+    is_list: bool = False
+    """The column is an array, and the filter keeps calls whose array contains the value."""
 
 
 class Narrowing(TypedDict, total=False):
@@ -37,13 +39,14 @@ class Narrowing(TypedDict, total=False):
     ]
     billing_plan_type: Annotated[str | None, Filter("plan", "calls on this billing plan")]
     billing_customer_id: Annotated[str | None, Filter("customer", "calls billed to this customer")]
+    run_id: Annotated[str | None, Filter("run", "calls of this run", is_group=False)]
+    trace_id: Annotated[str | None, Filter("trace", "calls of this OpenTelemetry trace", is_group=False)]
+    agent_tags: Annotated[str | None, Filter("tag", "calls with this tag", is_group=False, is_list=True)]
 
 
 class CallsNarrowing(Narrowing, total=False):
     """Filters of lists of calls."""
 
-    run_id: Annotated[str | None, Filter("run", "calls of this run", is_group=False)]
-    trace_id: Annotated[str | None, Filter("trace", "calls of this OpenTelemetry trace", is_group=False)]
     received_after: datetime | None
     """Only calls received by the daemon after this time; a call is received after it started."""
 

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from llmledgerd.errors import OBJECT_STORAGE, ConfigError, ObjectGone, StoreBusy
 from llmledgerd.payloads import attachments, names, object_format
 from llmledgerd.query.answer_budget import PAYLOAD_BYTES, fitting
+from llmledgerd.query.erasure import ERASED_URI
 from llmledgerd.query.results import Call, Payloads
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ THREADS: Final = 8
 """Concurrent reads of objects for one response."""
 
 NOT_KEPT: Final = "not stored, by the configured payload policy"
+ERASED: Final = "erased"
 NO_STORE: Final = "in object storage, but the reader has no payload_store configured"
 ELSEWHERE: Final = "in an object store other than payload_store"
 GONE: Final = "no longer in object storage"
@@ -108,6 +110,8 @@ class _Answer:
     def _brought(self, call: Call) -> Call:
         if not call.payload_uri:
             return _noted(call)
+        if call.payload_uri == ERASED_URI:
+            return replace(call, payloads_missing=ERASED)
         objects = self._store()
         if objects is None:
             return replace(call, payloads_missing=NO_STORE)

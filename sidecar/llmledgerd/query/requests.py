@@ -114,6 +114,7 @@ class ListCalls(NarrowedList, frozen=True, kw_only=True, forbid_unknown_fields=T
         None
     )
     min_size_bytes: Annotated[Size | None, _is("Minimum size of the request, in bytes.")] = None
+    id_prefix: Annotated[str | None, _is("Only calls whose id begins with this.")] = None
     received_after: Annotated[datetime | None, _is("Only calls received by the daemon after this time.")] = (
         None
     )
@@ -140,6 +141,12 @@ class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
         unknown = [name for name in self.group_by if name not in GROUPS]
         if unknown:
             raise ValueError(f"cannot group by {', '.join(unknown)}; choose from {', '.join(GROUPS)}")
+
+
+class GetUnpriced(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Count calls without a cost by model and reason, most calls first."""
+
+    limit: Limit = 100
 
 
 class GetLosses(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):

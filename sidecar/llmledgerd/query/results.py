@@ -50,7 +50,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int | None
     reasoning_tokens: int | None
     usage_source: str
+    usage_units: dict[str, Decimal]
     cost_usd: Decimal | None
+    cost_reason: str
+    cost_parts: dict[str, Decimal]
+    priced_model: str
+    price_list: str
+    sent_cost_usd: Decimal | None
     latency_ms: int
     time_to_first_token_ms: int | None
     status_code: int
@@ -67,7 +73,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     batch_row: int
     ingested_at: datetime
     payload_uri: str = ""
-    """URI of the payloads in object storage; empty if they are in the row or were not stored."""
+    """URI of the payloads in object storage; ``erased:`` if they were erased; empty if they are in the row or were
+    not stored."""
     payloads: Payloads | None = None
     payloads_missing: str = ""
     """Reason why requested payloads are missing; not a column."""
@@ -132,6 +139,22 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     latency_p99_ms: float | None
+
+
+class Unpriced(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of one model that have no cost for one reason."""
+
+    provider: str
+    model: str
+    """The name whose price was looked up."""
+    reason: str
+    """Value of ``cost_reason``."""
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    last_at: datetime
+    """Start of the newest of these calls."""
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):

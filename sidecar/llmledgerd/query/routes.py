@@ -16,14 +16,17 @@ from llmledgerd.query.requests import (
     GetCall,
     GetLosses,
     GetStep,
+    GetUnpriced,
     GetUsage,
     ListCalls,
     QueryRequest,
 )
-from llmledgerd.query.results import Call, LargeCall, Loss, Page, Usage
+from llmledgerd.query.results import Call, LargeCall, Loss, Page, Unpriced, Usage
 
 ERASE: Final = "/v1/erase"
-"""POST; the only endpoint that changes data."""
+"""POST; erases."""
+REPRICE: Final = "/v1/reprice"
+"""POST; recomputes costs. Operators only. No other endpoint than these two changes data."""
 
 
 class EraseRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -88,6 +91,7 @@ ENDPOINTS: Final = (
     Endpoint("/v1/calls", ListCalls, Page),
     Endpoint("/v1/large", FindLarge, list[LargeCall]),
     Endpoint("/v1/usage", GetUsage, list[Usage]),
+    Endpoint("/v1/unpriced", GetUnpriced, list[Unpriced]),
     Endpoint("/v1/losses", GetLosses, list[Loss]),
 )
 

@@ -237,11 +237,11 @@ def _check_limits(read: msgspec.Struct, kind: type[msgspec.Struct], within: str 
         if value is None:
             continue
         name = within + ".".join(limit.path)
-        if limit.max_length is None:
+        if not isinstance(value, str):
             _check_count(name, value)
         elif len(value) < limit.min_length:
             raise Rejected(BAD_ID, f"{name} is empty")
-        elif len(value) > limit.max_length:
+        elif limit.max_length is not None and len(value) > limit.max_length:
             text = f"{name} has {len(value):,} characters, the limit is {limit.max_length}"
             raise Rejected(BAD_ID, text)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.records.pricing import MAX_COST, Pricer
+from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
 from llmledgerd.usage import read_exchange
@@ -34,8 +35,8 @@ _UINT16: Final = (1 << 16) - 1
 _PREFIX: Final = "provider_trace-"
 _LONG_BYTES: Final = 64 << 10
 _MESSAGE_CHARACTERS: Final = 1000
-_MODELS_COUNTED: Final = 100
-"""Limit of models without a price that are counted by name, because a sender can invent any number."""
+_KINDS_COUNTED: Final = 200
+"""Reasons and models without a price that are counted by name; a sender could name any number."""
 _NULL: Final = b"null"
 _RAW_NULL: Final = Raw(_NULL)
 _FALSY: Final = frozenset({_NULL, b'""', b"{}", b"[]", b"false", b"0"})
@@ -50,6 +51,7 @@ class _Config(msgspec.Struct, frozen=True):
     model_endpoint_type: Any = None
     model: Any = None
     provider_category: Any = None
+    model_endpoint: Any = None
 
 
 class _ErrorObject(msgspec.Struct, frozen=True):
@@ -72,8 +74,8 @@ _COUNTS: Final = (
 _MADE: Final = (
     "id", "call_type", "provider", "model", "is_byok", "request", "answer", "latency_ms", "is_error", "error_type",
     "error_message", "llm_config", "plan_type", "cost_source", "customer_id", "started_us", "service", "url",
-    "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost_usd", "cost_usd_source",
-    "batch_id", "batch_row", "received_us",
+    "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost", "upstream_cost_usd",
+    "sent_cost_usd", "batch_id", "batch_row", "received_us",
 )  # fmt: skip
 """The names that ``RowBuilder.row`` computes, beside ``record`` and ``facts``."""
 
@@ -98,11 +100,10 @@ class RowBuilder:
 
     def __init__(self, pricer: Pricer, read: Reader = read_exchange) -> None:
         self.counts: Counter[str] = Counter()
-        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``model_without_price:<model>``:
-        the usage is known, but not its cost."""
+        """``clamped:<column>``, ``timestamp_replaced``, ``unread:<why>``, and ``unpriced:<reason>|<model>``."""
         self._pricer = pricer
         self._read = read
-        self._unpriced: set[str] = set()
+        self._unpriced: set[tuple[str, str]] = set()
 
     @staticmethod
     def call_id(call: Record | Begin) -> str:
@@ -137,10 +138,15 @@ class RowBuilder:
         request, url = exchange.request, exchange.url
         answer = exchange.response or facts.response or _as_json(record.response_stream, exchange.stream)
         is_error, error_type, error_message = _failure(record, facts, status_code)
-        cost_usd, cost_usd_source = self._cost(facts, provider, model, url, started_us)
-        is_byok = config.provider_category == "byok" if record.is_byok is None else record.is_byok
-        call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
+        call = PricedCall(provider, model, url, started_us, record.org_id or "", latency_ms)
+        cost = self._pricer.price(facts, call)
+        if cost.reason:
+            self._count_unpriced(cost.reason, cost.model)
+        is_byok = (
+            config.provider_category == "byok" or facts.is_byok if record.is_byok is None else record.is_byok
+        )
+        call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
@@ -150,7 +156,9 @@ class RowBuilder:
             cost_source, customer_id, started_us, service, url, attempt, status_code,
             _payload(record.compaction_settings),
             None if first_token_ms is None else self._whole("time_to_first_token_ms", first_token_ms),
-            cost_usd, cost_usd_source, batch_id, batch_row, received_us,
+            cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
+            None if record.cost_usd is None else self._sent_cost(record.cost_usd),
+            batch_id, batch_row, received_us,
         )  # fmt: skip
 
     def abandoned(
@@ -183,10 +191,12 @@ class RowBuilder:
         """Return the facts with texts that can be stored and counts that fit their columns."""
         texts = (
             f"{facts.provider}{facts.model}{facts.request_model}{facts.error_type}{facts.error_message}"
-            f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}"
+            f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}{facts.region}"
         )
         if not texts.isascii():
             facts = _storable(facts)
+        if facts.units:
+            facts.units = self._units(facts.units)
         # No count is below 0, so that the sum is too large wherever one of them is.
         counts = (
             (facts.prompt_tokens or 0) + (facts.completion_tokens or 0) + (facts.total_tokens or 0)
@@ -200,18 +210,26 @@ class RowBuilder:
             facts, **{name: self._whole(name, count) for name, count in counts.items() if count is not None}
         )
 
-    def _cost(self, facts: Facts, provider: str, model: str, url: str, started_us: int) -> Row:
-        cost, source = self._pricer.cost(facts, provider, model, url, started_us)
-        if cost is None and facts.usage_source != "unknown":
-            self._count_unpriced(facts.model or model)
-        elif cost == MAX_COST:
-            self.counts["clamped:cost_usd"] += 1
-        return cost, source
+    def _count_unpriced(self, reason: str, model: str) -> None:
+        kind = (reason, model)
+        if kind not in self._unpriced:
+            if len(self._unpriced) < _KINDS_COUNTED:
+                self._unpriced.add(kind)
+            else:
+                kind = (reason.partition(":")[0], "other")
+        self.counts[f"unpriced:{kind[0]}|{kind[1]}"] += 1
 
-    def _count_unpriced(self, model: str) -> None:
-        if model not in self._unpriced and len(self._unpriced) < _MODELS_COUNTED:
-            self._unpriced.add(model)
-        self.counts[f"model_without_price:{model if model in self._unpriced else 'other'}"] += 1
+    def _units(self, units: dict[str, Decimal]) -> dict[str, Decimal]:
+        """Return the counts at their column's six places; one that it cannot hold is its largest, and has no price."""
+        if any(count > MOST_UNITS for count in units.values()):
+            self.counts["clamped:usage_units"] += 1
+        return {name: round(min(count, MOST_UNITS), 6) for name, count in units.items()}
+
+    def _sent_cost(self, sent: float | str) -> Decimal | None:
+        cost = reported_cost(sent)
+        if cost is None:
+            self.counts["clamped:sent_cost_usd"] += 1
+        return cost
 
     def _whole(self, column: str, value: float | None, most: int = _UINT32) -> int:
         """Return the number rounded, within its column; 0 where it was not sent."""
@@ -242,7 +260,7 @@ def _exchange(record: Record, config: _Config, status_code: int, *, is_view: boo
     is_too_long = isinstance(stream, Raw)
     return Exchange(
         provider=record.provider or _string(config.model_endpoint_type),
-        url=_bare_url(record.url) if record.url else "",
+        url=_bare_url(record.url or _endpoint(config)) if record.url or config.model_endpoint else "",
         status_code=status_code,
         request=_view(record.request) if is_view else _payload(record.request),
         response=_view(record.response) if is_view else _payload(record.response),
@@ -311,6 +329,12 @@ def _bare_url(url: str) -> str:
     scheme, slashes, rest = bare.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}" if "@" in host else bare
+
+
+def _endpoint(config: _Config) -> str:
+    """Return the endpoint that ``llm_config`` names: all that senders without ``url`` say of who was called."""
+    endpoint = _string(config.model_endpoint)
+    return endpoint if endpoint.startswith(("http://", "https://")) else ""
 
 
 def _string(value: object) -> str:

@@ -32,12 +32,12 @@ _Kind = TypeVar("_Kind", bound=msgspec.Struct)
 
 
 class Limit(NamedTuple):
-    """Limits of one field. Every minimum on the wire is 0, and every text with a limit is an identifier."""
+    """Limits of one field. Every minimum on the wire is 0, and every text with a limit is an identifier or a label."""
 
     path: tuple[str, ...]
     min_length: int = 0
     max_length: int | None = None
-    """None: the field is a number."""
+    """None: the field is a number; with a length it may be text or a number."""
 
     def value(self, of: object) -> Any:
         """Return the field's value, or None."""
@@ -126,7 +126,9 @@ def _is_label(hint: Any) -> bool:
 
 
 def _ids(kind: Any) -> tuple[str, ...]:
-    return tuple(limit.path[0] for limit in limits(kind) if limit.max_length and len(limit.path) == 1)
+    hints = get_type_hints(kind, include_extras=True)
+    found = (limit.path[0] for limit in limits(kind) if limit.max_length and len(limit.path) == 1)
+    return tuple(name for name in found if not _is_label(hints[name]))
 
 
 def _labels(kind: Any) -> tuple[str, ...]:

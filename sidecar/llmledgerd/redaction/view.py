@@ -20,7 +20,7 @@ import msgspec
 
 _RARE: Final = re.compile(rb"\\[tr/ubfx0e]")
 """Rare sequences, searched together at the cost of one ``replace``."""
-_BARE: Final = (b"\x1b", b"%", b"^")
+_BARE: Final = (b"\x1b", b"%", b"^", b"\xc2\x9b", b"\xe2\x90\x9b")
 """Other first bytes of a terminal's control sequence, which are fast to search."""
 _SPACES: Final = (rb"\t", rb"\r", rb"\b", rb"\f")
 _WIDE: Final = re.compile(rb"\\u(?!00)[0-9a-fA-F]{4}(?=[0-9A-Za-z+(])")

@@ -83,6 +83,9 @@ class Source(Protocol):
     def span(self, from_us: int, to_us: int) -> tuple[int, int] | None:
         """Return the times of the first and the last row in the range; None without rows."""
 
+    def count(self, from_us: int, to_us: int) -> int:
+        """Return how many rows were received in the time."""
+
     def parts(self, from_us: int, to_us: int) -> list[Part]:
         """Return the part of each segment in the range, oldest first."""
 

@@ -7,7 +7,7 @@ Drivers are imported when something is opened, so that a kind whose driver is mi
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,7 +19,9 @@ from llmledgerd.errors import ConfigError
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.erasure import Erasure, Extent, Objects
 from llmledgerd.query.payloads import Fetcher
+from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.schema import Row
 from llmledgerd.stores.base import Buffer, Destination, Doubts, Source
 
 Options = TypeVar("Options", bound=StoreOptions)
@@ -81,25 +83,17 @@ class StoreEraser(Protocol):
         """Return data that no statement of the eraser reaches, a sentence each."""
 
 
-class Repriced(msgspec.Struct):
-    """Counts of a recomputation of costs."""
+class MarkedRows(Protocol):
+    """Calls of one store that have a certain ``source``. Its methods block, and raise StoreBusy."""
 
-    looked_at: int = 0
-    changed: int = 0
-    unknown: int = 0
-    """Rows whose usage is known and whose model has no price."""
+    def are_alone(self) -> bool:
+        """Return whether the store holds no other calls."""
 
+    def insert(self, rows: Sequence[Row], batch_id: str) -> None:
+        """Insert rows with that ``source`` as one batch."""
 
-class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Amount and time range of generated calls."""
-
-    rows: int
-    days: float
-    end_us: int
-    """When the last call starts, in microseconds since 1970."""
-    organizations: tuple[str, ...] = ()
-    """Empty: fifty organizations, whose sizes differ by a factor of some hundreds."""
-    seed: int = 1
+    def delete(self) -> int:
+        """Delete them all; return how many there were."""
 
 
 class Kind(abc.ABC, Generic[Options]):
@@ -110,6 +104,8 @@ class Kind(abc.ABC, Generic[Options]):
     """For people."""
     schemes: tuple[str, ...]
     """URL schemes of this kind, which no other kind has."""
+    can_reprice: bool = False
+    """Costs can be recomputed in it."""
     options_type: type[Options]
 
     def options(self, config: Config) -> Options:
@@ -143,13 +139,13 @@ class Kind(abc.ABC, Generic[Options]):
         return [], []
 
     def reprice(
-        self, url: str, pricer: Pricer, span: tuple[int, int], on_step: Callable[[Repriced], None]
+        self, options: Options, pricer: Pricer, wanted: Reprice, by: str, on_page: Callable[[Repriced], None]
     ) -> Repriced:
-        """Recompute the costs of the calls that started in the span, in microseconds. Raises ConfigError."""
+        """Recompute the costs of calls; ``by`` is who asks, for the record. Raises ConfigError, StoreBusy."""
         raise ConfigError(f"{self.title}: recomputing costs is not supported")
 
-    def fill(self, url: str, traffic: Traffic, config: Config) -> Generator[int, None, None]:
-        """Insert generated calls; yield how many there are so far. Raises ConfigError."""
+    def marked_rows(self, url: str, source: str, config: Config) -> AbstractContextManager[MarkedRows]:
+        """Return the calls with this ``source``; an embedded store is migrated first. Raises ConfigError."""
         raise ConfigError(f"{self.title}: generated calls are not supported")
 
 

@@ -86,6 +86,12 @@ def first_address(config: Config) -> tuple[str, str]:
     return options.url, options.file_read_at_connection
 
 
+def default_address() -> str:
+    """Return the URL of the store that is used if the settings name none."""
+    kind = next(iter(KINDS.values()))
+    return str(kind.options_type().url)
+
+
 def pointed_at(config: Config, url: str) -> Config:
     """Return the settings with the store at this URL in first place, instead of another of its kind."""
     kind = kind_of(url)

@@ -98,8 +98,8 @@ CHANGED = Described(
 UNPRICED = Described(
     "llmledgerd_unpriced_calls_total",
     "counter",
-    "Calls with known usage and a model without a price.",
-    ("model",),
+    "Calls without a cost, by the reason (`cost_reason`) and the model that has no price.",
+    ("reason", "model"),
 )
 
 SPOOL_BYTES = Described("llmledgerd_spool_bytes", "gauge", "Bytes of all segments.")
@@ -154,7 +154,8 @@ BEGUN = Described(
 SYSTEM_ERRORS = Described(
     "llmledgerd_system_errors_total",
     "counter",
-    "Failed system operations that the daemon survived: `accept`, and the tasks that run once per second.",
+    "Failed system operations that the daemon survived: `accept`, `prices` (reloads of price files), and the tasks that"
+    " run once per second.",
     ("what",),
 )
 

@@ -44,7 +44,7 @@ Clean = Callable[[str], str]
 LOOP_SECONDS: Final = 0.5
 """Interval of the event loop measurement."""
 
-UNPRICED: Final = "model_without_price:"
+UNPRICED: Final = "unpriced:"
 """Prefix in ``RowBuilder.counts`` of a model without a price."""
 
 _SERVICE, _STAGE, _REASON, _COUNT = map(LOSS_COLUMNS.index, ("service", "stage", "reason", "count"))
@@ -167,6 +167,7 @@ class Metrics:
         self._loss_reason = Capped(MOST_REASONS, partial(clean, "error_type"))
         self._stage = Capped(MOST_REASONS, partial(clean, "error_type"))
         self._path, self._model = Capped(), Capped(clean=partial(clean, "model"))
+        self._cost_reason = Capped(MOST_REASONS)
         self._losses: Counter[tuple[str, str, str]] = Counter()
         self._uncounted: Counter[tuple[str, str, str]] = Counter()
         self._queries: Counter[tuple[str, str]] = Counter()
@@ -257,14 +258,15 @@ class Metrics:
         yield from self._changed()
 
     def _changed(self) -> Iterator[Reading]:
-        models: Counter[str] = Counter()
+        unpriced: Counter[tuple[str, str]] = Counter()
         for what, count in dict(self._changes).items():  # a copy in one step, since another thread counts
             if what.startswith(UNPRICED):
-                models[self._model(what.removeprefix(UNPRICED))] += count
+                reason, _, model = what.removeprefix(UNPRICED).partition("|")
+                unpriced[self._cost_reason(reason), self._model(model)] += count
             else:
                 yield Reading(definitions.CHANGED, count, (what,))
-        for model, count in models.items():
-            yield Reading(definitions.UNPRICED, count, (model,))
+        for labels, count in unpriced.items():
+            yield Reading(definitions.UNPRICED, count, labels)
 
 
 class _AtScrape(Collector):

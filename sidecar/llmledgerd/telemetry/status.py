@@ -92,8 +92,10 @@ class Status(msgspec.Struct, kw_only=True):
     redacted: dict[str, int] = {}
     """Number of redactions by rule, since the start."""
     system_errors: dict[str, int] = {}
-    """Failed system operations that the daemon survived, since the start: `accept`, and the tasks that run
-    once per second by name."""
+    """Failed system operations that the daemon survived, since the start: `accept`, `prices` (reloads of
+    price files), and the tasks that run once per second by name."""
+    prices: str = ""
+    """Error of a price file at the last reload, whose prices are not in force; empty otherwise."""
     store: str
     """Error of the first store; empty while it accepts batches."""
     spool: str
@@ -172,5 +174,5 @@ def in_one_line(status: Status) -> str:
         f" {status.dead_letters:,} dead letters, {status.lost:,} lost"
     )
     of_stores = (text for store in status.stores for text in (store.trouble, store.faults))
-    trouble = [text for text in (status.spool, *of_stores) if text]
+    trouble = [text for text in (status.spool, status.prices, *of_stores) if text]
     return " ".join("; ".join([said, *trouble]).split())

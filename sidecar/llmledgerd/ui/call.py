@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from llmledgerd.query import display
 from llmledgerd.query.conversation import Turn, read_conversation
 from llmledgerd.query.results import Call
 from llmledgerd.ui import details, view
-from llmledgerd.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS
+from llmledgerd.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS, Step
 from llmledgerd.ui.formatting import UNKNOWN
 from llmledgerd.ui.markup import render
 from llmledgerd.ui.queries import Run
@@ -53,27 +54,26 @@ class CallPage:
             self._show_run(call, await self._queries.run(call))
 
     def _show_run(self, call: Call, run: Run) -> None:
-        place, steps = run.place(call), details.steps(run.calls)
-        beside = (
-            {}
-            if place is None
-            else {at: steps[at].call.id for at in (place - 1, place + 1) if 0 <= at < len(steps)}
-        )
-        here = -1 if place is None else place
+        place, steps = run.place(call), details.steps(run.calls, run.older_calls, run.older_cost)
         self._run.show(
             "run.html",
             run=call.run_id,
-            calls=run.calls,
-            steps=steps,
-            place=place,
-            is_whole=run.is_whole,
+            steps=details.around(steps, place),
+            count=run.older_calls + len(steps),
+            here=None if place is None else steps[place].number,
             total=steps[-1].so_far if steps else None,
             lasted=details.lasted_ms(run.calls),
-            run_address=view.write("/calls", View(span="1y", run=call.run_id)),
-            before=details.address(beside[here - 1]) if here - 1 in beside else "",
-            after=details.address(beside[here + 1]) if here + 1 in beside else "",
+            run_address=view.write("/calls", View(span="1y", narrowed={"run": call.run_id})),
+            before=_beside(steps, place, -1),
+            after=_beside(steps, place, 1),
             call_address=details.address,
         )
+
+
+def _beside(steps: Sequence[Step], place: int | None, distance: int) -> str:
+    """Return the URL of the step before or after a place; empty if there is none."""
+    at = -1 if place is None else place + distance
+    return details.address(steps[at].call.id) if 0 <= at < len(steps) else ""
 
 
 def _turns(call: Call) -> list[Turn]:

@@ -34,9 +34,15 @@ PAYLOADS: Final = {
 }
 
 
+STEPS_SHOWN: Final = 500
+"""Steps of a run that are listed around a call; their numbers and costs are those of the whole run."""
+
+
 class Step(msgspec.Struct, frozen=True):
     """One call of a run. ``left`` and ``width`` are percentages of the run's time."""
 
+    number: int
+    """Its place in the run, counted from 1."""
     call: Call
     after_ms: float
     left: float
@@ -104,20 +110,31 @@ def tiles(call: Call) -> list[Tile]:
     ]
 
 
-def steps(calls: Sequence[Call]) -> list[Step]:
-    """Return a run's calls with their position in time."""
+def steps(calls: Sequence[Call], older_calls: int = 0, older_cost: Decimal = Decimal(0)) -> list[Step]:
+    """Return a run's calls with their number and position in time.
+
+    ``older_calls`` and ``older_cost`` count the run's calls before the first of ``calls``.
+    """
     if not calls:
         return []
     start, length = calls[0].created_at, max(lasted_ms(calls), 1.0)
-    found, so_far = [], None
-    for call in calls:
+    found: list[Step] = []
+    so_far = older_cost or None
+    for number, call in enumerate(calls, older_calls + 1):
         after = (call.created_at - start).total_seconds() * 1000
         if call.cost_usd is not None:
             so_far = (so_far or Decimal(0)) + call.cost_usd
         width = max(0.5, 100 * call.latency_ms / length)
         left = min(100 * after / length, 100 - 0.5)
-        found.append(Step(call, after, left, min(width, 100 - left), so_far))
+        found.append(Step(number, call, after, left, min(width, 100 - left), so_far))
     return found
+
+
+def around(steps: Sequence[Step], place: int | None) -> Sequence[Step]:
+    """Return at most STEPS_SHOWN steps around a place; the last ones without a place."""
+    middle = len(steps) if place is None else place
+    first = max(0, min(middle - STEPS_SHOWN // 2, len(steps) - STEPS_SHOWN))
+    return steps[first : first + STEPS_SHOWN]
 
 
 def lasted_ms(calls: Sequence[Call]) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from llmledgerd.query.requests import ROLLED_UP
+from llmledgerd.query.requests import MAX_LIMIT, ROLLED_UP
 from llmledgerd.query.results import Call, Loss, Page, Usage
 from llmledgerd.reader import LLMTraceReader, Scope
 from llmledgerd.ui.view import View, narrow
@@ -27,10 +28,10 @@ PARTS: Final = 5
 CALLS: Final = 50
 """Calls per page of the list."""
 
-RUN_CALLS: Final = 500
-"""Limit of calls shown per run."""
+RUN_CALLS: Final = MAX_LIMIT
+"""Limit of calls read per run: its newest. Older ones count in its sums."""
 
-RUN_SPAN: Final = timedelta(days=1)
+RUN_SPAN: Final = timedelta(days=30)
 """Time before and after a call in which its run is searched."""
 
 LOSSES_SPAN: Final = timedelta(days=7)
@@ -51,7 +52,21 @@ class Run(msgspec.Struct, frozen=True):
     """An agent's run around one call, oldest first."""
 
     calls: list[Call]
-    is_whole: bool
+    whole: Usage | None = None
+    """Sums over all calls of the run, where ``calls`` are not all of them."""
+
+    @property
+    def older_calls(self) -> int:
+        """Number of calls before the first of ``calls``."""
+        return 0 if self.whole is None else max(0, self.whole.requests - len(self.calls))
+
+    @property
+    def older_cost(self) -> Decimal:
+        """Cost of the calls before the first of ``calls``."""
+        if self.whole is None:
+            return Decimal(0)
+        shown = sum((call.cost_usd for call in self.calls if call.cost_usd is not None), Decimal(0))
+        return max(Decimal(0), self.whole.cost_usd - shown)
 
     def place(self, call: Call) -> int | None:
         """Return the index of the call."""
@@ -97,7 +112,7 @@ class PageQueries:
             min_size_bytes=view.min_size,
             start_date=wanted.start,
             end_date=wanted.end,
-            **view.lists(),
+            **view.sums(),
         )
 
     async def suggestions(self, view: View, names: Sequence[str], now: datetime) -> dict[str, list[str]]:
@@ -115,14 +130,16 @@ class PageQueries:
 
     async def run(self, call: Call) -> Run:
         """Return the run of the call."""
+        start, end = call.created_at - RUN_SPAN, call.created_at + RUN_SPAN
         page = await self._reader.list_calls(
-            call.organization_id,
-            limit=RUN_CALLS,
-            start_date=call.created_at - RUN_SPAN,
-            end_date=call.created_at + RUN_SPAN,
-            run_id=call.run_id,
+            call.organization_id, limit=RUN_CALLS, start_date=start, end_date=end, run_id=call.run_id
         )
-        return Run(page.calls[::-1], page.cursor is None)
+        if page.cursor is None:
+            return Run(page.calls[::-1])
+        whole = await self._reader.get_usage_stats(
+            call.organization_id, group_by=(), start_date=start, end_date=end, run_id=call.run_id
+        )
+        return Run(page.calls[::-1], whole[0] if whole else None)
 
     async def losses(self, now: datetime) -> list[Loss]:
         """Return recent losses. For operators."""

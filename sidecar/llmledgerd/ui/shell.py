@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -39,7 +39,10 @@ HEAD: Final = (
 )
 
 FIELDS: Final = ("model", "provider", "agent", "call_type")
-"""Text filters of the list; each suggests values."""
+"""Text filters of the list that suggest values."""
+
+PLAIN_FIELDS: Final = ("organization", "user", "run", "tag")
+"""Text filters of the list with too many values to suggest."""
 
 OUTCOMES: Final = (
     ("", "any"), (views.FAILED, "not ok"), ("ok", "ok"), ("error", "error"), ("cancelled", "cancelled"),
@@ -72,7 +75,7 @@ class Frame:
                 active=active,
                 view=view,
                 only=only,
-                home=views.change(view, run=None, min_size=None) if controls else View(),
+                home=views.widen(views.widen(view, "run"), "min_size") if controls else View(),
                 live=(controls and view.is_live) or active == "/health",
                 controls=controls,
                 pages=self._pages(),
@@ -82,8 +85,9 @@ class Frame:
                 outcomes=OUTCOMES,
                 chips=self._chips(active),
                 narrows=view.narrows,
-                cleared=views.write(active, views.change(view, narrowed={}, run=None, min_size=None)),
-                fields=FIELDS,
+                cleared=views.write(active, views.change(view, narrowed={}, min_size=None)),
+                fields=(*FIELDS, *self._plain_fields()),
+                suggesting=FIELDS,
                 address=views.write,
                 change=views.change,
                 widen=views.widen,
@@ -91,6 +95,10 @@ class Frame:
                 **self._range(),
             )
         )
+
+    def _plain_fields(self) -> tuple[str, ...]:
+        """Return PLAIN_FIELDS, without the organization where the page shows a single one."""
+        return PLAIN_FIELDS if self._only is None else PLAIN_FIELDS[1:]
 
     def _pages(self) -> list[tuple[str, str]]:
         own = [("/", "Overview"), ("/calls", "Calls")]
@@ -106,17 +114,14 @@ class Frame:
 
     def _chips(self, active: str) -> list[tuple[str, str, str]]:
         """Return the removable filters, except those with their own field."""
-        fields = (*FIELDS, "outcome") if active == "/calls" else ()
-        found = [
+        fields = (*FIELDS, *self._plain_fields(), "outcome") if active == "/calls" else ()
+        return [
             (name, views.TITLES[name], value)
             for name, value in self._view.narrowed.items()
             if not value or name not in fields
         ]
-        if self._view.run is not None:
-            found.append(("run", "Run", self._view.run))
-        return found
 
-    def _kept(self, without: list[str]) -> list[tuple[str, str]]:
+    def _kept(self, without: Collection[str]) -> list[tuple[str, str]]:
         """Return the URL parameters that a form must repeat, since it sends only its own fields."""
         pairs = parse_qsl(urlsplit(views.write("", self._view)).query)
         return [pair for pair in pairs if pair[0] not in without]
@@ -160,7 +165,10 @@ class PageQuery:
         try:
             await self._ask(datetime.now(UTC))
         except (LlmledgerdError, ValueError) as error:
-            self._trouble.show("trouble.html", said=f"{error}.{' Retrying.' if self._live else ''}")
+            self._trouble.show(
+                "trouble.html",
+                said=f"{error}.{' The page tries again by itself.' if self._live else ' Reload the page to try again.'}",
+            )
         else:
             self._trouble.clear()
         self._timer.interval = pause(time.monotonic() - began, self._seconds)

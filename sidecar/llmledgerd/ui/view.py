@@ -2,20 +2,21 @@
 
 Invariants:
 - ``read(write(view))`` equals the view: the URL holds the whole state.
-- Invalid parameters fall back to defaults, because people type URLs and mailers truncate them.
+- Invalid parameters fall back to defaults, because people type URLs and mailers truncate them; the page
+  names each of them (``ignored``).
 - If the command was given one organization, the scope never comes from the URL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, cast
 from urllib.parse import urlencode
 
 import msgspec
 
-from llmledgerd.query.filters import GROUPED, ORGANIZATION, CallsNarrowing, Narrowing
+from llmledgerd.query.filters import GROUPED, OF_SUMS, ORGANIZATION, Narrowing
 from llmledgerd.ui import spans
 from llmledgerd.ui.spans import Range
 
@@ -25,7 +26,10 @@ COLUMNS: Final = {
 }
 """Dimensions to split and filter by, most common first, and their columns. The organization is the scope."""
 
-TITLES: Final = {name: name.replace("_", " ").capitalize() for name in COLUMNS}
+FILTERS: Final = {**COLUMNS, **{one.name: column for column, one in OF_SUMS.items() if not one.is_group}}
+"""The same, and what can be filtered by only."""
+
+TITLES: Final = {name: name.replace("_", " ").capitalize() for name in FILTERS}
 
 FAILED: Final = "failed"
 """A value of URLs only: all outcomes except ok."""
@@ -40,10 +44,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime | None = None
     split: str = "model"
     narrowed: dict[str, str] = {}
-    """Values by name of COLUMNS; an empty value selects calls without one."""
-    run: str | None = None
+    """Values by name of FILTERS; an empty value selects calls without one."""
     min_size: int | None = None
     cursor: str | None = None
+    ignored: tuple[str, ...] = ()
+    """Parameters of the URL that mean nothing here, each with the reason; not part of the state."""
 
     def range(self, now: datetime) -> Range:
         """Return the time range at ``now``."""
@@ -54,7 +59,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def narrows(self) -> bool:
         """Whether any filter is set."""
-        return bool(self.narrowed) or self.run is not None or self.min_size is not None
+        return bool(self.narrowed) or self.min_size is not None
 
     @property
     def is_live(self) -> bool:
@@ -62,15 +67,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         return self.end is None
 
     def sums(self) -> Narrowing:
-        """Return the filters of aggregates."""
-        chosen = {COLUMNS[name]: value for name, value in self.narrowed.items() if COLUMNS[name]}
+        """Return the filters of aggregates and lists."""
+        chosen = {FILTERS[name]: value for name, value in self.narrowed.items() if FILTERS[name]}
         if chosen.get("outcome") == FAILED:
             del chosen["outcome"]
         return cast("Narrowing", chosen)
-
-    def lists(self) -> CallsNarrowing:
-        """Return the filters of lists."""
-        return cast("CallsNarrowing", {**self.sums(), **({} if self.run is None else {"run_id": self.run})})
 
     @property
     def is_error(self) -> bool | None:
@@ -78,11 +79,20 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         return True if self.narrowed.get("outcome") == FAILED else None
 
 
+_CHOICES: Final[Mapping[str, Collection[str]]] = {
+    "span": spans.SPANS,
+    "split": COLUMNS,
+    "outcome": ("ok", "error", "cancelled", "abandoned", FAILED),
+}
+PARAMETERS: Final = frozenset({*FILTERS, *_CHOICES, "from", "to", "without", "min_size", "cursor"})
+"""The parameters of the overview and the list."""
+
+
 def read(given: Iterable[tuple[str, str]]) -> View:
     """Parse the parameters of a URL. Empty ones count as absent, because forms send them."""
     said = {name: value for name, value in given if value}
-    narrowed = {name: said[name] for name in COLUMNS if name in said}
-    narrowed |= {name: "" for name in said.get("without", "").split(",") if name in COLUMNS}
+    narrowed = {name: said[name] for name in FILTERS if said.get(name) in _CHOICES.get(name, said.values())}
+    narrowed |= {name: "" for name in said.get("without", "").split(",") if name in FILTERS}
     start = spans.moment(said.get("from", ""))
     end = spans.moment(said.get("to", ""))
     if start is not None and end is not None and end <= start:
@@ -93,10 +103,27 @@ def read(given: Iterable[tuple[str, str]]) -> View:
         end=end if start else None,
         split=_one_of(COLUMNS, said.get("split"), "model"),
         narrowed=narrowed,
-        run=said.get("run"),
         min_size=_whole_number(said.get("min_size", "")),
         cursor=said.get("cursor"),
+        ignored=tuple(_ignored(said)),
     )
+
+
+def _ignored(said: Mapping[str, str]) -> Iterator[str]:
+    """Yield each parameter that has no meaning, with the reason."""
+    for name, value in said.items():
+        if name not in PARAMETERS:
+            yield f"{name} (unknown)"
+        elif name in _CHOICES and value not in _CHOICES[name]:
+            yield f"{name}={value} (use one of {', '.join(_CHOICES[name])})"
+        elif name == "without" and (unknown := [one for one in value.split(",") if one not in FILTERS]):
+            yield f"without={','.join(unknown)} (use any of {', '.join(FILTERS)})"
+        elif name in ("from", "to") and spans.moment(value) is None:
+            yield f"{name}={value} (use an ISO 8601 time, such as 2026-11-21T08:00)"
+        elif name == "min_size" and _whole_number(value) is None:
+            yield f"min_size={value} (use a whole number of bytes)"
+    if spans.moment(said.get("to", "")) and not spans.moment(said.get("from", "")):
+        yield "to (use it with from)"
 
 
 def write(path: str, view: View) -> str:
@@ -109,7 +136,6 @@ def write(path: str, view: View) -> str:
         "split": view.split if view.split != usual.split else "",
         **view.narrowed,
         "without": ",".join(name for name, value in view.narrowed.items() if not value),
-        "run": view.run or "",
         "min_size": "" if view.min_size is None else str(view.min_size),
         "cursor": view.cursor or "",
     }
@@ -119,7 +145,7 @@ def write(path: str, view: View) -> str:
 
 def change(view: View, **fields: object) -> View:
     """Return the view with changed fields, at its first page."""
-    return msgspec.structs.replace(view, **{"cursor": None, **fields})
+    return msgspec.structs.replace(view, **{"cursor": None, "ignored": (), **fields})
 
 
 def narrow(view: View, name: str, value: str) -> View:
@@ -131,8 +157,8 @@ def narrow(view: View, name: str, value: str) -> View:
 
 def widen(view: View, name: str) -> View:
     """Return the view without one of its filters."""
-    if name in ("run", "min_size"):
-        return change(view, **{name: None})
+    if name == "min_size":
+        return change(view, min_size=None)
     return change(view, narrowed={other: value for other, value in view.narrowed.items() if other != name})
 
 

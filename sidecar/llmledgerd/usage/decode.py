@@ -39,6 +39,9 @@ _HEAD = 64
 LARGEST_COUNT = 2**63 - 1
 """Maximum of a count; also the limit of the store's integers."""
 
+LARGEST_AMOUNT, SMALLEST_AMOUNT = 10**11, Decimal("1e-6")
+"""What the column of such amounts holds: Decimal(18, 6)."""
+
 DIGITS_OF_A_DOUBLE = 17
 """A float literal up to this length survives a round trip through a double (IEEE 754)."""
 
@@ -176,6 +179,13 @@ def count(found: object) -> int | None:
     if isinstance(found, float):
         found = int(found) if found.is_integer() else None
     return found if isinstance(found, int) and 0 <= found <= LARGEST_COUNT else None
+
+
+def number(found: object) -> Decimal | None:
+    """Return an amount that is no count of tokens (seconds, pages), or None for what is none."""
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= LARGEST_AMOUNT:
+        return None
+    return Decimal(str(found)).quantize(SMALLEST_AMOUNT)
 
 
 def is_null(raw: Json | None) -> bool:

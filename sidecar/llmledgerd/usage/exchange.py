@@ -9,17 +9,19 @@ from collections.abc import Mapping
 
 from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
-from llmledgerd.usage.costs import cost_in
-from llmledgerd.usage.decode import Json, join, members, text
+from llmledgerd.usage.costs import add_cost, is_estimate
+from llmledgerd.usage.decode import Json, join, members
 from llmledgerd.usage.dispatch import rule_for
 from llmledgerd.usage.exchange_facts import Exchange, Facts
 from llmledgerd.usage.failures import failure
+from llmledgerd.usage.fees import WHOLE_USAGE, add_units, units_in
 from llmledgerd.usage.providers.bedrock import usage_in_headers
 from llmledgerd.usage.providers.openai_chat import plain_facts
-from llmledgerd.usage.request import model_of
+from llmledgerd.usage.request import choices_of, model_of
 from llmledgerd.usage.response_fields import (
     Reply,
     finish_reason,
+    is_batch_line,
     kind_of,
     overlay,
     provider_of,
@@ -27,12 +29,18 @@ from llmledgerd.usage.response_fields import (
     unwrapped,
     usage_in,
 )
+from llmledgerd.usage.served import SAYING_MORE, add_from_usage, add_tier
 from llmledgerd.usage.streams.assembled import Whole
 from llmledgerd.usage.streams.assembly import assemble
-from llmledgerd.usage.url_rules import place
+from llmledgerd.usage.sums import settle
+from llmledgerd.usage.tokens import READ_BESIDE_TOKENS
+from llmledgerd.usage.url_rules import Place, place
 
 BATCH_TIER = "batch"
 """Anthropic's ``usage.service_tier`` of a message from a batch."""
+
+SUMS = frozenset({"batch"})
+"""Objects that sum up what other calls used (OpenAI API reference, "The batch object"); asking for one is free."""
 
 ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-goog-request-id")
 
@@ -51,10 +59,18 @@ def _is_stream(exchange: Exchange) -> bool:
     return bool(exchange.stream) or exchange.is_too_long
 
 
-def read_usage(usage_json: bytes) -> Facts:
-    """Return the facts of a stored ``usage_json``, without its exchange. Never raises."""
+def read_usage(usage_json: bytes, *, url: str = "", model: str = "") -> Facts:
+    """Return what a stored ``usage_json`` says, without the exchange that it came from. Never raises.
+
+    ``url`` and ``model`` are the row's, since some counts mean something else at some addresses. Units that
+    stood elsewhere in the answer, a stream's end and an estimated cost are not in it: the row's columns are.
+    """
     try:
-        return _usage_facts(usage_json)
+        facts = _usage_facts(usage_json)
+        where = place(url)
+        facts.call_type = where.call_type
+        settle(facts, where.provider, model)
+        return facts
     except Exception:  # noqa: BLE001 - as above: what cannot be read is unknown
         return Facts()
 
@@ -75,22 +91,29 @@ def read_unguarded(exchange: Exchange) -> Facts:
     overlay(reply, whole.beside)
     facts = _facts(reply, exchange)
     facts.response = response
-    _mark_stream(facts, whole)
+    begun = len(reply.choices or ())
+    is_missing_one = whole.choices_may_follow and choices_of(exchange.request) > begun
+    _mark_stream(facts, whole, is_missing_one=is_missing_one)
     return facts
 
 
-def _mark_stream(facts: Facts, whole: Whole) -> None:
-    """Set whether a stream is complete; counts from its middle are only a part of the call's."""
-    facts.is_stream, facts.stream_complete = True, whole.complete
-    if facts.usage_source == "reported" and not whole.usage_is_final:
-        facts.usage_source = "partial"
+def _mark_stream(facts: Facts, whole: Whole, *, is_missing_one: bool) -> None:
+    """Say how much of a stream there was; counts and a cost from its middle are a part of the call's."""
+    facts.is_stream, facts.stream_complete = True, whole.complete and not is_missing_one
+    if is_missing_one or not whole.usage_is_final:
+        facts.cost_usd = facts.upstream_cost_usd = None
+        if facts.usage_source == "reported":
+            facts.usage_source = "partial"
 
 
 def _facts(answer: Reply, exchange: Exchange) -> Facts:
-    reply = unwrapped(answer) if answer.response or answer.result else answer
+    reply = unwrapped(answer) if answer.response or answer.result or answer.model_output else answer
     budget.fit(len(reply.usage), budget.USAGE_BYTES)
-    facts = (plain_facts(reply.usage) if reply.usage else None) or _usage_facts(
-        usage_in(reply) or usage_in_headers(exchange.headers)
+    facts = (
+        Facts()
+        if reply.object in SUMS
+        else (plain_facts(reply.usage) if reply.usage else None)
+        or _usage_facts(usage_in(reply) or usage_in_headers(exchange.headers))
     )
     where = place(exchange.url)
     facts.provider = where.provider or provider_of(reply)
@@ -99,12 +122,31 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     facts.model = reply.model or _other_model(reply) or facts.request_model or where.deployment
     facts.finish_reason = finish_reason(reply)
     facts.service_tier = reply.service_tier or facts.service_tier
-    facts.is_batch = where.is_batch or bool(answer.custom_id) or facts.service_tier == BATCH_TIER
+    if not facts.service_tier or facts.provider in SAYING_MORE:
+        add_tier(facts, reply, exchange)
+    facts.region = facts.region or where.region
+    is_line = bool(answer.custom_id) or (answer is not reply and is_batch_line(answer))
+    facts.is_batch = where.is_batch or is_line or facts.service_tier == BATCH_TIER
     facts.provider_request_id = reply.id or _other_id(reply) or _id_in_headers(exchange.headers)
     facts.has_error, facts.error_type, facts.error_message = failure(
         reply, exchange.status_code, exchange.headers
     )
+    if not reply.choices or "-search-" in facts.model or facts.provider == "groq" or facts.cache_write_tokens:
+        add_units(facts, reply, exchange)
+    if facts.completion_tokens is None and reply.choices and not facts.usage_check:
+        facts.usage_source = "partial" if facts.usage_source == "reported" else facts.usage_source
+    if facts.usage_check == "mismatch" or facts.usage_source == "partial" or facts.units:
+        settle(facts, facts.provider, facts.model)
+    if facts.cost_usd is not None and _is_estimate(facts, answer, exchange, where):
+        facts.cost_usd = None
     return facts
+
+
+def _is_estimate(facts: Facts, answer: Reply, exchange: Exchange, where: Place) -> bool:
+    """Whether the cost is the sender's or a proxy's own estimate."""
+    usage = members(facts.usage_json)
+    is_proxied = bool(answer.hidden) or where.is_private or "litellm" in exchange.provider.lower()
+    return is_estimate(usage, exchange.headers, is_proxied=is_proxied)
 
 
 def _usage_facts(usage: Json) -> Facts:
@@ -118,9 +160,12 @@ def _facts_by_shape(usage: Json) -> Facts:
     rule = rule_for(fields)
     facts = rule(usage) if rule is not None else Facts()
     facts.usage_json = bytes(usage)
-    facts.cost_usd = cost_in(fields)
-    if "service_tier" in fields or "serviceTier" in fields:
-        facts.service_tier = text(fields.get("service_tier")) or text(fields.get("serviceTier"))
+    if not READ_BESIDE_TOKENS.isdisjoint(fields):
+        add_cost(facts, fields)
+        add_from_usage(facts, fields)
+        facts.units = units_in(fields)
+        if facts.usage_source == "unknown" and not WHOLE_USAGE.isdisjoint(facts.units):
+            facts.usage_source = "reported"
     return facts
 
 

@@ -8,6 +8,7 @@ Nothing here can be part of a cycle, and the collector is spared the look at it 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -49,6 +50,11 @@ class PricedUsage(msgspec.Struct, kw_only=True, gc=False):
     cache_audio_read: int = 0
     input_image: int = 0
     output_image: int = 0
+    input_video: int = 0
+    output_video: int = 0
+    cache_image_read: int = 0
+    citation: int = 0
+    """Of ``input``: Perplexity's citation tokens, which have a price of their own."""
 
 
 class Facts(msgspec.Struct, kw_only=True, gc=False):
@@ -74,7 +80,18 @@ class Facts(msgspec.Struct, kw_only=True, gc=False):
     priced: list[PricedUsage] = msgspec.field(default_factory=list)
     """Input of the cost: one entry, or one per iteration (Anthropic)."""
     cost_usd: float | str | None = None
-    """Cost that the provider reports, as written."""
+    """The provider's own cost in US dollars where it reports one, as it wrote it."""
+    upstream_cost_usd: float | str | None = None
+    """What a gateway says that the provider behind it billed to the customer's own key."""
+    is_byok: bool | None = None
+    """The gateway's word on whether the customer's own key was used; ``None`` where it says nothing."""
+    units: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    """What is billed beside tokens, by part: ``web_search``, ``file_search``, ``code_interpreter``,
+    ``grounding``, ``search_unit``, ``audio_second``, ``page``, ``image``, ``request``, …"""
+    region: str = ""
+    """Where the call was served, lower case: Anthropic's ``inference_geo``, a regional host's region."""
+    doubt: str = ""
+    """Why these counts cannot be priced although they are reported: a reason of ``cost_reason``."""
 
     has_error: bool = False
     """The body, or an event of the stream, carries an error that is not null."""
@@ -83,6 +100,7 @@ class Facts(msgspec.Struct, kw_only=True, gc=False):
 
     finish_reason: str = ""
     service_tier: str = ""
+    """The tier that served the call, in the reply's word, else the request's; a fast mode is ``fast``."""
     provider_request_id: str = ""
     is_batch: bool = False
     call_type: str = ""

@@ -5,7 +5,8 @@ Invariant: an ``error`` that is null is a success. Without an error member and w
 
 Sources: OpenAI "Error codes", Anthropic "Errors" (``overloaded_error``, ``rate_limit_error``),
 Google "API errors: google.rpc.Status", AWS "Common errors" (``x-amzn-errortype``), FastAPI's
-``detail``, which Voyage, Cohere and vLLM send.
+``detail``, which Voyage, Cohere and vLLM send; MiniMax API docs, "Error codes" (``base_resp``) and Baidu
+Qianfan docs, "Error codes" (``error_code``), both with a status of 200.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def failure(reply: Reply, status_code: int, headers: Mapping[str, str] | None) -
     """Return the error of an answer (corpus README, rule 6)."""
     is_failed = status_code >= LOWEST_ERROR_STATUS
     if not is_failed and is_null(reply.error):
-        return NONE
+        return _failed_inside(reply) if reply.base_resp or reply.error_code else NONE
     error = None if is_null(reply.error) else value(reply.error)
     if not error and not is_failed:
         return NONE
@@ -47,6 +48,16 @@ def failure(reply: Reply, status_code: int, headers: Mapping[str, str] | None) -
         type=kind or _type_in_headers(headers),
         message=_message(error) or _message_beside(reply),
     )
+
+
+def _failed_inside(reply: Reply) -> Failure:
+    """Return the error that a status of 200 hides: MiniMax's code that is not 0, Baidu's of any value."""
+    inside = value(reply.base_resp) if reply.base_resp else None
+    if isinstance(inside, dict):
+        code, message = _name(inside.get("status_code")), _message({"message": inside.get("status_msg")})
+    else:
+        code, message = _text(reply.error_code), _text(reply.error_msg)
+    return Failure(is_error=True, type=code, message=message) if code not in ("", "0") else NONE
 
 
 def _type_of(error: dict[str, Any]) -> str:

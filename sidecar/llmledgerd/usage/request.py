@@ -12,9 +12,11 @@ import re
 from functools import lru_cache
 
 import msgspec
+from msgspec import Raw
 
 from llmledgerd.json_text import TooMuch
-from llmledgerd.usage.decode import REFUSED, members, text
+from llmledgerd.usage.decode import REFUSED, Json, items, members, text
+from llmledgerd.usage.response_fields import ABSENT
 
 FIRST_MEMBER = re.compile(rb'\s*\{\s*"model"\s*:\s*"([^"\\]*)"\s*[,}]')
 KEY = b'"model"'
@@ -42,6 +44,7 @@ class RequestHead(msgspec.Struct, gc=False):
     model_id: str | None = None
     bedrock_model_id: str | None = msgspec.field(default=None, name="modelId")
     agent: str | None = None
+    requests: Raw = ABSENT
 
 
 _decode = msgspec.json.Decoder(RequestHead).decode
@@ -61,6 +64,28 @@ def model_of(request: bytes | memoryview) -> str:
     elif KEY in request[:NEAR_THE_START]:
         name = _first_member(request)
     return name or _in_tail(request) or _in_all(request)
+
+
+SEVERAL = re.compile(rb'"n"\s*:\s*(?:[2-9]|[1-9]\d)')
+
+
+class RequestedChoices(msgspec.Struct, gc=False):
+    """How many answers a request asks for."""
+
+    n: int | None = None
+
+
+_decode_choices = msgspec.json.Decoder(RequestedChoices).decode
+
+
+def choices_of(request: bytes | memoryview) -> int:
+    """Return how many choices a request of Chat Completions asks for."""
+    if not SEVERAL.search(request):
+        return 1
+    try:
+        return _decode_choices(request).n or 1
+    except REFUSED:
+        return 1
 
 
 def _first_member(request: bytes) -> str:
@@ -92,7 +117,12 @@ def _in_all(request: bytes | memoryview) -> str:
         head = _decode(request)
     except REFUSED:
         return _in_members(request)
-    return head.model or head.model_id or head.bedrock_model_id or head.agent or ""
+    return head.model or head.model_id or head.bedrock_model_id or head.agent or _of_first(head.requests)
+
+
+def _of_first(requests: Json) -> str:
+    """Return the model of the first of Gemini's batch of embeddings, which are all for one model."""
+    return text(members(next(iter(items(requests)), b"")).get("model")) if requests else ""
 
 
 def _in_members(request: bytes | memoryview) -> str:
@@ -100,4 +130,5 @@ def _in_members(request: bytes | memoryview) -> str:
         found = members(request)
     except TooMuch:  # its model alone is not worth what else the exchange says
         return ""
-    return next((name for key in OTHER_NAMES if (name := text(found.get(key)))), "")
+    named = next((name for key in OTHER_NAMES if (name := text(found.get(key)))), "")
+    return named or _of_first(found.get("requests", b""))

@@ -26,12 +26,14 @@ class Choice(msgspec.Struct, gc=False):
 
     finish_reason: str | None = None
     usage: Raw = ABSENT
+    message: Raw = ABSENT
 
 
 class Candidate(msgspec.Struct, gc=False):
     """Gemini's candidate without its content."""
 
     finish_reason: str | None = msgspec.field(default=None, name="finishReason")
+    grounding: Raw = msgspec.field(default=ABSENT, name="groundingMetadata")
 
 
 class Reply(msgspec.Struct, gc=False):
@@ -85,7 +87,26 @@ class Reply(msgspec.Struct, gc=False):
     capital_message: Raw = msgspec.field(default=ABSENT, name="Message")
     detail: Raw = ABSENT
     errors: Raw = ABSENT
+    base_resp: Raw = ABSENT
+    error_code: Raw = ABSENT
+    error_msg: Raw = ABSENT
 
+    output: Raw = ABSENT
+    steps: Raw = ABSENT
+    tools: Raw = ABSENT
+    tool_usage: Raw = ABSENT
+    server_side_tool_usage: Raw = ABSENT
+    container: Raw = ABSENT
+    duration: Raw = ABSENT
+    usage_info: Raw = ABSENT
+    hidden: Raw = msgspec.field(default=ABSENT, name="_hidden_params")
+    bedrock_tier: Raw = msgspec.field(default=ABSENT, name="serviceTier")
+    performance: Raw = msgspec.field(default=ABSENT, name="performanceConfig")
+
+    key: Raw = ABSENT
+    processed_time: Raw = ABSENT
+    record_id: Raw = msgspec.field(default=ABSENT, name="recordId")
+    model_output: Raw = msgspec.field(default=ABSENT, name="modelOutput")
     custom_id: Raw = ABSENT
     response: Raw = ABSENT
     result: Raw = ABSENT
@@ -145,7 +166,7 @@ def _part(raw: Json, annotation: Any) -> Any:
     if annotation == list[Choice] | None:
         return [_choice(members(one)) for one in items(raw)]
     if annotation == list[Candidate] | None:
-        return [Candidate(finish_reason=text(members(one).get("finishReason"))) for one in items(raw)]
+        return [_candidate(members(one)) for one in items(raw)]
     return text(raw) or None
 
 
@@ -153,6 +174,14 @@ def _choice(found: Members) -> Choice:
     return Choice(
         finish_reason=text(found.get("finish_reason")) or None,
         usage=Raw(as_bytes(found.get("usage", b""))),
+        message=Raw(as_bytes(found.get("message", b""))),
+    )
+
+
+def _candidate(found: Members) -> Candidate:
+    return Candidate(
+        finish_reason=text(found.get("finishReason")) or None,
+        grounding=Raw(as_bytes(found.get("groundingMetadata", b""))),
     )
 
 
@@ -160,7 +189,8 @@ def unwrapped(reply: Reply) -> Reply:
     """Return the answer inside a wrapper, or the reply itself without one.
 
     OpenAI "Batch API: the request output object" and "Realtime: response.done", Anthropic
-    "Retrieve Message Batch results", Gemini "Batch API: output file", Cloudflare "Workers AI: REST".
+    "Retrieve Message Batch results", Gemini "Batch API: output file", Bedrock "Process multiple prompts with
+    batch inference", Cloudflare "Workers AI: REST".
     """
     response = members(reply.response) if is_object(reply.response) else {}
     result = members(reply.result) if is_object(reply.result) else {}
@@ -170,9 +200,16 @@ def unwrapped(reply: Reply) -> Reply:
         result.get("error"),
         reply.response,
         reply.result,
+        reply.model_output,
     )
     inner = next((one for one in inside if is_object(one)), None)
     return reply_of(inner) if inner is not None else reply
+
+
+def is_batch_line(answer: Reply) -> bool:
+    """Whether what wraps an answer is a line of a batch's output: Gemini's (``key``), Vertex's
+    (``processed_time``), Bedrock's (``recordId``)."""
+    return bool(answer.key or answer.processed_time or answer.record_id)
 
 
 def usage_in(reply: Reply) -> Json:
@@ -185,7 +222,7 @@ def usage_in(reply: Reply) -> Json:
 
 
 def _usage_nested(reply: Reply) -> Json:
-    """Return usage from the nested places of Groq, Bedrock, Cohere, Replicate, DeepInfra, or from a choice."""
+    """Return usage from where some keep it: Groq, a choice, Bedrock, Cohere, Replicate, DeepInfra, OCR."""
     found = members(reply.x_groq).get("usage") if is_object(reply.x_groq) else None
     nested = (found, *(choice.usage for choice in reply.choices or ()), reply.invocation_metrics, reply.meta)
     for one in nested:
@@ -194,7 +231,7 @@ def _usage_nested(reply: Reply) -> Json:
     for one in (reply.metrics, reply.inference_status):
         if is_object(one) and not OBJECT_NAMES.isdisjoint(members(one)):
             return one
-    return b""
+    return reply.usage_info if is_object(reply.usage_info) else b""
 
 
 def _usage_beside(reply: Reply) -> bytes:

@@ -30,6 +30,9 @@ class Place(NamedTuple):
     deployment: str = ""
     call_type: str = ""
     is_batch: bool = False
+    region: str = ""
+    is_private: bool = False
+    """A loopback, private or unqualified host: nobody's public address."""
 
 
 HOSTS: Final = tuple(host for api in APIS for host in api.hosts)
@@ -42,8 +45,9 @@ MODEL_IN_PATH = (
     re.compile(r"/model/(?P<model>[^/]+)/(?:converse|invoke)"),
     re.compile(r"/endpoints/(?P<model>[^/]+)/invocations"),
     re.compile(r"/serving-endpoints/(?P<model>[^/]+)/invocations$"),
+    re.compile(r"/(?:ai/run|workers-ai)/(?P<model>@(?:cf|hf)/[^/]+/[^/]+)$"),
 )
-"""Gemini and Vertex, Bedrock, SageMaker, Databricks: their requests name no model in the body."""
+"""Gemini and Vertex, Bedrock, SageMaker, Databricks, Cloudflare: their requests name no model in the body."""
 
 DEPLOYMENT = re.compile(r"/deployments/(?P<model>[^/]+)/")
 """Azure's, which may stand for any model; the body's name says more."""
@@ -58,8 +62,42 @@ CALL_TYPES = (
     (re.compile(r"/moderations$"), "moderation"),
 )
 
-BATCH = re.compile(r"/batch(?:es|Predictions?)?(?:/|$)|:batchGenerateContent$")
+BATCH = re.compile(r"/batch(?:es|Predictions?|PredictionJobs)?(?:/|$)|:batchGenerateContent$")
 """Batch endpoints; Gemini's ``batchEmbedContents`` is a synchronous call and no batch."""
+
+
+REGION_IN_HOST: Final = (
+    re.compile(r"^(?P<region>[a-z0-9-]+)-aiplatform\.googleapis\.com$"),
+    re.compile(r"^aiplatform\.(?P<region>[a-z0-9-]+)\.rep\.googleapis\.com$"),
+    re.compile(r"(?:^|\.)bedrock(?:-[a-z-]+)?\.(?P<region>[a-z]{2,}(?:-[a-z]+)+-\d)\."),
+    re.compile(r"^(?P<region>[a-z0-9-]+)\.api\.(?:openai\.com|x\.ai)$"),
+    re.compile(r"\.(?P<region>[a-z0-9]+)\.(?:inference\.ai|models\.ai)\.azure\.com$"),
+    re.compile(r"^(?P<region>[a-z0-9]+)\.api\.cognitive\.microsoft\.com$"),
+    re.compile(r"\.azure\.(?P<region>us|cn)$"),
+    re.compile(r"^api\.(?P<region>eu|us)\.mistral\.ai$"),
+    re.compile(r"^(?P<region>[a-z0-9-]+)\.ml\.cloud\.ibm\.com$"),
+)
+"""Vertex, Bedrock, OpenAI ("Your data: data residency"), xAI, Azure (also its clouds for the United States'
+government and for China), Mistral ("Regional inference"), watsonx."""
+
+IN_CHINA: Final = frozenset({"api.moonshot.cn", "api.minimaxi.com"})
+"""Platforms that bill in yuan, beside international ones of the same provider."""
+
+REGION_IN_PATH: Final = re.compile(r"/locations/(?P<region>[a-z0-9-]+)/")
+"""Vertex's, which the host need not repeat."""
+
+PRIVATE_HOST: Final = re.compile(
+    r"""
+        [^.:]+                                        # localhost, a service's name in a container network
+      | (?:.+\.)?(?:localhost|local|internal|lan|home|svc|test|localdomain)
+      | .+\.svc\.cluster\.local
+      | (?:127|10)\.[\d.]+ | 192\.168\.[\d.]+ | 172\.(?:1[6-9]|2\d|3[01])\.[\d.]+ | 169\.254\.[\d.]+
+      | 100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.[\d.]+ | 0\.0\.0\.0
+      | ::1 | f[cd][0-9a-f:]+ | fe80:[0-9a-f:]*
+    """,
+    re.VERBOSE,
+)
+"""RFC 1918, RFC 4193, RFC 6598, RFC 6762, RFC 6761."""
 
 
 def place(url: str) -> Place:
@@ -81,6 +119,8 @@ def _place(url: str) -> Place:
         deployment=unquote(found["model"]) if (found := DEPLOYMENT.search(path)) else "",
         call_type=next((kind for pattern, kind in CALL_TYPES if pattern.search(path)), ""),
         is_batch=BATCH.search(path) is not None,
+        region=_region(host, path),
+        is_private=bool(host) and PRIVATE_HOST.fullmatch(host) is not None,
     )
 
 
@@ -89,6 +129,16 @@ def _provider(host: str, port: int | None) -> str:
         if host == suffix or (host.endswith(suffix) and (suffix[0] == "." or host[-len(suffix) - 1] in ".-")):
             return name
     return "ollama" if port == OLLAMA_PORT else ""
+
+
+def _region(host: str, path: str) -> str:
+    if host in IN_CHINA:
+        return "cn"
+    for pattern in REGION_IN_HOST:
+        if found := pattern.search(host):
+            return found["region"]
+    found = REGION_IN_PATH.search(path) if host.endswith("googleapis.com") else None
+    return found["region"] if found else ""
 
 
 def _model(path: str) -> str:

@@ -18,11 +18,14 @@ from llmledgerd.errors import ConfigError
 APPS = {"llmledger": app.app, "llmledgerd": daemon.app}
 PANELS = {
     "llmledger": {
-        "Query": ["traces", "tail", "errors", "large", "trace", "usage", "sql", "ui"],
-        "Operate": ["status", "dead-letters", "import", "demo"],
+        "Query": ["traces", "tail", "errors", "large", "trace", "usage", "prices", "sql", "ui"],
+        "Operate": ["status", "doctor", "dead-letters", "import", "demo"],
         "Maintain": ["copy", "reprice", "erase", "objects"],
     },
-    "llmledgerd": {"Operate": ["serve", "health"], "Maintain": ["check", "config", "migrate", "token"]},
+    "llmledgerd": {
+        "Operate": ["serve", "health"],
+        "Maintain": ["check", "config", "migrate", "token", "files"],
+    },
 }
 Fails = Callable[..., str]
 
@@ -76,7 +79,7 @@ def test_the_version_is_printed(name: str) -> None:
         (["--set", "on_full=maybe"], "--set on_full=maybe: .*choose from block, drop_oldest"),
         (["--set", "on-full=maybe"], "--set on_full=maybe: .*choose from block, drop_oldest"),
         (["--set", "stores=mysql"], "--set stores=mysql: .*choose from clickhouse, postgres"),
-        (["--set", "ttl_days=soon"], "--set ttl_days=soon: .*`int`"),
+        (["--set", "ttl_days=soon"], "--set ttl_days=soon: .*`soon` is not a time"),
         (["--bogus"], "--bogus"),
     ],
 )

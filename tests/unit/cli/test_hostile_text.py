@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from rich.table import Table
 from typer.testing import CliRunner
 
+from llmledgerd.cli import tables
 from llmledgerd.cli.dead_letters import app
-from llmledgerd.cli.output import texts
+from llmledgerd.query.results import Table as Rows
 from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
 
@@ -28,9 +28,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_cell_is_one_line_of_plain_text(text: str) -> None:
-    table, shown = Table("X", box=None), io.StringIO()
-    table.add_row(*texts(text))
-    Console(file=shown, width=100, color_system="truecolor", force_terminal=True).print(table)
+    shown = io.StringIO()
+    console = Console(file=shown, width=100, color_system="truecolor", force_terminal=True)
+    tables.show(console, tables.rows_columns(Rows(["X"], [[text]], more=False)))
     said = shown.getvalue().splitlines()[1]
     assert len(shown.getvalue().splitlines()) == 2
     assert not set(said) & set("\x1b\x9b\x00\x07\r\x08\u202e")

@@ -24,7 +24,19 @@ def call(row: int, received: float, batch: uuid.UUID = BATCH) -> Call:
     flags = dict.fromkeys(("is_byok", "is_stream", "is_error"), False)
     own = {"batch_id": str(batch), "batch_row": row, "created_at": moment, "ingested_at": moment}
     return msgspec.convert(
-        {**texts, **numbers, **flags, "agent_tags": [], "cost_usd": None, **own}, Call, strict=False
+        {
+            **texts,
+            **numbers,
+            **flags,
+            "agent_tags": [],
+            "usage_units": {},
+            "cost_parts": {},
+            "cost_usd": None,
+            "sent_cost_usd": None,
+            **own,
+        },
+        Call,
+        strict=False,
     )
 
 

@@ -123,7 +123,7 @@ def test_the_settings_of_a_store_are_a_table_of_its_name(tmp_path: Path) -> None
         ('clickhouse_url = "x"', "write `url` in the table `[clickhouse]`"),
         ('"clickhouse.url" = "x"', "unknown setting `clickhouse.url`"),
         ('[postgres]\ncontent = "pdf"', "`postgres.content`: .*choose from full, metadata"),
-        ("[clickhouse]\nurl = 1", "`clickhouse.url`: Expected `str`"),
+        ("[clickhouse]\nurl = 1", "`clickhouse.url`: `1`: Expected `str`"),
         ('stores = ["postgres"]', "`postgres.url` is required"),
         ("store_options = {}", "unknown setting `store_options`"),
     ],

@@ -63,7 +63,9 @@ class Setup:
         self.report.note()
 
     async def ready(self, *, stopping: bool = False) -> tuple[bool, str]:
-        status = await self.report.status(stopping=stopping, queries=0, redacted={}, system_errors={})
+        status = await self.report.status(
+            stopping=stopping, queries=0, redacted={}, system_errors={}, prices=""
+        )
         Metrics({}).exposition(status, "")
         return status.ready, status.spool
 

@@ -57,12 +57,15 @@ def call(**fields: object) -> Call:
         field.name: False for field in msgspec.structs.fields(Call) if field.required and field.type is bool
     }
     now = datetime(2024, 1, 1, tzinfo=UTC)
-    rest = {
+    rest: dict[str, Any] = {
         "agent_tags": ["a"],
         "cached_input_tokens": None,
         "cache_write_tokens": 1,
         "reasoning_tokens": None,
         "cost_usd": None,
+        "sent_cost_usd": None,
+        "cost_parts": {},
+        "usage_units": {},
         "time_to_first_token_ms": None,
         "created_at": now,
         "ingested_at": now,

@@ -114,6 +114,7 @@ def test_everything_that_can_be_asked_is_described() -> None:
         "/v1/sql",
         "/v1/status",
         "/v1/erase",
+        "/v1/reprice",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -75,6 +76,8 @@ FULL_RECORD: dict[str, Any] = {
     "response": {"id": "é"},
     "llm_config": {"x": 1},
     "compaction_settings": {"y": 2},
+    "cost_usd": "0.12345678901",
+    "cost_source": "our meter",
 }
 FULL_ROW = {
     "id": "0e6f1c2a",
@@ -129,6 +132,15 @@ FULL_ROW = {
     "usage_check": "ok",
     "cost_usd": Decimal("0.0035"),
     "cost_usd_source": "list_price",
+    "cost_reason": "",
+    "priced_model": "gpt-4o-2024-08-06",
+    "price_list": f"genai-prices {version('genai-prices')}",
+    "cost_parts": {"input": Decimal("0.0025"), "output": Decimal("0.001")},
+    "usage_units": {},
+    "region": "",
+    "upstream_cost_usd": None,
+    "sent_cost_usd": Decimal("0.12345678901").quantize(Decimal("1e-9")),
+    "sent_cost_source": "our meter",
     "payload_uri": "",
     "protocol_version": 4,
     "batch_id": BATCH,
@@ -172,7 +184,7 @@ def _bench() -> Bench:
 
 def test_the_first_31_columns_are_the_specification_s() -> None:
     assert list(COLUMNS[:31]) == SPEC_COLUMNS
-    assert len(set(COLUMNS)) == len(COLUMNS)
+    assert len(set(COLUMNS)) == len(COLUMNS) == 66
     assert set(COLUMNS) >= BYTES_COLUMNS
 
 
@@ -399,10 +411,54 @@ def test_numbers_above_their_columns_are_clamped_and_counted() -> None:
     }
 
 
-def test_a_cost_above_its_column_is_clamped_and_counted() -> None:
-    bench = Bench(Facts(cost_usd=1e30))
-    assert bench.row()["cost_usd"] == Decimal("999999999.999999999")
-    assert bench.builder.counts["clamped:cost_usd"] == 1
+def test_a_cost_above_its_column_is_no_cost() -> None:
+    assert Bench(Facts(cost_usd=1e30)).row()["cost_usd"] is None
+
+
+@pytest.mark.parametrize("sent", ["free", "-1", "1e99", "nan", ""])
+def test_a_sent_cost_that_is_no_amount_is_null_and_counted(bench: Bench, sent: str) -> None:
+    assert bench.row(cost_usd=sent, cost_source="x")["sent_cost_usd"] is None
+    assert bench.builder.counts["clamped:sent_cost_usd"] == 1
+
+
+def test_the_sender_s_cost_is_kept_apart_from_ours(bench: Bench) -> None:
+    row = bench.row(cost_usd=0.25, cost_source="meter")
+    assert (row["sent_cost_usd"], row["sent_cost_source"]) == (Decimal("0.25"), "meter")
+    assert (row["cost_usd"], row["cost_reason"]) == (None, "usage_unknown")
+
+
+def test_an_upstream_cost_stands_beside_the_fee() -> None:
+    row = Bench(Facts(cost_usd="0.001", upstream_cost_usd="0.02", is_byok=True)).row()
+    assert (row["cost_usd"], row["upstream_cost_usd"]) == (Decimal("0.001"), Decimal("0.02"))
+    assert (row["cost_parts"], row["is_byok"]) == ({"total": Decimal("0.001")}, 1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "replied", "expected"), [(False, True, 0), (None, True, 1), (None, None, 0)]
+)
+def test_whose_key_it_was_is_the_sender_s_word_before_the_reply_s(
+    sent: bool | None, replied: bool | None, expected: int
+) -> None:
+    assert Bench(Facts(is_byok=replied)).row(is_byok=sent)["is_byok"] == expected
+
+
+def test_an_endpoint_of_the_configuration_stands_in_for_a_url_that_was_not_sent() -> None:
+    bench = Bench(Facts(model="gpt-4o", usage_source="reported", priced=[PricedUsage(input=9)]))
+    config = {"model_endpoint": "http://10.0.0.7:8000/v1?key=x", "model_endpoint_type": "openai"}
+    row = bench.row(llm_config=config)
+    assert (row["url"], row["cost_usd"], row["cost_reason"]) == ("http://10.0.0.7:8000/v1", None, "own_model")
+    row = bench.row(llm_config=config, url="https://api.openai.com/v1/chat/completions")
+    assert (row["url"], row["cost_reason"]) == ("https://api.openai.com/v1/chat/completions", "")
+    assert bench.row(llm_config={"model_endpoint": {"no": "text"}})["url"] == ""
+
+
+def test_a_count_of_units_that_its_column_cannot_hold_is_counted_and_has_no_price() -> None:
+    units = {"web_search": Decimal("1e30"), "page": Decimal("0.1234567")}
+    bench = Bench(Facts(usage_source="reported", units=units))
+    row = bench.row(provider="openai", model="gpt-4o")
+    assert row["usage_units"] == {"web_search": Decimal("999999999999.999999"), "page": Decimal("0.123457")}
+    assert (row["cost_usd"], row["cost_reason"]) == (None, "usage_out_of_range")
+    assert bench.builder.counts["clamped:usage_units"] == 1
 
 
 def test_a_timestamp_that_cannot_be_used_is_replaced_and_counted(bench: Bench) -> None:
@@ -414,18 +470,18 @@ def test_a_timestamp_that_cannot_be_used_is_replaced_and_counted(bench: Bench) -
 
 def test_models_without_a_price_are_counted_by_name_up_to_a_bound() -> None:
     bench = Bench(Facts(usage_source="reported", priced=[PricedUsage(input=1)]))
-    for number in range(150):
+    for number in range(250):
         bench.row(provider="openai", model=f"nobody's-{number}")
         bench.row(provider="openai", model="nobody's-0")
     counts = bench.builder.counts
-    assert counts["model_without_price:nobody's-0"] == 151
-    assert counts["model_without_price:other"] == 50
-    assert sum(name.startswith("model_without_price:") for name in counts) == 101
+    assert counts["unpriced:no_price|nobody's-0"] == 251
+    assert counts["unpriced:no_price|other"] == 50
+    assert sum(name.startswith("unpriced:") for name in counts) == 201
 
 
-def test_unknown_usage_is_not_a_model_without_a_price(bench: Bench) -> None:
-    bench.row(provider="openai", model="nobody's")
-    assert not [name for name in bench.builder.counts if name.startswith("model_without_price")]
+def test_calls_without_a_cost_are_counted_by_their_reason(bench: Bench) -> None:
+    bench.row(provider="openai", model="gpt-4o")
+    assert bench.builder.counts["unpriced:usage_unknown|gpt-4o"] == 1
 
 
 def test_text_that_no_column_can_hold_is_made_storable() -> None:

@@ -70,7 +70,7 @@ llmledgerd_stored_lines_total counter store
 llmledgerd_system_errors_total counter what
 llmledgerd_torn_lines_total counter
 llmledgerd_uncounted_losses_total counter stage service reason
-llmledgerd_unpriced_calls_total counter model
+llmledgerd_unpriced_calls_total counter reason model
 llmledgerd_waiting_lines gauge store
 """
 
@@ -90,7 +90,7 @@ def a_status(**fields: object) -> Status:
 
 def measured() -> Metrics:
     """Metrics in which everything that can be measured has been."""
-    metrics = Metrics({"clamped:latency_ms": 2, "model_without_price:m": 3})
+    metrics = Metrics({"clamped:latency_ms": 2, "unpriced:no_price|m": 3})
     store = metrics.store("clickhouse")
     store.inserted(0.02, 500, 100_000)
     store.landed([SECOND_US, 2 * SECOND_US], 3 * SECOND_US)
@@ -221,14 +221,14 @@ def test_the_first_hundred_values_of_a_label_keep_their_names() -> None:
 
 @pytest.mark.parametrize("value", ["", "\ud800", 'a\nb"c\\', "x" * 5000, "\x00"])
 def test_any_text_can_be_a_label(value: str) -> None:
-    metrics = Metrics({f"model_without_price:{value}": 1})
+    metrics = Metrics({f"unpriced:no_price|{value}": 1})
     metrics.store("clickhouse").settled([a_loss(value, value, 1)], [])
     assert len(families(metrics)["llmledgerd_losses_total"].samples) == 1
     assert len(families(metrics)["llmledgerd_unpriced_calls_total"].samples) == 1
 
 
 def test_values_that_are_cut_to_the_same_text_are_one_series() -> None:
-    metrics = Metrics({f"model_without_price:{'x' * 500}{number}": 1 for number in range(3)})
+    metrics = Metrics({f"unpriced:no_price|{'x' * 500}{number}": 1 for number in range(3)})
     (sample,) = families(metrics)["llmledgerd_unpriced_calls_total"].samples
     assert sample.value == 3
 

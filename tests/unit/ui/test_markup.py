@@ -28,7 +28,12 @@ def test_no_template_lets_anything_through_unescaped() -> None:
     "html",
     [
         render("trouble.html", said=EVIL),
-        render("nothing.html", title=EVIL, text=EVIL, links=[(view.write("/", View(run=EVIL)), EVIL)]),
+        render(
+            "nothing.html",
+            title=EVIL,
+            text=EVIL,
+            links=[(view.write("/", View(narrowed={"run": EVIL})), EVIL)],
+        ),
         render("legend.html", series=[(EVIL, "var(--c1)")]),
         render("suggestions.html", suggestions={"model": [EVIL]}),
         render(

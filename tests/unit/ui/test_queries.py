@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
-from llmledgerd.query.results import Usage
+from llmledgerd.query.results import Page, Usage
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
 from llmledgerd.ui.queries import GROUPS_SHOWN, PARTS, PageQueries
 from llmledgerd.ui.shell import pause
 from llmledgerd.ui.view import View
-from tests.helpers.answers import NOON, usage
+from tests.helpers.answers import NOON, call, usage
 
 
 class Reader:
@@ -70,3 +71,21 @@ async def test_what_the_rollup_does_not_keep_apart_is_not_read_once_for_every_pa
 
 def test_asking_takes_at_most_a_tenth_of_the_time() -> None:
     assert (pause(0.1, 5.0), pause(3.0, 5.0)) == (5.0, 30.0)
+
+
+class LongRun:
+    """A run with more calls than one page of a list."""
+
+    async def list_calls(self, organization_id: Scope, **asked: Any) -> Page:
+        assert asked["run_id"] == "r"
+        return Page([call(cost_usd=Decimal(2)) for _ in range(3)], "more")
+
+    async def get_usage_stats(self, organization_id: Scope, **asked: Any) -> list[Usage]:
+        assert (asked["run_id"], asked["group_by"]) == ("r", ())
+        return [usage(requests=10, cost_usd=Decimal(50))]
+
+
+async def test_a_run_longer_than_a_page_counts_the_calls_before_it() -> None:
+    run = await PageQueries(cast("LLMTraceReader", LongRun()), "own").run(call(run_id="r"))
+
+    assert (run.older_calls, run.older_cost) == (7, Decimal(44))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from llmledgerd.query.filters import OF_SUMS as NARROWING
 from llmledgerd.query.requests import GROUPS
 from llmledgerd.ui import spans
 from llmledgerd.ui.spans import SPANS
-from llmledgerd.ui.view import COLUMNS, FAILED, View, change, narrow, read, widen, write
+from llmledgerd.ui.view import COLUMNS, FAILED, FILTERS, View, change, narrow, read, widen, write
 
 NOW = datetime(2025, 3, 31, 12, 34, 56, 789, tzinfo=UTC)
 
@@ -26,6 +27,11 @@ ranges = st.one_of(
 )
 
 
+narrowings = st.dictionaries(
+    st.sampled_from(sorted(set(FILTERS) - {"outcome"})), texts
+) | st.fixed_dictionaries({"outcome": st.sampled_from(["", "ok", "error", "cancelled", "abandoned", FAILED])})
+
+
 @st.composite
 def views(draw: st.DrawFn) -> View:
     span, start, end = draw(ranges)
@@ -34,8 +40,7 @@ def views(draw: st.DrawFn) -> View:
         start=start,
         end=end,
         split=draw(st.sampled_from(sorted(COLUMNS))),
-        narrowed=draw(st.dictionaries(st.sampled_from(sorted(COLUMNS)), texts)),
-        run=draw(st.none() | texts.filter(bool)),
+        narrowed=draw(narrowings),
         min_size=draw(st.none() | st.integers(0, 10**18 - 1)),
         cursor=draw(st.none() | texts.filter(bool)),
     )
@@ -43,7 +48,7 @@ def views(draw: st.DrawFn) -> View:
 
 def test_everything_that_usage_is_split_by_can_be_chosen() -> None:
     assert {*COLUMNS, *spans.STEPS} == set(GROUPS)
-    assert {column for column in COLUMNS.values() if column} == set(NARROWING)
+    assert {column for column in FILTERS.values() if column} == set(NARROWING)
 
 
 def reread(view: View) -> View:
@@ -62,7 +67,25 @@ def test_no_address_is_without_a_view(pairs: list[tuple[str, str]]) -> None:
     view = read(pairs)
 
     assert view.range(NOW).start <= NOW or view.start is not None
-    assert reread(view) == view
+    assert reread(view) == msgspec.structs.replace(view, ignored=())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "ignored"),
+    [
+        ("span", "2d", "span=2d (use one of 1h, 24h, 7d, 30d, 90d, 1y)"),
+        ("outcome", "bad", "outcome=bad (use one of ok, error, cancelled, abandoned, failed)"),
+        ("from", "yesterday", "from=yesterday (use an ISO 8601 time, such as 2026-11-21T08:00)"),
+        ("to", "2026-01-01", "to (use it with from)"),
+        ("min_size", "1MB", "min_size=1MB (use a whole number of bytes)"),
+        ("colour", "red", "colour (unknown)"),
+    ],
+)
+def test_a_parameter_without_a_meaning_is_named_and_does_nothing(name: str, value: str, ignored: str) -> None:
+    view = read([(name, value)])
+
+    assert view.ignored == (ignored,)
+    assert msgspec.structs.replace(view, ignored=()) == View()
 
 
 def test_what_is_usual_makes_a_short_address() -> None:
@@ -91,11 +114,11 @@ def test_narrowing_splits_by_what_is_not_yet_narrowed() -> None:
 
 @pytest.mark.parametrize("name", ["run", "min_size", "model"])
 def test_every_condition_can_be_removed_alone(name: str) -> None:
-    view = View(run="r", min_size=5, narrowed={"model": "m", "agent": "a"}, cursor="c")
+    view = View(min_size=5, narrowed={"model": "m", "agent": "a", "run": "r"}, cursor="c")
     left = widen(view, name)
 
     assert left.cursor is None
-    assert (left.run is None, left.min_size is None, "model" not in left.narrowed) == (
+    assert ("run" not in left.narrowed, left.min_size is None, "model" not in left.narrowed) == (
         name == "run",
         name == "min_size",
         name == "model",
@@ -107,7 +130,7 @@ def test_every_failure_is_one_outcome_of_lists() -> None:
     view = read([("outcome", FAILED)])
 
     assert view.is_error is True
-    assert view.lists() == {}
+    assert view.sums() == {}
 
 
 def test_another_range_begins_at_the_first_page() -> None:

@@ -101,3 +101,14 @@ def test_an_error_reply_to_a_streamed_request_is_read_as_the_answer_that_it_is()
     facts = stream('{\n "error": {\n  "type": "t", "message": "m"}\n}', status_code=400)
     assert (facts.error_type, facts.error_message, facts.stream_complete) == ("t", "m", True)
     assert facts.response == b'{"error":{"type":"t","message":"m"}}'
+
+
+def test_some_hide_an_error_in_a_status_of_200() -> None:
+    assert failed({"base_resp": {"status_code": 1004, "status_msg": "bad key"}}, 200) == (
+        True,
+        "1004",
+        "bad key",
+    )
+    assert failed({"base_resp": {"status_code": 0, "status_msg": ""}, "choices": []}, 200) == (False, "", "")
+    assert failed({"error_code": 110, "error_msg": "expired"}, 200) == (True, "110", "expired")
+    assert failed({"error_code": 0, "error_msg": ""}, 200) == (False, "", "")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmledgerd.usage.request import TAIL_BYTES, model_of
+from llmledgerd.usage.request import TAIL_BYTES, choices_of, model_of
 
 LONG = "x" * (2 * TAIL_BYTES)
 
@@ -81,3 +81,16 @@ def test_the_short_ways_agree_with_decoding_it_all(body: dict[str, Any], is_asci
     expected = found if isinstance(found, str) else ""
     raw = json.dumps(body, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass")
     assert model_of(raw) == expected.encode("utf-8", "replace").decode()
+
+
+def test_a_batch_of_embeddings_names_the_model_in_each_of_its_requests() -> None:
+    body = {"requests": [{"model": "models/e", "content": {}}, {"model": "models/e"}]}
+    assert model_of(json.dumps(body).encode()) == "models/e"
+    assert model_of(b'{"requests": []}') == model_of(b'{"requests": 5}') == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "choices"), [(b'{"n": 3}', 3), (b'{"n":1}', 1), (b'{"a":{"n":3}}', 1), (b'{"n":"3"}', 1)]
+)
+def test_a_request_says_how_many_choices_it_wants(body: bytes, choices: int) -> None:
+    assert choices_of(body) == choices

@@ -24,11 +24,11 @@ def columns(**given: Any) -> tuple[int | None, str, str]:
         ({"prompt": 3, "completion": 4, "total": 7}, (7, "reported", "ok")),
         ({"prompt": 3, "completion": 4, "total": 9}, (9, "reported", "mismatch")),
         ({"prompt": 3, "completion": 4, "total": 0}, (7, "reported", "")),
-        ({"total": 9}, (9, "reported", "")),
-        ({"prompt": 3}, (3, "reported", "")),
+        ({"total": 9}, (9, "partial", "")),
+        ({"prompt": 3}, (3, "partial", "")),
         ({"prompt": 0, "completion": 0}, (0, "reported", "")),
         ({"prompt": 3, "is_whole": False}, (3, "partial", "")),
-        ({"prompt": 3, "total": 9, "has_parts": False}, (9, "reported", "")),
+        ({"prompt": 3, "total": 9, "has_parts": False}, (9, "partial", "")),
     ],
 )
 def test_the_total_is_the_providers_own_or_the_sum_of_what_it_reported(

@@ -36,8 +36,12 @@ class Where:
 
     def narrow(self, question: Narrowed) -> None:
         """Keep what the question narrows to, but for its times."""
-        for column in OF_LISTS:
-            self.equal(column, getattr(question, column, None))
+        for column, one in OF_LISTS.items():
+            value = getattr(question, column, None)
+            if one.is_list:
+                self.add(f"has(t.{column}, {{{column}:String}})", **{column: value})
+            else:
+                self.equal(column, value)
 
     def between(self, start: datetime | None, end: datetime | None) -> None:
         """Keep calls that started at ``start`` or later and before ``end``."""

@@ -22,9 +22,11 @@ from clickhouse_connect.driver.httpclient import HttpClient
 from urllib3 import exceptions as transport
 
 from llmledgerd.errors import ConfigError
+from llmledgerd.stores.clickhouse.engine_text import plain
 from llmledgerd.stores.clickhouse.error_codes import settled, translate
 from llmledgerd.stores.clickhouse.url import Target, locked_by
 from llmledgerd.system.folders import make_folder
+from llmledgerd.system.permissions import refusal
 
 # Its encoders look for numpy and pandas at their first use, to see whether values are theirs, and load
 # them where they are installed: 40 MB and more. None is the driver's own sign that there are none.
@@ -48,11 +50,14 @@ def connect(target: Target, database: str | None, timeout: int) -> Client:
             f"{path} is open in {owner}; one process at a time can open an embedded store:"
             " stop that one, or read through the daemon's admin address"
         )
+    refused = refusal(path, writes=True) if path is not None else ""
+    if refused:
+        raise ConfigError(refused)
     try:
         return _open(target, database, timeout)
     except (ClickHouseError, transport.HTTPError, OSError) as error:
         if path is not None:
-            raise ConfigError(f"cannot open {path}: {error}") from error
+            raise ConfigError(f"cannot open the store {path}: {plain(str(error))}") from error
         raise settled(translate(target.address, error, ClickHouseError)) from error
 
 

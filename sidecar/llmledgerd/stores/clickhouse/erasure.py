@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from llmledgerd.errors import LlmledgerdError, StoreBusy
-from llmledgerd.query.erasure import OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects
+from llmledgerd.query.erasure import ERASED_URI, OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects, left_of
 from llmledgerd.stores.clickhouse.client import UNAVAILABLE, Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS
@@ -46,7 +46,7 @@ class Eraser:
         found, hours = Extent(), set[int]()
         for at in self._store.independent_addresses(TABLE):
             (here,) = self._store.query(
-                "SELECT count() AS calls, countIf(payload_uri != '') AS objects,"  # noqa: S608 - conditions are our own, values are bound
+                f"SELECT count() AS calls, countIf(payload_uri NOT IN ('', '{ERASED_URI}')) AS objects,"  # noqa: S608 - conditions are our own, values are bound
                 f" groupUniqArray(toUnixTimestamp(toStartOfHour(created_at))) AS hours FROM {TABLE} WHERE {condition}",
                 values,
                 at=at,
@@ -68,7 +68,7 @@ class Eraser:
             if erasure.is_of_all:
                 Rollup(self._store).forget_hours(erasure.organization_id, hours)
         elif found.calls:
-            emptied = ", ".join(f"{name} = ''" for name in PAYLOADS)
+            emptied = ", ".join(f"{name} = '{left_of(name)}'" for name in PAYLOADS)
             self._change(f"UPDATE {emptied}, usage_json = {BARE_USAGE} WHERE {condition}", values)
         if erasure.rows and erasure.is_of_all:
             Rollup(self._store).forget_expired_usage(erasure.organization_id, erasure.before_us)
@@ -111,7 +111,7 @@ class Eraser:
             last = ""
             while True:
                 rows = self._store.query(
-                    f"SELECT DISTINCT payload_uri AS uri FROM {TABLE} WHERE {condition} AND payload_uri > {{last:String}}"  # noqa: S608 - as above
+                    f"SELECT DISTINCT payload_uri AS uri FROM {TABLE} WHERE {condition} AND payload_uri NOT IN ('', '{ERASED_URI}') AND payload_uri > {{last:String}}"  # noqa: S608 - as above
                     " ORDER BY uri LIMIT {limit:UInt32}",
                     {**values, "last": last, "limit": OBJECTS_AT_ONCE},
                     at=at,
@@ -139,6 +139,9 @@ def _condition(erasure: Erasure) -> tuple[str, dict[str, Any]]:
         conditions.append("ingested_at <= fromUnixTimestamp64Micro({until:Int64})")
         values["until"] = erasure.until_us
     if not erasure.rows:  # so that a second time finds nothing
-        held = [*(f"notEmpty({name})" for name in PAYLOADS), f"usage_json != {BARE_USAGE}"]
+        held = [
+            *(f"{name} NOT IN ('', '{left_of(name)}')" for name in PAYLOADS),
+            f"usage_json != {BARE_USAGE}",
+        ]
         conditions.append(f"({' OR '.join(held)})")
     return " AND ".join(conditions), values

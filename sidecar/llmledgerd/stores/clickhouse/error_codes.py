@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from urllib3 import exceptions as transport
 
 from llmledgerd.errors import BatchRejected, LlmledgerdError, OutcomeUnknown, StoreBusy
+from llmledgerd.stores.clickhouse.engine_text import plain
 
 REFUSED: Mapping[int, tuple[str, str]] = {
     8: ("THERE_IS_NO_COLUMN", "missing_column"),
@@ -187,7 +188,7 @@ def translate(address: str, error: Exception, of_driver: type[Exception]) -> Llm
     if any(issubclass(kind, transport.HTTPError) for kind in kinds):
         return OutcomeUnknown("network", text)
     if isinstance(error, of_driver):
-        return meaning(getattr(error, "code", None), " ".join(str(error).split()))
+        return meaning(getattr(error, "code", None), plain(str(error)))
     return StoreBusy("disk", f"{error}")  # the driver's temporary file, before the engine has seen it
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from llmledgerd.errors import ConfigError, StoreBusy
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.erasure import Objects
 from llmledgerd.query.payloads import Fetcher
+from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
 from llmledgerd.stores.clickhouse.url import each_address, targets
-from llmledgerd.stores.kind import ConfiguredStore, Kind, Repriced, StoreEraser, Traffic
+from llmledgerd.stores.kind import ConfiguredStore, Kind, MarkedRows, StoreEraser
+from llmledgerd.system.permissions import refusal
 
 
 class ClickHouseKind(Kind[ClickHouseOptions]):
@@ -27,6 +29,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
     title = "ClickHouse"
     schemes = ("chdb", "http", "https")
     options_type = ClickHouseOptions
+    can_reprice = True
 
     def opened(self, config: Config) -> ConfiguredStore:
         from llmledgerd.stores.clickhouse import migrations, rollup
@@ -90,6 +93,9 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
 
     def require(self, url: str) -> None:
         path = targets(url, {})[0].path
+        refused = refusal(path) if path is not None else ""
+        if refused:
+            raise ConfigError(refused)
         if path is not None and not Path(path).is_dir():
             raise ConfigError(f"no embedded store at {path}")
 
@@ -116,22 +122,29 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         return ([], [fault]) if options.sql_url else ([f"{fault}; set sql_url to a read-only user"], [])
 
     def reprice(
-        self, url: str, pricer: Pricer, span: tuple[int, int], on_step: Callable[[Repriced], None]
+        self,
+        options: ClickHouseOptions,
+        pricer: Pricer,
+        wanted: Reprice,
+        by: str,
+        on_page: Callable[[Repriced], None],
     ) -> Repriced:
         from llmledgerd.stores.clickhouse.client import Store
         from llmledgerd.stores.clickhouse.reprice import reprice
 
-        with contextlib.closing(Store(url)) as store:
-            return reprice(store, pricer, *span, on_step)
+        with contextlib.closing(Store(options.url)) as store:
+            return reprice(store, pricer, wanted, by, on_page)
 
-    def fill(self, url: str, traffic: Traffic, config: Config) -> Generator[int, None, None]:
-        from llmledgerd.stores.clickhouse import demo_data, migrations
+    @contextlib.contextmanager
+    def marked_rows(self, url: str, source: str, config: Config) -> Iterator[MarkedRows]:
+        from llmledgerd.stores.clickhouse import migrations
         from llmledgerd.stores.clickhouse.client import Store
+        from llmledgerd.stores.clickhouse.marked_rows import ClickHouseMarkedRows
 
         with contextlib.closing(Store(url)) as store:
             if store.is_embedded:
                 migrations.apply(store, migrations.Layout(ttl_days=config.ttl_days))
-            yield from demo_data.fill(store, traffic)
+            yield ClickHouseMarkedRows(store, source)
 
 
 def _migrate(options: ClickHouseOptions, config: Config) -> list[str]:

@@ -7,20 +7,21 @@ encoding on the far side of the connection, and loads pandas (80 MB) where it is
 whether the rows are its own. The driver's column types do the encoding; this module does not import
 them.
 
-Three kinds of column are written here, to the same bytes, since the driver is slow at them: one value
+Four kinds of column are written here, to the same bytes, since the driver is slow at them: one value
 in every row (a third of a usual block: its empty texts, its batch), long texts, which the driver copies
-once more, and amounts of money.
+once more, amounts of money, and maps of amounts.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, localcontext
 from functools import lru_cache
-from itertools import chain
-from typing import Any, Final, Protocol
+from itertools import accumulate, chain
+from typing import Any, Final, Literal, Protocol
 
 from llmledgerd.errors import BatchRejected
 
@@ -36,6 +37,8 @@ _PLAIN_TYPES: Final = ("String", "UInt", "Int", "DateTime64(", "UUID", "Decimal(
 _MONEY: Final = "Decimal(18, 9)"
 _MONEY_DIGITS: Final = 18
 _MONEY_PLACES: Final = 9
+
+_MAP: Final = re.compile(r"Map\(String, Decimal\(18, (\d+)\)\)")
 
 _REPEATED: Final = (str, bytes, int, type(None))
 """Types of which equal values have equal bytes; 0.0 and -0.0 have not."""
@@ -64,6 +67,7 @@ def wire_type(declared: str) -> str:
     for wrapper in ("LowCardinality(", "SimpleAggregateFunction("):
         if declared.startswith(wrapper):
             declared = declared[len(wrapper) : -1].split(", ")[-1]
+    declared = declared.replace("Map(LowCardinality(String)", "Map(String")
     return "DateTime64(6, 'UTC')" if declared.startswith("DateTime") else declared
 
 
@@ -115,6 +119,9 @@ def _column(kind: ColumnType, declared: str, values: tuple[Any, ...], context: C
         return chain.from_iterable(zip(map(_number, map(len, values)), values, strict=True))
     if inner == _MONEY and is_nullable and {Decimal, type(None)}.issuperset(map(type, values)):
         return _amounts(values)
+    amounts = _MAP.fullmatch(declared)
+    if amounts and {dict}.issuperset(map(type, values)):
+        return _maps(values, int(amounts[1]))
     return (_driven(kind, values, context),)
 
 
@@ -152,13 +159,35 @@ def _repeated(one: bytearray, times: int, *, is_nullable: bool) -> tuple[bytes |
 
 def _amounts(values: tuple[Decimal | None, ...]) -> tuple[bytes, bytes]:
     """Return dollars as the whole nano-dollars that a column of money is sent as."""
+    return bytes([value is None for value in values]), _scaled(values, _MONEY_PLACES)
+
+
+def _maps(values: tuple[dict[str, Decimal], ...], places: int) -> tuple[bytes, bytes, bytes]:
+    """Return maps of amounts: where each ends, all keys, all amounts."""
+    if not any(values):
+        return bytes(8 * len(values)), b"", b""
+    ends = _little_endian("Q", accumulate(map(len, values)))
+    keys = b"".join(map(_text, chain.from_iterable(values)))
+    return ends, keys, _scaled(chain.from_iterable(one.values() for one in values), places)
+
+
+def _scaled(values: Iterable[Decimal | None], places: int) -> bytes:
     with localcontext() as context:
         context.prec = _MONEY_DIGITS
-        whole = [int(value.scaleb(_MONEY_PLACES)) if value else 0 for value in values]
-    nano = array("q", whole)
+        return _little_endian("q", [int(value.scaleb(places)) if value else 0 for value in values])
+
+
+def _little_endian(code: Literal["q", "Q"], numbers: Iterable[int]) -> bytes:
+    found = array(code, numbers)
     if sys.byteorder == "big":
-        nano.byteswap()
-    return bytes([value is None for value in values]), nano.tobytes()
+        found.byteswap()
+    return found.tobytes()
+
+
+@lru_cache(1024)
+def _text(text: str) -> bytes:
+    encoded = text.encode()
+    return _number(len(encoded)) + encoded
 
 
 @lru_cache(1024)

@@ -25,6 +25,7 @@ from llmledgerd.query.requests import (
     GetCall,
     GetLosses,
     GetStep,
+    GetUnpriced,
     GetUsage,
     ListCalls,
     QueryRequest,
@@ -37,6 +38,7 @@ from llmledgerd.query.results import (
     Loss,
     Page,
     Payloads,
+    Unpriced,
     Usage,
     call_of,
 )
@@ -68,6 +70,7 @@ class StoreAnswers:
             ListCalls: self._list,
             FindLarge: self._large,
             GetUsage: self._usage,
+            GetUnpriced: self._unpriced,
             GetLosses: self._losses,
         }
 
@@ -93,6 +96,7 @@ class StoreAnswers:
         where.between(question.start_date, question.end_date)
         where.add("t.is_error = {is_error:UInt8}", is_error=_flag(question.is_error))
         where.add("t.request_size_bytes >= {size:UInt64}", size=question.min_size_bytes)
+        where.add("startsWith(t.id, {id_prefix:String})", id_prefix=question.id_prefix)
         where.add(
             "t.ingested_at > fromUnixTimestamp64Micro({received:Int64})",
             received=microseconds(question.received_after),
@@ -141,6 +145,24 @@ class StoreAnswers:
     def _doubted(self) -> list[int]:
         rows = self._store.query("SELECT DISTINCT toUnixTimestamp(hour) AS first FROM llm_usage_doubts")
         return [row["first"] for row in rows]
+
+    def _unpriced(self, organization_id: str | None, question: GetUnpriced) -> list[Unpriced]:
+        where = Where(organization_id)
+        where.narrow(question)
+        where.between(question.start_date, question.end_date)
+        where.conditions.append("t.cost_usd IS NULL")
+        rows = _whole(
+            *self._bounded(
+                "SELECT t.provider AS provider, t.priced_model AS model, t.cost_reason AS reason, count() AS requests,"  # noqa: S608 - fixed fragments, values are bound
+                " sum(toUInt64(t.prompt_tokens)) AS prompt_tokens,"
+                " sum(toUInt64(t.completion_tokens)) AS completion_tokens,"
+                " sum(toUInt64(t.total_tokens)) AS total_tokens, max(t.created_at) AS last_at"
+                f" FROM llm_traces AS t WHERE {where} GROUP BY provider, model, reason"
+                " ORDER BY requests DESC, total_tokens DESC, provider, model, reason LIMIT {limit:UInt32}",
+                {**where.values, "limit": question.limit},
+            )
+        )
+        return [Unpriced(**row) for row in rows]
 
     def _losses(self, organization_id: str | None, question: GetLosses) -> list[Loss]:
         if organization_id is not None:

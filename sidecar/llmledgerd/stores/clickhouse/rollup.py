@@ -39,7 +39,7 @@ from typing import Any
 
 from llmledgerd.errors import StoreBusy
 from llmledgerd.stores.clickhouse import migrations
-from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.client import UNAVAILABLE, Store
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, LOCAL
 from llmledgerd.stores.kind import Reconciled
 
@@ -110,6 +110,14 @@ class Rollup:
                 {**parameters, "reason": reason},
                 at=at,
             )
+
+    def doubt_hours(self, reason: str, hours: Collection[Hour], at: int | None = None) -> None:
+        """Doubt these hours at one address. Call this before their rows are changed."""
+        self._store.run(
+            "INSERT INTO llm_usage_doubts (hour, reason) SELECT arrayJoin({hours:Array(UInt32)}), {reason:String}",
+            {"hours": list(hours), "reason": reason},
+            at=at,
+        )
 
     def reconcile(self, quiet_seconds: float = QUIET_SECONDS) -> Reconciled:
         """Compare doubted hours, newest first; clear the doubts of those that agree, rebuild the others.
@@ -183,18 +191,24 @@ class _Round:
                 self._run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
 
     def _is_changing(self) -> bool:
-        """Return whether a replica still has to apply a mutation that the others may have applied.
+        """Return whether rows are about to change: a mutation is under way, here or on a replica.
 
-        Mutations on one server are synchronous; on a cluster they do not wait for the replicas.
+        Recomputing costs takes as long as it takes, and on a cluster no mutation waits for the replicas.
         """
-        cluster = self._store.placement("llm_traces").cluster
-        if not cluster:
-            return False
-        rows = self._query(
-            "SELECT count() AS n FROM clusterAllReplicas({cluster:String}, system.mutations)"
-            " WHERE database = currentDatabase() AND NOT is_done SETTINGS skip_unavailable_shards = 1",
-            {"cluster": cluster},
+        place = self._store.placement("llm_traces")
+        source = (
+            "clusterAllReplicas({cluster:String}, system.mutations)" if place.cluster else "system.mutations"
         )
+        try:
+            rows = self._query(
+                f"SELECT count() AS n FROM {source} WHERE database = currentDatabase() AND table = {{table:String}}"  # noqa: S608 - our own texts, values are bound
+                " AND NOT is_done SETTINGS skip_unavailable_shards = 1",
+                {"cluster": place.cluster, "table": place.table},
+            )
+        except StoreBusy as error:
+            if place.cluster or error.kind in UNAVAILABLE:
+                raise
+            return False  # a user that may not read this cannot recompute costs either
         return bool(rows[0]["n"])
 
     def _quiet_hours(self, cutoff_us: int) -> list[Hour]:

@@ -25,6 +25,14 @@ class ClickHouseSource:
         )
         return (found["first"], found["last"]) if found["n"] else None
 
+    def count(self, from_us: int, to_us: int) -> int:
+        (found,) = self._store.query(
+            "SELECT count() AS n FROM llm_traces WHERE ingested_at >= fromUnixTimestamp64Micro({start:Int64})"
+            " AND ingested_at < fromUnixTimestamp64Micro({end:Int64})",
+            {"start": from_us, "end": to_us},
+        )
+        return int(found["n"])
+
     def parts(self, from_us: int, to_us: int) -> list[Part]:
         rows = self._store.query(
             "SELECT batch_id, count() AS rows, sum(request_size_bytes + response_size_bytes) AS size"

@@ -32,7 +32,15 @@ HOUR_US: Final = 3_600_000_000
 ALWAYS_US: Final = (0, 4_102_444_800_000_000)
 """1970 to 2100: what the rollup's hours can be, for a range that is open."""
 
-NOT_ROLLED_UP: Final = ("user_id", "service", "outcome", "billing_customer_id")
+NOT_ROLLED_UP: Final = (
+    "user_id",
+    "service",
+    "outcome",
+    "billing_customer_id",
+    "run_id",
+    "trace_id",
+    "agent_tags",
+)
 """Columns that a question can narrow by and the rollup does not keep."""
 
 MAX_SPANS: Final = 100

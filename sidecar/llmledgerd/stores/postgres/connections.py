@@ -12,12 +12,15 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from llmledgerd.errors import ConfigError, StoreBusy
 from llmledgerd.stores.postgres import pieces
@@ -51,6 +55,9 @@ BEGIN = sql.SQL(
 """With ``synchronous_commit = off`` the server would answer before its log is on the disk."""
 
 STATEMENT_TIMEOUT = sql.SQL("SELECT set_config('statement_timeout', %s, true)")
+
+_amounts = partial(json.loads, parse_float=Decimal, parse_int=Decimal)
+"""Reading of jsonb, which holds amounts here: a float would lose digits of money."""
 
 Row = dict[str, Any]
 Statement = sql.SQL | sql.Composed
@@ -207,13 +214,15 @@ class Connections:
         """Return a new connection. An error here means that nothing of the caller was sent."""
         limits = {"tcp_user_timeout": _milliseconds(self._seconds)}
         try:
-            return psycopg.connect(
+            connection = psycopg.connect(
                 **{**limits, **self._parameters, **self._password()},
                 row_factory=dict_row,
                 prepare_threshold=None,  # behind a pooler the next statement may meet another server process
             )
         except (psycopg.Error, OSError) as error:
             raise StoreBusy("unreachable", f"{self.address}: {_line(error)}") from error
+        set_json_loads(_amounts, connection)
+        return connection
 
     def _password(self) -> dict[str, str]:
         try:

@@ -12,7 +12,7 @@ from typing import Final
 from psycopg import sql
 
 from llmledgerd.errors import LlmledgerdError
-from llmledgerd.query.erasure import OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects
+from llmledgerd.query.erasure import ERASED_URI, OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects, left_of
 from llmledgerd.stores.postgres.connections import Link
 from llmledgerd.stores.postgres.copying import moment
 from llmledgerd.stores.postgres.existing_tables import existing
@@ -44,8 +44,8 @@ class PostgresEraser:
             for table in existing(link):
                 where, values = _condition(erasure, table)
                 statement = sql.SQL(
-                    "SELECT count(*) AS calls, count(*) FILTER (WHERE payload_uri <> '') AS objects FROM {} WHERE {}"
-                ).format(sql.Identifier(table.name), where)
+                    "SELECT count(*) AS calls, count(*) FILTER (WHERE payload_uri NOT IN ('', {})) AS objects FROM {} WHERE {}"
+                ).format(sql.Literal(ERASED_URI), sql.Identifier(table.name), where)
                 (here,) = link.query(statement, values)
                 found.calls += here["calls"]
                 found.objects += here["objects"]
@@ -82,8 +82,8 @@ class PostgresEraser:
         where, values = condition
         statement = sql.SQL(
             'SELECT DISTINCT payload_uri COLLATE "C" AS uri FROM {} WHERE {} AND payload_uri COLLATE "C" > %s'
-            " ORDER BY uri LIMIT {}"
-        ).format(sql.Identifier(table.name), where, sql.Literal(OBJECTS_AT_ONCE))
+            " AND payload_uri NOT IN ('', {}) ORDER BY uri LIMIT {}"
+        ).format(sql.Identifier(table.name), where, sql.Literal(ERASED_URI), sql.Literal(OBJECTS_AT_ONCE))
         return [row["uri"] for row in link.query(statement, [*values, last])]
 
 
@@ -104,7 +104,10 @@ def _condition(erasure: Erasure, table: Table) -> Condition:
     ]
     parts = [part for part, value in asked if value is not None]
     if not erasure.rows:  # so that a second time finds nothing
-        held = [sql.SQL("{} <> ''").format(sql.Identifier(name)) for name in _held(table)]
+        held = [
+            sql.SQL("{} NOT IN ('', {})").format(sql.Identifier(name), sql.Literal(left_of(name)))
+            for name in _held(table)
+        ]
         parts.append(sql.SQL("({} OR usage_json <> {})").format(sql.SQL(" OR ").join(held), BARE_USAGE))
     return sql.SQL(" AND ").join(parts), [value for _, value in asked if value is not None]
 
@@ -113,6 +116,9 @@ def _change(erasure: Erasure, table: Table, where: sql.Composed) -> sql.Composed
     name = sql.Identifier(table.name)
     if erasure.rows:
         return sql.SQL("DELETE FROM {} WHERE {}").format(name, where)
-    emptied = [sql.SQL("{} = ''").format(sql.Identifier(column)) for column in _held(table)]
+    emptied = [
+        sql.SQL("{} = {}").format(sql.Identifier(column), sql.Literal(left_of(column)))
+        for column in _held(table)
+    ]
     emptied.append(sql.SQL("usage_json = {}").format(BARE_USAGE))
     return sql.SQL("UPDATE {} SET {} WHERE {}").format(name, sql.SQL(", ").join(emptied), where)

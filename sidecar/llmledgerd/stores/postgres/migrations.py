@@ -60,7 +60,11 @@ def check(store: Postgres) -> list[str]:
 
 def _is_migrated(link: Link) -> bool:
     """Return whether all files were applied, so that a column that is missing was dropped since."""
-    if link.query(sql.SQL("SELECT to_regclass('llmledger_migrations') IS NULL AS lacks"))[0]["lacks"]:
+    # The daemon's user needs no right to this table.
+    is_readable = sql.SQL(
+        "SELECT FROM pg_class WHERE oid = to_regclass('llmledger_migrations') AND has_table_privilege(oid, 'SELECT')"
+    )
+    if not link.query(is_readable):
         return False
     rows = link.query(sql.SQL("SELECT name FROM llmledger_migrations"))
     return {migration.name for migration in SqlFile.load("postgres")} <= {row["name"] for row in rows}

@@ -70,9 +70,7 @@ class Postgres:
         try:
             repeated = self._insert(table, columns, blocks)
         except BatchRejected as error:
-            self._refusals.judge(
-                self.tables[table], error, sum(bytes(block).count(b"\n") for block in blocks)
-            )
+            self._refusals.judge(self.tables[table], error, sum(map(_rows, blocks)))
             raise
         self.counts["repeated"] += len(repeated)
         self.counts["nul_replaced"] += sum(getattr(block, "nul_replaced", 0) for block in blocks)
@@ -193,6 +191,11 @@ def _left_out(link: Link, to: Table, staging: sql.Identifier) -> set[int]:
 
 def _same(column: str) -> sql.Composed:
     return sql.SQL("t.{0} = s.{0}").format(sql.Identifier(column))
+
+
+def _rows(block: Buffer) -> int:
+    """Return the number of encoded rows: newlines within values are escaped."""
+    return (bytes(block) if isinstance(block, memoryview) else block).count(b"\n")
 
 
 def _name(table: Table) -> sql.Identifier:

@@ -29,6 +29,14 @@ class PostgresSource:
             (found,) = link.query(statement, (moment(from_us), moment(to_us)))
         return None if found["first"] is None else (microseconds(found["first"]), microseconds(found["last"]))
 
+    def count(self, from_us: int, to_us: int) -> int:
+        statement = sql.SQL(
+            "SELECT count(*) AS n FROM {} WHERE ingested_at >= %s AND ingested_at < %s"
+        ).format(sql.Identifier(self._table.name))
+        with self._connections.transaction() as link:
+            (found,) = link.query(statement, (moment(from_us), moment(to_us)))
+        return int(found["n"])
+
     def parts(self, from_us: int, to_us: int) -> list[Part]:
         statement = sql.SQL(
             "SELECT batch_id, count(*) AS rows, sum(request_size_bytes + response_size_bytes) AS size"

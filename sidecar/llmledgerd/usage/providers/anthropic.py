@@ -26,14 +26,7 @@ from llmledgerd.usage.response_fields import METRICS
 from llmledgerd.usage.streams.assembled import Pieces, Whole, add_text, encoded, listed, parsed
 from llmledgerd.usage.streams.coalesce import Runs, strict, text_field
 from llmledgerd.usage.streams.sse import Events
-from llmledgerd.usage.tokens import Count, add, counted, first, plus
-
-
-class CacheCreation(msgspec.Struct):
-    """Cache writes by how long they are kept."""
-
-    ephemeral_5m_input_tokens: Count = None
-    ephemeral_1h_input_tokens: Count = None
+from llmledgerd.usage.tokens import NO_CREATION, CacheCreation, Count, add, counted, first, plus
 
 
 class OutputDetails(msgspec.Struct):
@@ -62,7 +55,7 @@ class MessagesUsage(Iteration):
 
 
 _decode = msgspec.json.Decoder(MessagesUsage).decode
-NO_CREATION, NO_DETAILS = CacheCreation(), OutputDetails()
+NO_DETAILS = OutputDetails()
 
 
 def tokens(raw: Json) -> Facts:

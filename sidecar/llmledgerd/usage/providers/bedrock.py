@@ -87,6 +87,7 @@ def tokens(raw: Json) -> Facts:
         cache_write=written,
         priced=[priced],
         is_whole=is_whole,
+        has_output=usage.input_tokens is not None,  # the names of InvokeModel also count embeddings
     )
 
 
@@ -116,6 +117,9 @@ CONVERSE_EVENTS = (
 
 FLAT_TEXTS = ("outputText", "generation", "completion", "text")
 """Titan's, Llama's, older Claude's and Cohere's; each chunk is an object with one of them."""
+
+GUARDRAIL = "amazon-bedrock-guardrailAction"
+"""Beside a chunk where a guardrail is applied; it may be the only known member of the first one."""
 
 TERMINAL_MEMBERS = (METRICS, "stop_reason", "completionReason", "is_finished")
 """Any of these in a chunk of that kind, when it is true, says that it is the last."""
@@ -237,7 +241,7 @@ def unpacked(events: Events) -> Events:
 
 def is_flat(first: Members) -> bool:
     """Whether an event is a chunk of ``assemble_flat``; ``text`` alone would say too little."""
-    return any(name in first for name in (METRICS, "is_finished", *FLAT_TEXTS[:-1]))
+    return any(name in first for name in (METRICS, GUARDRAIL, "is_finished", *FLAT_TEXTS[:-1]))
 
 
 def error_of(name: str, data: str) -> bytes:

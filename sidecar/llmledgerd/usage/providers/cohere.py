@@ -1,9 +1,10 @@
 """Cohere: chat, embed and rerank, versions 1 and 2.
 
 Invariant: ``tokens`` is what the model read and wrote, ``billed_units`` what is charged; the columns
-take the first where it is given. Counts are floats in version 1.
+take the first where it is given, and the price the second. Counts are floats in version 1.
 
-Sources: Cohere API reference, "Chat" v2 (``usage``) and v1 (``meta``), "Embed", "Rerank".
+Sources: Cohere API reference, "Chat" v2 (``usage``) and v1 (``meta``), "Embed", "Rerank"; Cohere docs, "How
+does Cohere's pricing work" (billed tokens leave out what Cohere's own prompt adds).
 
 Streams. Cohere's chat streams, version 2 (SSE) and version 1 (NDJSON), made whole.
 
@@ -56,20 +57,32 @@ def tokens(raw: Json) -> Facts:
         units = usage.billed_units or NOTHING
     prompt, completion = plus(units.input_tokens, units.image_tokens), units.output_tokens
     reasoning = (usage.tokens or NOTHING).reasoning_tokens
-    priced = PricedUsage(
-        input=prompt or 0,
-        output=completion or 0,
-        cache_read=usage.cached_tokens or 0,
-        reasoning=reasoning or 0,
-        input_image=units.image_tokens or 0,
-    )
     return counted(
         prompt=prompt,
         completion=completion,
         cached=usage.cached_tokens,
         reasoning=reasoning,
-        priced=[priced],
+        priced=[_priced(usage, units)],
         is_whole=is_whole,
+        has_output=False,
+    )
+
+
+def _priced(usage: CohereUsage, units: Units) -> PricedUsage:
+    """Return what is billed; of counts that are not billed units, with the parts that belong to them."""
+    billed = usage.billed_units or NOTHING
+    if billed.input_tokens is not None or billed.output_tokens is not None:
+        return PricedUsage(
+            input=plus(billed.input_tokens, billed.image_tokens) or 0,
+            output=billed.output_tokens or 0,
+            input_image=billed.image_tokens or 0,
+        )
+    return PricedUsage(
+        input=plus(units.input_tokens, units.image_tokens) or 0,
+        output=units.output_tokens or 0,
+        cache_read=usage.cached_tokens or 0,
+        reasoning=units.reasoning_tokens or 0,
+        input_image=units.image_tokens or 0,
     )
 
 

@@ -29,9 +29,13 @@ from llmledgerd.usage.streams.coalesce import Runs, one_of, strict, text_field
 from llmledgerd.usage.streams.sse import Events
 from llmledgerd.usage.tokens import Count, counted, first, plus
 
-AUDIO = ("AUDIO", "audio", 4)
-IMAGE = ("IMAGE", "image", 2)
-"""Modalities by name (the REST api), in lower case (Interactions), by number (protobuf's JSON)."""
+Modality = frozenset[str | int]
+
+AUDIO: Final[Modality] = frozenset({"AUDIO", "audio", 4})
+IMAGE: Final[Modality] = frozenset({"IMAGE", "image", 2, "DOCUMENT", "document", 5})
+VIDEO: Final[Modality] = frozenset({"VIDEO", "video", 3})
+"""Modalities by name (the REST api), in lower case (Interactions), by number (protobuf's JSON); a document's
+pages are pictures."""
 
 
 class UsageMetadata(msgspec.Struct, rename="camel"):
@@ -47,6 +51,9 @@ class UsageMetadata(msgspec.Struct, rename="camel"):
     prompt_tokens_details: Any = None
     candidates_tokens_details: Any = None
     cache_tokens_details: Any = None
+    tool_use_prompt_tokens_details: Any = None
+    prompt_token_details: Any = None
+    """Of embeddings."""
 
 
 class InteractionUsage(msgspec.Struct):
@@ -61,6 +68,7 @@ class InteractionUsage(msgspec.Struct):
     input_tokens_by_modality: Any = None
     output_tokens_by_modality: Any = None
     cached_tokens_by_modality: Any = None
+    tool_use_tokens_by_modality: Any = None
 
 
 _decode = msgspec.json.Decoder(UsageMetadata).decode
@@ -81,8 +89,10 @@ def tokens(raw: Json) -> Facts:
             input_tokens_by_modality=usage.prompt_tokens_details,
             output_tokens_by_modality=usage.candidates_tokens_details,
             cached_tokens_by_modality=usage.cache_tokens_details,
+            tool_use_tokens_by_modality=usage.tool_use_prompt_tokens_details,
         ),
         is_whole,
+        has_output=usage.prompt_token_details is None,
     )
 
 
@@ -91,39 +101,53 @@ def interaction_tokens(raw: Json) -> Facts:
     return _counted(*fit(raw, InteractionUsage, _decode_interaction))
 
 
-def _counted(usage: InteractionUsage, is_whole: bool) -> Facts:
+def _counted(usage: InteractionUsage, is_whole: bool, *, has_output: bool = True) -> Facts:
     """Add the thoughts to the candidates, unless these already make the total without them."""
     candidates, thoughts = usage.total_output_tokens, usage.total_thought_tokens
     prompt = plus(usage.total_input_tokens, usage.total_tool_use_tokens)
     are_inside = bool(thoughts and candidates and plus(prompt, candidates) == usage.total_tokens)
     completion = candidates if are_inside else plus(candidates, thoughts)
-    priced = PricedUsage(
-        input=prompt or 0,
-        output=completion or 0,
-        cache_read=usage.total_cached_tokens or 0,
-        reasoning=thoughts or 0,
-        input_audio=_of_modality(usage.input_tokens_by_modality, AUDIO),
-        output_audio=_of_modality(usage.output_tokens_by_modality, AUDIO),
-        cache_audio_read=_of_modality(usage.cached_tokens_by_modality, AUDIO),
-        input_image=_of_modality(usage.input_tokens_by_modality, IMAGE),
-        output_image=_of_modality(usage.output_tokens_by_modality, IMAGE),
-    )
     return counted(
         prompt=prompt,
         completion=completion,
         total=usage.total_tokens,
         cached=usage.total_cached_tokens,
         reasoning=thoughts,
-        priced=[priced],
+        priced=[_priced(usage, prompt, completion)],
         is_whole=is_whole,
+        has_output=has_output,
     )
 
 
-def _of_modality(details: Any, modality: tuple[str | int, ...]) -> int:
+def _priced(usage: InteractionUsage, prompt: int | None, completion: int | None) -> PricedUsage:
+    """Return the counts with what is known of their modalities; a tool's prompt is input as well."""
+    inputs = [*_listed(usage.input_tokens_by_modality), *_listed(usage.tool_use_tokens_by_modality)]
+    outputs, cached = _listed(usage.output_tokens_by_modality), _listed(usage.cached_tokens_by_modality)
+    return PricedUsage(
+        input=prompt or 0,
+        output=completion or 0,
+        cache_read=usage.total_cached_tokens or 0,
+        reasoning=usage.total_thought_tokens or 0,
+        input_audio=_of_modality(inputs, AUDIO),
+        output_audio=_of_modality(outputs, AUDIO),
+        cache_audio_read=_of_modality(cached, AUDIO),
+        input_image=_of_modality(inputs, IMAGE),
+        output_image=_of_modality(outputs, IMAGE),
+        cache_image_read=_of_modality(cached, IMAGE),
+        input_video=_of_modality(inputs, VIDEO),
+        output_video=_of_modality(outputs, VIDEO),
+    )
+
+
+def _listed(details: Any) -> list[Any]:
+    return details if isinstance(details, list) else []
+
+
+def _of_modality(details: list[Any], modality: Modality) -> int:
     """Return how many tokens of a modality the details list."""
     found = 0
-    for one in details if isinstance(details, list) else ():
-        if isinstance(one, dict) and one.get("modality") in modality:
+    for one in details:
+        if isinstance(one, dict) and isinstance(kind := one.get("modality"), str | int) and kind in modality:
             found += count(one.get("tokenCount", one.get("tokens"))) or 0
     return found
 

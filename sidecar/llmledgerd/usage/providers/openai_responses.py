@@ -27,13 +27,14 @@ from llmledgerd.usage.decode import Json, Members, encode, fit, is_object, membe
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.streams.assembled import Whole, add_text, encoded, listed
 from llmledgerd.usage.streams.sse import Events
-from llmledgerd.usage.tokens import Count, counted, first, plus
+from llmledgerd.usage.tokens import NO_CREATION, CacheCreation, Count, counted, first, plus
 
 
 class CachedDetails(msgspec.Struct):
-    """Parts of the cached input (Realtime)."""
+    """Parts of the cached input (Realtime, images)."""
 
     audio_tokens: Count = None
+    image_tokens: Count = None
 
 
 class InputDetails(msgspec.Struct):
@@ -43,7 +44,9 @@ class InputDetails(msgspec.Struct):
     cache_write_tokens: Count = None
     audio_tokens: Count = None
     image_tokens: Count = None
+    video_tokens: Count = None
     cached_tokens_details: CachedDetails | None = None
+    cache_creation_token_details: CacheCreation | None = None
 
 
 class OutputDetails(msgspec.Struct):
@@ -52,6 +55,7 @@ class OutputDetails(msgspec.Struct):
     reasoning_tokens: Count = None
     audio_tokens: Count = None
     image_tokens: Count = None
+    video_tokens: Count = None
 
 
 class ResponsesUsage(msgspec.Struct):
@@ -67,6 +71,7 @@ class ResponsesUsage(msgspec.Struct):
     prompt_tokens_details: InputDetails | None = None
     cache_read_input_tokens: Count = None
     cache_creation_input_tokens: Count = None
+    cache_creation: CacheCreation | None = None
 
 
 _decode = msgspec.json.Decoder(ResponsesUsage).decode
@@ -82,18 +87,6 @@ def tokens(raw: Json) -> Facts:
     cached = first(inside.cached_tokens, usage.cache_read_input_tokens)
     written = first(inside.cache_write_tokens, usage.cache_creation_input_tokens)
     prompt, completion = _both(usage, outside.reasoning_tokens)
-    priced = PricedUsage(
-        input=prompt or 0,
-        output=completion or 0,
-        cache_read=cached or 0,
-        cache_write=written or 0,
-        reasoning=outside.reasoning_tokens or 0,
-        input_audio=inside.audio_tokens or 0,
-        output_audio=outside.audio_tokens or 0,
-        cache_audio_read=(inside.cached_tokens_details or NO_CACHED_DETAILS).audio_tokens or 0,
-        input_image=inside.image_tokens or 0,
-        output_image=outside.image_tokens or 0,
-    )
     return counted(
         prompt=prompt,
         completion=completion,
@@ -101,8 +94,47 @@ def tokens(raw: Json) -> Facts:
         cached=cached,
         cache_write=written,
         reasoning=outside.reasoning_tokens,
-        priced=[priced],
+        priced=[_priced(usage, inside, outside, (prompt, completion, cached, written))],
         is_whole=is_whole,
+    )
+
+
+def _priced(
+    usage: ResponsesUsage,
+    inside: InputDetails,
+    outside: OutputDetails,
+    sums: tuple[int | None, int | None, int | None, int | None],
+) -> PricedUsage:
+    prompt, completion, cached, written = sums
+    cached_inside = inside.cached_tokens_details or NO_CACHED_DETAILS
+    lifetimes = inside.cache_creation_token_details or usage.cache_creation or NO_CREATION
+    return PricedUsage(
+        input=prompt or 0,
+        output=completion or 0,
+        cache_read=cached or 0,
+        cache_write=written or 0,
+        cache_write_1h=lifetimes.ephemeral_1h_input_tokens or 0,
+        reasoning=outside.reasoning_tokens or 0,
+        input_audio=inside.audio_tokens or 0,
+        output_audio=outside.audio_tokens or 0,
+        cache_audio_read=cached_inside.audio_tokens or 0,
+        input_image=inside.image_tokens or 0,
+        output_image=(completion or 0) if _is_of_images(usage) else outside.image_tokens or 0,
+        cache_image_read=cached_inside.image_tokens or 0,
+        input_video=inside.video_tokens or 0,
+        output_video=outside.video_tokens or 0,
+    )
+
+
+def _is_of_images(usage: ResponsesUsage) -> bool:
+    """Whether the answer is pictures alone: only the images api counts them in the input and says nothing of
+    the output, nor of a cache."""
+    inside = usage.input_tokens_details
+    return (
+        inside is not None
+        and inside.image_tokens is not None
+        and inside.cached_tokens is None
+        and usage.output_tokens_details is None
     )
 
 

@@ -27,18 +27,22 @@ ROOT_NAMES = (
     "prompt_token_count",
     "generation_token_count",
     "inputTextTokenCount",
+    "totalOutputTextTokenCount",
     "num_tokens_prompt_total",
     "num_tokens_generated",
     "tokens_evaluated",
     "tokens_predicted",
 )
-"""Ollama's, Llama's on Bedrock, Titan's, Aleph Alpha's, llama.cpp's."""
+"""Ollama's, Llama's on Bedrock, Titan's (the second in streams alone), Aleph Alpha's, llama.cpp's."""
 
 RESULT_NAMES = ("input_token_count", "generated_token_count", "tokenCount")
 """watsonx's and Titan's, in each result; what is kept is the sum over the results."""
 
 
-OBJECT_NAMES = frozenset({"input_token_count", "output_token_count", "tokens_input", "tokens_generated"})
+OBJECT_NAMES = frozenset(
+    {"input_token_count", "output_token_count", "token_input_count", "token_output_count"}
+    | {"tokens_input", "tokens_generated", "image_count", "image_output_count"}
+)
 """Replicate's and DeepInfra's, in objects that hold other things as well."""
 
 
@@ -51,6 +55,7 @@ class RootCounts(msgspec.Struct):
     generation_token_count: Count = None
     input_text_token_count: Count = msgspec.field(default=None, name="inputTextTokenCount")
     result_token_count: Count = msgspec.field(default=None, name="tokenCount")
+    streamed_token_count: Count = msgspec.field(default=None, name="totalOutputTextTokenCount")
     num_tokens_prompt_total: Count = None
     num_tokens_generated: Count = None
     input_token_count: Count = None
@@ -61,6 +66,8 @@ class RootCounts(msgspec.Struct):
     tokens_predicted: Count = None
     tokens_input: Count = None
     tokens_generated: Count = None
+    token_input_count: Count = None
+    token_output_count: Count = None
 
 
 _decode = msgspec.json.Decoder(RootCounts).decode
@@ -78,19 +85,22 @@ def tokens(raw: Json) -> Facts:
         counts.embedding_token_count,
         counts.tokens_evaluated,
         counts.tokens_input,
+        counts.token_input_count,
     )
     completion = first(
         counts.eval_count,
         counts.generation_token_count,
         counts.result_token_count,
+        counts.streamed_token_count,
         counts.num_tokens_generated,
         counts.generated_token_count,
         counts.output_token_count,
         counts.tokens_predicted,
         counts.tokens_generated,
+        counts.token_output_count,
     )
     priced = PricedUsage(input=prompt or 0, output=completion or 0)
-    return counted(prompt=prompt, completion=completion, priced=[priced], is_whole=is_whole)
+    return counted(prompt=prompt, completion=completion, priced=[priced], is_whole=is_whole, has_output=False)
 
 
 def counts_of(reply: Members) -> Members:

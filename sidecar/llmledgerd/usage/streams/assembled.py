@@ -38,6 +38,8 @@ class Whole(msgspec.Struct, kw_only=True):
     """Whether the terminal event arrived."""
     usage_is_final: bool = True
     """The usage is the call's, and not a count from its middle."""
+    choices_may_follow: bool = False
+    """Nothing but the request tells how many choices there are: some may not have begun."""
 
 
 def encoded(fields: dict[str, Any]) -> Members:

@@ -33,6 +33,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "Array(String)": st.lists(TEXTS, max_size=2),
     "Nullable(Decimal(18, 9))": st.none() | MONEY,
     "Decimal(18, 9)": MONEY,
+    "Map(String, Decimal(18, 9))": st.dictionaries(TEXTS, MONEY, max_size=3),
+    "Map(String, Decimal(18, 6))": st.dictionaries(TEXTS, st.decimals(0, 10**11, places=6), max_size=3),
     "Float64": st.sampled_from((0.0, -0.0, 1.5)),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmledgerd.usage import PricedUsage
 from tests.unit.usage.examples import columns, of_usage, reply
 
 
@@ -12,6 +13,16 @@ def test_tokens_come_before_billed_units() -> None:
         "cached_tokens": 1040,
     }
     assert of_usage(usage) == (1442, 29, 1471, 1040, None, 3)
+
+
+def test_the_price_follows_what_is_billed() -> None:
+    usage = {
+        "billed_units": {"input_tokens": 41, "output_tokens": 28},
+        "tokens": {"input_tokens": 1442, "output_tokens": 29},
+        "cached_tokens": 1040,
+    }
+    assert reply({"usage": usage}).priced == [PricedUsage(input=41, output=28)]
+    assert reply({"usage": {"tokens": {"input_tokens": 7}}}).priced == [PricedUsage(input=7)]
 
 
 def test_image_tokens_stand_beside_the_input() -> None:
@@ -39,5 +50,7 @@ def test_search_units_are_no_tokens() -> None:
     facts = reply(
         {"results": [{"index": 0, "relevance_score": 0.9}], "meta": {"billed_units": {"search_units": 1}}}
     )
-    assert (facts.usage_source, facts.call_type) == ("unknown", "rerank")
+    assert (facts.usage_source, facts.call_type) == ("reported", "rerank")
+    assert facts.prompt_tokens is None
+    assert facts.units == {"search_unit": 1}
     assert b"search_units" in facts.usage_json

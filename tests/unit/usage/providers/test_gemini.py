@@ -109,3 +109,23 @@ def test_an_array_with_an_error_is_an_error() -> None:
         "RESOURCE_EXHAUSTED",
         "slow down",
     )
+
+
+def test_tokens_are_kept_by_modality() -> None:
+    def listed(**counts: int) -> list[dict[str, object]]:
+        return [{"modality": name.upper(), "tokenCount": found} for name, found in counts.items()]
+
+    usage = {
+        "promptTokenCount": 100,
+        "candidatesTokenCount": 50,
+        "toolUsePromptTokenCount": 10,
+        "totalTokenCount": 160,
+        "promptTokensDetails": listed(text=1, audio=2, image=3, video=4, document=5),
+        "toolUsePromptTokensDetails": listed(image=6),
+        "cacheTokensDetails": listed(audio=7, image=8),
+        "candidatesTokensDetails": listed(audio=9, video=11),
+    }
+    (priced,) = reply({"usageMetadata": usage}).priced
+    assert (priced.input, priced.input_audio, priced.input_image, priced.input_video) == (110, 2, 14, 4)
+    assert (priced.cache_audio_read, priced.cache_image_read) == (7, 8)
+    assert (priced.output, priced.output_audio, priced.output_video) == (50, 9, 11)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmledgerd.usage import Exchange, dispatch, read_exchange
+from llmledgerd.usage import Exchange, Facts, dispatch, read_exchange
 from llmledgerd.usage.costs import cost_in
 from llmledgerd.usage.decode import members
 from llmledgerd.usage.providers import openai_chat
@@ -199,6 +199,61 @@ LEAVES: dict[str, st.SearchStrategy[Any]] = {
 
 
 SOME = st.sets(st.sampled_from(sorted(LEAVES)), max_size=3)
+
+
+def test_cache_writes_of_an_hour_are_told_apart_in_openais_dress() -> None:
+    lifetimes = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30}
+    details = {"cached_tokens": 10, "cache_creation_tokens": 50, "cache_creation_token_details": lifetimes}
+    usage = {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102}
+    found = reply({"usage": {**usage, "prompt_tokens_details": details}})
+    assert columns(found) == (100, 2, 102, 10, 50, None)
+    assert (found.priced[0].cache_write, found.priced[0].cache_write_1h) == (50, 30)
+    found = reply({"usage": {**usage, "cache_creation_input_tokens": 50, "cache_creation": lifetimes}})
+    assert (found.priced[0].cache_write, found.priced[0].cache_write_1h) == (50, 30)
+
+
+def test_writers_details_have_a_name_of_their_own() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 20, "completion_token_details": {"reasoning_tokens": 7}}
+    assert of_usage(usage) == (1, 20, 21, None, None, 7)
+
+
+def test_deep_research_counts_reasoning_and_citations_beside_its_total() -> None:
+    usage = {
+        "prompt_tokens": 33,
+        "completion_tokens": 7163,
+        "total_tokens": 7196,
+        "citation_tokens": 20016,
+        "num_search_queries": 18,
+        "reasoning_tokens": 73997,
+    }
+    found = reply({"usage": usage})
+    (priced,) = found.priced
+    assert columns(found)[:3] == (33, 7163, 7196)
+    assert (priced.input, priced.citation) == (33 + 20016, 20016)
+    assert (priced.output, priced.reasoning) == (7163 + 73997, 73997)
+
+
+CUT = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+def streamed(*choices: tuple[int, str | None], done: bool = False, n: int = 2) -> Facts:
+    chunks = [
+        {"choices": [{"index": index, "delta": {"content": "a"}, "finish_reason": end}], "usage": CUT}
+        for index, end in choices
+    ]
+    text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + (
+        "data: [DONE]\n\n" if done else ""
+    )
+    return read_exchange(Exchange(stream=text, request=json.dumps({"model": "m", "n": n}).encode()))
+
+
+def test_a_stream_of_several_choices_is_whole_when_all_of_them_are() -> None:
+    assert streamed((0, None), (1, None), (0, "stop")).usage_source == "partial"
+    assert streamed((0, None), (0, "stop")).usage_source == "partial"
+    assert not streamed((0, None), (0, "stop")).stream_complete
+    assert streamed((0, "stop"), (1, "stop")).usage_source == "reported"
+    assert streamed((0, None), (0, "stop"), n=1).usage_source == "reported"
+    assert streamed((0, "stop"), (1, "stop"), done=True).usage_source == "reported"
 
 
 @given(SOME.flatmap(lambda names: st.fixed_dictionaries({name: LEAVES[name] for name in names})))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from llmledgerd.usage import Exchange, read_exchange
 from tests.unit.usage.examples import columns, reply
 
 
@@ -64,3 +67,25 @@ def test_cloudflares_result_is_unwrapped() -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
     facts = reply({"result": {"response": "hi", "usage": usage}, "success": True, "errors": []})
     assert columns(facts)[:3] == (9, 2, 11)
+
+
+def test_titan_streams_name_its_output_otherwise_and_may_begin_with_a_guardrail() -> None:
+    guard = {"amazon-bedrock-guardrailAction": "INTERVENED"}
+    chunk = {
+        "outputText": "no",
+        "totalOutputTextTokenCount": 5,
+        "completionReason": "FINISH",
+        "inputTextTokenCount": 7,
+    }
+    for chunks in ([{**chunk, **guard}], [guard, chunk]):
+        stream = "".join(f"data: {json.dumps(one)}\n\n" for one in chunks)
+        facts = read_exchange(Exchange(stream=stream))
+        assert (facts.prompt_tokens, facts.completion_tokens, facts.usage_source) == (7, 5, "reported")
+
+
+def test_replicate_names_tokens_by_what_they_are_billed_as() -> None:
+    facts = reply({"status": "succeeded", "metrics": {"token_input_count": 5, "token_output_count": 6}})
+    assert (facts.prompt_tokens, facts.completion_tokens, facts.usage_source) == (5, 6, "reported")
+    facts = reply({"status": "succeeded", "metrics": {"image_count": 2, "predict_time": 1.0}})
+    assert facts.units == {"image": 2}
+    assert facts.usage_source == "reported"

@@ -1,10 +1,12 @@
-"""Generated calls for demonstrations and measurements.
+"""Rows for measurements, made by the engine: tens of millions of them in minutes.
 
 Invariants:
-- The engine generates the rows from their numbers; no row passes through Python.
-- The same seed, count, span and end give the same rows.
-- The rows are like recorded ones: the rollup includes them, and identifiers, usage and cost agree with
-  each other. The sizes are random numbers; the payloads themselves are short.
+- The engine makes the rows from their numbers; none of them passes through Python.
+- The same seed, count, span and end make the same rows.
+- They are rows like others: the rollup's view sees them, and identifiers, usage and cost agree with
+  each other. Only sizes are drawn, and not those of the payloads, which are short.
+
+``llmledger demo`` makes fewer, of providers' answers that the daemon's own code reads and prices.
 """
 
 from __future__ import annotations
@@ -12,15 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.kind import Traffic
 
 ROWS_AT_ONCE: Final = 1_000_000
-"""Rows per statement; bounds the engine's memory."""
+"""Rows of one statement, which bounds the engine's memory."""
 
 BATCH_ROWS: Final = 10_000
 RUN_CALLS: Final = 25
-"""Calls of an agent in one run."""
+"""Calls that an agent makes in one run, on average and here always."""
 
 MODELS: Final = (
     # provider, model, USD per million tokens in and out, milliseconds to begin with and for each token out
@@ -35,8 +38,20 @@ MODELS: Final = (
 )
 
 
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of it, and when."""
+
+    rows: int
+    days: float
+    end_us: int
+    """When the last call starts, in microseconds since 1970."""
+    organizations: tuple[str, ...] = ()
+    """Empty: fifty, which differ in size by a factor of some hundreds."""
+    seed: int = 1
+
+
 def fill(store: Store, traffic: Traffic) -> Iterator[int]:
-    """Insert the rows in parts; yield the number of rows so far. Raises StoreBusy."""
+    """Insert the traffic, a part at a time; yield how many rows there are so far. Raises StoreBusy."""
     for first in range(0, traffic.rows, ROWS_AT_ONCE):
         count = min(ROWS_AT_ONCE, traffic.rows - first)
         store.run(INSERT, _parameters(traffic, first, count), {"deduplicate_insert_select": "disable"})
