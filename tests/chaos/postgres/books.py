@@ -7,6 +7,7 @@ twice; no row names an object that is missing; and each object has a row.
 from __future__ import annotations
 
 from llmledgerd.payloads import names
+from llmledgerd.query.erasure import ERASED_URI
 from tests.helpers import admin, postgres
 from tests.helpers.object_storage import Folder
 from tests.helpers.two_stores import TwoStores
@@ -32,8 +33,7 @@ def balance(two: TwoStores, storage: Folder, *, left_objects: int = 0) -> None:
 
 def uris(two: TwoStores) -> set[str]:
     """Return the names of objects in the rows of both stores."""
-    found = two.table.query("SELECT payload_uri FROM llm_traces WHERE payload_uri != ''")
-    found += postgres.query(
-        two.postgres_url, "SELECT payload_uri FROM provider_traces WHERE payload_uri <> ''"
-    )
-    return {str(row["payload_uri"])[str(row["payload_uri"]).index(names.RECORDS) :] for row in found}
+    found = two.table.query("SELECT payload_uri FROM llm_traces")
+    found += postgres.query(two.postgres_url, "SELECT payload_uri FROM provider_traces")
+    named = (str(row["payload_uri"]) for row in found)
+    return {uri[uri.index(names.RECORDS) :] for uri in named if uri not in ("", ERASED_URI)}

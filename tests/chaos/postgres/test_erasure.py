@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from llmledgerd.query.erasure import ERASED_URI
 from tests.chaos.postgres.books import balance, uris
 from tests.helpers import postgres, prefork
 from tests.helpers.exchanges import line
@@ -59,7 +60,7 @@ def send(two: TwoStores, name: str, count: int) -> None:
 def erased_calls_with_payloads(two: TwoStores) -> int:
     statement = (
         "SELECT count(*) AS n FROM provider_traces WHERE organization_id = 'acme'"
-        " AND (payload_uri <> '' OR request_json <> '' OR response_json <> '')"
+        f" AND (payload_uri NOT IN ('', '{ERASED_URI}') OR request_json <> '' OR response_json <> '')"
     )
     found = postgres.query(two.postgres_url, statement)[0]["n"]
     assert isinstance(found, int)
