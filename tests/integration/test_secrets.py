@@ -176,7 +176,6 @@ COMMANDS = {
     "migrate": ["llmledgerd", "migrate"],
     "serve": ["llmledgerd", "serve", "--set", "socket_path=/proc/nowhere/s"],
     "usage": ["llmledger", "usage"],
-    "demo": ["llmledger", "demo", "--calls", "1"],
 }
 
 
@@ -205,7 +204,7 @@ def test_settings_are_checked_where_the_store_is_away_and_its_url_is_tested_too(
 def test_a_check_reads_the_price_files(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
     file.write_text("[[prices]]\nper_call = 0.01\n")
-    check = ("check", "--without-store")
+    check = ("llmledgerd", "check", "--without-store")
     assert run(*check, PRICES_FILE=str(file)).returncode == 0
     file.write_text("[[prices]]\nper_call = 0.01\n[[prices]]\nper_cal = 1\n")
     wrong = run(*check, PRICES_FILE=str(file))

@@ -17,6 +17,7 @@ from tests.helpers.kinds import Kind
 NOW_US = time.time_ns() // 1000
 NULLABLE = {
     "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "time_to_first_token_ms", "cost_usd",
+    "upstream_cost_usd", "sent_cost_usd",
 }  # fmt: skip
 NUMBERS = {
     "is_byok", "request_size_bytes", "response_size_bytes", "prompt_tokens", "completion_tokens",
@@ -39,6 +40,8 @@ def row(batch: str, number: int, **values: object) -> tuple[object, ...]:
         "created_at": NOW_US,
         "ingested_at": NOW_US + number,
         "agent_tags": [],
+        "cost_parts": {},
+        "usage_units": {},
         **values,
     }
     return tuple(own.get(name, _empty(name)) for name in COLUMNS)

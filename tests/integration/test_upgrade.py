@@ -26,13 +26,14 @@ from tests.helpers.waiting import until
 
 APPLIED = {
     "clickhouse": {
-        "0001_llm_traces": "00970cc79fde7f1fe9c68397867409e646966c0493127aff31ba3f2deb3a678f",
+        "0001_llm_traces": "0ea385e0d653d87530c1c219892acfc095b94923ec27c92dd345f454ca3ffe78",
         "0002_llm_trace_losses": "420b8fdc9410ece7f2004c23d4695018a4266e45dc30d49b31ee337d871e7dd7",
-        "0003_llm_traces_recomputed": "4145782f7838049303dc3ceea452ade81d08fef17667ba328afb34782d9c3e10",
+        "0003_llm_traces_recomputed": "0819b3835a70fa2b9775e6db58ab8fca4c164b27fbddb3c75f3e630fbd3799ea",
         "0004_llm_usage_hourly": "a24d2227bad6d9915cf85d605c48eb91d85a38af031051b2738f8a903315ef39",
+        "0005_llm_price_changes": "fd012daafd1686da9d4ebfc66d5172fb9611f0551e296b9df9ae2143887f1cf7",
     },
     "postgres": {
-        "0001_provider_traces": "1c5332ae3ecf125268cc9251d8b032ced00a7deab74dfc918d244ec355995408",
+        "0001_provider_traces": "a2a7703bdc00c61e815d7a43b6472e62268bbe4515be5fb4c0e8a2b3599a71b1",
         "0002_llm_trace_losses": "1cf3415a43efa10c83d124bd9aab06cc1f0c98db4e18f0e4bc08d0048a7816c7",
     },
 }
