@@ -6,7 +6,7 @@
 
 CREATE TABLE IF NOT EXISTS provider_traces
 (
-    id                   text NOT NULL PRIMARY KEY,
+    id                   text NOT NULL,
     organization_id      text NOT NULL,
     project_id           text NOT NULL,
     agent_id             text NOT NULL,
@@ -72,7 +72,9 @@ CREATE TABLE IF NOT EXISTS provider_traces
     protocol_version     smallint NOT NULL,
     batch_id             uuid NOT NULL,
     batch_row            bigint NOT NULL,
-    ingested_at          timestamptz NOT NULL
+    ingested_at          timestamptz NOT NULL,
+    -- Organizations choose their ids, so that two can have the same.
+    PRIMARY KEY (id, organization_id)
 );
 
 -- The calls of a step. Hashed, since senders choose the text and a B-tree takes no long ones.

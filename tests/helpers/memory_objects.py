@@ -36,8 +36,10 @@ class MemoryObjects(Objects):
     async def get(self, name: str) -> bytes:
         return self.read(name)
 
-    async def modified(self, name: str) -> datetime | None:
-        return self.stored_at.get(name)
+    async def found(self, name: str) -> Found | None:
+        if name not in self.stored_at:
+            return None
+        return Found(name, len(self.content[name]), self.stored_at[name])
 
     def read(self, name: str) -> bytes:
         if name not in self.content:

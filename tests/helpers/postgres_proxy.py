@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -20,6 +21,8 @@ class PostgresProxy:
         self.port: int = self._listener.getsockname()[1]
         self.to_cut = 0
         self.cuts = 0
+        self.bytes_per_second = 0
+        """To the server; 0 for no limit."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after_commit(self) -> None:
@@ -45,6 +48,8 @@ class PostgresProxy:
                     self.to_cut -= 1
                     doomed.set()
                 server.sendall(data)
+                if self.bytes_per_second:
+                    time.sleep(len(data) / self.bytes_per_second)  # the speed is what is simulated
             server.shutdown(socket.SHUT_WR)
             back.join()
 

@@ -165,7 +165,7 @@ def test_abandoned_rows_are_deleted_on_every_shard(sharded: Store, host: Engine)
     add_traces(sharded, [{"id": "a", "outcome": "abandoned"}, {"id": "a"}])
     before = host.bitten()["ON CLUSTER"]
 
-    ClickHouseSink(sharded).delete_abandoned(["a"])
+    ClickHouseSink(sharded).delete_abandoned([("", "a")])
 
     assert sharded.query("SELECT id, outcome FROM llm_traces") == [{"id": "a", "outcome": ""}]
     assert host.bitten()["ON CLUSTER"] == before + 1

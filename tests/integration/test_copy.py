@@ -101,6 +101,18 @@ def test_a_copy_that_was_interrupted_is_taken_up_again(both: tuple[Kind, Kind], 
     assert target.rows(TRACES) == source.rows(TRACES)
 
 
+def test_rows_that_the_target_refuses_are_counted_and_cost_no_others(
+    both: tuple[Kind, Kind],
+) -> None:
+    source, target = both
+    fill(source)
+    target.query("ALTER TABLE provider_traces ADD CONSTRAINT tame CHECK (batch_row NOT IN (1, 5)) NOT VALID")
+    done = copy.copy(source.outlet.source, target.outlet.destination, START_US, START_US + copy.HOUR_US)
+    assert sum(done.refused.values()) == 4
+    assert all("tame" in reason and "Failing row" not in reason for reason in done.refused)
+    assert done.copied == done.looked_at - 4 == len(target.rows(TRACES))
+
+
 def test_only_what_was_received_in_the_time_comes_over(both: tuple[Kind, Kind]) -> None:
     source, target = both
     fill(source)

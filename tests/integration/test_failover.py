@@ -155,7 +155,7 @@ def test_what_concerns_every_row_is_said_and_asked_at_every_server(pair: Pair) -
     landing, ports = ClickHouseSink(both), [str(pair.first.port), str(pair.second.port)]
 
     Rollup(both).doubt_abandoned(["given up"])
-    landing.delete_abandoned(["given up"])
+    landing.delete_abandoned([("", "given up")])
 
     asked = [("", call) for call in (*ports, "given up", "else")]
     found = landing.calls_present(asked, 0, 2**60, besides=str(uuid.uuid4()))

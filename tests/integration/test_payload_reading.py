@@ -13,7 +13,7 @@ import pytest
 
 from llmledgerd.cli import app
 from llmledgerd.query.answer_budget import PAYLOAD_BYTES, ROWS_BYTES
-from llmledgerd.query.payloads import TOO_MUCH
+from llmledgerd.query.payloads import DAMAGED, TOO_MUCH
 from llmledgerd.reader import LLMTraceReader
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
@@ -137,6 +137,20 @@ def test_trace_shows_the_conversation_and_raw_the_very_bytes(
     assert "llmledger-file:sha256:" in shown
     app.app(["trace", "a", "--raw", "--url", daemon_address(scene)], standalone_mode=False)
     assert capfdbinary.readouterr().out.split(b"\n")[0] == json.dumps(REQUEST).encode()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x89PNG, another", IMAGE[:-1] + b"\0"])
+async def test_a_damaged_file_is_not_returned_as_whole(
+    scene: Scene, storage: Folder, tmp_path: Path, damage: bytes
+) -> None:
+    (name,) = (name for name in storage.objects() if name.startswith("files/"))
+    (tmp_path / "objects" / name).write_bytes(damage)
+    async with LLMTraceReader(scene.url) as reader:
+        call = await reader.get_by_id("org-1", "a", payloads=True, files=True)
+    assert call is not None
+    assert call.payloads is not None
+    assert "llmledger-file:sha256:" in str(call.payloads.request_json)
+    assert call.payloads_missing == DAMAGED
 
 
 def test_cleaning_deletes_what_has_no_row_and_is_old(

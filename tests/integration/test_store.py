@@ -167,12 +167,25 @@ def test_asking_for_more_ids_than_a_url_holds_works(store: Store) -> None:
 
 
 def test_abandoned_rows_are_deleted_and_others_never(store: Store) -> None:
-    add_traces(store, [{"id": "a", "outcome": "abandoned"}, {"id": "a"}, {"id": "b", "outcome": "abandoned"}])
+    abandoned = {"outcome": "abandoned"}
+    add_traces(
+        store,
+        [
+            {"id": "a", **abandoned},
+            {"id": "a"},
+            {"id": "a", "organization_id": "o", **abandoned},
+            {"id": "b", **abandoned},
+        ],
+    )
 
-    ClickHouseSink(store).delete_abandoned(["a", "c"])
+    ClickHouseSink(store).delete_abandoned([("", "a"), ("o", "b"), ("", "c")])
 
-    rows = store.query("SELECT id, outcome FROM llm_traces ORDER BY id")
-    assert rows == [{"id": "a", "outcome": ""}, {"id": "b", "outcome": "abandoned"}]
+    rows = store.query("SELECT id, organization_id, outcome FROM llm_traces ORDER BY id, organization_id")
+    assert [tuple(row.values()) for row in rows] == [
+        ("a", "", ""),
+        ("a", "o", "abandoned"),
+        ("b", "", "abandoned"),
+    ]
 
 
 def test_a_value_that_does_not_encode_rejects_the_batch_and_names_its_column(

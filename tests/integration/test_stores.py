@@ -182,7 +182,7 @@ def test_a_record_that_comes_late_takes_the_place_of_the_row_that_stood_for_it(
         kind, [row(batch, 0, id="late", outcome="abandoned"), row(batch, 1, id="lost", outcome="abandoned")]
     )
     offer(kind, [row(batch, 2, id="late", outcome="ok", created_at=NOW_US + 5)], "later")
-    kind.outlet.destination.delete_abandoned(["late"])
+    kind.outlet.destination.delete_abandoned([("", "late"), ("other", "lost")])
     assert {found["id"]: found["outcome"] for found in kind.rows(TRACES)} == {
         "late": "ok",
         "lost": "abandoned",

@@ -1,7 +1,8 @@
 """Erasure in all places: stores, object storage, files on this host, and the spool.
 
-Invariant: the erasure mark is written first, so that waiting lines cannot restore erased data; places that
-were unavailable or unreadable are reported. Blocking; for threads and commands.
+Invariant: the erasure mark is written first, so that waiting lines cannot restore erased data; stores that
+were unavailable are noted in it, and the daemon erases there when they are back. What was unavailable or
+unreadable is reported. Blocking; for threads and commands.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from llmledgerd.config.settings import Config
 from llmledgerd.delivery import erasing_files, erasure_marks
@@ -41,9 +44,15 @@ class Everywhere:
 
     def erase(self, erasure: Erasure, by: str) -> Erased:
         """Erase, and return the amounts. Raises LlmledgerdError; it is idempotent."""
-        if self._spool_dir.is_dir():
-            erasure_marks.leave(self._spool_dir, erasure_marks.Mark(erasure, by))
-        return self._each(erasure, only_count=False)
+        if not self._spool_dir.is_dir():
+            return self._each(erasure, only_count=False)
+        mark = erasure_marks.Mark(erasure, by)
+        name = erasure_marks.leave(self._spool_dir, mark)
+        found = self._each(erasure, only_count=False)
+        if found.away:
+            owed = tuple(away.partition(":")[0] for away in found.away)
+            erasure_marks.leave(self._spool_dir, msgspec.structs.replace(mark, owed=owed), name)
+        return found
 
     def erase_in(self, name: str, erasure: Erasure) -> None:
         """Repeat the erasure in one store, after rows built before the mark were inserted."""
@@ -71,7 +80,7 @@ class Everywhere:
     def _one(self, name: str, erasure: Erasure, found: Erased, *, only_count: bool) -> None:
         with self._eraser(name) as eraser:
             extent = eraser.extent(erasure) if only_count else eraser.erase(erasure)
-            found.objects += extent.objects
+            found.objects = max(found.objects, extent.objects)  # each store names the same ones
             found.hours += extent.hours
             found.unread += eraser.detached()
             if name == self._config.stores[0]:

@@ -88,15 +88,17 @@ def erase(
     for stays in found.unread:
         echo(f"unreadable, not erased: {stays}", err=True)
     if found.away:
-        raise LlmledgerdError(f"unavailable, not erased (run this again): {', '.join(found.away)}")
+        raise LlmledgerdError(
+            f"unavailable, not erased yet: {', '.join(found.away)};"
+            " a daemon with this spool erases there when they are back, else run this again"
+        )
 
 
 def _erased(ask: Ask, wanted: Erasure, *, is_confirmed: bool, is_quiet: bool) -> Erased:
     """Count, have it confirmed, and erase."""
     found = ask(wanted, None)
-    if found.is_nothing and not wanted.rows:  # with rows, sums of calls whose rows have expired may be left
-        return found
-    if not found.is_nothing:
+    # What waits in the spool is counted nowhere, and with rows, sums of expired calls may be left.
+    if not found.is_nothing or found.away:
         what = "calls and their usage" if wanted.rows else "payloads only; the calls' usage stays"
         if not is_quiet:
             echo(f"{_summary(found)} of {_subject(wanted)}: {what}")
@@ -188,12 +190,14 @@ def _by_daemon(address: str, token: str, wanted: Erasure, code: str | None) -> E
 
 def _report_waiting(target: Target) -> None:
     try:
-        waiting = asyncio.run(daemon_status(Target(file=target.file))).in_spool
+        stores = asyncio.run(daemon_status(Target(file=target.file))).stores
     except LlmledgerdError:
         return
+    waiting = [f"{store.in_spool:,} lines for {store.name}" for store in stores if store.in_spool]
     if waiting:
         echo(
-            f"{waiting:,} lines wait in the spool; matching ones will be stored without the erased data, or not at all"
+            f"in the spool wait {', '.join(waiting)};"
+            " matching ones will be stored without the erased data, or not at all"
         )
 
 

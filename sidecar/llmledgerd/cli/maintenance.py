@@ -90,11 +90,14 @@ def copy(
             )
     if as_json:
         echo_json(json_line({**msgspec.structs.asdict(done), "from": source, "to": target}))
-        return
-    typer.echo(
-        f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
-        f" {done.repeated:,} skipped as duplicates"
-    )
+    else:
+        typer.echo(
+            f"{done.looked_at:,} calls looked at, {done.copied:,} copied from {source} to {target},"
+            f" {done.repeated:,} skipped as duplicates"
+        )
+    if done.refused:
+        reasons = "; ".join(f"{count:,} for {reason}" for reason, count in done.refused.items())
+        raise LlmledgerdError(f"{sum(done.refused.values()):,} calls were refused by {target}: {reasons}")
 
 
 async def _not_on_their_way(target: str, now: datetime, file: Path | None) -> int:

@@ -1,30 +1,38 @@
 """``llmledger objects``: maintenance of the object storage of payloads.
 
-Invariant: nothing is deleted without ``--yes``, and the numbers are printed in both cases.
+Invariant: nothing is deleted without ``--yes``, nor while rows wait whose objects may be stored, nor while
+any store has a row that refers to it. The numbers are printed in both cases.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
 
-from llmledgerd.cli.connect import open_reader
+from llmledgerd.cli.connect import daemon_status, find_daemon, open_reader
 from llmledgerd.cli.messages import echo_json
 from llmledgerd.cli.progress import Step, steps
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
-from llmledgerd.errors import ConfigError
+from llmledgerd.config.settings import Config
+from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.payloads import wiring
-from llmledgerd.payloads.cleaning import Cleaned, pointed_sql
+from llmledgerd.payloads.cleaning import Cleaned, Pointed, pointed_sql
 from llmledgerd.payloads.cleaning import clean as find_and_delete
+from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
+
+BEHIND_SECONDS: Final = 60.0
+"""Age of a line that waits, above which its object may be stored without its row."""
 
 app = typer.Typer(no_args_is_help=True, help="Maintain payloads in object storage.")
 
@@ -69,10 +77,73 @@ def clean(
 async def _clean(
     objects: Objects, target: Target, before: datetime, on_step: Step, *, delete: bool
 ) -> Cleaned:
-    async with await open_reader(target) as reader:
+    await _refuse_while_rows_wait(target)
+    async with contextlib.AsyncExitStack() as opened:
+        stores = [await _asked(opened, *one) for one in await _stores(target)]
 
         async def pointed(names: Sequence[str]) -> set[str]:
-            found = await reader.sql(pointed_sql(names))
-            return {str(name) for (name,) in found.rows}
+            return set().union(*[await ask(names) for ask in stores])
 
         return await find_and_delete(objects, pointed, before, delete=delete, on_step=on_step)
+
+
+async def _refuse_while_rows_wait(target: Target) -> None:
+    """Raise LlmledgerdError while objects may be stored whose rows are not."""
+    try:
+        asked = target if target.url is None or await _is_daemon(target) else Target(file=target.file)
+        stores = (await daemon_status(asked)).stores
+    except LlmledgerdError:  # no daemon here; the last segment is open, and nothing was uploaded of it
+        settings = target.settings(with_password=False)
+        if await asyncio.to_thread(_segments, settings) > 1:
+            raise LlmledgerdError(
+                f"{settings.spool_dir}: records wait whose objects may be stored; start the daemon first"
+            ) from None
+        return
+    for store in stores:
+        if store.in_spool and (store.trouble or store.lag_seconds > BEHIND_SECONDS):
+            raise LlmledgerdError(
+                f"{store.in_spool:,} lines wait for {store.name}, and their objects may be stored:"
+                " run this again once they are stored"
+            )
+
+
+def _segments(settings: Config) -> int:
+    return len(list(Path(settings.spool_dir).glob("*.seg")))
+
+
+async def _is_daemon(target: Target) -> bool:
+    return not (await find_daemon(target))[1]
+
+
+async def _stores(target: Target) -> list[tuple[Config, str, Target]]:
+    """Return settings and names of the stores with rows, and where each one is asked."""
+    settings = target.settings()
+    names: Sequence[str] = settings.stores
+    if target.url is not None and await _is_daemon(target):
+        names = [store.name for store in (await daemon_status(target)).stores]
+    elif target.url is not None:
+        kind = registry.kind_of(target.url).name
+        names = (kind, *(name for name in names if name != kind)) if kind in names else (kind,)
+        settings = registry.pointed_at(settings, target.url)
+    further = [
+        (settings, name, Target(registry.KINDS[name].options(settings).url, file=target.file))
+        for name in names[1:]
+    ]
+    return [(settings, names[0], target), *further]
+
+
+async def _asked(opened: contextlib.AsyncExitStack, settings: Config, name: str, target: Target) -> Pointed:
+    """Return the question which names the rows of a store have."""
+    store = opened.enter_context(contextlib.closing(registry.opened(settings, (name,))[0]))
+    if (ask := store.pointed) is not None:
+
+        async def by_store(names: Sequence[str]) -> set[str]:
+            return await asyncio.to_thread(ask, names)
+
+        return by_store
+    reader = await opened.enter_async_context(await open_reader(target))
+
+    async def by_sql(names: Sequence[str]) -> set[str]:
+        return {str(name) for (name,) in (await reader.sql(pointed_sql(names))).rows}
+
+    return by_sql

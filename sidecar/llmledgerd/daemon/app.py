@@ -91,7 +91,7 @@ class Daemon:
             self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
         )
         self.quota = SpoolQuota(runtime, self.files, self.listener.resume)
-        self.marks = Marks(self.files.root)
+        self.marks = Marks(self.files.root, config.stores)
         objects = wiring.objects(config)
         self.prices = Prices(config)
         self.changes = Changes.of(config, self.prices.pricer)

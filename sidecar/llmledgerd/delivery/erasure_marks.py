@@ -1,8 +1,9 @@
 """Marks that erasures leave in the spool's folder, for lines that have not landed in every store yet.
 
 Invariant: a mark is on the disk before anything is erased, and stays until no line waits that it
-covers. Until then no row, no object and no dead letter is made of such a line that the erasure would
-have taken: a store that was away does not bring back what was erased.
+covers, and until it was executed in every store that was away. Until then no row, no object and no
+dead letter is made of such a line that the erasure would have taken: a store that was away does not
+bring back what was erased.
 
 One file holds one mark, as JSON: ``erasures/ID.json``.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,30 +41,41 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     erasure: Erasure
     by: str
+    owed: tuple[str, ...] = ()
+    """Stores that were away: the erasure is executed there when they are back."""
 
 
-def leave(spool_dir: Path, mark: Mark) -> None:
-    """Put a mark on the disk. Raises LlmledgerdError: then nothing may be erased."""
+def leave(spool_dir: Path, mark: Mark, name: str = "") -> str:
+    """Put a mark on the disk, new or instead of the one of a name; return its name.
+
+    Raises LlmledgerdError: then nothing may be erased.
+    """
     folder = spool_dir / FOLDER
+    name = name or f"{uuid.uuid4()}{SUFFIX}"
     try:
         make_folder(folder)
-        name = folder / str(uuid.uuid4())
-        with open(name, "xb", opener=dead_letters.for_owner) as stream:
+        staged = folder / str(uuid.uuid4())
+        with open(staged, "xb", opener=dead_letters.for_owner) as stream:
             stream.write(msgspec.json.encode(mark))
             stream.flush()
             os.fsync(stream.fileno())
-        name.rename(name.with_suffix(SUFFIX))
+        staged.rename(folder / name)
         sync_folder(folder)
         sync_folder(spool_dir)
     except OSError as error:
         raise LlmledgerdError(f"{folder}: {error.strerror}: nothing is erased") from error
+    return name
 
 
 class Marks:
     """The marks in one folder. For any thread."""
 
-    def __init__(self, spool_dir: Path) -> None:
+    def __init__(self, spool_dir: Path, stores: Sequence[str] = ()) -> None:
+        """``stores`` are those that erasures may be owed to."""
+        self._spool_dir = spool_dir
         self._folder = spool_dir / FOLDER
+        self._stores = frozenset(stores)
+        self._changing = threading.Lock()
         self._known: dict[str, Mark] = {}
         self.recurring = Recurring()
 
@@ -71,11 +84,25 @@ class Marks:
         known: dict[str, Mark] = {}
         for name in self._names():
             try:
-                known[name] = self._known.get(name) or self._read(name)
+                known[name] = self._read(name)
             except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 self.recurring.error("invalid erasure mark", file=name, error=str(error))
         self._known = known
         return tuple(mark.erasure for mark in known.values())
+
+    def owed(self, store: str) -> dict[str, Erasure]:
+        """Return the erasures that a store has missed, by the names of their marks."""
+        self.current()
+        return {name: mark.erasure for name, mark in self._known.items() if store in mark.owed}
+
+    def paid(self, name: str, store: str) -> None:
+        """Note that an erasure was executed in a store that had missed it. Raises LlmledgerdError."""
+        with self._changing:
+            mark = self._known[name]
+            owed = tuple(one for one in mark.owed if one != store)
+            changed = msgspec.structs.replace(mark, owed=owed)
+            leave(self._spool_dir, changed, name)
+            self._known = {**self._known, name: changed}
 
     @property
     def are_left(self) -> bool:
@@ -85,7 +112,7 @@ class Marks:
     def forget(self, oldest_us: int) -> None:
         """Delete the marks that cover nothing that waits: the oldest line was received at this time."""
         for name, mark in list(self._known.items()):
-            if (mark.erasure.until_us or 0) < oldest_us:
+            if (mark.erasure.until_us or 0) < oldest_us and self._stores.isdisjoint(mark.owed):
                 (self._folder / name).unlink(missing_ok=True)
 
     def _names(self) -> list[str]:

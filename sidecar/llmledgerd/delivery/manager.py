@@ -32,10 +32,16 @@ RECONCILE_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
+ERASE_SECONDS = 5.0
+"""How often erasures are looked for that a store has missed while it was away."""
+
+
 class StoreDelivery:
     """One store and its shipper."""
 
-    def __init__(self, outlet: ConfiguredStore, shipper: Shipper, retries: RetryPolicy) -> None:
+    def __init__(
+        self, outlet: ConfiguredStore, shipper: Shipper, retries: RetryPolicy, options: ShippingOptions
+    ) -> None:
         self.name = outlet.name
         self.outlet = outlet
         self.shipper = shipper
@@ -43,6 +49,7 @@ class StoreDelivery:
         """Hours in which its rollup may differ from the rows; None before the first comparison."""
         self.recurring = Recurring()
         self._retries = retries
+        self._options = options
 
     async def run(self) -> None:
         """Wait until the tables exist, then ship until cancelled."""
@@ -65,6 +72,25 @@ class StoreDelivery:
                     log.info(
                         "rollup", hours_agree=len(reconciled.agreed), hours_rebuilt=len(reconciled.rebuilt)
                     )
+
+    async def erase_owed(self) -> None:
+        """Execute the erasures that the store has missed, once it is back."""
+        while True:
+            await asyncio.sleep(ERASE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - as above
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, self._erase_owed_once)
+            except LlmledgerdError as error:
+                self.recurring.warn("erasure waits for the store", store=self.name, error=str(error))
+            except Exception as error:  # noqa: BLE001 - the mark stays in force, and it is logged
+                self.shipper.retry_loop.retries[INTERNAL_ERROR] += 1
+                self.recurring.error("erasure failed: internal error", fault=described(error))
+
+    def _erase_owed_once(self) -> None:
+        marks = self._options.marks
+        for name, erasure in marks.owed(self.name).items():
+            self._options.erase_in(self.name, erasure)
+            marks.paid(name, self.name)
+            log.info("erased in a store that was away", store=self.name)
 
     def _reconcile_once(self) -> Reconciled:
         reconciled = self.outlet.reconcile()
@@ -123,7 +149,8 @@ class Shipping:
             erasures=options.marks.current,
             erase=partial(options.erase_in, outlet.name),
         )
-        return StoreDelivery(outlet, Shipper(self._runtime, shipper_options), self._runtime.store_retries)
+        shipper = Shipper(self._runtime, shipper_options)
+        return StoreDelivery(outlet, shipper, self._runtime.store_retries, options)
 
     def _preparer(self, outlet: ConfiguredStore) -> Preparer:
         redactor = self._options.redactors[outlet.name]
@@ -147,6 +174,7 @@ class Shipping:
             for delivery in self.deliveries:
                 group.create_task(delivery.run())
                 group.create_task(delivery.reconcile_rollup())
+                group.create_task(delivery.erase_owed())
 
     def wake(self) -> None:
         """Look for a newly sealed segment."""

@@ -15,6 +15,7 @@ from llmledgerd.delivery.erasing_files import concerns
 from llmledgerd.delivery.store_context import StoreContext
 from llmledgerd.errors import LlmledgerdError, SpoolBroken
 from llmledgerd.query.erasure import Erasure
+from llmledgerd.records.repeats import Call
 from llmledgerd.spool import Settled, dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
 
@@ -82,18 +83,27 @@ class Settlement:
         spool.settle(settled, self._context.clock.now_us())
         return is_first
 
-    def _replaced(self, batch: Batch) -> list[str]:
+    def _replaced(self, batch: Batch) -> list[Call]:
+        """Return the calls of this batch whose abandoned rows go; others may have calls with the same id."""
         snap = self._context.spool.state.snapshot
         given_up = snap.abandoned
-        late = [call for call in given_up if call in batch.ids] + snap.late.get(batch.segment.number, [])
-        return late + [call for call in batch.abandoned if call not in given_up]
+        late = {name for name in given_up if name in batch.ids}.union(snap.late.get(batch.segment.number, []))
+        declared = (
+            batch.repeats[row].call
+            for name, row in batch.abandoned.items()
+            if name not in given_up and row in batch.repeats
+        )
+        # A call that began without an organization is nobody else's.
+        recorded = ((owner, name) for known, name in batch.calls if name in late for owner in {known, ""})
+        return sorted({*recorded, *declared})
 
     async def _delete_replaced(self, batch: Batch) -> None:
         """Delete the abandoned rows of calls whose record has come, whichever came first."""
         context = self._context
         replaced = await context.committer.on_writer(self._replaced, batch)
         if replaced:
-            await context.until_answered(lambda: context.options.rollup.doubt_abandoned(replaced))
+            ids = [name for _, name in replaced]
+            await context.until_answered(lambda: context.options.rollup.doubt_abandoned(ids))
             await context.until_answered(lambda: context.store.delete_abandoned(replaced))
 
     async def _write_letters(self, name: str, by_row: dict[int, DeadLetter]) -> None:

@@ -42,7 +42,7 @@ PAGE: Final = 300
 
 
 class Found(msgspec.Struct, frozen=True):
-    """One object of a list."""
+    """One object, without its content."""
 
     name: str
     size: int
@@ -84,13 +84,14 @@ class Objects:
         with _translated(name):
             return bytes(await (await obstore.get_async(self._store, name)).bytes_async())
 
-    async def modified(self, name: str) -> datetime | None:
-        """Return when an object was stored last; None where there is none."""
+    async def found(self, name: str) -> Found | None:
+        """Return an object's size and age; None where there is none."""
         try:
             with _translated(name):
-                return (await obstore.head_async(self._store, name))["last_modified"]
+                head = await obstore.head_async(self._store, name)
         except ObjectGone:
             return None
+        return Found(name, head["size"], head["last_modified"])
 
     def read(self, name: str) -> bytes:
         """Return an object's content. Raises ObjectGone."""

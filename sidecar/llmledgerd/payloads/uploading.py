@@ -4,6 +4,7 @@ Invariants:
 - When ``upload`` has returned, every object that a row of the batch names is stored.
 - No object of another call is overwritten: if a different record has the name, the object gets another name,
   which its row contains. A repeated upload finds its own object and changes nothing.
+- A file that lost its content is stored again when a payload refers to it anew.
 - A new reference to a file refreshes its age, so that cleaning by age never deletes a file that a row needs.
 """
 
@@ -64,8 +65,9 @@ class Uploader:
                 yield partial(self._upload_object, uploads, batch, row, payload_object)
 
     async def _file(self, uploads: Uploads, file: File) -> None:
-        modified = await self._objects.modified(file.name)
-        if modified is None or modified < datetime.now(UTC) - REFRESH:
+        found = await self._objects.found(file.name)
+        is_whole = found is not None and found.size == len(file.content)
+        if found is None or not is_whole or found.modified < datetime.now(UTC) - REFRESH:
             await self._objects.put(file.name, file.content, file.media_type)
         del uploads.files[file.name]
         uploads.stored.add(file.name)

@@ -4,6 +4,7 @@ Invariants:
 - A row's URI is untrusted: only objects under the configured payload store are read, and their
   record must name the same organization and id as the row.
 - A response holds at most PAYLOAD_BYTES of payloads, or those of one call.
+- A file is restored only if its content has the digest in its name.
 - A call whose payloads are unavailable is still returned, with the reason in ``payloads_missing``.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -36,6 +38,7 @@ ELSEWHERE: Final = "in an object store other than payload_store"
 GONE: Final = "no longer in object storage"
 AWAY: Final = "object storage is unavailable"
 NOT_ITS_OWN: Final = "the object belongs to another call"
+DAMAGED: Final = "a file of these payloads is damaged in object storage; its reference stays"
 TOO_MUCH: Final = "over the size limit of one response; get the call by its id"
 NOTHING: Final = Payloads(**dict.fromkeys(Payloads.__struct_fields__, b""))
 
@@ -128,20 +131,25 @@ class _Answer:
     def _with_files(self, call: Call) -> Call:
         if call.payloads is None or not self._files:
             return call
-        read = partial(self._file, call.organization_id)
+        damaged: list[str] = []
+        read = partial(self._file, call.organization_id, damaged)
         whole = {
             column: attachments.restored(getattr(call.payloads, column), read)
             for column in Payloads.__struct_fields__
         }
-        return replace(call, payloads=Payloads(**whole))
+        missing = DAMAGED if damaged else call.payloads_missing
+        return replace(call, payloads=Payloads(**whole), payloads_missing=missing)
 
-    def _file(self, organization: str, digest: str) -> bytes | None:
+    def _file(self, organization: str, damaged: list[str], digest: str) -> bytes | None:
         objects = self._store()
         if objects is None or self._left <= 0:
             return None  # the reference stays in the payload
         try:
             content = objects.read(names.file_name(organization, digest))
         except ObjectGone:
+            return None
+        if sha256(content).hexdigest() != digest:
+            damaged.append(digest)
             return None
         self._left -= len(content) * 4 // 3  # one payload may name one file any number of times
         return content if self._left >= 0 else None

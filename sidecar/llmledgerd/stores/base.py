@@ -49,7 +49,7 @@ class Destination(Protocol):
         Rows of the batch ``besides`` do not count.
         """
 
-    def delete_abandoned(self, ids: Sequence[str]) -> None:
+    def delete_abandoned(self, calls: Sequence[Call]) -> None:
         """Delete the rows that stand for these calls without their records."""
 
 

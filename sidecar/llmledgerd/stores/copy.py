@@ -1,7 +1,7 @@
 """Copy of rows from one store to another, for a store that was added later.
 
 Invariant: a row has the same key (``batch_id``, ``batch_row``) in both stores, and a row that the target
-has is not stored again. So an interrupted copy can be run again and continues. It proceeds by hours of
+has is not stored again. A row that the target refuses is counted, and costs no other row. So an interrupted copy can be run again and continues. It proceeds by hours of
 receipt and a few segments at a time, so that its memory does not depend on the amount of rows.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 import xxhash
 
+from llmledgerd.errors import BatchRejected
 from llmledgerd.records.schema import COLUMNS, TRACES
 from llmledgerd.stores.base import Destination, Part, Source
 
@@ -30,6 +31,8 @@ class Copied(msgspec.Struct):
     copied: int = 0
     repeated: int = 0
     """Rows left out because another row has their id, in stores with unique ids."""
+    refused: dict[str, int] = {}
+    """Rows that the target refused, by its reason."""
 
 
 def copy(
@@ -39,7 +42,7 @@ def copy(
     to_us: int,
     on_step: Callable[[Copied], None] = lambda done: None,
 ) -> Copied:
-    """Copy the rows received between two times that the target lacks. Raises StoreBusy, BatchRejected."""
+    """Copy the rows received between two times that the target lacks. Raises StoreBusy."""
     done = Copied()
     first, last = source.span(from_us, to_us) or (0, -1)
     for start in range(first, last + 1, HOUR_US):
@@ -58,10 +61,25 @@ def _store_missing(
     there = {batch: target.landed_rows(TRACES, batch, *span) for batch in batches}
     missing = [row for row in rows if row[BATCH_ROW] not in there[str(row[BATCH_ID])]]
     if missing:
-        block = target.encode(TRACES, COLUMNS, missing)
-        repeated = target.insert_blocks(TRACES, COLUMNS, [block], _token(missing))
+        _store(target, missing, done)
+
+
+def _store(target: Destination, rows: Sequence[Row], done: Copied) -> None:
+    """Store rows; what is refused is halved, down to the rows at fault."""
+    try:
+        block = target.encode(TRACES, COLUMNS, rows)
+        repeated = target.insert_blocks(TRACES, COLUMNS, [block], _token(rows))
+    except BatchRejected as error:
+        if len(rows) == 1:
+            reason = f"code {error.code}" if error.code else str(error)
+            done.refused[reason] = done.refused.get(reason, 0) + 1
+            return
+        middle = len(rows) // 2
+        _store(target, rows[:middle], done)
+        _store(target, rows[middle:], done)
+    else:
         done.repeated += len(repeated)
-        done.copied += len(missing) - len(repeated)
+        done.copied += len(rows) - len(repeated)
 
 
 def _token(rows: Iterable[Row]) -> str:

@@ -64,6 +64,8 @@ class ConfiguredStore(msgspec.Struct, frozen=True, kw_only=True):
     """Number of values that the store changed or left out."""
     encode_in_pieces: Callable[[str, Sequence[str], Sequence[Sequence[object]]], list[Buffer]] | None = None
     """Encode rows to blocks that refer to large payloads instead of copying them; None if unsupported."""
+    pointed: Callable[[Sequence[str]], set[str]] | None = None
+    """Return which of these names of objects its rows have; None if the store answers SQL about that."""
     is_ours: bool = False
     """The store runs in this process, so that no other process can open or migrate it."""
 

@@ -10,6 +10,7 @@ wait for the same disk and have lost the records in memory.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,6 +45,10 @@ class Watchdog:
         self._steps[ticket] = Step(what, now + limit_seconds)
         return ticket
 
+    def renews(self, ticket: int, limit_seconds: float, now: float) -> None:
+        """Count a step's limit anew, because it advances."""
+        self._steps[ticket] = Step(self._steps[ticket].what, now + limit_seconds)
+
     def ends(self, ticket: int) -> None:
         del self._steps[ticket]
 
@@ -53,6 +58,17 @@ class Watchdog:
 
     def may_feed(self, now: float) -> bool:
         return not self.hung(now)
+
+
+_current = threading.local()
+"""Of each thread: how to renew the step that is under way."""
+
+
+def renew() -> None:
+    """Count the limit of this thread's step anew; nothing where the thread is not watched."""
+    action: Callable[[], None] | None = getattr(_current, "renew", None)
+    if action is not None:
+        action()
 
 
 class WatchedThreads(ThreadPoolExecutor):
@@ -67,9 +83,11 @@ class WatchedThreads(ThreadPoolExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         def step() -> T:  # counted from its start, not from its submission
             ticket = self._watchdog.begins(self._what, self._limit_seconds, time.monotonic())
+            _current.renew = lambda: self._watchdog.renews(ticket, self._limit_seconds, time.monotonic())
             try:
                 return fn(*args, **kwargs)
             finally:
+                _current.renew = None
                 self._watchdog.ends(ticket)
 
         return super().submit(step)

@@ -38,6 +38,14 @@ async def test_a_repeated_upload_writes_nothing_and_changes_no_name() -> None:
     assert objects.settled == {NAME}
 
 
+async def test_a_file_that_lost_its_content_is_stored_again() -> None:
+    objects, file = MemoryObjects(), File("files/org=a/ab/abc", b"picture", "image/png")
+    for damage in (b"", b"pict"):
+        objects.content[file.name], objects.stored_at[file.name] = damage, objects.now
+        await uploaded(objects, Uploads(files={file.name: file}))
+        assert objects.content[file.name] == b"picture"
+
+
 async def test_another_call_s_object_is_left_to_it() -> None:
     objects = MemoryObjects()
     objects.content[NAME] = payload_object("another").content

@@ -115,15 +115,17 @@ class ClickHouseSink:
             found.update((row["organization_id"], row["id"]) for row in rows)
         return found.intersection(calls)
 
-    def delete_abandoned(self, ids: Iterable[str]) -> None:
+    def delete_abandoned(self, calls: Iterable[Call]) -> None:
         """Delete the ``abandoned`` rows of calls whose records have arrived."""
         place = self._store.placement(TRACES)
         settings = DDL_SETTINGS if place.cluster else None
-        for some in _slices(list(ids), _bytes):
+        for some in _slices(list(calls), lambda call: _bytes(*call)):
+            asked = {"ids": [name for _, name in some], "organizations": [one for one, _ in some]}
             for at in self._store.independent_addresses(TRACES):
                 self._store.run(
-                    f"DELETE FROM {place.changed} WHERE outcome = 'abandoned' AND id IN {{ids:Array(String)}}",  # noqa: S608 - the table's own name, values are bound
-                    {"ids": some},
+                    f"DELETE FROM {place.changed} WHERE outcome = 'abandoned' AND id IN {{ids:Array(String)}}"  # noqa: S608 - the table's own name, values are bound
+                    " AND has(arrayZip({organizations:Array(String)}, {ids:Array(String)}), (organization_id, id))",
+                    asked,
                     settings,
                     at=at,
                 )

@@ -7,8 +7,9 @@ passes unchanged, since payloads are kept as text and not as jsonb.
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = frozenset({"created_at", "ingested_at", "at"})
 """Columns whose values are microseconds since 1970."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+CHUNK_BYTES = 1 << 20
+"""Bytes of a large value that are escaped at a time."""
 NULL = b"\\N"
 SPECIAL = re.compile(rb"[\\\n\r]")
 
@@ -50,19 +53,47 @@ def encode(columns: Sequence[str], rows: Sequence[Sequence[object]], wanted: Col
     Raises BatchRejected for a value that no column holds.
     """
     block = Block()
-    fields = []
+    fields: list[Sequence[bytes | memoryview]] = []
     for name, values in zip(columns, zip(*rows, strict=True), strict=True):
         if name in wanted:
             try:
-                fields.append(_times(values) if name in TIMES else _column(values))
+                if len(rows) == 1 and type(values[0]) is bytes and len(values[0]) > CHUNK_BYTES:
+                    fields.append([_checked(values[0])])
+                else:
+                    fields.append(_times(values) if name in TIMES else _column(values))
             except Exception as error:  # a value of another type can raise any exception
-                raise BatchRejected(0, f"column {name}: {error!r}") from error
-    for row in zip(*fields, strict=True):
-        block += b"\t".join(row) + b"\n"
+                raise BatchRejected(0, f"column {name}: {type(error).__name__}") from error
+    if len(rows) == 1:  # so is a row that is as large as a block
+        _append(block, [column[0] for column in fields])
+    else:
+        for row in zip(*fields, strict=True):
+            block += b"\t".join(row) + b"\n"
     block.nul_replaced = block.count(b"\0")
     if block.nul_replaced:
         block[:] = block.replace(b"\0", REPLACEMENT)
     return block
+
+
+def _append(block: Block, row: Iterable[bytes | memoryview]) -> None:
+    """Append one row; large values are escaped in parts, so that there is no second copy of them."""
+    for number, value in enumerate(row):
+        if number:
+            block += b"\t"
+        if isinstance(value, memoryview):
+            for start in range(0, len(value), CHUNK_BYTES):
+                block += _escaped(bytes(value[start : start + CHUNK_BYTES]))
+        else:
+            block += value
+    block += b"\n"
+
+
+def _checked(value: bytes) -> memoryview:
+    """Return a large value as it is to be escaped. Raises UnicodeDecodeError."""
+    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(value)
+    for start in range(0, len(view), CHUNK_BYTES):
+        decoder.decode(view[start : start + CHUNK_BYTES])
+    decoder.decode(b"", final=True)
+    return view
 
 
 def _times(values: Sequence[Any]) -> list[bytes]:

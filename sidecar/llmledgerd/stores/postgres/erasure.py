@@ -15,8 +15,9 @@ from llmledgerd.errors import LlmledgerdError
 from llmledgerd.query.erasure import ERASED_URI, OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects, left_of
 from llmledgerd.stores.postgres.connections import Link
 from llmledgerd.stores.postgres.copying import moment
+from llmledgerd.stores.postgres.existing_tables import existing
 from llmledgerd.stores.postgres.sink import Postgres
-from llmledgerd.stores.postgres.tables import FULL, METADATA, Table
+from llmledgerd.stores.postgres.tables import Table
 
 BARE_USAGE: Final = sql.SQL(
     """coalesce((SELECT string_agg(CASE WHEN left(m[1], 1) = '"' AND m[1] !~ ':\\s*$' THEN '""' ELSE m[1] END,"""
@@ -40,7 +41,7 @@ class PostgresEraser:
         """Return what ``erase`` would find now. Hours are 0, since there is no rollup."""
         found = Extent()
         with self._store.connections.transaction() as link:
-            for table in _tables(link):
+            for table in existing(link):
                 where, values = _condition(erasure, table)
                 statement = sql.SQL(
                     "SELECT count(*) AS calls, count(*) FILTER (WHERE payload_uri NOT IN ('', {})) AS objects FROM {} WHERE {}"
@@ -54,7 +55,7 @@ class PostgresEraser:
         """Erase, and return what was erased. Raises LlmledgerdError if objects are unreachable."""
         found = self.extent(erasure)
         with self._store.connections.transaction() as link:
-            for table in _tables(link):
+            for table in existing(link):
                 condition = _condition(erasure, table)
                 if found.objects:
                     self._erase_objects(link, table, condition)
@@ -84,12 +85,6 @@ class PostgresEraser:
             " AND payload_uri NOT IN ('', {}) ORDER BY uri LIMIT {}"
         ).format(sql.Identifier(table.name), where, sql.Literal(ERASED_URI), sql.Literal(OBJECTS_AT_ONCE))
         return [row["uri"] for row in link.query(statement, [*values, last])]
-
-
-def _tables(link: Link) -> list[Table]:
-    """Return the existing tables; ``postgres.content`` may have had another value before."""
-    there = sql.SQL("SELECT to_regclass(%s) IS NOT NULL AS there")
-    return [table for table in (FULL, METADATA) if link.query(there, [table.name])[0]["there"]]
 
 
 def _held(table: Table) -> list[str]:

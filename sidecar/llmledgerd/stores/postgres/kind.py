@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
@@ -15,6 +16,9 @@ from llmledgerd.stores.base import NoDoubts
 from llmledgerd.stores.kind import ConfiguredStore, Kind, Reconciled, StoreEraser
 from llmledgerd.stores.postgres.options import PostgresOptions
 
+if TYPE_CHECKING:
+    from llmledgerd.stores.postgres.sink import Postgres
+
 
 class PostgresKind(Kind[PostgresOptions]):
     """A PostgreSQL server."""
@@ -24,9 +28,14 @@ class PostgresKind(Kind[PostgresOptions]):
     schemes = ("postgresql", "postgres")
     options_type = PostgresOptions
 
+    def __init__(self) -> None:
+        self._erasing: set[Postgres] = set()
+        """Connections of erasures, whose long waits end with the store."""
+
     def opened(self, config: Config) -> ConfiguredStore:
         with _driver():
             from llmledgerd.stores.postgres.migrations import apply, check
+            from llmledgerd.stores.postgres.pointing import pointed
             from llmledgerd.stores.postgres.sink import Postgres
             from llmledgerd.stores.postgres.source import PostgresSource
         options = self.options(config)
@@ -48,10 +57,15 @@ class PostgresKind(Kind[PostgresOptions]):
             reconcile=Reconciled,
             doubted_hours=lambda: None,
             log_in_as=lambda url: None,  # the password is read at each connection
-            close=store.close,
+            close=partial(self._close, store),
             source=PostgresSource(store),
             counts=store.counts,
+            pointed=partial(pointed, store),
         )
+
+    def _close(self, store: Postgres) -> None:
+        for one in {store, *self._erasing}:
+            one.close()
 
     def reader(
         self,
@@ -78,8 +92,12 @@ class PostgresKind(Kind[PostgresOptions]):
             from llmledgerd.stores.postgres.erasure import PostgresEraser
             from llmledgerd.stores.postgres.sink import Postgres
         store = Postgres(options.url, password_file=options.password_file, timeout_seconds=timeout_seconds)
-        with contextlib.closing(store):
+        self._erasing.add(store)
+        try:
             yield PostgresEraser(store, objects)
+        finally:
+            self._erasing.discard(store)
+            store.close()
 
 
 @contextlib.contextmanager

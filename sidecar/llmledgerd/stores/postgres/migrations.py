@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from llmledgerd.errors import ConfigError
+from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.stores.ddl import SqlFile, split
 from llmledgerd.stores.postgres.connections import Link
 from llmledgerd.stores.postgres.sink import Postgres
+from llmledgerd.stores.postgres.table_faults import encoding_fault, table_faults
 
 RECORDS = sql.SQL(
     "CREATE TABLE IF NOT EXISTS llmledger_migrations"
@@ -25,7 +26,8 @@ LOCK = sql.SQL("SELECT pg_advisory_xact_lock(hashtext('llmledger_migrations'))")
 def apply(store: Postgres) -> list[str]:
     """Apply the files that the store has not recorded; return what was done, in words for people.
 
-    Raises ConfigError if a recorded file was changed, and StoreBusy.
+    Raises ConfigError if a recorded file was changed, LlmledgerdError if the store takes no records even
+    so, and StoreBusy.
     """
     done = []
     for migration in SqlFile.load("postgres"):
@@ -42,25 +44,30 @@ def apply(store: Postgres) -> list[str]:
             )
             link.commit()
         done.append(f"applied {migration.name}")
+    if faults := check(store):
+        raise LlmledgerdError("; ".join([*done, *faults]))
     return done
 
 
 def check(store: Postgres) -> list[str]:
-    """Return what the store lacks, a sentence each; empty if nothing. Raises StoreBusy."""
-    statement = sql.SQL(
-        "SELECT attname FROM pg_attribute"
-        " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-    )
-    missing = []
-    for table in store.tables.values():
-        with store.connections.transaction() as link:
-            present = {row["attname"] for row in link.query(statement, (table.name,))}
-        lacking = [name for name in table.columns if name not in present]
-        if not present:
-            missing.append(f"missing table {table.name}; run `llmledgerd migrate`")
-        elif lacking:
-            missing.append(f"the table {table.name} lacks {', '.join(lacking)}; run `llmledgerd migrate`")
+    """Return why the store takes no records, a sentence each; empty if it takes them. Raises StoreBusy."""
+    with store.connections.transaction() as link:
+        missing = encoding_fault(link)
+        for table in store.tables.values():
+            missing += table_faults(link, table, is_migrated=_is_migrated(link))
     return missing
+
+
+def _is_migrated(link: Link) -> bool:
+    """Return whether all files were applied, so that a column that is missing was dropped since."""
+    # The daemon's user needs no right to this table.
+    is_readable = sql.SQL(
+        "SELECT FROM pg_class WHERE oid = to_regclass('llmledger_migrations') AND has_table_privilege(oid, 'SELECT')"
+    )
+    if not link.query(is_readable):
+        return False
+    rows = link.query(sql.SQL("SELECT name FROM llmledger_migrations"))
+    return {migration.name for migration in SqlFile.load("postgres")} <= {row["name"] for row in rows}
 
 
 def _is_recorded(link: Link, migration: SqlFile) -> bool:

@@ -3,8 +3,9 @@
 Invariants:
 - A batch is one transaction: COPY to a staging table, then one INSERT that leaves out rows whose key
   exists. So a repeated batch changes nothing.
-- Ids are unique here. A line with the id of another one is left out and counted, where ClickHouse has
-  two rows; a record replaces the ``abandoned`` row of its call.
+- Ids are unique here within an organization. A line with the id of another one is left out and counted, where ClickHouse has
+  two rows; a record replaces the ``abandoned`` row of its call, within its organization.
+- A row is refused only if the table takes others (``refusals``); a row that a trigger drops is refused too.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from collections.abc import Collection, Sequence
 import xxhash
 from psycopg import sql
 
+from llmledgerd.errors import BatchRejected
 from llmledgerd.records.repeats import Call
 from llmledgerd.records.schema import TRACES
 from llmledgerd.stores.base import Buffer
 from llmledgerd.stores.postgres import copying
 from llmledgerd.stores.postgres.connections import Connections, Link
 from llmledgerd.stores.postgres.copying import moment
+from llmledgerd.stores.postgres.errors import Refused
+from llmledgerd.stores.postgres.refusals import SWALLOWED, Refusals
 from llmledgerd.stores.postgres.tables import Content, Table, tables
 from llmledgerd.stores.receipt_window import StoreClock
 
@@ -36,6 +40,7 @@ class Postgres:
         """No connection is made before the first call. Raises ConfigError for an invalid URL."""
         self.connections = Connections(url, password_file=password_file, timeout_seconds=timeout_seconds)
         self.tables = tables(content)
+        self._refusals = Refusals(self.connections)
         self.counts: Counter[str] = Counter()
         """``nul_replaced``, in characters; ``repeated``, in rows that were left out for their id."""
 
@@ -62,6 +67,16 @@ class Postgres:
 
         The token is unused: the key identifies a repeat without a time limit.
         """
+        try:
+            repeated = self._insert(table, columns, blocks)
+        except BatchRejected as error:
+            self._refusals.judge(self.tables[table], error, sum(map(_rows, blocks)))
+            raise
+        self.counts["repeated"] += len(repeated)
+        self.counts["nul_replaced"] += sum(getattr(block, "nul_replaced", 0) for block in blocks)
+        return repeated
+
+    def _insert(self, table: str, columns: Sequence[str], blocks: Sequence[Buffer]) -> set[int]:
         to = self.tables[table]
         names = [name for name in columns if name in to.columns]
         with self.connections.transaction() as link:
@@ -72,8 +87,6 @@ class Postgres:
             inserted = link.run(_move(to, names, staging))
             repeated = set() if inserted == offered else _left_out(link, to, staging)
             link.commit()
-        self.counts["repeated"] += len(repeated)
-        self.counts["nul_replaced"] += sum(getattr(block, "nul_replaced", 0) for block in blocks)
         return repeated
 
     def clock(self) -> StoreClock:
@@ -109,14 +122,17 @@ class Postgres:
             }
         return {names[call] for call in found & names.keys()}
 
-    def delete_abandoned(self, ids: Sequence[str]) -> None:
+    def delete_abandoned(self, calls: Sequence[Call]) -> None:
         """Delete the rows that stand for these calls without their records."""
-        statement = sql.SQL("DELETE FROM {} WHERE outcome = 'abandoned' AND id = ANY(%s)").format(
-            _name(self.tables[TRACES])
-        )
+        statement = sql.SQL(
+            "DELETE FROM {} AS t USING unnest(%s::text[], %s::text[]) AS c (organization_id, id)"
+            " WHERE t.outcome = 'abandoned' AND t.id = c.id AND t.organization_id = c.organization_id"
+        ).format(_name(self.tables[TRACES]))
         with self.connections.transaction() as link:
-            for some in _slices([copying.storable(name) for name in ids]):
-                link.run(statement, (some,))
+            for start in range(0, len(calls), IDS_PER_QUERY):
+                some = calls[start : start + IDS_PER_QUERY]
+                organizations, ids = ([copying.storable(call[place]) for call in some] for place in (0, 1))
+                link.run(statement, (organizations, ids))
             link.commit()
 
 
@@ -143,7 +159,8 @@ def _delete_placeholders(link: Link, to: Table, staging: sql.Identifier) -> None
     link.run(
         sql.SQL(
             "DELETE FROM {} AS t USING {} AS s"
-            " WHERE t.outcome = 'abandoned' AND t.id = s.id AND s.outcome <> 'abandoned'"
+            " WHERE t.outcome = 'abandoned' AND s.outcome <> 'abandoned'"
+            " AND t.organization_id IN (s.organization_id, '') AND t.id = s.id"
         ).format(_name(to), staging)
     )
 
@@ -157,16 +174,28 @@ def _move(to: Table, names: Sequence[str], staging: sql.Identifier) -> sql.Compo
 
 
 def _left_out(link: Link, to: Table, staging: sql.Identifier) -> set[int]:
-    """Return the staged rows that were left out because other rows have their keys."""
+    """Return the staged rows that were left out because other rows have their keys.
+
+    Raises Refused for rows that were left out for any other reason.
+    """
     statement = sql.SQL(
-        "SELECT s.batch_row FROM {} AS s WHERE NOT EXISTS"
-        " (SELECT FROM {} AS t WHERE {} AND t.batch_id = s.batch_id AND t.batch_row = s.batch_row)"
-    ).format(staging, _name(to), sql.SQL(" AND ").join(map(_same, to.key)))
-    return {row["batch_row"] for row in link.query(statement)}
+        "SELECT s.batch_row, EXISTS (SELECT FROM {to} AS t WHERE {same}) AS has_other FROM {staging} AS s"
+        " WHERE NOT EXISTS"
+        " (SELECT FROM {to} AS t WHERE {same} AND t.batch_id = s.batch_id AND t.batch_row = s.batch_row)"
+    ).format(to=_name(to), same=sql.SQL(" AND ").join(map(_same, to.key)), staging=staging)
+    left_out = link.query(statement)
+    if not all(row["has_other"] for row in left_out):
+        raise Refused(SWALLOWED, by_table=True)
+    return {row["batch_row"] for row in left_out}
 
 
 def _same(column: str) -> sql.Composed:
     return sql.SQL("t.{0} = s.{0}").format(sql.Identifier(column))
+
+
+def _rows(block: Buffer) -> int:
+    """Return the number of encoded rows: newlines within values are escaped."""
+    return (bytes(block) if isinstance(block, memoryview) else block).count(b"\n")
 
 
 def _name(table: Table) -> sql.Identifier:

@@ -22,7 +22,7 @@ class Table(msgspec.Struct, frozen=True):
     key: tuple[str, ...]
 
 
-FULL: Final = Table("provider_traces", COLUMNS, ("id",))
+FULL: Final = Table("provider_traces", COLUMNS, ("id", "organization_id"))
 METADATA: Final = Table(
     "provider_trace_metadata", tuple(name for name in COLUMNS if name not in PAYLOADS), ("created_at", "id")
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from decimal import Decimal
 
 import pytest
@@ -66,3 +67,21 @@ def test_a_value_that_no_column_holds_names_its_column(value: object) -> None:
 def test_times_beyond_what_python_can_say_are_its_ends() -> None:
     assert moment(1 << 62).year == 9999
     assert moment(-(1 << 62)).year == 1
+
+
+def test_a_large_value_is_encoded_as_a_small_one_and_without_a_second_copy() -> None:
+    text = 'ö☃ \\ and "more"\n\t'.encode() * 200_000
+    columns, row = ("id", "request_json", "response_json"), ("a", text, b"{}")
+    small = encode(columns, [row, row], columns)
+    tracemalloc.start()
+    try:
+        large = encode(columns, [row], columns)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert large == small[: len(large)]
+    assert peak < 1.5 * len(large)
+    with pytest.raises(BatchRejected):
+        encode(columns, [("a", text + b"\xff", b"")], columns)
+    with pytest.raises(BatchRejected):
+        encode(columns, [("a", text + "ö".encode()[:1], b"")], columns)

@@ -1,0 +1,48 @@
+"""A letter that PostgreSQL alone refused is replayed, and ClickHouse has its row already."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from llmledgerd.importing.dead_letters import replay
+from llmledgerd.spool import dead_letters
+from tests.chaos.postgres.books import balance
+from tests.helpers.exchanges import line
+from tests.helpers.object_storage import Folder
+from tests.helpers.postgres import query
+from tests.helpers.two_stores import TwoStores
+from tests.helpers.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+RECORDS: list[dict[str, Any]] = [
+    {"timestamp": "2026-01-02T03:04:05Z"},
+    {"timestamp": "not a time"},
+    {"timestamp": "2999-01-01T00:00:00Z"},
+    {"latency_ms": 90_000_000},
+    {},
+]
+
+
+def test_it_is_one_row_in_each_store_whatever_its_time_and_id_are(two: TwoStores, storage: Folder) -> None:
+    query(two.postgres_url, "ALTER TABLE provider_traces ADD CONSTRAINT tame CHECK (agent_id <> 'wild')")
+    lines = [line(f"a-{number}", number, agent_id="wild", **one) for number, one in enumerate(RECORDS)]
+    nameless = json.loads(line("", 9, agent_id="wild"))
+    del nameless["provider_trace_id"]
+    two.daemon.send_one_way(b"".join([*lines, json.dumps(nameless).encode() + b"\n"]))
+    assert two.settled("postgres", 6)["dead_letters"] == 6
+    assert two.settled("clickhouse", 6)["stored"] == 6
+    query(two.postgres_url, "ALTER TABLE provider_traces DROP CONSTRAINT tame")
+    done = replay(two.daemon.socket, dead_letters.read(two.daemon.spool))
+    dead_letters.remove(two.daemon.spool, set(done.sent))
+    until(lambda: two.of("postgres")["stored"] == 6)
+    assert two.of("clickhouse")["stored"] == 6
+    balance_after_replay(two, storage)
+
+
+def balance_after_replay(two: TwoStores, storage: Folder) -> None:
+    assert two.ids("clickhouse") == two.ids("postgres")
+    balance(two, storage)

@@ -1,0 +1,109 @@
+"""A PostgreSQL that says nothing, is locked, refuses all, or stands behind a pooler: the books hold."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.chaos.postgres.books import balance
+from tests.helpers import admin
+from tests.helpers.exchanges import line
+from tests.helpers.object_storage import Folder
+from tests.helpers.pgbouncer import running_pgbouncer
+from tests.helpers.postgres import query
+from tests.helpers.two_stores import TwoStores
+from tests.helpers.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+OURS = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'llmledgerd'"
+SEEN = """
+CREATE TABLE seen (setting text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+CREATE TRIGGER see AFTER INSERT ON provider_traces FOR EACH STATEMENT EXECUTE FUNCTION see()
+"""
+NEEDED = """
+ALTER TABLE provider_traces ADD COLUMN tenant text NOT NULL DEFAULT '';
+ALTER TABLE provider_traces ALTER COLUMN tenant DROP DEFAULT
+"""
+
+
+def send(two: TwoStores, name: str, count: int) -> None:
+    two.daemon.send_one_way(b"".join(line(f"{name}-{number}", number) for number in range(count)))
+
+
+def says_why(two: TwoStores, why: str) -> bool:
+    ready = admin.get(two.daemon.folder / "admin.sock", "/readyz")[1]
+    return why in two.of("postgres")["trouble"] and "postgres, which is unavailable" in ready
+
+
+def restart(two: TwoStores, **settings: object) -> None:
+    two.daemon.kill()
+    two.daemon = two.another(**settings)
+    two.daemon.start()
+
+
+def test_silence_is_told_and_ends_with_the_server(two: TwoStores, storage: Folder) -> None:
+    send(two, "a", 5)
+    two.settled("postgres", 5)
+    two.server.freeze()
+    send(two, "b", 5)
+    until(lambda: says_why(two, "timeout"), limit=60)
+    two.settled("clickhouse", 10)
+    two.server.thaw()
+    two.settled("postgres", 10)
+    balance(two, storage)
+
+
+def test_a_daemon_that_is_told_to_stop_does_not_wait_for_the_limit_of_a_silent_server(
+    two: TwoStores, storage: Folder
+) -> None:
+    restart(two, insert_timeout_seconds=3600)
+    send(two, "a", 5)
+    two.settled("postgres", 5)
+    two.server.freeze()
+    send(two, "b", 5)
+    until(lambda: two.of("postgres")["inserts_in_flight"])
+    assert two.daemon.terminate() == 0
+    two.server.thaw()
+    two.daemon.start()
+    two.settled("postgres", 10)
+    balance(two, storage)
+
+
+def test_a_locked_table_costs_no_server_process(two: TwoStores, storage: Folder) -> None:
+    restart(two, insert_timeout_seconds=0.5)
+    with psycopg.connect(two.postgres_url) as other:
+        other.execute("LOCK TABLE provider_traces IN ACCESS EXCLUSIVE MODE")
+        send(two, "a", 5)
+        until(lambda: sum(two.of("postgres")["retries"].values()) >= 8, limit=60)
+        until(lambda: int(str(query(two.postgres_url, OURS)[0]["n"])) <= 3)
+    two.settled("postgres", 5)
+    balance(two, storage)
+
+
+def test_a_column_that_somebody_adds_makes_no_record_a_dead_letter(two: TwoStores, storage: Folder) -> None:
+    send(two, "a", 5)
+    two.settled("postgres", 5)
+    query(two.postgres_url, NEEDED)
+    send(two, "b", 50)
+    until(lambda: says_why(two, "requires values in tenant"))
+    assert two.of("postgres")["dead_letters"] == 0
+    query(two.postgres_url, "ALTER TABLE provider_traces DROP COLUMN tenant")
+    two.settled("postgres", 55)
+    balance(two, storage)
+
+
+def test_each_insert_behind_a_pooler_waits_for_the_disk(two: TwoStores, storage: Folder) -> None:
+    query(
+        two.postgres_url, f"ALTER DATABASE {two.postgres_url.rpartition('/')[2]} SET synchronous_commit = off"
+    )
+    query(two.postgres_url, SEEN)
+    with running_pgbouncer(two.server, two.postgres_url) as url:
+        restart(two, postgres_url=url)
+        for number in range(20):
+            send(two, f"a{number}", 2)
+            two.settled("postgres", 2 * number + 2)
+        balance(two, storage)
+    assert query(two.postgres_url, "SELECT DISTINCT setting FROM seen") == [{"setting": "on"}]
