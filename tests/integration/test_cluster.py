@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.errors import ConfigError
+from llmledgerd.query.erasure import Erasure
 from llmledgerd.records import schema
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.erasure import Eraser
 from llmledgerd.stores.clickhouse.migrations import Migration, layout_of
 from llmledgerd.stores.clickhouse.reprice import reprice
 from llmledgerd.stores.clickhouse.rollup import Rollup
@@ -74,7 +76,6 @@ def statements() -> list[str]:
         CLUSTER.fill("ALTER TABLE llm_traces{local} {on_cluster} MODIFY {ttl}"),
         f"CREATE DATABASE IF NOT EXISTS `llm` {CLUSTER.on_cluster}",
         f"DELETE FROM {place.changed} WHERE id = 'x'",
-        place.caught_up,
         "SYSTEM FLUSH ASYNC INSERT QUEUE",
     ]
 
@@ -136,15 +137,30 @@ def test_a_repeat_of_an_insert_is_ignored_through_the_distributed_table(sharded:
     assert differences(sharded) == []
 
 
-def test_replicas_catch_up_before_they_are_asked(sharded: Store, host: Engine) -> None:
+def test_every_replica_is_asked_without_a_statement_on_the_cluster(sharded: Store, host: Engine) -> None:
     add_traces(sharded, [{"id": "a", "created_at": OVER_US}])
-    before = host.bitten()["SYNC REPLICA"]
+    before = host.bitten()
 
     assert ClickHouseSink(sharded).calls_present(
         [("", "a"), ("", "b")], OVER_US - 1, OVER_US + 1, besides=str(uuid.uuid4())
     ) == {("", "a")}
 
-    assert host.bitten()["SYNC REPLICA"] == before + 1
+    after = host.bitten()
+    assert (after["SYNC REPLICA"], after["ON CLUSTER"]) == (before["SYNC REPLICA"], before["ON CLUSTER"])
+
+
+def test_rows_are_erased_on_the_cluster_by_a_change_that_is_waited_for_by_asking(
+    sharded: Store, host: Engine
+) -> None:
+    add_traces(sharded, [{"id": "a", "organization_id": "acme"}, {"id": "b", "organization_id": "other"}])
+    before = host.bitten()["ON CLUSTER"]
+
+    eraser = Eraser(sharded)
+    assert eraser.erase(Erasure(organization_id="acme", rows=True)).calls == 1
+
+    assert sharded.query("SELECT id FROM llm_traces") == [{"id": "b"}]
+    assert eraser.detached() == []
+    assert host.bitten()["ON CLUSTER"] > before
 
 
 def test_abandoned_rows_are_deleted_on_every_shard(sharded: Store, host: Engine) -> None:
@@ -153,7 +169,8 @@ def test_abandoned_rows_are_deleted_on_every_shard(sharded: Store, host: Engine)
 
     ClickHouseSink(sharded).delete_abandoned(["a"])
 
-    assert sharded.query("SELECT id, outcome FROM llm_traces") == [{"id": "a", "outcome": ""}]
+    left = [{"id": "a", "outcome": ""}]  # no statement waits for the replicas
+    until(lambda: sharded.query("SELECT id, outcome FROM llm_traces") == left)
     assert host.bitten()["ON CLUSTER"] == before + 1
 
 

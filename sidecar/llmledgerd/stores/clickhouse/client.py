@@ -33,7 +33,7 @@ from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
 from llmledgerd.stores.clickhouse.options import InsertMode
-from llmledgerd.stores.clickhouse.topology import Placement, placement
+from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, Placement, placement
 from llmledgerd.stores.clickhouse.url import targets
 
 Buffer = bytes | bytearray | memoryview
@@ -142,7 +142,8 @@ class Store:
             contextlib.closing(connect(target, None, self._timeout)) as client,
             translated(target.address, writes=False),
         ):
-            client.command(statement, use_database=False)
+            known = {k: v for k, v in DDL_SETTINGS.items() if on_cluster and k in client.server_settings}
+            client.command(statement, settings=known, use_database=False)
 
     def run(
         self,
@@ -167,17 +168,21 @@ class Store:
         parameters: Mapping[str, Any] | None = None,
         *,
         raw: Collection[str] = (),
+        settings: Mapping[str, Any] | None = None,
         at: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the rows of a query, each as a dictionary by column.
 
         Values enter as ``{name:Type}`` parameters, bound by the engine. The columns named in
         ``raw`` come back as bytes, since payloads need not be UTF-8. Times come back aware, in UTC.
+        Settings that the server does not know are left out.
         """
         with self._client(at) as client:
+            known = {k: v for k, v in (settings or {}).items() if k in client.server_settings}
             result = client.query(
                 sql,
                 parameters=dict(parameters or {}),
+                settings=known,
                 column_formats=dict.fromkeys(raw, "bytes"),
                 tz_mode="aware",
             )

@@ -21,7 +21,7 @@ import msgspec
 
 from llmledgerd.errors import ConfigError
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.topology import LOCAL
+from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, LOCAL
 from llmledgerd.stores.ddl import SqlFile, checksum, split
 
 TTL_COLUMN = "toDateTime(ingested_at)"  # a TTL takes no DateTime64 on servers before 24.x
@@ -60,6 +60,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     def local(self) -> str:
         """Suffix of the shards' local tables."""
         return LOCAL if self.cluster else ""
+
+    @property
+    def ddl_settings(self) -> Mapping[str, object]:
+        """Settings of every statement of a migration."""
+        return DDL_SETTINGS if self.cluster else {}
 
     def fill(self, template: str) -> str:
         """Return the SQL with its placeholders replaced; other braces are left as they are."""
@@ -136,11 +141,11 @@ def apply(store: Store, layout: Layout, files: Collection[Migration] | None = No
         raise ConfigError("cluster: not applicable to an embedded store")
     store.create_database(layout.on_cluster)
     _refuse_another_form(store, layout)
-    store.run(layout.fill(RECORDS))
+    store.run(layout.fill(RECORDS), settings=layout.ddl_settings)
     done = []
     for migration in pending(store, files):
         for statement in migration.statements(layout):
-            store.run(statement)
+            store.run(statement, settings=layout.ddl_settings)
         record = (migration.name, migration.checksum(), time.time_ns() // 1000)
         store.insert(
             "llmledger_migrations", ("name", "checksum", "applied_at"), [record], token=migration.name
@@ -230,5 +235,6 @@ def _set_ttl(store: Store, layout: Layout) -> list[str]:
     if days is None or days == layout.ttl_days:
         return []
     change = f"MODIFY {layout.fill('{ttl}')}" if layout.ttl_days else "REMOVE TTL"
-    store.run(layout.fill(f"ALTER TABLE llm_traces{{local}} {{on_cluster}} {change}"))
+    statement = layout.fill(f"ALTER TABLE llm_traces{{local}} {{on_cluster}} {change}")
+    store.run(statement, settings=layout.ddl_settings)
     return [f"changed the TTL of llm_traces from {days or 'no'} to {layout.ttl_days or 'no'} days"]

@@ -40,7 +40,8 @@ from typing import Any
 from llmledgerd.errors import StoreBusy
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, LOCAL
+from llmledgerd.stores.clickhouse.mutations import Mutations
+from llmledgerd.stores.clickhouse.topology import LOCAL
 from llmledgerd.stores.kind import Reconciled
 
 VIEW = "llm_usage_hourly_view"
@@ -141,10 +142,7 @@ class Rollup:
 
     def _forget(self, condition: str, values: Mapping[str, Any]) -> None:
         for at in self._store.independent_addresses("llm_usage_hourly"):
-            place = self._store.placement("llm_usage_hourly")
-            self._store.run(
-                f"ALTER TABLE {place.changed} DELETE WHERE {condition}", values, {"mutations_sync": 2}, at=at
-            )
+            Mutations(self._store).change("llm_usage_hourly", "DELETE", condition, values, at=at)
 
 
 class _Round:
@@ -180,7 +178,8 @@ class _Round:
         if days:
             closed = _expired(days)
             if self._query(f"SELECT 1 FROM llm_usage_doubts WHERE {closed} LIMIT 1"):  # noqa: S608 - numbers of our own
-                self._run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
+                deleting = f"DELETE FROM llm_usage_doubts WHERE {closed}"  # noqa: S608 - as above
+                self._run(deleting, settings=self._store.placement("llm_usage_doubts").settings)
 
     def _is_changing(self) -> bool:
         """Return whether a replica still has to apply a mutation that the others may have applied.
@@ -192,8 +191,9 @@ class _Round:
             return False
         rows = self._query(
             "SELECT count() AS n FROM clusterAllReplicas({cluster:String}, system.mutations)"
-            " WHERE database = currentDatabase() AND NOT is_done SETTINGS skip_unavailable_shards = 1",
+            " WHERE database = currentDatabase() AND NOT is_done",
             {"cluster": cluster},
+            settings={"skip_unavailable_shards": 1},
         )
         return bool(rows[0]["n"])
 
@@ -240,6 +240,7 @@ class _Round:
             "DELETE FROM llm_usage_doubts WHERE hour IN {hours:Array(UInt32)}"
             " AND at <= fromUnixTimestamp64Micro({cutoff:Int64})",
             {"hours": hours, "cutoff": cutoff_us},
+            self._store.placement("llm_usage_doubts").settings,
         )
 
     def _claim(self, hours: list[Hour], cutoff_us: int) -> list[Hour]:
@@ -259,7 +260,7 @@ class _Round:
 
     def _rebuild(self, hours: list[Hour]) -> None:
         place = self._store.placement("llm_usage_hourly")
-        settings = {"max_execution_time": STATEMENT_SECONDS, **(DDL_SETTINGS if place.cluster else {})}
+        settings = {"max_execution_time": STATEMENT_SECONDS, **place.settings}
         deleting = f"DELETE FROM {place.changed} WHERE hour IN {{hours:Array(UInt32)}}"  # noqa: S608 - the table's own name, values are bound
         self._run(deleting, {"hours": hours}, settings)
         self._run(f"INSERT INTO llm_usage_hourly {self._of_rows()}", _bounds(hours), REBUILD_SETTINGS)

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from llmledgerd.errors import StoreBusy
 from llmledgerd.records.repeats import Call
 from llmledgerd.stores.clickhouse.client import Buffer, Store
-from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS
 from llmledgerd.stores.receipt_window import StoreClock
 
 IDS_PER_QUERY = 1000
@@ -87,9 +86,9 @@ class ClickHouseSink:
         rows = self._asked(
             table,
             self._store.independent_addresses(table) if began is None else [began],
-            "SELECT batch_row FROM {table:Identifier} WHERE batch_id = {batch:UUID} AND ingested_at BETWEEN"
+            f"SELECT batch_row FROM {self._store.placement(table).everywhere} WHERE batch_id = {{batch:UUID}} AND ingested_at BETWEEN"
             " fromUnixTimestamp64Micro({from_us:Int64}) AND fromUnixTimestamp64Micro({to_us:Int64})",
-            {"table": table, "batch": batch_id, "from_us": from_us, "to_us": to_us},
+            {"batch": batch_id, "from_us": from_us, "to_us": to_us},
         )
         return {row["batch_row"] for row in rows}
 
@@ -99,13 +98,14 @@ class ClickHouseSink:
         Rows of the batch ``besides`` and ``abandoned`` rows do not count.
         """
         found: set[Call] = set()
+        place = self._store.placement(TRACES)
         for some in _slices(list(calls), lambda call: _bytes(*call)):
             organizations = sorted({organization for organization, _ in some})
             asked = {"ids": [name for _, name in some], "organizations": organizations, "besides": besides}
             rows = self._asked(
                 TRACES,
                 self._store.independent_addresses(TRACES),
-                "SELECT DISTINCT organization_id, id FROM llm_traces"
+                f"SELECT DISTINCT organization_id, id FROM {place.everywhere}"
                 " WHERE organization_id IN {organizations:Array(String)} AND id IN {ids:Array(String)}"
                 " AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
                 " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
@@ -118,13 +118,12 @@ class ClickHouseSink:
     def delete_abandoned(self, ids: Iterable[str]) -> None:
         """Delete the ``abandoned`` rows of calls whose records have arrived."""
         place = self._store.placement(TRACES)
-        settings = DDL_SETTINGS if place.cluster else None
         for some in _slices(list(ids), _bytes):
             for at in self._store.independent_addresses(TRACES):
                 self._store.run(
                     f"DELETE FROM {place.changed} WHERE outcome = 'abandoned' AND id IN {{ids:Array(String)}}",  # noqa: S608 - the table's own name, values are bound
                     {"ids": some},
-                    settings,
+                    place.settings,
                     at=at,
                 )
 
@@ -147,7 +146,7 @@ class ClickHouseSink:
             if self._store.insert_mode == "async":
                 self._store.run("SYSTEM FLUSH ASYNC INSERT QUEUE", at=at)  # naming a table takes 25.12
             if place.caught_up:
-                self._store.run(place.caught_up, settings=DDL_SETTINGS, at=at)
+                self._store.run(place.caught_up, at=at)
             yield from self._store.query(question, parameters, at=at)
 
 
