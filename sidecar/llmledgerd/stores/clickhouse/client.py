@@ -81,6 +81,11 @@ class Store:
         """Whether the engine runs in this process, so that no other process can migrate it."""
         return self._targets[0].path is not None
 
+    @property
+    def settings_of_url(self) -> Mapping[str, str]:
+        """Settings that go with every statement."""
+        return self._targets[0].settings  # all addresses share them
+
     def log_in_as(self, url: str) -> None:
         """Use the user and the password of the URL for new calls; running calls keep their connection."""
         given = targets(url, {})[0]  # all addresses share them
@@ -254,8 +259,9 @@ class Store:
         """
         try:
             with self._client(at, writes=True) as client:
-                of_url = self._targets[0].settings  # all addresses share them
-                settings = insert_settings(self.insert_mode, token, of_url, client.server_settings)
+                settings = insert_settings(
+                    self.insert_mode, token, self.settings_of_url, client.server_settings
+                )
                 body = cast("Generator[bytes, None, None]", _SentOnce(blocks))
                 # With a length the blocks go out as they are; as chunks each would be copied first.
                 length = {} if self.is_embedded else {"Content-Length": str(sum(map(len, blocks)))}

@@ -18,6 +18,7 @@ import msgspec
 
 from llmledgerd.errors import StoreBusy
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.cluster_hosts import hosts
 from llmledgerd.stores.clickhouse.topology import Placement
 
 WAIT_SECONDS: Final = 600.0
@@ -98,10 +99,11 @@ class Mutations:
             inactive = self._inactive(place, at)
             here = _state("this replica", by_number.get(1))
             return [here, *(Replica(name, answers=False) for name in inactive)]
-        names, answering = replicas(self._store, place, at)
         return [
-            _state(name, by_number.get(number)) if number in answering else Replica(name, answers=False)
-            for number, name in names.items()
+            _state(host.name, by_number.get(host.number))
+            if host.answers
+            else Replica(host.name, answers=False)
+            for host in hosts(self._store, place, at)
         ]
 
     def _inactive(self, place: Placement, at: int | None) -> list[str]:
@@ -115,32 +117,6 @@ class Mutations:
             at=at,
         )
         return sorted(str(row["name"]) for row in rows)
-
-
-def replicas(store: Store, place: Placement, at: int | None = None) -> tuple[dict[int, str], set[int]]:
-    """Return the names of a cluster's replicas by their number, and the numbers of those that answer."""
-    rows = store.query(
-        "SELECT host_name, port FROM system.clusters WHERE cluster = {cluster:String} ORDER BY shard_num, replica_num",
-        {"cluster": cluster_name(store, place.cluster, at)},
-        at=at,
-    )
-    answering = store.query(
-        f"SELECT DISTINCT _shard_num AS number FROM {place.on_every_host('system.one')}",  # noqa: S608 - the cluster's own name
-        settings={"skip_unavailable_shards": 1},
-        at=at,
-    )
-    names = {number: f"{row['host_name']}:{row['port']}" for number, row in enumerate(rows, 1)}
-    return names, {int(row["number"]) for row in answering}
-
-
-def cluster_name(store: Store, cluster: str, at: int | None = None) -> str:
-    """Return a cluster's name with the server's macros replaced."""
-    if "{" not in cluster:
-        return cluster
-    rows = store.query("SELECT macro, substitution FROM system.macros", at=at)
-    for row in rows:
-        cluster = cluster.replace(f"{{{row['macro']}}}", str(row["substitution"]))
-    return cluster
 
 
 def unfinished(table: str, working: Iterable[Replica]) -> str:

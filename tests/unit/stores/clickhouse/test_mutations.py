@@ -37,7 +37,7 @@ class Cluster:
                 for one in self.answering & self.done_after.keys()
             ]
         if "system.clusters" in sql:
-            return [{"host_name": name, "port": 9000} for name in HOSTS.values()]
+            return [{"shard_num": 1, "host_name": name, "port": 9000} for name in HOSTS.values()]
         assert "system.one" in sql
         return [{"number": one} for one in self.answering]
 
