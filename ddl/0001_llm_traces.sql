@@ -99,9 +99,6 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     INDEX by_step_id     step_id     TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_run_id      run_id      TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_trace_id    trace_id    TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_model       model       TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_provider    provider    TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_is_byok     is_byok     TYPE minmax GRANULARITY 1,
     INDEX by_is_error    is_error    TYPE minmax GRANULARITY 1,
     INDEX by_created_at  created_at  TYPE minmax GRANULARITY 1,
     -- The question after an insert whose answer was lost.

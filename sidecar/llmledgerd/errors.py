@@ -24,7 +24,7 @@ class StoreBusy(LlmledgerdError):
     ``kind`` is a short stable word for metrics and logs: ``unreachable``, ``authentication``,
     ``missing_table``, ``missing_column``, ``read_only``, ``settings``, ``overloaded``, ``timeout``,
     ``memory``, ``too_many_parts``, ``disk``, ``keeper``, ``replicas``, ``network``, ``proxy``,
-    ``shutting_down``, ``hidden_rows``, ``servers``, ``object_storage``, ``other``. ``code`` is the store's own number, if it gave one.
+    ``shutting_down``, ``restarting``, ``mutations``, ``version``, ``hidden_rows``, ``servers``, ``object_storage``, ``other``. ``code`` is the store's own number, if it gave one.
     """
 
     def __init__(self, kind: str, message: str, code: int | None = None) -> None:

@@ -28,11 +28,13 @@ from clickhouse_connect.driver.exceptions import NotSupportedError
 from clickhouse_connect.driver.insert import InsertContext
 
 from llmledgerd.errors import LlmledgerdError, StoreBusy
+from llmledgerd.stores.clickhouse import server_identity
 from llmledgerd.stores.clickhouse.connecting import connect, translated
 from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
 from llmledgerd.stores.clickhouse.options import InsertMode
+from llmledgerd.stores.clickhouse.sent_settings import Declared, sendable
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, Placement, placement
 from llmledgerd.stores.clickhouse.url import targets
 
@@ -74,7 +76,10 @@ class Store:
         self._idle: list[deque[Client]] = [deque() for _ in self._targets]
         self._types: dict[str, dict[str, str]] = {}
         self._placements: dict[str, Placement] = {}
+        self._servers = server_identity.Servers()
         self._closed = False
+        self.inserts = 0
+        """Inserts so far, whatever came of them."""
 
     @property
     def is_embedded(self) -> bool:
@@ -147,8 +152,8 @@ class Store:
             contextlib.closing(connect(target, None, self._timeout)) as client,
             translated(target.address, writes=False),
         ):
-            known = {k: v for k, v in DDL_SETTINGS.items() if on_cluster and k in client.server_settings}
-            client.command(statement, settings=known, use_database=False)
+            settings = sendable(DDL_SETTINGS if on_cluster else {}, client.server_settings)
+            client.command(statement, settings=settings, use_database=False)
 
     def run(
         self,
@@ -163,8 +168,8 @@ class Store:
         Settings that the server does not know are left out.
         """
         with self._client(at) as client:
-            known = {k: v for k, v in (settings or {}).items() if k in client.server_settings}
-            client.command(statement, parameters=dict(parameters or {}), settings=known)
+            chosen = sendable(settings or {}, client.server_settings)
+            client.command(statement, parameters=dict(parameters or {}), settings=chosen)
         self._types.clear()
 
     def query(
@@ -183,11 +188,10 @@ class Store:
         Settings that the server does not know are left out.
         """
         with self._client(at) as client:
-            known = {k: v for k, v in (settings or {}).items() if k in client.server_settings}
             result = client.query(
                 sql,
                 parameters=dict(parameters or {}),
-                settings=known,
+                settings=sendable(settings or {}, client.server_settings),
                 column_formats=dict.fromkeys(raw, "bytes"),
                 tz_mode="aware",
             )
@@ -257,6 +261,7 @@ class Store:
 
         Returns when the server has answered that all is stored.
         """
+        self.inserts += 1
         try:
             with self._client(at, writes=True) as client:
                 settings = insert_settings(
@@ -321,10 +326,38 @@ class Store:
         except IndexError:
             target = self._targets[number]
         try:
-            return connect(target, target.database, self._timeout)
+            client = connect(target, target.database, self._timeout)
         except StoreBusy:
             self.addresses.failed(number)
             raise
+        try:
+            self._meet(number, client)
+        except LlmledgerdError:
+            client.close()
+            raise
+        return client
+
+    def _meet(self, number: int, client: Client) -> None:
+        """Ask a new connection which server it leads to. Raises StoreBusy for another one than before."""
+        if not self.is_embedded:
+            with translated(self._targets[number].address, writes=False):
+                result = client.query(server_identity.QUERY)
+            row = dict(zip(result.column_names, result.result_rows[0], strict=True))
+            self._servers.met(number, server_identity.server(row))
+
+    def meet_servers(self) -> None:
+        """Open several connections to each address. Raises StoreBusy where they lead to several servers."""
+        for number in range(len(self._targets)):
+            for _ in range(0 if self.is_embedded else server_identity.TRIES):
+                target = self._targets[number]
+                with contextlib.closing(connect(target, target.database, self._timeout)) as client:
+                    self._meet(number, client)
+                    self._meet(number, client)  # a balancer may choose a server for each request
+
+    def declared_settings(self) -> Mapping[str, Declared]:
+        """Return the settings of this user, by name."""
+        with self._client() as client:
+            return client.server_settings
 
 
 def _missing_table(table: str) -> StoreBusy:

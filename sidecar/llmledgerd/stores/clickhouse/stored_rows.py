@@ -63,6 +63,8 @@ class StoredRows:
         self._refuse_thin(table, place, found, at)
         if away:
             raise AnswerIncomplete(set(found), away)
+        if not place.is_replicated:
+            self._store.meet_servers()
         self._refuse_hidden(place, from_us, at)
         return set(found)
 

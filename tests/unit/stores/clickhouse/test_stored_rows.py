@@ -38,6 +38,9 @@ class Server:
     def placement(self, table: str) -> Placement:
         return self.place
 
+    def meet_servers(self) -> None:
+        self.ran.append("meet the servers")
+
     def run(self, statement: str, **_: object) -> None:
         self.ran.append(statement)
 
@@ -73,6 +76,12 @@ def test_rows_that_fewer_replicas_have_than_the_quorum_are_waited_for(rows: dict
         Server(rows).ask()
     assert caught.value.kind == "replicas"
     assert not isinstance(caught.value, AnswerIncomplete)
+
+
+def test_servers_behind_one_address_are_counted_where_each_has_rows_of_its_own() -> None:
+    single = Server({0: [1]}, place=Placement("llm_traces"))
+    assert single.ask() == {0}
+    assert single.ran == ["meet the servers"]
 
 
 def test_the_quorum_is_that_of_the_url() -> None:
