@@ -121,8 +121,13 @@ SETTINGS
     min_compressed_bytes_to_fsync_after_merge = 1,
     min_compressed_bytes_to_fsync_after_fetch = 1,
     old_parts_lifetime = 480,
-    -- A retried insert carries its token again and is ignored, as long as it is among the last 1,000.
+    -- A retried insert carries its token again and is ignored, as long as it is among these. Servers' own
+    -- windows have changed: replicas forgot after a week up to 25.9, and forget after an hour since 25.10.
     non_replicated_deduplication_window = 1000,
+    replicated_deduplication_window = 10000,
+    replicated_deduplication_window_seconds = 604800,
+    replicated_deduplication_window_for_async_inserts = 10000,
+    replicated_deduplication_window_seconds_for_async_inserts = 604800,
     -- Expired rows go by whole partitions; a change of the TTL rewrites no data.
     ttl_only_drop_parts = 1,
     materialize_ttl_recalculate_only = 1;

@@ -92,7 +92,7 @@ def test_every_table_of_the_files_is_made_on_the_cluster_and_replicated() -> Non
     assert all("ON CLUSTER '{cluster}'" in statement for statement in made)
     own = [s for s in made if s.startswith("CREATE TABLE") and "ENGINE = Distributed" not in s]
     assert all("ENGINE = Replicated" in statement for statement in own)
-    assert {s.split()[5] for s in own if "{table}/{shard}'" in s} == {f"{name}_local" for name in SHARDED}
+    assert {s.split()[5] for s in own if "{uuid}/{shard}'" in s} == {f"{name}_local" for name in SHARDED}
     assert {s.split()[5] for s in made if "ENGINE = Distributed" in s} == SHARDED
 
 
@@ -161,6 +161,22 @@ def test_rows_are_erased_on_the_cluster_by_a_change_that_is_waited_for_by_asking
     assert sharded.query("SELECT id FROM llm_traces") == [{"id": "b"}]
     assert eraser.detached() == []
     assert host.bitten()["ON CLUSTER"] > before
+
+
+def test_only_the_partitions_with_abandoned_rows_are_changed(store: Store) -> None:
+    week_us = 7 * 86_400_000_000
+    for weeks in range(3):
+        add_traces(store, [{"id": f"kept-{weeks}", "ingested_at": OVER_US - weeks * week_us}])
+    add_traces(store, [{"id": "late", "outcome": "abandoned", "ingested_at": OVER_US - week_us}])
+    sink = ClickHouseSink(store)
+
+    sink.delete_abandoned(["nobody"])
+    assert store.query("SELECT 1 FROM system.mutations WHERE table = 'llm_traces'") == []
+    sink.delete_abandoned(["late"])
+
+    assert store.query("SELECT count() AS n FROM llm_traces WHERE id = 'late'") == [{"n": 0}]
+    (mutation,) = store.query("SELECT command FROM system.mutations WHERE table = 'llm_traces'")
+    assert "IN PARTITION ID" in mutation["command"]
 
 
 def test_abandoned_rows_are_deleted_on_every_shard(sharded: Store, host: Engine) -> None:

@@ -26,10 +26,10 @@ from tests.helpers.waiting import until
 
 APPLIED = {
     "clickhouse": {
-        "0001_llm_traces": "00970cc79fde7f1fe9c68397867409e646966c0493127aff31ba3f2deb3a678f",
-        "0002_llm_trace_losses": "420b8fdc9410ece7f2004c23d4695018a4266e45dc30d49b31ee337d871e7dd7",
+        "0001_llm_traces": "9d13005a6f26c00a681e63ac2b718036abba94cd037f5cc0abcdbcaf32c12785",
+        "0002_llm_trace_losses": "abaadb24a5734b4547bb9af458a66b4091ebd7c004cd9c90b4ec82610b325098",
         "0003_llm_traces_recomputed": "4145782f7838049303dc3ceea452ade81d08fef17667ba328afb34782d9c3e10",
-        "0004_llm_usage_hourly": "a24d2227bad6d9915cf85d605c48eb91d85a38af031051b2738f8a903315ef39",
+        "0004_llm_usage_hourly": "5a444dc931c15df0025080751f5e648138d90740b80cbcc5b4741d41de5317f3",
     },
     "postgres": {
         "0001_provider_traces": "1c5332ae3ecf125268cc9251d8b032ced00a7deab74dfc918d244ec355995408",
