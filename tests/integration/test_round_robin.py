@@ -131,6 +131,6 @@ def test_several_servers_are_found_by_asking_each_connection(relay: RoundRobin) 
     store = Store(f"http://127.0.0.1:{relay.port}/default")
     try:
         with pytest.raises(StoreBusy, match="several servers"):
-            store.meet_servers()
+            store.meet_servers(0)
     finally:
         store.close()

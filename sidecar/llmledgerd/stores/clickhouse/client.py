@@ -345,14 +345,13 @@ class Store:
             row = dict(zip(result.column_names, result.result_rows[0], strict=True))
             self._servers.met(number, server_identity.server(row))
 
-    def meet_servers(self) -> None:
-        """Open several connections to each address. Raises StoreBusy where they lead to several servers."""
-        for number in range(len(self._targets)):
-            for _ in range(0 if self.is_embedded else server_identity.TRIES):
-                target = self._targets[number]
-                with contextlib.closing(connect(target, target.database, self._timeout)) as client:
-                    self._meet(number, client)
-                    self._meet(number, client)  # a balancer may choose a server for each request
+    def meet_servers(self, at: int) -> None:
+        """Open several connections to an address. Raises StoreBusy where they lead to several servers."""
+        for _ in range(0 if self.is_embedded else server_identity.TRIES):
+            target = self._targets[at]
+            with contextlib.closing(connect(target, target.database, self._timeout)) as client:
+                self._meet(at, client)
+                self._meet(at, client)  # a balancer may choose a server for each request
 
     def declared_settings(self) -> Mapping[str, Declared]:
         """Return the settings of this user, by name."""

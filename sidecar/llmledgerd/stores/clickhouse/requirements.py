@@ -18,12 +18,12 @@ def unmet(store: Store) -> list[str]:
     if store.is_embedded:
         return []
     found = []
-    try:
-        store.meet_servers()
-    except StoreBusy as error:
-        if error.kind != "servers":
-            raise
-        found.append(str(error))
+    for address in store.addresses.in_turn():
+        try:
+            store.meet_servers(address)
+        except StoreBusy as error:  # one that is away is met when it is back
+            if error.kind == "servers":
+                found.append(str(error))
     forced = {**EVERY, **MODES[store.insert_mode]}
     own = {name: value for name, value in store.settings_of_url.items() if name not in forced}
     forbidden = pinned({**forced, **QUESTION, **own}, store.declared_settings())

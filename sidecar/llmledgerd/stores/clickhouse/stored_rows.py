@@ -64,7 +64,7 @@ class StoredRows:
         if away:
             raise AnswerIncomplete(set(found), away)
         if not place.is_replicated:
-            self._store.meet_servers()
+            self._store.meet_servers(at)
         self._refuse_hidden(place, from_us, at)
         return set(found)
 

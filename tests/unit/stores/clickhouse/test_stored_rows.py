@@ -38,7 +38,7 @@ class Server:
     def placement(self, table: str) -> Placement:
         return self.place
 
-    def meet_servers(self) -> None:
+    def meet_servers(self, at: int) -> None:
         self.ran.append("meet the servers")
 
     def run(self, statement: str, **_: object) -> None:
