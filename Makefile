@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.demo-ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check chaos attack fuzz bench bench-quick clean constraints
+.PHONY: demo test check chaos engines attack fuzz bench bench-quick clean constraints
 
 $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,11 @@ chaos: $(READY)
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
 	$(BIN)/python -m tests.chaos.run --deck floods --seed $(or $(SEED),0)
 	$(BIN)/python -m tests.chaos.hostile
+
+# All DDL, the cluster's forms and every setting that is sent, on the engines of ClickHouse 24.8, 25.5 and
+# today's; downloads two of them, a minute or two.
+engines: $(READY)
+	$(BIN)/python -m tests.engines.run
 
 # Attacks by class, counted; `make attack CLASSES=sql` for one.
 attack: $(READY)

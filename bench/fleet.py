@@ -73,6 +73,19 @@ class Server(msgspec.Struct, frozen=True):
     """``async_insert_max_data_size``."""
 
 
+KEEPER_ENTRIES = 10
+"""Entries that a replicated table writes to Keeper for an inserted block; not measured."""
+
+PUTS_PER_PART = 10
+"""Requests to object storage that a small part takes; not measured."""
+
+CONNECTIONS_PER_DAEMON = 1
+"""Of a pod whose calls fill no segment: one insert at a time."""
+
+MAX_CONNECTIONS = 4_096
+"""``max_connections`` in the servers' shipped configuration."""
+
+
 class Batch(msgspec.Struct, frozen=True, order=True):
     """Rows that became one: a segment that is sealed, or a part."""
 
@@ -117,6 +130,16 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def parts_per_second(self) -> float:
         return TABLES * self.parts_made / self.seconds
+
+    @property
+    def keeper_entries_per_second(self) -> float:
+        """With replicated tables."""
+        return KEEPER_ENTRIES * self.parts_per_second
+
+    @property
+    def puts_per_second(self) -> float:
+        """With parts in object storage, merges left out."""
+        return PUTS_PER_PART * self.parts_per_second
 
 
 def simulate(fleet: Fleet, server: Server, seconds: float, seed: int = 1) -> Outcome:
@@ -290,7 +313,7 @@ def show(rows: Sequence[Fleet], server: Server, seconds: float) -> Table:
         "most parts",
         "merging",
     )
-    for name in (*names, "inserting"):
+    for name in (*names, "inserting", "keeper/s", "puts/s", "connections"):
         table.add_column(name, justify="right")
     table.add_column("")
     for fleet in rows:
@@ -307,6 +330,9 @@ def show(rows: Sequence[Fleet], server: Server, seconds: float) -> Table:
             f"{outcome.merged.peak_parts:,}",
             f"{outcome.merged.busy:.0%}",
             f"{outcome.insert_slots_used / server.insert_slots:.0%}",
+            f"{outcome.keeper_entries_per_second:,.0f}",
+            f"{outcome.puts_per_second:,.0f}",
+            f"{fleet.pods * CONNECTIONS_PER_DAEMON:,}{'!' if fleet.pods > MAX_CONNECTIONS else ''}",
             verdict(outcome, server),
         )
     return table
@@ -326,7 +352,7 @@ def main() -> None:
     chosen = parser.parse_args()
     server = Server(insert_seconds=chosen.insert_ms / 1000)
     own = chosen.pods and Fleet(chosen.pods, chosen.calls, chosen.age, insert_mode=chosen.mode)
-    Console(width=130).print(show([own] if own else fleets(), server, chosen.seconds))
+    Console(width=170).print(show([own] if own else fleets(), server, chosen.seconds))
 
 
 if __name__ == "__main__":

@@ -110,9 +110,6 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     INDEX by_step_id     step_id     TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_run_id      run_id      TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_trace_id    trace_id    TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_model       model       TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_provider    provider    TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_is_byok     is_byok     TYPE minmax GRANULARITY 1,
     INDEX by_is_error    is_error    TYPE minmax GRANULARITY 1,
     INDEX by_created_at  created_at  TYPE minmax GRANULARITY 1,
     -- The question after an insert whose answer was lost.
@@ -135,8 +132,13 @@ SETTINGS
     min_compressed_bytes_to_fsync_after_merge = 1,
     min_compressed_bytes_to_fsync_after_fetch = 1,
     old_parts_lifetime = 480,
-    -- A retried insert carries its token again and is ignored, as long as it is among the last 1,000.
+    -- A retried insert carries its token again and is ignored, as long as it is among these. Servers' own
+    -- windows have changed: replicas forgot after a week up to 25.9, and forget after an hour since 25.10.
     non_replicated_deduplication_window = 1000,
+    replicated_deduplication_window = 10000,
+    replicated_deduplication_window_seconds = 604800,
+    replicated_deduplication_window_for_async_inserts = 10000,
+    replicated_deduplication_window_seconds_for_async_inserts = 604800,
     -- Expired rows go by whole partitions; a change of the TTL rewrites no data.
     ttl_only_drop_parts = 1,
     materialize_ttl_recalculate_only = 1;

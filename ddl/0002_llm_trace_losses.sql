@@ -30,4 +30,8 @@ SETTINGS
     min_compressed_bytes_to_fsync_after_merge = 1,
     min_compressed_bytes_to_fsync_after_fetch = 1,
     old_parts_lifetime = 480,
-    non_replicated_deduplication_window = 1000;
+    non_replicated_deduplication_window = 1000,
+    replicated_deduplication_window = 10000,
+    replicated_deduplication_window_seconds = 604800,
+    replicated_deduplication_window_for_async_inserts = 10000,
+    replicated_deduplication_window_seconds_for_async_inserts = 604800;

@@ -61,7 +61,11 @@ SETTINGS
     min_compressed_bytes_to_fsync_after_fetch = 1,
     old_parts_lifetime = 480,
     -- Of its own: without it, a retry that llm_traces ignores would be added here again.
-    non_replicated_deduplication_window = 1000;
+    non_replicated_deduplication_window = 1000,
+    replicated_deduplication_window = 10000,
+    replicated_deduplication_window_seconds = 604800,
+    replicated_deduplication_window_for_async_inserts = 10000,
+    replicated_deduplication_window_seconds_for_async_inserts = 604800;
 
 -- Sharded as the rows are, so that a shard's view and a rebuilding put an organization's hours on one.
 {sharded} CREATE TABLE IF NOT EXISTS llm_usage_hourly {on_cluster} AS llm_usage_hourly_local

@@ -24,14 +24,23 @@ class StoreBusy(LlmledgerdError):
     ``kind`` is a short stable word for metrics and logs: ``unreachable``, ``authentication``,
     ``missing_table``, ``missing_column``, ``read_only``, ``settings``, ``overloaded``, ``timeout``,
     ``memory``, ``too_many_parts``, ``disk``, ``keeper``, ``replicas``, ``network``, ``proxy``,
-    ``shutting_down``, ``object_storage``, ``locked``, ``table`` (it refuses rows for a reason of its own),
-    ``other``. ``code`` is the store's own number, if it gave one.
+    ``shutting_down``, ``restarting``, ``mutations``, ``version``, ``hidden_rows``, ``servers``, ``object_storage``,
+    ``locked``, ``table`` (it refuses rows for a reason of its own), ``other``. ``code`` is the store's own number,
+    if it gave one.
     """
 
     def __init__(self, kind: str, message: str, code: int | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.code = code
+
+
+class AnswerIncomplete(StoreBusy):
+    """Some replicas did not answer which rows are stored: ``rows`` are, and others may be."""
+
+    def __init__(self, rows: set[int], message: str) -> None:
+        super().__init__("replicas", message)
+        self.rows = rows
 
 
 class OutcomeUnknown(StoreBusy):

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.errors import ConfigError
+from llmledgerd.query.erasure import Erasure
 from llmledgerd.query.repricing import Reprice
 from llmledgerd.records import schema
 from llmledgerd.records.pricing import Price, Pricer
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.erasure import Eraser
 from llmledgerd.stores.clickhouse.migrations import Migration, layout_of
 from llmledgerd.stores.clickhouse.price_updates import Update
 from llmledgerd.stores.clickhouse.price_updates import statements as statements_of
@@ -88,7 +90,6 @@ def statements() -> list[str]:
         f"CREATE DATABASE IF NOT EXISTS `llm` {CLUSTER.on_cluster}",
         f"DELETE FROM {place.changed} WHERE id = 'x'",
         next(statements_of([UPDATE], place.changed))[0],
-        place.caught_up,
         "SYSTEM FLUSH ASYNC INSERT QUEUE",
     ]
 
@@ -105,7 +106,7 @@ def test_every_table_of_the_files_is_made_on_the_cluster_and_replicated() -> Non
     assert all("ON CLUSTER '{cluster}'" in statement for statement in made)
     own = [s for s in made if s.startswith("CREATE TABLE") and "ENGINE = Distributed" not in s]
     assert all("ENGINE = Replicated" in statement for statement in own)
-    assert {s.split()[5] for s in own if "{table}/{shard}'" in s} == {f"{name}_local" for name in SHARDED}
+    assert {s.split()[5] for s in own if "{uuid}/{shard}'" in s} == {f"{name}_local" for name in SHARDED}
     assert {s.split()[5] for s in made if "ENGINE = Distributed" in s} == SHARDED
 
 
@@ -150,15 +151,46 @@ def test_a_repeat_of_an_insert_is_ignored_through_the_distributed_table(sharded:
     assert differences(sharded) == []
 
 
-def test_replicas_catch_up_before_they_are_asked(sharded: Store, host: Engine) -> None:
+def test_every_replica_is_asked_without_a_statement_on_the_cluster(sharded: Store, host: Engine) -> None:
     add_traces(sharded, [{"id": "a", "created_at": OVER_US}])
-    before = host.bitten()["SYNC REPLICA"]
+    before = host.bitten()
 
     assert ClickHouseSink(sharded).calls_present(
         [("", "a"), ("", "b")], OVER_US - 1, OVER_US + 1, besides=str(uuid.uuid4())
     ) == {("", "a")}
 
-    assert host.bitten()["SYNC REPLICA"] == before + 1
+    after = host.bitten()
+    assert (after["SYNC REPLICA"], after["ON CLUSTER"]) == (before["SYNC REPLICA"], before["ON CLUSTER"])
+
+
+def test_rows_are_erased_on_the_cluster_by_a_change_that_is_waited_for_by_asking(
+    sharded: Store, host: Engine
+) -> None:
+    add_traces(sharded, [{"id": "a", "organization_id": "acme"}, {"id": "b", "organization_id": "other"}])
+    before = host.bitten()["ON CLUSTER"]
+
+    eraser = Eraser(sharded)
+    assert eraser.erase(Erasure(organization_id="acme", rows=True)).calls == 1
+
+    assert sharded.query("SELECT id FROM llm_traces") == [{"id": "b"}]
+    assert eraser.detached() == []
+    assert host.bitten()["ON CLUSTER"] > before
+
+
+def test_only_the_partitions_with_abandoned_rows_are_changed(store: Store) -> None:
+    week_us = 7 * 86_400_000_000
+    for weeks in range(3):
+        add_traces(store, [{"id": f"kept-{weeks}", "ingested_at": OVER_US - weeks * week_us}])
+    add_traces(store, [{"id": "late", "outcome": "abandoned", "ingested_at": OVER_US - week_us}])
+    sink = ClickHouseSink(store)
+
+    sink.delete_abandoned([("", "nobody")])
+    assert store.query("SELECT 1 FROM system.mutations WHERE table = 'llm_traces'") == []
+    sink.delete_abandoned([("", "late")])
+
+    assert store.query("SELECT count() AS n FROM llm_traces WHERE id = 'late'") == [{"n": 0}]
+    (mutation,) = store.query("SELECT command FROM system.mutations WHERE table = 'llm_traces'")
+    assert "IN PARTITION ID" in mutation["command"]
 
 
 def test_abandoned_rows_are_deleted_on_every_shard(sharded: Store, host: Engine) -> None:
@@ -167,7 +199,8 @@ def test_abandoned_rows_are_deleted_on_every_shard(sharded: Store, host: Engine)
 
     ClickHouseSink(sharded).delete_abandoned([("", "a")])
 
-    assert sharded.query("SELECT id, outcome FROM llm_traces") == [{"id": "a", "outcome": ""}]
+    left = [{"id": "a", "outcome": ""}]  # no statement waits for the replicas
+    until(lambda: sharded.query("SELECT id, outcome FROM llm_traces") == left)
     assert host.bitten()["ON CLUSTER"] == before + 1
 
 

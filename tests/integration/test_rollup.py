@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,9 +133,53 @@ def test_an_hour_that_agrees_is_relied_on_again_without_being_touched(store: Sto
 
     done = Rollup(store).reconcile(quiet_seconds=0)
 
-    assert len(done.agreed) >= 6
+    assert len(done.agreed) >= 5
     assert done.rebuilt == []
-    assert not doubted(store)
+    mend(store)
+
+
+def test_an_hour_that_is_not_over_is_neither_compared_nor_rebuilt(store: Store) -> None:
+    add_traces(store, [{"created_at": NOW_US}])
+    store.run("TRUNCATE TABLE llm_usage_hourly")
+    Rollup(store).doubt_rows("a_test", "1", {})
+
+    assert Rollup(store).reconcile(quiet_seconds=0) == Reconciled()
+    assert doubted(store) == 1
+
+
+def test_of_many_menders_one_compares_an_hour_and_the_others_ask_one_question(store: Store) -> None:
+    add_traces(store, [{"created_at": OVER_US}])
+    store.run("TRUNCATE TABLE llm_usage_hourly")
+    store.run(
+        "INSERT INTO llm_usage_doubts (hour, at, reason)"
+        " SELECT toStartOfHour(created_at), now64(6, 'UTC') - toIntervalHour(2), 'a_test' FROM llm_traces"
+    )
+    counted = [_Counting(store) for _ in range(20)]
+    menders = [Rollup(one) for one in counted]
+
+    for _ in range(3):
+        for mender in menders:
+            mender.reconcile(quiet_seconds=600)
+
+    asked = [statement for one in counted for statement in one.statements]
+    assert sum("fingerprint" in statement and "HAVING" in statement for statement in asked) == 1
+    assert sum(statement.startswith("INSERT INTO llm_usage_hourly") for statement in asked) == 1
+
+
+def test_a_mender_without_doubts_and_inserts_asks_nothing_after_its_first_look(store: Store) -> None:
+    counted, now = _Counting(store), [0.0]
+    mender = Rollup(counted, now=lambda: now[0])
+    for _ in range(5):
+        mender.reconcile()
+        assert mender.doubted_hours() == 0
+        now[0] += 3600
+    assert len(counted.statements) == 1
+
+    counted.inserts += 1
+    for _ in range(60):
+        now[0] += 60
+        mender.reconcile()
+    assert len(counted.statements) == 2
 
 
 def test_a_young_doubt_is_left_alone(store: Store) -> None:
@@ -337,6 +382,22 @@ def test_an_abandoned_row_that_is_replaced_leaves_the_rollup_too(scene: Scene) -
 
 class _Died(LlmledgerdError):
     pass
+
+
+class _Counting(Store):
+    """A store that keeps the statements that it is sent."""
+
+    def __init__(self, store: Store) -> None:
+        self.__dict__ = dict(store.__dict__)
+        self.statements: list[str] = []
+
+    def run(self, statement: str, *values: object, **named: object) -> None:
+        self.statements.append(statement)
+        super().run(statement, *values, **named)  # type: ignore[arg-type]  # passed on as they came
+
+    def query(self, sql: str, *values: object, **named: object) -> list[dict[str, Any]]:
+        self.statements.append(sql)
+        return super().query(sql, *values, **named)  # type: ignore[arg-type]  # as above
 
 
 class _DiesAfter(Store):

@@ -26,14 +26,14 @@ from tests.helpers.waiting import until
 
 APPLIED = {
     "clickhouse": {
-        "0001_llm_traces": "0ea385e0d653d87530c1c219892acfc095b94923ec27c92dd345f454ca3ffe78",
-        "0002_llm_trace_losses": "420b8fdc9410ece7f2004c23d4695018a4266e45dc30d49b31ee337d871e7dd7",
+        "0001_llm_traces": "e8794cc2208c081552bbddaf397fdc60d690e446b8aad41bdfc0e2f3587e43d5",
+        "0002_llm_trace_losses": "abaadb24a5734b4547bb9af458a66b4091ebd7c004cd9c90b4ec82610b325098",
         "0003_llm_traces_recomputed": "0819b3835a70fa2b9775e6db58ab8fca4c164b27fbddb3c75f3e630fbd3799ea",
-        "0004_llm_usage_hourly": "a24d2227bad6d9915cf85d605c48eb91d85a38af031051b2738f8a903315ef39",
+        "0004_llm_usage_hourly": "5a444dc931c15df0025080751f5e648138d90740b80cbcc5b4741d41de5317f3",
         "0005_llm_price_changes": "fd012daafd1686da9d4ebfc66d5172fb9611f0551e296b9df9ae2143887f1cf7",
     },
     "postgres": {
-        "0001_provider_traces": "a2a7703bdc00c61e815d7a43b6472e62268bbe4515be5fb4c0e8a2b3599a71b1",
+        "0001_provider_traces": "d24cb1049105b976d564b4924d03e5d7ccd017bf0b1655f6abc565876d8c1fdf",
         "0002_llm_trace_losses": "1cf3415a43efa10c83d124bd9aab06cc1f0c98db4e18f0e4bc08d0048a7816c7",
     },
 }

@@ -34,6 +34,10 @@ class Reject(msgspec.Struct, frozen=True):
     message: str
 
 
+class Wait(msgspec.Struct, frozen=True):
+    """Wait, say ``Delivery.waited``, and ask again: no answer has shown yet that rows are missing."""
+
+
 class Part(msgspec.Struct):
     """Rows that are offered together, under the token of those that were when the part was made."""
 
@@ -41,6 +45,8 @@ class Part(msgspec.Struct):
     token: str
     is_rest: bool = False
     """Others of the token's rows have landed: an answer may mean that these were taken for a repeat."""
+    is_cleared: bool = False
+    """None of the rows can be stored under another token."""
 
 
 class Delivery:
@@ -56,15 +62,19 @@ class Delivery:
         """``uncertain``: some of the rows may be in the table already."""
         self._batch = batch
         self._parts = [self._part(list(rows))]
+        self._parts[0].is_cleared = not uncertain  # an earlier process may have got further
         self._uncertain = uncertain
+        self._is_whole = True
         self._refusal = BatchRejected(0, "")
         self._rejected_row: int | None = None
         self.found: set[int] = set()
         """Rows that an earlier attempt had stored although nobody heard of it."""
 
-    def next(self) -> Ask | Insert | Reject | None:
+    def next(self) -> Ask | Insert | Reject | Wait | None:
         """Return what to do now; None when every row is stored or rejected."""
         if self._rejected_row is not None and not self._uncertain:
+            if not self._is_whole:
+                return Wait()
             return Reject(self._rejected_row, self._refusal.code, str(self._refusal))
         while self._parts and not self._parts[-1].rows:
             self._parts.pop()
@@ -72,11 +82,18 @@ class Delivery:
             return Ask()
         if not self._parts:
             return None
+        if not self._parts[-1].is_cleared:
+            return Wait()
         return Insert(self._parts[-1].rows, self._parts[-1].token)
 
-    def landed(self, rows: set[int]) -> None:
-        """The table has these rows of the batch, and of those still to do no others."""
+    def waited(self) -> None:
+        """Ask again."""
+        self._uncertain = True
+
+    def landed(self, rows: set[int], *, is_whole: bool = True) -> None:
+        """The table has these rows of the batch, and of those still to do no others if the answer is whole."""
         self._uncertain = False
+        self._is_whole = is_whole
         if self._rejected_row in rows:  # its refusal came after the commit, from a view behind the table
             self.found.add(self._rejected_row)
             self._rejected_row = None
@@ -85,6 +102,7 @@ class Delivery:
             self.found |= here
             part.rows = [row for row in part.rows if row not in here]
             part.is_rest = part.is_rest or bool(here)
+            part.is_cleared = part.is_cleared or is_whole
 
     def inserted(self) -> None:
         part = self._parts.pop()

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from llmledgerd.delivery.attempts import Ask, Delivery, Insert, Reject
+from llmledgerd.delivery.attempts import Ask, Delivery, Insert, Reject, Wait
 from llmledgerd.delivery.batch import Batch, rejected_letter
 from llmledgerd.delivery.store_context import StoreContext
-from llmledgerd.errors import BatchRejected, StoreBusy
+from llmledgerd.errors import AnswerIncomplete, BatchRejected, StoreBusy
 from llmledgerd.records.repeats import started_between
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.spool import RejectedRow
@@ -98,10 +98,19 @@ class BatchDelivery:
 
     async def _deliver(self, delivery: Delivery, table: str, columns: Sequence[str], blocks: Blocks) -> None:
         context = self._context
+        incomplete = AnswerIncomplete(set(), "the store was not asked yet")
         while (step := delivery.next()) is not None:
             match step:
                 case Ask():
-                    delivery.landed(await self._landed(table))
+                    try:
+                        delivery.landed(await self._landed(table))
+                    except AnswerIncomplete as answer:
+                        incomplete = answer
+                        delivery.landed(answer.rows, is_whole=False)
+                case Wait():
+                    context.release_blocks(self._batch)
+                    await context.retry_loop.wait(incomplete)
+                    delivery.waited()
                 case Reject():
                     await self._reject(step, table)
                     delivery.row_rejected()
@@ -138,6 +147,7 @@ class BatchDelivery:
         return None
 
     async def _landed(self, table: str) -> set[int]:
+        """Return the rows that are stored. Raises AnswerIncomplete."""
         batch, context = self._batch, self._context
         return await context.until_answered(
             lambda: context.store.landed_rows(table, self._segment.batch, batch.from_us, batch.to_us),

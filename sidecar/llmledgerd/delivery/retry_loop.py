@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 from llmledgerd.backoff import Backoff
-from llmledgerd.errors import BatchRejected, SpoolBroken, StoreBusy
+from llmledgerd.errors import AnswerIncomplete, BatchRejected, SpoolBroken, StoreBusy
 from llmledgerd.log import Recurring
 
 T = TypeVar("T")
@@ -39,11 +39,15 @@ class RetryLoop:
     ) -> T:
         """Run a harmless action in a thread until it succeeds; ``on_wait`` is called before each wait.
 
+        Raises AnswerIncomplete where the action does.
+
         Its success does not reset the backoff: a full store answers queries too.
         """
         while True:
             try:
                 return await asyncio.get_running_loop().run_in_executor(pool, action)
+            except AnswerIncomplete:
+                raise  # an answer, of which the caller makes what can be made
             except (StoreBusy, SpoolBroken) as error:
                 on_wait()
                 await self.wait(error)

@@ -21,6 +21,8 @@ Table = dict[str, int] | None
         ({}, ""),
         ({"CLICKHOUSE_ENDPOINT": " "}, ""),
         ({"CLICKHOUSE_ENDPOINT": "host"}, "http://host:8123/"),
+        ({"CLICKHOUSE_ENDPOINT": "a.eu.aws.clickhouse.cloud"}, "https://a.eu.aws.clickhouse.cloud:8443/"),
+        ({"CLICKHOUSE_ENDPOINT": "a.clickhouse.cloud:443"}, "https://a.clickhouse.cloud:443/"),
         ({"CLICKHOUSE_ENDPOINT": "host:9"}, "http://host:9/"),
         ({"CLICKHOUSE_ENDPOINT": "https://host"}, "https://host:8443/"),
         ({"CLICKHOUSE_ENDPOINT": "http://[::1]:9/db?a=b"}, "http://[::1]:9/db?a=b"),

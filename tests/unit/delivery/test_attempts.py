@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmledgerd.backoff import Backoff
-from llmledgerd.delivery.attempts import Ask, Delivery, Insert, Reject, token
+from llmledgerd.delivery.attempts import Ask, Delivery, Insert, Reject, Wait, token
 from llmledgerd.errors import BatchRejected, OutcomeUnknown, StoreBusy
 
 BATCH = "7d3f"
@@ -233,3 +233,98 @@ def test_shares_of_a_block_that_are_committed_late_are_stored_once(
     while table.running:
         table.go_on()
     assert sorted(table.rows) == list(range(rows))
+
+
+class Hiding(Shards):
+    """The same, of which an answer shows some of the rows, and says so where others may be stored."""
+
+    def ask(self) -> tuple[set[int], bool]:
+        share = self.dice.choice([0.0, 0.3, 0.9, 1.0])
+        shown = {row for row in self.rows if self.dice.random() < share}
+        return shown, shown == set(self.rows)
+
+
+@given(
+    rows=st.integers(1, 40),
+    before=st.integers(0, 3),
+    bad=st.sets(st.integers(0, 39), max_size=3),
+    seed=st.integers(0, 10**6),
+)
+def test_no_row_is_stored_twice_whatever_part_of_the_rows_the_table_shows(
+    rows: int, before: int, bad: set[int], seed: int
+) -> None:
+    table = Hiding(Random(seed))
+    bad = {row for row in bad if row < rows}
+    rejected: list[int] = []
+
+    def steps(delivery: Delivery, limit: int) -> bool:
+        """Return whether the delivery came to its end within so many steps."""
+        for _ in range(limit):
+            table.go_on()
+            match delivery.next():
+                case None:
+                    return True
+                case Ask():
+                    shown, is_whole = table.ask()
+                    delivery.landed(shown, is_whole=is_whole)
+                case Wait():
+                    delivery.waited()
+                case Reject(row):
+                    rejected.append(row)
+                    delivery.row_rejected()
+                case Insert(chosen, name):
+                    offer(delivery, chosen, name)
+        return False
+
+    def offer(delivery: Delivery, chosen: list[int], name: str) -> None:
+        try:
+            if bad.intersection(chosen):
+                if table.dice.random() < 0.1:  # a view refuses what its table has stored
+                    table.commit(chosen[0] % 3, name, [row for row in chosen if row % 3 == chosen[0] % 3])
+                raise BatchRejected(27, "a row is at fault")
+            table.insert(chosen, name)
+            delivery.inserted()
+        except OutcomeUnknown as error:
+            delivery.busy(error)
+        except BatchRejected as error:
+            delivery.rejected(error)
+
+    for restart in range(before):  # earlier processes died on the way
+        left = [row for row in range(rows) if row not in rejected]
+        steps(Delivery(BATCH, left, uncertain=restart > 0), table.dice.randrange(8))
+        table.running.clear()
+    left = [row for row in range(rows) if row not in rejected]
+    assert steps(Delivery(BATCH, left, uncertain=before > 0), 20_000)
+    while table.running:
+        table.go_on()
+
+    assert len(table.rows) == len(set(table.rows))
+    assert set(table.rows) | set(rejected) == set(range(rows))
+
+
+def test_rows_of_which_an_answer_may_lack_some_keep_the_token_that_they_have() -> None:
+    delivery = Delivery(BATCH, range(3), uncertain=False)
+    delivery.busy(OutcomeUnknown("timeout", ""))
+    delivery.landed({0}, is_whole=False)
+    assert delivery.next() == Insert([1, 2], token(BATCH, [0, 1, 2]))
+    delivery.inserted()
+    assert delivery.next() == Ask()
+    delivery.landed({0, 1}, is_whole=False)
+    assert delivery.next() == Wait()
+    delivery.waited()
+    assert delivery.next() == Ask()
+    delivery.landed({0, 1, 2}, is_whole=False)
+    assert delivery.next() is None
+
+
+def test_a_row_is_not_rejected_while_it_may_be_stored() -> None:
+    delivery = Delivery(BATCH, [5], uncertain=False)
+    delivery.rejected(BatchRejected(27, ""))
+    delivery.landed(set(), is_whole=False)
+    assert delivery.next() == Wait()
+
+
+def test_after_a_restart_rows_wait_for_an_answer_that_is_whole() -> None:
+    delivery = Delivery(BATCH, range(3), uncertain=True)
+    delivery.landed(set(), is_whole=False)
+    assert delivery.next() == Wait()

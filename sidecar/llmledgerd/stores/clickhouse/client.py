@@ -28,12 +28,14 @@ from clickhouse_connect.driver.exceptions import NotSupportedError
 from clickhouse_connect.driver.insert import InsertContext
 
 from llmledgerd.errors import LlmledgerdError, StoreBusy
+from llmledgerd.stores.clickhouse import server_identity
 from llmledgerd.stores.clickhouse.connecting import connect, translated
 from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
 from llmledgerd.stores.clickhouse.options import InsertMode
-from llmledgerd.stores.clickhouse.topology import Placement, placement
+from llmledgerd.stores.clickhouse.sent_settings import Declared, sendable
+from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, Placement, placement
 from llmledgerd.stores.clickhouse.url import targets
 
 Buffer = bytes | bytearray | memoryview
@@ -74,12 +76,20 @@ class Store:
         self._idle: list[deque[Client]] = [deque() for _ in self._targets]
         self._types: dict[str, dict[str, str]] = {}
         self._placements: dict[str, Placement] = {}
+        self._servers = server_identity.Servers()
         self._closed = False
+        self.inserts = 0
+        """Inserts so far, whatever came of them."""
 
     @property
     def is_embedded(self) -> bool:
         """Whether the engine runs in this process, so that no other process can migrate it."""
         return self._targets[0].path is not None
+
+    @property
+    def settings_of_url(self) -> Mapping[str, str]:
+        """Settings that go with every statement."""
+        return self._targets[0].settings  # all addresses share them
 
     def log_in_as(self, url: str) -> None:
         """Use the user and the password of the URL for new calls; running calls keep their connection."""
@@ -142,7 +152,8 @@ class Store:
             contextlib.closing(connect(target, None, self._timeout)) as client,
             translated(target.address, writes=False),
         ):
-            client.command(statement, use_database=False)
+            settings = sendable(DDL_SETTINGS if on_cluster else {}, client.server_settings)
+            client.command(statement, settings=settings, use_database=False)
 
     def run(
         self,
@@ -157,8 +168,8 @@ class Store:
         Settings that the server does not know are left out.
         """
         with self._client(at) as client:
-            known = {k: v for k, v in (settings or {}).items() if k in client.server_settings}
-            client.command(statement, parameters=dict(parameters or {}), settings=known)
+            chosen = sendable(settings or {}, client.server_settings)
+            client.command(statement, parameters=dict(parameters or {}), settings=chosen)
         self._types.clear()
 
     def query(
@@ -167,17 +178,20 @@ class Store:
         parameters: Mapping[str, Any] | None = None,
         *,
         raw: Collection[str] = (),
+        settings: Mapping[str, Any] | None = None,
         at: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the rows of a query, each as a dictionary by column.
 
         Values enter as ``{name:Type}`` parameters, bound by the engine. The columns named in
         ``raw`` come back as bytes, since payloads need not be UTF-8. Times come back aware, in UTC.
+        Settings that the server does not know are left out.
         """
         with self._client(at) as client:
             result = client.query(
                 sql,
                 parameters=dict(parameters or {}),
+                settings=sendable(settings or {}, client.server_settings),
                 column_formats=dict.fromkeys(raw, "bytes"),
                 tz_mode="aware",
             )
@@ -247,10 +261,12 @@ class Store:
 
         Returns when the server has answered that all is stored.
         """
+        self.inserts += 1
         try:
             with self._client(at, writes=True) as client:
-                of_url = self._targets[0].settings  # all addresses share them
-                settings = insert_settings(self.insert_mode, token, of_url, client.server_settings)
+                settings = insert_settings(
+                    self.insert_mode, token, self.settings_of_url, client.server_settings
+                )
                 body = cast("Generator[bytes, None, None]", _SentOnce(blocks))
                 # With a length the blocks go out as they are; as chunks each would be copied first.
                 length = {} if self.is_embedded else {"Content-Length": str(sum(map(len, blocks)))}
@@ -310,10 +326,37 @@ class Store:
         except IndexError:
             target = self._targets[number]
         try:
-            return connect(target, target.database, self._timeout)
+            client = connect(target, target.database, self._timeout)
         except StoreBusy:
             self.addresses.failed(number)
             raise
+        try:
+            self._meet(number, client)
+        except LlmledgerdError:
+            client.close()
+            raise
+        return client
+
+    def _meet(self, number: int, client: Client) -> None:
+        """Ask a new connection which server it leads to. Raises StoreBusy for another one than before."""
+        if not self.is_embedded:
+            with translated(self._targets[number].address, writes=False):
+                result = client.query(server_identity.QUERY)
+            row = dict(zip(result.column_names, result.result_rows[0], strict=True))
+            self._servers.met(number, server_identity.server(row))
+
+    def meet_servers(self, at: int) -> None:
+        """Open several connections to an address. Raises StoreBusy where they lead to several servers."""
+        for _ in range(0 if self.is_embedded else server_identity.TRIES):
+            target = self._targets[at]
+            with contextlib.closing(connect(target, target.database, self._timeout)) as client:
+                self._meet(at, client)
+                self._meet(at, client)  # a balancer may choose a server for each request
+
+    def declared_settings(self) -> Mapping[str, Declared]:
+        """Return the settings of this user, by name."""
+        with self._client() as client:
+            return client.server_settings
 
 
 def _missing_table(table: str) -> StoreBusy:

@@ -15,8 +15,8 @@ from typing import Any, Final
 from llmledgerd.errors import LlmledgerdError, StoreBusy
 from llmledgerd.query.erasure import ERASED_URI, OBJECTS_AT_ONCE, PAYLOADS, Erasure, Extent, Objects, left_of
 from llmledgerd.stores.clickhouse.client import UNAVAILABLE, Store
+from llmledgerd.stores.clickhouse.mutations import Mutations
 from llmledgerd.stores.clickhouse.rollup import Rollup
-from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS
 
 TOKENS: Final = r"""'"(?:[^"\\\\]|\\\\.)*"\\s*:|"(?:[^"\\\\]|\\\\.)*"|[^"]+'"""
 BARE_USAGE: Final = (
@@ -35,6 +35,7 @@ class Eraser:
         """``objects`` is the object storage of payloads; None if all payloads are in the store."""
         self._store = store
         self._objects = objects
+        self._away: set[str] = set()
 
     def extent(self, erasure: Erasure) -> Extent:
         """Return what ``erase`` would find now."""
@@ -64,18 +65,22 @@ class Eraser:
         self._erase_objects(erasure, found, condition, values)
         if found.calls and erasure.rows:
             Rollup(self._store).doubt_rows("erased", condition, values)
-            self._change(f"DELETE WHERE {condition}", values)
+            self._change("DELETE", condition, values)
             if erasure.is_of_all:
                 Rollup(self._store).forget_hours(erasure.organization_id, hours)
         elif found.calls:
             emptied = ", ".join(f"{name} = '{left_of(name)}'" for name in PAYLOADS)
-            self._change(f"UPDATE {emptied}, usage_json = {BARE_USAGE} WHERE {condition}", values)
+            self._change(f"UPDATE {emptied}, usage_json = {BARE_USAGE}", condition, values)
         if erasure.rows and erasure.is_of_all:
             Rollup(self._store).forget_expired_usage(erasure.organization_id, erasure.before_us)
         return found
 
     def detached(self) -> list[str]:
-        """Return detached parts, which no statement changes, a sentence each."""
+        """Return detached parts, which no statement changes, and replicas that have yet to erase, a sentence each."""
+        away = [f"the replica {name} is away, and erases after its return" for name in sorted(self._away)]
+        return away + self._detached_parts()
+
+    def _detached_parts(self) -> list[str]:
         try:
             rows = self._store.query(
                 "SELECT table, count() AS parts FROM system.detached_parts WHERE database = currentDatabase()"
@@ -87,11 +92,10 @@ class Eraser:
             return ["detached parts of the tables: this user may not see them"]
         return [f"{row['parts']:,} detached parts of {row['table']}" for row in rows]
 
-    def _change(self, change: str, values: dict[str, Any]) -> None:
-        place = self._store.placement(TABLE)
-        settings = {"mutations_sync": 2, **(DDL_SETTINGS if place.cluster else {})}
+    def _change(self, what: str, condition: str, values: dict[str, Any]) -> None:
+        mutations = Mutations(self._store)
         for at in self._store.independent_addresses(TABLE):
-            self._store.run(f"ALTER TABLE {place.changed} {change}", values, settings, at=at)
+            self._away.update(mutations.change(TABLE, what, condition, values, at=at))
 
     def _erase_objects(self, erasure: Erasure, found: Extent, condition: str, values: dict[str, Any]) -> None:
         if found.objects and self._objects is None:

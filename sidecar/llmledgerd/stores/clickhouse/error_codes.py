@@ -42,6 +42,8 @@ REFUSED: Mapping[int, tuple[str, str]] = {
     202: ("TOO_MANY_SIMULTANEOUS_QUERIES", "overloaded"),
     203: ("NO_FREE_CONNECTION", "overloaded"),
     745: ("SERVER_OVERLOADED", "overloaded"),
+    692: ("TOO_MANY_MUTATIONS", "mutations"),
+    733: ("TABLE_IS_BEING_RESTARTED", "restarting"),
     285: ("TOO_FEW_LIVE_REPLICAS", "replicas"),
     286: ("UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE", "replicas"),
 }
@@ -65,6 +67,12 @@ UNCERTAIN: Mapping[int, tuple[str, str]] = {
     319: ("UNKNOWN_STATUS_OF_INSERT", "keeper"),
     236: ("ABORTED", "shutting_down"),
     394: ("QUERY_WAS_CANCELLED", "shutting_down"),
+    341: ("UNFINISHED", "replicas"),
+    289: ("REPLICA_IS_NOT_IN_QUORUM", "replicas"),
+    36: ("BAD_ARGUMENTS", "settings"),
+    344: ("SUPPORT_IS_DISABLED", "settings"),
+    48: ("NOT_IMPLEMENTED", "version"),
+    62: ("SYNTAX_ERROR", "version"),
 }
 """Met while or after rows were written: the same codes come from a view behind the table."""
 
@@ -92,7 +100,25 @@ IMPOSSIBLE: Mapping[int, str] = {
 }
 """The rows are at fault. A view behind the table can say so too, after the table's own write: ask first."""
 
-OF_STATEMENT = frozenset({8, 10, 16, 47, 60, 81, 164, 497})
+OF_CONNECTION: Mapping[int, str] = {32: "ATTEMPT_TO_READ_AFTER_EOF", 33: "CANNOT_READ_ALL_DATA"}
+"""Of IMPOSSIBLE, those that a server also reports when its connection to another one ends."""
+
+_FROM_ANOTHER = re.compile(
+    r"received from|receiving packet|remote|socket|\bshard\b|\breplica\b", re.IGNORECASE
+)
+
+WHO_ACTS: Mapping[str, str] = {
+    "settings": "its operator has to change the user's settings profile or the settings in clickhouse.url",
+    "version": "its operator has to upgrade it (docs/clusters.md has the minimum versions)",
+    "replicas": "its operator has to bring replicas back, or wait until they have caught up",
+    "mutations": "its operator has to wait for, or kill, the mutations in system.mutations",
+    "restarting": "the daemon retries until the table is back",
+    "read_only": "its operator has to make the table or the user writable",
+    "other": "its operator has to look the error up; the daemon retries",
+}
+"""Who has to do what, by the kind of an error that no retry alone may end."""
+
+OF_STATEMENT = frozenset({8, 10, 16, 36, 47, 48, 60, 62, 81, 164, 344, 497})
 """Those of REFUSED that a person's statement has brought about itself: names, writing, a table that its
 user may not read."""
 
@@ -123,6 +149,9 @@ _LIMIT_OF_QUERY = re.compile(r"Query memory limit|limit \(for query\)", re.IGNOR
 NEVER_SENT = (transport.NewConnectionError, transport.ConnectTimeoutError, ssl.SSLCertVerificationError)
 """What can only happen before a byte of the statement has left."""
 
+_PINNED = re.compile(r"^Setting \S+ is (unknown or )?readonly", re.IGNORECASE)
+"""The driver's own refusal to send a setting that the user's profile pins."""
+
 _STATUS = re.compile(r"HTTP status (\d{3})")
 
 
@@ -133,14 +162,24 @@ def meaning(code: int | None, message: str) -> LlmledgerdError:
     """
     if code is None:
         return _without_code(message)
+    if code in OF_CONNECTION and _FROM_ANOTHER.search(message):
+        return OutcomeUnknown("network", message, code)
     if code in IMPOSSIBLE:
         return BatchRejected(code, message)
     if code in REFUSED:
-        return StoreBusy(REFUSED[code][1], message, code)
-    return OutcomeUnknown(UNCERTAIN.get(code, ("", "other"))[1], message, code)
+        kind = REFUSED[code][1]
+        return StoreBusy(kind, _with_advice(kind, message), code)
+    kind = UNCERTAIN.get(code, ("", "other"))[1]
+    return OutcomeUnknown(kind, _with_advice(kind, message), code)
+
+
+def _with_advice(kind: str, message: str) -> str:
+    return f"{message} [ClickHouse: {WHO_ACTS[kind]}]" if kind in WHO_ACTS and message else message
 
 
 def _without_code(message: str) -> LlmledgerdError:
+    if _PINNED.search(message):
+        return StoreBusy("settings", _with_advice("settings", message))
     found = _STATUS.search(message)
     status = int(found[1]) if found else 0
     if status in (401, 403, 407):
@@ -168,7 +207,9 @@ def fault_of_statement(error: StoreBusy) -> str:
         return "the statement needs more memory than it may have; select less, or fewer rows at a time"
     if code in OUT_OF_TIME:
         return "the statement takes longer than it may; select less, or fewer rows at a time"
-    return "" if code in UNCERTAIN else str(error)
+    if code in UNCERTAIN and code not in OF_STATEMENT:
+        return ""
+    return str(error).partition(" [ClickHouse: ")[0]
 
 
 def translate(address: str, error: Exception, of_driver: type[Exception]) -> LlmledgerdError:

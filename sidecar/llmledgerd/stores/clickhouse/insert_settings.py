@@ -12,6 +12,7 @@ from typing import Any
 
 from llmledgerd.config.options import STATEMENT_SECONDS
 from llmledgerd.stores.clickhouse.options import InsertMode
+from llmledgerd.stores.clickhouse.sent_settings import Declared, sendable
 
 EVERY: Mapping[str, Any] = {
     # In 26.x the first rules and the second is ignored; older servers know the second alone.
@@ -58,12 +59,13 @@ OPERATOR_MAY_SET = {"insert_quorum", "insert_quorum_parallel", "insert_quorum_ti
 
 
 def insert_settings(
-    mode: InsertMode, token: str, of_url: Mapping[str, str], known: Mapping[str, object]
+    mode: InsertMode, token: str, of_url: Mapping[str, str], known: Mapping[str, Declared]
 ) -> dict[str, Any]:
-    """Return the settings of one insert, of those that the server knows."""
+    """Return the settings of one insert, of those that the server knows.
+
+    Raises StoreBusy for one that the user's profile pins to another value.
+    """
     wanted = {**EVERY, **MODES[mode], "insert_deduplication_token": token}
-    return {
-        name: value
-        for name, value in wanted.items()
-        if (name in known or name in TRANSPORT_SETTINGS) and not (name in of_url and name in OPERATOR_MAY_SET)
-    }
+    ours = {k: v for k, v in wanted.items() if not (k in of_url and k in OPERATOR_MAY_SET)}
+    transport = {name: ours.pop(name) for name in TRANSPORT_SETTINGS}
+    return {**sendable(ours, known), **transport}

@@ -32,7 +32,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
     can_reprice = True
 
     def opened(self, config: Config) -> ConfiguredStore:
-        from llmledgerd.stores.clickhouse import migrations, rollup
+        from llmledgerd.stores.clickhouse import migrations, requirements, rollup
         from llmledgerd.stores.clickhouse.client import Store
         from llmledgerd.stores.clickhouse.sink import ClickHouseSink
         from llmledgerd.stores.clickhouse.source import ClickHouseSource
@@ -49,7 +49,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
             destination=ClickHouseSink(store),
             doubts=sums,
             version=lambda: f"{self.title} {store.version()}",
-            missing=partial(migrations.check, store, needed),
+            missing=lambda: migrations.check(store, needed) or requirements.unmet(store),
             unsynced=partial(migrations.unsynced, store),
             migrate=partial(_migrate, options, config),
             reconcile=sums.reconcile,

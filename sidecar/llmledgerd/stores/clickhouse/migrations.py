@@ -21,10 +21,11 @@ import msgspec
 
 from llmledgerd.errors import ConfigError
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.topology import LOCAL
+from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, LOCAL
 from llmledgerd.stores.ddl import SqlFile, checksum, split
 
 TTL_COLUMN = "toDateTime(ingested_at)"  # a TTL takes no DateTime64 on servers before 24.x
+REPLICATED = "ReplicatedMergeTree"
 SHARDED = "{sharded}"
 """Beginning of statements that only a cluster needs."""
 
@@ -61,6 +62,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         """Suffix of the shards' local tables."""
         return LOCAL if self.cluster else ""
 
+    @property
+    def ddl_settings(self) -> Mapping[str, object]:
+        """Settings of every statement of a migration."""
+        return DDL_SETTINGS if self.cluster else {}
+
     def fill(self, template: str) -> str:
         """Return the SQL with its placeholders replaced; other braces are left as they are."""
         values = {
@@ -89,9 +95,10 @@ def layout_of(ttl_days: int, cluster: str = "") -> Layout:
         ttl_days=ttl_days,
         cluster=cluster,
         on_cluster=f"ON CLUSTER '{cluster}'",
-        engine="ReplicatedMergeTree('/clickhouse/tables/{database}/{table}/{shard}', '{replica}')",
+        # By the table's own id, so that it can be renamed or exchanged.
+        engine="ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')",
         # Replicas are often numbered anew in each shard, and here all hosts are replicas of one table.
-        shared_engine="ReplicatedMergeTree('/clickhouse/tables/{database}/{table}/all', '{shard}-{replica}')",
+        shared_engine="ReplicatedMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}')",
     )
 
 
@@ -135,18 +142,55 @@ def apply(store: Store, layout: Layout, files: Collection[Migration] | None = No
     if layout.cluster and store.is_embedded:
         raise ConfigError("cluster: not applicable to an embedded store")
     store.create_database(layout.on_cluster)
+    layout = _in_database(store, layout)
     _refuse_another_form(store, layout)
-    store.run(layout.fill(RECORDS))
+    store.run(layout.fill(RECORDS), settings=layout.ddl_settings)
     done = []
     for migration in pending(store, files):
         for statement in migration.statements(layout):
-            store.run(statement)
+            store.run(statement, settings=layout.ddl_settings)
         record = (migration.name, migration.checksum(), time.time_ns() // 1000)
         store.insert(
             "llmledger_migrations", ("name", "checksum", "applied_at"), [record], token=migration.name
         )
         done.append(f"applied {migration.name}")
-    return done + _set_ttl(store, layout)
+    done += _set_ttl(store, layout)
+    _refuse_strangers(store, layout)
+    return done
+
+
+def _in_database(store: Store, layout: Layout) -> Layout:
+    """Return the layout for the engine of the database.
+
+    A database of the engine Replicated runs each statement on all its hosts, and refuses replicated tables
+    with arguments, since it names their paths itself; a plain MergeTree would be a table of its own on each.
+    """
+    rows = store.query("SELECT engine FROM system.databases WHERE name = currentDatabase()")
+    if not rows or rows[0]["engine"] != "Replicated":
+        return layout  # in ClickHouse Cloud a plain MergeTree becomes a SharedMergeTree
+    if layout.cluster:
+        raise ConfigError("the database has the engine Replicated: leave `cluster` empty")
+    return msgspec.structs.replace(layout, engine=REPLICATED, shared_engine=REPLICATED)
+
+
+def _refuse_strangers(store: Store, layout: Layout) -> None:
+    """Raise ConfigError where replicas of one shard have a table each: a host that was added later."""
+    if not layout.cluster:
+        return
+    rows = store.query(
+        f"SELECT DISTINCT table FROM clusterAllReplicas('{layout.cluster}', system.replicas)"  # noqa: S608 - the cluster's own name
+        " WHERE database = currentDatabase() AND startsWith(table, 'llm')"
+        " GROUP BY table, if(endsWith(table, {local:String}), extract(zookeeper_path, '[^/]+$'), '')"
+        " HAVING uniqExact(zookeeper_path) > 1 ORDER BY table",
+        {"local": LOCAL},
+        settings={"skip_unavailable_shards": 1},
+    )
+    if rows:
+        names = ", ".join(str(row["table"]) for row in rows)
+        raise ConfigError(
+            f"hosts of the cluster have tables of their own instead of replicas: {names}; drop them on the host"
+            " that was added, and create them there with the UUID of the others (docs/clusters.md)"
+        )
 
 
 def _refuse_another_form(store: Store, layout: Layout) -> None:
@@ -230,5 +274,6 @@ def _set_ttl(store: Store, layout: Layout) -> list[str]:
     if days is None or days == layout.ttl_days:
         return []
     change = f"MODIFY {layout.fill('{ttl}')}" if layout.ttl_days else "REMOVE TTL"
-    store.run(layout.fill(f"ALTER TABLE llm_traces{{local}} {{on_cluster}} {change}"))
+    statement = layout.fill(f"ALTER TABLE llm_traces{{local}} {{on_cluster}} {change}")
+    store.run(statement, settings=layout.ddl_settings)
     return [f"changed the TTL of llm_traces from {days or 'no'} to {layout.ttl_days or 'no'} days"]

@@ -22,6 +22,9 @@ from llmledgerd.stores.clickhouse.url import is_same_store
 CREDENTIAL: Final = "llmledgerd.clickhouse-password"
 """Name of the systemd credential (``LoadCredential=``)."""
 
+CLOUD: Final = (".clickhouse.cloud", ".clickhouse-staging.com")
+"""Ends of host names of ClickHouse Cloud."""
+
 InsertMode = Literal["sync", "async"]
 
 
@@ -76,13 +79,16 @@ class ClickHouseOptions(StoreOptions, frozen=True, kw_only=True, forbid_unknown_
     def deployed_url(cls, environment: Mapping[str, str]) -> str:
         """Return the URL that the variables of existing deployments give; empty without them.
 
-        ``CLICKHOUSE_ENDPOINT`` is a URL, ``host:port`` or a bare host; the last two are without TLS.
+        ``CLICKHOUSE_ENDPOINT`` is a URL, ``host:port`` or a bare host; the last two are without TLS, except
+        for hosts of ClickHouse Cloud, which has nothing without TLS.
         """
         endpoint = environment.get("CLICKHOUSE_ENDPOINT", "").strip()
         if not endpoint:
             return ""
         try:
             parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+            if "://" not in endpoint and (parts.hostname or "").endswith(CLOUD):
+                parts = parts._replace(scheme="https")
             port = parts.port or (8443 if parts.scheme == "https" else 8123)
         except ValueError:  # whose text quotes what may be half a password
             raise ConfigError("CLICKHOUSE_ENDPOINT: neither a URL nor host:port") from None

@@ -23,8 +23,13 @@ equals that of the rows. This is correct during inserts:
   rebuild nevertheless, as on replicas that lag, the fingerprints differ, and the hour is rebuilt again.
 
 A rebuild (delete the hour, insert it again) can therefore be interrupted, repeated, or run during
-inserts: the hour stays doubted meanwhile. The current hour is compared but not rebuilt, since it
-rarely has no inserts for long enough; until it ends, readers compute it from its rows.
+inserts: the hour stays doubted meanwhile. An hour that is not over is neither compared nor rebuilt,
+since it rarely has no inserts for long enough; readers compute it from its rows.
+
+Of many daemons one compares an hour: each claims it first, by a row with the reason COMPARING, and leaves it
+to the other where two did. A claim holds for LEASES times the required quiet. A daemon that doubts nothing
+itself looks once at its start, and later only in hours in which it inserted, so that an idle fleet sends
+no query at all.
 
 Rows can expire before the rollup does. An hour whose rows may have expired is not rebuilt.
 """
@@ -32,15 +37,19 @@ Rows can expire before the rollup does. An hour whose rows may have expired is n
 from __future__ import annotations
 
 import re
+import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from llmledgerd.errors import StoreBusy
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import UNAVAILABLE, Store
-from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, LOCAL
+from llmledgerd.stores.clickhouse.mutations import Mutations
+from llmledgerd.stores.clickhouse.topology import LOCAL
 from llmledgerd.stores.kind import Reconciled
 
 VIEW = "llm_usage_hourly_view"
@@ -73,16 +82,55 @@ REBUILD_SETTINGS: Mapping[str, Any] = {
 
 HOUR_SECONDS = 3600
 
+COMPARING = "comparing"
+"""Reason of a row that claims an hour for a comparison, and is no doubt."""
+
+LEASES = 4
+"""For how many times the required quiet an hour is not compared again: an hour, with QUIET_SECONDS."""
+
+LOOK_SECONDS = 3600.0
+"""How often a daemon looks for doubts of others, if it inserted since."""
+
 Hour = int
 """Its first second since 1970."""
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """An hour that is in doubt. Times are the server's, in microseconds since 1970; 0 for never."""
+
+    first: Hour
+    now_us: int
+    doubted_us: int
+    """When it was last doubted."""
+    compared_us: int
+    """When it was last claimed for a comparison."""
+
+
+def due_hours(doubts: Iterable[Doubt], quiet_seconds: float) -> list[Hour]:
+    """Return the hours to compare: over and quiet for so long, and claimed by nobody."""
+    quiet_us = int(quiet_seconds * 1_000_000)
+    due = [
+        one.first
+        for one in doubts
+        if max(one.doubted_us, (one.first + HOUR_SECONDS) * 1_000_000) <= one.now_us - quiet_us
+        and one.compared_us <= one.now_us - LEASES * quiet_us
+    ]
+    return due[:HOURS_AT_ONCE]
 
 
 class Rollup:
     """The rollup of one store. Its methods block, and raise StoreBusy."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._owner = str(uuid.uuid4())
+        self._now = now
+        self._looked_at: float | None = None
+        self._inserts = 0
+        self._doubted: int | None = None
+        """Hours in doubt when they were last counted; None before."""
+        self._has_doubts = False
+        """This process has recorded doubts since the table was last seen without any."""
 
     def doubt_batch(self, batch_id: str, from_us: int, to_us: int) -> None:
         """Doubt the hours of a batch whose rows were found stored after an unknown outcome.
@@ -103,6 +151,7 @@ class Rollup:
 
     def doubt_rows(self, reason: str, condition: str, parameters: Mapping[str, Any]) -> None:
         """Doubt the hours of the rows that match a condition. Call this before the rows are changed."""
+        self._has_doubts = True
         for at in self._store.independent_addresses("llm_traces"):
             self._store.run(
                 "INSERT INTO llm_usage_doubts (hour, reason)"  # noqa: S608 - conditions are our own, values are bound
@@ -122,13 +171,34 @@ class Rollup:
     def reconcile(self, quiet_seconds: float = QUIET_SECONDS) -> Reconciled:
         """Compare doubted hours, newest first; clear the doubts of those that agree, rebuild the others.
 
-        One call processes at most HOURS_AT_ONCE hours.
+        One call processes at most HOURS_AT_ONCE hours. It sends no query where nothing can be in doubt.
         """
-        return _Round(self._store, self._owner).reconcile(quiet_seconds)
+        if not self._is_due():
+            return Reconciled()
+        inserts, self._looked_at = self._store.inserts, self._now()
+        self._has_doubts = False  # before the look, so that a doubt during it counts
+        round_ = _Round(self._store, self._owner)
+        try:
+            doubts = round_.doubts()
+        except StoreBusy:
+            self._looked_at = None
+            raise
+        self._inserts, self._doubted = inserts, len(doubts)
+        self._has_doubts = self._has_doubts or bool(doubts)
+        done = round_.reconcile(doubts, quiet_seconds)
+        self._doubted -= len(done.agreed)
+        return done
+
+    def _is_due(self) -> bool:
+        if self._looked_at is None or self._has_doubts:
+            return True
+        return self._store.inserts != self._inserts and self._now() >= self._looked_at + LOOK_SECONDS
 
     def doubted_hours(self) -> int:
-        """Return the number of hours that readers compute from the rows."""
-        return int(self._store.query("SELECT uniqExact(hour) AS hours FROM llm_usage_doubts")[0]["hours"])
+        """Return the number of hours that readers compute from the rows, as it was last counted."""
+        if self._doubted is None:
+            self._doubted = len(_Round(self._store, self._owner).doubts())
+        return self._doubted
 
     def forget_hours(self, organization_id: str, hours: Collection[Hour]) -> None:
         """Delete an organization's rollup of doubted hours, which readers compute from its rows."""
@@ -149,10 +219,7 @@ class Rollup:
 
     def _forget(self, condition: str, values: Mapping[str, Any]) -> None:
         for at in self._store.independent_addresses("llm_usage_hourly"):
-            place = self._store.placement("llm_usage_hourly")
-            self._store.run(
-                f"ALTER TABLE {place.changed} DELETE WHERE {condition}", values, {"mutations_sync": 2}, at=at
-            )
+            Mutations(self._store).change("llm_usage_hourly", "DELETE", condition, values, at=at)
 
 
 class _Round:
@@ -164,31 +231,52 @@ class _Round:
         at = store.addresses.current
         self._query, self._run = partial(store.query, at=at), partial(store.run, at=at)
 
-    def reconcile(self, quiet_seconds: float) -> Reconciled:
-        cutoff_us = self._server_us() - int(quiet_seconds * 1e6)
-        self._forget_expired()
-        hours = self._quiet_hours(cutoff_us)
+    def doubts(self) -> list[Doubt]:
+        """Return the hours in doubt, newest first."""
+        rows = self._query(
+            "SELECT toUnixTimestamp(hour) AS first, toUnixTimestamp64Micro(now64(6, 'UTC')) AS now_us,"
+            " toUnixTimestamp64Micro(maxIf(at, reason != {comparing:String})) AS doubted_us,"
+            " toUnixTimestamp64Micro(maxIf(at, reason = {comparing:String})) AS compared_us"
+            " FROM llm_usage_doubts GROUP BY hour ORDER BY hour DESC",
+            {"comparing": COMPARING},
+        )
+        return [Doubt(**row) for row in rows]
+
+    def reconcile(self, doubts: Sequence[Doubt], quiet_seconds: float) -> Reconciled:
+        due = due_hours(doubts, quiet_seconds)
+        if not due:
+            return Reconciled()
+        cutoff_us = doubts[0].now_us - int(quiet_seconds * 1e6)
+        expired = self._forget_expired()
+        due = [hour for hour in due if hour >= expired]
+        if not due:
+            return Reconciled()
+        hours = self._claim(due, COMPARING, doubts[0].now_us - int(LEASES * quiet_seconds * 1e6))
         if not hours or self._is_changing():
             return Reconciled()
         differing = self._differing(hours)
         agreed = [hour for hour in hours if hour not in differing]
         if agreed:
             self._rely_on(agreed, cutoff_us)
-        over = [hour for hour in differing if (hour + HOUR_SECONDS) * 1_000_000 <= cutoff_us]
-        mine = self._claim(over, cutoff_us) if over else []
+        mine = self._claim(sorted(differing), "rebuilding", cutoff_us) if differing else []
         if mine:
             self._rebuild(mine)
         return Reconciled(agreed, mine)
 
-    def _server_us(self) -> int:
-        return int(self._query("SELECT toUnixTimestamp64Micro(now64(6, 'UTC')) AS us")[0]["us"])
-
-    def _forget_expired(self) -> None:
+    def _forget_expired(self) -> Hour:
+        """Delete doubts of hours whose rows may have expired; return the first hour that is later."""
         days = migrations.ttl_days(self._store)
-        if days:
-            closed = _expired(days)
-            if self._query(f"SELECT 1 FROM llm_usage_doubts WHERE {closed} LIMIT 1"):  # noqa: S608 - numbers of our own
-                self._run(f"DELETE FROM llm_usage_doubts WHERE {closed}")  # noqa: S608 - as above
+        if not days:
+            return 0
+        closed = _expired(days)
+        (row,) = self._query(
+            "SELECT toUnixTimestamp(toStartOfHour(now('UTC'))) AS now,"  # noqa: S608 - numbers of our own
+            f" (SELECT count() FROM llm_usage_doubts WHERE {closed}) AS expired"
+        )
+        if row["expired"]:
+            deleting = f"DELETE FROM llm_usage_doubts WHERE {closed}"  # noqa: S608 - as above
+            self._run(deleting, settings=self._store.placement("llm_usage_doubts").settings)
+        return int(row["now"]) - (days - EXPIRY_MARGIN_DAYS) * 24 * HOUR_SECONDS + HOUR_SECONDS
 
     def _is_changing(self) -> bool:
         """Return whether rows are about to change: a mutation is under way, here or on a replica.
@@ -210,14 +298,6 @@ class _Round:
                 raise
             return False  # a user that may not read this cannot recompute costs either
         return bool(rows[0]["n"])
-
-    def _quiet_hours(self, cutoff_us: int) -> list[Hour]:
-        rows = self._query(
-            "SELECT toUnixTimestamp(hour) AS first FROM llm_usage_doubts GROUP BY hour"
-            " HAVING max(at) <= fromUnixTimestamp64Micro({cutoff:Int64}) ORDER BY hour DESC LIMIT {limit:UInt32}",
-            {"cutoff": cutoff_us, "limit": HOURS_AT_ONCE},
-        )
-        return [row["first"] for row in rows]
 
     def _differing(self, hours: list[Hour]) -> set[Hour]:
         """Return the hours whose rollup differs from the rows."""
@@ -252,28 +332,29 @@ class _Round:
     def _rely_on(self, hours: list[Hour], cutoff_us: int) -> None:
         self._run(
             "DELETE FROM llm_usage_doubts WHERE hour IN {hours:Array(UInt32)}"
-            " AND at <= fromUnixTimestamp64Micro({cutoff:Int64})",
-            {"hours": hours, "cutoff": cutoff_us},
+            " AND (at <= fromUnixTimestamp64Micro({cutoff:Int64}) OR reason = {comparing:String})",
+            {"hours": hours, "cutoff": cutoff_us, "comparing": COMPARING},
+            self._store.placement("llm_usage_doubts").settings,
         )
 
-    def _claim(self, hours: list[Hour], cutoff_us: int) -> list[Hour]:
-        """Record that this daemon rebuilds the hours; return those that no other daemon rebuilds."""
+    def _claim(self, hours: list[Hour], reason: str, since_us: int) -> list[Hour]:
+        """Record that this daemon works on the hours; return those that no other daemon has claimed since."""
         self._run(
             "INSERT INTO llm_usage_doubts (hour, reason, owner)"
-            " SELECT arrayJoin({hours:Array(UInt32)}), 'rebuilding', {owner:UUID}",
-            {"hours": hours, "owner": self._owner},
+            " SELECT arrayJoin({hours:Array(UInt32)}), {reason:String}, {owner:UUID}",
+            {"hours": hours, "reason": reason, "owner": self._owner},
         )
         rows = self._query(
             "SELECT toUnixTimestamp(hour) AS first FROM llm_usage_doubts WHERE hour IN {hours:Array(UInt32)}"
-            " AND reason = 'rebuilding' AND at > fromUnixTimestamp64Micro({cutoff:Int64})"
-            " GROUP BY hour HAVING uniqExact(owner) = 1 ORDER BY hour",
-            {"hours": hours, "cutoff": cutoff_us},
+            " AND reason = {reason:String} AND at > fromUnixTimestamp64Micro({since:Int64})"
+            " GROUP BY hour HAVING uniqExact(owner) = 1 ORDER BY hour DESC",
+            {"hours": hours, "reason": reason, "since": since_us},
         )
         return [row["first"] for row in rows]
 
     def _rebuild(self, hours: list[Hour]) -> None:
         place = self._store.placement("llm_usage_hourly")
-        settings = {"max_execution_time": STATEMENT_SECONDS, **(DDL_SETTINGS if place.cluster else {})}
+        settings = {"max_execution_time": STATEMENT_SECONDS, **place.settings}
         deleting = f"DELETE FROM {place.changed} WHERE hour IN {{hours:Array(UInt32)}}"  # noqa: S608 - the table's own name, values are bound
         self._run(deleting, {"hours": hours}, settings)
         self._run(f"INSERT INTO llm_usage_hourly {self._of_rows()}", _bounds(hours), REBUILD_SETTINGS)

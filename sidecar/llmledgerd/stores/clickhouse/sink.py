@@ -4,21 +4,20 @@ Invariants:
 - A batch that may have been stored is looked up and repeated at the address of that attempt. If that
   address is unknown, the batch is looked up at every address that may have it. Addresses of replicas
   count as one, since each of them has the rows and the tokens.
-- Before a lookup, replicas catch up with everything that was committed, and a server with asynchronous
-  inserts flushes its queue. So a row that is not found was not committed.
+- A row that is not found was not committed (``stored_rows``).
 - Rows of abandoned calls are deleted at every address that may have them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from llmledgerd.errors import StoreBusy
 from llmledgerd.records.repeats import Call
 from llmledgerd.stores.clickhouse.client import Buffer, Store
-from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS
+from llmledgerd.stores.clickhouse.stored_rows import TRACES, StoredRows
 from llmledgerd.stores.receipt_window import StoreClock
 
 IDS_PER_QUERY = 1000
@@ -27,7 +26,16 @@ IDS_PER_QUERY = 1000
 BYTES_PER_QUERY = 60_000
 """Maximum bytes of identifiers in one statement; escaped, they stay below the servers' limit of 128 KiB."""
 
-TRACES = "llm_traces"
+ABANDONED = (
+    "outcome = 'abandoned' AND id IN {ids:Array(String)}"
+    " AND has(arrayZip({organizations:Array(String)}, {ids:Array(String)}), (organization_id, id))"
+)
+OTHER_CALLS = (
+    "organization_id IN {organizations:Array(String)} AND id IN {ids:Array(String)}"
+    " AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
+    " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
+    " AND fromUnixTimestamp64Micro({to_us:Int64})"
+)
 T = TypeVar("T")
 
 SECONDS = {
@@ -43,6 +51,7 @@ class ClickHouseSink:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._addresses = store.addresses
+        self._stored = StoredRows(store)
 
     def encode(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytearray:
         """Return the rows as a block for ``insert_blocks``; see ``Store.encode``."""
@@ -84,14 +93,11 @@ class ClickHouseSink:
         microseconds since 1970, so that older parts need not be searched.
         """
         began = self._addresses.where((table, batch_id))
-        rows = self._asked(
-            table,
-            self._store.independent_addresses(table) if began is None else [began],
-            "SELECT batch_row FROM {table:Identifier} WHERE batch_id = {batch:UUID} AND ingested_at BETWEEN"
-            " fromUnixTimestamp64Micro({from_us:Int64}) AND fromUnixTimestamp64Micro({to_us:Int64})",
-            {"table": table, "batch": batch_id, "from_us": from_us, "to_us": to_us},
-        )
-        return {row["batch_row"] for row in rows}
+        addresses = self._store.independent_addresses(table) if began is None else [began]
+        found: set[int] = set()
+        for at in map(self._at, addresses):
+            found |= self._stored.of_batch(table, batch_id, from_us, to_us, at)
+        return found
 
     def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
         """Return the calls that started between the two times and are stored with their record.
@@ -100,35 +106,40 @@ class ClickHouseSink:
         """
         found: set[Call] = set()
         for some in _slices(list(calls), lambda call: _bytes(*call)):
-            organizations = sorted({organization for organization, _ in some})
-            asked = {"ids": [name for _, name in some], "organizations": organizations, "besides": besides}
-            rows = self._asked(
-                TRACES,
-                self._store.independent_addresses(TRACES),
-                "SELECT DISTINCT organization_id, id FROM llm_traces"
-                " WHERE organization_id IN {organizations:Array(String)} AND id IN {ids:Array(String)}"
-                " AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
-                " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
-                " AND fromUnixTimestamp64Micro({to_us:Int64})",
-                {**asked, "from_us": from_us, "to_us": to_us},
-            )
-            found.update((row["organization_id"], row["id"]) for row in rows)
+            asked = {
+                "organizations": sorted({organization for organization, _ in some}),
+                "ids": [name for _, name in some],
+                "besides": besides,
+                "from_us": from_us,
+                "to_us": to_us,
+            }
+            for at in map(self._at, self._store.independent_addresses(TRACES)):
+                found.update(self._stored.of_calls(OTHER_CALLS, asked, at))
         return found.intersection(calls)
 
     def delete_abandoned(self, calls: Iterable[Call]) -> None:
-        """Delete the ``abandoned`` rows of calls whose records have arrived."""
+        """Delete the ``abandoned`` rows of calls whose records have arrived.
+
+        One change, of the partitions that have such rows: a change of all partitions would make a new part of
+        every part of the table.
+        """
         place = self._store.placement(TRACES)
-        settings = DDL_SETTINGS if place.cluster else None
         for some in _slices(list(calls), lambda call: _bytes(*call)):
             asked = {"ids": [name for _, name in some], "organizations": [one for one, _ in some]}
-            for at in self._store.independent_addresses(TRACES):
-                self._store.run(
-                    f"DELETE FROM {place.changed} WHERE outcome = 'abandoned' AND id IN {{ids:Array(String)}}"  # noqa: S608 - the table's own name, values are bound
-                    " AND has(arrayZip({organizations:Array(String)}, {ids:Array(String)}), (organization_id, id))",
+            for at in map(self._at, self._store.independent_addresses(TRACES)):
+                found = self._store.query(
+                    f"SELECT DISTINCT _partition_id AS name FROM {place.everywhere} WHERE {ABANDONED}",  # noqa: S608 - names of our own, values are bound
                     asked,
-                    settings,
+                    settings={"skip_unavailable_shards": 1},
                     at=at,
                 )
+                changes = ", ".join(
+                    f"UPDATE _row_exists = 0 IN PARTITION ID '{name}' WHERE {ABANDONED}"
+                    for name in sorted(str(row["name"]) for row in found)
+                )
+                if changes:  # what DELETE FROM does, which takes no partition before 25.x
+                    statement = f"ALTER TABLE {place.changed} {changes}"
+                    self._store.run(statement, asked, {"mutations_sync": 1, **place.settings}, at=at)
 
     def _stays(self, table: str) -> bool:
         """Return whether a batch must be repeated at the same address.
@@ -139,18 +150,9 @@ class ClickHouseSink:
             self._store.insert_mode == "async" or not self._store.placement(table).is_replicated
         )
 
-    def _asked(
-        self, table: str, addresses: Sequence[int | None], question: str, parameters: Mapping[str, Any]
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the result rows of each address, after it has everything that was committed."""
-        place = self._store.placement(table)
-        for address in addresses:
-            at = self._addresses.current if address is None else address  # one for all three statements
-            if self._store.insert_mode == "async":
-                self._store.run("SYSTEM FLUSH ASYNC INSERT QUEUE", at=at)  # naming a table takes 25.12
-            if place.caught_up:
-                self._store.run(place.caught_up, settings=DDL_SETTINGS, at=at)
-            yield from self._store.query(question, parameters, at=at)
+    def _at(self, address: int | None) -> int:
+        """Return the address for all statements of one question."""
+        return self._addresses.current if address is None else address
 
 
 def kept_us(engine: str) -> int:

@@ -163,3 +163,52 @@ def test_a_refused_url_does_not_tell_its_password() -> None:
         parse_url("ftp://me:secret@h/")
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [32, 33])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Code: {code}. DB::Exception: Received from ch-2:9000. DB::Exception: Attempt to read after eof.",
+        "Attempt to read after eof: while receiving packet from ch-2:9000",
+        "Cannot read all data. Bytes read: 3. Bytes expected: 4.: While executing Remote",
+        "Cannot read from socket (peer: 10.0.0.1:9000, local: 10.0.0.2:1234)",
+    ],
+)
+def test_a_shard_whose_connection_ends_is_not_the_row_s_fault(code: int, said: str) -> None:
+    error = meaning(code, said)
+
+    assert isinstance(error, OutcomeUnknown)
+    assert error.kind == "network"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "who"),
+    [
+        (341, "replicas", "bring replicas back"),
+        (289, "replicas", "bring replicas back"),
+        (692, "mutations", "system.mutations"),
+        (733, "restarting", "until the table is back"),
+        (344, "settings", "settings profile"),
+        (62, "version", "upgrade"),
+        (36, "settings", "settings profile"),
+        (115, "settings", "settings profile"),
+        (452, "settings", "settings profile"),
+        (12345, "other", "look the error up"),
+    ],
+)
+def test_an_error_that_lasts_says_who_acts(code: int, kind: str, who: str) -> None:
+    error = meaning(code, f"Code: {code}. DB::Exception: of some kind")
+
+    assert isinstance(error, StoreBusy)
+    assert error.kind == kind
+    assert who in str(error)
+    assert who in str(settled(error))
+
+
+@pytest.mark.parametrize("said", ["Setting limit is readonly", "Setting limit is unknown or readonly"])
+def test_the_driver_s_refusal_to_send_a_setting_is_no_trouble_of_the_network(said: str) -> None:
+    error = meaning(None, said)
+
+    assert type(error) is StoreBusy
+    assert error.kind == "settings"

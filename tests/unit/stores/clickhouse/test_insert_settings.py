@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from clickhouse_connect.driver.models import SettingDef
 
 from llmledgerd.stores.clickhouse.insert_settings import EVERY, MODES, insert_settings
 from llmledgerd.stores.clickhouse.options import InsertMode
 
-KNOWN = dict.fromkeys([*EVERY, *MODES["sync"], *MODES["async"], "insert_deduplication_token"], "")
+KNOWN = dict.fromkeys(
+    [*EVERY, *MODES["sync"], *MODES["async"], "insert_deduplication_token"], SettingDef("", "", 0)
+)
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
@@ -22,7 +25,7 @@ def test_whatever_the_mode_an_answer_means_stored_under_the_token(mode: InsertMo
 
 
 def test_a_setting_that_the_server_does_not_know_is_left_out_and_http_s_own_is_not() -> None:
-    assert insert_settings("async", "t", {}, {"async_insert": "0"}) == {
+    assert insert_settings("async", "t", {}, {"async_insert": SettingDef("async_insert", "0", 0)}) == {
         "async_insert": 1,
         "wait_end_of_query": 1,
     }
