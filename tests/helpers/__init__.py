@@ -23,6 +23,7 @@
 ``object_storage``  Object storage that can be killed, stopped and faulted.
 ``operators_sql``   Statements that operators need, and statements that are refused.
 ``page``            The real ``llmledger ui`` with a real Chromium.
+``pgbouncer``       A pooler before PostgreSQL, in transaction mode.
 ``places``          One filled store, and each address at which it can be read.
 ``postgres``        A PostgreSQL that can be killed and frozen.
 ``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.

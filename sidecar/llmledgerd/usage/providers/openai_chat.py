@@ -18,9 +18,9 @@ from typing import Final, cast
 import msgspec
 
 from llmledgerd.usage.api import Api, StreamShape, UsageShape
+from llmledgerd.usage.compatible_hosts import HOSTS
 from llmledgerd.usage.decode import REFUSED, Json, fit
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
-from llmledgerd.usage.providers.compatible_hosts import HOSTS
 from llmledgerd.usage.streams.chat import assemble
 from llmledgerd.usage.tokens import (
     NO_CREATION,
