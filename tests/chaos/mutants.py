@@ -171,8 +171,9 @@ def repeats_beside_each_other() -> None:
 def repeats_within_a_batch() -> None:
     """Equal ids among the repeats of a batch are as many rows."""
 
-    def call_of(row: Any) -> tuple[object, ...]:
-        return (*before(row), next(numbers))
+    def call_of(row: Any) -> tuple[str, str]:
+        organization, call = before(row)
+        return organization, f"{call} {next(numbers)}"
 
     numbers = itertools.count()
     before = replace(preparer, "call_of", call_of)
@@ -243,6 +244,8 @@ def halves_not_asked_about() -> None:
     def rejected(self: attempts.Delivery, error: BatchRejected) -> None:
         before(self, error)
         self._uncertain = False
+        for part in self._parts:
+            part.is_cleared = True
 
     no_asking()
     before = replace(attempts.Delivery, "rejected", rejected)
