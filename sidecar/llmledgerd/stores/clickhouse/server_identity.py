@@ -20,8 +20,7 @@ TRIES: Final = 6
 
 QUERY: Final = (
     "SELECT toString(serverUUID()) AS server, hostName() AS host,"
-    " (SELECT any(data_paths[1]) FROM system.tables WHERE database = currentDatabase() AND name = 'llm_traces')"
-    " AS folder,"
+    " (SELECT any(path) FROM system.disks WHERE name = 'default') AS folder,"  # that of a table changes with it
     " (SELECT any(engine_full) FROM system.tables WHERE database = currentDatabase() AND name = 'llm_traces')"
     " AS engine"
 )
