@@ -31,6 +31,7 @@ from llmledgerd.records import parsing
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import Row
+from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores import registry
 from llmledgerd.stores.kind import MarkedRows
 
@@ -72,15 +73,12 @@ def demo(
                 f"{deleted:,} generated calls deleted from {shown}",
             )
             return
-        if not among_other_calls and not generated.are_alone():
-            raise LlmledgerdError(
-                f"{shown} holds other calls, and generated ones would stand among them in usage and"
-                " cost; leave out --url for a store of the demo's own, or add --among-other-calls"
-            )
+        if not among_other_calls:
+            _refuse_other_calls(generated, shown)
         traffic = demo_calls.Traffic(
             calls=calls,
             days=days,
-            end_us=demo_calls.ending(datetime.now(UTC)),
+            end_us=microseconds(datetime.now(UTC)),
             organizations=tuple(org) if org else demo_calls.ORGANIZATIONS,
             seed=seed,
         )
@@ -93,6 +91,14 @@ def demo(
                 on_step(done)
     advice = f"Look at them:  llmledger usage --by model --url {shown}"
     _print(as_json, {"store": shown, "calls": calls}, f"{calls:,} calls in {shown}\n{advice}")
+
+
+def _refuse_other_calls(generated: MarkedRows, shown: str) -> None:
+    if not generated.are_alone():
+        raise LlmledgerdError(
+            f"{shown} holds other calls, and generated ones would stand among them in usage and cost;"
+            " leave out --url for a store of the demo's own, or add --among-other-calls"
+        )
 
 
 def _print(as_json: bool, found: dict[str, object], text: str) -> None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from math import exp
 from typing import Any, Final
 
 import msgspec
 
-from llmledgerd.records.schema import EPOCH
+from llmledgerd.records.timestamps import EPOCH
 
 MARK: Final = "llmledger-demo"
 ORGANIZATIONS: Final = tuple(f"demo-{number:02}" for number in range(12))
@@ -218,8 +218,3 @@ class _Run:
 
     def _id(self) -> str:
         return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
-
-
-def ending(now: datetime) -> int:
-    """Return the time as microseconds since 1970."""
-    return (now - EPOCH) // timedelta(microseconds=1)

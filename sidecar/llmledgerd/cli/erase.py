@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,6 +27,7 @@ from llmledgerd.cli.text_cells import json_line
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.query.erasure import Erased, Erasure
+from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores import registry
 
 REPORTED: Final = (
@@ -74,7 +75,7 @@ def erase(
         if value == "":  # an empty shell variable would select no organization's calls
             raise ConfigError(f"{name} is empty")
     wanted = Erasure(
-        organization_id=org, customer_id=customer, user_id=user, before_us=_microseconds(before), rows=rows
+        organization_id=org, customer_id=customer, user_id=user, before_us=microseconds(before), rows=rows
     )
     if as_json and not yes:
         raise ConfigError("--json asks nothing; use it with --yes")
@@ -85,6 +86,11 @@ def erase(
     else:
         echo(f"erased: {_summary(found)}")
         _report_waiting(target)
+    _report_what_stays(found)
+
+
+def _report_what_stays(found: Erased) -> None:
+    """Name what could not be erased. Raises LlmledgerdError for stores that are unavailable."""
     for stays in found.unread:
         echo(f"unreadable, not erased: {stays}", err=True)
     if found.away:
@@ -199,9 +205,3 @@ def _report_waiting(target: Target) -> None:
             f"in the spool wait {', '.join(waiting)};"
             " matching ones will be stored without the erased data, or not at all"
         )
-
-
-def _microseconds(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1_000_000)

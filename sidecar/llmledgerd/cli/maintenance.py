@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from llmledgerd.cli.target import ConfigFile, Target
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.errors import ConfigError, LlmledgerdError
+from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores import copy as transfer
 from llmledgerd.stores import registry
 
@@ -67,15 +69,10 @@ def copy(
     """
     settings = registry.load(file)[0]
     now = datetime.now(UTC)
-    start = _microseconds(moment(since, now))
-    source = source or settings.stores[0]
-    target = target or next((name for name in settings.stores if name != source), None)
-    if target is None:
-        raise ConfigError("--to is required, because `stores` names no other store")
-    if source == target:
-        raise ConfigError("--from and --to must be different stores")
+    start = microseconds(moment(since, now))
+    source, target = _two_stores(settings.stores, source, target)
     end = (
-        _microseconds(moment(until, now, "--until"))
+        microseconds(moment(until, now, "--until"))
         if until
         else asyncio.run(_not_on_their_way(target, now, file))
     )
@@ -88,6 +85,22 @@ def copy(
             done = transfer.copy(
                 give.source, take.destination, start, end, lambda one: on_step(one.looked_at)
             )
+    _report_copy(done, source, target, as_json=as_json)
+
+
+def _two_stores(configured: Sequence[str], source: str | None, target: str | None) -> tuple[str, str]:
+    """Return the stores to copy from and to. Raises ConfigError."""
+    source = source or configured[0]
+    target = target or next((name for name in configured if name != source), None)
+    if target is None:
+        raise ConfigError("--to is required, because `stores` names no other store")
+    if source == target:
+        raise ConfigError("--from and --to must be different stores")
+    return source, target
+
+
+def _report_copy(done: transfer.Copied, source: str, target: str, *, as_json: bool) -> None:
+    """Print the result. Raises LlmledgerdError for calls that the store refused."""
     if as_json:
         echo_json(json_line({**msgspec.structs.asdict(done), "from": source, "to": target}))
     else:
@@ -102,13 +115,9 @@ def copy(
 
 async def _not_on_their_way(target: str, now: datetime, file: Path | None) -> int:
     """Return the time before which this host's daemon brings the store nothing more, in microseconds."""
-    end = _microseconds(now) - STILL_ON_ITS_WAY_SECONDS * 1_000_000
+    end = microseconds(now) - STILL_ON_ITS_WAY_SECONDS * 1_000_000
     with contextlib.suppress(LlmledgerdError):  # no daemon here, so nothing is on its way
         for store in (await daemon_status(Target(file=file))).stores:
             if store.name == target and store.waiting_since_us:
                 end = min(end, store.waiting_since_us)
     return end
-
-
-def _microseconds(moment: datetime) -> int:
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * 1_000_000

@@ -22,7 +22,7 @@ from llmledgerd.records.pricing import PricedCall, Pricer
 from llmledgerd.records.pricing.pricer import Quote
 from llmledgerd.records.pricing.rates import TOKEN_PARTS, Rates
 from llmledgerd.records.pricing.reasons import NO_PRICE_FOR_PART, REASONS
-from llmledgerd.records.schema import microseconds
+from llmledgerd.records.timestamps import microseconds
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ from llmledgerd.cli.text_cells import json_line
 from llmledgerd.daemon import price_files
 from llmledgerd.errors import ConfigError
 from llmledgerd.query.repricing import Reprice, Repriced
+from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores import registry
 
 DAY_US = 86_400_000_000
@@ -50,7 +51,7 @@ def reprice(
     An interrupted run is repeated. The usage of the hours touched is read from the rows until a daemon
     has rebuilt their rollup.
     """
-    wanted = Reprice(from_us=_microseconds(start), to_us=_microseconds(end), dry_run=dry_run)
+    wanted = Reprice(from_us=microseconds(start), to_us=microseconds(end), dry_run=dry_run)
     if wanted.from_us > wanted.to_us:
         raise ConfigError("--to is before --from")
     try:
@@ -123,8 +124,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a uid without a name, as in containers
         return f"uid {os.getuid()}"
-
-
-def _microseconds(moment: datetime) -> int:
-    aware = moment.replace(tzinfo=moment.tzinfo or UTC)
-    return int(aware.timestamp()) * 1_000_000 + aware.microsecond

@@ -309,14 +309,8 @@ class Daemon:
 
     def _reconfigure(self, found: reload.Changes) -> None:
         self.config = found.config
-        components: tuple[reload.Component, ...] = (
-            self.committer,
-            self.listener,
-            self.quota,
-            self.orphans,
-            self.pruning,
-            *self.changes,
-        )
+        fixed = (self.committer, self.listener, self.quota, self.orphans, self.pruning)
+        components: tuple[reload.Component, ...] = (*fixed, *self.changes)
         for component in components:
             component.reconfigure(found.config)
         self.prices.reload(found.config)

@@ -9,10 +9,12 @@ Invariants:
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
+
+from llmledgerd.records.timestamps import EPOCH
 
 RECORDS: Final = "raw"
 FILES: Final = "files"
@@ -22,12 +24,11 @@ PLAIN_BYTES: Final = 150
 """Limit of a plain name; longer ones end in a hash: file systems allow 255 bytes, and the suffix needs 50."""
 
 _RECORD: Final = re.compile(r"raw/date=\d{4}-\d\d-\d\d/[\w.~%=-]+\.json\.gz", re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def record_name(call: str, created_us: int) -> str:
     """Return the name of a call's object, by the day on which it started, in UTC."""
-    return f"{folder_of(_EPOCH + timedelta(microseconds=created_us))}/{_segment(call)}{ENDING}"
+    return f"{folder_of(EPOCH + timedelta(microseconds=created_us))}/{_segment(call)}{ENDING}"
 
 
 def folder_of(day: datetime) -> str:

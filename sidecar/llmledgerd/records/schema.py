@@ -8,8 +8,7 @@ each store's DDL.
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 TRACES: Final = "llm_traces"
 LOSSES: Final = "llm_trace_losses"
@@ -232,12 +231,8 @@ TABLE: Final[tuple[Column, ...]] = (
         "facts.request_model",
         "The model that the request names",
     ),
-    Column(
-        "provider_request_id", "String", "text", "facts.provider_request_id", "The provider's id of the call"
-    ),
-    Column(
-        "service_tier", "LowCardinality(String)", "text", "facts.service_tier", "The provider's service tier"
-    ),
+    Column("provider_request_id", "String", "text", "facts.provider_request_id", "The provider's id"),
+    Column("service_tier", "LowCardinality(String)", "text", "facts.service_tier", "The tier that served"),
     Column("is_batch", "UInt8", "boolean", "1 if facts.is_batch else 0", "1: a batch call"),
     Column("compaction_settings_json", "String", "text", "compaction_settings", "`compaction_settings`"),
     Column(
@@ -372,14 +367,10 @@ TABLE: Final[tuple[Column, ...]] = (
         "The sender's word for where its cost comes from (`cost_source` of the record)",
     ),
     Column("payload_uri", "String", "text", '""', "Where the payloads are in object storage", listed=True),
-    Column(
-        "protocol_version", "UInt8", "smallint", "record.protocol_version", "Version of the wire protocol"
-    ),
+    Column("protocol_version", "UInt8", "smallint", "record.protocol_version", "Version of the wire"),
     Column("batch_id", "UUID", "uuid", "batch_id", "UUID of the segment", listed=True),
     Column("batch_row", "UInt32", "bigint", "batch_row", "Number of the line in the segment", listed=True),
-    Column(
-        "ingested_at", "DateTime64(6, 'UTC')", "timestamptz", "received_us", "Time of receipt", listed=True
-    ),
+    Column("ingested_at", "DateTime64(6, 'UTC')", "timestamptz", "received_us", "Receipt", listed=True),
 )
 """Columns in the table's order. Deployed readers depend on names and types of the first 31."""
 
@@ -400,28 +391,6 @@ def reference() -> str:
     lines = ["| column | ClickHouse | PostgreSQL | meaning |", "|---|---|---|---|"]
     lines += [f"| `{one.name}` | `{one.clickhouse}` | `{one.postgres}` | {one.meaning} |" for one in TABLE]
     return "\n".join(lines) + "\n"
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def as_made(row: dict[str, Any]) -> Row:
-    """Return a row from a store in the daemon's form: times in microseconds, flags as numbers."""
-    return tuple(_as_made(name, row[name]) for name in COLUMNS)
-
-
-def _as_made(name: str, value: Any) -> object:
-    if isinstance(value, datetime):
-        return microseconds(value)
-    if isinstance(value, bool):
-        return int(value)
-    if name == "batch_id":
-        return str(value)
-    return value.encode() if name in BYTES_COLUMNS and isinstance(value, str) else value
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Parsing of a sender's timestamp into microseconds since 1970, with the time of receipt as fallback.
+"""Times as microseconds since 1970, and the parsing of a sender's timestamp into them.
 
-Invariant: the result lies between 2020 and a day after the receipt, so that no sender's clock can
+Invariant: nothing is rounded, and what a sender's timestamp comes to lies between 2020 and a day after the receipt, so that no sender's clock can
 open a partition, or hide a row, in another age.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, overload
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_US: Final = 1_577_836_800_000_000
 """2020-01-01T00:00:00Z."""
 _DAY_US: Final = 86_400_000_000
@@ -20,6 +20,22 @@ _LONGEST: Final = 64
 _ZONE: Final = re.compile(r"\s*(?:Z|UTC|GMT)\s*$", re.IGNORECASE)
 _OFFSET: Final = re.compile(r"\s+([+-]\d\d:?\d\d)(?:\s+[A-Za-z]+)?$")
 """UTC offset after a space, optionally with a zone name, as Go and Ruby print times."""
+
+
+@overload
+def microseconds(moment: datetime) -> int: ...
+@overload
+def microseconds(moment: None) -> None: ...
+def microseconds(moment: datetime | None) -> int | None:
+    """Return microseconds since 1970; without a zone the time is UTC.
+
+    >>> microseconds(datetime(1970, 1, 1, 0, 0, 1))
+    1000000
+    """
+    if moment is None:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - EPOCH) // timedelta(microseconds=1)
 
 
 def created_at_us(timestamp: str | None, received_us: int) -> int | None:
@@ -36,7 +52,7 @@ def created_at_us(timestamp: str | None, received_us: int) -> int | None:
         moment = _moment(timestamp)
     if moment is None:
         return None
-    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH
     at_us = since.days * _DAY_US + since.seconds * 1_000_000 + since.microseconds
     return at_us if _FIRST_US <= at_us <= received_us + _DAY_US else None
 

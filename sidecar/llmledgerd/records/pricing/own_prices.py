@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Final
@@ -21,12 +21,12 @@ from llmledgerd.errors import ConfigError
 from llmledgerd.records.pricing.names import provider_name
 from llmledgerd.records.pricing.price_list import STANDARD
 from llmledgerd.records.pricing.rates import TOKEN_PARTS
+from llmledgerd.records.timestamps import microseconds
 
 MAX_AMOUNT: Final = Decimal(10**6)
 """Dollars of one amount; more is a mistake in the unit."""
 _SMALLEST: Final = Decimal("1e-12")
 MAX_ENTRIES: Final = 10_000
-_MICROSECOND: Final = 1_000_000
 _ALWAYS: Final = 1 << 62
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -268,9 +268,7 @@ def _moment(field: str, value: Any, otherwise: int) -> int:
         value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
         raise _Wrong(f"`{field}`: not a date or a time")
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * _MICROSECOND + since.microseconds
+    return microseconds(value)
 
 
 def _texts(value: Texts | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ region and quarter of an hour.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -28,6 +28,7 @@ from llmledgerd.records.pricing.reasons import (
     USAGE_PARTIAL,
     USAGE_UNKNOWN,
 )
+from llmledgerd.records.timestamps import EPOCH
 from llmledgerd.usage.exchange_facts import Facts
 
 _SLOT_MICROSECONDS: Final = 15 * 60 * 1_000_000
@@ -37,7 +38,6 @@ _LONGEST_NAMES: Final = 16 << 10
 """Characters of all that a price is looked up by: it is remembered, and matched with patterns of others' making."""
 _MOST_TOKENS: Final = (1 << 32) - 1
 """What a count's column holds; a larger one is another number there than in the cost."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NANO: Final = Decimal("1e-9")
 _MOST_PLAIN_RATE: Final = 10**7
 """Nano-dollars per token of a usual call: so much for all tokens that a count holds fits its column."""
@@ -117,7 +117,7 @@ class Book:
         own = self.own.find(kind.provider, models, kind.organization, region, tier, at_us)
         if own is not None and own.is_whole:
             return self._whole(own)
-        moment = _EPOCH + timedelta(microseconds=at_us)
+        moment = EPOCH + timedelta(microseconds=at_us)
         listed = self._listed(Query(kind.provider, kind.url, models, tier, region), moment)
         if own is None:
             return Quote(listed.sheet, listed.reason, price_list=self.listed.name)

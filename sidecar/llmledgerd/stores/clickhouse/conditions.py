@@ -6,13 +6,11 @@ tables.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from llmledgerd.query.filters import OF_LISTS
 from llmledgerd.query.requests import Narrowed
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from llmledgerd.records.timestamps import microseconds
 
 
 class Where:
@@ -50,11 +48,3 @@ class Where:
 
     def __str__(self) -> str:
         return " AND ".join(self.conditions) or "1"
-
-
-def microseconds(moment: datetime | None) -> int | None:
-    """Return microseconds since 1970; a moment without a zone is taken as UTC's."""
-    if moment is None:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - EPOCH) // timedelta(microseconds=1)

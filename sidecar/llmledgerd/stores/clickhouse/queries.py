@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from llmledgerd.errors import StoreBusy
@@ -42,8 +42,9 @@ from llmledgerd.query.results import (
     Usage,
     call_of,
 )
+from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.conditions import Where, microseconds
+from llmledgerd.stores.clickhouse.conditions import Where
 from llmledgerd.stores.clickhouse.usage_sql import Plan, plan, usage_sql
 
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
@@ -268,7 +269,7 @@ def _flag(value: bool | None) -> int | None:
 
 
 def _cursor(call: Call) -> str:
-    return f"{cast('int', microseconds(call.created_at))}.{call.batch_id}.{call.batch_row}"
+    return f"{microseconds(call.created_at)}.{call.batch_id}.{call.batch_row}"
 
 
 def _continue_after(where: Where, cursor: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, Row, as_made
+from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, Row
+from llmledgerd.records.stored_rows import as_made
 from llmledgerd.stores.base import Part
 from llmledgerd.stores.clickhouse.client import Store
 

@@ -17,7 +17,8 @@ import msgspec
 
 from llmledgerd.query.filters import GROUPED, ORGANIZATION
 from llmledgerd.query.requests import MAX_LIMIT, ROLLED_UP, GetUsage
-from llmledgerd.stores.clickhouse.conditions import Where, microseconds
+from llmledgerd.records.timestamps import microseconds
+from llmledgerd.stores.clickhouse.conditions import Where
 
 GROUP_SQL: Final = {
     ORGANIZATION: "t.organization_id",

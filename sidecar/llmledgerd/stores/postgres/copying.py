@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from llmledgerd.errors import BatchRejected
+from llmledgerd.records.timestamps import EPOCH
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = frozenset({"created_at", "ingested_at", "at"})
 """Columns whose values are microseconds since 1970."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from llmledgerd.records.schema import COLUMNS, TRACES, as_made, microseconds
+from llmledgerd.records.schema import COLUMNS, TRACES
+from llmledgerd.records.stored_rows import as_made
+from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.base import Part
 from llmledgerd.stores.copy import Row
 from llmledgerd.stores.postgres.copying import moment

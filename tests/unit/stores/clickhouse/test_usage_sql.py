@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmledgerd.query.requests import GROUPS, ROLLED_UP, GetUsage
-from llmledgerd.stores.clickhouse.conditions import microseconds
+from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.usage_sql import (
     GROUP_SQL,
     HOUR_US,
