@@ -25,6 +25,7 @@ from llmledgerd.cli import (
     output,
     prices,
     reprice,
+    runs,
     tables,
     ui,
 )
@@ -55,7 +56,19 @@ app = typer.Typer(
     no_args_is_help=True,
     cls=in_panels(
         {
-            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "prices", "sql", "ui"),
+            "Query": (
+                "traces",
+                "tail",
+                "runs",
+                "run",
+                "errors",
+                "large",
+                "trace",
+                "usage",
+                "prices",
+                "sql",
+                "ui",
+            ),
             "Operate": ("status", "doctor", "dead-letters", "import", "demo"),
             "Maintain": ("copy", "reprice", "erase", "objects"),
         }
@@ -68,6 +81,8 @@ app.add_typer(objects.app, name="objects")
 app.command()(doctor.doctor)
 app.command()(reprice.reprice)
 app.command("prices")(prices.show_prices)
+app.command("runs")(runs.runs)
+app.command("run")(runs.run)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)
 app.command("demo")(demo.demo)
