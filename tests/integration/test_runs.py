@@ -11,9 +11,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from llmledgerd.query.results import Run, RunStep
+from llmledgerd.errors import StoreBusy
+from llmledgerd.query.requests import GetRun, ListRuns, QueryRequest
+from llmledgerd.query.results import Run, RunStep, RunSteps
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.queries import StoreAnswers
 from tests.helpers.engine import Engine, external_server, fresh_database
+from tests.helpers.long_run import add_long_run
 from tests.helpers.places import PLACES, Places, places
 from tests.helpers.planted_runs import SECOND_US, loop, step
 
@@ -96,7 +102,7 @@ async def test_a_run_with_a_name_has_its_conversations_and_counts_what_is_unknow
     (run, *_) = (await reader.list_runs("a")).runs
 
     assert (run.id, run.is_named, run.steps, run.sub_agents, run.errors) == ("named", True, 5, 1, 1)
-    assert (run.agents, run.models) == (["jones", "smith"], ["m1", "m2"])
+    assert (run.agents, run.models) == (["smith", "jones"], ["m1", "m2"])
     assert (run.cost_usd, run.unknown_cost, run.unknown_usage) == (Decimal("0.03"), 2, 1)
     assert (run.wall_ms, run.model_ms) == (8500, 4500)
 
@@ -195,3 +201,61 @@ async def test_pages_neither_repeat_nor_skip_a_run(reader: LLMTraceReader, limit
 async def test_a_cursor_of_something_else_is_refused(reader: LLMTraceReader, cursor: str) -> None:
     with pytest.raises(ValueError, match="invalid cursor"):
         await reader.list_runs("a", cursor=cursor)
+
+
+@pytest.fixture(scope="module")
+def long(_shared_engine: Engine) -> Iterator[str]:
+    """Return the URL of a store with a run of 12,000 calls whose requests are 1.2 GB."""
+    address = external_server() or _shared_engine.address
+    with fresh_database(address) as url:
+        store = Store(url)
+        migrations.apply(store, migrations.Layout(ttl_days=90))
+        start_us = NOW_US - 12_000 * SECOND_US
+        add_long_run(store, "long", 12_000, request_bytes=100_000, start_us=start_us)
+        store.close()
+        yield url
+
+
+@pytest.mark.parametrize(
+    "question",
+    [ListRuns(), GetRun(id="long", limit=10_000), GetRun(id="long", first=6_001, limit=200)],
+    ids=["list", "whole run", "window"],
+)
+def test_a_long_run_is_read_in_little_memory_and_without_its_payloads(
+    long: str, question: QueryRequest
+) -> None:
+    limits = {"max_memory_usage": 64 << 20, "max_bytes_to_read": 24 << 20, "max_threads": 2}
+    store = Store(long, settings=limits)
+    try:
+        answer: Any = StoreAnswers(store).answer("a", question)
+    finally:
+        store.close()
+
+    run = answer.run if isinstance(answer, RunSteps) else answer.runs[0]
+    assert (run.steps, run.depth, run.forks) == (12_000, 10_800, 1_200)
+    if isinstance(answer, RunSteps):
+        times = [step.created_at for step in answer.steps]
+        first = answer.steps[0].number
+        assert times == [run.first_at + timedelta(seconds=first - 1 + n) for n in range(len(times))]
+
+
+def test_no_statement_about_runs_names_a_payload(long: str) -> None:
+    """As a control: the same question with a payload reads more than all of these."""
+    statements: list[str] = []
+
+    class Spy(Store):
+        def query(self, sql: str, *given: Any, **named: Any) -> list[dict[str, Any]]:
+            statements.append(sql)
+            return super().query(sql, *given, **named)
+
+    store = Spy(long)
+    answers = StoreAnswers(store)
+    answers.answer("a", ListRuns())
+    answers.answer("a", GetRun(id="long", around="long-7"))
+    assert len(statements) >= 5
+    assert not any("_json" in sql for sql in statements)
+    store.close()
+    limited = Store(long, settings={"max_bytes_to_read": 24 << 20})
+    with pytest.raises(StoreBusy):
+        limited.query("SELECT max(request_json) FROM llm_traces")
+    limited.close()

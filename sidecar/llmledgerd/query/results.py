@@ -156,7 +156,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     is_named: bool
     """Whether the id is a ``run_id`` that was sent; otherwise it is a conversation's."""
     agents: list[str]
-    """At most RUN_NAMES different ones, as are ``users``, ``services`` and ``models``."""
+    """At most RUN_NAMES different ones, the first call's before the others, as are ``users``, ``services`` and
+    ``models``."""
     users: list[str]
     services: list[str]
     models: list[str]

@@ -1,4 +1,4 @@
-"""Page of one call: its figures, the steps of its run, the conversation and the payloads."""
+"""Page of one call: its figures, its place in its run, what was new in it, and the payloads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llmledgerd.query import display
 from llmledgerd.query.conversation import Exchange, read_exchange
 from llmledgerd.query.results import Call, RunSteps
 from llmledgerd.ui import details, timeline
-from llmledgerd.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS
+from llmledgerd.ui.details import EARLIER_MESSAGES, FOLDED_CHARACTERS, SHOWN_CHARACTERS
 from llmledgerd.ui.formatting import UNKNOWN
 from llmledgerd.ui.markup import render
 from llmledgerd.ui.queries import RunKey
@@ -46,6 +46,7 @@ class CallPage:
             kinds=KINDS,
             fold=FOLDED_CHARACTERS,
             shown=SHOWN_CHARACTERS,
+            earlier=EARLIER_MESSAGES,
         )
         facts = [fact for fact in display.facts(call) if fact[1] not in ("", UNKNOWN)]
         self._payloads.show("payloads.html", facts=facts, payloads=details.payloads(call))

@@ -24,6 +24,9 @@ PRETTY_BYTES: Final = 1_000_000
 FOLDED_CHARACTERS: Final = 3_000
 """Longer parts of a conversation are collapsed."""
 
+EARLIER_MESSAGES: Final = 100
+"""Limit of shown messages that an earlier call had already; each is cut at FOLDED_CHARACTERS."""
+
 PAYLOADS: Final = {
     "request": ("Request", "request_json"),
     "response": ("Response", "response_json"),

@@ -59,7 +59,8 @@ FIGURES: Final = ", ".join(
         f"{RUN.replace('t.', '')} AS id",
         "max(run_id != '') AS is_named",
         *(
-            f"arraySort(groupUniqArrayIf({RUN_NAMES})(toString({column}), {column} != '')) AS {name}"
+            f"arraySlice(arrayFilter(x -> x != '', arrayDistinct(arrayPushFront(arraySort(groupUniqArrayIf({RUN_NAMES})"
+            f"(toString({column}), {column} != '')), argMin(toString({column}), created_at)))), 1, {RUN_NAMES}) AS {name}"
             for column, name in (
                 ("agent_id", "agents"),
                 ("user_id", "users"),
@@ -246,8 +247,8 @@ class RunQueries:
         values = {} if around is None else {"around": around.removeprefix("provider_trace-")}
         return self._whole(
             f"SELECT * EXCEPT (batch_id, batch_row) FROM ({calls.sql(columns)})"  # noqa: S608 - fixed fragments, values are bound
-            " ORDER BY start_us, batch_id, batch_row",
-            {**calls.values, **values},
+            " ORDER BY start_us, batch_id, batch_row LIMIT {most:UInt32}",  # without a limit the engine drops the order
+            {**calls.values, **values, "most": RUN_CALLS},
         )
 
     def _details(
