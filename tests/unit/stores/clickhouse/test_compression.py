@@ -6,7 +6,7 @@ import pytest
 import zstandard
 
 from llmledgerd.stores.clickhouse import compression
-from llmledgerd.stores.clickhouse.compression import compressed, is_compressed
+from llmledgerd.stores.clickhouse.compression import Buffer, compressed, is_compressed
 from llmledgerd.stores.clickhouse.options import Compression
 from llmledgerd.stores.clickhouse.url import targets
 
@@ -30,7 +30,7 @@ def test_bodies_are_compressed_off_the_loopback(chosen: Compression, url: str, e
 
 def test_blocks_make_one_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "PIECE", 7)
-    blocks = [b"first block " * 9, bytearray(b"second"), memoryview(b"x" * 1000), b""]
+    blocks: list[Buffer] = [b"first block " * 9, bytearray(b"second"), memoryview(b"x" * 1000), b""]
     body = b"".join(compressed(blocks))
     assert zstandard.ZstdDecompressor().decompressobj().decompress(body) == b"".join(map(bytes, blocks))
     assert len(body) < 100
