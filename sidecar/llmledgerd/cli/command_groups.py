@@ -43,7 +43,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         name, found, rest = super().resolve_command(ctx, args)
-        return name, found and self.load(name), rest
+        return name, found and self.load(str(name)), rest
 
     def load(self, name: str) -> Any:
         """Import a command and return it."""
