@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.demo-ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check chaos engines attack fuzz bench bench-quick clean constraints
+.PHONY: demo test check chaos engines attack fuzz bench bench-quick clean constraints prices
 
 $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +64,11 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Takes the data of the installed genai-prices into the daemon's package: its own prices, whole. A test
+# compares.
+prices: $(READY)
+	$(BIN)/python -m tests.helpers.price_data
 
 clean:
 	rm -rf $(VENV) demo-data dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
