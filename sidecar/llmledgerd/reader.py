@@ -206,8 +206,7 @@ class LLMTraceReader:
 
         Filters that are None do not filter; the other ones are the columns of ``CallsNarrowing``.
         ``is_error`` selects failed or successful calls, ``min_size_bytes`` the size of the request,
-        ``id_prefix`` the beginning of the id,
-        ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
+        ``id_prefix`` the beginning of the id, ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
         of the previous page. Pages neither repeat nor skip a call while rows arrive: a cursor is a
         position in the order of start, segment and line, which later rows do not change.
 
@@ -216,7 +215,6 @@ class LLMTraceReader:
         """
         question = _question(
             ListCalls,
-            ListRuns,
             limit=limit,
             cursor=cursor,
             is_error=is_error,
@@ -352,13 +350,7 @@ class LLMTraceReader:
             run = await reader.get_run("org-1", "run-7")
         """
         question = _question(
-            GetRun,
-            id=id,
-            first=first,
-            around=around,
-            limit=limit,
-            start_date=start_date,
-            end_date=end_date,
+            GetRun, id=id, first=first, around=around, limit=limit, start_date=start_date, end_date=end_date
         )
         return cast("RunSteps | None", await self._ask(organization_id, question))
 

@@ -50,7 +50,7 @@ def call(**own: object) -> Call:
 def run(**own: object) -> Run:
     """Return a run of which nothing is known but what is named."""
     values: dict[str, object] = dict.fromkeys(Run.__struct_fields__, 0)
-    lists = {name: [] for name in ("agents", "users", "services", "models")}
+    lists: dict[str, object] = {name: [] for name in ("agents", "users", "services", "models")}
     fixed = {
         "id": "r",
         "organization_id": "",
@@ -65,6 +65,6 @@ def run(**own: object) -> Run:
 def run_step(**own: object) -> RunStep:
     """Return a step of which nothing is known but what is named."""
     known = call()
-    values = {name: getattr(known, name, "") for name in RunStep.__struct_fields__}
-    fixed = {"number": 1, "parent": None, "kind": "root", "level": 0, "new_bytes": 0}
-    return RunStep(**{**values, **fixed, **own})
+    values: dict[str, object] = {name: getattr(known, name, "") for name in RunStep.__struct_fields__}
+    fixed: dict[str, object] = {"number": 1, "parent": None, "kind": "root", "level": 0, "new_bytes": 0}
+    return RunStep(**{**values, **fixed, **own})  # type: ignore[arg-type]  # as above

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -53,16 +54,16 @@ def rows() -> list[dict[str, object]]:
         {"role": "assistant", "content": "Read the tests."},
         {"role": "user", "content": "And what is to be done next?"},
     ]
-    payloads = {
+    payloads: dict[str, Any] = {
         "request_json": json.dumps({"messages": said}).encode(),
         "response_json": json.dumps({"choices": [{"message": {"content": "Run them."}}]}).encode(),
     }
-    sub = {"agent_id": "jones", "model": "claude-sonnet-4-5-20250929", "conversation": "y"}
+    sub: dict[str, Any] = {"agent_id": "jones", "model": "claude-sonnet-4-5-20250929", "conversation": "y"}
     start = NOW_US - 3600 * SECOND_US
     return [
         step("n1", at_us=start, run="named", conversation="x", cost_usd=None),
-        step("s1", at_us=start + SECOND_US, run="named", took_ms=2000, **sub),  # type: ignore[arg-type]  # columns
-        step("s2", "s1", at_us=start + 4 * SECOND_US, run="named", took_ms=1000, **sub),  # type: ignore[arg-type]  # as above
+        step("s1", at_us=start + SECOND_US, run="named", took_ms=2000, **sub),
+        step("s2", "s1", at_us=start + 4 * SECOND_US, run="named", took_ms=1000, **sub),
         step("n2", "n1", at_us=start + 6 * SECOND_US, run="named", conversation="x", is_error=1, outcome="error",
              error_type="overloaded", cost_usd=None),
         step("n2", "n1", at_us=start + 8 * SECOND_US, run="named", conversation="x", **payloads),

@@ -160,7 +160,7 @@ def _attempts(cursor: str) -> Iterator[Attempt]:
         yield "POST", "/v1/erase?only_count=true", {}, body
 
 
-def _address(path: str, parameters: dict[str, str]) -> str:
+def _address(path: str, parameters: Mapping[str, str]) -> str:
     return f"{path}?{urlencode({name: value.encode(errors='surrogatepass') for name, value in parameters.items()})}"
 
 

@@ -13,7 +13,7 @@ from llmledgerd.cli import asking, listing, output, run_tables, tables
 from llmledgerd.cli.asking import AsJson, Org, Since, Until
 from llmledgerd.cli.calls import chosen
 from llmledgerd.cli.filter_options import with_filters
-from llmledgerd.cli.messages import echo, echo_json
+from llmledgerd.cli.messages import Nothing, echo, echo_json
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.query.filters import Narrowing
@@ -51,7 +51,7 @@ def runs(
         ),
     )
     if not page.runs:
-        raise listing.Nothing("no runs found")
+        raise Nothing("no runs found")
     if as_json:
         listing.lines(map(json_line, page.runs))
         return
@@ -87,7 +87,7 @@ def run(
 
     found = asking.ask(target, ask)
     if found is None:
-        raise listing.Nothing(f"there is no run {id}")
+        raise Nothing(f"there is no run {id}")
     if as_json:
         echo_json(json_line(found))
         return

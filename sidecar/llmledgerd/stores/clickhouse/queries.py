@@ -76,7 +76,7 @@ class StoreAnswers:
             FindLarge: self._large,
             GetUsage: self._usage,
             GetUnpriced: self._unpriced,
-            ListRuns: runs.list,
+            ListRuns: runs.page,
             GetRun: runs.steps,
             GetLosses: self._losses,
         }

@@ -108,7 +108,7 @@ class RunQueries:
         self._whole = whole
         self._now_us = now_us
 
-    def list(self, organization_id: str | None, question: ListRuns) -> RunPage:
+    def page(self, organization_id: str | None, question: ListRuns) -> RunPage:
         """Return a page of runs. Raises ValueError for an invalid cursor."""
         rows = self._latest(organization_id, question)
         keys = [(row["organization_id"], row["id"]) for row in rows]
@@ -352,7 +352,7 @@ def _cursor(row: Mapping[str, Any]) -> str:
 
 def _position(cursor: str) -> Position:
     try:
-        found = msgspec.json.decode(cursor, type=Position)
+        found: Position = msgspec.json.decode(cursor, type=Position)
     except (msgspec.DecodeError, UnicodeEncodeError):
         raise ValueError("invalid cursor") from None
     if abs(found[0]) >= 1 << 63:
