@@ -63,7 +63,7 @@ class _Call:
 
     def identity(self) -> Identity:
         first, parent = self._before()
-        own = self._turn()
+        own = self._turn(parent)
         kept = self._request.conversation or self._answer.conversation
         conversation = scoped(self._seed, "conversation", kept) if kept else first or own
         return Identity(
@@ -71,7 +71,7 @@ class _Call:
             turn_id=own,
             parent_turn_id=parent,
             turn_names=self._further_names(own),
-            opening_names=[] if parent else handed.opening(self._seed, self._history.after),
+            opening_names=[] if parent else self._opening_names(own),
         )
 
     def _before(self) -> tuple[str, str]:
@@ -88,7 +88,7 @@ class _Call:
             return (last or previous) if answered else previous, last or previous
         return self._name_in_history(0) if history.turns else last, last
 
-    def _turn(self) -> str:
+    def _turn(self, parent: str) -> str:
         """Return the name of the call's own turn."""
         said, request = self._answer.parts, self._request
         if ids := sayings.provided_ids(said):
@@ -96,9 +96,17 @@ class _Call:
         is_kept = request.previous or request.is_kept or (request.is_plain and request.is_kept is not False)
         if is_kept and self._answer.id:
             return scoped(self._seed, "response", self._answer.id)
-        return self._by_content(said) or scoped(
-            self._seed, "request", *(part.hash for part in request.messages), request.previous
-        )
+        return self._by_content(said) or self._by_request(parent)
+
+    def _by_request(self, parent: str) -> str:
+        """Return the name of a turn that got no answer: attempts of one call share it."""
+        return scoped(self._seed, "request", parent, sayings.context(self._history.after))
+
+    def _opening_names(self, own: str) -> list[str]:
+        """Return what a call was asked that continues no turn; first, what an attempt without an answer is named."""
+        attempted = self._by_request("")
+        found = handed.opening(self._seed, self._history.after)
+        return found if attempted == own else [attempted, *found]
 
     def _name_in_history(self, number: int) -> str:
         turn = self._history.turns[number]
