@@ -61,7 +61,7 @@ def opening(seed: int, asked: list[Part]) -> list[str]:
 
 
 def _name(seed: int, text: str) -> str:
-    return scoped(seed, "text", xxhash.xxh3_128_digest(as_bytes(text).translate(None, _SPACE)))
+    return scoped(seed, "text", xxhash.xxh3_128_hexdigest(as_bytes(text).translate(None, _SPACE)))
 
 
 def _is_worth(text: str) -> bool:

@@ -17,6 +17,7 @@ A turn's name is, in this order:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -77,16 +78,16 @@ class _Call:
     def _before(self) -> tuple[str, str]:
         """Return the names of the first turn that the request knows of, and of the last; "" without any."""
         history = self._history
-        answered = sayings.provided_ids([part for part in history.after if part.kind == parts.RESULT])
+        answered = [] if history.last else sayings.provided_ids(history.after)
         last = ""
-        if history.turns:
-            last = self._name_in_history(len(history.turns) - 1)
+        if history.last:
+            last = self._name(history.last, history.last_key)
         elif answered:
             last = self._by_call(min(answered))
         if self._request.previous:
             previous = scoped(self._seed, "response", self._request.previous)
             return (last or previous) if answered else previous, last or previous
-        return self._name_in_history(0) if history.turns else last, last
+        return self._name(history.first, history.first_key) if history.first else last, last
 
     def _turn(self, parent: str) -> str:
         """Return the name of the call's own turn."""
@@ -108,14 +109,14 @@ class _Call:
         found = handed.opening(self._seed, self._history.after)
         return found if attempted == own else [attempted, *found]
 
-    def _name_in_history(self, number: int) -> str:
-        turn = self._history.turns[number]
-        if ids := sayings.provided_ids(turn):
+    def _name(self, turn: sayings.Turn, key: Callable[[], sayings.Key]) -> str:
+        """Return the name of a turn of the history."""
+        if ids := sayings.provided_ids(turn.said):
             return self._by_call(min(ids))
-        references = [part.id for part in turn if part.kind == parts.REFERENCE and part.id]
+        references = [part.id for part in turn.said if part.kind == parts.REFERENCE and part.id]
         if references:
             return scoped(self._seed, "item", references[-1])
-        return scoped(self._seed, "content", *self._history.key(number))
+        return scoped(self._seed, "content", *key())
 
     def _by_call(self, call_id: str) -> str:
         return scoped(self._seed, "call", call_id)
