@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from heapq import nlargest
 from typing import Any, Final
 
 import xxhash
@@ -40,8 +39,9 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
     calls = [part for part in said if part.kind == parts.CALL]
     if calls:
         texts = [text for call in calls for text in _texts(call.value, _LEVELS)]
-        longest = nlargest(MOST_ARGUMENTS, filter(_is_worth, texts), key=len)
-        return [_name(seed, text) for text in longest]
+        return [
+            _name(seed, text) for text in _longest(MOST_ARGUMENTS, [one for one in texts if _is_worth(one)])
+        ]
     whole = "\n".join(part.value for part in said if part.kind == parts.TEXT)
     if len(whole) < 2 * SHORTEST_FRAGMENT:
         return []
@@ -70,8 +70,12 @@ def _is_worth(text: str) -> bool:
 
 def _fragments(text: str, most: int) -> list[str]:
     """Return the longest pieces of a text between punctuation: what stays whole inside another text."""
-    found = (one.strip() for one in _ENDS.split(text[:LOOKED_AT]))
-    return nlargest(most, (one for one in found if len(one) >= SHORTEST_FRAGMENT and _is_worth(one)), key=len)
+    found = [one.strip() for one in _ENDS.split(text[:LOOKED_AT]) if len(one) >= SHORTEST_FRAGMENT]
+    return _longest(most, [one for one in found if len(one) >= SHORTEST_FRAGMENT and _is_worth(one)])
+
+
+def _longest(most: int, texts: list[str]) -> list[str]:
+    return sorted(texts, key=len, reverse=True)[:most] if len(texts) > 1 else texts
 
 
 def _texts(value: Any, levels: int) -> Iterable[str]:

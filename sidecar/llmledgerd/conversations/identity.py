@@ -61,6 +61,7 @@ class _Call:
         self._answer = answer
         self._seed = seed
         self._history = sayings.History(request.messages)
+        self._ids = sayings.provided_ids(answer.parts)
 
     def identity(self) -> Identity:
         first, parent = self._before()
@@ -92,8 +93,8 @@ class _Call:
     def _turn(self, parent: str) -> str:
         """Return the name of the call's own turn."""
         said, request = self._answer.parts, self._request
-        if ids := sayings.provided_ids(said):
-            return self._by_call(min(ids))
+        if self._ids:
+            return self._by_call(min(self._ids))
         is_kept = request.previous or request.is_kept or (request.is_plain and request.is_kept is not False)
         if is_kept and self._answer.id:
             return scoped(self._seed, "response", self._answer.id)
@@ -130,12 +131,11 @@ class _Call:
         found: list[str] = []
         if answer.id and request.is_input and request.is_kept is not False:
             found.append(scoped(self._seed, "response", answer.id))
-        ids = sayings.provided_ids(said)
-        if len(ids) > 1:
-            found += [self._by_call(one) for one in sorted(ids)[1:]]
+        if len(self._ids) > 1:
+            found += [self._by_call(one) for one in sorted(self._ids)[1:]]
         if request.is_input:
             found += [scoped(self._seed, "item", one) for one in [part.id for part in said if part.id][-1:]]
-            found += [] if ids else [self._by_content(said)]
+            found += [] if self._ids else [self._by_content(said)]
         for alternative in answer.alternatives[1:]:
             others = sayings.provided_ids(alternative)
             found.append(self._by_call(min(others)) if others else self._by_content(alternative))

@@ -30,6 +30,8 @@ _CLOCK: Final = re.compile(
 _DIGITS: Final = b"0123456789"
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _SPACE: Final = b" \t\r\n\f\v"
+_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_[0-9A-Za-z]{20,}")
+"""OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
 _TOKEN: Final = re.compile(r"[0-9A-Za-z]{8,}")
 
 Key = tuple[str, str, int]
@@ -37,10 +39,14 @@ Key = tuple[str, str, int]
 
 def provided_ids(said: list[Part]) -> list[str]:
     """Return the calls' ids that a provider made at random; not numbers that a server or an SDK counts."""
-    return [part.id for part in said if part.id and part.kind in (parts.CALL, parts.RESULT) and _is_made(part)]
+    return [
+        part.id for part in said if part.id and part.kind in (parts.CALL, parts.RESULT) and _is_made(part)
+    ]
 
 
 def _is_made(part: Part) -> bool:
+    if _PLAINLY_MADE.fullmatch(part.id):
+        return True
     found_id = part.id.replace(part.name, "") if part.name else part.id
     return any(_is_random(token) for token in _TOKEN.findall(found_id))
 
@@ -210,7 +216,9 @@ def _content(text: str, said: list[Part]) -> str:
     whole = as_bytes(text).translate(None, _SPACE) if text else b""
     calls = [[part.name, part.value] for part in said if part.kind == parts.CALL]
     if not whole and not calls:
-        calls = [[part.kind, part.name, part.value] for part in said if part.kind != parts.THINKING and part.value]
+        calls = [
+            [part.kind, part.name, part.value] for part in said if part.kind != parts.THINKING and part.value
+        ]
         if not calls:
             return ""
     return xxhash.xxh3_128_hexdigest(whole + b"\0" + as_bytes(calls) if calls else whole)
