@@ -19,6 +19,7 @@ from llmledgerd.conversations.values import as_bytes, scoped
 
 SHORTEST_TEXT, SHORTEST_FRAGMENT = 24, 40
 """Characters from which a whole text, or a fragment of one, has a name."""
+SHORTEST_PROSE: Final = 80
 FEWEST_SPACES: Final = 3
 
 MOST_ARGUMENTS: Final = 4
@@ -43,7 +44,7 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
             _name(seed, text) for text in _longest(MOST_ARGUMENTS, [one for one in texts if _is_worth(one)])
         ]
     whole = "\n".join(part.value for part in said if part.kind == parts.TEXT)
-    if len(whole) < 2 * SHORTEST_FRAGMENT:
+    if len(whole) < SHORTEST_PROSE:
         return []
     known = [part.value for part in asked if isinstance(part.value, str)]
     own = [one for one in _fragments(whole, 2 * HANDED_FRAGMENTS) if not any(one in text for text in known)]
@@ -56,7 +57,8 @@ def opening(seed: int, asked: list[Part]) -> list[str]:
     if not texts:
         return []
     wholes = [text for text in dict.fromkeys((texts[-1], texts[0])) if _is_worth(text)]
-    fragments = _fragments("\n".join(texts), OPENING_FRAGMENTS)
+    whole = "\n".join(texts)
+    fragments = _fragments(whole, OPENING_FRAGMENTS) if len(whole) >= SHORTEST_PROSE else []
     return list(dict.fromkeys(_name(seed, text) for text in (*wholes, *fragments)))
 
 

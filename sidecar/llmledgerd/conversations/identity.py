@@ -68,13 +68,8 @@ class _Call:
         own = self._turn(parent)
         kept = self._request.conversation or self._answer.conversation
         conversation = scoped(self._seed, "conversation", kept) if kept else first or own
-        return Identity(
-            conversation_id=conversation,
-            turn_id=own,
-            parent_turn_id=parent,
-            turn_names=self._further_names(own),
-            opening_names=[] if parent else self._opening_names(own),
-        )
+        opening = [] if parent else self._opening_names(own)
+        return Identity(conversation, own, parent, self._further_names(own), opening)
 
     def _before(self) -> tuple[str, str]:
         """Return the names of the first turn that the request knows of, and of the last; "" without any."""
@@ -128,17 +123,21 @@ class _Call:
 
     def _further_names(self, own: str) -> list[str]:
         request, answer, said = self._request, self._answer, self._answer.parts
-        found: list[str] = []
-        if answer.id and request.is_input and request.is_kept is not False:
-            found.append(scoped(self._seed, "response", answer.id))
+        found = handed.on(self._seed, said, self._history.after)
         if len(self._ids) > 1:
-            found += [self._by_call(one) for one in sorted(self._ids)[1:]]
+            found = [*map(self._by_call, sorted(self._ids)[1:]), *found]
         if request.is_input:
-            found += [scoped(self._seed, "item", one) for one in [part.id for part in said if part.id][-1:]]
-            found += [] if self._ids else [self._by_content(said)]
+            found = [*self._kept_names(said), *found]
         for alternative in answer.alternatives[1:]:
             others = sayings.provided_ids(alternative)
             found.append(self._by_call(min(others)) if others else self._by_content(alternative))
-        found += handed.on(self._seed, said, self._history.after)
-        unique = dict.fromkeys(name for name in found if name and name != own)
-        return list(unique)[:MOST_NAMES]
+        if not found:
+            return found
+        return list(dict.fromkeys(name for name in found if name and name != own))[:MOST_NAMES]
+
+    def _kept_names(self, said: list[Part]) -> list[str]:
+        """Return the names of an answer that the provider may keep, however the next request sends it back."""
+        found = [scoped(self._seed, "item", one) for one in [part.id for part in said if part.id][-1:]]
+        if self._answer.id and self._request.is_kept is not False:
+            found.append(scoped(self._seed, "response", self._answer.id))
+        return found if self._ids else [*found, self._by_content(said)]

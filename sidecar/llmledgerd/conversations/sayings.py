@@ -27,6 +27,9 @@ _CLOCK: Final = re.compile(
 )
 """Times of day, dates, and seconds since 1970: what differs where a prompt is rendered anew in every step."""
 
+_START: Final = 4
+"""Characters in which most texts differ, and which white space changes in few."""
+
 _DIGITS: Final = b"0123456789"
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _SPACE: Final = b" \t\r\n\f\v"
@@ -63,17 +66,14 @@ def _is_random(token: str) -> bool:
 class Turn:
     """What an assistant said at once, and what was said right before."""
 
-    __slots__ = ("_before", "_content", "_context", "_mark", "_text", "said")
+    __slots__ = ("_before", "_content", "_context", "_text", "said")
 
     def __init__(self, said: list[Part], before: list[Part]) -> None:
         self.said = said
         self._before = before
-        self._text = self._content = self._context = self._mark = None
-
-    _text: str | None
-    _content: str | None
-    _context: str | None
-    _mark: str | None
+        self._text: str | None = None
+        self._content: str | None = None
+        self._context: str | None = None
 
     @property
     def text(self) -> str:
@@ -85,6 +85,11 @@ class Turn:
         return self._text
 
     @property
+    def start(self) -> str:
+        """How its text begins."""
+        return self.text.lstrip()[:_START]
+
+    @property
     def content(self) -> str:
         """A digest of its texts and calls; "" without any.
 
@@ -93,14 +98,6 @@ class Turn:
         if self._content is None:
             self._content = _content(self.text, self.said)
         return self._content
-
-    @property
-    def mark(self) -> str:
-        """A cheap mark, so that few turns need a digest: turns of equal content have the same."""
-        if self._mark is None:
-            calls = [part.name for part in self.said if part.kind == parts.CALL]
-            self._mark = "".join(["".join(self.text.strip()[:64].split())[:4], *calls])
-        return self._mark
 
     @property
     def context(self) -> str:
@@ -130,6 +127,7 @@ class History:
         self.first = self._read_first()
         """The assistant's first turn."""
         self._all: list[Turn] | None = None
+        self._said: list[Part] | None = None
 
     def _read_end(self) -> tuple[Turn | None, list[Part], list[Part]]:
         found = self._messages
@@ -186,7 +184,7 @@ class History:
         """Return the key of the last turn."""
         if self.last is None or self.last is self.first:
             return self.first_key()
-        return self._key(self.last, len(self._turns()) - 1)
+        return self._key(self.last, is_sent=True)
 
     def next_key(self, said: list[Part]) -> Key | None:
         """Return the key of the answer; None for one without content."""
@@ -194,15 +192,33 @@ class History:
         if begun and said and said[0].kind == parts.TEXT and not said[0].value.startswith(begun[0].value):
             said = [*begun, *said]
         turn = Turn(said, self.after)
-        return self._key(turn, len(self._turns())) if said and turn.content else None
+        return self._key(turn, is_sent=False) if said and turn.content else None
 
-    def _key(self, turn: Turn, number: int) -> Key:
+    def _key(self, turn: Turn, *, is_sent: bool) -> Key:
         """Return a turn's key; the last of it is the number of equal turns before it."""
         equal = 0
-        for other in self._turns()[:number]:
-            if other.mark == turn.mark and other.content == turn.content and other.context == turn.context:
-                equal += 1
+        if self.last is not None and self._may_repeat(turn, times=is_sent):
+            turns = self._turns()
+            for other in turns[: len(turns) - is_sent]:
+                if (
+                    other.start == turn.start
+                    and other.content == turn.content
+                    and other.context == turn.context
+                ):
+                    equal += 1
         return turn.content, turn.context, equal
+
+    def _may_repeat(self, turn: Turn, times: int) -> bool:
+        """Return whether more turns than so many begin as this one: few need a digest."""
+        if self._said is None:
+            sent = self._messages[: len(self._messages) - len(self._begun)]
+            self._said = [part for part in sent if part.role == "assistant"]
+        start = turn.start
+        if start:
+            texts = [part.value for part in self._said if part.kind == parts.TEXT]
+            return sum([one.lstrip().startswith((start, "<")) for one in texts]) > times
+        names = [part.name for part in turn.said if part.kind == parts.CALL]
+        return not names or sum([part.name == names[0] for part in self._said]) > times
 
 
 def _back(found: list[Part], end: int, *, is_assistant: bool) -> int:
