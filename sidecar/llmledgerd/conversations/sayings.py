@@ -215,7 +215,7 @@ class History:
             self._said = [part for part in sent if part.role == "assistant"]
         start = turn.start
         if start:
-            texts = [part.value for part in self._said if part.kind == parts.TEXT]
+            texts: list[str] = [part.value for part in self._said if part.kind == parts.TEXT]
             return sum([one.lstrip().startswith((start, "<")) for one in texts]) > times
         names = [part.name for part in turn.said if part.kind == parts.CALL]
         return not names or sum([part.name == names[0] for part in self._said]) > times
