@@ -6,7 +6,6 @@ import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 
 import llmledgerd
@@ -33,7 +32,7 @@ def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) ->
     settings, warnings = registry.load(file, flags=flags, assigned=assigned_by(assignments))
     log.configure(settings.log_format, settings.log_level)
     for warning in warnings:
-        structlog.get_logger(__name__).warning(warning)
+        log.log.warning(warning)
     return settings
 
 
