@@ -32,6 +32,7 @@ test: $(READY)
 # `make chaos ROUNDS=15`, `make chaos SECONDS=60`, and `SEED=7` for the same order of faults again.
 chaos: $(READY)
 	$(BIN)/python -m pytest -q -n 2 -m "chaos or slow"
+	$(BIN)/python -m pytest -q -n 2 --hypothesis-profile search tests/unit
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),$(if $(SECONDS),0,500)) \
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
 	$(BIN)/python -m tests.chaos.run --deck floods --seed $(or $(SEED),0)

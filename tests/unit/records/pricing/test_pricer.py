@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmledgerd.records.pricing import Price, PricedCall, PriceList, Pricer
@@ -441,6 +441,7 @@ UNITS = st.dictionaries(
 
 
 @given(USAGES, UNITS, st.sampled_from(("large", "plain", "steps", "by-request", "rounded")))
+@example(PricedUsage(cache_write_1h=1), {}, "large")
 def test_no_count_above_0_is_without_a_part_or_a_reason(
     used: PricedUsage, units: dict[str, Decimal], name: str
 ) -> None:
