@@ -79,7 +79,6 @@ STORES = {
     "chdb",
     "obstore",
     "aiohttp",
-    "pydantic",
     "urllib3",
     "prometheus_client",
 }
