@@ -1,92 +1,67 @@
 """Structured logs on standard error, as JSON or for a console.
 
 Invariant: no payload and no secret is logged; a recurring event is logged once per minute with its count.
-An event is one line, but for a traceback on a console, and has no effect on a terminal.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
-import traceback
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from llmledgerd.printable import clean, one_line
 
+# structlog imports rich where it is installed, to color tracebacks: 6 MB in every pod, for nothing. A module
+# that is None in this table cannot be imported.
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment] - the table's type does not know of that
+import structlog  # noqa: E402 - as said
+
+del sys.modules["rich"]
+if _rich is not None:
+    sys.modules["rich"] = _rich
+
 MINUTE = 60.0
-LEVELS: Final = ("debug", "info", "warning", "error")
-_COLORS: Final = {"debug": 32, "info": 32, "warning": 33, "error": 31}
-"""Numbers of the terminal's colors."""
 
-
-class Logger:
-    """The logger of the process: one event per call, with details by name."""
-
-    def __init__(self) -> None:
-        self._least = LEVELS.index("info")
-        self._render: Callable[[Mapping[str, Any]], str] = _json
-
-    def configure(self, form: str, level: str) -> None:
-        """Log events of this level and above, ``form`` being ``json`` or ``console``."""
-        self._least = LEVELS.index(level)
-        self._render = _json if form == "json" else _for_console
-
-    def debug(self, event: str, **details: object) -> None:
-        self.event("debug", event, details)
-
-    def info(self, event: str, **details: object) -> None:
-        self.event("info", event, details)
-
-    def warning(self, event: str, **details: object) -> None:
-        self.event("warning", event, details)
-
-    def error(self, event: str, **details: object) -> None:
-        self.event("error", event, details)
-
-    def event(self, level: str, event: str, details: Mapping[str, object]) -> None:
-        """Log an event. The detail ``exc_info`` is an exception, whose traceback is logged."""
-        if LEVELS.index(level) < self._least:
-            return
-        error = details.get("exc_info")
-        entry = {_cleaned(name): _cleaned(value) for name, value in details.items() if name != "exc_info"}
-        entry |= {"event": one_line(event), "level": level, "timestamp": f"{datetime.now(UTC):%FT%T.%fZ}"}
-        if isinstance(error, BaseException):
-            entry["exception"] = clean("".join(traceback.format_exception(error)).rstrip())
-        sys.stderr.write(self._render(entry) + "\n")  # in one piece, whatever other threads log
-        sys.stderr.flush()
+log = structlog.get_logger(__name__)
 
 
 def configure(form: str, level: str) -> None:
-    """Configure the process's logger, and libraries' last resort."""
-    log.configure(form, level)
+    """Send everything through structlog, ``form`` being ``json`` or ``console``."""
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Harmless())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _harmless,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is said
+        cache_logger_on_first_use=False,  # so that a reload changes the level of every module
+    )
 
 
-def _json(entry: Mapping[str, Any]) -> str:
-    return json.dumps(entry)
-
-
-def _for_console(entry: Mapping[str, Any]) -> str:
-    level = entry["level"]
-    shown = f"\x1b[{_COLORS[level]}m{level:<7}\x1b[0m" if sys.stderr.isatty() else f"{level:<7}"
-    named = {name: value for name, value in entry.items() if name not in _OWN}
-    details = "".join(f" {name}={value!r}" for name, value in named.items())
-    trace = f"\n{entry['exception']}" if "exception" in entry else ""
-    return f"{entry['timestamp']} [{shown}] {entry['event']:<30}{details}{trace}"
-
-
-_OWN: Final = frozenset({"timestamp", "level", "event", "exception"})
+def _harmless(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Escape control characters of an event, so that it can neither affect a terminal nor forge an event."""
+    return {
+        _cleaned(name): value if name == "exception" else _cleaned(value) for name, value in event.items()
+    } | ({"exception": clean(str(event["exception"]))} if "exception" in event else {})
 
 
 def _cleaned(value: Any) -> Any:
-    """Return a value without control characters, which could affect a terminal or forge an event."""
     if isinstance(value, str):
         return one_line(value)
     if isinstance(value, dict):
@@ -94,9 +69,6 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_cleaned(inner) for inner in value]
     return value if isinstance(value, int | float | None) else one_line(str(value))
-
-
-log: Final = Logger()
 
 
 class _Harmless(logging.Formatter):
@@ -155,4 +127,4 @@ class Recurring:
         suppressed = self._suppressed.pop(event)
         self._logged_at[event] = self._monotonic()
         times = {"times": suppressed.times} if suppressed.times > 1 else {}
-        log.event(suppressed.level, event, suppressed.details | times)
+        getattr(log, suppressed.level)(event, **suppressed.details, **times)

@@ -24,7 +24,7 @@ from llmledgerd.{module} import main
 main()
 """
 UNUSED = {"typer", "click", "rich", "pygments", "markdown_it", "pydantic", "httpx", "httpx2"}
-UNUSED |= {"genai_prices", "structlog", "chdb", "numpy", "pandas", "pyarrow", "psycopg", "obstore", "nicegui"}
+UNUSED |= {"genai_prices", "chdb", "numpy", "pandas", "pyarrow", "psycopg", "obstore", "nicegui"}
 
 
 class Recorded(RunningDaemon):
