@@ -82,15 +82,18 @@ def _called(name: str, path: str, socket: Path) -> dict[str, str]:
     ways = [way for way in WAYS if has(entry, way)]
     with Providers() as providers:
         command = [sys.executable, "-m", "tests.sdk_table.child", name, providers.host, *ways]
-        done = subprocess.run(
-            command,
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                env=environment,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return dict.fromkeys(ways, "did not end")
     if done.returncode:
         return dict.fromkeys(ways, f"ended with {done.returncode}: {done.stderr.strip()[-300:]}")
     raised: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
