@@ -19,7 +19,6 @@ from llmledger.instrumentation.safety import faults
 from tests.sdk_table.entries import ENTRIES
 from tests.sdk_table.sdk import WAYS
 
-
 CELL_SECONDS = 60
 
 

@@ -15,6 +15,9 @@ MESSAGES = [{"role": "user", "content": "How are things?"}]
 
 WAIT_SECONDS = 30.0
 
+_runner = asyncio.Runner()
+"""One event loop for all calls, as in an application: some frameworks share clients."""
+
 
 class Sdk:
     """One SDK. A method that it has no way for is left as it is, and its cells are empty."""
@@ -71,14 +74,14 @@ def stream(made: Sdk, model: str) -> None:
 
 
 def in_async(made: Sdk, model: str) -> None:
-    asyncio.run(_limited(made.acall(model)))
+    _runner.run(_limited(made.acall(model)))
 
 
 def async_stream(made: Sdk, model: str) -> None:
     async def drain() -> None:
         assert [one async for one in made.astream(model)]
 
-    asyncio.run(_limited(drain()))
+    _runner.run(_limited(drain()))
 
 
 def left(made: Sdk, model: str) -> None:
@@ -110,7 +113,7 @@ def cancelled(made: Sdk, model: str) -> None:
         with suppress(asyncio.CancelledError):
             await task
 
-    asyncio.run(run())
+    _runner.run(run())
 
 
 def failed(made: Sdk, model: str) -> None:
