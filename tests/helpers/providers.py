@@ -52,6 +52,7 @@ def chat(request: Json) -> Json:
         "object": "chat.completion",
         "created": 1,
         "model": request["model"],
+        "system_fingerprint": None,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
         "usage": _openai_usage(),
     }

@@ -272,6 +272,7 @@ class AI21(Sdk):
     requirement = "ai21"
     provider = "ai21"
     model = "jamba-large"
+    retries = False
 
     def _client(self, kind: str) -> tuple[Any, list[Any]]:
         client = getattr(sdk("ai21"), kind)(api_key="k", api_host=self.url)

@@ -253,15 +253,15 @@ class Haystack(Sdk):
 
 
 class LlamaIndex(Sdk):
-    """LlamaIndex' OpenAI."""
+    """LlamaIndex with an address of OpenAI's kind."""
 
-    name = "llama-index openai"
-    requirement = "llama-index-llms-openai llama-index-llms-anthropic"
+    name = "llama-index"
+    requirement = "llama-index-llms-openai-like"
     provider = "openai"
 
     def _model(self, model: str) -> Any:
-        return sdk("llama_index.llms.openai").OpenAI(
-            model=model, api_base=f"{self.url}/v1", api_key="k", reuse_client=False
+        return sdk("llama_index.llms.openai_like").OpenAILike(
+            model=model, api_base=f"{self.url}/v1", api_key="k", is_chat_model=True
         )
 
     def _messages(self) -> list[Any]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, ClassVar
 
 MESSAGES = [{"role": "user", "content": "How are things?"}]
@@ -74,14 +75,14 @@ def stream(made: Sdk, model: str) -> None:
 
 
 def in_async(made: Sdk, model: str) -> None:
-    _runner.run(_limited(made.acall(model)))
+    _run(_limited(made.acall(model)))
 
 
 def async_stream(made: Sdk, model: str) -> None:
     async def drain() -> None:
         assert [one async for one in made.astream(model)]
 
-    _runner.run(_limited(drain()))
+    _run(_limited(drain()))
 
 
 def left(made: Sdk, model: str) -> None:
@@ -113,7 +114,7 @@ def cancelled(made: Sdk, model: str) -> None:
         with suppress(asyncio.CancelledError):
             await task
 
-    _runner.run(run())
+    _run(run())
 
 
 def failed(made: Sdk, model: str) -> None:
@@ -136,6 +137,10 @@ def raw(made: Sdk, model: str) -> None:
 
 async def _limited(awaitable: Any) -> Any:
     return await asyncio.wait_for(awaitable, WAIT_SECONDS)
+
+
+def _run(awaitable: Coroutine[Any, Any, object]) -> None:
+    _runner.run(awaitable, context=copy_context())  # else that of the first call
 
 
 Way = Callable[[Sdk, str], None]

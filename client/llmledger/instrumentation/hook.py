@@ -47,7 +47,7 @@ class Hook(msgspec.Struct, frozen=True):
         """
         if not self.patches.is_active or inside.get():
             return None
-        if self.hosts.provider(host, port) is not None:
+        if method == "GET" or self.hosts.provider(host, port) is not None:
             found = self.hosts.recognize(method, host, port, path)
             if found is not None and not found.provider:
                 self.advice.no_provider(host)
