@@ -22,9 +22,9 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.helpers import further_providers
+from tests.helpers import more_formats
 from tests.helpers.eventstreams import event
-from tests.helpers.further_providers import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS
+from tests.helpers.more_formats import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS
 
 __all__ = ["COMPLETION_TOKENS", "PROMPT_TOKENS", "WORDS", "Providers"]
 
@@ -314,7 +314,7 @@ class Providers:
         wants_stream = bool(body.get("stream")) or request.headers.get("x-dashscope-sse") == "enable"
         for suffix, whole, events in ROUTES:
             if request.path.endswith(suffix):
-                kind = further_providers.KINDS.get(suffix, "text/event-stream")
+                kind = more_formats.KINDS.get(suffix, "text/event-stream")
                 return whole(body), events(body) if events and wants_stream else None, kind
         if request.path.endswith(":streamGenerateContent"):
             last = len(WORDS) - 1
@@ -376,9 +376,9 @@ ROUTES: tuple[tuple[str, Callable[[Json], Json], Callable[[Json], list[bytes]] |
     ),
     ("/v2/chat", cohere, cohere_events),
     ("/v1/chat", chat, chat_events),
-    ("/api/chat", further_providers.ollama, further_providers.ollama_lines),
-    ("/predictions", further_providers.prediction, None),
-    ("/text-generation/generation", further_providers.generation, further_providers.generation_events),
+    ("/api/chat", more_formats.ollama, more_formats.ollama_lines),
+    ("/predictions", more_formats.prediction, None),
+    ("/text-generation/generation", more_formats.generation, more_formats.generation_events),
 )
 
 MODEL_IN_PATH = re.compile(r"/models?/(.+?)(?::\w+|/converse.*|/invoke.*|/predictions)?$")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.helpers.further_providers import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS
+from tests.helpers.more_formats import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS
 from tests.sdk_table.sdk import Sdk, sdk
 
 _servers: dict[str, str] = {}
