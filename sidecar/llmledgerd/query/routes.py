@@ -15,13 +15,15 @@ from llmledgerd.query.requests import (
     FindLarge,
     GetCall,
     GetLosses,
+    GetRun,
     GetStep,
     GetUnpriced,
     GetUsage,
     ListCalls,
+    ListRuns,
     QueryRequest,
 )
-from llmledgerd.query.results import Call, LargeCall, Loss, Page, Unpriced, Usage
+from llmledgerd.query.results import Call, LargeCall, Loss, Page, RunPage, RunSteps, Unpriced, Usage
 
 ERASE: Final = "/v1/erase"
 """POST; erases."""
@@ -92,6 +94,8 @@ ENDPOINTS: Final = (
     Endpoint("/v1/large", FindLarge, list[LargeCall]),
     Endpoint("/v1/usage", GetUsage, list[Usage]),
     Endpoint("/v1/unpriced", GetUnpriced, list[Unpriced]),
+    Endpoint("/v1/runs", ListRuns, RunPage),
+    Endpoint("/v1/run", GetRun, RunSteps, may_be_none=True),
     Endpoint("/v1/losses", GetLosses, list[Loss]),
 )
 
