@@ -168,6 +168,10 @@ def usage_columns(usages: Sequence[Usage], group_by: Sequence[str]) -> list[Colu
         _money("COST $", cost, 0),
         _counts("P50 MS", [usage.latency_p50_ms for usage in usages], 9),
         _counts("P95 MS", [usage.latency_p95_ms for usage in usages], 8),
+        _counts("TTFT P50", [usage.first_token_p50_ms for usage in usages], 11),
+        _counts("TTFT P95", [usage.first_token_p95_ms for usage in usages], 12),
+        _counts("TOK/S P50", [usage.output_tokens_per_second_p50 for usage in usages], 11),
+        _counts("TOK/S P95", [usage.output_tokens_per_second_p95 for usage in usages], 13),
         _counts("NO USAGE", [usage.unknown_usage for usage in usages], 5),
         _counts("NO COST", [usage.unknown_cost for usage in usages], 4),
     ]

@@ -139,6 +139,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     latency_p99_ms: float | None
+    first_token_p50_ms: float | None
+    """Over the calls whose first token was timed (streams); None if none was."""
+    first_token_p95_ms: float | None
+    first_token_p99_ms: float | None
+    output_tokens_per_second_p50: float | None
+    """Over the successful calls with reported output: from the first token where that was timed, else over
+    the whole latency."""
+    output_tokens_per_second_p95: float | None
+    output_tokens_per_second_p99: float | None
 
 
 class Unpriced(msgspec.Struct, frozen=True, kw_only=True):
