@@ -17,7 +17,17 @@ from rich.text import Text
 from llmledgerd.cli.fitting import Column, compact, compact_money, fit, short_ids
 from llmledgerd.cli.text_cells import cell, json_text
 from llmledgerd.query.repricing import ModelChange
-from llmledgerd.query.results import Call, LargeCall, Loss, Unpriced, Usage
+from llmledgerd.query.results import (
+    Call,
+    LargeCall,
+    Loss,
+    RetriedCall,
+    Retries,
+    Tool,
+    ToolCall,
+    Unpriced,
+    Usage,
+)
 from llmledgerd.query.results import Table as Rows
 from llmledgerd.spool.dead_letters import DeadLetter
 
@@ -177,6 +187,72 @@ def usage_columns(usages: Sequence[Usage], group_by: Sequence[str]) -> list[Colu
     ]
 
 
+def tools_columns(found: Sequence[Tool]) -> list[Column]:
+    """Return the columns of tools: calls, failures, time, and what their results took."""
+    shares = [f"{100 * one.errors / one.calls:.1f} %" if one.calls else "-" for one in found]
+    return [
+        _texts("TOOL", [one.name for one in found], 0, 12),
+        _texts("MCP SERVER", [one.mcp_server for one in found], 9, 6),
+        _counts("CALLS", [one.calls for one in found], 0),
+        _counts("ERRORS", [one.errors for one in found], 1),
+        Column(name="RATE", cells=shares, rank=2, is_right=True),
+        _counts("BY API", [one.api_errors for one in found], 8),
+        _counts("UNANSWERED", [one.unanswered for one in found], 6),
+        _counts("REPEATED", [one.repeated for one in found], 5),
+        _seconds("P50 S", [one.seconds_p50 for one in found], 4),
+        _seconds("P95 S", [one.seconds_p95 for one in found], 3),
+        _counts("ARG BYTES", [one.arguments_bytes for one in found], 10),
+        _counts("RESULT BYTES", [one.result_bytes for one in found], 7),
+        _counts("RESULT TOKENS", [one.result_tokens for one in found], 2),
+    ]
+
+
+def tool_calls_columns(found: Sequence[ToolCall]) -> list[Column]:
+    """Return the columns of single calls of tools."""
+    answers = ["-" if not one.is_answered else one.error_source or "ok" for one in found]
+    return [
+        _times("TIME", [one.created_at for one in found], 4),
+        _ids([one.id for one in found]),
+        _texts("TOOL", [one.name for one in found], 0, 12),
+        _texts("TOOL CALL", [one.tool_call_id for one in found], 3, 8),
+        _texts("ERROR", answers, 0, 4),
+        _seconds("SECONDS", [one.seconds for one in found], 2),
+        _counts("ARG BYTES", [one.arguments_bytes for one in found], 6),
+        _counts("RESULT BYTES", [one.result_bytes for one in found], 5),
+        _texts("REPEATED", ["yes" if one.is_repeated else "" for one in found], 7, 3),
+    ]
+
+
+def retries_columns(found: Sequence[Retries]) -> list[Column]:
+    """Return the columns of calls with several attempts, by model."""
+    return [
+        _texts("PROVIDER", [one.provider for one in found], 3, 6),
+        _texts("MODEL", [one.model for one in found], 0, 10),
+        _counts("RETRIED CALLS", [one.calls for one in found], 0),
+        _counts("FAILED ATTEMPTS", [one.failed_attempts for one in found], 1),
+        _counts("GIVEN UP", [one.given_up for one in found], 2),
+        _money("COST $", [one.failed_cost_usd for one in found], 0),
+        _counts("NO COST", [one.unknown_cost for one in found], 5),
+        _seconds("WAITED S", [one.waited_ms / 1000 for one in found], 1),
+        _seconds("P50 S", [one.waited_p50_ms / 1000 for one in found], 6),
+        _seconds("P95 S", [one.waited_p95_ms / 1000 for one in found], 4),
+    ]
+
+
+def retried_calls_columns(found: Sequence[RetriedCall]) -> list[Column]:
+    """Return the columns of single calls with several attempts."""
+    return [
+        _times("TIME", [one.started_at for one in found], 4),
+        _ids([one.id for one in found]),
+        _texts("MODEL", [one.model for one in found], 2, 10),
+        _counts("ATTEMPTS", [len(one.attempts) for one in found], 0),
+        _texts("OUTCOME", [one.outcome for one in found], 1, 7),
+        _texts("ERRORS", [", ".join(dict.fromkeys(one.error_types)) for one in found], 0, 10),
+        _seconds("WAITED S", [one.waited_ms / 1000 for one in found], 1),
+        _money("COST $", [one.failed_cost_usd for one in found], 3),
+    ]
+
+
 def unpriced_columns(found: Sequence[Unpriced]) -> list[Column]:
     """Return the columns of calls without a cost: by model and reason."""
     return [
@@ -251,6 +327,11 @@ def _counts(name: str, values: Sequence[float | None], rank: int) -> Column:
         rank=rank,
         is_right=True,
     )
+
+
+def _seconds(name: str, values: Sequence[float | None], rank: int) -> Column:
+    cells = ["-" if value is None else f"{value:,.2f}" for value in values]
+    return Column(name=name, cells=cells, rank=rank, is_right=True)
 
 
 def _money(name: str, values: Sequence[Decimal | None], rank: int) -> Column:

@@ -45,6 +45,7 @@ from llmledgerd.query.results import (
 from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
 from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
 
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
@@ -73,6 +74,7 @@ class StoreAnswers:
             GetUsage: self._usage,
             GetUnpriced: self._unpriced,
             GetLosses: self._losses,
+            **ToolAnswers(store, lambda sql, values: _whole(*self._bounded(sql, values))).answers,
         }
 
     def answer(self, organization_id: str | None, question: QueryRequest) -> object:
