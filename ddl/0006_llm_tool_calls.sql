@@ -28,7 +28,7 @@ SELECT
     multiIf(NOT is_answered OR brought.2 = 0, '', brought.2 = 1, 'api', 'text') AS error_source,
     is_answered,
     row_number() OVER (
-        PARTITION BY organization_id, conversation_id, name, arguments_hash ORDER BY asked_us, tool_call_id
+        PARTITION BY organization_id, conversation_id, name, arguments_hash ORDER BY asked_us, asked.12
     ) > 1 AS is_repeated
 FROM
 (
@@ -47,16 +47,16 @@ FROM
             true AS is_asked,
             toUnixTimestamp64Micro(created_at) + toInt64(latency_ms) * 1000 AS moment_us,
             (conversation_id, id, call.id, call.name, agent_id, run_id, provider, model, created_at,
-                call.arguments_hash, call.arguments_bytes) AS asked,
+                call.arguments_hash, call.arguments_bytes, place) AS asked,
             (0::UInt32, 0::UInt8, '') AS brought
-        FROM llm_traces ARRAY JOIN tool_calls AS call
+        FROM llm_traces ARRAY JOIN tool_calls AS call, arrayEnumerate(tool_calls) AS place
         UNION ALL
         SELECT
             organization_id,
             result.key AS key,
             false AS is_asked,
             toUnixTimestamp64Micro(created_at) AS moment_us,
-            ('', '', '', '', '', '', '', '', created_at, 0::UInt64, 0::UInt32) AS asked,
+            ('', '', '', '', '', '', '', '', created_at, 0::UInt64, 0::UInt32, 0::UInt32) AS asked,
             (result.bytes, result.error, id) AS brought
         FROM llm_traces ARRAY JOIN tool_results AS result
     )

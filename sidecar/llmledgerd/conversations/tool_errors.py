@@ -25,7 +25,8 @@ _START: Final = 300
 _FAILED: Final = re.compile(
     r"\s*(?:"
     r"<(?:tool_use_)?error\b"
-    r"|\[?error\b\]?\s*(?::|-|\u2014|\(|\d|executing|calling|running|invoking|while|reading|writing|in tool|code)"
+    r"|\[error\]"
+    r"|error\b\s*(?::|-|\u2014|\(|\d|executing|calling|running|invoking|while|reading|writing|in tool|code)"
     r"|error\W*\Z"
     r"|(?:[\w.]+(?:error|exception)|exception|fatal|panic)\s*:"
     r"|traceback \(most recent call last\)"
@@ -42,47 +43,49 @@ _FLAGS: Final = ("isError", "is_error")
 _SUCCESSES: Final = ("success", "ok", "succeeded")
 _EXITS: Final = ("exit_code", "exitCode", "returncode", "return_code")
 _STATUSES: Final = ("status", "statusCode", "status_code")
-_WORDS: Final = frozenset({"error", "failed", "failure", "errored"})
+_FAILURES: Final = frozenset({"error", "failed", "failure", "errored"})
+_FINE: Final = frozenset({"ok", "success", "succeeded", "completed"})
+_INSIDE: Final = ("text", "result", "output", "content")
+"""Members that hold the result where the others say nothing of it: Gemini's responses are objects."""
 _LEAST_FAILED: Final = 400
 """HTTP's first status of errors."""
 
 
-def reads_as_error(value: Any) -> bool:
+def reads_as_error(value: Any, depth: int = 3) -> bool:
     """Return whether the content of a result says that the call failed."""
     if isinstance(value, list):
         value = next((one for one in value if isinstance(one, str | dict)), None)
     if isinstance(value, dict):
-        text = value.get("text")
-        return reads_as_error(text) if isinstance(text, str) and value.get("type") == "text" else _says(value)
+        said = _says(value)
+        inside = next((value[name] for name in _INSIDE if isinstance(value.get(name), str | dict)), None)
+        return reads_as_error(inside, depth - 1) if said is None and inside and depth else bool(said)
     if not isinstance(value, str):
         return False
     start = value[:_START]
-    if start.lstrip()[:1] == "{" and len(value) <= _LONGEST_OBJECT:
-        try:
-            found = decoded(value.encode())
-        except (*REFUSED, UnicodeEncodeError):
-            return False
-        return isinstance(found, dict) and _says(found)
-    return _FAILED.match(start) is not None
+    if start.lstrip()[:1] != "{" or len(value) > _LONGEST_OBJECT:
+        return _FAILED.match(start) is not None
+    try:
+        found = decoded(value.encode())
+    except (*REFUSED, UnicodeEncodeError):
+        return False
+    return isinstance(found, dict) and bool(depth) and reads_as_error(found, depth - 1)
 
 
-def _says(said: dict[str, Any]) -> bool:
-    if any(said.get(name) is True for name in _FLAGS) or any(said.get(name) is False for name in _SUCCESSES):
-        return True
-    if said.get("error") not in _EMPTY and not any(said.get(name) is True for name in _SUCCESSES):
-        return True
-    if any(_is_number(said.get(name)) and said[name] != 0 for name in _EXITS):
-        return True
-    for name in _STATUSES:
-        status = said.get(name)
-        if isinstance(status, str) and status.lower() in _WORDS:
-            return True
-        if _is_number(status) and status >= _LEAST_FAILED:
-            return True
+def _says(said: dict[str, Any]) -> bool | None:
+    """Return what an object's own members say of the call; None where they say nothing."""
+    flags = [said[name] for name in _FLAGS if isinstance(said.get(name), bool)]
+    flags += [not said[name] for name in _SUCCESSES if isinstance(said.get(name), bool)]
     inner = said.get("metadata")
-    return isinstance(inner, dict) and any(
-        _is_number(inner.get(name)) and inner[name] != 0 for name in _EXITS
-    )
+    exits = [*map(said.get, _EXITS), *(map(inner.get, _EXITS) if isinstance(inner, dict) else ())]
+    flags += [code != 0 for code in exits if _is_number(code)]
+    for status in map(said.get, _STATUSES):
+        if isinstance(status, str) and (status.lower() in _FAILURES or status.lower() in _FINE):
+            flags.append(status.lower() in _FAILURES)
+        elif _is_number(status) and 100 <= status < 600:
+            flags.append(status >= _LEAST_FAILED)
+    if flags:
+        return any(flags)
+    return True if said.get("error") not in _EMPTY else None
 
 
 def _is_number(value: Any) -> bool:
