@@ -17,21 +17,23 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, Unpack, cast
 
 import msgspec
 
-from llmledgerd.payloads import wiring
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import (
     FindLarge,
     GetCall,
     GetLosses,
+    GetRetries,
     GetRun,
     GetStep,
+    GetTools,
     GetUnpriced,
     GetUsage,
     ListCalls,
+    ListRetriedCalls,
     ListRuns,
+    ListToolCalls,
     QueryRequest,
 )
 from llmledgerd.query.results import (
@@ -39,13 +41,16 @@ from llmledgerd.query.results import (
     LargeCall,
     Loss,
     Page,
+    RetriedCall,
+    Retries,
     RunPage,
     RunSteps,
     Table,
+    Tool,
+    ToolCall,
     Unpriced,
     Usage,
 )
-from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
@@ -354,6 +359,85 @@ class LLMTraceReader:
         )
         return cast("RunSteps | None", await self._ask(organization_id, question))
 
+    async def get_tools(
+        self,
+        organization_id: Scope,
+        *,
+        limit: int = 100,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> list[Tool]:
+        """Return calls of tools by tool, most calls first: failures, time, bytes, and tokens of their results.
+
+        The filters are those of ``list_calls``, of the calls whose answers asked for the tools.
+
+            tools = await reader.get_tools("org-1", agent_id="agent-7")
+        """
+        question = _question(GetTools, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
+        return cast("list[Tool]", await self._ask(organization_id, question))
+
+    async def list_tool_calls(
+        self,
+        organization_id: Scope,
+        *,
+        name: str | None = None,
+        id: str | None = None,  # noqa: A002 - the column's name
+        conversation_id: str | None = None,
+        is_error: bool | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        limit: int = 100,
+    ) -> list[ToolCall]:
+        """Return calls of tools, newest first, at most ``limit``: rows of ``llm_tool_calls``.
+
+        failed = await reader.list_tool_calls("org-1", name="search", is_error=True)
+        """
+        question = _question(
+            ListToolCalls,
+            name=name,
+            id=id,
+            conversation_id=conversation_id,
+            is_error=is_error,
+            start_date=start_date,
+            end_date=end_date,
+            limit=limit,
+        )
+        return cast("list[ToolCall]", await self._ask(organization_id, question))
+
+    async def get_retries(
+        self,
+        organization_id: Scope,
+        *,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> list[Retries]:
+        """Return the calls that had several attempts by model, and what the failed attempts cost.
+
+        retries = await reader.get_retries("org-1", start_date=datetime(2026, 11, 1, tzinfo=UTC))
+        """
+        question = _question(GetRetries, start_date=start_date, end_date=end_date, **narrowed)
+        return cast("list[Retries]", await self._ask(organization_id, question))
+
+    async def list_retried_calls(
+        self,
+        organization_id: Scope,
+        *,
+        limit: int = 100,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> list[RetriedCall]:
+        """Return the calls that had several attempts, with the ids of these, newest first.
+
+        calls = await reader.list_retried_calls("org-1", model="gpt-4o")
+        """
+        question = _question(
+            ListRetriedCalls, limit=limit, start_date=start_date, end_date=end_date, **narrowed
+        )
+        return cast("list[RetriedCall]", await self._ask(organization_id, question))
+
     async def get_losses(self, *, start_date: datetime | None = None) -> list[Loss]:
         """Return the lost records by stage and reason, latest first. For operators.
 
@@ -380,12 +464,19 @@ class LLMTraceReader:
 
 
 def _configured_objects() -> Objects | None:
+    from llmledgerd.payloads import wiring
+    from llmledgerd.stores import registry
+
     return wiring.objects(registry.load()[0])
 
 
 def _source(url: str, token: str, timeout_seconds: float, password_file: str) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
+    # What reads a store is not needed by those who ask a daemon.
+    from llmledgerd.query.payloads import Fetcher
+    from llmledgerd.stores import registry
+
     fetcher = Fetcher(_configured_objects)
     return _Threaded(
         registry.reader_at(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)

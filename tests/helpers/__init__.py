@@ -21,6 +21,7 @@
 ``lines``           A line as the sender receives it.
 ``long_run``        One agent's run of thousands of calls, made by the engine.
 ``memory_objects``  In-memory object storage with a clock that is set by hand.
+``more_formats``    Wire formats of further providers, for the stand-ins.
 ``object_server``   A stand-in for S3 over a folder.
 ``object_storage``  Object storage that can be killed, stopped and faulted.
 ``operators_sql``   Statements that operators need, and statements that are refused.

@@ -14,7 +14,9 @@ NOON = datetime(2025, 3, 31, 12, tzinfo=UTC)
 def usage(**own: object) -> Usage:
     """Return sums of nothing but what is named."""
     values: dict[str, object] = dict.fromkeys(Usage.__struct_fields__, 0)
-    values |= {name: None for name in values if name.startswith("latency")}
+    values |= {
+        name: None for name in values if name.startswith(("latency", "first_token", "output_tokens_per"))
+    }
     return Usage(**{**values, "group": {}, "cost_usd": Decimal(0), **own})  # type: ignore[arg-type]  # each test names its own
 
 

@@ -46,6 +46,16 @@ PANELS: Final = {
         Listed("trace", "trace:trace", "Show one call: figures and conversation."),
         Listed("usage", "usage:usage", "Sum calls, tokens, cost and errors, grouped by model by default."),
         Listed(
+            "tools",
+            "tools:tools",
+            "Show which tools are called, how often they fail, how long they take and what their results cost.",
+        ),
+        Listed(
+            "retries",
+            "tools:retries",
+            "Show calls that needed several attempts, and what the failed ones cost in money and time.",
+        ),
+        Listed(
             "prices",
             "prices:show_prices",
             "Show what a model costs, own prices included; with --unpriced which calls have no cost and why.",

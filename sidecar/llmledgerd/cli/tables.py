@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,9 +18,21 @@ from rich.text import Text
 from llmledgerd.cli.fitting import Column, compact, compact_money, fit, short_ids
 from llmledgerd.cli.text_cells import cell, json_text
 from llmledgerd.query.repricing import ModelChange
-from llmledgerd.query.results import Call, LargeCall, Loss, Unpriced, Usage
+from llmledgerd.query.results import (
+    Call,
+    LargeCall,
+    Loss,
+    RetriedCall,
+    Retries,
+    Tool,
+    ToolCall,
+    Unpriced,
+    Usage,
+)
 from llmledgerd.query.results import Table as Rows
-from llmledgerd.spool.dead_letters import DeadLetter
+
+if TYPE_CHECKING:
+    from llmledgerd.spool.dead_letters import DeadLetter
 
 ERROR = "red"
 
@@ -168,8 +181,78 @@ def usage_columns(usages: Sequence[Usage], group_by: Sequence[str]) -> list[Colu
         money("COST $", cost, 0),
         counts("P50 MS", [usage.latency_p50_ms for usage in usages], 9),
         counts("P95 MS", [usage.latency_p95_ms for usage in usages], 8),
+        counts("TTFT P50", [usage.first_token_p50_ms for usage in usages], 11),
+        counts("TTFT P95", [usage.first_token_p95_ms for usage in usages], 12),
+        counts("TOK/S P50", [usage.output_tokens_per_second_p50 for usage in usages], 11),
+        counts("TOK/S P95", [usage.output_tokens_per_second_p95 for usage in usages], 13),
         counts("NO USAGE", [usage.unknown_usage for usage in usages], 5),
         counts("NO COST", [usage.unknown_cost for usage in usages], 4),
+    ]
+
+
+def tools_columns(found: Sequence[Tool]) -> list[Column]:
+    """Return the columns of tools: calls, failures, time, and what their results took."""
+    shares = [f"{100 * one.errors / one.calls:.1f} %" if one.calls else "-" for one in found]
+    return [
+        texts("TOOL", [one.name for one in found], 0, 12),
+        texts("MCP SERVER", [one.mcp_server for one in found], 9, 6),
+        counts("CALLS", [one.calls for one in found], 0),
+        counts("ERRORS", [one.errors for one in found], 1),
+        Column(name="RATE", cells=shares, rank=2, is_right=True),
+        counts("BY API", [one.api_errors for one in found], 8),
+        counts("UNANSWERED", [one.unanswered for one in found], 6),
+        counts("REPEATED", [one.repeated for one in found], 5),
+        _seconds("P50 S", [one.seconds_p50 for one in found], 4),
+        _seconds("P95 S", [one.seconds_p95 for one in found], 3),
+        counts("ARG BYTES", [one.arguments_bytes for one in found], 10),
+        counts("RESULT BYTES", [one.result_bytes for one in found], 7),
+        counts("RESULT TOKENS", [one.result_tokens for one in found], 2),
+    ]
+
+
+def tool_calls_columns(found: Sequence[ToolCall]) -> list[Column]:
+    """Return the columns of single calls of tools."""
+    answers = ["-" if not one.is_answered else one.error_source or "ok" for one in found]
+    return [
+        times("TIME", [one.created_at for one in found], 4),
+        ids("ID", [one.id for one in found]),
+        texts("TOOL", [one.name for one in found], 0, 12),
+        texts("TOOL CALL", [one.tool_call_id for one in found], 3, 8),
+        texts("ERROR", answers, 0, 4),
+        _seconds("SECONDS", [one.seconds for one in found], 2),
+        counts("ARG BYTES", [one.arguments_bytes for one in found], 6),
+        counts("RESULT BYTES", [one.result_bytes for one in found], 5),
+        texts("REPEATED", ["yes" if one.is_repeated else "" for one in found], 7, 3),
+    ]
+
+
+def retries_columns(found: Sequence[Retries]) -> list[Column]:
+    """Return the columns of calls with several attempts, by model."""
+    return [
+        texts("PROVIDER", [one.provider for one in found], 3, 6),
+        texts("MODEL", [one.model for one in found], 0, 10),
+        counts("RETRIED CALLS", [one.calls for one in found], 0),
+        counts("FAILED ATTEMPTS", [one.failed_attempts for one in found], 1),
+        counts("GIVEN UP", [one.given_up for one in found], 2),
+        money("COST $", [one.failed_cost_usd for one in found], 0),
+        counts("NO COST", [one.unknown_cost for one in found], 5),
+        _seconds("WAITED S", [one.waited_ms / 1000 for one in found], 1),
+        _seconds("P50 S", [one.waited_p50_ms / 1000 for one in found], 6),
+        _seconds("P95 S", [one.waited_p95_ms / 1000 for one in found], 4),
+    ]
+
+
+def retried_calls_columns(found: Sequence[RetriedCall]) -> list[Column]:
+    """Return the columns of single calls with several attempts."""
+    return [
+        times("TIME", [one.started_at for one in found], 4),
+        ids("ID", [one.id for one in found]),
+        texts("MODEL", [one.model for one in found], 2, 10),
+        counts("ATTEMPTS", [len(one.attempts) for one in found], 0),
+        texts("OUTCOME", [one.outcome for one in found], 1, 7),
+        texts("ERRORS", [", ".join(dict.fromkeys(one.error_types)) for one in found], 0, 10),
+        _seconds("WAITED S", [one.waited_ms / 1000 for one in found], 1),
+        money("COST $", [one.failed_cost_usd for one in found], 3),
     ]
 
 
@@ -249,6 +332,11 @@ def counts(name: str, values: Sequence[float | None], rank: int) -> Column:
         rank=rank,
         is_right=True,
     )
+
+
+def _seconds(name: str, values: Sequence[float | None], rank: int) -> Column:
+    cells = ["-" if value is None else f"{value:,.2f}" for value in values]
+    return Column(name=name, cells=cells, rank=rank, is_right=True)
 
 
 def money(name: str, values: Sequence[Decimal | None], rank: int) -> Column:

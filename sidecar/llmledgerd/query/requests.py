@@ -177,6 +177,36 @@ class GetRun(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True
     limit: Limit = 1000
 
 
+class GetTools(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Count calls of tools, by tool, most calls first."""
+
+    limit: Limit = 100
+
+
+class ListToolCalls(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List calls of tools, newest first."""
+
+    start_date: Annotated[
+        datetime | None, _is("Only those that an answer asked for at this time or later.")
+    ] = None
+    end_date: Annotated[datetime | None, _is("Only those that an answer asked for before this time.")] = None
+    name: Annotated[str | None, _is("Only calls of this tool.")] = None
+    id: Annotated[str | None, _is("Only those that the answer of this call asked for.")] = None
+    conversation_id: Annotated[str | None, _is("Only those of this conversation.")] = None
+    is_error: Annotated[bool | None, _is("Only failed calls (`true`) or only other ones (`false`).")] = None
+    limit: Limit = 100
+
+
+class GetRetries(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sum calls that had several attempts, by model, what cost most first."""
+
+
+class ListRetriedCalls(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List calls that had several attempts, newest first."""
+
+    limit: Limit = 100
+
+
 class GetLosses(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List losses of records by stage and reason. For operators only: a loss has no organization."""
 

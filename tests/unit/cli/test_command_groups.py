@@ -30,6 +30,8 @@ PANELS = {
             "large",
             "trace",
             "usage",
+            "tools",
+            "retries",
             "prices",
             "sql",
             "ui",
