@@ -17,22 +17,22 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, Unpack, cast
 
 import msgspec
 
-from llmledgerd.payloads import wiring
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import (
     FindLarge,
     GetCall,
     GetLosses,
     GetRetries,
+    GetRun,
     GetStep,
     GetTools,
     GetUnpriced,
     GetUsage,
     ListCalls,
     ListRetriedCalls,
+    ListRuns,
     ListToolCalls,
     QueryRequest,
 )
@@ -43,13 +43,14 @@ from llmledgerd.query.results import (
     Page,
     RetriedCall,
     Retries,
+    RunPage,
+    RunSteps,
     Table,
     Tool,
     ToolCall,
     Unpriced,
     Usage,
 )
-from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
@@ -210,8 +211,7 @@ class LLMTraceReader:
 
         Filters that are None do not filter; the other ones are the columns of ``CallsNarrowing``.
         ``is_error`` selects failed or successful calls, ``min_size_bytes`` the size of the request,
-        ``id_prefix`` the beginning of the id,
-        ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
+        ``id_prefix`` the beginning of the id, ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
         of the previous page. Pages neither repeat nor skip a call while rows arrive: a cursor is a
         position in the order of start, segment and line, which later rows do not change.
 
@@ -302,6 +302,62 @@ class LLMTraceReader:
         """
         question = _question(GetUnpriced, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
         return cast("list[Unpriced]", await self._ask(organization_id, question))
+
+    async def list_runs(
+        self,
+        organization_id: Scope,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        is_error: bool | None = None,
+        id_prefix: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> RunPage:
+        """Return a page of runs, the one with the latest call first, at most ``limit`` (1 to 1,000).
+
+        The filters are those of ``list_calls``, and choose the runs that have a matching call; the figures
+        are of all calls of these runs in the time range. Without ``start_date`` that range begins 30 days
+        before the latest call of the page's last run. No payload is read.
+
+            page = await reader.list_runs("org-1", agent_id="agent-7", is_error=True)
+        """
+        question = _question(
+            ListRuns,
+            limit=limit,
+            cursor=cursor,
+            is_error=is_error,
+            id_prefix=id_prefix,
+            start_date=start_date,
+            end_date=end_date,
+            **narrowed,
+        )
+        return cast("RunPage", await self._ask(organization_id, question))
+
+    async def get_run(
+        self,
+        organization_id: Scope,
+        id: str,  # noqa: A002 - the word of commands and addresses
+        *,
+        first: int = 1,
+        around: str | None = None,
+        limit: int = 1000,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RunSteps | None:
+        """Return a run's figures and at most ``limit`` (1 to 10,000) of its steps, or None if there is none.
+
+        The steps are those from number ``first`` on, or those around the call with the id ``around``. Their
+        places in the tree are those in the whole run. No payload is read. Raises ValueError if several
+        organizations have a run with this id, and for a run of more than 100,000 calls in the time range.
+
+            run = await reader.get_run("org-1", "run-7")
+        """
+        question = _question(
+            GetRun, id=id, first=first, around=around, limit=limit, start_date=start_date, end_date=end_date
+        )
+        return cast("RunSteps | None", await self._ask(organization_id, question))
 
     async def get_tools(
         self,
@@ -408,12 +464,19 @@ class LLMTraceReader:
 
 
 def _configured_objects() -> Objects | None:
+    from llmledgerd.payloads import wiring
+    from llmledgerd.stores import registry
+
     return wiring.objects(registry.load()[0])
 
 
 def _source(url: str, token: str, timeout_seconds: float, password_file: str) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
+    # What reads a store is not needed by those who ask a daemon.
+    from llmledgerd.query.payloads import Fetcher
+    from llmledgerd.stores import registry
+
     fetcher = Fetcher(_configured_objects)
     return _Threaded(
         registry.reader_at(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)

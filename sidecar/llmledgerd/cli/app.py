@@ -28,6 +28,16 @@ PANELS: Final = {
         ),
         Listed("tail", "lists:tail", "Print the newest calls, then calls as they arrive."),
         Listed(
+            "runs",
+            "runs:runs",
+            "List agents' runs, the one with the latest call first. Filters choose runs that have a matching call.",
+        ),
+        Listed(
+            "run",
+            "runs:run",
+            "Show one run as a tree of its steps: what was new in each, tokens, cost, time.",
+        ),
+        Listed(
             "errors",
             "lists:show_errors",
             "List failed and cancelled calls with their error messages, newest first (default: the last 24 hours).",

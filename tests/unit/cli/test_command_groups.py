@@ -24,6 +24,8 @@ PANELS = {
         "Query": [
             "traces",
             "tail",
+            "runs",
+            "run",
             "errors",
             "large",
             "trace",

@@ -519,3 +519,11 @@ def test_a_call_whose_record_never_came_is_a_row_of_its_own() -> None:
     assert (row["usage_source"], row["cost_usd"]) == ("unknown", None)
     assert (row["created_at"], row["ingested_at"]) == (STARTED_US, RECEIVED_US)
     assert bench.builder.call_id(begin) == row["id"]
+
+
+def test_a_begin_may_say_why_its_record_never_came() -> None:
+    begin = Begin(provider_trace_id="9", timestamp=STARTED, error_type="pending")
+    row = named(
+        Bench().builder.abandoned(begin, service="", received_us=RECEIVED_US, batch_id=BATCH, batch_row=0)
+    )
+    assert (row["outcome"], row["error_type"]) == ("abandoned", "pending")

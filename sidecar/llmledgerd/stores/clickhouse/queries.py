@@ -24,10 +24,12 @@ from llmledgerd.query.requests import (
     FindLarge,
     GetCall,
     GetLosses,
+    GetRun,
     GetStep,
     GetUnpriced,
     GetUsage,
     ListCalls,
+    ListRuns,
     QueryRequest,
 )
 from llmledgerd.query.results import (
@@ -45,6 +47,7 @@ from llmledgerd.query.results import (
 from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.runs import RunQueries
 from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
 from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
 
@@ -66,6 +69,7 @@ class StoreAnswers:
         """``fetcher`` gets payloads from object storage; without one they are reported as missing."""
         self._store = store
         self._fetcher = fetcher or Fetcher()
+        runs = RunQueries(lambda sql, values: _whole(*self._bounded(sql, values)))
         self._answers: Mapping[type[QueryRequest], Callable[[str | None, Any], object]] = {
             GetCall: self._call,
             GetStep: self._step,
@@ -73,6 +77,8 @@ class StoreAnswers:
             FindLarge: self._large,
             GetUsage: self._usage,
             GetUnpriced: self._unpriced,
+            ListRuns: runs.page,
+            GetRun: runs.steps,
             GetLosses: self._losses,
             **ToolAnswers(store, lambda sql, values: _whole(*self._bounded(sql, values))).answers,
         }
