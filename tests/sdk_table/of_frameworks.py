@@ -187,7 +187,9 @@ class OpenAIAgents(Sdk):
 
     async def astream(self, model: str) -> AsyncIterator[Any]:
         runner, agent = self._parts(model)
-        found = runner.run_streamed(agent, "hi")  # in a task of its own, which the reader's end leaves running
+        found = runner.run_streamed(
+            agent, "hi"
+        )  # in a task of its own, which the reader's end leaves running
         try:
             async for one in found.stream_events():
                 yield one
