@@ -136,8 +136,11 @@ def test_audio_that_gemini_live_answers_with_is_no_text() -> None:
         "promptTokenCount": 10,
         "responseTokenCount": 30,
         "totalTokenCount": 40,
-        "promptTokensDetails": listed(audio=10),
-        "responseTokensDetails": listed(text=5, audio=25),
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10}],
+        "responseTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 5},
+            {"modality": "AUDIO", "tokenCount": 25},
+        ],
     }
     (priced,) = reply({"usageMetadata": usage}).priced
     assert (priced.input_audio, priced.output, priced.output_audio) == (10, 30, 25)
