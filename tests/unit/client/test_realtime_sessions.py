@@ -109,7 +109,7 @@ def realtime(dice: random.Random, names: Json, *, has_usage: bool = True) -> Ite
         usage, said = openai_usage(dice)
         if fate == "failed" or not has_usage:
             usage, said = {}, Expected(None)
-        response = {"object": "realtime.response", "id": name, "status": status, "output": []}
+        response: Json = {"object": "realtime.response", "id": name, "status": status, "output": []}
         if usage:
             response["usage"] = usage
         outcome = {"cancelled": "cancelled", "failed": "error"}.get(status)
