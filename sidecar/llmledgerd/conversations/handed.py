@@ -40,15 +40,21 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
     calls = [part for part in said if part.kind == parts.CALL]
     if calls:
         texts = [text for call in calls for text in _texts(call.value, _LEVELS)]
-        return [
-            _name(seed, text) for text in _longest(MOST_ARGUMENTS, [one for one in texts if _is_worth(one)])
+        texts = _longest(MOST_ARGUMENTS, [one for one in texts if _is_worth(one)])
+        own = [
+            one for text in texts if len(text) >= SHORTEST_FRAGMENT for one in _own_fragments(text, asked, 1)
         ]
+        return [_name(seed, one) for one in (*texts, *own)]
     whole = "\n".join(part.value for part in said if part.kind == parts.TEXT)
     if len(whole) < SHORTEST_PROSE:
         return []
+    return [_name(seed, one) for one in (whole, *_own_fragments(whole, asked, HANDED_FRAGMENTS))]
+
+
+def _own_fragments(whole: str, asked: list[Part], most: int) -> list[str]:
+    """Return the longest fragments that are not the request's."""
     known = [part.value for part in asked if isinstance(part.value, str)]
-    own = [one for one in _fragments(whole, 2 * HANDED_FRAGMENTS) if not any(one in text for text in known)]
-    return [_name(seed, one) for one in [whole, *own[:HANDED_FRAGMENTS]]]
+    return [one for one in _fragments(whole, 2 * most) if not any(one in text for text in known)][:most]
 
 
 def opening(seed: int, asked: list[Part]) -> list[str]:

@@ -11,8 +11,8 @@ A turn's name is, in this order:
 1. the least of its calls' ids, where providers made them (Chat Completions ``tool_calls[].id``, Responses
    ``call_id``, Messages ``tool_use.id``, Converse ``toolUseId``);
 2. the answer's own id, where the next request can only give that one (Responses ``previous_response_id``);
-3. its content and, unless that is prose of some length, what was said right before it, without the times in it; and
-   how many equal turns precede it, since agents that wait ask the same again.
+3. its content and, unless that is prose of some length, the content of the turn before it (of the first: what it was
+   asked, without the times in it); and how many equal turns precede it, since agents that wait ask the same again.
 """
 
 from __future__ import annotations

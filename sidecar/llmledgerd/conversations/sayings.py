@@ -64,13 +64,14 @@ def _is_random(token: str) -> bool:
 
 
 class Turn:
-    """What an assistant said at once, and what was said right before."""
+    """What an assistant said at once, after its turn before or, of the first, after what it was asked."""
 
-    __slots__ = ("_before", "_content", "_context", "_text", "said")
+    __slots__ = ("_asked", "_content", "_context", "_previous", "_text", "said")
 
-    def __init__(self, said: list[Part], before: list[Part]) -> None:
+    def __init__(self, said: list[Part], asked: list[Part], previous: Turn | None) -> None:
         self.said = said
-        self._before = before
+        self._asked = asked
+        self._previous = previous
         self._text: str | None = None
         self._content: str | None = None
         self._context: str | None = None
@@ -81,13 +82,14 @@ class Turn:
         if self._text is None:
             texts = [part.value for part in self.said if part.kind == parts.TEXT]
             whole = texts[0] if len(texts) == 1 else "".join(texts)
-            self._text = _THOUGHT.sub("", whole, count=1) if "<think" in whole[:64] else whole
+            thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
+            self._text = (whole[thought.end() :] if thought else whole).strip()
         return self._text
 
     @property
     def start(self) -> str:
         """How its text begins."""
-        return self.text.lstrip()[:_START]
+        return self.text[:_START]
 
     @property
     def content(self) -> str:
@@ -101,9 +103,15 @@ class Turn:
 
     @property
     def context(self) -> str:
-        """A digest of what was said right before, where the content alone does not tell turns apart."""
+        """A digest of what came before, where the content alone does not tell turns apart.
+
+        What users say and tools return is in that of the first turn alone: it is rewritten too often.
+        """
         if self._context is None:
-            self._context = "" if self._is_prose() else context(self._before)
+            if self._is_prose():
+                self._context = ""
+            else:
+                self._context = self._previous.content if self._previous else context(self._asked)
         return self._context
 
     def _is_prose(self) -> bool:
@@ -112,7 +120,7 @@ class Turn:
         return (
             len(text) >= PROSE_CHARACTERS
             and text.count(" ") >= PROSE_SPACES
-            and text.lstrip()[:1] not in "{["
+            and text[0] not in "{["
             and not any(part.kind == parts.CALL for part in self.said)
         )
 
@@ -139,8 +147,11 @@ class History:
             end = _back(found, start, is_assistant=False)
             after = found[end:start]
             start = _back(found, end, is_assistant=True)
-        before = found[_back(found, start, is_assistant=False) : start]
-        return Turn(found[start:end], before) if end else None, after, begun
+        if not end:
+            return None, after, begun
+        before = _back(found, start, is_assistant=False)
+        previous = Turn(found[_back(found, before, is_assistant=True) : before], [], None) if before else None
+        return Turn(found[start:end], found[before:start], previous), after, begun
 
     def _read_first(self) -> Turn | None:
         if self.last is None:
@@ -152,7 +163,7 @@ class History:
         end = start + 1
         while found[end].role == "assistant":
             end += 1
-        return Turn(found[start:end], found[:start])
+        return Turn(found[start:end], found[:start], None)
 
     def _turns(self) -> list[Turn]:
         """Return all turns that were answered: without one that the request has begun."""
@@ -162,16 +173,16 @@ class History:
 
     def _read_turns(self) -> list[Turn]:
         turns: list[Turn] = []
-        before: list[Part] = []
+        asked: list[Part] = []
         said: list[Part] | None = None
         for part in self._messages[: len(self._messages) - len(self._begun)]:
             if part.role != "assistant":
                 if said is not None:
-                    before, said = [], None
-                before.append(part)
+                    asked, said = [], None
+                asked.append(part)
             elif said is None:
                 said = [part]
-                turns.append(Turn(said, before))
+                turns.append(Turn(said, asked, turns[-1] if turns else None))
             else:
                 said.append(part)
         return turns
@@ -191,7 +202,7 @@ class History:
         begun = self._begun
         if begun and said and said[0].kind == parts.TEXT and not said[0].value.startswith(begun[0].value):
             said = [*begun, *said]
-        turn = Turn(said, self.after)
+        turn = Turn(said, self.after, self.last)
         return self._key(turn, is_sent=False) if said and turn.content else None
 
     def _key(self, turn: Turn, *, is_sent: bool) -> Key:
