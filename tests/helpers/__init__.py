@@ -19,13 +19,16 @@
 ``judged_runs``     How well simulated calls are put together as runs.
 ``kinds``           One interface to each kind of store.
 ``lines``           A line as the sender receives it.
+``long_run``        One agent's run of thousands of calls, made by the engine.
 ``memory_objects``  In-memory object storage with a clock that is set by hand.
+``more_formats``    Wire formats of further providers, for the stand-ins.
 ``object_server``   A stand-in for S3 over a folder.
 ``object_storage``  Object storage that can be killed, stopped and faulted.
 ``operators_sql``   Statements that operators need, and statements that are refused.
 ``page``            The real ``llmledger ui`` with a real Chromium.
 ``pgbouncer``       A pooler before PostgreSQL, in transaction mode.
 ``places``          One filled store, and each address at which it can be read.
+``planted_runs``    Rows of agents' runs, with their conversations and turns.
 ``postgres``        A PostgreSQL that can be killed and frozen.
 ``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.
 ``price_data``      The data of the installed genai-prices, as the package has it.
