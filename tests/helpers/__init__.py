@@ -47,6 +47,7 @@
 ``simulated_runs``  Made-up agents, with the truth of which call continues which.
 ``store_rows``      Rows of ``llm_traces`` without records.
 ``supervised``      A daemon under a stand-in for systemd.
+``tool_traffic``    Runs of agents that call tools, in the shapes of several APIs, with the truth about each call.
 ``traced``          A daemon whose system calls are recorded.
 ``two_stores``      A daemon that writes to ClickHouse and PostgreSQL.
 ``under_ddtrace``   An application instrumented by ddtrace.

@@ -187,8 +187,14 @@ class OpenAIAgents(Sdk):
 
     async def astream(self, model: str) -> AsyncIterator[Any]:
         runner, agent = self._parts(model)
-        async for one in runner.run_streamed(agent, "hi").stream_events():
-            yield one
+        found = runner.run_streamed(
+            agent, "hi"
+        )  # in a task of its own, which the reader's end leaves running
+        try:
+            async for one in found.stream_events():
+                yield one
+        finally:
+            found.cancel()
 
 
 class Smolagents(Sdk):

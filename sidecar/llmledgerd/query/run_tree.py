@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -31,7 +31,11 @@ class Link(msgspec.Struct, frozen=True):
     conversation: Hashable
     start_us: int
     end_us: int
-    is_error: bool = False
+    is_error: bool | int = False
+    names: Sequence[Hashable] = ()
+    """Other names of the turn, by which calls may continue it."""
+    openings: Sequence[Hashable] = ()
+    """What a call that continues no turn was asked: names of the call that started it, where one has them."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -58,25 +62,32 @@ class Shape(msgspec.Struct, frozen=True):
 
 def places(links: Sequence[Link]) -> list[Place]:
     """Return the place of each call; ``links`` are in the order of their start."""
-    callers = _callers(links)
+    pauses = _pauses(links)
+    latest = {link.conversation: link.start_us for link in links}
     calls_of: dict[Hashable, list[int]] = {}
-    continued: dict[Hashable, Hashable] = {}
+    continued: dict[int, Hashable] = {}
     found: list[Place] = []
     for number, link in enumerate(links):
-        parent = _parent(links, calls_of.get(link.parent, []), link)
-        if parent is None:
-            parent = callers.get(number)
-            kind: Kind = "root" if parent is None else "sub_agent"
-        elif _are_apart(links[parent], link):
-            kind = "sub_agent"
-        else:
-            first = link.turn if link.is_error else continued.setdefault(link.parent, link.turn)
+        parent = _bearer(links, calls_of, [link.parent], link)
+        kind: Kind = "next"
+        if parent is None and link.parent in UNKNOWN:
+            parent = _bearer(links, calls_of, link.openings, link)
+            if parent is None:
+                parent = pauses.get(number)
+            # Where the other conversation goes on, it waited for this one; otherwise it was compacted into it.
+            waits = parent is not None and latest[links[parent].conversation] > link.start_us
+            kind = "root" if parent is None else "sub_agent" if waits else "next"
+        elif parent is None:
+            kind = "root"
+        if kind == "next" and parent is not None and not link.is_error:
+            first = continued.setdefault(_turn(links, calls_of, parent), link.turn)
             kind = "next" if first == link.turn else "fork"
         above = None if parent is None else found[parent]
         level = 0 if above is None else above.level + (kind != "next")
         found.append(Place(parent, kind, level, 1 if above is None else above.depth + 1))
-        if link.turn not in UNKNOWN:
-            calls_of.setdefault(link.turn, []).append(number)
+        for name in (link.turn, *link.names):
+            if name not in UNKNOWN:
+                calls_of.setdefault(name, []).append(number)
     return found
 
 
@@ -101,21 +112,28 @@ def outline(parents: Sequence[int | None], kinds: Sequence[str]) -> Iterator[int
         waiting += sorted(below.pop(number, []), key=lambda one: (kinds[one] != "next", -one))
 
 
-def _parent(links: Sequence[Link], calls: Sequence[int], link: Link) -> int | None:
-    """Return which call of the parent's turn is continued: the last one that had ended, a successful one first."""
-    latest = calls[-RETRIES:][::-1]
-    good = [number for number in latest if not links[number].is_error]
-    ended = [number for number in good if links[number].end_us <= link.start_us]
-    return next(iter(ended or good or latest), None)
+def _bearer(
+    links: Sequence[Link], calls_of: Mapping[Hashable, Sequence[int]], names: Sequence[Hashable], link: Link
+) -> int | None:
+    """Return the call that bears the first of the names that any call bears: of several, the last that had ended,
+    a successful one first.
+    """
+    for name in names:
+        latest = calls_of.get(name, ())[-RETRIES:][::-1]
+        good = [number for number in latest if not links[number].is_error]
+        ended = [number for number in good if links[number].end_us <= link.start_us]
+        for number in ended or good or latest:
+            if links[number].turn != link.turn or name == link.parent:
+                return number
+    return None
 
 
-def _are_apart(one: Link, other: Link) -> bool:
-    """Return whether two calls are known to be of two conversations."""
-    known = one.conversation not in UNKNOWN and other.conversation not in UNKNOWN
-    return known and one.conversation != other.conversation
+def _turn(links: Sequence[Link], calls_of: Mapping[Hashable, Sequence[int]], number: int) -> int:
+    """Return the number of the first call of a call's turn."""
+    return calls_of.get(links[number].turn, (number,))[0]
 
 
-def _callers(links: Sequence[Link]) -> dict[int, int]:
+def _pauses(links: Sequence[Link]) -> dict[int, int]:
     """Return the call after which another conversation began, by the number of that conversation's first call.
 
     A conversation that begins after a call of another one has ended and before that one goes on was started

@@ -14,10 +14,18 @@ SECOND = 1_000_000
 
 
 def link(
-    turn: str, parent: str = "", start: float = 0, *, took: float = 0.5, of: str = "c", is_error: bool = False
+    turn: str,
+    parent: str = "",
+    start: float = 0,
+    *,
+    took: float = 0.5,
+    of: str = "c",
+    is_error: bool = False,
+    names: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> Link:
     start_us = round(start * SECOND)
-    return Link(turn, parent, of, start_us, start_us + round(took * SECOND), is_error)
+    return Link(turn, parent, of, start_us, start_us + round(took * SECOND), is_error, names, asked)
 
 
 def kinds(links: Sequence[Link]) -> list[tuple[int | None, str, int]]:
@@ -66,11 +74,33 @@ def test_retries_are_no_forks_and_the_next_step_continues_the_one_that_succeeded
     assert shape(places(links)) == Shape(depth=3, forks=0, sub_agents=0)
 
 
-def test_a_conversation_that_names_its_caller_is_a_sub_agent() -> None:
-    links = [link("a", "", 0), link("s1", "a", 1, of="s"), link("s2", "s1", 2, of="s"), link("b", "a", 3)]
+def test_a_conversation_that_was_asked_what_a_waiting_call_handed_on_is_its_sub_agent() -> None:
+    links = [
+        link("a", "", 0, names=["task", "other task"]),
+        link("s1", "", 1, of="s", asked=["unknown", "task"]),
+        link("s2", "s1", 2, of="s"),
+        link("b", "a", 3),
+    ]
 
     assert kinds(links) == [(None, "root", 0), (0, "sub_agent", 1), (1, "next", 1), (0, "next", 0)]
     assert shape(places(links)) == Shape(depth=3, forks=0, sub_agents=1)
+
+
+def test_a_conversation_that_carries_the_summary_of_one_that_ended_continues_it() -> None:
+    links = [
+        link("a", "", 0),
+        link("b", "a", 1, names=["summary"]),
+        link("c", "", 2, of="new", asked=["summary"]),
+    ]
+
+    assert kinds(links) == [(None, "root", 0), (0, "next", 0), (1, "next", 0)]
+    assert shape(places(links)) == Shape(depth=3, forks=0, sub_agents=0)
+
+
+def test_a_turn_is_continued_under_any_of_its_names() -> None:
+    links = [link("a", "", 0, names=["resp"]), link("b", "resp", 1), link("c", "a", 2)]
+
+    assert kinds(links) == [(None, "root", 0), (0, "next", 0), (0, "fork", 1)]
 
 
 def test_a_conversation_that_begins_while_another_waits_for_its_tools_is_below_it() -> None:
@@ -114,6 +144,8 @@ def test_no_turns_make_a_loop_and_every_call_is_listed_once(seed: int) -> None:
             of=dice.choice(["", "x", "y"]),
             took=dice.random() / 10,
             is_error=dice.random() < 0.3,
+            names=dice.choices("abcdefgh", k=2),
+            asked=dice.choices("abcdefgh", k=dice.randrange(2)),
         )
         for _ in range(60)
     ]
@@ -128,9 +160,9 @@ def test_no_turns_make_a_loop_and_every_call_is_listed_once(seed: int) -> None:
 def test_forks_and_sub_agents_are_listed_below_their_step_before_it_goes_on() -> None:
     links = [
         link("a", "", 0),
-        link("b", "a", 1),
+        link("b", "a", 1, names=["task"]),
         link("c", "a", 2),
-        link("s", "b", 3, of="s"),
+        link("s", "", 3, of="s", asked=["task"]),
         link("d", "b", 4),
         link("e", "c", 5),
     ]

@@ -19,7 +19,6 @@ from llmledgerd.query import run_tree
 from llmledgerd.query.requests import GetRun, ListRuns
 from llmledgerd.query.results import (
     ERROR_CHARACTERS,
-    RUN_NAMES,
     STEP_COLUMNS,
     Run,
     RunPage,
@@ -29,8 +28,16 @@ from llmledgerd.query.results import (
 from llmledgerd.query.run_tree import Link, Place
 from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.conditions import Where
-
-RUN: Final = "if(t.run_id != '', t.run_id, t.conversation_id)"
+from llmledgerd.stores.clickhouse.run_calls import (
+    IDENTITY,
+    LINK_NAMES,
+    LINKS,
+    OWN_RUN,
+    Key,
+    RunCalls,
+    within,
+)
+from llmledgerd.stores.clickhouse.run_following import MOST, Following
 
 HOUR_US: Final = 3_600_000_000
 WINDOWS_US: Final = (HOUR_US, 6 * HOUR_US, 36 * HOUR_US, 216 * HOUR_US, 1296 * HOUR_US)
@@ -45,58 +52,6 @@ RUN_CALLS: Final = 100_000
 LISTED_CALLS: Final = 50_000
 """Calls of all runs of a list whose tree is computed; those of further runs would delay the list."""
 
-ENDED: Final = "toUnixTimestamp64Micro(created_at) + toInt64(latency_ms) * 1000"
-
-SUMMED: Final = (
-    "organization_id", "run_id", "conversation_id", "agent_id", "user_id", "service", "model", "prompt_tokens",
-    "completion_tokens", "total_tokens", "cached_input_tokens", "usage_source", "cost_usd", "is_error", "latency_ms",
-    "request_size_bytes", "response_size_bytes", "created_at",
-)  # fmt: skip
-
-FIGURES: Final = ", ".join(
-    [
-        "organization_id",
-        f"{RUN.replace('t.', '')} AS id",
-        "max(run_id != '') AS is_named",
-        *(
-            f"arraySlice(arrayFilter(x -> x != '', arrayDistinct(arrayPushFront(arraySort(groupUniqArrayIf({RUN_NAMES})"
-            f"(toString({column}), {column} != '')), argMin(toString({column}), created_at)))), 1, {RUN_NAMES}) AS {name}"
-            for column, name in (
-                ("agent_id", "agents"),
-                ("user_id", "users"),
-                ("service", "services"),
-                ("model", "models"),
-            )
-        ),
-        "count() AS steps",
-        *(
-            f"sum(toUInt64(ifNull({name}, 0))) AS {name}"
-            for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cached_input_tokens")
-        ),
-        "countIf(usage_source = 'unknown') AS unknown_usage",
-        "sum(cost_usd) AS cost",
-        "countIf(isNull(cost_usd)) AS unknown_cost",
-        "countIf(is_error) AS errors",
-        f"intDiv(max({ENDED}) - toUnixTimestamp64Micro(min(created_at)), 1000) AS wall_ms",
-        f"intDiv(intervalLengthSum(toUnixTimestamp64Micro(created_at), {ENDED}), 1000) AS model_ms",
-        "sum(request_size_bytes) AS request_bytes",
-        "sum(response_size_bytes) AS response_bytes",
-        "min(created_at) AS first_at",
-        "max(created_at) AS last_at",
-    ]
-)
-
-
-def _hash(column: str) -> str:
-    return f"if(t.{column} = '', 0, cityHash64(t.{column}))"
-
-
-LINKS: Final = (
-    f"{_hash('turn_id')} AS turn, {_hash('parent_turn_id')} AS parent, {_hash('conversation_id')} AS conversation,"
-    " toUnixTimestamp64Micro(t.created_at) AS start_us, t.latency_ms AS latency_ms, t.is_error AS is_error"
-)
-IDENTITY: Final = "cityHash64(t.batch_id, t.batch_row)"
-
 Bounded = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 """Return the rows of a statement, or raise ValueError where they are more than an answer may hold."""
 
@@ -110,22 +65,60 @@ class RunQueries:
 
     def page(self, organization_id: str | None, question: ListRuns) -> RunPage:
         """Return a page of runs. Raises ValueError for an invalid cursor."""
-        rows = self._latest(organization_id, question)
-        keys = [(row["organization_id"], row["id"]) for row in rows]
-        if not keys:
+        start, end = microseconds(question.start_date), microseconds(question.end_date)
+        shown, last, more = self._latest_runs(organization_id, question)
+        if last is None:
             return RunPage([], None)
-        shown, last = keys[: question.limit], rows[: question.limit][-1]
-        start = microseconds(question.start_date)
         start = last["last_us"] - RUN_SPAN_US if start is None else start
-        calls = _Calls(
-            organization_id, sorted({run for _, run in shown}), start, microseconds(question.end_date)
+        runs = {own: run for run, keys in shown.items() for own in keys}
+        calls, found = self._with_parts(
+            RunCalls(organization_id, {own: run[1] for own, run in runs.items()}, start, end)
         )
-        found = {(row["organization_id"], row["id"]): row for row in self._figures(calls)}
-        ordered = [found[key] for key in shown if key in found]
+        by_key = {(row["organization_id"], row["id"]): row for row in found}
+        ordered = [by_key[run] for run in shown if run in by_key]
         shapes = self._shapes(calls, ordered)
-        runs = [_run(row, shapes.get((row["organization_id"], row["id"]))) for row in ordered]
-        more = len(keys) > question.limit
-        return RunPage(runs, _cursor(last) if more else None)
+        listed = [_run(row, shapes.get((row["organization_id"], row["id"]))) for row in ordered]
+        return RunPage(listed, _cursor(last) if more else None)
+
+    def _with_parts(self, calls: RunCalls) -> tuple[RunCalls, list[dict[str, Any]]]:
+        """Return the calls with those of the conversations that are parts of their runs, and the runs' figures."""
+        rows = self._whole(calls.figures(), calls.values)
+        if not rows:
+            return calls, rows
+        first, last = min(row["first_at"] for row in rows), max(row["last_at"] for row in rows)
+        runs = Following(self._whole, calls.organization_id).downward(
+            calls, microseconds(first), microseconds(last)
+        )
+        if len(runs) == len(calls.runs):
+            return calls, rows
+        calls = RunCalls(calls.organization_id, runs, calls.start, calls.end)
+        return calls, self._whole(calls.figures(), calls.values)
+
+    def _latest_runs(
+        self, organization_id: str | None, question: ListRuns
+    ) -> tuple[dict[Key, list[Key]], dict[str, Any] | None, bool]:
+        """Return the runs of a page with the ids of their calls, the row of the last, and whether more follow.
+
+        The ids that the store finds are put together to runs; more are asked for while there are too few.
+        """
+        limit = question.limit
+        while True:
+            rows = self._latest(organization_id, question, limit + 1)
+            unnamed = [(row["organization_id"], row["id"]) for row in rows[:limit] if not row["is_named"]]
+            since = min((row["last_us"] for row in rows), default=None)
+            tops = Following(self._whole, organization_id).upward(unnamed, since)
+            shown: dict[Key, list[Key]] = {}
+            last = None
+            for row in rows[:limit]:
+                own = (row["organization_id"], row["id"])
+                run = tops.get(own, own)
+                if run not in shown and len(shown) == question.limit:
+                    return shown, last, True
+                shown.setdefault(run, [run] if run != own else []).append(own)
+                last = row
+            if len(rows) <= limit or len(shown) >= question.limit or limit >= MOST:
+                return shown, last, len(rows) > limit
+            limit = min(4 * limit + 100, MOST)
 
     def steps(self, organization_id: str | None, question: GetRun) -> RunSteps | None:
         """Return a run with some of its steps. Raises ValueError for a run of too many."""
@@ -148,63 +141,60 @@ class RunQueries:
         run = _run(row, run_tree.shape(places))
         return RunSteps(run, steps, None if here is None else here + 1, more=chosen.stop < len(links))
 
-    def _latest(self, organization_id: str | None, question: ListRuns) -> list[dict[str, Any]]:
-        """Return the runs of a page, and one more if there is one, by their last matching call."""
+    def _latest(self, organization_id: str | None, question: ListRuns, limit: int) -> list[dict[str, Any]]:
+        """Return run ids and conversations by their last matching call."""
         cursor = None if question.cursor is None else _position(question.cursor)
         start, end = microseconds(question.start_date), microseconds(question.end_date)
         newest = min(one for one in (self._now_us(), end, cursor and cursor[0]) if one is not None)
         for window in (*WINDOWS_US, None):
             since = start if window is None else max(newest - window, start or 0)
-            rows = self._window(organization_id, question, since, cursor)
-            if len(rows) > question.limit or window is None or since == start:
+            rows = self._window(organization_id, question, since, cursor, limit)
+            if len(rows) >= limit or window is None or since == start:
                 return rows
         raise AssertionError  # the last window is unbounded
 
     def _window(
-        self, organization_id: str | None, question: ListRuns, since: int | None, cursor: Position | None
+        self,
+        organization_id: str | None,
+        question: ListRuns,
+        since: int | None,
+        cursor: Position | None,
+        limit: int,
     ) -> list[dict[str, Any]]:
-        where = Where(organization_id)
+        where = within(organization_id, since, microseconds(question.end_date))
         where.narrow(question)
-        where.between(None, question.end_date)
-        where.add("t.created_at >= fromUnixTimestamp64Micro({since:Int64})", since=since)
         where.add(
             "t.is_error = {is_error:UInt8}",
             is_error=None if question.is_error is None else int(question.is_error),
         )
-        where.add(f"startsWith({RUN}, {{id_prefix:String}})", id_prefix=question.id_prefix)
+        where.add(f"startsWith({OWN_RUN}, {{id_prefix:String}})", id_prefix=question.id_prefix)
         where.conditions.append("(t.run_id != '' OR t.conversation_id != '')")
         having, values = "", {}
         if cursor is not None:
             having = "HAVING (last_us, organization_id, id) < ({at:Int64}, {at_org:String}, {at_id:String})"
             values = dict(zip(("at", "at_org", "at_id"), cursor, strict=True))
-        return self._whole(
-            f"SELECT t.organization_id AS organization_id, {RUN} AS id,"  # noqa: S608 - fixed fragments, values are bound
+        rows = self._whole(
+            f"SELECT t.organization_id AS organization_id, {OWN_RUN} AS id, max(t.run_id != '') AS is_named,"  # noqa: S608 - fixed fragments, values are bound
             " toUnixTimestamp64Micro(max(t.created_at)) AS last_us"
             f" FROM llm_traces AS t WHERE {where} GROUP BY organization_id, id {having}"
             " ORDER BY last_us DESC, organization_id DESC, id DESC LIMIT {limit:UInt32}",
-            {**where.values, **values, "limit": question.limit + 1},
+            {**where.values, **values, "limit": limit},
         )
+        return sorted(rows, key=_place, reverse=True)
 
-    def _figures(self, calls: _Calls) -> list[dict[str, Any]]:
-        columns = ", ".join(f"t.{name} AS {name}" for name in SUMMED)
-        return self._whole(
-            f"SELECT {FIGURES} FROM ({calls.sql(columns)}) GROUP BY organization_id, id",  # noqa: S608 - fixed fragments, values are bound
-            calls.values,
-        )
-
-    def _shapes(self, calls: _Calls, rows: Sequence[Mapping[str, Any]]) -> dict[Key, run_tree.Shape]:
+    def _shapes(self, calls: RunCalls, rows: Sequence[Mapping[str, Any]]) -> dict[Key, run_tree.Shape]:
         """Return the shapes of the first runs whose calls are few enough together."""
         left, chosen = LISTED_CALLS, []
         for row in rows:
             if row["steps"] <= left:
                 left -= row["steps"]
                 chosen.append(row["id"])
-        columns = f"t.organization_id AS organization_id, {RUN} AS run, {LINKS}"
+        calls = calls.of(chosen)
+        link = ", ".join(LINK_NAMES)
         found = self._whole(
-            "SELECT organization_id, run, arraySort(link -> link.4, groupArray((turn, parent, conversation, start_us,"  # noqa: S608 - fixed fragments, values are bound
-            f" start_us + toInt64(latency_ms) * 1000, is_error))) AS links FROM ({calls.of(chosen).sql(columns)})"
-            " GROUP BY organization_id, run",
-            calls.of(chosen).values,
+            f"SELECT organization_id, run, arraySort(one -> one.4, groupArray(({link}))) AS links"  # noqa: S608 - as above
+            f" FROM ({calls.sql(f't.organization_id AS organization_id, {LINKS}')}) GROUP BY organization_id, run",
+            calls.values,
         )
         return {
             (row["organization_id"], row["run"]): run_tree.shape(
@@ -213,18 +203,26 @@ class RunQueries:
             for row in found
         }
 
-    def _found(self, organization_id: str | None, question: GetRun) -> tuple[dict[str, Any], _Calls] | None:
+    def _found(self, organization_id: str | None, question: GetRun) -> tuple[dict[str, Any], RunCalls] | None:
         """Return the figures of the run with an id, and its calls."""
         start, end = microseconds(question.start_date), microseconds(question.end_date)
-        calls = _Calls(organization_id, [question.id], start, end)
-        rows = self._figures(calls)
-        if not rows and (named := self._named(organization_id, question.id)):
-            calls = _Calls(organization_id, [named], start, end)
-            rows = self._figures(calls)
+        calls = RunCalls(organization_id, {("", question.id): question.id}, start, end)
+        rows = self._whole(calls.figures(), calls.values)
         if len(rows) > 1:
             raise ValueError(
                 f"several organizations have a run {question.id}; restrict the query to one of them"
             )
+        organization = rows[0]["organization_id"] if rows else organization_id
+        named = bool(rows and rows[0]["is_named"])
+        run = question.id if rows else self._named(organization, question.id)
+        if not run:
+            return None
+        if rows and not named:
+            first = microseconds(rows[0]["first_at"])
+            ((_, run),) = Following(self._whole, organization).upward([(organization, run)], first).values()
+        calls, rows = self._with_parts(RunCalls(organization, {(organization or "", run): run}, start, end))
+        if len(rows) > 1:
+            raise ValueError(f"several organizations have a run {run}; restrict the query to one of them")
         return (rows[0], calls) if rows else None
 
     def _named(self, organization_id: str | None, conversation: str) -> str:
@@ -238,21 +236,19 @@ class RunQueries:
         )
         return str(rows[0]["id"]) if rows else ""
 
-    def _links(self, calls: _Calls, around: str | None) -> list[dict[str, Any]]:
+    def _links(self, calls: RunCalls, around: str | None) -> list[dict[str, Any]]:
         here = "0" if around is None else "t.id = {around:String}"
         columns = (
             f"{LINKS}, {IDENTITY} AS identity, t.request_size_bytes AS size, {here} AS here,"
-            " t.batch_id AS batch_id, t.batch_row AS batch_row"
+            " t.batch_row AS batch_row"
         )
         values = {} if around is None else {"around": around.removeprefix("provider_trace-")}
-        return self._whole(
-            f"SELECT * EXCEPT (batch_id, batch_row) FROM ({calls.sql(columns)})"  # noqa: S608 - fixed fragments, values are bound
-            " ORDER BY start_us, batch_id, batch_row LIMIT {most:UInt32}",  # without a limit the engine drops the order
-            {**calls.values, **values, "most": RUN_CALLS},
-        )
+        rows = self._whole(calls.sql(columns), {**calls.values, **values})
+        # The engine gives up an order when it counts the bytes of an answer of several blocks.
+        return sorted(rows, key=lambda row: (row["start_us"], row["batch_row"], row["identity"]))
 
     def _details(
-        self, calls: _Calls, links: Sequence[Mapping[str, Any]], places: Sequence[Place], chosen: range
+        self, calls: RunCalls, links: Sequence[Mapping[str, Any]], places: Sequence[Place], chosen: range
     ) -> list[RunStep]:
         """Return the steps with these indexes; one that was erased meanwhile is left out."""
         if not chosen:
@@ -262,8 +258,8 @@ class RunQueries:
             f"substringUTF8(t.error_message, 1, {ERROR_CHARACTERS}) AS error_message",
             f"{IDENTITY} AS identity",
         ]
-        within = calls.within(links[chosen[0]]["start_us"], links[chosen[-1]]["start_us"])
-        rows = self._whole(within.sql(", ".join(columns)), within.values)
+        chosen_calls = calls.within(links[chosen[0]]["start_us"], links[chosen[-1]]["start_us"])
+        rows = self._whole(chosen_calls.sql(", ".join(columns)), chosen_calls.values)
         found = {row.pop("identity"): row for row in rows}
         return [
             _step(found[links[at]["identity"]], at, links, places[at])
@@ -272,45 +268,8 @@ class RunQueries:
         ]
 
 
-Key = tuple[str, str]
-"""Organization and run."""
-
 Position = tuple[int, str, str]
 """Place in the list: last matching call in microseconds, organization, run."""
-
-
-class _Calls:
-    """The calls of some runs. Each half has an index that knows its ids."""
-
-    def __init__(
-        self, organization_id: str | None, ids: Sequence[str], start: int | None, end: int | None
-    ) -> None:
-        """``start`` (inclusive) and ``end`` (exclusive) are microseconds."""
-        self._organization_id, self._ids, self._start, self._end = organization_id, ids, start, end
-        where = Where(organization_id)
-        where.add("t.created_at >= fromUnixTimestamp64Micro({start:Int64})", start=start)
-        where.add("t.created_at < fromUnixTimestamp64Micro({end:Int64})", end=end)
-        self._where = str(where)
-        self.values: dict[str, object] = {**where.values, "ids": list(ids)}
-
-    def sql(self, columns: str) -> str:
-        """Return the statement that selects the columns; it has no order."""
-        halves = (
-            "t.run_id IN {ids:Array(String)}",
-            "t.run_id = '' AND t.conversation_id IN {ids:Array(String)}",
-        )
-        return " UNION ALL ".join(
-            f"SELECT {columns} FROM llm_traces AS t WHERE {self._where} AND {half}"  # noqa: S608 - fixed fragments, values are bound
-            for half in halves
-        )
-
-    def of(self, ids: Sequence[str]) -> _Calls:
-        """Return the calls of some of these runs."""
-        return _Calls(self._organization_id, ids, self._start, self._end)
-
-    def within(self, first_us: int, last_us: int) -> _Calls:
-        """Return the calls that started between two times, both included."""
-        return _Calls(self._organization_id, self._ids, first_us, last_us + 1)
 
 
 def _run(row: Mapping[str, Any], shape: run_tree.Shape | None) -> Run:
@@ -328,14 +287,13 @@ def _run(row: Mapping[str, Any], shape: run_tree.Shape | None) -> Run:
 
 
 def _link(row: Mapping[str, Any]) -> Link:
-    start = row["start_us"]
-    end = start + row["latency_ms"] * 1000
-    return Link(row["turn"], row["parent"], row["conversation"], start, end, bool(row["is_error"]))
+    return Link(*(row[name] for name in LINK_NAMES))
 
 
 def _step(row: dict[str, Any], at: int, links: Sequence[Mapping[str, Any]], place: Place) -> RunStep:
     size = row["request_size_bytes"]
     before = 0 if place.parent is None or place.kind == "sub_agent" else links[place.parent]["size"]
+    del row["run"]
     return RunStep(
         **{**row, "is_error": bool(row["is_error"])},
         number=at + 1,
@@ -346,8 +304,12 @@ def _step(row: dict[str, Any], at: int, links: Sequence[Mapping[str, Any]], plac
     )
 
 
+def _place(row: Mapping[str, Any]) -> Position:
+    return row["last_us"], row["organization_id"], row["id"]
+
+
 def _cursor(row: Mapping[str, Any]) -> str:
-    return msgspec.json.encode((row["last_us"], row["organization_id"], row["id"])).decode()
+    return msgspec.json.encode(_place(row)).decode()
 
 
 def _position(cursor: str) -> Position:
