@@ -6,6 +6,7 @@ Invariant: the key of an answer, and of the turn that it becomes in the next req
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import xxhash
@@ -37,14 +38,15 @@ _PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_[0-9A-Za-z]{20,}")
 """OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
 _TOKEN: Final = re.compile(r"[0-9A-Za-z]{8,}")
 
+_digest: Callable[[bytes], str] = xxhash.xxh3_128_hexdigest
+_BOUND: Final = (parts.CALL, parts.RESULT)
+
 Key = tuple[str, str, int]
 
 
 def provided_ids(said: list[Part]) -> list[str]:
     """Return the calls' ids that a provider made at random; not numbers that a server or an SDK counts."""
-    return [
-        part.id for part in said if part.id and part.kind in (parts.CALL, parts.RESULT) and _is_made(part)
-    ]
+    return [part.id for part in said if part.id and part.kind in _BOUND and _is_made(part)]
 
 
 def _is_made(part: Part) -> bool:
@@ -80,8 +82,11 @@ class Turn:
     def text(self) -> str:
         """Its texts as one, without thinking that was written into them."""
         if self._text is None:
-            texts = [part.value for part in self.said if part.kind == parts.TEXT]
-            whole = texts[0] if len(texts) == 1 else "".join(texts)
+            said = self.said
+            if len(said) == 1 and said[0].kind == "text":
+                whole: str = said[0].value
+            else:
+                whole = "".join([part.value for part in said if part.kind == "text"])
             thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
             self._text = (whole[thought.end() :] if thought else whole).strip()
         return self._text
@@ -98,7 +103,11 @@ class Turn:
         Thinking is no part of it, since many do not send it back, nor is white space in texts.
         """
         if self._content is None:
-            self._content = _content(self.text, self.said)
+            text = self.text
+            if text and len(self.said) == 1:
+                self._content = _digest(as_bytes(text).translate(None, _SPACE))
+            else:
+                self._content = _content(text, self.said)
         return self._content
 
     @property
@@ -139,18 +148,21 @@ class History:
 
     def _read_end(self) -> tuple[Turn | None, list[Part], list[Part]]:
         found = self._messages
-        end = _back(found, len(found), is_assistant=False)
-        start = _back(found, end, is_assistant=True)
-        after, begun = found[end:], []
-        if end and not after and all(part.kind == parts.TEXT for part in found[start:]):
-            begun = found[start:]
-            end = _back(found, start, is_assistant=False)
-            after = found[end:start]
-            start = _back(found, end, is_assistant=True)
+        begun: list[Part] = []
+        end = _end(found, len(found))
+        if end == len(found) > 0:
+            start = _start(found, end)
+            if all(part.kind == parts.TEXT for part in found[start:]):
+                begun = found[start:]
+                end = _end(found, start)
+        after = found[end : len(found) - len(begun)]
         if not end:
             return None, after, begun
-        before = _back(found, start, is_assistant=False)
-        previous = Turn(found[_back(found, before, is_assistant=True) : before], [], None) if before else None
+        start = _start(found, end)
+        if not start:
+            return Turn(found[:end], [], None), after, begun
+        before = _end(found, start)
+        previous = Turn(found[_start(found, before) : before], [], None) if before else None
         return Turn(found[start:end], found[before:start], previous), after, begun
 
     def _read_first(self) -> Turn | None:
@@ -232,11 +244,18 @@ class History:
         return not names or sum([part.name == names[0] for part in self._said]) > times
 
 
-def _back(found: list[Part], end: int, *, is_assistant: bool) -> int:
-    """Return where the parts begin that all are the assistant's, or all are not, and end there."""
-    while end and (found[end - 1].role == "assistant") is is_assistant:
-        end -= 1
-    return end
+def _end(found: list[Part], at: int) -> int:
+    """Return where the assistant's last turn ends that ends here or before; 0 without one."""
+    while at and found[at - 1].role != "assistant":
+        at -= 1
+    return at
+
+
+def _start(found: list[Part], at: int) -> int:
+    """Return where the assistant's turn begins that ends here."""
+    while at and found[at - 1].role == "assistant":
+        at -= 1
+    return at
 
 
 def _content(text: str, said: list[Part]) -> str:
@@ -248,13 +267,13 @@ def _content(text: str, said: list[Part]) -> str:
         ]
         if not calls:
             return ""
-    return xxhash.xxh3_128_hexdigest(whole + b"\0" + as_bytes(calls) if calls else whole)
+    return _digest(whole + b"\0" + as_bytes(calls) if calls else whole)
 
 
 def context(before: list[Part]) -> str:
     """Return a digest of what was said right before a turn, without white space and times."""
     found = [_timeless(as_bytes(part.value)).translate(None, _SPACE) for part in before]
-    return xxhash.xxh3_128_hexdigest(b"\0".join(found))
+    return _digest(b"\0".join(found))
 
 
 def _timeless(text: bytes) -> bytes:
