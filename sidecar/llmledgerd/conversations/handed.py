@@ -11,11 +11,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-import xxhash
-
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.values import as_bytes, scoped
+from llmledgerd.conversations.values import as_bytes, scoped_bytes
 
 SHORTEST_TEXT, SHORTEST_FRAGMENT = 24, 40
 """Characters from which a whole text, or a fragment of one, has a name."""
@@ -69,7 +67,7 @@ def opening(seed: int, asked: list[Part]) -> list[str]:
 
 
 def _name(seed: int, text: str) -> str:
-    return scoped(seed, "text", xxhash.xxh3_128_hexdigest(as_bytes(text).translate(None, _SPACE)))
+    return scoped_bytes(seed, b"text\0" + as_bytes(text).translate(None, _SPACE))
 
 
 def _is_worth(text: str) -> bool:

@@ -34,8 +34,13 @@ _START: Final = 4
 _DIGITS: Final = b"0123456789"
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _SPACE: Final = b" \t\r\n\f\v"
-_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_[0-9A-Za-z]{20,}")
+_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_(?=[A-Za-z]*\d)[0-9A-Za-z]{20,}")
 """OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
+_DIGITS_OF_AN_ID: Final = 12
+_LONGER_THAN_WORDS: Final = 28
+_PIECE: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_RANDOM_PIECE: Final = 3
+"""Mean length of the words and numbers that a random token seems to be made of, at most; of real words it is more."""
 _TOKEN: Final = re.compile(r"[0-9A-Za-z]{8,}")
 
 _digest: Callable[[bytes], str] = xxhash.xxh3_128_hexdigest
@@ -57,12 +62,12 @@ def _is_made(part: Part) -> bool:
 
 
 def _is_random(token: str) -> bool:
-    """Whether a token of eight or more characters looks like a random one, and not like a word or a small number."""
+    """Whether a token of eight or more characters looks like a random one, and not like words and a number."""
     if token.isdigit():
-        return len(token) >= 12 and len(token.lstrip("0")) >= 9
-    if token.isalpha():
-        return not (token.islower() or token.isupper() or token[1:].islower())
-    return len(token.strip("0123456789")) > 1 or len(token) >= 12
+        return len(token) >= _DIGITS_OF_AN_ID and len(token.lstrip("0")) >= _DIGITS_OF_AN_ID - 3
+    if len(token) >= _LONGER_THAN_WORDS:
+        return True
+    return len(token) <= _RANDOM_PIECE * len(_PIECE.findall(token))
 
 
 class Turn:
