@@ -122,11 +122,15 @@ class Turn:
         What users say and tools return is in that of the first turn alone: it is rewritten too often.
         """
         if self._context is None:
-            if self._is_prose():
+            if self._is_prose() or self._is_compacted():
                 self._context = ""
             else:
                 self._context = self._previous.content if self._previous else context(self._asked)
         return self._context
+
+    def _is_compacted(self) -> bool:
+        """Whether the turn stands for a history that the provider has compacted: nothing else is like it."""
+        return any(part.kind == parts.REFERENCE and part.value for part in self.said)
 
     def _is_prose(self) -> bool:
         """Whether the turn is a text of some length, and no JSON."""

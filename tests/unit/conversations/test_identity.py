@@ -142,6 +142,20 @@ def test_a_conversation_that_the_provider_keeps_is_named_by_its_id() -> None:
 
     assert one.conversation_id == other.conversation_id != one.turn_id
 
+    run = {"id": "run_1", "object": "thread.run", "thread_id": "thread_1"}
+    threads = [identify({"assistant_id": "asst_1"}, run), identify(None, {**run, "id": "run_2"})]
+    assert len({found.conversation_id for found in threads}) == 1
+    assert len({found.turn_id for found in threads}) == 2
+
+
+def test_a_history_that_the_provider_compacted_is_named_by_what_stands_for_it() -> None:
+    for own in ({"id": "cmp_1"}, {}):
+        item = {"type": "compaction", "encrypted_content": "abc", **own}
+        compacted = identify({"input": [USER]}, {"id": "resp_1", "output": [item]})
+        after = identify({"input": [item, USER]})
+
+        assert after.parent_turn_id in {compacted.turn_id, *compacted.turn_names}
+
 
 def test_an_answer_that_the_request_begins_is_one_turn_with_it() -> None:
     begun = {"role": "assistant", "content": '{"a":'}
