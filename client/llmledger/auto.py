@@ -29,6 +29,7 @@ LIBRARIES: Final = (
     "urllib3",
     "websockets",
     "grpc",
+    "httpx_ws",
     "dspy._vendor.lm15.transports",
     "lm15.transports",
 )

@@ -9,13 +9,10 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, Unpack, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Protocol, Self, Unpack, cast
 
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
@@ -24,16 +21,12 @@ from llmledgerd.query.requests import (
     FindLarge,
     GetCall,
     GetLosses,
-    GetRetries,
     GetRun,
     GetStep,
-    GetTools,
     GetUnpriced,
     GetUsage,
     ListCalls,
-    ListRetriedCalls,
     ListRuns,
-    ListToolCalls,
     QueryRequest,
 )
 from llmledgerd.query.results import (
@@ -41,32 +34,20 @@ from llmledgerd.query.results import (
     LargeCall,
     Loss,
     Page,
-    RetriedCall,
-    Retries,
     RunPage,
     RunSteps,
     Table,
-    Tool,
-    ToolCall,
     Unpriced,
     Usage,
 )
+from llmledgerd.query.scope import ALL_ORGANIZATIONS, AllOrganizations, Scope, checked
+from llmledgerd.query.tool_reading import ToolReading
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
 
 
-class AllOrganizations(enum.Enum):
-    """Type of ALL_ORGANIZATIONS; an enum, so that type checkers distinguish it from a string."""
-
-    ALL = "all"
-
-
-ALL_ORGANIZATIONS: Final = AllOrganizations.ALL
-"""Scope of operators: the rows of all organizations."""
-
-Scope = str | AllOrganizations
-Q = TypeVar("Q", bound=QueryRequest)
+__all__ = ["ALL_ORGANIZATIONS", "AllOrganizations", "LLMTraceReader", "Scope"]
 
 
 class Source(Protocol):
@@ -93,7 +74,7 @@ class _Threaded:
         await asyncio.to_thread(self._reading.close)
 
 
-class LLMTraceReader:
+class LLMTraceReader(ToolReading):
     """Async query client of a store or of a running daemon.
 
     ClickHouse and daemons over it support all methods; PostgreSQL supports ``get_by_id`` and
@@ -152,7 +133,7 @@ class LLMTraceReader:
 
             call = await reader.get_by_id("org-1", "provider_trace-…", payloads=True)
         """
-        question = _question(GetCall, id=id, payloads=payloads, files=files)
+        question = checked(GetCall, id=id, payloads=payloads, files=files)
         return cast("Call | None", await self._ask(organization_id, question))
 
     async def get_by_step_id(
@@ -164,7 +145,7 @@ class LLMTraceReader:
 
             attempts = await reader.get_by_step_id("org-1", "step-42")
         """
-        question = _question(GetStep, step_id=step_id, payloads=payloads, files=files)
+        question = checked(GetStep, step_id=step_id, payloads=payloads, files=files)
         return cast("list[Call]", await self._ask(organization_id, question))
 
     async def list_by_agent(
@@ -218,7 +199,7 @@ class LLMTraceReader:
             page = await reader.list_calls("org-1", model="gpt-4o", limit=50)
             older = await reader.list_calls("org-1", model="gpt-4o", limit=50, cursor=page.cursor)
         """
-        question = _question(
+        question = checked(
             ListCalls,
             limit=limit,
             cursor=cursor,
@@ -249,7 +230,7 @@ class LLMTraceReader:
 
             by_day = await reader.get_usage_stats("org-1", group_by=("day", "model"))
         """
-        question = _question(
+        question = checked(
             GetUsage,
             group_by=tuple(group_by),
             limit=limit,
@@ -275,7 +256,7 @@ class LLMTraceReader:
 
             large = await reader.find_large_requests("org-1", min_size_bytes=5_000_000)
         """
-        question = _question(
+        question = checked(
             FindLarge,
             min_size_bytes=min_size_bytes,
             limit=limit,
@@ -300,7 +281,7 @@ class LLMTraceReader:
 
             without = await reader.get_unpriced("org-1", start_date=datetime(2026, 11, 1, tzinfo=UTC))
         """
-        question = _question(GetUnpriced, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
+        question = checked(GetUnpriced, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
         return cast("list[Unpriced]", await self._ask(organization_id, question))
 
     async def list_runs(
@@ -323,7 +304,7 @@ class LLMTraceReader:
 
             page = await reader.list_runs("org-1", agent_id="agent-7", is_error=True)
         """
-        question = _question(
+        question = checked(
             ListRuns,
             limit=limit,
             cursor=cursor,
@@ -354,96 +335,17 @@ class LLMTraceReader:
 
             run = await reader.get_run("org-1", "run-7")
         """
-        question = _question(
+        question = checked(
             GetRun, id=id, first=first, around=around, limit=limit, start_date=start_date, end_date=end_date
         )
         return cast("RunSteps | None", await self._ask(organization_id, question))
-
-    async def get_tools(
-        self,
-        organization_id: Scope,
-        *,
-        limit: int = 100,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-        **narrowed: Unpack[Narrowing],
-    ) -> list[Tool]:
-        """Return calls of tools by tool, most calls first: failures, time, bytes, and tokens of their results.
-
-        The filters are those of ``list_calls``, of the calls whose answers asked for the tools.
-
-            tools = await reader.get_tools("org-1", agent_id="agent-7")
-        """
-        question = _question(GetTools, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
-        return cast("list[Tool]", await self._ask(organization_id, question))
-
-    async def list_tool_calls(
-        self,
-        organization_id: Scope,
-        *,
-        name: str | None = None,
-        id: str | None = None,  # noqa: A002 - the column's name
-        conversation_id: str | None = None,
-        is_error: bool | None = None,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-        limit: int = 100,
-    ) -> list[ToolCall]:
-        """Return calls of tools, newest first, at most ``limit``: rows of ``llm_tool_calls``.
-
-        failed = await reader.list_tool_calls("org-1", name="search", is_error=True)
-        """
-        question = _question(
-            ListToolCalls,
-            name=name,
-            id=id,
-            conversation_id=conversation_id,
-            is_error=is_error,
-            start_date=start_date,
-            end_date=end_date,
-            limit=limit,
-        )
-        return cast("list[ToolCall]", await self._ask(organization_id, question))
-
-    async def get_retries(
-        self,
-        organization_id: Scope,
-        *,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-        **narrowed: Unpack[Narrowing],
-    ) -> list[Retries]:
-        """Return the calls that had several attempts by model, and what the failed attempts cost.
-
-        retries = await reader.get_retries("org-1", start_date=datetime(2026, 11, 1, tzinfo=UTC))
-        """
-        question = _question(GetRetries, start_date=start_date, end_date=end_date, **narrowed)
-        return cast("list[Retries]", await self._ask(organization_id, question))
-
-    async def list_retried_calls(
-        self,
-        organization_id: Scope,
-        *,
-        limit: int = 100,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-        **narrowed: Unpack[Narrowing],
-    ) -> list[RetriedCall]:
-        """Return the calls that had several attempts, with the ids of these, newest first.
-
-        calls = await reader.list_retried_calls("org-1", model="gpt-4o")
-        """
-        question = _question(
-            ListRetriedCalls, limit=limit, start_date=start_date, end_date=end_date, **narrowed
-        )
-        return cast("list[RetriedCall]", await self._ask(organization_id, question))
 
     async def get_losses(self, *, start_date: datetime | None = None) -> list[Loss]:
         """Return the lost records by stage and reason, latest first. For operators.
 
         losses = await reader.get_losses(start_date=datetime(2026, 11, 1, tzinfo=UTC))
         """
-        question = _question(GetLosses, start_date=start_date)
+        question = checked(GetLosses, start_date=start_date)
         return cast("list[Loss]", await self._ask(ALL_ORGANIZATIONS, question))
 
     async def sql(self, text: str) -> Table:
@@ -481,11 +383,3 @@ def _source(url: str, token: str, timeout_seconds: float, password_file: str) ->
     return _Threaded(
         registry.reader_at(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
     )
-
-
-def _question(kind: type[Q], **values: object) -> Q:
-    """Return a request with validated values."""
-    try:
-        return msgspec.convert(values, kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None

@@ -325,7 +325,8 @@ def output_speed(call: dict[str, Any]) -> float | None:
         return None
     first = call["time_to_first_token_ms"] or 0
     is_gradual = first <= 0.9 * call["latency_ms"]
-    return 1000.0 * float(call["completion_tokens"]) / (call["latency_ms"] - (first if is_gradual else 0))
+    taken = float(call["latency_ms"] - (first if is_gradual else 0))
+    return 1000.0 * float(call["completion_tokens"]) / taken
 
 
 async def test_hours_in_doubt_are_answered_from_the_rows(store: Store, store_url: str) -> None:

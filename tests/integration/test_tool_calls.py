@@ -82,6 +82,24 @@ def _differing(call: Called, by_row: dict[tuple[str, str], list[dict[str, Any]]]
     return ", ".join(f"{name} {got[name]!r}" for name, value in truth.items() if got[name] != value)
 
 
+async def test_the_attempts_of_a_call_are_known_as_such(made: Traffic, url: str) -> None:
+    following = zip(made.records, made.records[1:], strict=False)
+    expected = {
+        (one["provider_trace_id"], after["provider_trace_id"])
+        for one, after in following
+        if one.get("outcome") == "error" and one["request"] == after["request"]
+    }
+    async with LLMTraceReader(url) as reader:
+        calls = await reader.list_retried_calls(ALL_ORGANIZATIONS, limit=1000)
+        models = await reader.get_retries(ALL_ORGANIZATIONS)
+
+    assert len(expected) > 50
+    assert {tuple(call.attempts) for call in calls} == expected
+    assert sum(model.calls for model in models) == sum(model.recovered for model in models) == len(expected)
+    assert sum(model.unknown_cost for model in models) == len(expected), "failed calls have no usage"
+    assert all(model.waited_ms > 500 for model in models)
+
+
 async def test_tools_are_summed_as_their_calls(made: Traffic, url: str) -> None:
     async with LLMTraceReader(url) as reader:
         found = {tool.name: tool for tool in await reader.get_tools(ALL_ORGANIZATIONS)}

@@ -36,6 +36,7 @@ LIBRARIES: Final = {
 
 LATER: Final = {
     "grpc": "llmledger.instrumentation.grpc",
+    "httpx_ws": "llmledger.instrumentation.httpx_ws",
     "dspy._vendor.lm15.transports": "llmledger.instrumentation.lm15",
     "lm15.transports": "llmledger.instrumentation.lm15",
 }

@@ -22,14 +22,11 @@ from llmledgerd.query.results import (
     Call,
     LargeCall,
     Loss,
-    RetriedCall,
-    Retries,
-    Tool,
-    ToolCall,
     Unpriced,
     Usage,
 )
 from llmledgerd.query.results import Table as Rows
+from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 
 if TYPE_CHECKING:
     from llmledgerd.spool.dead_letters import DeadLetter

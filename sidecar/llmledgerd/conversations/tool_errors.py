@@ -47,6 +47,7 @@ _FAILURES: Final = frozenset({"error", "failed", "failure", "errored"})
 _FINE: Final = frozenset({"ok", "success", "succeeded", "completed"})
 _INSIDE: Final = ("text", "result", "output", "content")
 """Members that hold the result where the others say nothing of it: Gemini's responses are objects."""
+_LEAST_STATUS, _LARGEST_STATUS = 100, 599
 _LEAST_FAILED: Final = 400
 """HTTP's first status of errors."""
 
@@ -81,7 +82,7 @@ def _says(said: dict[str, Any]) -> bool | None:
     for status in map(said.get, _STATUSES):
         if isinstance(status, str) and (status.lower() in _FAILURES or status.lower() in _FINE):
             flags.append(status.lower() in _FAILURES)
-        elif _is_number(status) and 100 <= status < 600:
+        elif isinstance(status, int) and _LEAST_STATUS <= status <= _LARGEST_STATUS:
             flags.append(status >= _LEAST_FAILED)
     if flags:
         return any(flags)

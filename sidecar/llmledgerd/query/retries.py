@@ -18,7 +18,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from llmledgerd.query.results import RetriedCall, Retries
+from llmledgerd.query.tool_results import RetriedCall, Retries
 
 WINDOW_US: Final = 600 * 1_000_000
 """Time from the end of a failed attempt within which the next one starts: SDKs wait for seconds, and for minutes

@@ -32,15 +32,12 @@ from llmledgerd.query.results import (
     LargeCall,
     Loss,
     Page,
-    RetriedCall,
-    Retries,
     RunPage,
     RunSteps,
-    Tool,
-    ToolCall,
     Unpriced,
     Usage,
 )
+from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 
 ERASE: Final = "/v1/erase"
 """POST; erases."""

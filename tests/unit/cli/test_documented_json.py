@@ -17,7 +17,13 @@ from llmledgerd.cli.import_records import Imported
 from llmledgerd.cli.prices import Shown
 from llmledgerd.payloads.cleaning import Cleaned
 from llmledgerd.query.repricing import ModelChange, Repriced
-from llmledgerd.query.results import RetriedCall, Retries, Run, RunSteps, Tool, ToolCall, Unpriced, Usage
+from llmledgerd.query.results import (
+    Run,
+    RunSteps,
+    Unpriced,
+    Usage,
+)
+from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.stores.copy import Copied
 

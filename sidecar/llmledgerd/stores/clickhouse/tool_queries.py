@@ -17,8 +17,8 @@ from llmledgerd.query.requests import (
     Narrowed,
     QueryRequest,
 )
-from llmledgerd.query.results import RetriedCall, Retries, Tool, ToolCall
 from llmledgerd.query.retries import Attempt, calls_of, retried_call, summed
+from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
 from llmledgerd.stores.clickhouse.tools_sql import tools_sql
