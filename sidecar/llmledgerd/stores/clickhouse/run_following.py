@@ -1,8 +1,9 @@
 """Which conversations are parts of other runs, found by the names that their calls bear. Blocking; for threads.
 
-A conversation's id, and what its first call was asked (``opening_names``), may be names of an earlier call's
-turn (``turn_id``, ``turn_names``): the conversation is then a part of that call's run, as a sub-agent's is, one
-that goes on after compaction, or one whose calls send a cut history or only ``previous_response_id``.
+A conversation's id, the turn that its first call continues, and what that was asked (``opening_names``), may be
+names of an earlier call's turn (``turn_id``, ``turn_names``): the conversation is then a part of that call's run,
+as a sub-agent's is, one that goes on after compaction, or one whose calls send a cut history or only
+``previous_response_id``.
 
 Invariants:
 - A name leads to a call of the same organization that was there before.
@@ -68,12 +69,13 @@ class Following:
         where = within(self._organization_id, since, None)
         begun = self._whole(
             "SELECT t.organization_id AS organization_id, t.conversation_id AS conversation,"  # noqa: S608 - fixed fragments, values are bound
-            " groupUniqArrayArray(20)(t.opening_names) AS names, toUnixTimestamp64Micro(min(t.created_at)) AS first_us"
+            " arrayPushFront(groupUniqArrayArray(20)(t.opening_names), argMin(t.parent_turn_id, t.created_at)) AS names,"
+            " toUnixTimestamp64Micro(min(t.created_at)) AS first_us"
             f" FROM llm_traces AS t WHERE {where} AND t.run_id = '' AND t.conversation_id IN {{ids:Array(String)}}"
             " GROUP BY organization_id, conversation",
             {**where.values, "ids": sorted({conversation for _, conversation in pending})},
         )
-        names = sorted({name for row in begun for name in (row["conversation"], *row["names"])})
+        names = sorted({name for row in begun for name in (row["conversation"], *row["names"]) if name})
         bearers: dict[Key, list[tuple[int, Key]]] = {}
         for row in self._bearing(names, since):
             organization = row["organization_id"]
@@ -124,7 +126,8 @@ class Following:
         return self._whole(
             "SELECT c.organization_id AS organization_id, c.conversation AS conversation, any(p.run) AS run FROM"  # noqa: S608 - as above
             " (SELECT t.organization_id AS organization_id, t.conversation_id AS conversation, t.created_at AS at,"
-            " t.turn_id AS turn_id, arrayJoin(arrayPushFront(t.opening_names, t.conversation_id)) AS name"
+            " t.turn_id AS turn_id,"
+            " arrayJoin(arrayConcat([t.conversation_id, t.parent_turn_id], t.opening_names)) AS name"
             f" FROM llm_traces AS t WHERE {condition} AND t.run_id = '' AND t.conversation_id != ''"
             " AND t.conversation_id NOT IN {known:Array(String)}) AS c"
             f" INNER JOIN ({bearing}) AS p ON c.organization_id = p.organization_id AND c.name = p.name"

@@ -75,10 +75,24 @@ class RunQueries:
             RunCalls(organization_id, {own: run[1] for own, run in runs.items()}, start, end)
         )
         by_key = {(row["organization_id"], row["id"]): row for row in found}
-        ordered = [by_key[run] for run in shown if run in by_key]
+        seen = self._seen(calls, question)
+        ordered = [by_key[run] for run in shown if run in by_key and run not in seen]
         shapes = self._shapes(calls, ordered)
         listed = [_run(row, shapes.get((row["organization_id"], row["id"]))) for row in ordered]
         return RunPage(listed, _cursor(last) if more else None)
+
+    def _seen(self, calls: RunCalls, question: ListRuns) -> set[Key]:
+        """Return the runs that an earlier page has: a part of them has a matching call before the cursor."""
+        if question.cursor is None:
+            return set()
+        start = microseconds(question.start_date)
+        ids = sorted({own for _, own in calls.runs})
+        rows = self._window(calls.organization_id, question, start, None, MOST, ids)
+        before = [row for row in rows if _place(row) >= _position(question.cursor)]
+        return {
+            (row["organization_id"], calls.runs.get((row["organization_id"], row["id"]), ""))
+            for row in before
+        }
 
     def _with_parts(self, calls: RunCalls) -> tuple[RunCalls, list[dict[str, Any]]]:
         """Return the calls with those of the conversations that are parts of their runs, and the runs' figures."""
@@ -160,7 +174,9 @@ class RunQueries:
         since: int | None,
         cursor: Position | None,
         limit: int,
+        ids: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
+        """Return run ids and conversations of matching calls, of ``ids`` alone where these are given."""
         where = within(organization_id, since, microseconds(question.end_date))
         where.narrow(question)
         where.add(
@@ -168,6 +184,7 @@ class RunQueries:
             is_error=None if question.is_error is None else int(question.is_error),
         )
         where.add(f"startsWith({OWN_RUN}, {{id_prefix:String}})", id_prefix=question.id_prefix)
+        where.add(f"{OWN_RUN} IN {{ids:Array(String)}}", ids=ids)
         where.conditions.append("(t.run_id != '' OR t.conversation_id != '')")
         having, values = "", {}
         if cursor is not None:
@@ -219,7 +236,7 @@ class RunQueries:
             return None
         if rows and not named:
             first = microseconds(rows[0]["first_at"])
-            ((_, run),) = Following(self._whole, organization).upward([(organization, run)], first).values()
+            ((_, run),) = Following(self._whole, organization).upward([(str(organization), run)], first).values()
         calls, rows = self._with_parts(RunCalls(organization, {(organization or "", run): run}, start, end))
         if len(rows) > 1:
             raise ValueError(f"several organizations have a run {run}; restrict the query to one of them")
