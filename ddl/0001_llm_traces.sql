@@ -68,6 +68,20 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     is_batch             UInt8,
     compaction_settings_json String CODEC(ZSTD(3)),
 
+    -- Which call it continues: names of turns, of 24 characters, made of the bytes alone.
+    conversation_id      String CODEC(ZSTD(1)),
+    turn_id              String CODEC(ZSTD(1)),
+    parent_turn_id       String CODEC(ZSTD(1)),
+    turn_names           Array(String) CODEC(ZSTD(1)),
+    opening_names        Array(String) CODEC(ZSTD(1)),
+
+    -- Attempts of one call send the same bytes. Calls of tools, as far as this call asks for them and brings
+    -- their results; `llm_tool_calls` joins the two by `key`, without payloads.
+    request_hash         UInt64,
+    tool_calls           Array(Tuple(key UInt64, id String, name LowCardinality(String), arguments_hash UInt64, arguments_bytes UInt32)) CODEC(ZSTD(1)),
+    tool_results         Array(Tuple(key UInt64, bytes UInt32, error UInt8)) CODEC(ZSTD(1)),
+    tool_result_tokens   Map(LowCardinality(String), UInt32) CODEC(ZSTD(1)),
+
     -- The answer.
     outcome              LowCardinality(String),
     finish_reason        LowCardinality(String),
@@ -110,6 +124,9 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     INDEX by_step_id     step_id     TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_run_id      run_id      TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_trace_id    trace_id    TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_conversation_id conversation_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_turn_id     turn_id     TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_turn_names  turn_names  TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_is_error    is_error    TYPE minmax GRANULARITY 1,
     INDEX by_created_at  created_at  TYPE minmax GRANULARITY 1,
     -- The question after an insert whose answer was lost.

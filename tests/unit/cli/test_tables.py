@@ -27,6 +27,7 @@ def call(number: int) -> Call:
     return Call(
         id=str(UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128)), organization_id="acme-corporation", project_id="p",
         agent_id="researcher-with-a-long-name", agent_tags=[], run_id="", step_id="", trace_id="", user_id="",
+        conversation_id="", turn_id="", parent_turn_id="",
         service="", call_type="agent_step", provider="anthropic", model=MODELS[number % 3], is_byok=False, attempt=1,
         request_size_bytes=1, response_size_bytes=1, prompt_tokens=12_345_678, completion_tokens=1_234,
         total_tokens=12_346_912, cached_input_tokens=None, cache_write_tokens=None, reasoning_tokens=None,
@@ -45,7 +46,8 @@ def usage(group: dict[str, str], cost: str = "1234567.891234") -> Usage:
         total_tokens=9_964_197_531, cached_input_tokens=1_234_567_890, cache_write_tokens=0, reasoning_tokens=7_654_321,
         cost_usd=Decimal(cost), request_bytes=1, response_bytes=1, errors=123_456, cancelled=0, unknown_usage=1_234,
         partial_usage=0, unknown_cost=12_345, latency_avg_ms=1.0, latency_p50_ms=1_234.0, latency_p95_ms=12_345.0,
-        latency_p99_ms=1.0,
+        latency_p99_ms=1.0, first_token_p50_ms=321.0, first_token_p95_ms=1_234.0, first_token_p99_ms=1.0,
+        output_tokens_per_second_p50=87.6, output_tokens_per_second_p95=1_234.5, output_tokens_per_second_p99=1.0,
     )  # fmt: skip
 
 

@@ -1,0 +1,294 @@
+"""What an assistant said, turn by turn, as keys that survive being sent back. Pure.
+
+Invariant: the key of an answer, and of the turn that it becomes in the next request, are the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import xxhash
+
+from llmledgerd.conversations import parts
+from llmledgerd.conversations.parts import Part
+from llmledgerd.conversations.values import as_bytes
+
+PROSE_CHARACTERS: Final = 160
+PROSE_SPACES: Final = 24
+"""A text of so many words is a turn's own: what was said before it need not tell it from others. Frameworks rewrite
+what users say (documents that were found for the last question alone), and cut what tools returned."""
+
+_ENDS: Final = 2048
+"""Bytes at a text's start and end in which times are looked for."""
+
+_CLOCK: Final = re.compile(
+    rb"\d(?:\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\b\.?)?|\d{3}-\d\d-\d\d|(?<=1)\d{9}(?:\d{3}){0,3}(?!\d))"
+)
+"""Times of day, dates, and seconds since 1970: what differs where a prompt is rendered anew in every step."""
+
+_START: Final = 4
+"""Characters in which most texts differ, and which white space changes in few."""
+
+_DIGITS: Final = b"0123456789"
+_THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_SPACE: Final = b" \t\r\n\f\v"
+_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_(?=[A-Za-z]*\d)[0-9A-Za-z]{20,}")
+"""OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
+_DIGITS_OF_AN_ID: Final = 12
+_LONGER_THAN_WORDS: Final = 28
+_PIECE: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_RANDOM_PIECE: Final = 3
+"""Mean length of the words and numbers that a random token seems to be made of, at most; of real words it is more."""
+_TOKEN: Final = re.compile(r"[0-9A-Za-z]{8,}")
+
+_digest: Callable[[bytes], str] = xxhash.xxh3_128_hexdigest
+_BOUND: Final = (parts.CALL, parts.RESULT)
+
+Key = tuple[str, str, int]
+
+
+def provided_ids(said: list[Part]) -> list[str]:
+    """Return the calls' ids that a provider made at random; not numbers that a server or an SDK counts."""
+    return [part.id for part in said if part.id and part.kind in _BOUND and _is_made(part)]
+
+
+def _is_made(part: Part) -> bool:
+    if _PLAINLY_MADE.fullmatch(part.id):
+        return True
+    found_id = part.id.replace(part.name, "") if part.name else part.id
+    return any(_is_random(token) for token in _TOKEN.findall(found_id))
+
+
+def _is_random(token: str) -> bool:
+    """Whether a token of eight or more characters looks like a random one, and not like words and a number."""
+    if token.isdigit():
+        return len(token) >= _DIGITS_OF_AN_ID and len(token.lstrip("0")) >= _DIGITS_OF_AN_ID - 3
+    if len(token) >= _LONGER_THAN_WORDS:
+        return True
+    return len(token) <= _RANDOM_PIECE * len(_PIECE.findall(token))
+
+
+class Turn:
+    """What an assistant said at once, after its turn before or, of the first, after what it was asked."""
+
+    __slots__ = ("_asked", "_content", "_context", "_previous", "_text", "said")
+
+    def __init__(self, said: list[Part], asked: list[Part], previous: Turn | None) -> None:
+        self.said = said
+        self._asked = asked
+        self._previous = previous
+        self._text: str | None = None
+        self._content: str | None = None
+        self._context: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Its texts as one, without thinking that was written into them."""
+        if self._text is None:
+            said = self.said
+            if len(said) == 1 and said[0].kind == "text":
+                whole: str = said[0].value
+            else:
+                whole = "".join([part.value for part in said if part.kind == "text"])
+            thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
+            self._text = (whole[thought.end() :] if thought else whole).strip()
+        return self._text
+
+    @property
+    def start(self) -> str:
+        """How its text begins."""
+        return self.text[:_START]
+
+    @property
+    def content(self) -> str:
+        """A digest of its texts and calls; "" without any.
+
+        Thinking is no part of it, since many do not send it back, nor is white space in texts.
+        """
+        if self._content is None:
+            text = self.text
+            if text and len(self.said) == 1:
+                self._content = _digest(as_bytes(text).translate(None, _SPACE))
+            else:
+                self._content = _content(text, self.said)
+        return self._content
+
+    @property
+    def context(self) -> str:
+        """A digest of what came before, where the content alone does not tell turns apart.
+
+        What users say and tools return is in that of the first turn alone: it is rewritten too often.
+        """
+        if self._context is None:
+            if self._is_prose() or self._is_compacted():
+                self._context = ""
+            else:
+                self._context = self._previous.content if self._previous else context(self._asked)
+        return self._context
+
+    def _is_compacted(self) -> bool:
+        """Whether the turn stands for a history that the provider has compacted: nothing else is like it."""
+        return any(part.kind == parts.REFERENCE and part.value for part in self.said)
+
+    def _is_prose(self) -> bool:
+        """Whether the turn is a text of some length, and no JSON."""
+        text = self.text
+        return (
+            len(text) >= PROSE_CHARACTERS
+            and text.count(" ") >= PROSE_SPACES
+            and text[0] not in "{["
+            and not any(part.kind == parts.CALL for part in self.said)
+        )
+
+
+class History:
+    """The messages of a request as turns. System messages are in none."""
+
+    def __init__(self, messages: list[Part]) -> None:
+        self._messages = [part for part in messages if part.role != "system"]
+        self.last, self.after, self._begun = self._read_end()
+        """The assistant's last turn; what follows it; an answer that the request has begun itself."""
+        self.first = self._read_first()
+        """The assistant's first turn."""
+        self._all: list[Turn] | None = None
+        self._said: list[Part] | None = None
+
+    def _read_end(self) -> tuple[Turn | None, list[Part], list[Part]]:
+        found = self._messages
+        begun: list[Part] = []
+        end = _end(found, len(found))
+        if end == len(found) > 0:
+            start = _start(found, end)
+            if all(part.kind == parts.TEXT for part in found[start:]):
+                begun = found[start:]
+                end = _end(found, start)
+        after = found[end : len(found) - len(begun)]
+        if not end:
+            return None, after, begun
+        start = _start(found, end)
+        if not start:
+            return Turn(found[:end], [], None), after, begun
+        before = _end(found, start)
+        previous = Turn(found[_start(found, before) : before], [], None) if before else None
+        return Turn(found[start:end], found[before:start], previous), after, begun
+
+    def _read_first(self) -> Turn | None:
+        if self.last is None:
+            return None
+        found = self._messages
+        start = next(number for number, part in enumerate(found) if part.role == "assistant")
+        if found[start] is self.last.said[0]:
+            return self.last
+        end = start + 1
+        while found[end].role == "assistant":
+            end += 1
+        return Turn(found[start:end], found[:start], None)
+
+    def _turns(self) -> list[Turn]:
+        """Return all turns that were answered: without one that the request has begun."""
+        if self._all is None:
+            self._all = [] if self.last is None else self._read_turns()
+        return self._all
+
+    def _read_turns(self) -> list[Turn]:
+        turns: list[Turn] = []
+        asked: list[Part] = []
+        said: list[Part] | None = None
+        for part in self._messages[: len(self._messages) - len(self._begun)]:
+            if part.role != "assistant":
+                if said is not None:
+                    asked, said = [], None
+                asked.append(part)
+            elif said is None:
+                said = [part]
+                turns.append(Turn(said, asked, turns[-1] if turns else None))
+            else:
+                said.append(part)
+        return turns
+
+    def first_key(self) -> Key:
+        """Return the key of the first turn."""
+        return (self.first.content, self.first.context, 0) if self.first else ("", "", 0)
+
+    def last_key(self) -> Key:
+        """Return the key of the last turn."""
+        if self.last is None or self.last is self.first:
+            return self.first_key()
+        return self._key(self.last, is_sent=True)
+
+    def next_key(self, said: list[Part]) -> Key | None:
+        """Return the key of the answer; None for one without content."""
+        begun = self._begun
+        if begun and said and said[0].kind == parts.TEXT and not said[0].value.startswith(begun[0].value):
+            said = [*begun, *said]
+        turn = Turn(said, self.after, self.last)
+        return self._key(turn, is_sent=False) if said and turn.content else None
+
+    def _key(self, turn: Turn, *, is_sent: bool) -> Key:
+        """Return a turn's key; the last of it is the number of equal turns before it."""
+        equal = 0
+        if self.last is not None and self._may_repeat(turn, times=is_sent):
+            turns = self._turns()
+            for other in turns[: len(turns) - is_sent]:
+                if (
+                    other.start == turn.start
+                    and other.content == turn.content
+                    and other.context == turn.context
+                ):
+                    equal += 1
+        return turn.content, turn.context, equal
+
+    def _may_repeat(self, turn: Turn, times: int) -> bool:
+        """Return whether more turns than so many begin as this one: few need a digest."""
+        if self._said is None:
+            sent = self._messages[: len(self._messages) - len(self._begun)]
+            self._said = [part for part in sent if part.role == "assistant"]
+        start = turn.start
+        if start:
+            texts: list[str] = [part.value for part in self._said if part.kind == parts.TEXT]
+            return sum([one.lstrip().startswith((start, "<")) for one in texts]) > times
+        names = [part.name for part in turn.said if part.kind == parts.CALL]
+        return not names or sum([part.name == names[0] for part in self._said]) > times
+
+
+def _end(found: list[Part], at: int) -> int:
+    """Return where the assistant's last turn ends that ends here or before; 0 without one."""
+    while at and found[at - 1].role != "assistant":
+        at -= 1
+    return at
+
+
+def _start(found: list[Part], at: int) -> int:
+    """Return where the assistant's turn begins that ends here."""
+    while at and found[at - 1].role == "assistant":
+        at -= 1
+    return at
+
+
+def _content(text: str, said: list[Part]) -> str:
+    whole = as_bytes(text).translate(None, _SPACE) if text else b""
+    calls = [[part.name, part.value] for part in said if part.kind == parts.CALL]
+    if not whole and not calls:
+        calls = [
+            [part.kind, part.name, part.value] for part in said if part.kind != parts.THINKING and part.value
+        ]
+        if not calls:
+            return ""
+    return _digest(whole + b"\0" + as_bytes(calls) if calls else whole)
+
+
+def context(before: list[Part]) -> str:
+    """Return a digest of what was said right before a turn, without white space and times."""
+    found = [_timeless(as_bytes(part.value)).translate(None, _SPACE) for part in before]
+    return _digest(b"\0".join(found))
+
+
+def _timeless(text: bytes) -> bytes:
+    """Return the text without the times near its start and its end."""
+    if len(text.translate(None, _DIGITS)) == len(text):
+        return text
+    if len(text) <= 2 * _ENDS:
+        return _CLOCK.sub(b"", text)
+    return _CLOCK.sub(b"", text[:_ENDS]) + text[_ENDS:-_ENDS] + _CLOCK.sub(b"", text[-_ENDS:])
