@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import random
 import sysconfig
@@ -74,7 +75,7 @@ def corpus() -> tuple[list[str], dict[str, list[str]]]:
         pieces += ["".join(lines[at : at + 3]) for at in range(0, len(lines), 3)]
         for said in _prose(text):
             words = said.split()
-            for word, after in zip(words, words[1:], strict=False):
+            for word, after in itertools.pairwise(words):
                 follows.setdefault(word, []).append(after)
     return pieces, follows
 
@@ -82,8 +83,10 @@ def corpus() -> tuple[list[str], dict[str, list[str]]]:
 def _prose(text: str) -> Iterator[str]:
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.string.startswith('"""')):
-                yield token.string.strip("#\" \n")
+            if token.type == tokenize.COMMENT or (
+                token.type == tokenize.STRING and token.string.startswith('"""')
+            ):
+                yield token.string.strip('#" \n')
     except (tokenize.TokenError, SyntaxError):
         return
 
@@ -100,7 +103,11 @@ class Writer:
         words, length = [self.dice.choice(self._starts)], 0
         while length < size:
             after = self._follows.get(words[-1])
-            words.append(self.dice.choice(after) if after and self.dice.random() > 0.03 else self.dice.choice(self._starts))
+            words.append(
+                self.dice.choice(after)
+                if after and self.dice.random() > 0.03
+                else self.dice.choice(self._starts)
+            )
             length += len(words[-1]) + 1
         return " ".join(words)
 
@@ -114,12 +121,22 @@ class Writer:
     def records(self, size: int) -> str:
         """Return a tool's answer: a list of records in JSON."""
         dice = self.dice
-        names = [dice.choice(self._starts).strip(".,()'`\":").lower() or "name" for _ in range(dice.randint(4, 9))]
+        names = [
+            dice.choice(self._starts).strip(".,()'`\":").lower() or "name" for _ in range(dice.randint(4, 9))
+        ]
         found, length = list[str](), 0
         while length < size:
-            record = {"id": self.identifier(), "created_at": f"2026-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}T{dice.randint(0, 23):02}:{dice.randint(0, 59):02}:{dice.randint(0, 59):02}Z"}
+            record = {
+                "id": self.identifier(),
+                "created_at": f"2026-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}T{dice.randint(0, 23):02}:{dice.randint(0, 59):02}:{dice.randint(0, 59):02}Z",
+            }
             for number, name in enumerate(names):
-                record[name] = (dice.randint(0, 100_000), dice.choice(("open", "closed", "pending")), round(dice.random() * 1000, 2), self.prose(40))[number % 4]  # type: ignore[assignment]  # JSON of any type
+                record[name] = (
+                    dice.randint(0, 100_000),
+                    dice.choice(("open", "closed", "pending")),
+                    round(dice.random() * 1000, 2),
+                    self.prose(40),
+                )[number % 4]  # type: ignore[assignment]  # JSON of any type
             found.append(json.dumps(record))
             length += len(found[-1])
         return f'{{"results": [{", ".join(found)}], "total": {len(found)}}}'
@@ -128,7 +145,9 @@ class Writer:
         return str(UUID(int=self.dice.getrandbits(128), version=4))
 
     def key(self, prefix: str) -> str:
-        return prefix + "".join(self.dice.choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789", k=24))
+        return prefix + "".join(
+            self.dice.choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789", k=24)
+        )
 
 
 @cache
@@ -176,14 +195,34 @@ class Run:
             asked = {}
             messages = [head, *self._history]
         request: dict[str, Any] = {"model": self.model, "messages": list(messages), "temperature": 0.2}
-        message: dict[str, Any] = {"role": "assistant", "content": writer.prose(dice.randint(200, 900)), "refusal": None}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": writer.prose(dice.randint(200, 900)),
+            "refusal": None,
+        }
         if self.kind == "tools":
-            request["tools"] = [{"type": "function", "function": {"name": t["name"], "description": t["description"], "parameters": t["schema"]}} for t in self._tools]
+            request["tools"] = [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": t["name"],
+                        "description": t["description"],
+                        "parameters": t["schema"],
+                    },
+                }
+                for t in self._tools
+            ]
             identifier, tool = writer.key("call_"), dice.choice(self._tools)["name"]
             arguments = json.dumps({"field_0": writer.prose(100), "field_1": writer.identifier()})
-            message["tool_calls"] = [{"id": identifier, "type": "function", "function": {"name": tool, "arguments": arguments}}]
+            message["tool_calls"] = [
+                {"id": identifier, "type": "function", "function": {"name": tool, "arguments": arguments}}
+            ]
             sent = {key: value for key, value in message.items() if key != "refusal"}
-            result = {"role": "tool", "tool_call_id": identifier, "content": writer.records(int(dice.lognormvariate(7.4, 0.8)))}
+            result = {
+                "role": "tool",
+                "tool_call_id": identifier,
+                "content": writer.records(int(dice.lognormvariate(7.4, 0.8))),
+            }
             self._history += [sent, result]
         elif self.kind == "rag":
             self._history += [asked, {"role": "assistant", "content": message["content"]}]
@@ -197,19 +236,48 @@ class Run:
         if not self._history:
             self._history.append({"role": "user", "content": [{"type": "text", "text": writer.prose(1500)}]})
         last = self._history[-1]
-        marked = {**last, "content": [*last["content"][:-1], {**last["content"][-1], "cache_control": {"type": "ephemeral"}}]}
-        tools = [{"name": t["name"], "description": t["description"], "input_schema": t["schema"]} for t in self._tools]
-        request = {"model": self.model, "max_tokens": 8192, "system": self._system, "tools": tools, "messages": [*self._history[:-1], marked]}
+        marked = {
+            **last,
+            "content": [
+                *last["content"][:-1],
+                {**last["content"][-1], "cache_control": {"type": "ephemeral"}},
+            ],
+        }
+        tools = [
+            {"name": t["name"], "description": t["description"], "input_schema": t["schema"]}
+            for t in self._tools
+        ]
+        request = {
+            "model": self.model,
+            "max_tokens": 8192,
+            "system": self._system,
+            "tools": tools,
+            "messages": [*self._history[:-1], marked],
+        }
         identifier, tool = writer.key("toolu_"), dice.choice(self._tools)["name"]
-        edited = {"path": f"/src/{writer.key('')[:9]}.py", "content": writer.code(int(dice.lognormvariate(6.5, 0.8)))}
-        content = [{"type": "text", "text": writer.prose(250)}, {"type": "tool_use", "id": identifier, "name": tool, "input": edited}]
+        edited = {
+            "path": f"/src/{writer.key('')[:9]}.py",
+            "content": writer.code(int(dice.lognormvariate(6.5, 0.8))),
+        }
+        content = [
+            {"type": "text", "text": writer.prose(250)},
+            {"type": "tool_use", "id": identifier, "name": tool, "input": edited},
+        ]
         read = writer.code(int(dice.lognormvariate(8.0, 0.9)))
         self._history += [
             {"role": "assistant", "content": content},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": identifier, "content": read}]},
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": identifier, "content": read}],
+            },
         ]
         size = len(str(self._history)) // 4
-        usage = {"input_tokens": 12, "cache_read_input_tokens": size, "cache_creation_input_tokens": 900, "output_tokens": 300}
+        usage = {
+            "input_tokens": 12,
+            "cache_read_input_tokens": size,
+            "cache_creation_input_tokens": 900,
+            "output_tokens": 300,
+        }
         answer = {"id": writer.key("msg_"), "type": "message", "role": "assistant", "model": self.model, "content": content,
                   "stop_reason": "tool_use", "stop_sequence": None, "usage": usage}  # fmt: skip
         return request, answer, "/v1/messages"
@@ -217,12 +285,21 @@ class Run:
     def _responses(self) -> tuple[dict[str, Any], dict[str, Any], str]:
         writer, dice = self.writer, self.writer.dice
         self._history.append({"role": "user", "content": writer.prose(int(dice.lognormvariate(5.5, 0.8)))})
-        request = {"model": self.model, "instructions": self._system, "input": list(self._history), "store": False}
+        request = {
+            "model": self.model,
+            "instructions": self._system,
+            "input": list(self._history),
+            "store": False,
+        }
         text = writer.prose(int(dice.lognormvariate(6.8, 0.6)))
         message = {"id": writer.key("msg_"), "type": "message", "status": "completed", "role": "assistant",
                    "content": [{"type": "output_text", "text": text, "annotations": []}]}  # fmt: skip
         self._history.append({"role": "assistant", "content": text})
-        usage = {"input_tokens": len(str(self._history)) // 4, "output_tokens": 200, "total_tokens": len(str(self._history)) // 4 + 200}
+        usage = {
+            "input_tokens": len(str(self._history)) // 4,
+            "output_tokens": 200,
+            "total_tokens": len(str(self._history)) // 4 + 200,
+        }
         answer = {"id": writer.key("resp_"), "object": "response", "status": "completed", "model": self.model,
                   "output": [message], "usage": usage}  # fmt: skip
         return request, answer, "/v1/responses"

@@ -13,13 +13,11 @@ table as it is. ``--at-once 3 130 --run-ids no yes --runs 130 --forms all`` is t
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -58,19 +56,22 @@ def blocks(mib: int, window: int, level: int = 3) -> str:
     return f"CODEC(ZSTD({level}, {window})) SETTINGS (min_compress_block_size = {size}, max_compress_block_size = {size})"
 
 
-BY_CONV = {"key": f"({HOUR}, conversation_id, created_at)", "primary": f"({HOUR})"}
+GRANULE: Final = f"index_granularity_bytes = {10 << 20}"
 FORMS: Final = {
-    "before": Form(key=BEFORE, primary=BEFORE, codec="CODEC(ZSTD(3))", answer_codec="CODEC(ZSTD(3))"),
+    "before": Form(
+        key=BEFORE, primary=BEFORE, codec="CODEC(ZSTD(3))", answer_codec="CODEC(ZSTD(3))", settings=GRANULE
+    ),
     "as it is": Form(),
-    "time 16": Form(codec=blocks(16, 24)),
-    "conv 1": Form(**BY_CONV),
-    "conv 4": Form(**BY_CONV, codec=blocks(4, 22), answer_codec=blocks(4, 22)),
-    "conv 8": Form(**BY_CONV, codec=blocks(8, 23), answer_codec=blocks(4, 22)),
-    "conv 16 g1": Form(**BY_CONV, codec=blocks(16, 24), answer_codec=blocks(4, 22), settings="index_granularity_bytes = 1048576"),
-    "conv 16 g2": Form(**BY_CONV, codec=blocks(16, 24), answer_codec=blocks(4, 22), settings="index_granularity_bytes = 2097152"),
-    "conv 16 g4": Form(**BY_CONV, codec=blocks(16, 24), answer_codec=blocks(4, 22), settings="index_granularity_bytes = 4194304"),
-    "conv 8 g1": Form(**BY_CONV, codec=blocks(8, 23), answer_codec=blocks(4, 22), settings="index_granularity_bytes = 1048576"),
-    "conv 16": Form(**BY_CONV, codec=blocks(16, 24), answer_codec=blocks(4, 22)),
+    "by time": Form(key=BEFORE, primary=BEFORE),
+    "by conversation": Form(key=f"({HOUR}, conversation_id, created_at)", primary=f"({HOUR})"),
+    "by run": Form(key=f"({HOUR}, run_id, conversation_id, created_at)", primary=f"({HOUR})"),
+    "first by run": Form(
+        key=f"({HOUR}, if(parent_turn_id = '', run_id, conversation_id), created_at)", primary=f"({HOUR})"
+    ),
+    "4 MiB": Form(codec=blocks(4, 22)),
+    "8 MiB": Form(codec=blocks(8, 23)),
+    "64 MiB": Form(codec=blocks(64, 26)),
+    "large granules": Form(settings=GRANULE),
 }
 
 
@@ -100,14 +101,21 @@ class Measured(msgspec.Struct, kw_only=True):
 def create(store: Store, form: Form) -> None:
     """Create the table of the form."""
     ddl = migrations.Migration.load()[0].statements(migrations.Layout(ttl_days=90))[0]
-    if "conversation_id" not in ddl:
-        ddl = ddl.replace("payload_uri ", "conversation_id String CODEC(ZSTD(1)), payload_uri ", 1)
     if form.key:
-        ddl = re.sub(r"(?:PRIMARY KEY .*?\n)?ORDER BY \(.*?\)\n", f"PRIMARY KEY {form.primary} ORDER BY {form.key}\n", ddl)
+        ddl = re.sub(
+            r"PRIMARY KEY .*?\nORDER BY .*?\n", f"PRIMARY KEY {form.primary} ORDER BY {form.key}\n", ddl
+        )
     for column, codec in (("request_json", form.codec), ("response_json", form.answer_codec)):
         if codec:
-            ddl = re.sub(rf"({column} +String) CODEC\(ZSTD\(.*?\)\)(?: SETTINGS \(.*?\))?,\n", rf"\1 {codec},\n", ddl)
+            ddl = re.sub(
+                rf"({column} +String) CODEC\(ZSTD\(.*?\)\)\s+SETTINGS \(.*?\),\n", rf"\1 {codec},\n", ddl
+            )
     if form.settings:
+        ddl = (
+            re.sub(r"    index_granularity_bytes = .*?,\n", "", ddl)
+            if "granularity" in form.settings
+            else ddl
+        )
         ddl = ddl.rstrip(";\n ") + f", {form.settings}"
     store.run(ddl)
 
@@ -117,12 +125,18 @@ def segments(lines: Path, most: int) -> Iterator[list[Row]]:
     builder, rows, size, number = RowBuilder(Pricer()), list[Row](), 0, 0
     with lines.open("rb") as file:
         for line in file:
-            run, _, line = line.partition(b" ")
             record = parse(line.rstrip())
             assert isinstance(record, Record)
             batch = f"00000000-0000-4000-8000-{number:012x}"
-            row = builder.row(record, line=line, service="", received_us=time.time_ns() // 1000, batch_id=batch, batch_row=len(rows))
-            rows.append(row if "conversation_id" in COLUMNS else (*row, f"{int(run) * 2654435761 % 2**64:032x}"))
+            row = builder.row(
+                record,
+                line=line,
+                service="",
+                received_us=time.time_ns() // 1000,
+                batch_id=batch,
+                batch_row=len(rows),
+            )
+            rows.append(row)
             size += len(line)
             if size >= most:
                 yield rows
@@ -148,7 +162,9 @@ def _memory(name: str) -> float:
 
 
 def size(store: Store, result: Measured, when: str) -> int:
-    (row,) = store.query("SELECT sum(bytes_on_disk) AS size, count() AS parts FROM system.parts WHERE active AND table = 'llm_traces'")
+    (row,) = store.query(
+        "SELECT sum(bytes_on_disk) AS size, count() AS parts FROM system.parts WHERE active AND table = 'llm_traces'"
+    )
     result.parts[when] = row["parts"]
     setattr(result, when, row["size"])
     return int(row["parts"])
@@ -156,7 +172,6 @@ def size(store: Store, result: Measured, when: str) -> int:
 
 def measure(lines: Path, form: Form, most: int, settle_seconds: float) -> Measured:
     result = Measured()
-    names = COLUMNS if "conversation_id" in COLUMNS else (*COLUMNS, "conversation_id")
     with tempfile.TemporaryDirectory(prefix="llmledger-bench-") as folder:
         store = Store(f"chdb://{folder}/clickhouse", timeout_seconds=600)
         create(store, form)
@@ -164,7 +179,7 @@ def measure(lines: Path, form: Form, most: int, settle_seconds: float) -> Measur
         for rows in segments(lines, most):
             result.rows += len(rows)
             with metered(result, "insert"):
-                store.insert(TRACES, names, rows, token=str(time.time_ns()))
+                store.insert(TRACES, COLUMNS, rows, token=str(time.time_ns()))
         size(store, result, "fresh")
         with metered(result, "settle"):
             store.run("SYSTEM START MERGES llm_traces")
@@ -173,9 +188,13 @@ def measure(lines: Path, form: Form, most: int, settle_seconds: float) -> Measur
         with metered(result, "merge"):
             store.run("OPTIMIZE TABLE llm_traces FINAL")
         size(store, result, "merged")
-        for row in store.query("SELECT column, sum(column_data_compressed_bytes) AS size FROM system.parts_columns WHERE active AND table = 'llm_traces' GROUP BY column ORDER BY size DESC"):
+        for row in store.query(
+            "SELECT column, sum(column_data_compressed_bytes) AS size FROM system.parts_columns WHERE active AND table = 'llm_traces' GROUP BY column ORDER BY size DESC"
+        ):
             result.columns[row["column"]] = row["size"]
-        (row,) = store.query("SELECT sum(secondary_indices_compressed_bytes) AS size, sum(marks_bytes) AS marks FROM system.parts WHERE active AND table = 'llm_traces'")
+        (row,) = store.query(
+            "SELECT sum(secondary_indices_compressed_bytes) AS size, sum(marks_bytes) AS marks FROM system.parts WHERE active AND table = 'llm_traces'"
+        )
         result.columns |= {"(indexes)": row["size"], "(marks)": row["marks"]}
         read(store, result)
         store.close()
@@ -198,12 +217,19 @@ def read(store: Store, result: Measured) -> None:
     cpu = time.process_time()
     for one in ids:
         began = time.perf_counter()
-        store.query("SELECT request_json, response_json FROM llm_traces WHERE organization_id = 'org-1' AND id = {id:String}", {"id": one}, raw=("request_json", "response_json"))
+        store.query(
+            "SELECT request_json, response_json FROM llm_traces WHERE organization_id = 'org-1' AND id = {id:String}",
+            {"id": one},
+            raw=("request_json", "response_json"),
+        )
         taken.append((time.perf_counter() - began) * 1000)
     result.by_id_ms = statistics.median(taken)
     result.by_id_cpu_ms = (time.process_time() - cpu) * 1000 / len(ids)
     began = time.perf_counter()
-    store.query("SELECT request_json FROM llm_traces WHERE organization_id = 'org-1' ORDER BY toStartOfHour(created_at) DESC, created_at DESC LIMIT 50", raw=("request_json",))
+    store.query(
+        "SELECT request_json FROM llm_traces WHERE organization_id = 'org-1' ORDER BY toStartOfHour(created_at) DESC, created_at DESC LIMIT 50",
+        raw=("request_json",),
+    )
     result.newest_ms = (time.perf_counter() - began) * 1000
 
 
@@ -219,7 +245,7 @@ def write(plan: Plan, path: Path) -> tuple[int, int, int]:
     requests, raw, whole = defaultdict[int, list[bytes]](list), 0, 0
     with path.open("wb") as file:
         for call in calls(plan):
-            file.write(b"%d %s\n" % (call.run, call.line))
+            file.write(call.line + b"\n")
             requests[call.run].append(call.request)
             raw, whole = raw + len(call.request), whole + len(call.line)
     return raw, whole, limit(requests)
@@ -256,22 +282,52 @@ def main() -> None:
         return
     for at_once in chosen.at_once:
         for run_ids in chosen.run_ids:
-            plan = Plan(runs=chosen.runs or at_once, at_once=at_once, steps=chosen.steps, kinds=tuple(chosen.kinds), has_run_ids=run_ids == "yes")
+            plan = Plan(
+                runs=chosen.runs or at_once,
+                at_once=at_once,
+                steps=chosen.steps,
+                kinds=tuple(chosen.kinds),
+                has_run_ids=run_ids == "yes",
+            )
             with tempfile.TemporaryDirectory(prefix="llmledger-bench-") as folder:
                 lines = Path(folder) / "lines"
                 raw, whole, least = write(plan, lines)
-                print(f"\n{plan.runs} runs, {at_once} at once, run ids: {run_ids}; requests {raw / 1e6:.1f} MB of {whole / 1e6:.1f} MB; limit {least / 1e6:.2f} MB ({raw / least:.1f} times smaller)")
-                print(f"{'bytes / limit':22}{'fresh':>6} {'settl.':>6} {'merged':>6} {'parts':>9} {'insert':>6}{'cpu':>6}{'MiB':>6} {'settle':>6}{'cpu':>6}{'MiB':>6} {'merge':>6}{'cpu':>6}{'MiB':>6} {'by id':>6}{'cpu':>6}{'newest':>7}")
+                print(
+                    f"\n{plan.runs} runs, {at_once} at once, run ids: {run_ids}; requests {raw / 1e6:.1f} MB of {whole / 1e6:.1f} MB; limit {least / 1e6:.2f} MB ({raw / least:.1f} times smaller)"
+                )
+                print(
+                    f"{'bytes / limit':22}{'fresh':>6} {'settl.':>6} {'merged':>6} {'parts':>9} {'insert':>6}{'cpu':>6}{'MiB':>6} {'settle':>6}{'cpu':>6}{'MiB':>6} {'merge':>6}{'cpu':>6}{'MiB':>6} {'by id':>6}{'cpu':>6}{'newest':>7}"
+                )
                 for name in list(FORMS) if chosen.forms == ["all"] else chosen.forms:
                     form = FORMS[name]
                     if chosen.settings:
                         form = msgspec.structs.replace(form, settings=chosen.settings)
-                    command = [sys.executable, "-m", "bench.storage", "--one", str(lines), msgspec.json.encode(form).decode(), "--segment-mib", str(chosen.segment_mib), "--settle", str(chosen.settle)]
-                    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1]
+                    command = [
+                        sys.executable,
+                        "-m",
+                        "bench.storage",
+                        "--one",
+                        str(lines),
+                        msgspec.json.encode(form).decode(),
+                        "--segment-mib",
+                        str(chosen.segment_mib),
+                        "--settle",
+                        str(chosen.settle),
+                    ]
+                    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[
+                        -1
+                    ]
                     result = msgspec.json.decode(answer, type=Measured)
                     report(name, result, least)
                     if chosen.columns:
-                        print("   ", ", ".join(f"{column} {size / least:.3f}" for column, size in list(result.columns.items())[:60] if size > least / 500))
+                        print(
+                            "   ",
+                            ", ".join(
+                                f"{column} {size / least:.3f}"
+                                for column, size in list(result.columns.items())[:60]
+                                if size > least / 500
+                            ),
+                        )
 
 
 if __name__ == "__main__":
