@@ -77,6 +77,13 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     turn_names           Array(String) CODEC(ZSTD(1)),
     opening_names        Array(String) CODEC(ZSTD(1)),
 
+    -- Attempts of one call send the same bytes. Calls of tools, as far as this call asks for them and brings
+    -- their results; `llm_tool_calls` joins the two by `key`, without payloads.
+    request_hash         UInt64,
+    tool_calls           Array(Tuple(key UInt64, id String, name LowCardinality(String), arguments_hash UInt64, arguments_bytes UInt32)) CODEC(ZSTD(1)),
+    tool_results         Array(Tuple(key UInt64, bytes UInt32, error UInt8)) CODEC(ZSTD(1)),
+    tool_result_tokens   Map(LowCardinality(String), UInt32) CODEC(ZSTD(1)),
+
     -- The answer.
     outcome              LowCardinality(String),
     finish_reason        LowCardinality(String),
@@ -135,8 +142,10 @@ PARTITION BY toMonday(ingested_at)
 -- Within each hour the calls that continue a conversation lie together, so that one block has many of them.
 -- Calls that continue none lie by their run, else by time: they share prompts and documents with each other.
 -- The index ends with the hour: if `created_at` were in it, the engine would look for times in that alone.
-PRIMARY KEY (organization_id, toStartOfHour(created_at))
-ORDER BY (organization_id, toStartOfHour(created_at), if(parent_turn_id = '', run_id, conversation_id), created_at)
+-- The hour is counted from 1970: toStartOfHour wraps, and up to 25.x a condition with a time before 1970 or
+-- after 2106 then finds nothing.
+PRIMARY KEY (organization_id, intDiv(toInt64(created_at), 3600))
+ORDER BY (organization_id, intDiv(toInt64(created_at), 3600), if(parent_turn_id = '', run_id, conversation_id), created_at)
 {ttl}
 SETTINGS
     -- A merge holds a granule of each part, and parts of the same hour are merged row by row.
