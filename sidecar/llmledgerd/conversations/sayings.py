@@ -136,22 +136,13 @@ class Turn:
         return Turn(found[start:end], found, start).content
 
     def is_unlike_others(self) -> bool:
-        """Whether the content alone tells the turn from all others."""
-        return self._is_prose() or self._is_compacted()
-
-    def _is_compacted(self) -> bool:
-        """Whether the turn stands for a history that the provider has compacted: nothing else is like it."""
-        return any(part.kind == parts.REFERENCE and part.value for part in self.said)
-
-    def _is_prose(self) -> bool:
-        """Whether the turn is a text of some length, and no JSON."""
+        """Whether the content alone tells the turn from all others: a text of some length that is no JSON, or what
+        stands for a history that the provider has compacted."""
         text = self.text
-        return (
-            len(text) >= PROSE_CHARACTERS
-            and text.count(" ") >= PROSE_SPACES
-            and text[0] not in "{["
-            and not any(part.kind == parts.CALL for part in self.said)
-        )
+        if len(text) >= PROSE_CHARACTERS:
+            is_prose = text.count(" ") >= PROSE_SPACES and text[0] not in "{["
+            return is_prose and not any(part.kind == parts.CALL for part in self.said)
+        return not text and any(part.kind == parts.REFERENCE and part.value for part in self.said)
 
 
 class History:
