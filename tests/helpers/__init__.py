@@ -14,6 +14,7 @@
 ``eventstreams``    An encoder of Amazon's event stream.
 ``exchanges``       Small exchanges in the providers' shapes, as record lines.
 ``fake_daemon``     A daemon that speaks version 4 and misbehaves on demand.
+``followed_runs``   The rule by which readers put calls together as runs, over calls in memory.
 ``grafana``         Grafana's expansion of a query before the server sees it.
 ``growth``          How the time of a call grows with the size of its input.
 ``judged_runs``     How well simulated calls are put together as runs.

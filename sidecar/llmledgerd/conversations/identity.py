@@ -84,7 +84,9 @@ class _Call:
         if self._request.previous:
             previous = scoped(self._seed, "response", self._request.previous)
             return (last or previous) if answered else previous, last or previous
-        return self._name(history.first, history.first_key) if history.first else last, last
+        if history.first is None or history.first is history.last:
+            return last, last
+        return self._name(history.first, history.first_key), last
 
     def _turn(self, parent: str) -> str:
         """Return the name of the call's own turn."""
