@@ -20,10 +20,10 @@ from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
 
 _ABSENT: Final = Raw(b"")
-_TOOLS_REMEMBERED: Final = 256
-_LONGEST_REMEMBERED: Final = 64 << 10
-"""Tools are the same in every call of an agent, so that the schemas of so many agents are kept, each up to this
-size: 16 MiB at most."""
+_TOOLS_REMEMBERED: Final = 32
+_LONGEST_REMEMBERED: Final = 32 << 10
+"""Tools are the same in every call of an agent: schemas up to this size are kept of so many agents. As objects, JSON
+takes forty times its size at worst, 40 MiB in all; real schemas take a fifth of that."""
 
 
 class _Root(msgspec.Struct, gc=False):
