@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -50,6 +51,7 @@ from llmledgerd.stores.clickhouse.conditions import Where
 from llmledgerd.stores.clickhouse.runs import RunQueries
 from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
 from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
+from llmledgerd.stores.clickhouse.widening import ranges
 
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
 
@@ -113,14 +115,35 @@ class StoreAnswers:
         if question.cursor is not None:
             _continue_after(where, question.cursor)
         limit = question.limit
-        # Sorted by time alone, the engine reads backwards and stops early; the ties are put in order after.
-        where.conditions.append(
-            "t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
-            f" WHERE {where} ORDER BY t.created_at DESC LIMIT {{limit:UInt32}}))"
-        )
+        oldest = self._oldest(where, question, limit + 1)
+        where.add("t.created_at >= fromUnixTimestamp64Micro({oldest:Int64})", oldest=oldest)
         rows, is_whole = self._rows(CALL_COLUMNS, where, NEWEST_FIRST, limit + 1)
         calls = [call_of(row) for row in rows[:limit]]
-        return Page(calls, None if is_whole and len(rows) <= limit else _cursor(calls[-1]))
+        is_last = oldest is None and is_whole and len(rows) <= limit
+        # The rows are those of a later moment than `oldest`: some can have been deleted since.
+        return Page(calls, None if is_last or not calls else _cursor(calls[-1]))
+
+    def _oldest(self, where: Where, question: ListCalls, limit: int) -> int | None:
+        """Return the time of the last of the newest ``limit`` calls, in microseconds; None if there are fewer."""
+        end = microseconds(question.end_date)
+        if question.cursor is not None:
+            after = _position(question.cursor)[0] + 1
+            end = after if end is None else min(after, end)
+        start = microseconds(question.start_date)
+        for first, last in ranges(time.time_ns() // 1000, start, end):
+            within = where.copy()
+            within.add("t.created_at >= fromUnixTimestamp64Micro({first:Int64})", first=first)
+            within.add("t.created_at < fromUnixTimestamp64Micro({last:Int64})", last=last)
+            (found,) = self._store.query(
+                "SELECT count() AS calls, toUnixTimestamp64Micro(min(at)) AS oldest FROM"  # noqa: S608 - fixed fragments, values are bound
+                f" (SELECT t.created_at AS at FROM llm_traces AS t WHERE {within}"
+                " ORDER BY t.created_at DESC LIMIT {limit:UInt32})",
+                {**within.values, "limit": limit},
+            )
+            limit -= found["calls"]
+            if limit <= 0:
+                return int(found["oldest"])
+        return None
 
     def _large(self, organization_id: str | None, question: FindLarge) -> list[LargeCall]:
         where = Where(organization_id)
@@ -287,14 +310,20 @@ def _cursor(call: Call) -> str:
     return f"{microseconds(call.created_at)}.{call.batch_id}.{call.batch_row}"
 
 
-def _continue_after(where: Where, cursor: str) -> None:
+def _position(cursor: str) -> tuple[int, str, int]:
+    """Return the time in microseconds, the batch and the row of the call before. Raises ValueError."""
     try:
         moment, batch, row = cursor.split(".")
         after, after_batch, after_row = int(moment), str(UUID(batch)), int(row)
     except ValueError:
         raise ValueError("invalid cursor") from None
-    if abs(after) >= 1 << 63 or not 0 <= after_row < 1 << 32:
+    if abs(after) >= 1 << 62 or not 0 <= after_row < 1 << 32:
         raise ValueError("invalid cursor")
+    return after, after_batch, after_row
+
+
+def _continue_after(where: Where, cursor: str) -> None:
+    after, after_batch, after_row = _position(cursor)
     where.add("t.created_at <= fromUnixTimestamp64Micro({after:Int64})", after=after)  # which the index knows
     where.add(
         "(t.created_at, t.batch_id, t.batch_row) <"
