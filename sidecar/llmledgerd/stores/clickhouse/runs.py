@@ -236,7 +236,9 @@ class RunQueries:
             return None
         if rows and not named:
             first = microseconds(rows[0]["first_at"])
-            ((_, run),) = Following(self._whole, organization).upward([(str(organization), run)], first).values()
+            ((_, run),) = (
+                Following(self._whole, organization).upward([(str(organization), run)], first).values()
+            )
         calls, rows = self._with_parts(RunCalls(organization, {(organization or "", run): run}, start, end))
         if len(rows) > 1:
             raise ValueError(f"several organizations have a run {run}; restrict the query to one of them")
