@@ -60,7 +60,11 @@ def span(
 
 
 def traces(
-    spans: Sequence[Json], *, scope: str = "my.scope", version: str = "1.0", resource: Mapping[str, Any] | None = None
+    spans: Sequence[Json],
+    *,
+    scope: str = "my.scope",
+    version: str = "1.0",
+    resource: Mapping[str, Any] | None = None,
 ) -> Json:
     """Return a request of one scope."""
     return {
@@ -143,11 +147,19 @@ class Exporter:
             connection.close()
 
     def send(
-        self, request: Json, *, protobuf: bool = True, gzipped: bool = True, headers: Mapping[str, str] | None = None
+        self,
+        request: Json,
+        *,
+        protobuf: bool = True,
+        gzipped: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> int:
         """Export a request; return the status."""
         body = as_protobuf(request) if protobuf else json.dumps(request).encode()
-        found = {"Content-Type": "application/x-protobuf" if protobuf else "application/json", **(headers or {})}
+        found = {
+            "Content-Type": "application/x-protobuf" if protobuf else "application/json",
+            **(headers or {}),
+        }
         if gzipped:
             body, found["Content-Encoding"] = gzip.compress(body), "gzip"
         return self.post("logs" if "resourceLogs" in request else "traces", body, found)[0]
@@ -160,3 +172,8 @@ class Exporter:
         connection.sock.settimeout(timeout)
         connection.sock.connect(str(self._address))
         return connection
+
+
+def encoded(found: Any) -> bytes:
+    """Return JSON as the daemon stores it."""
+    return json.dumps(found).encode()

@@ -22,6 +22,7 @@ from llmledgerd.cli import (
     listing,
     maintenance,
     objects,
+    otlp,
     output,
     prices,
     reprice,
@@ -56,7 +57,7 @@ app = typer.Typer(
     cls=in_panels(
         {
             "Query": ("traces", "tail", "errors", "large", "trace", "usage", "prices", "sql", "ui"),
-            "Operate": ("status", "doctor", "dead-letters", "import", "demo"),
+            "Operate": ("status", "doctor", "otlp", "dead-letters", "import", "demo"),
             "Maintain": ("copy", "reprice", "erase", "objects"),
         }
     ),
@@ -67,6 +68,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(objects.app, name="objects")
 app.command()(doctor.doctor)
 app.command()(reprice.reprice)
+app.command("otlp")(otlp.show_otlp)
 app.command("prices")(prices.show_prices)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)

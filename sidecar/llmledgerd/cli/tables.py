@@ -20,6 +20,7 @@ from llmledgerd.query.repricing import ModelChange
 from llmledgerd.query.results import Call, LargeCall, Loss, Unpriced, Usage
 from llmledgerd.query.results import Table as Rows
 from llmledgerd.spool.dead_letters import DeadLetter
+from llmledgerd.telemetry.status import OtlpSender
 
 ERROR = "red"
 
@@ -130,6 +131,21 @@ def losses_columns(losses: Sequence[Loss]) -> list[Column]:
         _texts("SERVICE", [loss.service for loss in losses], 2, 7),
         _counts("RECORDS", [loss.records for loss in losses], 0),
         _counts("UNCOUNTED LOSSES", [loss.of_unknown_count for loss in losses], 0),
+    ]
+
+
+def otlp_columns(senders: Sequence[OtlpSender]) -> list[Column]:
+    """Return the columns of a list of OTLP senders."""
+    return [
+        _texts("SERVICE", [one.service for one in senders], 0, 7),
+        _texts("EMITTER", [one.emitter for one in senders], 0, 10),
+        _texts("VERSION", [one.version for one in senders], 3, 6),
+        _texts("READ AS", [one.convention for one in senders], 2, 6),
+        _counts("SPANS", [one.spans for one in senders], 0),
+        _counts("LOGS", [one.log_records for one in senders], 1),
+        _counts("ROWS", [one.rows for one in senders], 0),
+        _counts("COVERED", [one.covered for one in senders], 2),
+        _counts("PUZZLES", [sum(puzzle.count for puzzle in one.puzzles) for one in senders], 1),
     ]
 
 

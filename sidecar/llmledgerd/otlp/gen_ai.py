@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from llmledgerd.otlp.calls import NO_COUNTS, Call, Counts, Role
 from llmledgerd.otlp.common import provider_of
-from llmledgerd.otlp.messages import choices_of, messages_of, system_of
+from llmledgerd.otlp.messages import choices_of, langchain_answer, messages_of, system_of
 from llmledgerd.otlp.reading import count, flag, mapping, nested, structured, text, texts
 from llmledgerd.otlp.signals import Attributes, Event, Span
 
@@ -96,13 +96,19 @@ def role_of(span: Span) -> tuple[Role, str, str]:
 def call_of(span: Span, kind: str) -> Call:
     """Return what a span tells of its call."""
     found = span.attributes
-    reasons = texts(found, "gen_ai.response.finish_reasons", "gen_ai.response.finish_reason")
+    reasons = texts(
+        found,
+        "gen_ai.response.finish_reasons",
+        "gen_ai.response.finish_reason",
+        "anthropic.message.stop_reason",
+    )
     call = Call(
         kind=kind,
         provider=_provider(found),
         model=text(found, "gen_ai.response.model", "gen_ai.request.model"),
         request_model=text(found, "gen_ai.request.model"),
-        response_id=text(found, "gen_ai.response.id", "gen_ai.response_id"),
+        response_id=text(found, "gen_ai.response.id", "gen_ai.response_id")
+        or langchain_answer(found.get("gen_ai.completion"))[0],
         service_tier=text(
             found, "gen_ai.response.service_tier", "anthropic.response.service_tier",
             "gen_ai.openai.response.service_tier", "openai.response.service_tier",
@@ -209,6 +215,8 @@ def _details(events: tuple[Event, ...]) -> Attributes | None:
 
 def _request(call: Call, found: Attributes, events: tuple[Event, ...]) -> Any:
     whole = _as_object(found, "request_data", "gen_ai.prompt", "model_request")
+    if whole is not None and _is_batch(whole.get("messages")):
+        whole = {**whole, "messages": messages_of(whole)}
     if whole is not None and ("messages" in whole or "model" in whole or "input" in whole):
         return {"model": call.request_model, **whole} if call.request_model else whole
     body: dict[str, Any] = {"model": call.request_model or call.model}
@@ -253,6 +261,9 @@ def _response(found: Attributes, events: tuple[Event, ...], reasons: list[str]) 
     whole = _as_object(found, "response_data", "gen_ai.completion")
     if whole is not None and ("choices" in whole or "content" in whole or "output" in whole):
         return whole
+    of_langchain = langchain_answer(whole)[1]
+    if of_langchain:
+        return {"choices": of_langchain}
     said = found.get("gen_ai.output.messages") or nested(found, "gen_ai.completion")
     if not said:
         said = [dict(one.attributes) for one in events if one.name == "gen_ai.choice"]
@@ -269,6 +280,11 @@ def _response(found: Attributes, events: tuple[Event, ...], reasons: list[str]) 
     if not choices:
         choices = [{"index": index, "finish_reason": reason} for index, reason in enumerate(reasons)]
     return {"choices": choices} if choices else {}
+
+
+def _is_batch(found: Any) -> bool:
+    """Return whether messages are LangChain's: a list for each input of a batch."""
+    return isinstance(found, list) and bool(found) and isinstance(found[0], list)
 
 
 def _listed(found: Any, *, choices: bool) -> list[Any]:

@@ -8,7 +8,7 @@ Used on one thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -17,9 +17,13 @@ from llmledgerd.otlp import conventions
 from llmledgerd.otlp.calls import Call, Context, Reading, Role
 from llmledgerd.otlp.journal import Journal
 from llmledgerd.otlp.lines import line_of
-from llmledgerd.otlp.nesting import DEEPEST, ROW, Node, key_of
+from llmledgerd.otlp.nesting import COVERED, ROW, Node, key_of
+from llmledgerd.otlp.reading import count, text
 from llmledgerd.otlp.senders import Senders
 from llmledgerd.otlp.signals import LogRecord, Signal, Span, Unreadable
+from llmledgerd.otlp.spans_above import contexts_of, lend_payloads
+from llmledgerd.otlp.tokens import usage_of
+from llmledgerd.otlp.twins import Told, Twins
 
 PART_SIGNALS: Final = 2048
 PART_BYTES: Final = 4 << 20
@@ -49,6 +53,7 @@ class Interpreter:
         self._journal = journal
         self._senders = senders
         self._limit = limit
+        self._twins = Twins()
 
     def parts(self, signals: Iterable[Signal | Unreadable], scope: Callable[[str], str]) -> Iterator[Part]:
         """Yield the lines of a request part by part.
@@ -74,10 +79,14 @@ class Interpreter:
     def _made(self, part: Part, signals: list[Signal], scope: Callable[[str], str]) -> Part:
         readings = [conventions.read(signal) for signal in signals]
         spans = [index for index, signal in enumerate(signals) if isinstance(signal, Span)]
-        contexts = _contexts(signals, readings)
+        contexts = contexts_of(signals, readings)
         nodes = [_node(signals[index], readings[index]) for index in spans]
         are_rows, marks = self._journal.nesting.decide(nodes)
         chosen = {index for index, is_row in zip(spans, are_rows, strict=True) if is_row}
+        absorbed = self._absorbed(signals, readings, chosen)
+        marks += [(key_of(signals[index].trace_id, signals[index].span_id), COVERED) for index in absorbed]
+        chosen -= absorbed.keys()
+        lend_payloads(signals, readings, chosen, absorbed)
         chosen |= {
             index for index, one in enumerate(readings) if one.call and isinstance(signals[index], LogRecord)
         }
@@ -101,6 +110,19 @@ class Interpreter:
             self._senders.note(signal, readings[index], is_row=index in rows)
         return part
 
+    def _absorbed(self, signals: list[Signal], readings: list[Reading], chosen: set[int]) -> dict[int, int]:
+        """Return the spans that another instrumentation's span beside them stands for."""
+        told: list[Told] = []
+        settled: set[int] = set()
+        for index in sorted(chosen):
+            signal, reading = signals[index], readings[index]
+            if reading.call is None or reading.role is not Role.CALL or not isinstance(signal, Span):
+                continue
+            told.append(_told(index, signal, reading.call))
+            if self._journal.nesting.mark(key_of(signal.trace_id, signal.span_id)) == ROW:
+                settled.add(index)
+        return self._twins.absorbed(told, settled)
+
     def _add(self, part: Part, signal: Signal, call: Call, context: Context, emitter: str) -> None:
         try:
             part.lines.append(line_of(signal, call, context, emitter, self._limit))
@@ -116,6 +138,25 @@ def is_identified(span: Span) -> bool:
         and len(span.parent_id) in (0, 16)
         and span.trace_id.strip("0") != ""
         and span.span_id.strip("0") != ""
+    )
+
+
+def _told(index: int, span: Span, call: Call) -> Told:
+    usage = usage_of(call.counts) or (call.usage if isinstance(call.usage, Mapping) else {})
+    parts = (
+        count(usage, "prompt_tokens", "input_tokens"),
+        count(usage, "completion_tokens", "output_tokens"),
+    )
+    failure = "failed" if call.is_failure and not call.has_usage else ""
+    return Told(
+        index=index,
+        service=text(span.origin.resource, "service.name"),
+        scope=span.origin.scope,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        answer=call.response_id,
+        counts=f"{parts[0]} {parts[1]}" if call.has_usage else failure,
+        has_usage=call.has_usage,
     )
 
 
@@ -146,25 +187,3 @@ def _marks_of_logs(signals: list[Signal], readings: list[Reading], rows: set[int
         and len(signals[index].trace_id) == 32
         and len(signals[index].span_id) == 16
     ]
-
-
-def _contexts(signals: list[Signal], readings: list[Reading]) -> list[Context]:
-    """Return each signal's context, with what the spans above it in this part say."""
-    at = {
-        (signal.trace_id, signal.span_id): index
-        for index, signal in enumerate(signals)
-        if isinstance(signal, Span)
-    }
-    found = []
-    for index, signal in enumerate(signals):
-        context = readings[index].context
-        if readings[index].call is not None and isinstance(signal, Span):
-            above = at.get((signal.trace_id, signal.parent_id))
-            for _ in range(DEEPEST):
-                if above is None:
-                    break
-                context = context.over(readings[above].context)
-                upper = signals[above]
-                above = at.get((upper.trace_id, upper.parent_id)) if isinstance(upper, Span) else None
-        found.append(context)
-    return found

@@ -8,11 +8,14 @@ OpenInference, "message" attributes; OpenLLMetry, ``gen_ai.prompt.N``; Vercel AI
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from llmledgerd.otlp.reading import structured
 
 Message = dict[str, Any]
+
+ROLES: Final = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+"""LangChain's types of messages that OpenAI calls otherwise."""
 
 
 def messages_of(found: Any) -> list[Message]:
@@ -22,7 +25,25 @@ def messages_of(found: Any) -> list[Message]:
         inside = inside.get("messages", [inside])
     if isinstance(inside, str) and inside:
         return [{"role": "user", "content": inside}]
+    if isinstance(inside, list) and len(inside) == 1 and isinstance(inside[0], list):
+        inside = inside[0]  # LangChain's batch of one
     return [_message(one) for one in inside if isinstance(one, dict)] if isinstance(inside, list) else []
+
+
+def langchain_answer(found: Any) -> tuple[str, list[dict[str, Any]]]:
+    """Return the answer's id and the choices of LangChain's ``LLMResult``; empty for anything else."""
+    inside = structured(found)
+    generations = inside.get("generations") if isinstance(inside, dict) else None
+    if not isinstance(generations, list) or not generations or not isinstance(generations[0], list):
+        return "", []
+    said = [one.get("message") for one in generations[0] if isinstance(one, dict)]
+    messages = [one for one in said if isinstance(one, dict)]
+    kwargs = messages[0].get("kwargs") if messages else None
+    told = kwargs.get("response_metadata") if isinstance(kwargs, dict) else None
+    name = told.get("id") if isinstance(told, dict) else None
+    output = inside.get("llm_output")
+    name = name or (output.get("id") if isinstance(output, dict) else None)
+    return name if isinstance(name, str) else "", choices_of(messages, [])
 
 
 def system_of(found: Any) -> list[Message]:
@@ -46,6 +67,13 @@ def choices_of(found: Any, reasons: list[str]) -> list[dict[str, Any]]:
 
 
 def _message(found: Message) -> Message:
+    kwargs = found.get("kwargs")
+    if isinstance(kwargs, dict) and found.get("lc") == 1:
+        kind = str(kwargs.get("type", ""))
+        names = ("content", "tool_calls", "tool_call_id")
+        return _message(
+            {"role": ROLES.get(kind, kind), **{name: kwargs[name] for name in names if kwargs.get(name)}}
+        )
     inner = found.get("message")
     if isinstance(inner, dict) and "role" not in found and "content" not in found:
         reason = found.get("finish_reason") or inner.get("finish_reason")
@@ -105,7 +133,7 @@ def _tool_call(found: Any) -> Any:
     if isinstance(inner, dict):
         return {"type": "function", **inner}
     name = found.get("name", found.get("toolName"))
-    if name is None:
+    if not isinstance(name, str):
         return found
     arguments = found.get("arguments", found.get("input", found.get("args")))
     return {

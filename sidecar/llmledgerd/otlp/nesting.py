@@ -72,6 +72,10 @@ class Nesting:
         if len(self._marks) > self._most:
             self._marks.popitem(last=False)
 
+    def mark(self, key: Key) -> int:
+        """Return the decision on a span; 0 without one."""
+        return self._marks.get(key, 0)
+
     def marks(self) -> Iterator[Mark]:
         """Yield what is remembered, oldest first."""
         yield from self._marks.items()

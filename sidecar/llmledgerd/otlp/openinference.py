@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from llmledgerd.otlp.calls import NO_COUNTS, Call, Counts, Role
 from llmledgerd.otlp.common import provider_of
-from llmledgerd.otlp.messages import choices_of, messages_of
+from llmledgerd.otlp.messages import choices_of, langchain_answer, messages_of
 from llmledgerd.otlp.reading import count, mapping, nested, structured, text
 from llmledgerd.otlp.signals import Attributes, Span
 
@@ -57,12 +57,13 @@ def call_of(span: Span, kind: str) -> Call:
         or request_model
     )
     is_sdk = span.origin.scope.startswith(OF_SDKS)
+    name = text(answer, "id") if is_sdk else langchain_answer(answer)[0]
     call = Call(
         kind=kind,
         provider=provider_of(text(found, "llm.provider")) or provider_of(text(found, "llm.system")),
         model=text(answer, "model") or model if is_sdk else model,
         request_model=request_model or model,
-        response_id=text(answer, "id") if is_sdk else "",
+        response_id=name,
         finish_reasons=[text(found, "llm.finish_reason")] if text(found, "llm.finish_reason") else [],
         counts=counts_of(found),
         usage=_own_usage(answer) if is_sdk else None,
