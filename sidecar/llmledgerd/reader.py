@@ -17,11 +17,9 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, Unpack, cast
 
 import msgspec
 
-from llmledgerd.payloads import wiring
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import (
     FindLarge,
     GetCall,
@@ -33,7 +31,6 @@ from llmledgerd.query.requests import (
     QueryRequest,
 )
 from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Unpriced, Usage
-from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
@@ -313,12 +310,19 @@ class LLMTraceReader:
 
 
 def _configured_objects() -> Objects | None:
+    from llmledgerd.payloads import wiring
+    from llmledgerd.stores import registry
+
     return wiring.objects(registry.load()[0])
 
 
 def _source(url: str, token: str, timeout_seconds: float, password_file: str) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
+    # What reads a store is not needed by those who ask a daemon.
+    from llmledgerd.query.payloads import Fetcher
+    from llmledgerd.stores import registry
+
     fetcher = Fetcher(_configured_objects)
     return _Threaded(
         registry.reader_at(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)

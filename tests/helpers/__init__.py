@@ -16,6 +16,7 @@
 ``fake_daemon``     A daemon that speaks version 4 and misbehaves on demand.
 ``grafana``         Grafana's expansion of a query before the server sees it.
 ``growth``          How the time of a call grows with the size of its input.
+``judged_runs``     How well simulated calls are put together as runs.
 ``kinds``           One interface to each kind of store.
 ``lines``           A line as the sender receives it.
 ``memory_objects``  In-memory object storage with a clock that is set by hand.
@@ -28,6 +29,7 @@
 ``places``          One filled store, and each address at which it can be read.
 ``postgres``        A PostgreSQL that can be killed and frozen.
 ``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.
+``price_data``      The data of the installed genai-prices, as the package has it.
 ``prefork``         The two commands, forked from a process that has imported them.
 ``promql``          The metrics and labels that a PromQL expression selects.
 ``providers``       Stand-ins for the providers' HTTP interfaces.
@@ -37,6 +39,9 @@
 ``sdks``            Calls through the providers' own SDKs.
 ``secrets``         Random secrets in the shapes of the named patterns.
 ``session``         A version 4 session written without the client.
+``simulated_apis``  Requests and answers of a made-up agent in the words of each API.
+``simulated_kinds`` Kinds of runs of made-up agents.
+``simulated_runs``  Made-up agents, with the truth of which call continues which.
 ``store_rows``      Rows of ``llm_traces`` without records.
 ``supervised``      A daemon under a stand-in for systemd.
 ``traced``          A daemon whose system calls are recorded.

@@ -51,7 +51,10 @@ def is_uuid(value: object) -> bool:
 
 CHECKS: dict[str, Check] = {
     "id": lambda value: text(value) and value != "",
-    "agent_tags": lambda value: isinstance(value, list) and all(text(tag) for tag in value),
+    **dict.fromkeys(
+        ("agent_tags", "turn_names", "opening_names"),
+        lambda value: isinstance(value, list) and all(text(one) for one in value),
+    ),
     "error_message": lambda value: text(value) and len(str(value)) <= 1000,
     "usage_source": one_of("reported", "partial", "unknown"),
     "usage_check": one_of("ok", "mismatch", ""),

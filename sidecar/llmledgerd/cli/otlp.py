@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from llmledgerd.cli import output, tables
 from llmledgerd.cli.asking import AsJson
 from llmledgerd.cli.connect import daemon_status
-from llmledgerd.cli.listing import Nothing
-from llmledgerd.cli.messages import echo, echo_json
+from llmledgerd.cli.messages import Nothing, echo, echo_json
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
-from llmledgerd.telemetry.status import OtlpSender
+
+if TYPE_CHECKING:
+    from llmledgerd.telemetry.status import OtlpSender
 
 
 @with_target
@@ -19,7 +21,9 @@ def show_otlp(as_json: AsJson = False, *, target: Target) -> None:
     """Show who sends over OTLP since the daemon's start: emitter, spans, rows, and what was not understood."""
     status = asyncio.run(daemon_status(target))
     if not status.otlp and not status.otlp_requests:
-        raise Nothing("nothing was received over OTLP since the daemon's start (setting `otlp`, docs/otlp.md)")
+        raise Nothing(
+            "nothing was received over OTLP since the daemon's start (setting `otlp`, docs/otlp.md)"
+        )
     if as_json:
         for sender in status.otlp:
             echo_json(json_line(sender))

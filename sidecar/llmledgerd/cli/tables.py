@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -19,8 +20,10 @@ from llmledgerd.cli.text_cells import cell, json_text
 from llmledgerd.query.repricing import ModelChange
 from llmledgerd.query.results import Call, LargeCall, Loss, Unpriced, Usage
 from llmledgerd.query.results import Table as Rows
-from llmledgerd.spool.dead_letters import DeadLetter
-from llmledgerd.telemetry.status import OtlpSender
+
+if TYPE_CHECKING:
+    from llmledgerd.spool.dead_letters import DeadLetter
+    from llmledgerd.telemetry.status import OtlpSender
 
 ERROR = "red"
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 from llmledgerd.otlp.calls import Role
@@ -105,7 +106,7 @@ def test_of_direct_parent_and_child_one_is_a_row_in_any_order_and_any_cut() -> N
                 requests.append([])
         found = rows(nesting, *requests)
         assert found
-        assert not any(below - 1 == above for above, below in zip(found, found[1:], strict=False))
+        assert not any(below - 1 == above for above, below in itertools.pairwise(found))
 
 
 def test_memory_is_limited() -> None:
