@@ -101,13 +101,14 @@ def logs(records: Sequence[Json], *, scope: str = "", resource: Mapping[str, Any
 
 def as_protobuf(request: Json) -> bytes:
     """Return a request in protobuf's encoding."""
-    from google.protobuf.json_format import ParseDict
+    from google.protobuf import json_format
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     kind: Any = ExportLogsServiceRequest if "resourceLogs" in request else ExportTraceServiceRequest
     found = kind()
-    ParseDict(_with_bytes(request), found)
+    parse: Any = json_format.ParseDict
+    parse(_with_bytes(request), found)
     return bytes(found.SerializeToString())
 
 

@@ -6,6 +6,7 @@ SDK, then the semantic conventions and their dialects. Nothing here raises.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Final
 
 import msgspec
@@ -38,6 +39,7 @@ def read_span(span: Span) -> Reading:
     found = span.attributes
     if span.name.startswith("claude_code."):
         return coding_agents.read_span(span)
+    convention: ModuleType
     if openinference.KIND in found:
         name, convention = "openinference", openinference
     elif vercel.is_dialect(span):

@@ -117,7 +117,7 @@ def call_of(span: Span, kind: str) -> Call:
         counts=counts_of(found, span.origin.scope),
         name=_request_id(found),
     )  # fmt: skip
-    told = (_details(span.events) or {}) | dict(found)
+    told = {**(_details(span.events) or {}), **found}
     call.request = _request(call, told, span.events)
     call.response = _response(told, span.events, reasons)
     return call

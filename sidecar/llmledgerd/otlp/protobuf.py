@@ -23,6 +23,10 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from llmledgerd.otlp.signals import Attributes, Event, LogRecord, Origin, Span, Unreadable, event_name
 
+_span_type: Any = trace_pb2.Span
+_log_record_type: Any = logs_pb2.LogRecord
+# The generated classes are untyped where it matters: what they parse and serialize.
+
 BYTES: Final = 2
 """Wire type of a message, text or bytes."""
 FIXED: Final = {1: 8, 5: 4}
@@ -109,7 +113,7 @@ def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
 
 
 def _span(raw: bytes, origin: Origin) -> Span:
-    found = trace_pb2.Span.FromString(raw)
+    found = _span_type.FromString(raw)
     return Span(
         origin=origin,
         trace_id=found.trace_id.hex(),
@@ -128,7 +132,7 @@ def _span(raw: bytes, origin: Origin) -> Span:
 
 
 def _log_record(raw: bytes, origin: Origin) -> LogRecord:
-    found = logs_pb2.LogRecord.FromString(raw)
+    found = _log_record_type.FromString(raw)
     attributes, body = _attributes(found.attributes), _value(found.body)
     return LogRecord(
         origin=origin,
@@ -159,25 +163,26 @@ def _value(found: AnyValue) -> Any:
 
 def trace_answer(rejected: int, message: str) -> bytes:
     """Return the answer to a trace request, with what was refused of it."""
-    answer = ExportTraceServiceResponse()
+    answer: Any = ExportTraceServiceResponse()
     if message:
         answer.partial_success.rejected_spans = rejected
         answer.partial_success.error_message = message
-    return answer.SerializeToString()
+    return bytes(answer.SerializeToString())
 
 
 def log_answer(rejected: int, message: str) -> bytes:
     """Return the answer to a log request, with what was refused of it."""
-    answer = ExportLogsServiceResponse()
+    answer: Any = ExportLogsServiceResponse()
     if message:
         answer.partial_success.rejected_log_records = rejected
         answer.partial_success.error_message = message
-    return answer.SerializeToString()
+    return bytes(answer.SerializeToString())
 
 
 def metrics_answer() -> bytes:
     """Return the answer to a request with metrics, none of which are kept."""
-    return ExportMetricsServiceResponse().SerializeToString()
+    answer: Any = ExportMetricsServiceResponse()
+    return bytes(answer.SerializeToString())
 
 
 def status(message: str) -> bytes:

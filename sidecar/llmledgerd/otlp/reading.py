@@ -51,14 +51,14 @@ def measure(attributes: Attributes, *names: str) -> float | None:
     """Return the first attribute that is a number of 0 or above, also as text."""
     for name in names:
         found = attributes.get(name)
-        if isinstance(found, str):
-            try:
-                found = float(found)
-            except ValueError:
-                continue
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        if is_number and math.isfinite(found) and found >= 0:
-            return float(found)
+        if isinstance(found, bool) or not isinstance(found, int | float | str):
+            continue
+        try:
+            number = float(found)
+        except (ValueError, OverflowError):
+            continue
+        if math.isfinite(number) and number >= 0:
+            return number
     return None
 
 

@@ -405,7 +405,8 @@ def test_codex_s_completed_responses_are_calls_and_its_other_events_are_none(tmp
         "error.message": "no",
         "model": "m",
     }
-    records = [log_record("", one, at=at) for at, one in enumerate((completed, delta, fine, failed))]
+    told: list[Row] = [completed, delta, fine, failed]
+    records = [log_record("", one, at=at) for at, one in enumerate(told)]
     first, second = rows(tmp_path, logs(records, scope="codex_otel"))
     assert counts(first) == (100, 20, 40, None, 7)
     assert (first["provider"], first["run_id"]) == ("openai", "c-1")
