@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import pytest
 
 from llmledgerd.admin.auth import new
 from llmledgerd.reader import LLMTraceReader
+from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.otlp import Exporter, as_protobuf, log_record, logs, span, traces
+from tests.helpers.otlp import T0_NS, TRACE, Exporter, as_protobuf, log_record, logs, span, traces
+from tests.helpers.waiting import until
 
 pytest.importorskip("opentelemetry.proto")
 
@@ -188,3 +191,36 @@ def _varint(number: int) -> bytes:
         found.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*found, number])
+
+
+HOOKED = {
+    "protocol_version": 4,
+    "org_id": "acme",
+    "provider": "openai",
+    "model": "gpt-4o",
+    "request": {},
+    "response": {"id": "chatcmpl-77", "usage": {"prompt_tokens": 100, "completion_tokens": 20}},
+}
+
+
+def hooked(name: str, **more: object) -> bytes:
+    return json.dumps({**HOOKED, "provider_trace_id": name, **more}).encode() + b"\n"
+
+
+def at(number: int) -> str:
+    """The time at which the exchange of a span's call began."""
+    started = datetime.fromtimestamp(T0_NS / 1e9 + number + 0.1, UTC)
+    return started.isoformat()
+
+
+def test_a_call_that_a_hook_recorded_as_well_is_one_row(daemon: RunningDaemon) -> None:
+    exporter = Exporter(daemon.folder / "o")
+    first = traces([span(1, CHAT), span(2, {**CHAT, "gen_ai.response.id": "chatcmpl-77"})])
+    same_batch = hooked("a", trace_id=TRACE, span_id=f"{1:016x}", timestamp=at(1))
+    earlier_batch = hooked("b", trace_id=TRACE, span_id=f"{9:016x}", timestamp=at(2))
+    daemon.send_one_way(earlier_batch)
+    until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 1, what="the record's row")
+    assert exporter.send(first) == 200
+    daemon.send_one_way(same_batch)
+    daemon.terminate()
+    assert sorted(name for (name,) in stored(daemon, "id")) == ["a", "b"]
