@@ -13,8 +13,8 @@ Tools and retrievals are never left out: an exchange within one is a call of its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -60,6 +60,17 @@ def told(row: Row) -> Told:
         str(row[_ANSWER]),
         started_us,
         started_us + 1000 * int(str(row[_LATENCY])),
+    )
+
+
+def told_by(row: Mapping[str, Any]) -> Told:
+    """Return what a record is recognized by, from the columns of a store's row, and its start as ``at``."""
+    return Told(
+        organization=str(row["organization_id"]),
+        trace=str(row["trace_id"]),
+        span=str(row["span_id"]),
+        answer=str(row["provider_request_id"]),
+        started_us=int(row["at"]),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from llmledgerd.errors import AnswerIncomplete, StoreBusy
-from llmledgerd.records.twice_told import Told
+from llmledgerd.records.twice_told import Told, told_by
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.cluster_hosts import has_every_acknowledged_row, hosts, thin_rows
 from llmledgerd.stores.clickhouse.insert_settings import EVERY
@@ -77,9 +77,7 @@ class StoredRows:
     def of_records(self, condition: str, values: Mapping[str, Any], at: int) -> Iterator[Told]:
         """Yield what records are recognized by."""
         columns = "organization_id, trace_id, span_id, provider_request_id, toUnixTimestamp64Micro(created_at) AS at"
-        for row in self._of_traces(columns, condition, values, at):
-            names = ("organization_id", "trace_id", "span_id", "provider_request_id")
-            yield Told(*(str(row[name]) for name in names), started_us=int(row["at"]))
+        yield from map(told_by, self._of_traces(columns, condition, values, at))
 
     def _of_traces(
         self, columns: str, condition: str, values: Mapping[str, Any], at: int

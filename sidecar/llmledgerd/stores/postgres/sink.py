@@ -19,7 +19,7 @@ from psycopg import sql
 from llmledgerd.errors import BatchRejected
 from llmledgerd.records.repeats import Call
 from llmledgerd.records.schema import TRACES
-from llmledgerd.records.twice_told import Told, asked_between
+from llmledgerd.records.twice_told import Told, asked_between, told_by
 from llmledgerd.stores.base import Buffer
 from llmledgerd.stores.postgres import copying
 from llmledgerd.stores.postgres.connections import Connections, Link
@@ -136,12 +136,9 @@ class Postgres:
             [copying.storable(name) for name in sorted(names - {""})]
             for names in ({span.trace for span in spans}, {span.answer for span in spans})
         )
-        names = ("organization_id", "trace_id", "span_id", "provider_request_id")
+        values = (traces, answers, besides, moment(from_us), moment(to_us))
         with self.connections.transaction() as link:
-            return [
-                Told(*(str(row[name]) for name in names), started_us=int(row["at"]))
-                for row in link.query(statement, (traces, answers, besides, moment(from_us), moment(to_us)))
-            ]
+            return [told_by(row) for row in link.query(statement, values)]
 
     def delete_abandoned(self, calls: Sequence[Call]) -> None:
         """Delete the rows that stand for these calls without their records."""
