@@ -15,13 +15,29 @@ from llmledgerd.query.requests import (
     FindLarge,
     GetCall,
     GetLosses,
+    GetRetries,
+    GetRun,
     GetStep,
+    GetTools,
     GetUnpriced,
     GetUsage,
     ListCalls,
+    ListRetriedCalls,
+    ListRuns,
+    ListToolCalls,
     QueryRequest,
 )
-from llmledgerd.query.results import Call, LargeCall, Loss, Page, Unpriced, Usage
+from llmledgerd.query.results import (
+    Call,
+    LargeCall,
+    Loss,
+    Page,
+    RunPage,
+    RunSteps,
+    Unpriced,
+    Usage,
+)
+from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 
 ERASE: Final = "/v1/erase"
 """POST; erases."""
@@ -92,6 +108,12 @@ ENDPOINTS: Final = (
     Endpoint("/v1/large", FindLarge, list[LargeCall]),
     Endpoint("/v1/usage", GetUsage, list[Usage]),
     Endpoint("/v1/unpriced", GetUnpriced, list[Unpriced]),
+    Endpoint("/v1/runs", ListRuns, RunPage),
+    Endpoint("/v1/run", GetRun, RunSteps, may_be_none=True),
+    Endpoint("/v1/tools", GetTools, list[Tool]),
+    Endpoint("/v1/tool-calls", ListToolCalls, list[ToolCall]),
+    Endpoint("/v1/retries", GetRetries, list[Retries]),
+    Endpoint("/v1/retried-calls", ListRetriedCalls, list[RetriedCall]),
     Endpoint("/v1/losses", GetLosses, list[Loss]),
 )
 

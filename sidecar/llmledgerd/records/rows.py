@@ -19,7 +19,13 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.conversations import identity_of, read_answer, read_request
+from llmledgerd.conversations import (
+    identity_of,
+    read_answer,
+    read_request,
+    request_hash,
+    tool_calls_of,
+)
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
@@ -77,6 +83,7 @@ _MADE: Final = (
     "error_message", "llm_config", "plan_type", "cost_source", "customer_id", "started_us", "service", "url",
     "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost", "upstream_cost_usd",
     "sent_cost_usd", "batch_id", "batch_row", "received_us", "identity",
+    "request_hash", "tools",
 )  # fmt: skip
 """The names that ``RowBuilder.row`` computes, beside ``record`` and ``facts``."""
 
@@ -151,6 +158,17 @@ class RowBuilder:
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
+        organization = record.org_id or ""
+        asked, answered = read_request(request), read_answer(exchange.response or facts.response)
+        identity = identity_of(asked, answered, organization)
+        tools = tool_calls_of(
+            asked,
+            answered,
+            organization=organization,
+            identity=identity,
+            prompt_tokens=facts.prompt_tokens or 0,
+            is_whole=facts.stream_complete and record.outcome in (None, "ok"),
+        )
         return _ROW(  # in the order of _MADE: keywords cost a tenth of the row
             record, facts, self.call_id(record) or derived_id(line), call_type, provider, model, is_byok, request,
             answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), plan_type,
@@ -160,9 +178,7 @@ class RowBuilder:
             cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
             None if record.cost_usd is None else self._sent_cost(record.cost_usd),
             batch_id, batch_row, received_us,
-            identity_of(
-                read_request(request), read_answer(exchange.response or facts.response), record.org_id or ""
-            ),
+            identity, request_hash(request, organization), tools,
         )  # fmt: skip
 
     def abandoned(

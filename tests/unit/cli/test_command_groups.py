@@ -21,7 +21,21 @@ from llmledgerd.errors import ConfigError
 APPS = {"llmledger": app.app, "llmledgerd": daemon.app}
 PANELS = {
     "llmledger": {
-        "Query": ["traces", "tail", "errors", "large", "trace", "usage", "prices", "sql", "ui"],
+        "Query": [
+            "traces",
+            "tail",
+            "runs",
+            "run",
+            "errors",
+            "large",
+            "trace",
+            "usage",
+            "tools",
+            "retries",
+            "prices",
+            "sql",
+            "ui",
+        ],
         "Operate": ["status", "doctor", "otlp", "dead-letters", "import", "demo"],
         "Maintain": ["copy", "reprice", "erase", "objects"],
     },

@@ -17,7 +17,13 @@ from llmledgerd.cli.import_records import Imported
 from llmledgerd.cli.prices import Shown
 from llmledgerd.payloads.cleaning import Cleaned
 from llmledgerd.query.repricing import ModelChange, Repriced
-from llmledgerd.query.results import Unpriced, Usage
+from llmledgerd.query.results import (
+    Run,
+    RunSteps,
+    Unpriced,
+    Usage,
+)
+from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.stores.copy import Copied
 
@@ -28,7 +34,13 @@ ROWS = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.s
 @pytest.mark.parametrize(
     ("row", "names"),
     [
+        ("`runs`", Run.__struct_fields__),
+        ("`run`", RunSteps.__struct_fields__),
         ("`usage`", Usage.__struct_fields__),
+        ("`tools`", Tool.__struct_fields__),
+        ("`tools --calls`", ToolCall.__struct_fields__),
+        ("`retries`", Retries.__struct_fields__),
+        ("`retries --calls`", RetriedCall.__struct_fields__),
         ("`prices`", Shown.__struct_fields__),
         ("`prices --unpriced`", Unpriced.__struct_fields__),
         ("`reprice`", (*Repriced.__struct_fields__, *ModelChange.__struct_fields__)),
