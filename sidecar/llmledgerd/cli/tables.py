@@ -147,15 +147,15 @@ def losses_columns(losses: Sequence[Loss]) -> list[Column]:
 def otlp_columns(senders: Sequence[OtlpSender]) -> list[Column]:
     """Return the columns of a list of OTLP senders."""
     return [
-        _texts("SERVICE", [one.service for one in senders], 0, 7),
-        _texts("EMITTER", [one.emitter for one in senders], 0, 10),
-        _texts("VERSION", [one.version for one in senders], 3, 6),
-        _texts("READ AS", [one.convention for one in senders], 2, 6),
-        _counts("SPANS", [one.spans for one in senders], 0),
-        _counts("LOGS", [one.log_records for one in senders], 1),
-        _counts("ROWS", [one.rows for one in senders], 0),
-        _counts("COVERED", [one.covered for one in senders], 2),
-        _counts("PUZZLES", [sum(puzzle.count for puzzle in one.puzzles) for one in senders], 1),
+        texts("SERVICE", [one.service for one in senders], 0, 7),
+        texts("EMITTER", [one.emitter for one in senders], 0, 10),
+        texts("VERSION", [one.version for one in senders], 3, 6),
+        texts("READ AS", [one.convention for one in senders], 2, 6),
+        counts("SPANS", [one.spans for one in senders], 0),
+        counts("LOGS", [one.log_records for one in senders], 1),
+        counts("ROWS", [one.rows for one in senders], 0),
+        counts("COVERED", [one.covered for one in senders], 2),
+        counts("PUZZLES", [sum(puzzle.count for puzzle in one.puzzles) for one in senders], 1),
     ]
 
 
