@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from llmledgerd.otlp.calls import Call, Context
+from llmledgerd.otlp.calls import NO_CONTEXT, Call, Context
 from llmledgerd.otlp.reading import count, measure, text, texts
 from llmledgerd.otlp.signals import ERROR, Attributes, Span
 
@@ -34,6 +34,11 @@ _AGENT: Final = (
     f"{OWN}agent_id", "gen_ai.agent.name", "gen_ai.agent.id", "agent.name", "agent_name", "ai.telemetry.functionId",
 )  # fmt: skip
 _STEP: Final = (f"{OWN}step_id", "prompt.id", "prompt_id")
+
+_TAGS: Final = (f"{OWN}tags", "tag.tags", "langsmith.span.tags")
+_ORGANIZATION: Final = (f"{OWN}organization_id", f"{OWN}org_id")
+_PROJECT: Final = f"{OWN}project_id"
+_NAMES: Final = frozenset((*_RUN, *_USER, *_AGENT, *_STEP, *_TAGS, *_ORGANIZATION, _PROJECT))
 
 _PROVIDERS: Final = {
     "azure.ai.openai": "azure", "az.ai.openai": "azure", "azure.ai.inference": "azure",
@@ -73,14 +78,16 @@ def context_of(span: Attributes, resource: Attributes) -> Context:
 
 
 def _context(found: Attributes) -> Context:
+    if _NAMES.isdisjoint(found):
+        return NO_CONTEXT
     return Context(
         agent=text(found, *_AGENT),
         run=text(found, *_RUN),
         step=text(found, *_STEP),
         user=text(found, *_USER),
-        organization=text(found, f"{OWN}organization_id", f"{OWN}org_id"),
-        project=text(found, f"{OWN}project_id"),
-        tags=tuple(texts(found, f"{OWN}tags", "tag.tags", "langsmith.span.tags")),
+        organization=text(found, *_ORGANIZATION),
+        project=text(found, _PROJECT),
+        tags=tuple(texts(found, *_TAGS)),
     )
 
 

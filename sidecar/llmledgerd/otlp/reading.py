@@ -20,9 +20,12 @@ def text(attributes: Attributes, *names: str) -> str:
     """Return the first attribute that is text, or a number, and not empty."""
     for name in names:
         found = attributes.get(name)
-        if isinstance(found, str) and found:
-            return found
-        if isinstance(found, int | float) and not isinstance(found, bool):
+        if found is None:  # most names are those of other conventions
+            continue
+        if isinstance(found, str):
+            if found:
+                return found
+        elif isinstance(found, int | float) and not isinstance(found, bool):
             return str(found)
     return ""
 
@@ -30,14 +33,16 @@ def text(attributes: Attributes, *names: str) -> str:
 def count(attributes: Attributes, *names: str) -> int | None:
     """Return the first attribute that is a count: a whole number, 0 or above, also as text."""
     for name in names:
-        found = whole(attributes.get(name))
-        if found is not None:
-            return found
+        found = attributes.get(name)
+        if found is not None and (number := whole(found)) is not None:
+            return number
     return None
 
 
 def whole(found: Any) -> int | None:
     """Return a value as a count; None for anything else."""
+    if type(found) is int:
+        return found if 0 <= found <= LARGEST_COUNT else None
     if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 20:
         found = int(found)
     if isinstance(found, float) and math.isfinite(found) and found.is_integer():
@@ -51,7 +56,7 @@ def measure(attributes: Attributes, *names: str) -> float | None:
     """Return the first attribute that is a number of 0 or above, also as text."""
     for name in names:
         found = attributes.get(name)
-        if isinstance(found, bool) or not isinstance(found, int | float | str):
+        if found is None or isinstance(found, bool) or not isinstance(found, int | float | str):
             continue
         try:
             number = float(found)
