@@ -83,5 +83,5 @@ PART := $(PINNED) --no-annotate --constraints constraints.txt
 constraints:
 	$(PINNED) $(BOTH) --all-extras --group dev --output-file constraints.txt
 	$(PART) --group build --output-file constraints-build.txt
-	$(PART) $(BOTH) --extra offload --extra postgres --extra redaction --output-file constraints-runtime.txt
+	$(PART) $(BOTH) --extra offload --extra otlp --extra postgres --extra redaction --output-file constraints-runtime.txt
 	$(PART) $(BOTH) --extra embedded --output-file constraints-embedded.txt

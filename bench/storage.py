@@ -13,6 +13,7 @@ table as it is. ``--at-once 3 130 --run-ids no yes --runs 130 --forms all`` is t
 from __future__ import annotations
 
 import argparse
+import gzip
 import re
 import statistics
 import subprocess
@@ -20,11 +21,12 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import lz4.block  # type: ignore[import-untyped]  # ships no types
 import msgspec
 import zstandard
 
@@ -251,6 +253,33 @@ def write(plan: Plan, path: Path) -> tuple[int, int, int]:
     return raw, whole, limit(requests)
 
 
+def alone(plan: Plan) -> None:
+    """Print what the requests take where each is compressed alone, as in objects and in PostgreSQL."""
+    requests, order = defaultdict[int, list[bytes]](list), list[bytes]()
+    for call in calls(plan):
+        requests[call.run].append(call.request)
+        order.append(call.request)
+    raw, least = sum(map(len, order)), limit(requests)
+    training: list[bytes | bytearray | memoryview[int]] = [
+        text[: 128 << 10] for text in order[: len(order) // 4]
+    ]
+    dictionary = zstandard.train_dictionary(110 << 10, training, k=2000, d=8, steps=4)
+    ways: dict[str, Callable[[bytes], bytes]] = {
+        "gzip -3": lambda text: gzip.compress(text, 3, mtime=0),
+        "gzip -6": lambda text: gzip.compress(text, 6, mtime=0),
+        "zstd -3": zstandard.ZstdCompressor(level=3).compress,
+        "zstd -9": zstandard.ZstdCompressor(level=9).compress,
+        "zstd -3, dictionary": zstandard.ZstdCompressor(level=3, dict_data=dictionary).compress,
+        "lz4": lz4.block.compress,
+    }
+    print(f"{len(order)} requests of {raw / 1e6:.1f} MB, each alone; limit {least / 1e6:.2f} MB")
+    for name, pack in ways.items():
+        began = time.process_time()
+        packed = sum(len(pack(text)) for text in order)
+        speed = raw / 1e6 / (time.process_time() - began)
+        print(f"{name:22}{packed / 1e6:8.2f} MB{packed / least:8.2f} x limit{speed:8.0f} MB/s")
+
+
 def report(name: str, result: Measured, least: int) -> None:
     ratios = " ".join(f"{getattr(result, when) / least:6.2f}" for when in ("fresh", "settled", "merged"))
     parts = "/".join(str(result.parts[when]) for when in ("fresh", "settled", "merged"))
@@ -273,12 +302,16 @@ def main() -> None:
     parser.add_argument("--forms", nargs="+", default=["before", "as it is"])
     parser.add_argument("--settings", default="")
     parser.add_argument("--columns", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="each request alone, as in objects")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     most = int(chosen.segment_mib * (1 << 20))
     if chosen.one:
         form = msgspec.json.decode(chosen.one[1], type=Form)
         print(msgspec.json.encode(measure(Path(chosen.one[0]), form, most, chosen.settle)).decode())
+        return
+    if chosen.alone:
+        alone(Plan(runs=40, at_once=40, steps=20))
         return
     for at_once in chosen.at_once:
         for run_ids in chosen.run_ids:

@@ -77,7 +77,8 @@ def plain(store: Store, condition: str, **values: object) -> list[object]:
 
 def listed(store: Store, organization: str | None, limit: int, **narrowed: Any) -> list[object]:
     """Return the ids of all pages."""
-    found, cursor = [], None
+    found: list[object] = []
+    cursor = None
     while True:
         question = ListCalls(limit=limit, cursor=cursor, **narrowed)
         page = StoreAnswers(store).answer(organization, question)
@@ -171,14 +172,18 @@ def at(hours: float) -> datetime:
     return datetime.fromtimestamp(NOW_US / 1e6, UTC) - timedelta(hours=hours)
 
 
+OF_AN_AGENT = ListCalls(limit=100, agent_id="agent-3")  # type: ignore[call-arg]  # declared in query.filters
+OF_NOBODY = ListCalls(agent_id="nobody")  # type: ignore[call-arg]  # as above
+
+
 @pytest.mark.parametrize(
     ("organization", "question", "most"),
     [
         pytest.param("org-1", ListCalls(limit=100), 50, id="newest of an organization"),
-        pytest.param("org-1", ListCalls(limit=100, agent_id="agent-3"), 300, id="newest of an agent"),
+        pytest.param("org-1", OF_AN_AGENT, 300, id="newest of an agent"),
         pytest.param(None, ListCalls(limit=100), 50, id="newest of all"),
         pytest.param("org-1", ListCalls(limit=100, end_date=at(100)), 50, id="newest before a time"),
-        pytest.param("org-1", ListCalls(agent_id="nobody"), 200, id="of an agent without calls"),
+        pytest.param("org-1", OF_NOBODY, 200, id="of an agent without calls"),
         pytest.param("org-1", ListCalls(start_date=at(103), end_date=at(100)), 25, id="of three hours"),
         pytest.param("org-1", ListCalls(received_after=at(2)), 40, id="received lately"),
         pytest.param("org-1", GetCall(id="call-20001"), 60, id="by id"),
