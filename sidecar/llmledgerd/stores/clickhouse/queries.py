@@ -115,22 +115,29 @@ class StoreAnswers:
         if question.cursor is not None:
             _continue_after(where, question.cursor)
         limit = question.limit
-        oldest = self._oldest(where, question, limit + 1)
+        oldest, is_more = self._newest(where, question, limit + 1)
+        if oldest is None:
+            return Page([], None)
         where.add("t.created_at >= fromUnixTimestamp64Micro({oldest:Int64})", oldest=oldest)
         rows, is_whole = self._rows(CALL_COLUMNS, where, NEWEST_FIRST, limit + 1)
         calls = [call_of(row) for row in rows[:limit]]
-        is_last = oldest is None and is_whole and len(rows) <= limit
-        # The rows are those of a later moment than `oldest`: some can have been deleted since.
+        is_last = is_whole and len(rows) <= limit and not is_more
+        # The rows are those of a later moment than `is_more`: some can have been deleted since.
         return Page(calls, None if is_last or not calls else _cursor(calls[-1]))
 
-    def _oldest(self, where: Where, question: ListCalls, limit: int) -> int | None:
-        """Return the time of the last of the newest ``limit`` calls, in microseconds; None if there are fewer."""
+    def _newest(self, where: Where, question: ListCalls, limit: int) -> tuple[int | None, bool]:
+        """Return the time of the oldest of the newest ``limit`` calls, and whether there are as many.
+
+        The time is in microseconds since 1970, and None where there is no call.
+        """
         end = microseconds(question.end_date)
         if question.cursor is not None:
             after = _position(question.cursor)[0] + 1
             end = after if end is None else min(after, end)
         start = microseconds(question.start_date)
-        for first, last in ranges(time.time_ns() // 1000, start, end):
+        is_recent = question.received_after is not None  # which another index finds at once
+        oldest = None
+        for first, last in [(start, end)] if is_recent else ranges(time.time_ns() // 1000, start, end):
             within = where.copy()
             within.add("t.created_at >= fromUnixTimestamp64Micro({first:Int64})", first=first)
             within.add("t.created_at < fromUnixTimestamp64Micro({last:Int64})", last=last)
@@ -140,10 +147,12 @@ class StoreAnswers:
                 " ORDER BY t.created_at DESC LIMIT {limit:UInt32})",
                 {**within.values, "limit": limit},
             )
+            if found["calls"]:
+                oldest = int(found["oldest"])
             limit -= found["calls"]
             if limit <= 0:
-                return int(found["oldest"])
-        return None
+                return oldest, True
+        return oldest, False
 
     def _large(self, organization_id: str | None, question: FindLarge) -> list[LargeCall]:
         where = Where(organization_id)
