@@ -14,6 +14,7 @@
 ``eventstreams``    An encoder of Amazon's event stream.
 ``exchanges``       Small exchanges in the providers' shapes, as record lines.
 ``fake_daemon``     A daemon that speaks version 4 and misbehaves on demand.
+``followed_runs``   The rule by which readers put calls together as runs, over calls in memory.
 ``grafana``         Grafana's expansion of a query before the server sees it.
 ``growth``          How the time of a call grows with the size of its input.
 ``judged_runs``     How well simulated calls are put together as runs.
@@ -43,6 +44,7 @@
 ``session``         A version 4 session written without the client.
 ``simulated_apis``  Requests and answers of a made-up agent in the words of each API.
 ``simulated_kinds`` Kinds of runs of made-up agents.
+``simulated_oddities`` What servers, SDKs and frameworks do to a simulated history.
 ``simulated_runs``  Made-up agents, with the truth of which call continues which.
 ``store_rows``      Rows of ``llm_traces`` without records.
 ``supervised``      A daemon under a stand-in for systemd.
