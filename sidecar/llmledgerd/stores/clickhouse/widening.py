@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from typing import Final
 
 HOUR_US: Final = 3_600_000_000
-GROWTH: Final = 8
-STEPS: Final = 4
-"""Bounded ranges: an hour, 8 hours, 64 hours and 21 days. What is earlier is one more."""
+GROWTH: Final = 16
+STEPS: Final = 3
+"""Bounded ranges: an hour, 16 hours and 256 hours. What is earlier is one more."""
 
 Range = tuple[int | None, int | None]
 """Microseconds since 1970, without the end. None is unbounded."""

@@ -32,15 +32,11 @@ def test_times_of_any_size_are_ranges(start: int, end: int) -> None:
     assert found[-1][0] == start
 
 
-def test_the_first_range_begins_with_an_hour_and_each_is_eight_times_as_long_as_the_one_before() -> None:
+def test_the_first_range_begins_with_an_hour_and_each_is_sixteen_times_as_long_as_the_one_before() -> None:
     found = list(ranges(NOW_US, None, None))
     begins = [first for first, _ in found[:-1] if first is not None]
     assert all(first % HOUR_US == 0 for first in begins)
-    assert [one - two for one, two in itertools.pairwise(begins)] == [
-        8 * HOUR_US,
-        64 * HOUR_US,
-        512 * HOUR_US,
-    ]
+    assert [one - two for one, two in itertools.pairwise(begins)] == [16 * HOUR_US, 256 * HOUR_US]
 
 
 def test_a_range_that_ends_long_ago_is_looked_through_from_its_end() -> None:
