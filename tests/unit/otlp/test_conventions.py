@@ -24,7 +24,7 @@ Row = dict[str, Any]
 def rows(tmp_path: Path, *requests: Any, senders: Senders | None = None) -> list[Row]:
     """Return the rows that requests become, with the names of their columns."""
     tmp_path.mkdir(exist_ok=True)
-    journal = Journal(tmp_path, Nesting())
+    journal = Journal(tmp_path, Nesting(), fsync=False)
     journal.open()
     interpreter = Interpreter(journal, senders or Senders(), 128 << 20)
     found = []
