@@ -84,7 +84,11 @@ def test_attributes_of_any_type_under_any_name_are_a_row_or_none(tmp_path: Path)
         "llm.invocation_parameters", "output.value", "llm.input_messages.0.message", "ai.response.toolCalls",
         "ai.prompt.messages", "ai.response.providerMetadata", "ai.prompt.tools", "ai.values", "tag.tags",
     ]  # fmt: skip
-    kinds = [CHAT, {"openinference.span.kind": "LLM"}, {"ai.operationId": "ai.generateText.doGenerate"}]
+    kinds: list[dict[str, Any]] = [
+        CHAT,
+        {"openinference.span.kind": "LLM"},
+        {"ai.operationId": "ai.generateText.doGenerate"},
+    ]
     spans = [
         span(1 + number, {**kind, name: value})
         for number, (kind, name, value) in enumerate(
