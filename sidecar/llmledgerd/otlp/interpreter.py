@@ -15,6 +15,7 @@ import msgspec
 
 from llmledgerd.otlp import conventions
 from llmledgerd.otlp.calls import Call, Context, Reading, Role
+from llmledgerd.otlp.content import Contents
 from llmledgerd.otlp.journal import Journal
 from llmledgerd.otlp.lines import line_of
 from llmledgerd.otlp.nesting import COVERED, ROW, Node, key_of
@@ -54,6 +55,7 @@ class Interpreter:
         self._senders = senders
         self._limit = limit
         self._twins = Twins()
+        self._contents = Contents()
 
     def parts(self, signals: Iterable[Signal | Unreadable], scope: Callable[[str], str]) -> Iterator[Part]:
         """Yield the lines of a request part by part.
@@ -87,9 +89,11 @@ class Interpreter:
         marks += [(key_of(signals[index].trace_id, signals[index].span_id), COVERED) for index in absorbed]
         chosen -= absorbed.keys()
         lend_payloads(signals, readings, chosen, absorbed)
-        chosen |= {
-            index for index, one in enumerate(readings) if one.call and isinstance(signals[index], LogRecord)
-        }
+        for index, signal in enumerate(signals):
+            if isinstance(signal, LogRecord):
+                self._contents.note(signal)
+                if readings[index].call is not None:
+                    chosen.add(index)
         rows: set[int] = set()
         for index in sorted(chosen):
             call = readings[index].call
@@ -102,6 +106,7 @@ class Interpreter:
             except ValueError as error:
                 part.refuse(str(error))
                 continue
+            self._contents.lend(signals[index], call)
             self._add(part, signals[index], call, context, readings[index].emitter)
             rows.add(index)
         marks += _marks_of_logs(signals, readings, rows)

@@ -77,7 +77,8 @@ class Receiver:
         self._senders = Senders()
         self._interpreter = Interpreter(self._journal, self._senders, config.max_line_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="otlp")
-        self._gate = Gate(config.admin_tokens_file)
+        is_open = any(not Sockets.is_local(address) for address in config.otlp)
+        self._gate = Gate(config.admin_tokens_file if is_open else "")
         self._sockets: list[Sockets] = []
         self._in_flight = 0
         self._idle = asyncio.Event()

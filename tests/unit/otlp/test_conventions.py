@@ -20,11 +20,13 @@ from tests.helpers.otlp import encoded, log_record, logs, span, traces
 
 Row = dict[str, Any]
 
+PRICER = Pricer()
+
 
 def rows(tmp_path: Path, *requests: Any, senders: Senders | None = None) -> list[Row]:
     """Return the rows that requests become, with the names of their columns."""
     tmp_path.mkdir(exist_ok=True)
-    journal = Journal(tmp_path, Nesting())
+    journal = Journal(tmp_path, Nesting(), fsync=False)
     journal.open()
     interpreter = Interpreter(journal, senders or Senders(), 128 << 20)
     found = []
@@ -39,7 +41,7 @@ def rows(tmp_path: Path, *requests: Any, senders: Senders | None = None) -> list
 def row(line: bytes) -> Row:
     record = parse(line[:-1])
     assert isinstance(record, Record)
-    values = RowBuilder(Pricer()).row(
+    values = RowBuilder(PRICER).row(
         record, line=line[:-1], service="", received_us=1, batch_id="", batch_row=0
     )
     return dict(zip(COLUMNS, values, strict=True))

@@ -12,7 +12,7 @@ MARKS = [(number.to_bytes(24, "big"), ROW if number % 2 else COVERED) for number
 
 
 def opened(folder: Path) -> Journal:
-    journal = Journal(folder, Nesting())
+    journal = Journal(folder, Nesting(), fsync=False)
     journal.open()
     return journal
 
@@ -22,7 +22,7 @@ def test_decisions_outlive_the_process(tmp_path: Path) -> None:
     assert list(opened(tmp_path).nesting.marks()) == MARKS
 
 
-@pytest.mark.parametrize("cut", range(1, SIZE))
+@pytest.mark.parametrize("cut", [1, 4, SIZE // 2, SIZE - 1])
 def test_a_torn_end_is_cut_off_and_written_over(tmp_path: Path, cut: int) -> None:
     first = opened(tmp_path)
     first.add(MARKS[:3])

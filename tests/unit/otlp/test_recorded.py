@@ -2,7 +2,7 @@
 
 ``recorded/`` has them as OTLP's JSON, by emitter: opentelemetry-instrumentation-openai 0.62.4, -anthropic 0.62.4,
 -openai-v2 2.3b0, anthropic 2.12.0, openinference-instrumentation-openai 0.1.66, -anthropic 3.1.0, -langchain 0.1.80,
--llama-index 4.6.1, pydantic-ai 2.31.1, litellm 1.106.2, langsmith 0.15.0. Each emitter made a call and a streamed call of
+-llama-index 4.6.1, pydantic-ai 2.31.1, litellm 1.106.2, langsmith 0.15.0, ai 6.0.326 (Vercel's AI SDK). Each emitter made a call and a streamed call of
 each API that it instruments; the SDK of Anthropic adds spans of its own to everybody's.
 """
 
@@ -34,6 +34,7 @@ CALLS: dict[str, list[tuple[str, int, int]]] = {
     "oi-llamaindex": [CHAT],
     "pydantic-ai": [CHAT],
     "litellm": [CHAT, CHAT],
+    "vercel": [CHAT, CHAT, CHAT, EMBEDDING],
 }
 
 
@@ -61,6 +62,12 @@ def test_each_call_is_one_row_with_the_provider_s_tokens(name: str, tmp_path: Pa
         assert one["model"] != "unknown"
 
 
+def test_messages_of_log_records_are_in_the_rows_of_their_calls(tmp_path: Path) -> None:
+    found = [one for one in rows(tmp_path, *recorded("openai-v2")) if one["call_type"] == "agent_step"]
+    assert all("hello" in one["request_json"].decode() for one in found)
+    assert all("All is well." in one["response_json"].decode() for one in found)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_repeats_in_other_pieces_add_no_call(name: str, tmp_path: Path) -> None:
     dice = random.Random(name)
@@ -74,7 +81,7 @@ def test_repeats_in_other_pieces_add_no_call(name: str, tmp_path: Path) -> None:
 def test_spans_one_by_one_in_any_order_make_as_many_calls(name: str, tmp_path: Path) -> None:
     dice = random.Random(name)
     pieces = [piece for request in recorded(name) for piece in single_spans(request)]
-    for turn in range(5):
+    for turn in range(3):
         dice.shuffle(pieces)
         found = figures(rows(tmp_path / str(turn), *pieces))
         assert found.total() == len(CALLS[name])
