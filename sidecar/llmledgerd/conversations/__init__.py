@@ -1,0 +1,12 @@
+"""Conversations: the parts of calls, and which call continues which, from the bytes alone.
+
+Invariant: everything here is a function of one call's bytes; nothing raises, whatever they hold.
+"""
+
+from __future__ import annotations
+
+from llmledgerd.conversations.answers import read_answer
+from llmledgerd.conversations.parts import Answer, Part, Request
+from llmledgerd.conversations.requests import read_request
+
+__all__ = ["Answer", "Part", "Request", "read_answer", "read_request"]

@@ -1,0 +1,111 @@
+"""A request and an answer as lists of parts, for every API that has messages. Pure.
+
+Invariant: nothing here raises, for any bytes, and each byte is decoded once. The shape decides, not the
+provider's name. Equal contents have equal hashes, however an SDK spells them: a text alone or in a list of one,
+members in any order, arguments as a value or as JSON in a text; marks of what to cache are no content, and the
+part before each of them remembers it.
+
+Sources: the API references of OpenAI (Chat Completions, Responses), Anthropic (Messages), Google (Gemini:
+generateContent, Interactions), AWS (Bedrock: Converse, InvokeModel), Cohere (v1 and v2 Chat), Mistral, Ollama.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from llmledgerd.conversations.values import as_bytes, content_hash
+
+TOOL: Final = "tool"
+SYSTEM: Final = "system"
+TEXT: Final = "text"
+THINKING: Final = "thinking"
+CALL: Final = "call"
+RESULT: Final = "result"
+SERVER_CALL: Final = "server_call"
+SERVER_RESULT: Final = "server_result"
+IMAGE: Final = "image"
+AUDIO: Final = "audio"
+FILE: Final = "file"
+REFERENCE: Final = "reference"
+OTHER: Final = "other"
+
+
+class Part(msgspec.Struct, gc=False):
+    """One part of a request or an answer.
+
+    Hash and size are computed when they are asked for, once.
+    """
+
+    kind: str
+    """``tool`` (a schema), ``system``, ``text``, ``thinking``, ``call`` (of a tool of the sender's), ``result``,
+    ``server_call`` and ``server_result`` (the provider runs the tool itself), ``image``, ``audio``, ``file``,
+    ``reference`` (to an item that the provider keeps), ``other``."""
+    role: str
+    """``system``, ``user``, ``assistant`` or ``tool``; "" of tools' schemas."""
+    message: int
+    """Number of the message among all messages, from 0; -1 of what stands beside them (tools, system)."""
+    value: Any
+    """The content: a ``str``, or a JSON value. Of a call its arguments, of a result what the tool returned."""
+    name: str = ""
+    """Of a schema, a call and (where the API says it) a result: the tool's name."""
+    id: str = ""
+    """Of calls and results: the id that binds them. Of references and messages: the provider's id of the item."""
+    mark: str = ""
+    """The cache's mark behind this part: its lifetime (``5m``, ``1h``), ``default`` where it names none."""
+    is_error: bool | None = None
+    """Of a result: what the API's own field says; None where it says nothing."""
+    _hash: int = -1
+    _size: int = -1
+
+    @property
+    def hash(self) -> int:
+        """64 bits of kind, name and content; without id and mark. No organization's own: never store it."""
+        if self._hash < 0:
+            is_text = self.kind in (TEXT, SYSTEM)
+            self._hash = content_hash(self.value if is_text else [self.kind, self.name, self.value])
+        return self._hash
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content: of a text its UTF-8, of anything else its JSON without white space."""
+        if self._size < 0:
+            value = self.value
+            is_ascii = isinstance(value, str) and value.isascii()
+            self._size = len(value) if is_ascii else len(as_bytes(value))
+        return self._size
+
+
+class Request(msgspec.Struct, gc=False):
+    """A request in parts, and how it names what came before."""
+
+    tools: tuple[Part, ...] = ()
+    system: list[Part] = []
+    """System prompt or instructions that stand beside the messages; such messages are in ``messages``."""
+    messages: list[Part] = []
+    """The parts of all messages, in order."""
+    previous: str = ""
+    """``previous_response_id`` (Responses), ``previous_interaction_id`` (Interactions)."""
+    conversation: str = ""
+    """The id of a conversation that the provider keeps."""
+    is_kept: bool | None = None
+    """Responses' ``store``; None where the request does not say it."""
+    is_plain: bool = False
+    """The request has one text, and no list of messages."""
+
+
+class Answer(msgspec.Struct, gc=False):
+    """An answer in parts."""
+
+    alternatives: list[list[Part]] = []
+    """The parts of each alternative; most answers have one."""
+    id: str = ""
+    """The provider's id of the answer."""
+    conversation: str = ""
+    """The id of a conversation that the provider keeps."""
+
+    @property
+    def parts(self) -> list[Part]:
+        """The first alternative's."""
+        return self.alternatives[0] if self.alternatives else []

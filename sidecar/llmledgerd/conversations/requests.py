@@ -1,0 +1,194 @@
+"""A request in parts. Pure.
+
+Invariant: ``read_request`` never raises, and decodes the request once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from llmledgerd.conversations import parts
+from llmledgerd.conversations.blocks import add_content, add_message, listed, mark_of, result, text
+from llmledgerd.conversations.parts import Part, Request
+from llmledgerd.conversations.values import MARKS, decoded
+from llmledgerd.json_text import TooMuch
+from llmledgerd.usage import budget
+
+_ABSENT: Final = Raw(b"")
+_TOOLS_REMEMBERED: Final = 256
+_LONGEST_REMEMBERED: Final = 64 << 10
+"""Tools are the same in every call of an agent, so that the schemas of so many agents are kept, each up to this
+size: 16 MiB at most."""
+
+
+class _Root(msgspec.Struct, gc=False):
+    """The members of a request that say something."""
+
+    messages: Any = None
+    contents: Any = None
+    input: Raw = _ABSENT
+    tools: Raw = _ABSENT
+    tool_config: Raw = msgspec.field(default=_ABSENT, name="toolConfig")
+    functions: Raw = _ABSENT
+    system: Any = None
+    instructions: Any = None
+    system_instruction: Any = msgspec.field(default=None, name="systemInstruction")
+    plain_system_instruction: Any = msgspec.field(default=None, name="system_instruction")
+    preamble: Any = None
+    chat_history: Any = None
+    message: Any = None
+    tool_results: Any = None
+    documents: Raw = _ABSENT
+    prompt: Raw = _ABSENT
+    input_text: Any = msgspec.field(default=None, name="inputText")
+    images: Any = None
+    previous_response_id: Any = None
+    previous_interaction_id: Any = None
+    conversation: Any = None
+    conversation_id: Any = None
+    store: Any = None
+
+
+_decode_root = msgspec.json.Decoder(_Root).decode
+
+_SYSTEMS: Final = ("system", "instructions", "system_instruction", "plain_system_instruction", "preamble")
+
+
+def read_request(request: bytes | memoryview) -> Request:
+    """Return a request's parts; empty for what cannot be read. Never raises."""
+    if len(request) < len(b'{"a":[]}'):
+        return Request()
+    try:
+        if len(request) > budget.UNCOUNTED_BYTES:
+            budget.spend(request, budget.OBJECT)
+            budget.spend(request, budget.LIST)
+        root = decoded(request, _decode_root)
+        return Request() if root is None else _request(root)
+    except TooMuch:
+        return Request()
+    except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its parts, never its row
+        return Request()
+
+
+def _request(root: _Root) -> Request:
+    messages: list[Part] = []
+    found = Request(tools=_tools(root), messages=messages)
+    _add_system(found, root)
+    if root.messages is not None:
+        _add_all(messages, root.messages)
+    elif root.contents is not None:
+        _add_all(messages, root.contents)
+    elif root.input:
+        _add_input(found, messages, root.input)
+    elif root.chat_history is not None or root.message is not None:
+        _add_cohere(messages, root)
+    else:
+        found.is_plain = True
+        prompt = decoded(root.prompt) if root.prompt else root.input_text
+        for number, one in enumerate(prompt if isinstance(prompt, list) else [prompt]):
+            add_content(messages, one, "user", number)
+        messages += [Part(parts.IMAGE, "user", 0, one) for one in listed(root.images)]
+    found.previous = text(root.previous_response_id) or text(root.previous_interaction_id)
+    kept = root.conversation.get("id") if isinstance(root.conversation, dict) else root.conversation
+    found.conversation = text(kept) or text(root.conversation_id)
+    found.is_kept = root.store if isinstance(root.store, bool) else None
+    return found
+
+
+def _add_all(found: list[Part], said: Any) -> None:
+    if not isinstance(said, list):
+        add_message(found, said, 0)
+        return
+    for number, message in enumerate(said):
+        add_message(found, message, number)
+
+
+def _add_input(request: Request, found: list[Part], raw: Raw) -> None:
+    """Add Responses' input: a text, or items. Lists of texts and numbers are to be embedded, and are no messages."""
+    start = bytes(memoryview(raw)[:64]).lstrip()
+    if start[:1] == b"[" and start[1:].lstrip()[:1] != b"{":
+        return
+    said = decoded(raw)
+    if isinstance(said, dict):  # Replicate's
+        request.is_plain = True
+        add_content(found, said.get("prompt"), "user", 0)
+        return
+    request.is_plain = isinstance(said, str)
+    _add_all(found, said)
+
+
+def _add_cohere(found: list[Part], root: _Root) -> None:
+    """Add the messages of Cohere's first version: history, then the message, then tools' results."""
+    history = listed(root.chat_history)
+    _add_all(found, history)
+    number = len(history)
+    add_content(found, root.message, "user", number)
+    for one in listed(root.tool_results):
+        called = one.get("call") if isinstance(one, dict) else None
+        if isinstance(called, dict):
+            part = result(one, "tool", number + 1)
+            part.name = text(called.get("name"))
+            found.append(part)
+
+
+def _add_system(found: Request, root: _Root) -> None:
+    for name in _SYSTEMS:
+        said = getattr(root, name)
+        if not said:
+            continue
+        if isinstance(said, dict):
+            said = said.get("parts") or said
+        if not found.system:
+            found.system = []
+        add_content(found.system, said, "system", -1, parts.SYSTEM)
+    if root.documents:
+        documents = listed(decoded(root.documents))
+        found.system = found.system + [Part(parts.FILE, "system", -1, one) for one in documents]
+
+
+def _tools(root: _Root) -> tuple[Part, ...]:
+    raw = root.tools or root.functions
+    if not raw and root.tool_config:
+        raw = root.tool_config
+    if not raw:
+        return ()
+    if len(raw) > _LONGEST_REMEMBERED:
+        return _read_tools(bytes(raw))
+    return _remembered_tools(bytes(raw))
+
+
+def _read_tools(raw: bytes) -> tuple[Part, ...]:
+    said = decoded(raw)
+    if isinstance(said, dict):
+        said = said.get("tools")
+    found: list[Part] = []
+    for tool in listed(said):
+        if isinstance(tool, dict):
+            _add_tool(found, tool)
+    return tuple(found)
+
+
+_remembered_tools = lru_cache(_TOOLS_REMEMBERED)(_read_tools)
+
+
+def _add_tool(found: list[Part], tool: dict[str, Any]) -> None:
+    start = len(found)
+    for name in ("functionDeclarations", "function_declarations"):
+        if isinstance(tool.get(name), list):
+            found += [_schema(one) for one in tool[name] if isinstance(one, dict)]
+            tool = {key: one for key, one in tool.items() if key != name}
+    if tool and not MARKS.issuperset(tool):
+        inside = tool.get("function") or tool.get("toolSpec")
+        found.append(_schema(inside if isinstance(inside, dict) else tool))
+    if found and (len(found) > start or start) and (mark := mark_of(tool)):
+        found[-1].mark = mark
+
+
+def _schema(tool: Mapping[str, Any]) -> Part:
+    named = text(tool.get("name")) or text(tool.get("type")) or next(iter(tool), "")
+    return Part(parts.TOOL, "", -1, {key: one for key, one in tool.items() if key not in MARKS}, named)

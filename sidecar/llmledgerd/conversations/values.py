@@ -1,0 +1,107 @@
+"""Content without its spelling: one text and one hash for JSON that means the same. Pure.
+
+Invariant: white space between tokens, the order of members, escapes, and whether a whole number is spelled 1 or
+1.0 change nothing here; nor do marks of what to cache, which SDKs move from turn to turn.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import xxhash
+
+from llmledgerd import json_text
+
+MARKS: Final = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_breakpoint"})
+"""Members that say what a provider should cache (Anthropic "Prompt caching", Bedrock "Prompt caching for faster
+model inference", OpenAI "Prompt caching"): no content."""
+
+_MARKED: Final = tuple(b'"%s"' % mark.encode() for mark in MARKS)
+_LARGEST_EXACT: Final = 2.0**53
+_ARGUMENTS_BYTES: Final = 1 << 20
+"""Arguments longer than this are compared as the text that they are."""
+
+REFUSED: Final = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder().decode
+_hash: Callable[[bytes], int] = xxhash.xxh3_64_intdigest
+
+
+def decoded(raw: bytes | memoryview | msgspec.Raw, decode: Callable[[Any], Any] = _decode) -> Any:
+    """Return the value, also of JSON that msgspec refuses; None for what is no JSON or of another shape."""
+    try:
+        return decode(raw)
+    except msgspec.ValidationError:
+        return None
+    except REFUSED:
+        pass
+    try:
+        return decode(json_text.folded(json_text.mended(bytes(raw))))
+    except (*REFUSED, json_text.TooMuch):
+        return None
+
+
+def as_bytes(value: Any) -> bytes:
+    """Return a value's bytes: of a text its UTF-8, of anything else JSON in one spelling."""
+    if isinstance(value, str):
+        return _utf8(value)
+    try:
+        found = _encode(value)
+    except (*REFUSED, TypeError):
+        return b"null"
+    if b".0" in found or any(mark in found for mark in _MARKED):
+        found = _encode(plain(value))
+    return found
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def plain(value: Any) -> Any:
+    """Return the value with whole numbers as integers, and without marks. Payloads nest less than the decoder."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items() if name not in MARKS}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_EXACT:
+        return int(value)
+    return value
+
+
+def parsed(arguments: Any) -> Any:
+    """Return a tool call's arguments as a value: most APIs send them as JSON in a text."""
+    if not isinstance(arguments, str) or len(arguments) > _ARGUMENTS_BYTES:
+        return arguments
+    try:
+        return _decode(arguments)
+    except REFUSED:
+        return arguments
+
+
+def content_hash(value: Any) -> int:
+    """Return 64 bits of a content. Equal in every organization: it is no id, and never stored."""
+    return _hash(as_bytes(value))
+
+
+def as_text(value: Any) -> str:
+    """Return a content as text, for what is compared text by text."""
+    return value if isinstance(value, str) else as_bytes(value).decode("utf-8", "replace")
+
+
+def seed_of(organization: str) -> int:
+    """Return the seed of an organization's hashes, so that its ids are never another's."""
+    return xxhash.xxh3_64_intdigest(_utf8(organization), 0x6C6C6D6C)
+
+
+def scoped(seed: int, *texts: str | bytes | int) -> str:
+    """Return an organization's id of some texts, in order: 24 hexadecimal characters."""
+    whole = json.dumps([text.hex() if isinstance(text, bytes) else text for text in texts]).encode()
+    return xxhash.xxh3_128_hexdigest(whole, seed)[:24]
