@@ -70,7 +70,7 @@ def left(rule: CacheRule, counts: Counts, *, marked_tokens: int | None, seconds:
         return NOTHING_LEFT
     lifetime = seconds or rule.seconds
     if written or (rule.is_marked and read):
-        return Left(read + written, lifetime, EXACT)
+        return Left(min(read + written, counts.prompt), lifetime, EXACT)
     if rule.is_marked:
         is_short = marked_tokens is not None and marked_tokens < rule.minimum
         return Left(marked_tokens or 0, lifetime, TOO_SHORT) if is_short else NOTHING_LEFT

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 MINUTE: Final = 60
 HOUR: Final = 3600
 DAY: Final = 86_400
+LONGEST: Final = 366 * DAY
 
 LOOKBACK_BLOCKS: Final = 20
 """Blocks before a mark in which Anthropic looks for an entry (docs, "Prompt caching", section "How automatic
@@ -125,4 +126,4 @@ def asked_seconds(ttl: str) -> int:
     (3600, 0)
     """
     found = re.fullmatch(r"(\d{1,7})(s|m|h)", ttl)
-    return int(found[1]) * {"s": 1, "m": MINUTE, "h": HOUR}[found[2]] if found else 0
+    return min(int(found[1]) * {"s": 1, "m": MINUTE, "h": HOUR}[found[2]], LONGEST) if found else 0

@@ -99,6 +99,7 @@ class Prompt(msgspec.Struct, gc=False):
 
 
 NO_PROMPT: Final = Prompt()
+"""Of a call whose request has no prompt, or none that can be read."""
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Description).decode
 
@@ -151,6 +152,14 @@ class _Shape(msgspec.Struct, gc=False):
         return self.fresh > 0
 
 
+def prompt_of(request: Request, organization: str, counts: Counts, *, provider: str, model: str) -> Prompt:
+    """Return the columns of a call's prompt. Never raises."""
+    try:
+        return describe(request, organization, counts, provider=provider, model=model)
+    except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its description, never its row
+        return NO_PROMPT
+
+
 def describe(request: Request, organization: str, counts: Counts, *, provider: str, model: str) -> Prompt:
     """Return the columns of a call's prompt."""
     if not (request.messages or request.tools or request.system):
@@ -166,7 +175,8 @@ def describe(request: Request, organization: str, counts: Counts, *, provider: s
     lifetime = asked_seconds(marks[-1][1]) if marks else asked_seconds(request.retention)
     found = _hashed(shape, seed)
     last = len(shape.tools) + len(shape.system) + len(shape.rest) - 1
-    found.marks = [at for at, _ in marks]
+    if rule.is_marked:  # others read whatever is equal, wherever their marks stand
+        found.marks = [at for at, _ in marks]
     found.last_block = marks[-1][0] if marks else last
     marked = None if sizes.marked is None else round(min(sizes.marked * scale, counts.prompt))
     found.left = left(rule, counts, marked_tokens=marked, seconds=lifetime)
@@ -366,7 +376,7 @@ def _short(number: int, seed: int) -> int:
     return (number * seed & _MASK64) >> 32
 
 
-@lru_cache(256)
+@lru_cache(64)
 def _chunked_once(text: str, seed: int) -> tuple[int, int, str]:
     chunk = LEAST_CHUNK
     while len(text) > chunk * MOST_CHUNKS:

@@ -19,6 +19,9 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
+from llmledgerd.conversations.cache_misses import Counts
+from llmledgerd.conversations.prompt import prompt_of
+from llmledgerd.conversations.requests import read_request
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
@@ -75,7 +78,7 @@ _MADE: Final = (
     "id", "call_type", "provider", "model", "is_byok", "request", "answer", "latency_ms", "is_error", "error_type",
     "error_message", "llm_config", "plan_type", "cost_source", "customer_id", "started_us", "service", "url",
     "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost", "upstream_cost_usd",
-    "sent_cost_usd", "batch_id", "batch_row", "received_us",
+    "sent_cost_usd", "batch_id", "batch_row", "received_us", "prompt",
 )  # fmt: skip
 """The names that ``RowBuilder.row`` computes, beside ``record`` and ``facts``."""
 
@@ -159,6 +162,11 @@ class RowBuilder:
             cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
             None if record.cost_usd is None else self._sent_cost(record.cost_usd),
             batch_id, batch_row, received_us,
+            prompt_of(
+                read_request(request), record.org_id or "",
+                Counts(facts.prompt_tokens or 0, facts.cached_input_tokens, facts.cache_write_tokens),
+                provider=provider, model=cost.model or model,
+            ),
         )  # fmt: skip
 
     def abandoned(

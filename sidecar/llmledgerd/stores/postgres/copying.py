@@ -118,8 +118,8 @@ def _bytes(value: bytes) -> bytes:
     return _escaped(value)
 
 
-def _array(values: list[str]) -> bytes:
-    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+def _array(values: list[str] | list[int]) -> bytes:
+    quoted = [str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values]
     return _escaped(("{" + ",".join(f'"{value}"' for value in quoted) + "}").encode())
 
 
