@@ -68,6 +68,13 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     is_batch             UInt8,
     compaction_settings_json String CODEC(ZSTD(3)),
 
+    -- Which call it continues: names of turns, of 24 characters, made of the bytes alone.
+    conversation_id      String CODEC(ZSTD(1)),
+    turn_id              String CODEC(ZSTD(1)),
+    parent_turn_id       String CODEC(ZSTD(1)),
+    turn_names           Array(String) CODEC(ZSTD(1)),
+    opening_names        Array(String) CODEC(ZSTD(1)),
+
     -- The answer.
     outcome              LowCardinality(String),
     finish_reason        LowCardinality(String),
@@ -134,6 +141,9 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     INDEX by_step_id     step_id     TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_run_id      run_id      TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_trace_id    trace_id    TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_conversation_id conversation_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_turn_id     turn_id     TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_turn_names  turn_names  TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_is_error    is_error    TYPE minmax GRANULARITY 1,
     INDEX by_created_at  created_at  TYPE minmax GRANULARITY 1,
     -- The question after an insert whose answer was lost.

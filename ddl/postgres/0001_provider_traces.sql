@@ -49,6 +49,11 @@ CREATE TABLE IF NOT EXISTS provider_traces
     service_tier         text NOT NULL,
     is_batch             boolean NOT NULL,
     compaction_settings_json text NOT NULL,
+    conversation_id      text NOT NULL,
+    turn_id              text NOT NULL,
+    parent_turn_id       text NOT NULL,
+    turn_names           text[] NOT NULL,
+    opening_names        text[] NOT NULL,
     outcome              text NOT NULL,
     finish_reason        text NOT NULL,
     is_stream            boolean NOT NULL,
@@ -102,6 +107,9 @@ CREATE TABLE IF NOT EXISTS provider_traces
 -- The calls of a step. Hashed, since senders choose the text and a B-tree takes no long ones.
 CREATE INDEX IF NOT EXISTS provider_traces_step_id ON provider_traces USING hash (step_id) WHERE step_id <> '';
 CREATE INDEX IF NOT EXISTS provider_traces_created_at ON provider_traces USING brin (created_at);
+CREATE INDEX IF NOT EXISTS provider_traces_conversation_id ON provider_traces
+    USING hash (conversation_id) WHERE conversation_id <> '';
+CREATE INDEX IF NOT EXISTS provider_traces_turn_id ON provider_traces USING hash (turn_id) WHERE turn_id <> '';
 -- Rows come in the order of their receipt, so that a few pages tell where a batch is.
 CREATE INDEX IF NOT EXISTS provider_traces_ingested_at ON provider_traces USING brin (ingested_at);
 -- The few rows that make room when their record comes after all.
@@ -147,6 +155,11 @@ CREATE TABLE IF NOT EXISTS provider_trace_metadata
     provider_request_id  text NOT NULL,
     service_tier         text NOT NULL,
     is_batch             boolean NOT NULL,
+    conversation_id      text NOT NULL,
+    turn_id              text NOT NULL,
+    parent_turn_id       text NOT NULL,
+    turn_names           text[] NOT NULL,
+    opening_names        text[] NOT NULL,
     outcome              text NOT NULL,
     finish_reason        text NOT NULL,
     is_stream            boolean NOT NULL,
@@ -199,6 +212,10 @@ CREATE TABLE IF NOT EXISTS provider_trace_metadata
 CREATE INDEX IF NOT EXISTS provider_trace_metadata_id ON provider_trace_metadata (id);
 CREATE INDEX IF NOT EXISTS provider_trace_metadata_step_id ON provider_trace_metadata
     USING hash (step_id) WHERE step_id <> '';
+CREATE INDEX IF NOT EXISTS provider_trace_metadata_conversation_id ON provider_trace_metadata
+    USING hash (conversation_id) WHERE conversation_id <> '';
+CREATE INDEX IF NOT EXISTS provider_trace_metadata_turn_id ON provider_trace_metadata
+    USING hash (turn_id) WHERE turn_id <> '';
 CREATE INDEX IF NOT EXISTS provider_trace_metadata_ingested_at ON provider_trace_metadata USING brin (ingested_at);
 CREATE INDEX IF NOT EXISTS provider_trace_metadata_abandoned ON provider_trace_metadata (id)
     WHERE outcome = 'abandoned';

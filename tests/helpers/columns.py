@@ -51,7 +51,10 @@ def is_uuid(value: object) -> bool:
 
 CHECKS: dict[str, Check] = {
     "id": lambda value: text(value) and value != "",
-    "agent_tags": lambda value: isinstance(value, list) and all(text(tag) for tag in value),
+    **dict.fromkeys(
+        ("agent_tags", "turn_names", "opening_names"),
+        lambda value: isinstance(value, list) and all(text(one) for one in value),
+    ),
     "error_message": lambda value: text(value) and len(str(value)) <= 1000,
     "usage_source": one_of("reported", "partial", "unknown"),
     "usage_check": one_of("ok", "mismatch", ""),
@@ -75,6 +78,19 @@ CHECKS: dict[str, Check] = {
         ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "time_to_first_token_ms"),
         nullable(unsigned(32)),
     ),
+    **dict.fromkeys(
+        ("tools_hash", "system_hash", "history_hash", "parent_history_hash", "prefix_hash"), unsigned(63)
+    ),
+    **dict.fromkeys(
+        (
+            "prefix_tokens", "last_block", "cache_left_tokens", "cache_left_seconds", "cache_gap", "system_tokens",
+            "tools_tokens", "history_tokens", "result_tokens", "file_tokens", "new_tokens",
+        ),
+        unsigned(32),
+    ),
+    "cache_marks": lambda value: isinstance(value, list) and all(map(unsigned(32), value)),
+    "cache_left_state": one_of("exact", "about", "short", ""),
+    **dict.fromkeys(("lost_rate_fresh", "lost_rate_written"), nullable(unsigned(64))),
     **dict.fromkeys(("attempt", "status_code"), unsigned(16)),
     **dict.fromkeys(("is_byok", "is_error", "is_batch", "is_stream"), unsigned(1)),
     **dict.fromkeys(BYTES_COLUMNS, lambda value: isinstance(value, bytes)),

@@ -6,7 +6,8 @@ Invariant: everything here is a function of one call's bytes; nothing raises, wh
 from __future__ import annotations
 
 from llmledgerd.conversations.answers import read_answer
+from llmledgerd.conversations.identity import Identity, identity_of
 from llmledgerd.conversations.parts import Answer, Part, Request
 from llmledgerd.conversations.requests import read_request
 
-__all__ = ["Answer", "Part", "Request", "read_answer", "read_request"]
+__all__ = ["Answer", "Identity", "Part", "Request", "identity_of", "read_answer", "read_request"]

@@ -98,6 +98,8 @@ class Request(msgspec.Struct, gc=False):
     """``prompt_cache_retention`` (OpenAI)."""
     is_plain: bool = False
     """The request has one text, and no list of messages."""
+    is_input: bool = False
+    """The messages are Responses' or Interactions' ``input``: the provider may keep the answer, and items have ids."""
 
 
 class Answer(msgspec.Struct, gc=False):

@@ -124,6 +124,7 @@ def _add_input(request: Request, found: list[Part], raw: Raw) -> None:
         add_content(found, said.get("prompt"), "user", 0)
         return
     request.is_plain = isinstance(said, str)
+    request.is_input = True
     _add_all(found, said)
 
 

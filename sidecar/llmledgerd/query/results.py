@@ -34,6 +34,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     step_id: str
     trace_id: str
+    conversation_id: str
+    turn_id: str
+    parent_turn_id: str
     user_id: str
     service: str
     call_type: str

@@ -236,6 +236,49 @@ TABLE: Final[tuple[Column, ...]] = (
     Column("is_batch", "UInt8", "boolean", "1 if facts.is_batch else 0", "1: a batch call"),
     Column("compaction_settings_json", "String", "text", "compaction_settings", "`compaction_settings`"),
     Column(
+        "conversation_id",
+        "String",
+        "text",
+        "identity.conversation_id",
+        "The earliest turn that the call's bytes name, else its own. Where that is the `turn_id` (or one of the"
+        " `turn_names`) of a call of another conversation, this one is a part of that: readers follow it, bounded."
+        " Empty: no part of a conversation (embeddings, …)",
+        listed=True,
+    ),
+    Column(
+        "turn_id",
+        "String",
+        "text",
+        "identity.turn_id",
+        "The name of the call's own turn, under which later calls continue it. Attempts of one call may share it",
+        listed=True,
+    ),
+    Column(
+        "parent_turn_id",
+        "String",
+        "text",
+        "identity.parent_turn_id",
+        "The turn that the call continues: a `turn_id`, or one of `turn_names`, of the same organization; empty where"
+        " it continues none",
+        listed=True,
+    ),
+    Column(
+        "turn_names",
+        "Array(String)",
+        "text[]",
+        "identity.turn_names",
+        "The turn's other names, at most 12: the response's id, further calls of tools and alternatives, and the texts"
+        " that it hands on",
+    ),
+    Column(
+        "opening_names",
+        "Array(String)",
+        "text[]",
+        "identity.opening_names",
+        "Of a call that continues no turn, what it was asked, at most 5 names. One of an earlier call's `turn_names`"
+        " among them: that call started this sub-agent, or was compacted into it",
+    ),
+    Column(
         "outcome",
         "LowCardinality(String)",
         "text",

@@ -27,6 +27,7 @@ def call(number: int) -> Call:
     return Call(
         id=str(UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128)), organization_id="acme-corporation", project_id="p",
         agent_id="researcher-with-a-long-name", agent_tags=[], run_id="", step_id="", trace_id="", user_id="",
+        conversation_id="", turn_id="", parent_turn_id="",
         service="", call_type="agent_step", provider="anthropic", model=MODELS[number % 3], is_byok=False, attempt=1,
         request_size_bytes=1, response_size_bytes=1, prompt_tokens=12_345_678, completion_tokens=1_234,
         total_tokens=12_346_912, cached_input_tokens=None, cache_write_tokens=None, reasoning_tokens=None,

@@ -1,0 +1,82 @@
+"""Texts that one call hands to another: names by which a call that continues no turn finds where it comes from. Pure.
+
+Invariant: a name stands for the exact text, without its white space; short texts have none, since they prove
+nothing. A sub-agent's first request asks what a call of a tool handed on; a conversation that goes on after its
+compaction carries the summary, alone or inside another text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from heapq import nlargest
+from typing import Any, Final
+
+import xxhash
+
+from llmledgerd.conversations import parts
+from llmledgerd.conversations.parts import Part
+from llmledgerd.conversations.values import as_bytes, scoped
+
+SHORTEST_TEXT, SHORTEST_FRAGMENT = 24, 40
+"""Characters from which a whole text, or a fragment of one, has a name."""
+FEWEST_SPACES: Final = 3
+
+MOST_ARGUMENTS: Final = 4
+OPENING_FRAGMENTS, HANDED_FRAGMENTS = 3, 2
+LOOKED_AT: Final = 64 << 10
+"""Characters of a text in which fragments are looked for."""
+
+_LEVELS: Final = 4
+_ENDS: Final = re.compile(r"[.:;!?\n<>()\"]+")
+_SPACE: Final = b" \t\r\n\f\v"
+
+
+def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
+    """Return the names of what an answer hands on: its calls' arguments that are texts, and its prose.
+
+    What it only repeats from the request (``asked``) is the request's.
+    """
+    calls = [part for part in said if part.kind == parts.CALL]
+    if calls:
+        texts = [text for call in calls for text in _texts(call.value, _LEVELS)]
+        longest = nlargest(MOST_ARGUMENTS, filter(_is_worth, texts), key=len)
+        return [_name(seed, text) for text in longest]
+    whole = "\n".join(part.value for part in said if part.kind == parts.TEXT)
+    if len(whole) < 2 * SHORTEST_FRAGMENT:
+        return []
+    known = [part.value for part in asked if isinstance(part.value, str)]
+    own = [one for one in _fragments(whole, 2 * HANDED_FRAGMENTS) if not any(one in text for text in known)]
+    return [_name(seed, one) for one in [whole, *own[:HANDED_FRAGMENTS]]]
+
+
+def opening(seed: int, asked: list[Part]) -> list[str]:
+    """Return the names of what a call is asked that continues no turn."""
+    texts = [part.value for part in asked if part.kind == parts.TEXT and isinstance(part.value, str)]
+    if not texts:
+        return []
+    wholes = [text for text in dict.fromkeys((texts[-1], texts[0])) if _is_worth(text)]
+    fragments = _fragments("\n".join(texts), OPENING_FRAGMENTS)
+    return list(dict.fromkeys(_name(seed, text) for text in (*wholes, *fragments)))
+
+
+def _name(seed: int, text: str) -> str:
+    return scoped(seed, "text", xxhash.xxh3_128_digest(as_bytes(text).translate(None, _SPACE)))
+
+
+def _is_worth(text: str) -> bool:
+    return len(text) >= SHORTEST_TEXT and text.count(" ") >= FEWEST_SPACES
+
+
+def _fragments(text: str, most: int) -> list[str]:
+    """Return the longest pieces of a text between punctuation: what stays whole inside another text."""
+    found = (one.strip() for one in _ENDS.split(text[:LOOKED_AT]))
+    return nlargest(most, (one for one in found if len(one) >= SHORTEST_FRAGMENT and _is_worth(one)), key=len)
+
+
+def _texts(value: Any, levels: int) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif levels and isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one, levels - 1)
