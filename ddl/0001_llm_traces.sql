@@ -104,6 +104,8 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     sent_cost_source     LowCardinality(String),
 
     -- The prompt: what takes to compare it with the call before, and what its tokens are. No text of it.
+    turn_hash            Int64,
+    parent_turn_hash     Int64,
     prompt_parts         String CODEC(ZSTD(3)),
     tools_hash           Int64,
     system_hash          Int64,

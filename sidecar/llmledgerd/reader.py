@@ -24,15 +24,18 @@ from llmledgerd.query.filters import CallsNarrowing, Narrowing
 from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.requests import (
     FindLarge,
+    GetAnatomy,
+    GetCacheMisses,
     GetCall,
     GetLosses,
     GetStep,
     GetUnpriced,
     GetUsage,
+    ListCacheMisses,
     ListCalls,
     QueryRequest,
 )
-from llmledgerd.query.results import Call, LargeCall, Loss, Page, Table, Unpriced, Usage
+from llmledgerd.query.results import Anatomy, CacheMiss, CacheMisses, Call, LargeCall, Loss, Page, Table, Unpriced, Usage
 from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
@@ -286,6 +289,73 @@ class LLMTraceReader:
         """
         question = _question(GetUnpriced, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
         return cast("list[Unpriced]", await self._ask(organization_id, question))
+
+    async def get_cache_misses(
+        self,
+        organization_id: Scope,
+        *,
+        limit: int = 100,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> list[CacheMisses]:
+        """Return what calls did not read from the provider's cache, by agent, model and cause, dearest first.
+
+            worst = await reader.get_cache_misses("org-1", agent_id="agent-7")
+        """
+        question = _question(
+            GetCacheMisses, limit=limit, start_date=start_date, end_date=end_date, **narrowed
+        )
+        return cast("list[CacheMisses]", await self._ask(organization_id, question))
+
+    async def list_cache_misses(
+        self,
+        organization_id: Scope,
+        *,
+        id: str | None = None,  # noqa: A002 - the column's name
+        limit: int = 100,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> list[CacheMiss]:
+        """Return the calls that did not read what they could have from the provider's cache, dearest first.
+
+        ``id`` is one call's; the answer is empty where it missed nothing.
+
+            misses = await reader.list_cache_misses("org-1", limit=20)
+        """
+        question = _question(
+            ListCacheMisses, id=id, limit=limit, start_date=start_date, end_date=end_date, **narrowed
+        )
+        return cast("list[CacheMiss]", await self._ask(organization_id, question))
+
+    async def get_anatomy(
+        self,
+        organization_id: Scope,
+        *,
+        group_by: Sequence[str] = ("agent",),
+        id: str | None = None,  # noqa: A002 - the column's name
+        limit: int = 100,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        **narrowed: Unpack[Narrowing],
+    ) -> list[Anatomy]:
+        """Return what the tokens of prompts are, per group, the largest group first; calls in the order of time.
+
+        ``group_by`` has any of ``requests.ANATOMY_GROUPS``; empty makes one total. ``id`` is one call's.
+
+            steps = await reader.get_anatomy("org-1", run_id="run-3", group_by=("call",))
+        """
+        question = _question(
+            GetAnatomy,
+            group_by=tuple(group_by),
+            id=id,
+            limit=limit,
+            start_date=start_date,
+            end_date=end_date,
+            **narrowed,
+        )
+        return cast("list[Anatomy]", await self._ask(organization_id, question))
 
     async def get_losses(self, *, start_date: datetime | None = None) -> list[Loss]:
         """Return the lost records by stage and reason, latest first. For operators.

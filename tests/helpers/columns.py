@@ -79,7 +79,8 @@ CHECKS: dict[str, Check] = {
         nullable(unsigned(32)),
     ),
     **dict.fromkeys(
-        ("tools_hash", "system_hash", "history_hash", "parent_history_hash", "prefix_hash"), unsigned(63)
+        ("tools_hash", "system_hash", "history_hash", "parent_history_hash", "prefix_hash",
+            "turn_hash", "parent_turn_hash",), unsigned(63)
     ),
     **dict.fromkeys(
         (

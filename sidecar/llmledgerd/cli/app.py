@@ -24,6 +24,8 @@ from llmledgerd.cli import (
     objects,
     output,
     prices,
+    prompt_tables,
+    prompts,
     reprice,
     tables,
     ui,
@@ -55,7 +57,7 @@ app = typer.Typer(
     no_args_is_help=True,
     cls=in_panels(
         {
-            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "prices", "sql", "ui"),
+            "Query": ("traces", "tail", "errors", "large", "trace", "usage", "cache", "anatomy", "prices", "sql", "ui"),
             "Operate": ("status", "doctor", "dead-letters", "import", "demo"),
             "Maintain": ("copy", "reprice", "erase", "objects"),
         }
@@ -68,6 +70,8 @@ app.add_typer(objects.app, name="objects")
 app.command()(doctor.doctor)
 app.command()(reprice.reprice)
 app.command("prices")(prices.show_prices)
+app.command()(prompts.cache)
+app.command()(prompts.anatomy)
 app.command()(maintenance.copy)
 app.command("ui")(ui.show_page)
 app.command("demo")(demo.demo)
@@ -203,8 +207,19 @@ def trace(
         return
     console = output.console()
     console.print(output.call_numbers(call))
+    _show_miss(call, target)
     turns = read_conversation(call.payloads.request_json, call.payloads.response_json)
     console.print(output.conversation(turns))
+
+
+def _show_miss(call: Call, target: Target) -> None:
+    """Print what the call did not read from the cache; nothing where it missed nothing, or the store cannot say."""
+    try:
+        found = asking.ask(target, lambda reader: reader.list_cache_misses(call.organization_id, id=call.id))
+    except (LlmledgerdError, ValueError):  # the call itself is what was asked for
+        return
+    if found:
+        echo(prompt_tables.miss_line(found[0]))
 
 
 @app.command()

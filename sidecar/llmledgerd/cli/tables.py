@@ -258,3 +258,7 @@ def _money(name: str, values: Sequence[Decimal | None], rank: int) -> Column:
         rank=rank,
         is_right=True,
     )
+
+
+texts, ids, times, counts, money = _texts, _ids, _times, _counts, _money
+"""The makers of columns, for modules with tables of their own."""

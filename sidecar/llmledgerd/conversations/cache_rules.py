@@ -33,8 +33,6 @@ class CacheRule(NamedTuple):
     """Reads are a multiple of this many tokens."""
     is_marked: bool = False
     """Only prefixes up to a mark in the request are cached."""
-    settles: int = 0
-    """Seconds after the answer in which an entry may not be readable yet."""
     is_exact: bool = True
     """Whether an entry's size follows from the counts of the call that made it."""
 
@@ -56,8 +54,11 @@ _OPENAI_WRITTEN: Final = CacheRule(minimum=1024, seconds=30 * MINUTE)
 
 _NOVA: Final = CacheRule(minimum=1000, seconds=5 * MINUTE, is_marked=True)
 """Amazon Bedrock user guide, "Prompt caching": Nova, checkpoints of 1,000 tokens, five minutes."""
-_DEEPSEEK: Final = CacheRule(minimum=64, seconds=2 * HOUR, step=64, settles=5)
-"""DeepSeek docs, "Context caching": units of 64 tokens, built within seconds, cleared after hours to days."""
+_DEEPSEEK: Final = CacheRule(minimum=64, seconds=2 * HOUR, step=64)
+"""DeepSeek docs, "Context caching": units of 64 tokens, cleared after hours to days."""
+SETTLING: Final = {"deepseek": 5}
+"""Seconds after the answer in which an entry may not be readable yet, by a word of the model's name: DeepSeek builds
+it "within seconds" (same page)."""
 _GROK: Final = CacheRule(step=1, is_exact=False)
 """xAI docs, "Prompt caching": evicted at any time; neither minimum nor lifetime is given."""
 _GROQ: Final = CacheRule(minimum=128, seconds=2 * HOUR, is_exact=False)

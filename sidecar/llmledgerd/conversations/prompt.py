@@ -17,7 +17,7 @@ import xxhash
 
 from llmledgerd.conversations import parts as kinds
 from llmledgerd.conversations import token_weights as weights
-from llmledgerd.conversations.cache_misses import Counts, Left, left
+from llmledgerd.conversations.cache_misses import LEAST_LOST, Counts, Left, left
 from llmledgerd.conversations.cache_rules import asked_seconds, rule_for
 from llmledgerd.conversations.parts import Part, Request
 from llmledgerd.conversations.values import as_text, seed_of
@@ -93,7 +93,8 @@ class Prompt(msgspec.Struct, gc=False):
     """Numbers of the blocks behind which the cache's marks stand."""
     left: Left = Left()
     gap: int = 0
-    """Tokens, by the sizes and rather too many, that an earlier call has sent as well and that were not read."""
+    """Tokens, by the sizes and rather too many, that an earlier call has sent as well and that were not read;
+    0 where they are too few to count."""
     tokens: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
     """Of system, tools, history, tool results, files, new message."""
 
@@ -102,6 +103,11 @@ NO_PROMPT: Final = Prompt()
 """Of a call whose request has no prompt, or none that can be read."""
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Description).decode
+
+
+def number_of(turn_id: str) -> int:
+    """Return 60 bits of a turn's id, which are compared faster than its text; 0 for none."""
+    return int(turn_id[:15], 16) if turn_id else 0
 
 
 def read_description(stored: bytes | str) -> Description:
@@ -185,7 +191,8 @@ def describe(request: Request, organization: str, counts: Counts, *, provider: s
     found.prefix_tokens = max(0, counts.prompt - round(new)) if shape.has_answer else round(sizes.head * scale)
     if counts.cached is not None:
         repeated = counts.prompt - round(_BIAS * (new + sizes.answer * scale))
-        found.gap = max(0, (repeated if shape.has_answer or is_kept else found.prefix_tokens) - counts.cached)
+        gap = (repeated if shape.has_answer or is_kept else found.prefix_tokens) - counts.cached
+        found.gap = gap if gap >= LEAST_LOST and gap >= _LEAST_GAP * counts.prompt else 0
     found.parts = _encode(_description(shape, apportioned(of_tools, found.tokens[1]), seed))
     return found
 
@@ -193,6 +200,8 @@ def describe(request: Request, organization: str, counts: Counts, *, provider: s
 _BIAS: Final = 0.8
 """Share of what seems new that is taken off what may have been read: an estimate that is 20 % too large hides
 no miss."""
+_LEAST_GAP: Final = 0.02
+"""Share of the prompt below which nothing can have been lost that counts (``cache_misses.LEAST_SHARE``)."""
 _SMALL_HEAD: Final = 256
 """Estimated tokens of tools and system below which calls that share more are looked for by their first block."""
 

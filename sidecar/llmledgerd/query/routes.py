@@ -13,15 +13,18 @@ from msgspec import Meta
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.query.requests import (
     FindLarge,
+    GetAnatomy,
+    GetCacheMisses,
     GetCall,
     GetLosses,
     GetStep,
     GetUnpriced,
     GetUsage,
+    ListCacheMisses,
     ListCalls,
     QueryRequest,
 )
-from llmledgerd.query.results import Call, LargeCall, Loss, Page, Unpriced, Usage
+from llmledgerd.query.results import Anatomy, CacheMiss, CacheMisses, Call, LargeCall, Loss, Page, Unpriced, Usage
 
 ERASE: Final = "/v1/erase"
 """POST; erases."""
@@ -92,6 +95,9 @@ ENDPOINTS: Final = (
     Endpoint("/v1/large", FindLarge, list[LargeCall]),
     Endpoint("/v1/usage", GetUsage, list[Usage]),
     Endpoint("/v1/unpriced", GetUnpriced, list[Unpriced]),
+    Endpoint("/v1/cache", GetCacheMisses, list[CacheMisses]),
+    Endpoint("/v1/cache/calls", ListCacheMisses, list[CacheMiss]),
+    Endpoint("/v1/anatomy", GetAnatomy, list[Anatomy]),
     Endpoint("/v1/losses", GetLosses, list[Loss]),
 )
 

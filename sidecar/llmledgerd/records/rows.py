@@ -21,7 +21,7 @@ from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome
 from llmledgerd import json_text
 from llmledgerd.conversations import identity_of, read_answer, read_request
 from llmledgerd.conversations.cache_misses import Counts
-from llmledgerd.conversations.prompt import prompt_of
+from llmledgerd.conversations.prompt import number_of, prompt_of
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
@@ -90,7 +90,7 @@ def _row_maker() -> Callable[..., Row]:
     doubled the time.
     """
     values = ", ".join(column.value for column in TABLE)
-    scope: dict[str, Any] = {}
+    scope: dict[str, Any] = {"number_of": number_of}
     exec(f"def row(record, facts, {', '.join(_MADE)}): return ({values})", scope)  # noqa: S102 - our own text
     return cast("Callable[..., Row]", scope["row"])
 

@@ -410,6 +410,20 @@ TABLE: Final[tuple[Column, ...]] = (
         "The sender's word for where its cost comes from (`cost_source` of the record)",
     ),
     Column(
+        "turn_hash",
+        "Int64",
+        "bigint",
+        "number_of(identity.turn_id)",
+        "`turn_id` as a number, which is compared faster; 0: none",
+    ),
+    Column(
+        "parent_turn_hash",
+        "Int64",
+        "bigint",
+        "number_of(identity.parent_turn_id)",
+        "The same of `parent_turn_id`",
+    ),
+    Column(
         "prompt_parts",
         "String",
         "text",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,11 +23,14 @@ from llmledgerd.query.payloads import Fetcher, Key
 from llmledgerd.query.requests import (
     MAX_LIMIT,
     FindLarge,
+    GetAnatomy,
+    GetCacheMisses,
     GetCall,
     GetLosses,
     GetStep,
     GetUnpriced,
     GetUsage,
+    ListCacheMisses,
     ListCalls,
     QueryRequest,
 )
@@ -45,6 +49,7 @@ from llmledgerd.query.results import (
 from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.prompt_answers import anatomy, cache_miss_calls, cache_misses
 from llmledgerd.stores.clickhouse.usage_sql import Plan, plan, usage_sql
 
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
@@ -73,6 +78,9 @@ class StoreAnswers:
             GetUsage: self._usage,
             GetUnpriced: self._unpriced,
             GetLosses: self._losses,
+            GetCacheMisses: partial(cache_misses, self._whole_rows),
+            ListCacheMisses: partial(cache_miss_calls, self._whole_rows),
+            GetAnatomy: partial(anatomy, self._whole_rows),
         }
 
     def answer(self, organization_id: str | None, question: QueryRequest) -> object:
@@ -218,6 +226,9 @@ class StoreAnswers:
             f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments, values are bound
             {**where.values, "limit": limit},
         )
+
+    def _whole_rows(self, sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return _whole(*self._bounded(sql, values))
 
     def _bounded(self, sql: str, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
