@@ -262,7 +262,7 @@ class Run:
         request = {
             "contents": contents,
             "systemInstruction": {"parts": [{"text": self.system}]},
-            "tools": [{"functionDeclarations": self.tools}],
+            "tools": [{"functionDeclarations": list(self.tools)}],
         }
         assert self.answer is not None
         said: list[dict[str, Any]] = [{"text": self.answer.text}]
