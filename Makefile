@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.demo-ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check chaos engines attack fuzz bench bench-quick clean constraints
+.PHONY: demo test check chaos engines attack fuzz bench bench-quick clean constraints prices
 
 $(READY): constraints.txt pyproject.toml client/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,7 @@ test: $(READY)
 # `make chaos ROUNDS=15`, `make chaos SECONDS=60`, and `SEED=7` for the same order of faults again.
 chaos: $(READY)
 	$(BIN)/python -m pytest -q -n 2 -m "chaos or slow"
+	$(BIN)/python -m pytest -q -n 2 --hypothesis-profile search tests/unit
 	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),$(if $(SECONDS),0,500)) \
 		--seconds $(or $(SECONDS),0) --seed $(or $(SEED),0)
 	$(BIN)/python -m tests.chaos.run --deck floods --seed $(or $(SEED),0)
@@ -63,6 +64,11 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Takes the data of the installed genai-prices into the daemon's package: its own prices, whole. A test
+# compares.
+prices: $(READY)
+	$(BIN)/python -m tests.helpers.price_data
 
 clean:
 	rm -rf $(VENV) demo-data dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -35,7 +35,18 @@ from llmledgerd.query.requests import (
     ListCalls,
     QueryRequest,
 )
-from llmledgerd.query.results import Anatomy, CacheMiss, CacheMisses, Call, LargeCall, Loss, Page, Table, Unpriced, Usage
+from llmledgerd.query.results import (
+    Anatomy,
+    CacheMiss,
+    CacheMisses,
+    Call,
+    LargeCall,
+    Loss,
+    Page,
+    Table,
+    Unpriced,
+    Usage,
+)
 from llmledgerd.stores import registry
 
 if TYPE_CHECKING:
@@ -301,7 +312,7 @@ class LLMTraceReader:
     ) -> list[CacheMisses]:
         """Return what calls did not read from the provider's cache, by agent, model and cause, dearest first.
 
-            worst = await reader.get_cache_misses("org-1", agent_id="agent-7")
+        worst = await reader.get_cache_misses("org-1", agent_id="agent-7")
         """
         question = _question(
             GetCacheMisses, limit=limit, start_date=start_date, end_date=end_date, **narrowed

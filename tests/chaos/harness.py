@@ -50,6 +50,8 @@ SETTINGS = {
 DATABASE = "chaos"
 DISK_BYTES = 384 << 20
 HEAL_SECONDS = 300
+PATIENCE = 4
+"""How many of these limits a condition may take where rows are stored meanwhile."""
 
 
 class SmallDisk:
@@ -177,13 +179,24 @@ class Chaos:
         time.sleep(self.dice.random() * most_seconds)
 
     def until(self, condition: Callable[[], object], what: str, limit: float = HEAL_SECONDS) -> None:
-        try:
-            until(condition, limit=limit, what=what)
-        except AssertionError as error:
-            with contextlib.suppress(OSError, AssertionError):
-                error.add_note(f"status: {self.status()}")
-            error.add_note(f"the daemon's last words: {self.daemon.log()[-8:]}")
-            raise
+        """Wait for a condition; some times longer while rows are stored, as on a machine that others use."""
+        for more in reversed(range(PATIENCE)):
+            stored = self._stored()
+            try:
+                until(condition, limit=limit, what=what)
+                return
+            except AssertionError as error:
+                if more and self._stored() != stored:
+                    continue
+                with contextlib.suppress(OSError, AssertionError):
+                    error.add_note(f"status: {self.status()}")
+                error.add_note(f"the daemon's last words: {self.daemon.log()[-8:]}")
+                raise
+
+    def _stored(self) -> int:
+        with contextlib.suppress(OSError, AssertionError):
+            return int(self.status()["stored"])
+        return -1
 
     # -- the daemon's life -------------------------------------------------------------------------
 

@@ -22,7 +22,10 @@ MODELS = {
     "anthropic": ("claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"),
     "openai": ("gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14"),
     "gemini": ("gemini-2.5-flash", "gemini-2.5-pro"),
-    "bedrock": ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.anthropic.claude-haiku-4-5-20251001-v1:0"),
+    "bedrock": (
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    ),
     "deepseek": ("deepseek-chat", "deepseek-reasoner"),
 }
 URLS = {
@@ -94,7 +97,11 @@ class Run:
         return {
             "name": name,
             "description": self.prose(self.rng.randint(20, 60)),
-            "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+            "parameters": {
+                "type": "object",
+                "properties": {"query": {"type": "string"}},
+                "required": ["query"],
+            },
         }
 
     def tokens(self, messages: list[Message] | None = None) -> int:
@@ -124,14 +131,20 @@ class Run:
         if self.rng.random() < 0.6:
             names = self.rng.sample(self.tools, min(len(self.tools), self.rng.choice((1, 1, 2))))
             calls = tuple(
-                (f"call_{uuid.UUID(int=self.rng.getrandbits(128)).hex}", one["name"], {"query": self.prose(5)})
+                (
+                    f"call_{uuid.UUID(int=self.rng.getrandbits(128)).hex}",
+                    one["name"],
+                    {"query": self.prose(5)},
+                )
                 for one in names
             )
         self.answer = Message("assistant", self.prose(self.rng.randint(10, 60)), calls)
         record = self._record(prompt, read, written)
         could, self.left = self.left, self._left(prompt, read, written)
         lost = int(label.pop("could", could)) - read
-        usd = self._dollars(lost, written) if cause and cause != "tier_changed" else None  # other tiers' are not listed
+        usd = (
+            self._dollars(lost, written) if cause and cause != "tier_changed" else None
+        )  # other tiers' are not listed
         return Labelled(record, cause, lost if cause else 0, usd, label)
 
     def _dollars(self, lost: int, written: int) -> float | None:
@@ -178,7 +191,10 @@ class Run:
             blocks: list[dict[str, Any]] = [{"type": "text", "text": one.text}]
             if one.result_of:
                 blocks = [{"type": "tool_result", "tool_use_id": one.result_of, "content": one.text}]
-            blocks += [{"type": "tool_use", "id": call, "name": name, "input": given} for call, name, given in one.calls]
+            blocks += [
+                {"type": "tool_use", "id": call, "name": name, "input": given}
+                for call, name, given in one.calls
+            ]
             if self._is_marked(number):
                 blocks[-1]["cache_control"] = {"type": "ephemeral"}
             role = "user" if one.role == "tool" else one.role
@@ -186,8 +202,17 @@ class Run:
                 messages[-1]["content"] += blocks
             else:
                 messages.append({"role": role, "content": blocks})
-        tools = [{"name": t["name"], "description": t["description"], "input_schema": t["parameters"]} for t in self.tools]
-        request = {"model": self.model, "max_tokens": 2000, "system": self.system, "tools": tools, "messages": messages}
+        tools = [
+            {"name": t["name"], "description": t["description"], "input_schema": t["parameters"]}
+            for t in self.tools
+        ]
+        request = {
+            "model": self.model,
+            "max_tokens": 2000,
+            "system": self.system,
+            "tools": tools,
+            "messages": messages,
+        }
         assert self.answer is not None
         said = [{"type": "text", "text": self.answer.text}]
         said += [{"type": "tool_use", "id": c, "name": n, "input": g} for c, n, g in self.answer.calls]  # type: ignore[dict-item]
@@ -252,7 +277,9 @@ class Run:
         for one in self.messages:
             parts: list[dict[str, Any]] = [{"text": one.text}]
             if one.result_of:
-                parts = [{"functionResponse": {"name": names[one.result_of], "response": {"output": one.text}}}]
+                parts = [
+                    {"functionResponse": {"name": names[one.result_of], "response": {"output": one.text}}}
+                ]
             parts += [{"functionCall": {"name": name, "args": given}} for _, name, given in one.calls]
             role = {"assistant": "model"}.get(one.role, "user")
             if one.result_of and contents[-1]["role"] == "user":
@@ -267,7 +294,11 @@ class Run:
         assert self.answer is not None
         said: list[dict[str, Any]] = [{"text": self.answer.text}]
         said += [{"functionCall": {"name": name, "args": given}} for _, name, given in self.answer.calls]
-        usage: dict[str, Any] = {"promptTokenCount": prompt, "candidatesTokenCount": 50, "totalTokenCount": prompt + 50}
+        usage: dict[str, Any] = {
+            "promptTokenCount": prompt,
+            "candidatesTokenCount": 50,
+            "totalTokenCount": prompt + 50,
+        }
         usage["cachedContentTokenCount"] = read
         if self.tier:
             usage["trafficType"] = self.tier
@@ -292,7 +323,13 @@ class Run:
             else:
                 messages.append({"role": role, "content": blocks})
         tools = [
-            {"toolSpec": {"name": t["name"], "description": t["description"], "inputSchema": {"json": t["parameters"]}}}
+            {
+                "toolSpec": {
+                    "name": t["name"],
+                    "description": t["description"],
+                    "inputSchema": {"json": t["parameters"]},
+                }
+            }
             for t in self.tools
         ]
         request: dict[str, Any] = {
@@ -377,10 +414,18 @@ def _system(run: Run) -> list[Labelled]:
     words = run.system.split(" ")
     at = rng.randrange(len(words) // 4, len(words) - 1)
     offset = len(" ".join(words[:at])) + 1
-    new = {"clock": "2026-11-21 08:15:02", "uuid": str(uuid.UUID(int=rng.getrandbits(128), version=4)), "words": "zebra"}
+    new = {
+        "clock": "2026-11-21 08:15:02",
+        "uuid": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+        "words": "zebra",
+    }
     words[at] = new[kind]
     before, run.system = run.system, " ".join(words)
-    offset += next(i for i in range(1000) if before[offset + i : offset + i + 1] != run.system[offset + i : offset + i + 1])
+    offset += next(
+        i
+        for i in range(1000)
+        if before[offset + i : offset + i + 1] != run.system[offset + i : offset + i + 1]
+    )
     run.grow()
     label = {"suspect": kind} if kind != "words" else {}
     return [run.step(0, cause="system_changed", part="system", offset=offset, **label)]
@@ -419,9 +464,12 @@ def _model(run: Run) -> list[Labelled]:
 
 def _tier(run: Run) -> list[Labelled]:
     run.grow()
-    run.tier = {"gemini": "PROVISIONED_THROUGHPUT", "bedrock": "priority", "deepseek": "flex", "openai": "flex"}.get(
-        run.provider, "priority"
-    )
+    run.tier = {
+        "gemini": "PROVISIONED_THROUGHPUT",
+        "bedrock": "priority",
+        "deepseek": "flex",
+        "openai": "flex",
+    }.get(run.provider, "priority")
     return [run.step(0, cause="tier_changed")]
 
 
@@ -436,7 +484,9 @@ def _mark(run: Run) -> list[Labelled]:
         run.marks = ""
         return [run.step(0, cause="mark_moved")]
     # More than 20 blocks at once: an answer with many parallel calls.
-    many = tuple((f"call_{run.rng.getrandbits(100)}", run.tools[0]["name"], {"query": run.prose(5)}) for _ in range(12))
+    many = tuple(
+        (f"call_{run.rng.getrandbits(100)}", run.tools[0]["name"], {"query": run.prose(5)}) for _ in range(12)
+    )
     assert run.answer is not None
     run.grow()
     found = run.step(run.healthy_read())
@@ -487,5 +537,7 @@ def cases(seed: int, start: dt.datetime, each: int = 12, healthy_runs: int = 100
             for _ in range(each):
                 found += planted(rng, provider, cause, start + dt.timedelta(minutes=rng.randrange(600)))
         for _ in range(healthy_runs // len(PROVIDERS)):
-            found += healthy(rng, provider, start + dt.timedelta(minutes=rng.randrange(600)), rng.randint(3, 8))
+            found += healthy(
+                rng, provider, start + dt.timedelta(minutes=rng.randrange(600)), rng.randint(3, 8)
+            )
     return found

@@ -30,11 +30,13 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import msgspec
+import typer.main
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = {"llmledgerd": "llmledgerd.cli.daemon", "llmledger": "llmledgerd.cli.app"}
 """The module whose ``main`` is the command; as in ``project.scripts``."""
 IMPORTED = (*ENTRIES.values(), "llmledgerd.daemon.app", "uvloop")
+"""And the modules of all commands, which these import when one is called."""
 PR_SET_CHILD_SUBREAPER = 36
 REQUEST_BYTES = 1 << 18
 
@@ -193,6 +195,10 @@ def _warm_up() -> None:
     """Import everything, also what is imported when a command first runs."""
     for imported in IMPORTED:
         importlib.import_module(imported)
+    for module in ENTRIES.values():
+        group: Any = typer.main.get_command(sys.modules[module].app)
+        for name in group.commands:
+            group.load(name)
     arguments, sys.argv[1:] = sys.argv[1:], ["--version"]
     for module in ENTRIES.values():
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
+from llmledgerd.stores.clickhouse import requirements
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN
 from llmledgerd.stores.clickhouse.sink import ClickHouseSink
@@ -456,3 +458,15 @@ def test_a_server_that_dies_and_comes_back_is_used_again(tmp_path: Path, batch: 
 
         assert store.query("SELECT sum(x) AS n FROM t") == [{"n": 3}]
         store.close()
+
+
+def test_a_compressed_insert_is_stored_byte_for_byte(server: Store, server_url: str) -> None:
+    body = "é".encode() * 100_000 + b"\xff"
+    with contextlib.closing(Store(server_url, compression="zstd")) as packed:
+        add_traces(packed, [{"request_json": body}] * 3)
+    rows = server.query("SELECT request_json FROM llm_traces", raw=["request_json"])
+    assert [row["request_json"] for row in rows] == [body] * 3
+
+
+def test_a_server_where_the_daemon_may_do_everything_is_not_refused(server: Store) -> None:
+    assert requirements.unmet(server) == []

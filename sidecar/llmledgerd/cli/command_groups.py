@@ -1,39 +1,67 @@
-"""Parts that both commands share: ``--version``, and panels of commands in ``--help``.
+"""Parts that both commands share: ``--version``, and commands that are imported when they are called.
 
-Invariant: help and shell completion list the commands in the order of the panels.
+Invariants:
+- Help and shell completion list the commands in the order of the panels, and import none of them.
+- The text that the list shows for a command is the first paragraph of the command's own help.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from llmledgerd import __version__
 
 
-def in_panels(panels: Mapping[str, Sequence[str]]) -> type[TyperGroup]:
-    """Return a kind of command group that lists its commands in these panels, in this order.
+class Listed(NamedTuple):
+    """One command of a list."""
 
-    Commands in no panel are listed last.
-    """
+    name: str
+    at: str
+    """``module:attribute`` in this package: a function, or a ``typer.Typer`` with commands of its own."""
+    help: str
+    """What the list shows; the command itself has it too."""
 
-    class Panels(TyperGroup):
-        def __init__(self, **attributes: Any) -> None:
-            super().__init__(**attributes)
-            commands: dict[str, Any] = {}
-            for panel, names in panels.items():
-                for name in names:
-                    commands[name] = self.commands.pop(name)
-                    commands[name].rich_help_panel = panel
-            self.commands = commands | dict(self.commands)
 
-        def list_commands(self, ctx: Any) -> list[str]:
-            return list(self.commands)
+class LazyGroup(TyperGroup):
+    """A command group whose commands are stubs with a help text until one is called."""
 
-    return Panels
+    panels: Mapping[str, Sequence[Listed]] = {}
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._listed = {one.name: one for listed in self.panels.values() for one in listed}
+        self.commands = {
+            one.name: TyperCommand(one.name, help=one.help, rich_help_panel=panel)
+            for panel, listed in self.panels.items()
+            for one in listed
+        }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found and self.load(str(name)), rest
+
+    def load(self, name: str) -> Any:
+        """Import a command and return it."""
+        module, _, attribute = self._listed[name].at.partition(":")
+        found = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        alone = typer.Typer(add_completion=False)
+        alone.callback()(lambda: None)  # so that it is a group, whose commands keep their names
+        if isinstance(found, typer.Typer):
+            alone.add_typer(found, name=name)
+        else:
+            alone.command(name)(found)
+        group: Any = typer.main.get_command(alone)
+        return group.commands[name]
+
+
+def in_panels(panels: Mapping[str, Sequence[Listed]]) -> type[LazyGroup]:
+    """Return a kind of command group that lists these commands, in this order."""
+    return type("Panels", (LazyGroup,), {"panels": panels})
 
 
 def _show_version(ctx: typer.Context, wanted: bool) -> None:

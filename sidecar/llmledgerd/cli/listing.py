@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from llmledgerd.cli import output, tables
 from llmledgerd.cli.fitting import Column
-from llmledgerd.cli.messages import echo
+from llmledgerd.cli.messages import Nothing, echo
 from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.query.filters import CallsNarrowing
@@ -19,10 +19,6 @@ from llmledgerd.query.results import Call, LargeCall
 from llmledgerd.reader import LLMTraceReader, Scope
 
 C = TypeVar("C", Call, LargeCall)
-
-
-class Nothing(Exception):
-    """The query succeeded without a result."""
 
 
 async def follow(

@@ -20,6 +20,10 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it: 128 and the signal's number."""
 
 
+class Nothing(Exception):
+    """The query succeeded without a result."""
+
+
 def echo(text: str, *, err: bool = False) -> None:
     """Write one or more lines; control characters are escaped."""
     typer.echo(clean(text), err=err)

@@ -12,8 +12,7 @@ import typer
 
 from llmledgerd.cli import output, tables
 from llmledgerd.cli.asking import AsJson, Limit, Org, Since, Until, ask, option, scope, times
-from llmledgerd.cli.listing import Nothing
-from llmledgerd.cli.messages import echo, echo_json
+from llmledgerd.cli.messages import Nothing, echo, echo_json
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment

@@ -48,10 +48,7 @@ def anatomy_columns(found: Sequence[Anatomy], group_by: Sequence[str]) -> list[C
         *(texts(name.upper(), [one.group[name] for one in found], 0, 8) for name in group_by),
         counts("CALLS", [one.calls for one in found], 2),
         counts("PROMPT", [one.prompt_tokens for one in found], 0),
-        *(
-            counts(part.upper().replace("_", " "), [getattr(one, part) for one in found], 1)
-            for part in shown
-        ),
+        *(counts(part.upper().replace("_", " "), [getattr(one, part) for one in found], 1) for part in shown),
     ]
 
 
@@ -75,6 +72,4 @@ def miss_line(one: CacheMiss) -> str:
     """Return a miss as one line under a call's figures."""
     dollars = "" if one.lost_usd is None else f", ${one.lost_usd:.6f}"
     place = f": {one.place_text}" if one.place_text else ""
-    return (
-        f"cache: {one.cause}{place}. {one.lost_tokens:,} of {one.could_read_tokens:,} tokens not read{dollars}"
-    )
+    return f"cache: {one.cause}{place}. {one.lost_tokens:,} of {one.could_read_tokens:,} tokens not read{dollars}"

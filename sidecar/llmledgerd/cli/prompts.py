@@ -9,7 +9,8 @@ import typer
 from llmledgerd.cli import asking, output, prompt_tables, tables
 from llmledgerd.cli.asking import AsJson, Org, Since, Until
 from llmledgerd.cli.filter_options import with_filters
-from llmledgerd.cli.listing import Nothing, lines
+from llmledgerd.cli.listing import lines
+from llmledgerd.cli.messages import Nothing
 from llmledgerd.cli.target import Target, with_target
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.query.filters import Narrowing
@@ -20,7 +21,9 @@ SHOWN = 20
 
 Most = Annotated[
     int | None,
-    typer.Option("--limit", min=1, max=MAX_LIMIT, help=f"Maximum number of rows (default: {SHOWN}; JSON: all)."),
+    typer.Option(
+        "--limit", min=1, max=MAX_LIMIT, help=f"Maximum number of rows (default: {SHOWN}; JSON: all)."
+    ),
 ]
 
 
@@ -79,7 +82,9 @@ def anatomy(
     ] = None,
     org: Org = None,
     narrowed: Narrowing,
-    tools: Annotated[bool, typer.Option("--tools", help="Show each tool's schema and each MCP server.")] = False,
+    tools: Annotated[
+        bool, typer.Option("--tools", help="Show each tool's schema and each MCP server.")
+    ] = False,
     since: Since = None,
     until: Until = None,
     limit: Most = None,

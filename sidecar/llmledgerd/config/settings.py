@@ -240,7 +240,7 @@ class Config(ConnectionSettings, frozen=True, kw_only=True, forbid_unknown_field
     price_list_file: Annotated[
         str,
         doc(
-            "Path of a newer release of genai-prices' data (its `data.json`), instead of the installed one; "
+            "Path of a newer release of genai-prices' data (its `data.json`), instead of the one in this package; "
             "read again at SIGHUP.",
             YES,
         ),

@@ -61,7 +61,11 @@ def tools_place(before: Description, now: Description) -> Place:
 
 
 def _moved(
-    old: list[tuple[str, str]], new: list[tuple[str, str]], old_names: list[str], new_names: list[str], at: int
+    old: list[tuple[str, str]],
+    new: list[tuple[str, str]],
+    old_names: list[str],
+    new_names: list[str],
+    at: int,
 ) -> Place:
     """Return the place where tools were put in another order, and perhaps more."""
     added = next((name for name in new_names if name not in old_names), None)

@@ -188,7 +188,9 @@ def describe(request: Request, organization: str, counts: Counts, *, provider: s
     found.left = left(rule, counts, marked_tokens=marked, seconds=lifetime)
     found.tokens = _tokens(sizes, counts.prompt, is_kept=is_kept)
     new = sizes.fresh * scale
-    found.prefix_tokens = max(0, counts.prompt - round(new)) if shape.has_answer else round(sizes.head * scale)
+    found.prefix_tokens = (
+        max(0, counts.prompt - round(new)) if shape.has_answer else round(sizes.head * scale)
+    )
     if counts.cached is not None:
         repeated = counts.prompt - round(_BIAS * (new + sizes.answer * scale))
         gap = (repeated if shape.has_answer or is_kept else found.prefix_tokens) - counts.cached
@@ -258,9 +260,7 @@ def _family(provider: str, model: str) -> str:
 def _marks(request: Request, shape: _Shape) -> list[tuple[int, str]]:
     """Return the blocks behind which marks stand, and their lifetimes."""
     found = [
-        (at, part.mark)
-        for at, part in enumerate((*shape.tools, *shape.system, *shape.rest))
-        if part.mark
+        (at, part.mark) for at, part in enumerate((*shape.tools, *shape.system, *shape.rest)) if part.mark
     ][-_MOST_MARKS:]
     if request.mark:  # of the whole request: behind its last block
         found.append((len(shape.tools) + len(shape.system) + len(shape.rest) - 1, request.mark))
@@ -396,10 +396,14 @@ def _chunked_once(text: str, seed: int) -> tuple[int, int, str]:
         for at in range(found.start() // chunk, (found.end() - 1) // chunk + 1):
             if letters[at] == "-" or _RANK[letter] < _RANK[letters[at]]:
                 letters[at] = letter
-    return len(text), chunk, "".join(
-        f"{xxhash.xxh3_64_intdigest(text[at : at + chunk].encode('utf-8', 'surrogatepass'), seed) & _MASK32:08x}"
-        f"{letters[at // chunk]}"
-        for at in range(0, len(text), chunk)
+    return (
+        len(text),
+        chunk,
+        "".join(
+            f"{xxhash.xxh3_64_intdigest(text[at : at + chunk].encode('utf-8', 'surrogatepass'), seed) & _MASK32:08x}"
+            f"{letters[at // chunk]}"
+            for at in range(0, len(text), chunk)
+        ),
     )
 
 

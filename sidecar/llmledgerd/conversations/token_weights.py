@@ -138,7 +138,11 @@ def _data_of(value: Any, depth: int = 0) -> str:
     """Return the base64 of an image or a file, wherever its API puts it; "" without."""
     if isinstance(value, str):
         head, comma, data = value.partition(";base64,")
-        return data if comma and len(head) < 100 else (value if len(value) > 200 and ":" not in value[:20] else "")
+        return (
+            data
+            if comma and len(head) < 100
+            else (value if len(value) > 200 and ":" not in value[:20] else "")
+        )
     if isinstance(value, dict) and depth < 4:
         for name in ("data", "bytes", "url", "image_url", "file_data", "source", "inlineData", "inline_data", "file",
                      "image", "document"):  # fmt: skip

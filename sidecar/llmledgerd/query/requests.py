@@ -169,9 +169,9 @@ ANATOMY_GROUPS: Final = (ORGANIZATION, *GROUPED, "run", "conversation", "call", 
 class GetAnatomy(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Show what the tokens of prompts are: system prompt, tools, history, tools' results, files, new message."""
 
-    group_by: Annotated[
-        tuple[str, ...], _is(f"Any of {', '.join(ANATOMY_GROUPS)}; empty for one total.")
-    ] = ("agent",)
+    group_by: Annotated[tuple[str, ...], _is(f"Any of {', '.join(ANATOMY_GROUPS)}; empty for one total.")] = (
+        "agent",
+    )
     id: Annotated[str | None, _is("Only the call with this id.")] = None
     limit: Limit = 100
 

@@ -24,7 +24,17 @@ from llmledgerd.query.requests import (
     ListCalls,
     QueryRequest,
 )
-from llmledgerd.query.results import Anatomy, CacheMiss, CacheMisses, Call, LargeCall, Loss, Page, Unpriced, Usage
+from llmledgerd.query.results import (
+    Anatomy,
+    CacheMiss,
+    CacheMisses,
+    Call,
+    LargeCall,
+    Loss,
+    Page,
+    Unpriced,
+    Usage,
+)
 
 ERASE: Final = "/v1/erase"
 """POST; erases."""

@@ -587,7 +587,15 @@ TABLE: Final[tuple[Column, ...]] = (
 
 COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in TABLE)
 BYTES_COLUMNS: Final = frozenset(
-    {"request_json", "response_json", "llm_config_json", "compaction_settings_json", "usage_json", "prompt_parts", "cache_diagnostics"}
+    {
+        "request_json",
+        "response_json",
+        "llm_config_json",
+        "compaction_settings_json",
+        "usage_json",
+        "prompt_parts",
+        "cache_diagnostics",
+    }
 )
 """Columns whose values are bytes; every other text is ``str``."""
 

@@ -108,6 +108,10 @@ class Kind(abc.ABC, Generic[Options]):
     """Costs can be recomputed in it."""
     options_type: type[Options]
 
+    def recognizes(self, url: str) -> bool:
+        """Return whether a URL is one of this kind."""
+        return url.partition("://")[0].lower() in self.schemes
+
     def options(self, config: Config) -> Options:
         """Return the options of this kind in the settings."""
         return config.options_of(self.name, self.options_type)

@@ -54,9 +54,8 @@ def opened(config: Config, names: Sequence[str] | None = None) -> list[Configure
 
 def kind_of(url: str) -> AnyKind:
     """Return the kind that has the URL's scheme. Raises ConfigError, without the URL, which may have a password."""
-    scheme = url.partition("://")[0].lower()
     for kind in KINDS.values():
-        if scheme in kind.schemes:
+        if kind.recognizes(url):
             return kind
     schemes = ", ".join(scheme for kind in KINDS.values() for scheme in kind.schemes)
     raise ConfigError(f"not the URL of a store (supported schemes: {schemes})")

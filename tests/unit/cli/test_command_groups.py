@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 import llmledger
 import llmledgerd
-from llmledgerd.cli import app, daemon
+from llmledgerd.cli import app, daemon, daemon_commands
 from llmledgerd.errors import ConfigError
 
 APPS = {"llmledger": app.app, "llmledgerd": daemon.app}
@@ -61,6 +64,28 @@ def test_help_lists_every_command_in_its_panel_and_in_order(name: str) -> None:
     assert list(found.items()) == list(PANELS[name].items())
 
 
+@pytest.mark.parametrize("name", APPS)
+def test_the_list_says_of_every_command_what_its_own_help_says(name: str) -> None:
+    group: Any = typer.main.get_command(APPS[name])
+    for word, listed in group.commands.items():
+        command = group.load(word)
+        assert (listed.name, listed.help) == (command.name, command.help.split("\n\n")[0].replace("\n", " "))
+
+
+@pytest.mark.parametrize("module", ["app", "daemon"])
+def test_help_imports_no_command_and_nothing_that_reads_a_store(module: str) -> None:
+    script = f"import sys\nfrom llmledgerd.cli.{module} import main\nsys.argv[1:] = ['--help']\ntry:\n main()\nfinally:\n print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "Show the version and exit." in done.stdout
+    assert not loaded & {"asyncio", "aiohttp", "pydantic", "clickhouse_connect", "structlog", "genai_prices"}
+    assert not {
+        one
+        for one in loaded
+        if re.match(r"llmledgerd\.(daemon|reader|stores|query|records|config\.settings)", one)
+    }
+
+
 def test_client_and_daemon_have_one_version() -> None:
     assert llmledger.__version__ == llmledgerd.__version__
 
@@ -89,7 +114,7 @@ def test_a_wrong_setting_is_named_as_it_was_typed(fails: Fails, arguments: list[
 
 def test_the_value_of_an_unknown_setting_is_not_shown() -> None:
     with pytest.raises(ConfigError) as refused:
-        daemon.show_config(settings=["clickhouse_password=hunter2"])
+        daemon_commands.show_config(settings=["clickhouse_password=hunter2"])
     assert "hunter2" not in str(refused.value)
 
 

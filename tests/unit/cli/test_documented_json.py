@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from llmledgerd.cli.app import app
+from llmledgerd.cli.command_groups import LazyGroup
 from llmledgerd.cli.doctor import Finding
 from llmledgerd.cli.erase import REPORTED
 from llmledgerd.cli.import_records import Imported
@@ -51,7 +52,8 @@ def test_every_command_with_json_is_documented() -> None:
 
 def _commands(group: Any) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
-    for name, one in group.commands.items():
+    for name, listed in group.commands.items():
+        one = group.load(name) if isinstance(group, LazyGroup) else listed
         found += _commands(one) if hasattr(one, "commands") else [(name, one)]
     return found
 

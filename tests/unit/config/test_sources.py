@@ -10,6 +10,7 @@ import pytest
 from llmledgerd.config.sources import listed, read_toml
 from llmledgerd.errors import ConfigError
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
+from llmledgerd.stores.registry import KINDS
 
 Words = tuple[str, ...] | None
 Table = dict[str, int] | None
@@ -35,6 +36,22 @@ Table = dict[str, int] | None
 )
 def test_the_variables_of_a_deployment_make_up_a_url(variables: dict[str, str], url: str) -> None:
     assert ClickHouseOptions.deployed_url(variables) == url
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("abc.eu-west-1.aws.clickhouse.cloud", "https://abc.eu-west-1.aws.clickhouse.cloud"),
+        ("u:p@abc.clickhouse.cloud:443/llm?a=b", "https://u:p@abc.clickhouse.cloud:443/llm?a=b"),
+        ("http://abc.clickhouse.cloud", "http://abc.clickhouse.cloud"),
+        ("clickhouse.cloud.example.com", "clickhouse.cloud.example.com"),
+        ("[::1", "[::1"),
+    ],
+)
+def test_a_bare_host_of_clickhouse_cloud_has_tls(given: str, url: str) -> None:
+    assert ClickHouseOptions(url=given).url == url
+    kinds = [kind.name for kind in KINDS.values() if kind.recognizes(given)]
+    assert kinds == (["clickhouse"] if "://" in url else [])
 
 
 def test_a_wrong_endpoint_is_named_and_not_quoted() -> None:

@@ -15,6 +15,7 @@ from llmledgerd.admin.api import Api
 from llmledgerd.admin.server import Admin
 from llmledgerd.cli import app as people
 from llmledgerd.cli import daemon
+from llmledgerd.cli.command_groups import LazyGroup
 from llmledgerd.config import loading
 from llmledgerd.stores import registry
 from llmledgerd.telemetry.metrics import Metrics
@@ -65,7 +66,8 @@ def test_no_example_puts_a_socket_or_data_where_anybody_may_write() -> None:
 
 
 def every_command(name: str, command: object) -> Iterator[str]:
-    for word, one in getattr(command, "commands", {}).items():
+    for word, listed in getattr(command, "commands", {}).items():
+        one = command.load(word) if isinstance(command, LazyGroup) else listed
         if hasattr(one, "commands"):
             yield from every_command(f"{name} {word}", one)
         else:

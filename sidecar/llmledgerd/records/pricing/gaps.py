@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from llmledgerd.records.pricing.list_data import Model
 from llmledgerd.records.pricing.rates import Rates, Sheet
-
-if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo
 
 CONVERTED: Final = frozenset({"zhipuai"})
 """Providers that sell in another currency alone; the list has their prices at a rate of its own."""
@@ -27,25 +25,25 @@ _LONG_CONTEXT: Final = re.compile(r"claude-(?:sonnet-4-(?:0|5|2025)|4-sonnet)")
 """Models that could be asked for a longer context, at twice the price of the input."""
 
 
-def hides_price(model: ModelInfo, moment: datetime) -> bool:
+def hides_price(model: Model, moment: datetime) -> bool:
     """Return whether a daily window of prices is open that may not hold on this day.
 
     A condition of the list is a date or a time of day and never both: a window that came with a later
     price covers the days before as well, and one that is closed on weekends covers them too.
     """
-    if not isinstance(model.prices, list):
+    if not isinstance(model.prices, tuple):
         return False
     conditions = [one.constraint for one in model.prices if one.constraint is not None]
-    if not any(hasattr(one, "start_time") and one.active(moment) for one in conditions):
+    if not any(one.start_time is not None and one.active(moment) for one in conditions):
         return False
-    starts = [one.start_date for one in conditions if hasattr(one, "start_date")]
+    starts = [one.start_date for one in conditions if one.start_date is not None]
     is_weekend = moment.weekday() >= _SATURDAY
     return any(moment.date() < start for start in starts) or (
         is_weekend and "weekend" in (model.price_comments or "").lower()
     )
 
 
-def without_long_context(sheet: Sheet, model: ModelInfo) -> Sheet:
+def without_long_context(sheet: Sheet, model: Model) -> Sheet:
     """Return the rates without any beyond the context window, where a longer one cost more."""
     if sheet.thresholds or model.context_window != _WINDOW or not _LONG_CONTEXT.search(model.id):
         return sheet

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from genai_prices.types import MatchLogic
+from llmledgerd.records.pricing.list_data import Rule
 
 ALIASES: Final = {
     "openai-chat": "openai",
@@ -133,36 +132,25 @@ _BEFORE: Final = re.compile(r"(?:^|.*[./:])$")
 """What may stand before one: a region, a vendor or a path."""
 
 
-def matches(logic: MatchLogic, own: str, name: str) -> bool:
+def matches(logic: Rule, own: str, name: str) -> bool:
     """Return whether a price's rule means this name, and not one that merely contains it; ``own`` is its id."""
     if not logic.is_match(name):
         return False
     if name == own.lower():
         return True
-    leaves = list(_leaves(logic))
-    exact = [leaf for leaf in leaves if leaf.is_match(name)]
+    exact = [leaf for leaf in logic.leaves() if leaf.is_match(name)]
     return any(_is_whole(leaf, name) for leaf in exact)
 
 
-def _leaves(logic: MatchLogic) -> Iterator[MatchLogic]:
-    inner = getattr(logic, "or_", None) or getattr(logic, "and_", None)
-    if inner is None:
-        yield logic
-    for each in inner or ():
-        yield from _leaves(each)
-
-
-def _is_whole(leaf: MatchLogic, name: str) -> bool:
-    for kind in ("starts_with", "contains", "ends_with"):
-        literal = getattr(leaf, kind, None)
+def _is_whole(leaf: Rule, name: str) -> bool:
+    for literal in (leaf.starts_with, leaf.contains, leaf.ends_with):
         if literal is not None:
             before, _, after = name.partition(literal.lower())
             if literal.startswith("ft:") or ".ft-" in literal:
                 return True  # the rest is the organization's and the fine-tune's own name
             return _BEFORE.match(before) is not None and _VERSION.match(after) is not None
-    regex = getattr(leaf, "regex", None)
     # A rule that only excludes ("not -tts") says nothing of which model it is.
-    return regex is None or not regex.startswith("^(?!")
+    return leaf.regex is None or not leaf.regex.startswith("^(?!")
 
 
 _SAME_MODEL: Final = re.compile(r"[-@:](?:\d[\d.-]*|v\d[\d:.]*|latest)$")

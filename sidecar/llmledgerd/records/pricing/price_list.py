@@ -10,16 +10,14 @@ Source of the data and of its rules: genai-prices, ``prices/providers`` and its 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from llmledgerd.errors import ConfigError
-from llmledgerd.records.pricing import gaps, names, regions
+from llmledgerd.records.pricing import gaps, list_data, names, regions
+from llmledgerd.records.pricing.list_data import Model, PriceVariant, Provider, SetPrices, TieredPrices
 from llmledgerd.records.pricing.rates import Rates, Sheet
 from llmledgerd.records.pricing.reasons import (
     NO_PRICE,
@@ -28,9 +26,6 @@ from llmledgerd.records.pricing.reasons import (
     OTHER_CURRENCY,
 )
 from llmledgerd.usage.url_rules import place
-
-if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, PriceVariant, Provider, TieredPrices
 
 _ATTO: Final = 10**18
 _ATTO_PER_MTOK: Final = 12
@@ -97,17 +92,22 @@ class PriceList:
     """A release of genai-prices' data."""
 
     def __init__(self, providers: Sequence[Provider] | None = None, name: str = "") -> None:
-        """Take another list than the installed release, as tests and files do."""
+        """Take another list than the release in this package, as tests and files do."""
         self._providers = providers
-        self.name = name or f"genai-prices {version('genai-prices')}"
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """What ``price_list`` of a row says: ``genai-prices`` and the release."""
+        if not self._name:
+            self._name = f"genai-prices {list_data.bundled_release()}"
+        return self._name
 
     @property
     def providers(self) -> Sequence[Provider]:
-        """The list's providers. The installed release is loaded at the first question: 25 MB and 0.15 s."""
+        """The list's providers. The release in this package is loaded at the first question."""
         if self._providers is None:
-            from genai_prices.data_snapshot import get_snapshot
-
-            self._providers = get_snapshot().providers
+            self._providers = list_data.bundled()
         return self._providers
 
     def look_up(self, asked: Query, moment: datetime) -> Listed:
@@ -141,7 +141,7 @@ class PriceList:
             return Listed(None, NO_PRICE_FOR_TIER, candidate)
         if gaps.hides_price(model, moment):
             return Listed(None, NO_PRICE, candidate)
-        prices = _known(model.get_prices(moment, context), variants, is_own=is_own)
+        prices = _known(model.prices_at(moment, context), variants, is_own=is_own)
         sheet = gaps.without_long_context(_sheet(prices, provider.id, model.id, spelled), model)
         return Listed(sheet, "", candidate)
 
@@ -161,7 +161,7 @@ class PriceList:
             )
         return next((one for one in self.providers if one.id.replace("_", "-") == wanted), None)
 
-    def _model(self, provider: Provider, candidate: str) -> tuple[ModelInfo, str] | None:
+    def _model(self, provider: Provider, candidate: str) -> tuple[Model, str] | None:
         """Return the model that a name means, and the spelling that the list knows it by."""
         name = candidate
         if provider.id.startswith("huggingface_"):
@@ -230,23 +230,24 @@ def _context(
     return {} if tier in STANDARD or (seller, tier) in _SAME_AS_STANDARD else None
 
 
-def _known(prices: ModelPrice, variants: Sequence[PriceVariant], *, is_own: bool) -> dict[str, Any]:
+def _known(prices: SetPrices, variants: Sequence[PriceVariant], *, is_own: bool) -> SetPrices:
     """Return the prices that hold for this call, by their keys."""
-    by_key = {key: value for key, value in prices.__dict__.items() if value is not None}
+    by_key = prices
     if not is_own:
         by_key = {key: value for key, value in by_key.items() if key.endswith("_mtok")}
     for variant in variants:
         if _UNKNOWABLE.intersection(variant.when):
-            by_key = {key: value for key, value in by_key.items() if variant.prices.__dict__.get(key) is None}
+            by_key = {key: value for key, value in by_key.items() if variant.prices.get(key) is None}
     return by_key
 
 
-def _sheet(by_key: Mapping[str, Any], seller: str, model: str, spelled: str) -> Sheet:
+def _sheet(by_key: SetPrices, seller: str, model: str, spelled: str) -> Sheet:
     """Return a model's rates, one set per threshold."""
     if not by_key:
         # The list's way to say that a model is free of charge.
         return Sheet((), (FREE,))
-    thresholds = sorted({tier.start for value in by_key.values() for tier in getattr(value, "tiers", ())})
+    tiered = [value for value in by_key.values() if isinstance(value, TieredPrices)]
+    thresholds = sorted({tier.start for value in tiered for tier in value.tiers})
     return Sheet(
         tuple(thresholds), tuple(_rates(by_key, above, seller, model, spelled) for above in (-1, *thresholds))
     )
@@ -255,7 +256,7 @@ def _sheet(by_key: Mapping[str, Any], seller: str, model: str, spelled: str) -> 
 FREE: Final = Rates(input=0, output=0, cache_read=0, cache_write_5m=0, cache_write_1h=0)
 
 
-def _rates(by_key: Mapping[str, Any], above: int, seller: str, model: str, spelled: str) -> Rates:
+def _rates(by_key: SetPrices, above: int, seller: str, model: str, spelled: str) -> Rates:
     """Return the rates of calls with more input tokens than ``above``, up to the next threshold."""
     tokens = {part: _atto(by_key[key], above) for part, key in _TOKEN_KEYS.items() if key in by_key}
     write = by_key.get("cache_write_5m_mtok", by_key.get("cache_write_mtok"))
@@ -294,8 +295,8 @@ _FREE_OUTPUT: Final = frozenset({"typesafe", "voyageai"})
 def _price(price: Decimal | TieredPrices, above: int) -> Decimal:
     if isinstance(price, Decimal):
         return price
-    reached = [tier.price for tier in price.tiers if tier.start <= above]
-    return reached[-1] if reached else price.base
+    reached = [tier for tier in price.tiers if tier.start <= above]
+    return max(reached, key=lambda tier: tier.start).price if reached else price.base
 
 
 def _atto(price: Decimal | TieredPrices, above: int) -> int:
@@ -304,15 +305,8 @@ def _atto(price: Decimal | TieredPrices, above: int) -> int:
 
 def parsed(text: bytes, file: str, name: str) -> PriceList:
     """Return the list of a release of genai-prices' data: its ``data.json``. Raises ConfigError."""
-    from genai_prices.types import (
-        _providers_from_raw,
-    )  # the library's own reader of that file has no other name
-
     try:
-        raw = msgspec.json.decode(text)
-        if not isinstance(raw, list) or not raw:
-            raise ValueError("not a list of providers")
-        providers = _providers_from_raw(raw)
-    except (ValueError, TypeError) as error:  # pydantic's and msgspec's are ValueErrors
+        providers = list_data.parsed(text)
+    except ValueError as error:  # msgspec's are ValueErrors
         raise ConfigError(f"{file}: no data of genai-prices: {str(error).splitlines()[0]}") from None
     return PriceList(providers, name)

@@ -220,7 +220,7 @@ class Pricer:
     """Prices calls by the lists in force. Threads may share one."""
 
     def __init__(self, listed: PriceList | None = None, own: OwnPrices = NO_OWN_PRICES) -> None:
-        """Take another list than the installed release of genai-prices, as files and tests do."""
+        """Take another list than the release of genai-prices in this package, as files and tests do."""
         self._book = Book(listed or PriceList(), own)
 
     def use(self, listed: PriceList, own: OwnPrices) -> None:

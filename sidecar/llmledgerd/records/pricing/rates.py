@@ -86,7 +86,10 @@ class Sheet(msgspec.Struct, frozen=True):
 def add_tokens(rates: Rates, used: PricedUsage, parts: dict[str, int]) -> str:
     """Add what one model's tokens cost to the parts; return why they cannot be priced, or ``""``."""
     plain, out = used.input, used.output
-    if used.cache_read or used.cache_write or used.cache_audio_read or used.cache_image_read or used.citation:
+    if (
+        used.cache_read or used.cache_write or used.cache_write_1h or used.cache_audio_read
+        or used.cache_image_read or used.citation
+    ):  # fmt: skip
         counts = _cached(rates, used)
         if isinstance(counts, str):
             return counts

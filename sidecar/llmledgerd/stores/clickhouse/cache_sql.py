@@ -32,7 +32,14 @@ _OWN: Final = (
     "history_hash", "parent_history_hash", "prefix_tokens", "cache_marks", "lost_rate_fresh", "lost_rate_written",
     "parent_turn_hash",
 )  # fmt: skip
-_BEFORE: Final = ("created_at", "latency_ms", "cache_left_tokens", "cache_left_state", "priced_model", "history_hash")
+_BEFORE: Final = (
+    "created_at",
+    "latency_ms",
+    "cache_left_tokens",
+    "cache_left_state",
+    "priced_model",
+    "history_hash",
+)
 """Columns of the call that began right before with the same prefix. It has missed as well, or the entry was there."""
 _PARENT: Final = (
     *_KEY, "organization_id", "turn_hash", "priced_model", "request_model", "service_tier", "region", "latency_ms",
@@ -89,7 +96,9 @@ def misses_sql(where: str, parents: str) -> str:
     before = ", ".join(f"lagInFrame(t.{name}, 1) OVER w AS before_{name}" for name in _BEFORE)
     parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
     gapped = f"FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0"
-    facts = ", ".join(f"{_HAS_PARENT} AND ({sql}) AS is_{name}" for name, sql in FACTS.items() if name != "running")
+    facts = ", ".join(
+        f"{_HAS_PARENT} AND ({sql}) AS is_{name}" for name, sql in FACTS.items() if name != "running"
+    )
     keys = ", ".join(f"c.{name} AS {name}, p.{name} AS parent_{name}" for name in _KEY)
     return (
         f"SELECT {keys}, c.agent_id AS agent_id, c.provider AS provider, c.priced_model AS model,"

@@ -29,16 +29,15 @@ from clickhouse_connect.driver.insert import InsertContext
 
 from llmledgerd.errors import LlmledgerdError, StoreBusy
 from llmledgerd.stores.clickhouse import server_identity
+from llmledgerd.stores.clickhouse.compression import Buffer, compressed, is_compressed
 from llmledgerd.stores.clickhouse.connecting import connect, translated
 from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
-from llmledgerd.stores.clickhouse.options import InsertMode
+from llmledgerd.stores.clickhouse.options import Compression, InsertMode
 from llmledgerd.stores.clickhouse.sent_settings import Declared, sendable
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, Placement, placement
 from llmledgerd.stores.clickhouse.url import targets
-
-Buffer = bytes | bytearray | memoryview
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 """What the driver's decoders were seen to raise, or may, for values that they cannot make."""
@@ -61,6 +60,7 @@ class Store:
         timeout_seconds: float = 60.0,
         settings: Mapping[str, Any] | None = None,
         insert_mode: InsertMode = "sync",
+        compression: Compression = "auto",
     ) -> None:
         """Parse the URL; no connection is made before the first call.
 
@@ -72,6 +72,7 @@ class Store:
         self._timeout = max(1, math.ceil(timeout_seconds))
         # The embedded engine has one writer, and no queue in which inserts could meet.
         self.insert_mode: InsertMode = "sync" if self.is_embedded else insert_mode
+        self._compresses = is_compressed(compression, self._targets)
         self.addresses = Addresses(len(self._targets))
         self._idle: list[deque[Client]] = [deque() for _ in self._targets]
         self._types: dict[str, dict[str, str]] = {}
@@ -213,8 +214,12 @@ class Store:
 
     def explain(self, sql: str) -> list[str]:
         """Return the lines of an EXPLAIN, whose FORMAT clause would be the explained statement's."""
+        return self.text(f"EXPLAIN {sql}").split("\n")
+
+    def text(self, statement: str) -> str:
+        """Return the answer of a statement that the driver does not know as a query."""
         with self._client() as client:
-            return client.raw_query(f"EXPLAIN {sql}", fmt="TabSeparated").decode(errors="replace").split("\n")
+            return client.raw_query(statement, fmt="TabSeparated").decode(errors="replace")
 
     def columns(self, table: str) -> dict[str, str]:
         """Return the table's columns and their types, in order; empty where there is no table."""
@@ -262,16 +267,19 @@ class Store:
         Returns when the server has answered that all is stored.
         """
         self.inserts += 1
+        body = compressed(blocks) if self._compresses else blocks
+        # With a length the blocks go out as they are; as chunks each would be copied first.
+        headers = {} if self.is_embedded else {"Content-Length": str(sum(map(len, body)))}
+        if self._compresses:
+            headers["Content-Encoding"] = "zstd"
         try:
             with self._client(at, writes=True) as client:
                 settings = insert_settings(
                     self.insert_mode, token, self.settings_of_url, client.server_settings
                 )
-                body = cast("Generator[bytes, None, None]", _SentOnce(blocks))
-                # With a length the blocks go out as they are; as chunks each would be copied first.
-                length = {} if self.is_embedded else {"Content-Length": str(sum(map(len, blocks)))}
+                sent = cast("Generator[bytes, None, None]", _SentOnce(body))
                 client.raw_insert(
-                    table, columns, body, settings=settings, fmt="Native", transport_settings=length
+                    table, columns, sent, settings=settings, fmt="Native", transport_settings=headers
                 )
         except LlmledgerdError:
             self._types.pop(table, None)

@@ -17,7 +17,7 @@ from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
-from llmledgerd.stores.clickhouse.url import each_address, targets
+from llmledgerd.stores.clickhouse.url import each_address, targets, with_scheme
 from llmledgerd.stores.kind import ConfiguredStore, Kind, MarkedRows, StoreEraser
 from llmledgerd.system.permissions import refusal
 
@@ -31,6 +31,9 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
     options_type = ClickHouseOptions
     can_reprice = True
 
+    def recognizes(self, url: str) -> bool:
+        return super().recognizes(with_scheme(url))
+
     def opened(self, config: Config) -> ConfiguredStore:
         from llmledgerd.stores.clickhouse import migrations, requirements, rollup
         from llmledgerd.stores.clickhouse.client import Store
@@ -39,7 +42,10 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
 
         options = self.options(config)
         store = Store(
-            options.url, timeout_seconds=config.insert_timeout_seconds, insert_mode=options.insert_mode
+            options.url,
+            timeout_seconds=config.insert_timeout_seconds,
+            insert_mode=options.insert_mode,
+            compression=options.compression,
         )
         sums = rollup.Rollup(store)
         needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED}
@@ -92,7 +98,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
             yield Eraser(store, objects)
 
     def require(self, url: str) -> None:
-        path = targets(url, {})[0].path
+        path = targets(with_scheme(url), {})[0].path
         refused = refusal(path) if path is not None else ""
         if refused:
             raise ConfigError(refused)

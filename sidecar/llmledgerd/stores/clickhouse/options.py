@@ -17,15 +17,13 @@ from llmledgerd.config.exposure import path_of
 from llmledgerd.config.options import LOGIN, YES, doc
 from llmledgerd.config.store_options import StoreOptions
 from llmledgerd.errors import ConfigError
-from llmledgerd.stores.clickhouse.url import is_same_store
+from llmledgerd.stores.clickhouse.url import is_same_store, with_scheme
 
 CREDENTIAL: Final = "llmledgerd.clickhouse-password"
 """Name of the systemd credential (``LoadCredential=``)."""
 
-CLOUD: Final = (".clickhouse.cloud", ".clickhouse-staging.com")
-"""Ends of host names of ClickHouse Cloud."""
-
 InsertMode = Literal["sync", "async"]
+Compression = Literal["auto", "zstd", "none"]
 
 
 class ClickHouseOptions(StoreOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +72,16 @@ class ClickHouseOptions(StoreOptions, frozen=True, kw_only=True, forbid_unknown_
             plain="insert_mode",
         ),
     ] = "sync"
+    compression: Annotated[
+        Compression,
+        doc(
+            "Compression of inserts: `zstd`, `none`, or `auto`, which is `zstd` unless the server is on the "
+            "loopback."
+        ),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "url", with_scheme(self.url))
 
     @classmethod
     def deployed_url(cls, environment: Mapping[str, str]) -> str:
@@ -86,9 +94,8 @@ class ClickHouseOptions(StoreOptions, frozen=True, kw_only=True, forbid_unknown_
         if not endpoint:
             return ""
         try:
+            endpoint = with_scheme(endpoint)
             parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
-            if "://" not in endpoint and (parts.hostname or "").endswith(CLOUD):
-                parts = parts._replace(scheme="https")
             port = parts.port or (8443 if parts.scheme == "https" else 8123)
         except ValueError:  # whose text quotes what may be half a password
             raise ConfigError("CLICKHOUSE_ENDPOINT: neither a URL nor host:port") from None

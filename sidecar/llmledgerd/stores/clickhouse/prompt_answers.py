@@ -29,7 +29,12 @@ _PICO: Final = Decimal("1e-12")
 _NANO: Final = Decimal("1e-9")
 _KINDS: Final = ("system", "tools", "history", "result", "file", "new")
 _TIMES: Final = {"day": "toStartOfDay(t.created_at)", "hour": "toStartOfHour(t.created_at)"}
-_FURTHER: Final = {"organization": "organization_id", "run": "run_id", "conversation": "conversation_id", "call": "id"}
+_FURTHER: Final = {
+    "organization": "organization_id",
+    "run": "run_id",
+    "conversation": "conversation_id",
+    "call": "id",
+}
 _DESCRIBED: Final = 50
 """Sets of tools whose schemas are told apart in one answer: the ones that took most tokens."""
 
@@ -134,7 +139,8 @@ def _conditions(organization_id: str | None, question: Narrowed) -> tuple[Where,
     where.between(question.start_date, question.end_date)
     earliest = question.start_date and question.start_date - timedelta(days=PARENT_DAYS)
     parents.add(
-        "t.created_at >= fromUnixTimestamp64Micro({parents_since:Int64})", parents_since=microseconds(earliest)
+        "t.created_at >= fromUnixTimestamp64Micro({parents_since:Int64})",
+        parents_since=microseconds(earliest),
     )
     return where, parents
 
@@ -190,7 +196,9 @@ def anatomy(ask: Ask, organization_id: str | None, question: GetAnatomy) -> list
         f" LIMIT {10 * question.limit}",
         where.values,
     )
-    samples = {row["of_tools"]: row["sample"] for row in sorted(rows, key=lambda row: row["tools"]) if row["tools"]}
+    samples = {
+        row["of_tools"]: row["sample"] for row in sorted(rows, key=lambda row: row["tools"]) if row["tools"]
+    }
     wanted = list(samples.items())[-_DESCRIBED:]
     parts = _by_key(ask, organization_id, [sample for _, sample in wanted], ("prompt_parts",))
     tools = {
@@ -210,7 +218,9 @@ def _added_up(
         one = found.setdefault(tuple(group.values()), Anatomy(group=group))
         one.calls += row["calls"]
         one.prompt_tokens += row["prompt"]
-        for name, kind in zip(("system", "tools", "history", "tool_results", "files", "new"), _KINDS, strict=True):
+        for name, kind in zip(
+            ("system", "tools", "history", "tool_results", "files", "new"), _KINDS, strict=True
+        ):
             setattr(one, name, getattr(one, name) + row[kind])
         one.other += row["prompt"] - sum(row[kind] for kind in _KINDS)
         _add_tools(one, tools.get(row["of_tools"]), row["tools"])

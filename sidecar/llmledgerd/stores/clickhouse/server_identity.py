@@ -1,8 +1,9 @@
 """Identity of the server behind an address. Pure, but for the text of its query.
 
-Invariant: rows of a table without replicas are inserted and looked up on one server for each address. An
-address that leads to several of them (round robin in DNS, a load balancer) is refused: rows that one server
-has would look missing on the other, and be stored twice.
+Invariant: rows are inserted and looked up on one server for each address, unless every server answers for
+all. An address that leads to several that answer for themselves (round robin in DNS, a load balancer) is
+refused: rows that one server has, or has already fetched, would look missing on the other, and be stored
+twice. A Distributed table asks every replica, and tables of ClickHouse Cloud share their parts.
 """
 
 from __future__ import annotations
@@ -32,16 +33,17 @@ class Server(msgspec.Struct, frozen=True):
     key: str
     """Unique, and the same after a restart."""
     host: str
-    has_own_rows: bool
-    """Its table exists, and has rows that no other server has."""
+    answers_alone: bool
+    """Its table exists, and an answer covers what this server has, and not what another has."""
 
 
 def server(row: Mapping[str, Any]) -> Server:
     """Return the server by its answer to QUERY."""
     engine, uuid = str(row["engine"] or ""), str(row["server"])
     is_known = uuid.strip("0-") != ""  # the embedded engine has none
-    is_plain = engine != "" and not placement("llm_traces", engine).is_replicated
-    return Server(uuid if is_known else str(row["folder"]), str(row["host"]), is_plain)
+    place = placement("llm_traces", engine)
+    answers_alone = engine != "" and not place.cluster and not place.is_shared
+    return Server(uuid if is_known else str(row["folder"]), str(row["host"]), answers_alone)
 
 
 class Servers:
@@ -51,14 +53,14 @@ class Servers:
         self._first: dict[int, Server] = {}
 
     def met(self, address: int, met: Server) -> None:
-        """Record who answered at an address. Raises StoreBusy for a second server with rows of its own."""
-        if not met.has_own_rows:
+        """Record who answered at an address. Raises StoreBusy for a second server that answers alone."""
+        if not met.answers_alone:
             return
         first = self._first.setdefault(address, met)
         if first.key != met.key:
             raise StoreBusy(
                 "servers",
-                f"this address leads to several servers ({first.host}, {met.host}) whose tables are not replicated:"
-                " list each server in clickhouse.url (docs/clusters.md), or restart the daemon if one replaced"
-                " the other",
+                f"this address leads to several servers ({first.host}, {met.host}), of which each answers for its"
+                " own rows or its own replica: list each server in clickhouse.url (docs/clusters.md), or restart"
+                " the daemon if one replaced the other",
             )

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from llmledgerd.errors import StoreBusy
 from llmledgerd.records.repeats import Call
-from llmledgerd.stores.clickhouse.client import Buffer, Store
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.compression import Buffer
 from llmledgerd.stores.clickhouse.stored_rows import TRACES, StoredRows
 from llmledgerd.stores.receipt_window import StoreClock
 

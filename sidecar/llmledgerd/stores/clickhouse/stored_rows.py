@@ -63,7 +63,7 @@ class StoredRows:
         self._refuse_thin(table, place, found, at)
         if away:
             raise AnswerIncomplete(set(found), away)
-        if not place.is_replicated:
+        if not place.cluster and not place.is_shared:
             self._store.meet_servers(at)
         self._refuse_hidden(place, from_us, at)
         return set(found)
@@ -84,6 +84,10 @@ class StoredRows:
         self._refuse_hidden(place, int(values["from_us"]), at)
         for row in rows:
             yield row["organization_id"], row["id"]
+
+    def refuse_hidden(self, from_us: int, at: int) -> None:
+        """Raise StoreBusy if this user sees fewer calls than the parts have that were written since a time."""
+        self._refuse_hidden(self._place(TRACES), from_us, at)
 
     def _place(self, table: str) -> Placement:
         """Return the placement, with the cluster of the rows for small tables that every host has."""

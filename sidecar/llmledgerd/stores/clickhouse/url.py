@@ -24,6 +24,10 @@ DRIVER_OPTIONS = {*FILES, "server_host_name"}
 """Options of a URL that configure the connection. No option disables the check of certificates."""
 
 
+CLOUD = (".clickhouse.cloud", ".clickhouse-staging.com")
+"""Ends of host names of ClickHouse Cloud, which has nothing without TLS."""
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One database of one ClickHouse."""
 
@@ -45,6 +49,21 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         """Return the address for people: without credentials and options."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"chdb://{self.path}" if self.path is not None else f"{self.scheme}://{host}:{self.port}"
+
+
+def with_scheme(url: str) -> str:
+    """Return the URL of a host of ClickHouse Cloud that was given without a scheme; any other as it is.
+
+    >>> with_scheme("abc.eu-west-1.aws.clickhouse.cloud/llm")
+    'https://abc.eu-west-1.aws.clickhouse.cloud/llm'
+    """
+    if "://" in url:
+        return url
+    try:
+        host = urlsplit(f"https://{url.strip()}").hostname or ""
+    except ValueError:
+        return url
+    return f"https://{url.strip()}" if host.endswith(CLOUD) else url
 
 
 def each_address(url: str) -> list[str]:

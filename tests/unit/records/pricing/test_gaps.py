@@ -6,32 +6,22 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 import pytest
-from genai_prices.types import (
-    ClauseEquals,
-    ConditionalPrice,
-    ModelInfo,
-    ModelPrice,
-    StartDateConstraint,
-    TimeOfDateConstraint,
-)
 
 from llmledgerd.records.pricing.gaps import hides_price, without_long_context
+from llmledgerd.records.pricing.list_data import Condition, ConditionalPrice, Model, Prices, Rule
 from llmledgerd.records.pricing.rates import Rates, Sheet
 
-WINDOW = TimeOfDateConstraint(start_time=time(1, tzinfo=UTC), end_time=time(4, tzinfo=UTC))
-LATER = StartDateConstraint(start_date=date(2030, 6, 1))
-CHEAP, DEAR = ModelPrice(input_mtok=Decimal(1)), ModelPrice(input_mtok=Decimal(2))
-PRICES = [
-    ConditionalPrice(prices=CHEAP),
-    ConditionalPrice(LATER, prices=CHEAP),
-    ConditionalPrice(WINDOW, prices=DEAR),
-]
+WINDOW = Condition(start_time=time(1, tzinfo=UTC), end_time=time(4, tzinfo=UTC))
+LATER = Condition(start_date=date(2030, 6, 1))
+CHEAP: Prices = {"input_mtok": Decimal(1)}
+DEAR: Prices = {"input_mtok": Decimal(2)}
+PRICES = (ConditionalPrice(CHEAP), ConditionalPrice(CHEAP, LATER), ConditionalPrice(DEAR, WINDOW))
 
 
-def model(comment: str = "", name: str = "m", window: int | None = None) -> ModelInfo:
-    return ModelInfo(
+def model(comment: str = "", name: str = "m", window: int | None = None) -> Model:
+    return Model(
         id=name,
-        match=ClauseEquals(name),
+        match=Rule(equals=name),
         prices=PRICES,
         price_comments=comment or None,
         context_window=window,

@@ -93,7 +93,7 @@ def test_every_model_of_the_list_is_found_by_its_own_name() -> None:
         for provider in LIST.providers
         if provider.id not in ("openai-decisions", "aws") and not provider.id.startswith("huggingface_")
         for model in provider.models
-        if model.is_match(model.id.lower()) and input_rate(provider.id, model.id) == "no_price"
+        if model.match.is_match(model.id.lower()) and input_rate(provider.id, model.id) == "no_price"
     ]
     assert lost == []
 

@@ -7,42 +7,36 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from genai_prices.types import (
-    ClauseEquals,
-    ClauseStartsWith,
-    ConditionalPrice,
-    ModelInfo,
-    ModelPrice,
-    PriceVariant,
-    Provider,
-    StartDateConstraint,
-    Tier,
-    TieredPrices,
-    TimeOfDateConstraint,
-)
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmledgerd.records.pricing import Price, PricedCall, PriceList, Pricer
+from llmledgerd.records.pricing.list_data import (
+    Condition,
+    ConditionalPrice,
+    Model,
+    Prices,
+    PriceVariant,
+    Provider,
+    Rule,
+    Tier,
+    TieredPrices,
+)
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 
 CHANGE = date(2030, 6, 1)
 
 
-def price(**rates: str | TieredPrices) -> ModelPrice:
-    return ModelPrice(
-        **{key: Decimal(rate) if isinstance(rate, str) else rate for key, rate in rates.items()}
-    )
+def price(**rates: str | TieredPrices) -> Prices:
+    return {key: Decimal(rate) if isinstance(rate, str) else rate for key, rate in rates.items()}
 
 
 def tiered(base: str, start: int, beyond: str) -> TieredPrices:
-    return TieredPrices(base=Decimal(base), tiers=[Tier(start=start, price=Decimal(beyond))])
+    return TieredPrices(base=Decimal(base), tiers=(Tier(start=start, price=Decimal(beyond)),))
 
 
-def model(name: str, prices: ModelPrice | list[ConditionalPrice], *variants: PriceVariant) -> ModelInfo:
-    return ModelInfo(
-        id=name, match=ClauseStartsWith(starts_with=name), prices=prices, price_variants=list(variants)
-    )
+def model(name: str, prices: Prices | tuple[ConditionalPrice, ...], *variants: PriceVariant) -> Model:
+    return Model(id=name, match=Rule(starts_with=name), prices=prices, price_variants=variants)
 
 
 LARGE = model(
@@ -65,7 +59,7 @@ LARGE = model(
     PriceVariant(
         when={"service_tier": "priority"},
         prices=price(input_mtok="3"),
-        constraint=StartDateConstraint(start_date=CHANGE),
+        constraint=Condition(start_date=CHANGE),
     ),
 )
 MODELS = [
@@ -74,20 +68,20 @@ MODELS = [
     model("steps", price(input_mtok=tiered("1", 200, "3"), output_mtok=tiered("10", 200, "15"))),
     model(
         "changed",
-        [
-            ConditionalPrice(prices=price(input_mtok="4")),
-            ConditionalPrice(StartDateConstraint(start_date=CHANGE), prices=price(input_mtok="1")),
-        ],
+        (
+            ConditionalPrice(price(input_mtok="4")),
+            ConditionalPrice(price(input_mtok="1"), Condition(start_date=CHANGE)),
+        ),
     ),
     model(
         "by-night",
-        [
-            ConditionalPrice(prices=price(input_mtok="1")),
+        (
+            ConditionalPrice(price(input_mtok="1")),
             ConditionalPrice(
-                TimeOfDateConstraint(start_time=time(0, 30, tzinfo=UTC), end_time=time(16, 30, tzinfo=UTC)),
-                prices=price(input_mtok="2"),
+                price(input_mtok="2"),
+                Condition(start_time=time(0, 30, tzinfo=UTC), end_time=time(16, 30, tzinfo=UTC)),
             ),
-        ],
+        ),
     ),
     model("by-request", price(input_mtok="1", requests_kcount="12")),
     model("speech", price(audio_hours="0.36")),
@@ -104,19 +98,16 @@ MODELS = [
     model("rounded", price(input_mtok="0.0000011", cache_read_mtok="0.0000005", output_mtok="0.0000005")),
 ]
 PROVIDERS = [
-    Provider(id="openai", name="OpenAI", api_pattern=r"https://api\.openai\.com", models=MODELS),
+    Provider(id="openai", api_pattern=r"https://api\.openai\.com", models=tuple(MODELS)),
     Provider(
         id="azure",
-        name="Azure",
         api_pattern=r"https://[^/]*\.openai\.azure\.com",
-        fallback_model_providers=["openai"],
-        provider_match=ClauseEquals(equals="azure"),
+        fallback_model_providers=("openai",),
     ),
     Provider(
         id="openrouter",
-        name="OpenRouter",
         api_pattern=r"https://openrouter\.ai",
-        models=[model("large", price(input_mtok="5"))],
+        models=(model("large", price(input_mtok="5")),),
     ),
 ]
 
@@ -450,6 +441,7 @@ UNITS = st.dictionaries(
 
 
 @given(USAGES, UNITS, st.sampled_from(("large", "plain", "steps", "by-request", "rounded")))
+@example(PricedUsage(cache_write_1h=1), {}, "large")
 def test_no_count_above_0_is_without_a_part_or_a_reason(
     used: PricedUsage, units: dict[str, Decimal], name: str
 ) -> None:

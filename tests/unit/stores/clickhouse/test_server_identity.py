@@ -17,21 +17,24 @@ def answer(
     return {"server": uuid, "host": host, "folder": folder, "engine": engine}
 
 
-@pytest.mark.parametrize("second", [answer("2" * 36, "b"), answer(folder="/two"), answer("2" * 36, "a")])
-def test_a_second_server_with_rows_of_its_own_is_refused(second: dict[str, object]) -> None:
+@pytest.mark.parametrize("engine", [PLAIN, "ReplicatedMergeTree('/p', 'r') ORDER BY id"])
+@pytest.mark.parametrize(
+    "second", [{"uuid": "2" * 36, "host": "b"}, {"folder": "/two"}, {"uuid": "2" * 36, "host": "a"}]
+)
+def test_a_second_server_that_answers_for_itself_is_refused(second: dict[str, str], engine: str) -> None:
     servers = Servers()
-    servers.met(0, server(answer()))
-    servers.met(0, server(answer()))
+    servers.met(0, server(answer(engine=engine)))
+    servers.met(0, server(answer(engine=engine)))
     with pytest.raises(StoreBusy, match="several servers") as caught:
-        servers.met(0, server(second))
+        servers.met(0, server(answer(engine=engine, **second)))
     assert caught.value.kind == "servers"
 
 
 @pytest.mark.parametrize(
     "engine",
-    ["ReplicatedMergeTree('/p', 'r') ORDER BY id", "SharedMergeTree('/p', 'r')", "Distributed('c', '', 't')"],
+    ["SharedMergeTree('/p', 'r')", "Distributed('c', '', 't')"],
 )
-def test_replicas_behind_one_address_are_one_table(engine: str) -> None:
+def test_servers_that_answer_for_all_may_stand_behind_one_address(engine: str) -> None:
     servers = Servers()
     for number in "123":
         servers.met(0, server(answer(number * 36, number, engine=engine)))

@@ -111,7 +111,8 @@ def test_a_replica_catches_up_before_it_is_asked_and_shared_parts_are_read_in_ke
     replica = Server({}, place=Placement("llm_traces", is_replicated=True))
     cloud = Server({}, place=Placement("llm_traces", is_replicated=True, is_shared=True))
     assert (replica.ask(), cloud.ask()) == (set(), set())
-    assert (replica.ran, cloud.ran) == (["SYSTEM SYNC REPLICA llm_traces LIGHTWEIGHT"], [])
+    synced = "SYSTEM SYNC REPLICA llm_traces LIGHTWEIGHT"
+    assert (replica.ran, cloud.ran) == ([synced, "meet the servers"], [])
     assert all(settings["select_sequential_consistency"] == 1 for _, settings in cloud.asked)
 
 
