@@ -11,8 +11,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import cast
 
-from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses
+from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, QueryRequest, from_text
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.queries import StoreAnswers
@@ -54,18 +55,19 @@ def main() -> None:
             )
         store.run("OPTIMIZE TABLE llm_traces FINAL")
         answers = StoreAnswers(store)
-        for name, question in {
+        questions: dict[str, QueryRequest] = {
             "cache, by agent, cause and model": GetCacheMisses(limit=100),
             "cache --calls": ListCacheMisses(limit=20),
             "anatomy by agent": GetAnatomy(group_by=("agent",), limit=100),
-            "anatomy of a run": GetAnatomy(run_id="run-77", group_by=("call",), limit=100),
-        }.items():
+            "anatomy of a run": from_text(GetAnatomy, {"run_id": "run-77", "group_by": "call"}),
+        }
+        for name, question in questions.items():
             taken = []
             for _ in range(5):
                 begun = time.perf_counter()
                 found = answers.answer("acme", question)
                 taken.append((time.perf_counter() - begun) * 1000)
-            print(f"{name:36} {statistics.median(taken):8.0f} ms  {len(found)} rows")
+            print(f"{name:36} {statistics.median(taken):8.0f} ms  {len(cast("list[object]", found))} rows")
         store.close()
 
 

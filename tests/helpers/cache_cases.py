@@ -10,7 +10,8 @@ import datetime as dt
 import json
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 PROVIDERS = ("anthropic", "openai", "gemini", "bedrock", "deepseek")
@@ -50,10 +51,11 @@ RATES = {
     "gemini-2.5-flash": (0.3, 0.03, 0.3),
     "gemini-2.5-pro": (1.25, 0.125, 1.25),
 }
-WORDS = (
+TEXT = (
     "the report of a river that was measured in spring and again later when water had fallen by half so people wrote"
     " down what each station showed and sent their tables to an office which drew curves from them for engineers"
-).split()
+)
+WORDS = TEXT.split()
 
 
 class Labelled(NamedTuple):
@@ -64,7 +66,7 @@ class Labelled(NamedTuple):
     """"" of a healthy call."""
     lost_tokens: int = 0
     lost_usd: float | None = None
-    place: dict[str, Any] = {}
+    place: Mapping[str, Any] = MappingProxyType({})
 
 
 class Message(NamedTuple):
@@ -186,7 +188,7 @@ class Run:
         }
 
     def _anthropic(self, prompt: int, read: int, written: int) -> tuple[Any, Any]:
-        messages = []
+        messages: list[dict[str, Any]] = []
         for number, one in enumerate(self.messages):
             blocks: list[dict[str, Any]] = [{"type": "text", "text": one.text}]
             if one.result_of:
@@ -427,7 +429,7 @@ def _system(run: Run) -> list[Labelled]:
         if before[offset + i : offset + i + 1] != run.system[offset + i : offset + i + 1]
     )
     run.grow()
-    label = {"suspect": kind} if kind != "words" else {}
+    label: dict[str, Any] = {"suspect": kind} if kind != "words" else {}
     return [run.step(0, cause="system_changed", part="system", offset=offset, **label)]
 
 

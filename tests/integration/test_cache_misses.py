@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def test_causes_places_and_dollars_of_planted_misses_are_right_and_healthy_turns
     assert score["dollars off"] <= 0.01 * score["dollars"], score
 
 
-def _is_placed(wanted: dict[str, Any], place: dict[str, Any]) -> bool:
+def _is_placed(wanted: Mapping[str, Any], place: dict[str, Any]) -> bool:
     """Whether a place is the planted one; a place in the system prompt is exact to its length."""
     rest = {name: value for name, value in wanted.items() if name != "offset"}
     if any(place.get(name) != value for name, value in rest.items()):

@@ -10,7 +10,7 @@ import re
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 import xxhash
@@ -446,4 +446,4 @@ def _grouped(blocks: int) -> tuple[int, int]:
 
 def group_hash(short: Sequence[int]) -> int:
     """Return one hash of several blocks in their order."""
-    return cast("int", xxhash.xxh32_intdigest(array("I", short).tobytes()))
+    return xxhash.xxh32_intdigest(array("I", short).tobytes())

@@ -17,7 +17,7 @@ from llmledgerd.cli.import_records import Imported
 from llmledgerd.cli.prices import Shown
 from llmledgerd.payloads.cleaning import Cleaned
 from llmledgerd.query.repricing import ModelChange, Repriced
-from llmledgerd.query.results import Unpriced, Usage
+from llmledgerd.query.results import Anatomy, CacheMiss, CacheMisses, Unpriced, Usage
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.stores.copy import Copied
 
@@ -29,6 +29,9 @@ ROWS = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.s
     ("row", "names"),
     [
         ("`usage`", Usage.__struct_fields__),
+        ("`cache`", CacheMisses.__struct_fields__),
+        ("`cache --calls`", CacheMiss.__struct_fields__),
+        ("`anatomy`", Anatomy.__struct_fields__),
         ("`prices`", Shown.__struct_fields__),
         ("`prices --unpriced`", Unpriced.__struct_fields__),
         ("`reprice`", (*Repriced.__struct_fields__, *ModelChange.__struct_fields__)),
