@@ -67,7 +67,7 @@ def main() -> None:
                 begun = time.perf_counter()
                 found = answers.answer("acme", question)
                 taken.append((time.perf_counter() - begun) * 1000)
-            print(f"{name:36} {statistics.median(taken):8.0f} ms  {len(cast("list[object]", found))} rows")
+            print(f"{name:36} {statistics.median(taken):8.0f} ms  {len(cast('list[object]', found))} rows")
         store.close()
 
 

@@ -21,7 +21,19 @@ from llmledgerd.errors import ConfigError
 APPS = {"llmledger": app.app, "llmledgerd": daemon.app}
 PANELS = {
     "llmledger": {
-        "Query": ["traces", "tail", "errors", "large", "trace", "usage", "cache", "anatomy", "prices", "sql", "ui"],
+        "Query": [
+            "traces",
+            "tail",
+            "errors",
+            "large",
+            "trace",
+            "usage",
+            "cache",
+            "anatomy",
+            "prices",
+            "sql",
+            "ui",
+        ],
         "Operate": ["status", "doctor", "dead-letters", "import", "demo"],
         "Maintain": ["copy", "reprice", "erase", "objects"],
     },
