@@ -66,7 +66,8 @@ def request(size: int) -> dict[str, object]:
     tools = [TOOL] * min(20, size // 1500)
     length = len(json.dumps(tools))
     while length < size:
-        messages.append({"role": "user" if len(messages) % 2 else "assistant", "content": SENTENCE * 6})
+        said = f"{len(messages)}: {SENTENCE * 6}"
+        messages.append({"role": "assistant" if len(messages) % 2 else "user", "content": said})
         length += len(json.dumps(messages[-1]))
     return {"model": "gpt-4o", "messages": messages, "tools": tools}
 

@@ -75,6 +75,13 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     turn_names           Array(String) CODEC(ZSTD(1)),
     opening_names        Array(String) CODEC(ZSTD(1)),
 
+    -- Attempts of one call send the same bytes. Calls of tools, as far as this call asks for them and brings
+    -- their results; `llm_tool_calls` joins the two by `key`, without payloads.
+    request_hash         UInt64,
+    tool_calls           Array(Tuple(key UInt64, id String, name LowCardinality(String), arguments_hash UInt64, arguments_bytes UInt32)) CODEC(ZSTD(1)),
+    tool_results         Array(Tuple(key UInt64, bytes UInt32, error UInt8)) CODEC(ZSTD(1)),
+    tool_result_tokens   Map(LowCardinality(String), UInt32) CODEC(ZSTD(1)),
+
     -- The answer.
     outcome              LowCardinality(String),
     finish_reason        LowCardinality(String),

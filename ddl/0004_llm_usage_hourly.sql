@@ -43,6 +43,10 @@ CREATE TABLE IF NOT EXISTS llm_usage_hourly{local} {on_cluster}
     latency_known        SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     latency_ms_sum       SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     latency_quantiles    AggregateFunction(quantilesBFloat16(0.5, 0.95, 0.99), UInt32) CODEC(ZSTD(1)),
+    -- Of the calls whose first token was timed, and of the successful ones with output: milliseconds to
+    -- that token, and output tokens per second, as `usage_sql.QUANTILES` has them of the rows.
+    first_token_quantiles AggregateFunction(quantilesBFloat16(0.5, 0.95, 0.99), UInt32) CODEC(ZSTD(1)),
+    speed_quantiles      AggregateFunction(quantilesBFloat16(0.5, 0.95, 0.99), Float32) CODEC(ZSTD(1)),
 
     -- The sum, modulo 2^64, of a hash of each row's identity and of all that was summed of it. Equal
     -- sums mean equal rows; a row that is missing, doubled or changed makes them differ.
@@ -121,12 +125,21 @@ SELECT
     countIf(t.latency_ms > 0) AS latency_known,
     sum(toUInt64(t.latency_ms)) AS latency_ms_sum,
     quantilesBFloat16StateIf(0.5, 0.95, 0.99)(t.latency_ms, t.latency_ms > 0) AS latency_quantiles,
+    quantilesBFloat16StateIf(0.5, 0.95, 0.99)(
+        assumeNotNull(t.time_to_first_token_ms), t.time_to_first_token_ms IS NOT NULL
+    ) AS first_token_quantiles,
+    quantilesBFloat16StateIf(0.5, 0.95, 0.99)(
+        toFloat32(t.completion_tokens * 1000 / (t.latency_ms
+            - if(ifNull(t.time_to_first_token_ms, 0) * 10 <= t.latency_ms * 9, ifNull(t.time_to_first_token_ms, 0), 0))),
+        t.is_error = 0 AND t.usage_source = 'reported' AND t.completion_tokens > 0 AND t.latency_ms > 0
+    ) AS speed_quantiles,
     sum(cityHash64(
         t.batch_id, t.batch_row, t.created_at, t.organization_id, t.project_id, t.agent_id, t.provider, t.model,
         t.call_type, t.billing_plan_type, t.is_byok, t.prompt_tokens, t.completion_tokens, t.total_tokens,
         ifNull(toInt64(t.cached_input_tokens), -1), ifNull(toInt64(t.cache_write_tokens), -1),
         ifNull(toInt64(t.reasoning_tokens), -1), ifNull(t.cost_usd, -1), t.request_size_bytes,
-        t.response_size_bytes, t.is_error, t.outcome, t.usage_source, t.latency_ms
+        t.response_size_bytes, t.is_error, t.outcome, t.usage_source, t.latency_ms,
+        ifNull(toInt64(t.time_to_first_token_ms), -1)
     )) AS fingerprint
 FROM llm_traces{local} AS t
 GROUP BY hour, organization_id, project_id, agent_id, provider, model, call_type, billing_plan_type, is_byok;

@@ -12,19 +12,31 @@ with ``LLMLEDGER_INSTRUMENT=1``. An application that calls ``llmledger.instrumen
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 from llmledger.environment import TRUE, is_disabled
+from llmledger.imports import Watch
 
-LIBRARIES: Final = ("httpx2", "httpx", "aiohttp", "urllib3", "websockets")
+LIBRARIES: Final = (
+    "httpx2",
+    "httpx",
+    "aiohttp",
+    "urllib3",
+    "websockets",
+    "grpc",
+    "httpx_ws",
+    "dspy._vendor.lm15.transports",
+    "lm15.transports",
+)
 """As in ``instrumentation.switch``, which is imported with the first of them."""
+
+_watches: Final[list[Watch]] = []
+"""At most one."""
 
 
 def is_wanted() -> bool:
@@ -41,12 +53,13 @@ def start_if_wanted() -> None:
 def start() -> None:
     """Hook the libraries that are loaded, and each other one when it is imported. Never raises."""
     with suppress(Exception):  # the interpreter is starting: nothing that goes wrong here may end it
-        if is_disabled() or any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        if is_disabled() or _watches:
             return
         for name in LIBRARIES:
             if name in sys.modules:
                 _hook(name, sys.modules[name])
-        sys.meta_path.insert(0, _Finder())
+        _watches.append(Watch(LIBRARIES, _hook))
+        _watches[0].start()
 
 
 def hosts(text: str) -> dict[str, str]:
@@ -57,51 +70,6 @@ def hosts(text: str) -> dict[str, str]:
     """
     pairs = [one.strip().partition("=") for one in text.split(",")]
     return {host.strip(): provider.strip() for host, _, provider in pairs if host.strip()}
-
-
-class _Finder:
-    """Finder that lets the others find a library, and adds the hook to its loader."""
-
-    def __init__(self) -> None:
-        self._searching: set[str] = set()
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return the others' spec of a library, once; None for every other module."""
-        if name not in LIBRARIES or name in self._searching:
-            return None
-        self._searching.add(name)
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self._searching.discard(name)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # has what importlib calls
-        return spec
-
-
-class _Loader:
-    """Loader of a library that hooks it after its execution; other attributes are the real one's."""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Do as the real loader does."""
-        module: ModuleType | None = self._loader.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Execute the library, then hook it."""
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        _hook(module.__name__, module)
 
 
 def _hook(name: str, module: ModuleType) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from socket import gethostname
 from time import monotonic, time
 from typing import Any, Final, Literal, Unpack
@@ -21,6 +22,7 @@ from llmledger.buffer import ENCODE_FAILED, Buffer
 from llmledger.context import filled
 from llmledger.environment import is_disabled
 from llmledger.fields import BeginFields, RecordFields
+from llmledger.handed import is_deferred, record_deferred
 from llmledger.protocol import DEFAULT_SOCKET, Hello
 from llmledger.sender import Sender
 
@@ -99,10 +101,18 @@ class TraceClient:
         id and timestamp are generated. ``llmledger.line`` describes the types of payloads. Never blocks or
         raises.
 
+        A background response, or a webhook's body that names one, is recorded under the id of its call, once.
+
         >>> client.record(provider="anthropic", model="claude-sonnet-4-5", response=body, latency_ms=640)
         True
         """
-        return self.hand_over("record", filled(fields))
+        own = filled(fields)
+        response = own.get("response")
+        if response is not None and own.get("provider_trace_id") is None:
+            with suppress(Exception):  # whatever it is, it is recorded below
+                if is_deferred(response) and record_deferred(own, self):
+                    return True
+        return self.hand_over("record", own)
 
     def begin(self, **fields: Unpack[BeginFields]) -> bool:
         """Announce the start of a call; return True if it was accepted.

@@ -51,6 +51,9 @@ class CallFields(TypedDict, total=False):
 class BeginFields(CallFields, total=False):
     """Fields of a ``begin`` line: those of a call, without payloads."""
 
+    error_type: str | None
+    """What the row says if no record follows (default: ``abandoned``)."""
+
 
 class RecordFields(CallFields, total=False):
     """Fields of one finished exchange. ``line`` describes the payloads."""

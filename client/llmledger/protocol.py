@@ -195,6 +195,8 @@ class Begin(msgspec.Struct, kw_only=True, omit_defaults=True):
     attempt: Measure | None = None
     url: str | None = None
     source: Label | None = None
+    error_type: Label | None = None
+    """What the row says instead of ``abandoned``, as ``pending`` of a background response."""
     billing: Billing | None = None
 
 

@@ -12,7 +12,13 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.grafana.board import CLICKHOUSE, WIDTH, Dashboard, Json, datasource, variable
-from llmledgerd.stores.clickhouse.usage_sql import LEVELS, STATE_OF_ROLLUP, STATE_OF_ROWS, SUMS
+from llmledgerd.stores.clickhouse.usage_sql import (
+    LEVELS,
+    QUANTILES,
+    SUMS,
+    state_of_rollup,
+    state_of_rows,
+)
 
 DIMENSIONS: Final = {
     "organization": "organization_id",
@@ -34,7 +40,13 @@ DOUBTS: Final = "(SELECT hour FROM llm_usage_doubts)"
 SPEND: Final = "toFloat64(sum(sum_cost_usd))"
 CACHE_SHARE: Final = "sum(sum_cached_input_tokens) / nullIf(sum(sum_prompt_tokens), 0)"
 ERROR_SHARE: Final = "sum(sum_errors) / nullIf(sum(sum_requests), 0)"
-P50, P95, P99 = (f"quantilesBFloat16Merge{LEVELS}(latencies)[{place}]" for place in (1, 2, 3))
+P50, P95, P99 = (f"quantilesBFloat16Merge{LEVELS}(state_latency)[{place}]" for place in (1, 2, 3))
+FIRST_TOKEN_P50, FIRST_TOKEN_P95, FIRST_TOKEN_P99 = (
+    f"quantilesBFloat16Merge{LEVELS}(state_first_token)[{place}]" for place in (1, 2, 3)
+)
+SPEED_P50, SPEED_P95, SPEED_P99 = (
+    f"quantilesBFloat16Merge{LEVELS}(state_speed)[{place}]" for place in (1, 2, 3)
+)
 
 
 def usage(columns: str, *dimensions: str, fine: bool = False) -> str:
@@ -45,9 +57,9 @@ def usage(columns: str, *dimensions: str, fine: bool = False) -> str:
     needed = [name for name in SUMS if f"sum_{name})" in columns]
     rolled = [f"sum(t.{name}) AS sum_{name}" for name in needed]
     summed = [f"{SUMS[name]} AS sum_{name}" for name in needed]
-    if "latencies" in columns:
-        rolled.append(f"{STATE_OF_ROLLUP} AS latencies")
-        summed.append(f"{STATE_OF_ROWS} AS latencies")
+    states = [name for name in QUANTILES if f"(state_{name})" in columns]
+    rolled += [f"{state_of_rollup(name)} AS state_{name}" for name in states]
+    summed += [f"{state_of_rows(name)} AS state_{name}" for name in states]
     groups = ", ".join(("moment", *dimensions))
     coarse, finer = (" AND $__interval_s >= 3600", " OR $__interval_s < 3600") if fine else ("", "")
     hours = f"hour >= $__fromTime AND hour <= $__toTime - 3600 AND hour NOT IN {DOUBTS}{coarse}"
@@ -167,6 +179,23 @@ def _how_calls_went(board: Dashboard) -> None:
     )
     board.chart("Calls by outcome", "short", outcomes, stacked=True)
     board.chart("Latency", "ms", over_time(p50=P50, p95=P95, p99=P99))
+    board.chart(
+        "Time to first token",
+        "ms",
+        over_time(p50=FIRST_TOKEN_P50, p95=FIRST_TOKEN_P95, p99=FIRST_TOKEN_P99),
+        description="Of streams, whose first bytes are timed.",
+    )
+    board.chart(
+        "Output tokens per second",
+        "short",
+        over_time(p50=SPEED_P50, p95=SPEED_P95, p99=SPEED_P99),
+        description="Of successful calls: from the first token where it was timed, else over the whole latency.",
+    )
+    for title, unit, expression in (
+        ("Time to first token by model, median", "ms", FIRST_TOKEN_P50),
+        ("Output tokens per second by model, median", "short", SPEED_P50),
+    ):
+        board.chart(title, unit, split_over_time("model", median=expression))
     board.chart("Errors", "percentunit", over_time(errors=ERROR_SHARE), min=0)
     board.chart(
         "Calls that the sums leave out",

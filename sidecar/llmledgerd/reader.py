@@ -9,61 +9,46 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Protocol, Self, Unpack, cast
 
-import msgspec
-
-from llmledgerd.payloads import wiring
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
-from llmledgerd.query.payloads import Fetcher
+from llmledgerd.query.prompt_reading import PromptReading
 from llmledgerd.query.requests import (
     FindLarge,
-    GetAnatomy,
-    GetCacheMisses,
     GetCall,
     GetLosses,
+    GetRun,
     GetStep,
     GetUnpriced,
     GetUsage,
-    ListCacheMisses,
     ListCalls,
+    ListRuns,
     QueryRequest,
 )
 from llmledgerd.query.results import (
-    Anatomy,
-    CacheMiss,
-    CacheMisses,
     Call,
     LargeCall,
     Loss,
     Page,
+    RunPage,
+    RunSteps,
     Table,
     Unpriced,
     Usage,
 )
-from llmledgerd.stores import registry
+from llmledgerd.query.scope import ALL_ORGANIZATIONS, AllOrganizations, Scope, checked
+from llmledgerd.query.tool_reading import ToolReading
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
 
 
-class AllOrganizations(enum.Enum):
-    """Type of ALL_ORGANIZATIONS; an enum, so that type checkers distinguish it from a string."""
-
-    ALL = "all"
-
-
-ALL_ORGANIZATIONS: Final = AllOrganizations.ALL
-"""Scope of operators: the rows of all organizations."""
-
-Scope = str | AllOrganizations
-Q = TypeVar("Q", bound=QueryRequest)
+__all__ = ["ALL_ORGANIZATIONS", "AllOrganizations", "LLMTraceReader", "Scope"]
 
 
 class Source(Protocol):
@@ -90,7 +75,7 @@ class _Threaded:
         await asyncio.to_thread(self._reading.close)
 
 
-class LLMTraceReader:
+class LLMTraceReader(PromptReading, ToolReading):
     """Async query client of a store or of a running daemon.
 
     ClickHouse and daemons over it support all methods; PostgreSQL supports ``get_by_id`` and
@@ -149,7 +134,7 @@ class LLMTraceReader:
 
             call = await reader.get_by_id("org-1", "provider_trace-…", payloads=True)
         """
-        question = _question(GetCall, id=id, payloads=payloads, files=files)
+        question = checked(GetCall, id=id, payloads=payloads, files=files)
         return cast("Call | None", await self._ask(organization_id, question))
 
     async def get_by_step_id(
@@ -161,7 +146,7 @@ class LLMTraceReader:
 
             attempts = await reader.get_by_step_id("org-1", "step-42")
         """
-        question = _question(GetStep, step_id=step_id, payloads=payloads, files=files)
+        question = checked(GetStep, step_id=step_id, payloads=payloads, files=files)
         return cast("list[Call]", await self._ask(organization_id, question))
 
     async def list_by_agent(
@@ -208,15 +193,14 @@ class LLMTraceReader:
 
         Filters that are None do not filter; the other ones are the columns of ``CallsNarrowing``.
         ``is_error`` selects failed or successful calls, ``min_size_bytes`` the size of the request,
-        ``id_prefix`` the beginning of the id,
-        ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
+        ``id_prefix`` the beginning of the id, ``start_date`` (inclusive) and ``end_date`` (exclusive) the start of the call. ``cursor`` is that
         of the previous page. Pages neither repeat nor skip a call while rows arrive: a cursor is a
         position in the order of start, segment and line, which later rows do not change.
 
             page = await reader.list_calls("org-1", model="gpt-4o", limit=50)
             older = await reader.list_calls("org-1", model="gpt-4o", limit=50, cursor=page.cursor)
         """
-        question = _question(
+        question = checked(
             ListCalls,
             limit=limit,
             cursor=cursor,
@@ -247,7 +231,7 @@ class LLMTraceReader:
 
             by_day = await reader.get_usage_stats("org-1", group_by=("day", "model"))
         """
-        question = _question(
+        question = checked(
             GetUsage,
             group_by=tuple(group_by),
             limit=limit,
@@ -273,7 +257,7 @@ class LLMTraceReader:
 
             large = await reader.find_large_requests("org-1", min_size_bytes=5_000_000)
         """
-        question = _question(
+        question = checked(
             FindLarge,
             min_size_bytes=min_size_bytes,
             limit=limit,
@@ -298,82 +282,71 @@ class LLMTraceReader:
 
             without = await reader.get_unpriced("org-1", start_date=datetime(2026, 11, 1, tzinfo=UTC))
         """
-        question = _question(GetUnpriced, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
+        question = checked(GetUnpriced, limit=limit, start_date=start_date, end_date=end_date, **narrowed)
         return cast("list[Unpriced]", await self._ask(organization_id, question))
 
-    async def get_cache_misses(
+    async def list_runs(
         self,
         organization_id: Scope,
         *,
         limit: int = 100,
+        cursor: str | None = None,
+        is_error: bool | None = None,
+        id_prefix: str | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
         **narrowed: Unpack[Narrowing],
-    ) -> list[CacheMisses]:
-        """Return what calls did not read from the provider's cache, by agent, model and cause, dearest first.
+    ) -> RunPage:
+        """Return a page of runs, the one with the latest call first, at most ``limit`` (1 to 1,000).
 
-        worst = await reader.get_cache_misses("org-1", agent_id="agent-7")
+        The filters are those of ``list_calls``, and choose the runs that have a matching call; the figures
+        are of all calls of these runs in the time range. Without ``start_date`` that range begins 30 days
+        before the latest call of the page's last run. No payload is read.
+
+            page = await reader.list_runs("org-1", agent_id="agent-7", is_error=True)
         """
-        question = _question(
-            GetCacheMisses, limit=limit, start_date=start_date, end_date=end_date, **narrowed
-        )
-        return cast("list[CacheMisses]", await self._ask(organization_id, question))
-
-    async def list_cache_misses(
-        self,
-        organization_id: Scope,
-        *,
-        id: str | None = None,  # noqa: A002 - the column's name
-        limit: int = 100,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-        **narrowed: Unpack[Narrowing],
-    ) -> list[CacheMiss]:
-        """Return the calls that did not read what they could have from the provider's cache, dearest first.
-
-        ``id`` is one call's; the answer is empty where it missed nothing.
-
-            misses = await reader.list_cache_misses("org-1", limit=20)
-        """
-        question = _question(
-            ListCacheMisses, id=id, limit=limit, start_date=start_date, end_date=end_date, **narrowed
-        )
-        return cast("list[CacheMiss]", await self._ask(organization_id, question))
-
-    async def get_anatomy(
-        self,
-        organization_id: Scope,
-        *,
-        group_by: Sequence[str] = ("agent",),
-        id: str | None = None,  # noqa: A002 - the column's name
-        limit: int = 100,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-        **narrowed: Unpack[Narrowing],
-    ) -> list[Anatomy]:
-        """Return what the tokens of prompts are, per group, the largest group first; calls in the order of time.
-
-        ``group_by`` has any of ``requests.ANATOMY_GROUPS``; empty makes one total. ``id`` is one call's.
-
-            steps = await reader.get_anatomy("org-1", run_id="run-3", group_by=("call",))
-        """
-        question = _question(
-            GetAnatomy,
-            group_by=tuple(group_by),
-            id=id,
+        question = checked(
+            ListRuns,
             limit=limit,
+            cursor=cursor,
+            is_error=is_error,
+            id_prefix=id_prefix,
             start_date=start_date,
             end_date=end_date,
             **narrowed,
         )
-        return cast("list[Anatomy]", await self._ask(organization_id, question))
+        return cast("RunPage", await self._ask(organization_id, question))
+
+    async def get_run(
+        self,
+        organization_id: Scope,
+        id: str,  # noqa: A002 - the word of commands and addresses
+        *,
+        first: int = 1,
+        around: str | None = None,
+        limit: int = 1000,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RunSteps | None:
+        """Return a run's figures and at most ``limit`` (1 to 10,000) of its steps, or None if there is none.
+
+        The steps are those from number ``first`` on, or those around the call with the id ``around``. Their
+        places in the tree are those in the whole run. No payload is read. Raises ValueError if several
+        organizations have a run with this id, and for a run of more than 100,000 calls in the time range.
+
+            run = await reader.get_run("org-1", "run-7")
+        """
+        question = checked(
+            GetRun, id=id, first=first, around=around, limit=limit, start_date=start_date, end_date=end_date
+        )
+        return cast("RunSteps | None", await self._ask(organization_id, question))
 
     async def get_losses(self, *, start_date: datetime | None = None) -> list[Loss]:
         """Return the lost records by stage and reason, latest first. For operators.
 
         losses = await reader.get_losses(start_date=datetime(2026, 11, 1, tzinfo=UTC))
         """
-        question = _question(GetLosses, start_date=start_date)
+        question = checked(GetLosses, start_date=start_date)
         return cast("list[Loss]", await self._ask(ALL_ORGANIZATIONS, question))
 
     async def sql(self, text: str) -> Table:
@@ -394,21 +367,20 @@ class LLMTraceReader:
 
 
 def _configured_objects() -> Objects | None:
+    from llmledgerd.payloads import wiring
+    from llmledgerd.stores import registry
+
     return wiring.objects(registry.load()[0])
 
 
 def _source(url: str, token: str, timeout_seconds: float, password_file: str) -> Source:
     if token or is_daemon(url):
         return DaemonAnswers(url, token, timeout_seconds)
+    # What reads a store is not needed by those who ask a daemon.
+    from llmledgerd.query.payloads import Fetcher
+    from llmledgerd.stores import registry
+
     fetcher = Fetcher(_configured_objects)
     return _Threaded(
         registry.reader_at(url, fetcher, timeout_seconds=timeout_seconds, password_file=password_file)
     )
-
-
-def _question(kind: type[Q], **values: object) -> Q:
-    """Return a request with validated values."""
-    try:
-        return msgspec.convert(values, kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None

@@ -17,15 +17,19 @@
 ``fake_daemon``     A daemon that speaks version 4 and misbehaves on demand.
 ``grafana``         Grafana's expansion of a query before the server sees it.
 ``growth``          How the time of a call grows with the size of its input.
+``judged_runs``     How well simulated calls are put together as runs.
 ``kinds``           One interface to each kind of store.
 ``lines``           A line as the sender receives it.
+``long_run``        One agent's run of thousands of calls, made by the engine.
 ``memory_objects``  In-memory object storage with a clock that is set by hand.
+``more_formats``    Wire formats of further providers, for the stand-ins.
 ``object_server``   A stand-in for S3 over a folder.
 ``object_storage``  Object storage that can be killed, stopped and faulted.
 ``operators_sql``   Statements that operators need, and statements that are refused.
 ``page``            The real ``llmledger ui`` with a real Chromium.
 ``pgbouncer``       A pooler before PostgreSQL, in transaction mode.
 ``places``          One filled store, and each address at which it can be read.
+``planted_runs``    Rows of agents' runs, with their conversations and turns.
 ``postgres``        A PostgreSQL that can be killed and frozen.
 ``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.
 ``price_data``      The data of the installed genai-prices, as the package has it.
@@ -38,8 +42,12 @@
 ``sdks``            Calls through the providers' own SDKs.
 ``secrets``         Random secrets in the shapes of the named patterns.
 ``session``         A version 4 session written without the client.
+``simulated_apis``  Requests and answers of a made-up agent in the words of each API.
+``simulated_kinds`` Kinds of runs of made-up agents.
+``simulated_runs``  Made-up agents, with the truth of which call continues which.
 ``store_rows``      Rows of ``llm_traces`` without records.
 ``supervised``      A daemon under a stand-in for systemd.
+``tool_traffic``    Runs of agents that call tools, in the shapes of several APIs, with the truth about each call.
 ``traced``          A daemon whose system calls are recorded.
 ``two_stores``      A daemon that writes to ClickHouse and PostgreSQL.
 ``under_ddtrace``   An application instrumented by ddtrace.

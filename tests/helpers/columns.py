@@ -49,7 +49,25 @@ def is_uuid(value: object) -> bool:
     return isinstance(value, str) and str(uuid.UUID(value)) == value
 
 
+def is_tuples(*checks: Check) -> Check:
+    return lambda value: (
+        isinstance(value, tuple)
+        and all(
+            isinstance(one, tuple)
+            and len(one) == len(checks)
+            and all(check(item) for check, item in zip(checks, one, strict=True))
+            for one in value
+        )
+    )
+
+
 CHECKS: dict[str, Check] = {
+    "request_hash": unsigned(63),
+    "tool_calls": is_tuples(unsigned(64), text, text, unsigned(64), unsigned(32)),
+    "tool_results": is_tuples(unsigned(64), unsigned(32), lambda value: value in (0, 1, 2)),
+    "tool_result_tokens": lambda value: (
+        isinstance(value, dict) and all(text(name) and unsigned(32)(one) for name, one in value.items())
+    ),
     "id": lambda value: text(value) and value != "",
     **dict.fromkeys(
         ("agent_tags", "turn_names", "opening_names"),

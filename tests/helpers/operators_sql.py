@@ -82,6 +82,7 @@ LEGITIMATE = [
     "SELECT table, sum(rows), formatReadableSize(sum(bytes_on_disk)) FROM system.parts WHERE active GROUP BY table",
     "SELECT name, type FROM system.columns WHERE table = 'llm_traces'",
     "SELECT * FROM llm_traces_recomputed LIMIT 1",
+    "SELECT name, countIf(is_error), countIf(is_repeated), avg(seconds) FROM llm_tool_calls GROUP BY name",
     "SELECT 'a;b', ')', '-- x', '/*' /* ; ) */ -- ; DROP TABLE llm_traces",
     "select Sum(total_tokens), COUNT(*), Max(latency_ms) from llm_traces",
     'SELECT count() AS "requests per hour", avg(latency_ms) AS `latency (ms)` FROM llm_traces ORDER BY "requests per hour"',

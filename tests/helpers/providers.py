@@ -2,7 +2,8 @@
 
 Invariant: what the request's model is called says what happens, so a test's call says it all:
 ``fail-429`` is answered with that status, ``cut`` loses its connection in the middle of the answer,
-``hang`` says its first event and then nothing until the client goes; anything else is answered whole.
+``hang`` says its first event and then nothing until the client goes, ``endless`` goes on until then, ``flaky`` is
+answered with status 503 the first time; anything else is answered whole.
 Every answer counts ``PROMPT_TOKENS`` and ``COMPLETION_TOKENS``.
 """
 
@@ -12,6 +13,7 @@ import asyncio
 import base64
 import json
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -20,12 +22,16 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.helpers import more_formats
 from tests.helpers.eventstreams import event
+from tests.helpers.more_formats import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS
 
-PROMPT_TOKENS = 11
-COMPLETION_TOKENS = 5
-WORDS = ("All", " is", " well", ".", "")
+__all__ = ["COMPLETION_TOKENS", "PROMPT_TOKENS", "WORDS", "Providers"]
+
 WAIT_SECONDS = 20.0
+
+ENDLESS_FROM = 3
+"""The event that is repeated: of all providers a word, neither the head of a stream nor its end."""
 
 Json = dict[str, Any]
 
@@ -46,6 +52,7 @@ def chat(request: Json) -> Json:
         "object": "chat.completion",
         "created": 1,
         "model": request["model"],
+        "system_fingerprint": None,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
         "usage": _openai_usage(),
     }
@@ -104,8 +111,12 @@ def response_events(request: Json) -> list[bytes]:
     deltas = [
         {"type": "response.output_text.delta", **place, "delta": word, "logprobs": []} for word in WORDS
     ]
+    item = {"type": "message", "id": "msg-1", "role": "assistant", "status": "in_progress", "content": []}
+    part = {"type": "output_text", "text": "", "annotations": []}
     events: list[Json] = [
         {"type": "response.created", "response": started},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.content_part.added", **place, "part": part},
         *deltas,
         {"type": "response.completed", "response": whole},
     ]
@@ -158,18 +169,17 @@ def claude_messages(request: Json) -> list[Json]:
     ]
 
 
-def gemini(text: str = "".join(WORDS)) -> Json:
-    """Gemini's answer; streamed, each chunk looks the same."""
+def gemini(model: str, text: str = "".join(WORDS), *, is_last: bool = True) -> Json:
+    """Gemini's answer; streamed, each chunk looks the same but for the reason of the last."""
+    reason = {"finishReason": "STOP"} if is_last else {}
     return {
-        "candidates": [
-            {"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}
-        ],
+        "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "index": 0, **reason}],
         "usageMetadata": {
             "promptTokenCount": PROMPT_TOKENS,
             "candidatesTokenCount": COMPLETION_TOKENS,
             "totalTokenCount": PROMPT_TOKENS + COMPLETION_TOKENS,
         },
-        "modelVersion": "gemini-2.0-flash",
+        "modelVersion": model,
     }
 
 
@@ -282,11 +292,14 @@ class Providers:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         is_json = request.content_type == "application/json"
-        body: Json = json.loads(await request.read()) if is_json else {}
-        model = str(body.get("model") or request.path)
+        body: Json = json.loads(await request.read() or b"{}") if is_json else {}
+        found = MODEL_IN_PATH.search(request.path)
+        model = str(body.get("model") or (found[1] if found else request.path))
+        body.setdefault("model", model)
         self.requests[model] += 1
-        if "fail-" in model:
-            status = int(model.partition("fail-")[2][:3])
+        is_flaky = "flaky" in model and self.requests[model] == 1
+        if "fail-" in model or is_flaky:
+            status = 503 if is_flaky else int(model.partition("fail-")[2][:3])
             error = {"type": "error", "error": {"type": "server_error", "message": "out of order"}}
             return web.json_response(error, status=status, headers={"x-request-id": "req-1"})
         answer, events, kind = self._answer(request, body)
@@ -298,17 +311,21 @@ class Providers:
 
     def _answer(self, request: web.Request, body: Json) -> tuple[Json, list[bytes] | None, str]:
         """Return the answer, the events where it is to be streamed, and their content type."""
-        wants_stream = bool(body.get("stream"))
+        wants_stream = bool(body.get("stream")) or request.headers.get("x-dashscope-sse") == "enable"
         for suffix, whole, events in ROUTES:
             if request.path.endswith(suffix):
-                return whole(body), events(body) if events and wants_stream else None, "text/event-stream"
+                kind = more_formats.KINDS.get(suffix, "text/event-stream")
+                return whole(body), events(body) if events and wants_stream else None, kind
         if request.path.endswith(":streamGenerateContent"):
-            chunks = [gemini(word) for word in WORDS]
+            last = len(WORDS) - 1
+            chunks = [
+                gemini(body["model"], word, is_last=number == last) for number, word in enumerate(WORDS)
+            ]
             if request.query.get("alt") == "sse":
                 return {}, _sse(chunks), "text/event-stream"
             return {}, [b"[", b",".join(json.dumps(one).encode() for one in chunks), b"]"], "application/json"
         if request.path.endswith(":generateContent"):
-            return gemini(), None, ""
+            return gemini(body["model"]), None, ""
         return self._answer_of_bedrock(request, body)
 
     def _answer_of_bedrock(self, request: web.Request, body: Json) -> tuple[Json, list[bytes] | None, str]:
@@ -334,6 +351,9 @@ class Providers:
                 await asyncio.Event().wait()  # until the client goes, which cancels this handler
             if position == 2 and "cut" in model:
                 _cut(request)
+            while position == ENDLESS_FROM and "endless" in model:  # until the client goes, likewise
+                await answer.write(piece)
+                await asyncio.sleep(0.005)  # as a model's words come
             await answer.write(piece)
             await asyncio.sleep(0)  # each event is a packet of its own, as a model's are
         await answer.write_eof()
@@ -350,6 +370,15 @@ ROUTES: tuple[tuple[str, Callable[[Json], Json], Callable[[Json], list[bytes]] |
     ("/chat/completions", chat, chat_events),
     ("/responses", response, response_events),
     ("/embeddings", embedding, None),
-    ("/v1/messages", claude, lambda body: _sse(claude_messages(body), named=True)),
+    *(
+        (suffix, claude, lambda body: _sse(claude_messages(body), named=True))
+        for suffix in ("/v1/messages", ":rawPredict", ":streamRawPredict")
+    ),
     ("/v2/chat", cohere, cohere_events),
+    ("/v1/chat", chat, chat_events),
+    ("/api/chat", more_formats.ollama, more_formats.ollama_lines),
+    ("/predictions", more_formats.prediction, None),
+    ("/text-generation/generation", more_formats.generation, more_formats.generation_events),
 )
+
+MODEL_IN_PATH = re.compile(r"/models?/(.+?)(?::\w+|/converse.*|/invoke.*|/predictions)?$")

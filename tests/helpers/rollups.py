@@ -16,7 +16,9 @@ SELECT {KEYS}, sum(requests) AS requests, sum(prompt_tokens) AS prompt, sum(comp
     sum(reasoning_tokens) AS reasoning, sum(cost_usd) AS cost, sum(request_bytes) AS sent, sum(response_bytes) AS got,
     sum(errors) AS errors, sum(cancelled) AS cancelled, sum(unknown_usage) AS unknown, sum(partial_usage) AS partial,
     sum(unknown_cost) AS unpriced, sum(latency_known) AS known, sum(latency_ms_sum) AS latency,
-    quantilesBFloat16Merge(0.5, 0.95, 0.99)(latency_quantiles) AS quantiles
+    quantilesBFloat16Merge(0.5, 0.95, 0.99)(latency_quantiles) AS latency_quantiles,
+    quantilesBFloat16Merge(0.5, 0.95, 0.99)(first_token_quantiles) AS first_token_quantiles,
+    quantilesBFloat16Merge(0.5, 0.95, 0.99)(speed_quantiles) AS speed_quantiles
 FROM llm_usage_hourly GROUP BY {KEYS} ORDER BY {KEYS}
 """
 
@@ -29,7 +31,14 @@ SELECT toStartOfHour(created_at) AS hour, {KEYS.removeprefix("hour, ")}, count()
     sum(is_error) AS errors, countIf(outcome = 'cancelled') AS cancelled, countIf(usage_source = 'unknown') AS unknown,
     countIf(usage_source = 'partial') AS partial, countIf(isNull(cost_usd)) AS unpriced,
     countIf(latency_ms > 0) AS known, sum(latency_ms) AS latency,
-    arraySort(groupArrayIf(latency_ms, latency_ms > 0)) AS latencies
+    arraySort(groupArrayIf(latency_ms, latency_ms > 0)) AS latency_quantiles,
+    arraySort(groupArrayIf(assumeNotNull(time_to_first_token_ms), isNotNull(time_to_first_token_ms)))
+        AS first_token_quantiles,
+    arraySort(groupArrayIf(
+        completion_tokens * 1000. / if(ifNull(time_to_first_token_ms, 4294967295) <= latency_ms * 0.9,
+            latency_ms - time_to_first_token_ms, latency_ms),
+        is_error = 0 AND usage_source = 'reported' AND completion_tokens > 0 AND latency_ms > 0
+    )) AS speed_quantiles
 FROM llm_traces GROUP BY {KEYS} ORDER BY {KEYS}
 """
 
@@ -40,10 +49,10 @@ def differences(store: Store) -> list[str]:
     rows = {_key(row): row for row in store.query(OF_ROWS)}
     found = [f"{key}: only in one" for key in rollup.keys() ^ rows.keys()]
     for key in rollup.keys() & rows.keys():
-        quantiles, latencies = rollup[key].pop("quantiles"), rows[key].pop("latencies")
+        for name in ("latency_quantiles", "first_token_quantiles", "speed_quantiles"):
+            found += _apart(rollup[key].pop(name), rows[key].pop(name))
         if rollup[key] != rows[key]:
             found.append(f"{rollup[key]} is not {rows[key]}")
-        found += _apart(quantiles, latencies)
     return found
 
 
@@ -66,11 +75,11 @@ def _key(row: dict[str, Any]) -> tuple[object, ...]:
     return tuple(row[name.strip()] for name in KEYS.split(","))
 
 
-def _apart(quantiles: list[float], latencies: list[int]) -> list[str]:
-    """Compare with the nearest rank, which is a latency that was measured."""
-    if not latencies:
+def _apart(quantiles: list[float], values: list[float]) -> list[str]:
+    """Compare with the nearest rank, which is a value that was measured."""
+    if not values:
         return []
-    exact = [latencies[max(0, -int(-len(latencies) * level // 1) - 1)] for level in LEVELS]
+    exact = [values[max(0, -int(-len(values) * level // 1) - 1)] for level in LEVELS]
     return [
         f"{got} is not {want}"
         for got, want in zip(quantiles, exact, strict=True)

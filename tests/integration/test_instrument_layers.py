@@ -324,3 +324,47 @@ def test_a_success_passes_aiohttps_check(client: Captured, providers: Providers)
             return await answer.read()
 
     assert asyncio.run(call()) == client.record_of()["response"]
+
+
+class _OverAiohttp(httpx.AsyncBaseTransport):
+    """A transport as LiteLLM's: httpx above, aiohttp below."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(request.method, str(request.url), data=request.content) as answer,
+        ):
+            return httpx.Response(answer.status, content=await answer.read())
+
+
+class _Counting(Captured):
+    """Counts reports of calls that are not recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: list[str] = []
+
+    def report_unrecorded(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_a_call_to_an_unknown_host_through_two_libraries_is_counted_once(
+    providers: Providers, is_recorded: bool
+) -> None:
+    client = _Counting()
+
+    async def call() -> None:
+        async with httpx.AsyncClient(transport=_OverAiohttp()) as session:
+            for _ in range(2):
+                body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+                await session.post(providers.url + PATH, json=body)
+
+    llmledger.instrument(client=client, unknown_hosts=is_recorded)
+    try:
+        asyncio.run(call())
+    finally:
+        llmledger.uninstrument()
+    expected = [] if is_recorded else [f"unknown_host:{providers.host}"] * 2
+    assert client.reasons == expected
+    assert len(client.records()) == (2 if is_recorded else 0)

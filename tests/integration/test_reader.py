@@ -82,6 +82,7 @@ def calls(count: int) -> list[dict[str, object]]:
             "priced_model": f"priced {number % 2}",
             "usage_source": dice.choice(["reported", "partial", "unknown"]),
             "latency_ms": dice.choice([0, dice.randrange(1, 100_000)]),
+            "time_to_first_token_ms": dice.choice([None, dice.randrange(1, 10_000)]),
             "request_size_bytes": 10 ** dice.randrange(2, 8),
             "request_json": f'{{"n":{number}}}'.encode(),
             "response_json": b'"\xff not UTF-8"',
@@ -291,6 +292,40 @@ async def test_quantiles_are_within_one_percent_of_the_nearest_rank(everywhere: 
     for level, got in ((50, found.latency_p50_ms), (95, found.latency_p95_ms), (99, found.latency_p99_ms)):
         exact = latencies[-(-len(latencies) * level // 100) - 1]
         assert got == pytest.approx(exact, rel=0.01)
+
+
+@pytest.mark.parametrize("group_by", [("provider", "model"), ("model", "user")])
+async def test_the_speed_of_answers_is_that_of_the_rows_with_and_without_the_rollup(
+    everywhere: Places, group_by: tuple[str, str]
+) -> None:
+    async with everywhere.reader("store") as reader:
+        found = await reader.get_usage_stats(ALL_ORGANIZATIONS, group_by=group_by)
+
+    columns = {"user": "user_id"}
+    for usage in found:
+        own: list[dict[str, Any]] = [
+            c for c in CALLS if all(c[columns.get(name, name)] == usage.group[name] for name in group_by)
+        ]
+        firsts = sorted(c["time_to_first_token_ms"] for c in own if c["time_to_first_token_ms"] is not None)
+        speeds = sorted(speed for speed in map(output_speed, own) if speed is not None)
+        for level in (50, 95, 99):
+            for values, name in (
+                (firsts, f"first_token_p{level}_ms"),
+                (speeds, f"output_tokens_per_second_p{level}"),
+            ):
+                exact = values[-(-len(values) * level // 100) - 1]
+                assert getattr(usage, name) == pytest.approx(exact, rel=0.01)
+
+
+def output_speed(call: dict[str, Any]) -> float | None:
+    """Return the tokens per second of one call; None where nothing can be said."""
+    is_known = call["usage_source"] == "reported" and call["completion_tokens"] and call["latency_ms"]
+    if call["is_error"] or not is_known:
+        return None
+    first = call["time_to_first_token_ms"] or 0
+    is_gradual = first <= 0.9 * call["latency_ms"]
+    taken = float(call["latency_ms"] - (first if is_gradual else 0))
+    return 1000.0 * float(call["completion_tokens"]) / taken
 
 
 async def test_hours_in_doubt_are_answered_from_the_rows(store: Store, store_url: str) -> None:

@@ -61,6 +61,7 @@ def calls(count: int, *, seed: int = 1, hours: int = 6) -> list[dict[str, object
             "outcome": dice.choice(["ok", "error", "cancelled"]),
             "usage_source": dice.choice(["reported", "partial", "unknown"]),
             "latency_ms": dice.choice([0, int(dice.lognormvariate(6.5, 1.5))]),
+            "time_to_first_token_ms": dice.choice([None, 0, int(dice.lognormvariate(5.5, 1.5))]),
             "created_at": NOW_US - dice.randrange(hours * HOUR_US),
         }
         for _ in range(count)

@@ -175,7 +175,7 @@ def test_a_call_stands_in_its_run(browser: Browser, page: RunningPage, sql: Stor
     with looking(browser, page, f"/call?id={run['ids'][4]}") as tab:
         steps = tab.get_by_role("heading", name=f"Step 5 of {len(run['ids'])}")
         expect(steps).to_be_visible()
-        expect(tab.locator(".tall .here")).to_be_in_viewport()
+        expect(tab.locator(".step.here")).to_be_in_viewport()
         picture(tab, "call")
         tab.keyboard.press("]")
         tab.wait_for_url(re.compile(f"id={run['ids'][5]}"))

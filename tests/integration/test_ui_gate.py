@@ -15,7 +15,7 @@ from tests.helpers.places import environment
 
 
 async def test_nothing_is_served_without_the_token(server_url: str) -> None:
-    paths = ("/", "/calls", "/health", "/call?id=x", "/payload/request?id=x", f"{ASSETS}/page.css", "/favicon.ico",
+    paths = ("/", "/calls", "/runs", "/run?id=x", "/run/steps?id=x", "/health", "/call?id=x", "/payload/request?id=x", f"{ASSETS}/page.css", "/favicon.ico",
              "/_nicegui_ws/socket.io/?EIO=4&transport=polling", f"/_nicegui/{nicegui_version}/static/nicegui.js",
              "/openapi.json")  # fmt: skip
     with running_page(server_url) as page:

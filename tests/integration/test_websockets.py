@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 import llmledger
+from llmledger.instrumentation import websockets
 from llmledger.instrumentation.safety import faults
 from tests.helpers import sdks
 from tests.helpers.captured import Captured
@@ -90,7 +91,27 @@ def in_aiohttp(url: str, asked: str) -> list[str]:
     return asyncio.run(call())
 
 
-@pytest.mark.parametrize("call", [in_sync, in_async, in_aiohttp])
+def in_httpx_ws(url: str, asked: str) -> list[str]:
+    connect_ws = pytest.importorskip("httpx_ws").connect_ws
+    with connect_ws(url) as session:
+        session.send_text(asked)
+        session.send_json(json.loads(asked))
+        return [session.receive_text(timeout=20) for _ in range(6)]
+
+
+def in_async_httpx_ws(url: str, asked: str) -> list[str]:
+    aconnect_ws = pytest.importorskip("httpx_ws").aconnect_ws
+
+    async def call() -> list[str]:
+        async with aconnect_ws(url) as session:
+            await session.send_text(asked)
+            await session.send_text(asked)
+            return [await session.receive_text(timeout=20) for _ in range(6)]
+
+    return asyncio.run(call())
+
+
+@pytest.mark.parametrize("call", [in_sync, in_async, in_aiohttp, in_httpx_ws, in_async_httpx_ws])
 def test_each_response_is_a_record(
     client: Captured, host: str, call: Callable[[str, str], list[str]]
 ) -> None:
@@ -112,6 +133,26 @@ def test_a_response_that_is_cut_off_is_cancelled(client: Captured, host: str) ->
         with pytest.raises(ConnectionClosed):
             connection.recv()
     assert client.record_of()["outcome"] == "cancelled"
+
+
+def test_a_response_that_is_open_when_its_connection_is_dropped_or_the_process_ends_is_cancelled(
+    client: Captured, host: str
+) -> None:
+    connection = connect(f"ws://{host}/v1/realtime")
+    connection.send('{"type":"response.create","cut":true}')
+    connection.recv()
+    websockets._end_all()  # as the exit does
+    assert client.record_of()["outcome"] == "cancelled"
+    connection.close()
+    assert len(client.records()) == 1
+
+
+def test_a_forked_child_leaves_its_parents_responses_alone(client: Captured, host: str) -> None:
+    with connect(f"ws://{host}/v1/realtime") as connection:
+        connection.send('{"type":"response.create","cut":true}')
+        connection.recv()
+        websockets._forked()
+    assert client.records() == []
 
 
 def test_another_websocket_is_not_observed(client: Captured, host: str) -> None:

@@ -121,7 +121,7 @@ def test_the_sidecar_brings_its_sql_and_both_commands(wheels: dict[str, Path], t
     assert not any(name.startswith(("tests", "client", "llmledger/")) for name in found)
     paths = [unpacked(wheels[name], tmp_path / name) for name in ("llmledgerd", "llmledger")]
     entry = (next((tmp_path / "llmledgerd").glob("*.dist-info")) / "entry_points.txt").read_text()
-    assert "llmledgerd = llmledgerd.cli.daemon:main" in entry
+    assert "llmledgerd = llmledgerd.__main__:main" in entry
     assert "llmledger = llmledgerd.cli.app:main" in entry
     said = run(
         [*paths, SITE],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlencode
 
@@ -26,9 +26,14 @@ from tests.security.attack import Attack
 
 MARK = "BETAS-OWN"
 TEXTS = (
-    "project_id", "agent_id", "run_id", "step_id", "trace_id", "user_id", "service", "model", "provider", "call_type",
+    "project_id", "agent_id", "run_id", "conversation_id", "turn_id", "parent_turn_id", "step_id", "trace_id", "user_id", "service", "model", "provider", "call_type",
     "error_message", "billing_customer_id", "billing_plan_type",
 )  # fmt: skip
+NEEDED: Mapping[str, Mapping[str, str]] = {
+    "/v1/call": {"id": f"{MARK}-id"},
+    "/v1/step": {"step_id": f"{MARK}-step_id"},
+    "/v1/run": {"id": f"{MARK}-run_id"},
+}
 VALUES = [
     "beta", "Beta", "BETA", " beta", "beta ", "beta\x00", "beta\n", "alpha,beta", "alpha|beta", "alpha' OR '1'='1", "alpha') OR 1=1 --",
     "' UNION ALL SELECT * FROM llm_traces --", "alpha\\' OR 1=1 --", "%", "*", "_", "?", "null", "NULL", "None", "undefined", "", "true", "[]",
@@ -123,9 +128,7 @@ def _ask_all(attack: Attack, asker: Asker, attempts: list[Attempt]) -> None:
 
 def _attempts(cursor: str) -> Iterator[Attempt]:
     for endpoint in ENDPOINTS:
-        needed = {"/v1/call": {"id": f"{MARK}-id"}, "/v1/step": {"step_id": f"{MARK}-step_id"}}.get(
-            endpoint.path, {}
-        )
+        needed = NEEDED.get(endpoint.path, {})
         for name in fields(endpoint.question):
             for value in (*VALUES, cursor):
                 yield "GET", _address(endpoint.path, {**needed, name: value}), {}, None
@@ -157,7 +160,7 @@ def _attempts(cursor: str) -> Iterator[Attempt]:
         yield "POST", "/v1/erase?only_count=true", {}, body
 
 
-def _address(path: str, parameters: dict[str, str]) -> str:
+def _address(path: str, parameters: Mapping[str, str]) -> str:
     return f"{path}?{urlencode({name: value.encode(errors='surrogatepass') for name, value in parameters.items()})}"
 
 

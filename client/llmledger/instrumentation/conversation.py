@@ -10,6 +10,7 @@ Sources: OpenAI API reference, "Realtime: server events" and "Responses: WebSock
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,6 +25,10 @@ from llmledger.line import new_id
 _PATH: Final = re.compile(r"/(?:realtime|responses)$|BidiGenerateContent$")
 _LAST: Final = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
 _TURN: Final = "turn"
+_REFUSED: Final = "refused"
+
+MOST_REQUESTS: Final = 16
+"""Requests that wait for their response; a provider answers one after the other."""
 
 Emit = Callable[[dict[str, Any]], object]
 
@@ -32,7 +37,10 @@ class _Event(msgspec.Struct):
     """Members of a message in either direction that are looked at."""
 
     type: str | None = None
+    event_id: str | None = None
     response_id: str | None = None
+    error: Any = None
+    status: Any = None
     response: Raw | UnsetType = UNSET
     session: Any = None
     setup: Any = None
@@ -71,7 +79,8 @@ class Conversation:
         self._emit = emit
         asked = parse_qs(query)
         self._model = next((asked[name][0] for name in ("model", "deployment") if name in asked), "")
-        self._request: bytes | None = None
+        self._requests: deque[tuple[str | None, bytes]] = deque(maxlen=MOST_REQUESTS)
+        """Those that no response has begun for, with their events' ids."""
         self._open: dict[str, _Open] = {}
 
     def sent(self, message: str | bytes) -> None:
@@ -80,9 +89,9 @@ class Conversation:
         if event is None:
             return
         if isinstance(event.setup, dict):
-            self._model = str(event.setup.get("model", "")).removeprefix("models/")
+            self._model = str(event.setup.get("model", "")).rpartition("models/")[2]
         if event.type == "response.create":
-            self._request = message.encode() if isinstance(message, str) else message
+            self._requests.append((event.event_id, message.encode() if isinstance(message, str) else message))
 
     def received(self, message: str | bytes, now: float) -> None:
         """Take a message of the provider."""
@@ -95,6 +104,8 @@ class Conversation:
             self._turn(event, now)
         elif event.type == "response.created" or event.type in _LAST:
             self._response(event, message, now)
+        elif event.type == "error":
+            self._refused(event, message, now)
         elif event.type is not None and event.type.endswith(".delta"):
             for one in self._open.values():
                 if event.response_id is None or one.fields.get("response_id") == event.response_id:
@@ -104,6 +115,10 @@ class Conversation:
         """Record what was not finished."""
         for name in tuple(self._open):
             self._end(name, now, {"outcome": "cancelled"})
+
+    def disown(self) -> None:
+        """Drop what is open in a forked child: it belongs to the parent."""
+        self._open.clear()
 
     def _response(self, event: _Event, message: str | bytes, now: float) -> None:
         try:
@@ -125,6 +140,25 @@ class Conversation:
         elif response.status == "failed":
             ending["outcome"] = "error"
         self._end(name, now, ending)
+
+    def _refused(self, event: _Event, message: str | bytes, now: float) -> None:
+        """Drop the request that an error is about; record it where nothing else could have failed.
+
+        Realtime's errors are about any of the application's events, and seldom end anything.
+        """
+        about = event.error.get("event_id") if isinstance(event.error, dict) else None
+        of_realtime = not self._url.endswith("/responses")
+        kept = [one for one in self._requests if about is None or one[0] != about]
+        if of_realtime:
+            if len(kept) < len(self._requests):
+                self._requests = deque(kept, maxlen=MOST_REQUESTS)
+        elif self._requests and not self._open:
+            self._begin(_REFUSED, now)
+            whole = message.encode() if isinstance(message, str) else message
+            ending: dict[str, Any] = {"outcome": "error", "response": whole}
+            if isinstance(event.status, int):
+                ending["status_code"] = event.status
+            self._end(_REFUSED, now, ending)
 
     def _turn(self, event: _Event, now: float) -> None:
         content = event.content if isinstance(event.content, dict) else {}
@@ -148,8 +182,8 @@ class Conversation:
         fields |= {"provider_trace_id": new_id(), "timestamp": datetime.now(UTC), "url": self._url}
         if self._provider:
             fields["provider"] = self._provider
-        if self._request is not None:
-            fields["request"], self._request = self._request, None
+        if self._requests and name != _TURN:
+            fields["request"] = self._requests.popleft()[1]
         fields["response_id"] = name
         self._open[name] = _Open(fields, now)
 
@@ -161,7 +195,7 @@ class Conversation:
         del fields["response_id"]
         if self._model:
             fields["model"] = self._model
-        if one.first:
+        if one.first > one.started:  # else nothing tells when the turn was asked for
             fields["time_to_first_token_ms"] = (one.first - one.started) * 1000
         fields["latency_ms"] = (now - one.started) * 1000
         self._emit(fields)

@@ -4,9 +4,11 @@ Invariants:
 - A fetched answer has an id that is derived from the provider's own (and, of a batch's line, its ``custom_id``), so
   however often and wherever it is fetched it is one call.
 - An answer that is not final, a listing, and any other file is no call.
+- A webhook that only names a response that is complete leaves it pending, since its usage comes with the response.
 
-Sources: OpenAI "Background mode", "Batch API: the request output object"; Anthropic "Retrieve Message Batch
-results"; Gemini "Batch API"; Mistral "Batch inference"; Groq "Batch processing".
+Sources: OpenAI "Background mode", "Webhooks", "Batch API: the request output object"; Anthropic "Retrieve Message
+Batch results"; Gemini "Batch API" (files and inline results); Mistral "Batch inference" (files and ``inline``); Groq
+"Batch processing"; Amazon Bedrock "View the results of a batch inference job".
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-Kind = Literal["", "response", "results", "file"]
+Kind = Literal["", "response", "results", "file", "batch"]
 
 _NAMESPACE: Final = UUID("5a5d37f4-0f5c-4d36-9d3a-6a1f0c7f7a11")
 
@@ -29,7 +31,14 @@ _FETCHED: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
     (re.compile(r"/messages/batches/[^/]+/results$"), "results"),
     (re.compile(r"/files/[^/]+/content$"), "file"),
     (re.compile(r"/files/[^/]+:download$"), "file"),
+    (re.compile(r"/batch(?:es|/jobs)/[^/]+$"), "batch"),
 )
+
+BEDROCK_RESULTS: Final = ".jsonl.out"
+"""How the key of a Bedrock job's results ends, in whatever storage."""
+
+PENDING: Final = "pending"
+"""Error type of the row of a background response whose final state was never fetched."""
 
 _PENDING: Final = frozenset({"queued", "in_progress"})
 _LOOKED_INTO: Final = 64 << 10
@@ -45,6 +54,18 @@ class _Response(msgspec.Struct):
     completed_at: float | None = None
 
 
+class _Named(msgspec.Struct):
+    id: str
+
+
+class _Event(msgspec.Struct):
+    """A webhook of OpenAI."""
+
+    object: Literal["event"]
+    type: str
+    data: _Named
+
+
 class _Body(msgspec.Struct):
     created: float | None = None
     created_at: float | None = None
@@ -58,11 +79,37 @@ class _Outer(msgspec.Struct):
 class _Line(msgspec.Struct):
     custom_id: str | None = None
     key: str | None = None
+    record_id: str | None = msgspec.field(default=None, name="recordId")
+    model_output: Raw | UnsetType = msgspec.field(default=UNSET, name="modelOutput")
     response: Raw | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
 
+class _Inlined(msgspec.Struct):
+    """The results of Gemini's batch, one for each request, in their order."""
+
+    inlined: list[Raw] = msgspec.field(default_factory=list, name="inlinedResponses")
+
+
+class _Results(msgspec.Struct):
+    inlined: _Inlined | None = msgspec.field(default=None, name="inlinedResponses")
+
+
+class _Batch(msgspec.Struct):
+    """A batch that may have its results within: Gemini's ``response``, Mistral's ``outputs``."""
+
+    response: _Results | None = None
+    outputs: list[Raw] | None = None
+
+
+class _Entry(msgspec.Struct):
+    metadata: dict[str, Any] | None = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_entry = msgspec.json.Decoder(_Entry).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_outer = msgspec.json.Decoder(_Outer).decode
@@ -109,11 +156,27 @@ def background(url: str, body: bytes) -> Settled | None:
     return Settled(fields, response.status not in _PENDING)
 
 
+def webhook(url: str, body: bytes) -> Settled | None:
+    """Return the fields of the background response that a webhook names; None of any other body."""
+    try:
+        event = _decode_event(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    state = event.type.removeprefix("response.")
+    if state == event.type:
+        return None
+    fields: dict[str, Any] = {"provider_trace_id": derived_id(_host(url), event.data.id), "url": url}
+    if state in ("failed", "cancelled"):
+        fields["outcome"] = "error" if state == "failed" else "cancelled"
+    return Settled(fields, "outcome" in fields)
+
+
 def may_be_results(piece: bytes) -> bool:
     """Return whether a file that begins so may be the results of a batch."""
     start = piece[:_LOOKED_INTO].lstrip()
     return start.startswith(b"{") and (
-        b'"custom_id"' in start or b'"key"' in start or len(piece) < _LOOKED_INTO
+        any(name in start for name in (b'"custom_id"', b'"key"', b'"modelInput"', b'"recordId"'))
+        or len(piece) < _LOOKED_INTO
     )
 
 
@@ -131,15 +194,41 @@ def results(url: str, body: bytes) -> Iterator[dict[str, Any]]:
         yield fields
 
 
+def inlined(url: str, body: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each result within a batch that was fetched; nothing where it has none."""
+    try:
+        batch = _decode_batch(body)
+    except (msgspec.DecodeError, RecursionError):
+        return
+    within = batch.response.inlined if batch.response is not None else None
+    for number, raw in enumerate(within.inlined if within is not None else ()):
+        line = bytes(raw)
+        metadata = _decode_entry(line).metadata or {}
+        key = metadata.get("key")
+        yield _line(url, line, key if isinstance(key, str) else str(number))
+    for raw in batch.outputs or ():
+        fields = _result(url, bytes(raw))
+        if fields is not None:
+            yield fields
+
+
 def _result(url: str, line: bytes) -> dict[str, Any] | None:
     try:
         read = _decode_line(line)
     except (msgspec.DecodeError, RecursionError):
         return None
-    name = read.custom_id if read.custom_id is not None else read.key
-    if name is None or (read.response is UNSET and read.result is UNSET and read.error is UNSET):
+    name = next((one for one in (read.custom_id, read.key, read.record_id) if one is not None), None)
+    answers = (read.response, read.result, read.error, read.model_output)
+    if name is None or all(one is UNSET for one in answers):
         return None
-    fields: dict[str, Any] = {
+    fields = _line(url, line, name)
+    if isinstance(read.response, Raw):
+        _add_outer(fields, bytes(read.response))
+    return fields
+
+
+def _line(url: str, line: bytes, name: str) -> dict[str, Any]:
+    return {
         "provider_trace_id": derived_id(url, name),
         "may_repeat": True,
         "url": url,
@@ -147,9 +236,6 @@ def _result(url: str, line: bytes) -> dict[str, Any] | None:
         "response": line,
         "timestamp": "",  # unknown: the daemon then looks for the same id at any time
     }
-    if isinstance(read.response, Raw):
-        _add_outer(fields, bytes(read.response))
-    return fields
 
 
 def _add_outer(fields: dict[str, Any], response: bytes) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from llmledger.client import TraceClient
 from llmledger.default import default_client
-from llmledger.instrumentation.deferred import background, results
+from llmledger.instrumentation.deferred import PENDING, background, inlined, results, webhook
 from llmledger.instrumentation.safety import harmless
 from llmledger.lifecycle import before_closing, in_forked_child
 
@@ -25,6 +25,9 @@ TOO_LONG: Final = "batch_results_too_long"
 """Reason under which results over ``bodies.MAX_BODY_BYTES`` are reported, as one."""
 
 EXIT_SECONDS: Final = 1.0
+
+DEFAULT_URL: Final = "https://api.openai.com/v1/responses"
+"""Address of a response that was handed over without one."""
 
 _OF_RECORDS: Final = frozenset(
     {"request", "response", "response_stream", "response_headers", "status_code", "latency_ms", "may_repeat"}
@@ -50,8 +53,9 @@ def settle(kind: str, fields: dict[str, Any], client: TraceClient | None) -> Non
         if settled is not None and settled.is_final:
             record_all([{**fields, **settled.fields}], client)
         return
+    read = inlined if kind == "batch" else results
     thread = threading.Thread(
-        target=_take_apart, args=(fields, body, client), name="llmledger-batch", daemon=True
+        target=_take_apart, args=(read, fields, body, client), name="llmledger-batch", daemon=True
     )
     _threads.add(thread)
     thread.start()
@@ -68,9 +72,31 @@ def created(fields: dict[str, Any], client: TraceClient | None) -> bool:
     if settled.is_final:
         record_all([whole], client)
     else:
-        announced = {name: value for name, value in whole.items() if name not in _OF_RECORDS}
-        (client or default_client()).hand_over("begin", announced)
+        _announce(whole, client)
     return True
+
+
+@harmless
+def handed(body: bytes, fields: dict[str, Any], client: TraceClient) -> bool:
+    """Record what the application got by other means: a background response, or a webhook that names one.
+
+    Return whether it was one of these; ``fields`` are those of its record.
+    """
+    url = fields.get("url") or DEFAULT_URL
+    settled = background(url, body) or webhook(url, body)
+    if settled is None:
+        return False
+    whole = {"provider": "openai", **fields, **settled.fields}
+    if settled.is_final:
+        record_all([whole], client)
+    else:
+        _announce(whole, client)
+    return True
+
+
+def _announce(whole: dict[str, Any], client: TraceClient | None) -> None:
+    announced = {name: value for name, value in whole.items() if name not in _OF_RECORDS}
+    (client or default_client()).hand_over("begin", {**announced, "error_type": PENDING})
 
 
 def record_all(found: Iterable[dict[str, Any]], client: TraceClient | None) -> None:
@@ -86,12 +112,15 @@ def record_all(found: Iterable[dict[str, Any]], client: TraceClient | None) -> N
 
 
 @harmless
-def _take_apart(fields: dict[str, Any], body: bytes, client: TraceClient | None) -> None:
+def _take_apart(
+    read: Callable[[str, bytes], Iterable[dict[str, Any]]],
+    fields: dict[str, Any],
+    body: bytes,
+    client: TraceClient | None,
+) -> None:
     common = {name: value for name, value in fields.items() if name not in ("response", "response_headers")}
     try:
-        record_all(
-            ({**line, **common, **_own(line, common)} for line in results(fields["url"], body)), client
-        )
+        record_all(({**line, **common, **_own(line, common)} for line in read(fields["url"], body)), client)
     finally:
         _threads.discard(threading.current_thread())
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +20,10 @@ from llmledger.instrumentation.unknown_hosts import UnknownHosts, looks_like_cal
 
 _ATTEMPT_HEADERS = (("x-stainless-retry-count", 1), ("amz-sdk-request", 0))
 """OpenAI's, Anthropic's and Groq's SDKs count retries from 0; Amazon's says ``attempt=1; max=3``."""
+
+
+_looked_at: Final[ContextVar[bool]] = ContextVar("llmledger_looked_at", default=False)
+"""Whether an outer hook has looked at the request, and found no call that is recorded."""
 
 
 class Hook(msgspec.Struct, frozen=True):
@@ -41,18 +47,28 @@ class Hook(msgspec.Struct, frozen=True):
         """
         if not self.patches.is_active or inside.get():
             return None
-        if self.hosts.provider(host, port) is not None:
+        if method == "GET" or self.hosts.provider(host, port) is not None:
             found = self.hosts.recognize(method, host, port, path)
             if found is not None and not found.provider:
                 self.advice.no_provider(host)
             return found
-        if not may_be_call(method, path) or not looks_like_call(body()):
+        if _looked_at.get() or not may_be_call(method, path) or not looks_like_call(body()):
             return None
         if self.records_unknown:
             return any_call(path)
         reason = self.unknown.met(host, port)
         (self.client or default_client()).report_unrecorded(reason)
         return None
+
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """Send a request that is not recorded: a library below, as LiteLLM's transport has, counts it no second time."""
+        token = _looked_at.set(True)
+        try:
+            yield
+        finally:
+            with suppress(ValueError):  # a coroutine closed from another context
+                _looked_at.reset(token)
 
     def begin_exchange(self, call: Call, url: str, headers: Mapping[str, str]) -> Exchange:
         """Return a new exchange; ``headers`` are looked up in lower case."""

@@ -33,7 +33,8 @@ def hook(library: ModuleType, settings: Hook) -> bool:
         def send(client: Any, *args: Any, **kwargs: Any) -> Any:
             exchange = _begin(settings, args, kwargs)
             if exchange is None:
-                return bind(client)(*args, **kwargs)
+                with settings.unrecorded():
+                    return bind(client)(*args, **kwargs)
             with exchange:
                 response = bind(client)(*args, **kwargs)
             _watch(library, sync_stream, exchange, response)
@@ -45,7 +46,8 @@ def hook(library: ModuleType, settings: Hook) -> bool:
         async def send(client: Any, *args: Any, **kwargs: Any) -> Any:
             exchange = _begin(settings, args, kwargs)
             if exchange is None:
-                return await bind(client)(*args, **kwargs)
+                with settings.unrecorded():
+                    return await bind(client)(*args, **kwargs)
             with exchange:
                 response = await bind(client)(*args, **kwargs)
             _watch(library, async_stream, exchange, response)

@@ -1,7 +1,7 @@
 """Recognition of LLM calls: provider and call type by host and path. Pure.
 
 Invariants:
-- An unknown host costs one look-up; its path is not read.
+- An unknown host costs one look-up; of its path only the end is read.
 - Only a POST to a path that runs a model is a call: listings, uploads, batches and token counts are not,
   because they would count tokens twice or not at all. A GET that may fetch a later answer is a kind of its own.
 - Provider names equal those of the daemon; a test compares them.
@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from llmledger.instrumentation.deferred import Kind, fetched
+from llmledger.instrumentation.deferred import BEDROCK_RESULTS, Kind, fetched
 from llmledger.instrumentation.hosts import OLLAMA_PORT, PATTERNS, PROVIDERS, SUFFIXES
 
 
@@ -117,9 +117,11 @@ class Hosts:
     def recognize(self, method: str, host: str, port: int | None, path: str) -> Call | None:
         """Return the call of the exchange, or None."""
         provider = self.provider(host, port)
-        if provider is not None and method == "GET":
-            kept = fetched(path)
-            return Call(provider, "", False, kept) if kept else None
+        if method == "GET":
+            if path.endswith(BEDROCK_RESULTS):
+                return Call(provider or "aws", "", False, "file")
+            kept = fetched(path) if provider is not None else ""
+            return Call(provider or "", "", False, kept) if kept else None
         if provider is None or method != "POST":
             return None
         kind = call_type(path, provider)

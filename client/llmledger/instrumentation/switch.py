@@ -1,7 +1,8 @@
 """State of the hooked libraries.
 
 Invariants:
-- Only installed libraries are imported, and only on ``instrument``.
+- Only installed libraries are imported, and only on ``instrument``; those that few applications use, and that
+  take long to import, are hooked when the application imports them.
 - Each library is hooked at most once; a later ``instrument`` replaces the settings of an earlier one.
   ``uninstrument`` restores every method.
 """
@@ -9,12 +10,14 @@ Invariants:
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Final
 
 from llmledger.client import TraceClient
+from llmledger.imports import Watch
 from llmledger.instrumentation.advice import warn
 from llmledger.instrumentation.exchange import Begin
 from llmledger.instrumentation.hook import Hook
@@ -31,12 +34,25 @@ LIBRARIES: Final = {
 }
 """Supported libraries and their hook modules. ``requests`` and ``botocore`` use ``urllib3``."""
 
+LATER: Final = {
+    "grpc": "llmledger.instrumentation.grpc",
+    "httpx_ws": "llmledger.instrumentation.httpx_ws",
+    "dspy._vendor.lm15.transports": "llmledger.instrumentation.lm15",
+    "lm15.transports": "llmledger.instrumentation.lm15",
+}
+"""Modules that are never imported here. DSPy has a copy of lm15, its HTTP client."""
+
+_HOOKS: Final = LIBRARIES | LATER
+
 _lock = threading.Lock()
 _active: list[Patches] = []
 """At most one."""
 
 _settings: list[Hook] = []
 """At most one: the hooks' common settings, for libraries that are loaded later."""
+
+_watches: list[Watch] = []
+"""At most one."""
 
 
 def switch_on(
@@ -56,7 +72,10 @@ def switch_on(
         _restore()
         _active.append(patches)
         _settings.append(settings)
+        libraries |= {name: sys.modules[name] for name in LATER if name in sys.modules}
         hooked = [name for name, library in libraries.items() if _hook(name, library, settings)]
+        _watches.append(Watch(frozenset(LATER) - frozenset(libraries), _loaded))
+        _watches[0].start()
     if not hooked:
         warn("nothing is recorded: instrument() found none of the libraries %s", ", ".join(LIBRARIES))
     return hooked
@@ -79,6 +98,13 @@ def switch_on_loaded(name: str, library: ModuleType, hosts: Mapping[str, str], u
         _hook(name, library, _settings[0])
 
 
+def _loaded(name: str, library: ModuleType) -> None:
+    """Hook a library that was imported after ``instrument``."""
+    with _lock:
+        if _settings:
+            _hook(name, library, _settings[0])
+
+
 def switch_off() -> None:
     """Do as ``uninstrument`` does."""
     with _lock:
@@ -88,13 +114,15 @@ def switch_off() -> None:
 @harmless
 def _restore() -> None:
     _settings.clear()
+    while _watches:
+        _watches.pop().stop()
     while _active:
         _active.pop().restore()
 
 
 @harmless
 def _hook(name: str, library: ModuleType, settings: Hook) -> bool:
-    hook = importlib.import_module(LIBRARIES[name]).hook
+    hook = importlib.import_module(_HOOKS[name]).hook
     return bool(hook(library, settings))
 
 

@@ -24,7 +24,6 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, scope_of
@@ -35,7 +34,7 @@ from llmledgerd.admin.json_stream import pieces, size_of
 from llmledgerd.admin.openapi import description
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.log import Recurring
+from llmledgerd.log import Recurring, log
 from llmledgerd.query.answer_budget import LARGEST_BYTES, ROWS_BYTES, Overloaded, QueryAdmission
 from llmledgerd.query.backend import Limits
 from llmledgerd.query.payloads import Fetcher
@@ -61,7 +60,6 @@ SEND_SECONDS: Final = 60.0
 """Timeout for a client to read its response."""
 LIMITS: Final = Limits(seconds=60, memory_bytes=1 << 30, threads=2)
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -11,14 +11,13 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import structlog
 from aiohttp import web
 
 from llmledgerd.admin.address import host_and_port
 from llmledgerd.admin.api import SQL_BYTES, Api
 from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, ConnectionLimit, is_loopback
 from llmledgerd.errors import ConfigError
-from llmledgerd.log import Recurring
+from llmledgerd.log import Recurring, log
 from llmledgerd.system.accept_loop import Acceptor
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 from llmledgerd.system.unix_sockets import Bound, bind, bind_tcp
@@ -26,8 +25,6 @@ from llmledgerd.telemetry.metrics import Metrics
 from llmledgerd.telemetry.status import Status
 
 UNIX = "unix:"
-
-log = structlog.get_logger(__name__)
 
 
 class Admin:

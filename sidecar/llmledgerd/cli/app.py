@@ -28,6 +28,16 @@ PANELS: Final = {
         ),
         Listed("tail", "lists:tail", "Print the newest calls, then calls as they arrive."),
         Listed(
+            "runs",
+            "runs:runs",
+            "List agents' runs, the one with the latest call first. Filters choose runs that have a matching call.",
+        ),
+        Listed(
+            "run",
+            "runs:run",
+            "Show one run as a tree of its steps: what was new in each, tokens, cost, time.",
+        ),
+        Listed(
             "errors",
             "lists:show_errors",
             "List failed and cancelled calls with their error messages, newest first (default: the last 24 hours).",
@@ -35,6 +45,16 @@ PANELS: Final = {
         Listed("large", "lists:large", "List the calls with the largest requests, largest first."),
         Listed("trace", "trace:trace", "Show one call: figures and conversation."),
         Listed("usage", "usage:usage", "Sum calls, tokens, cost and errors, grouped by model by default."),
+        Listed(
+            "tools",
+            "tools:tools",
+            "Show which tools are called, how often they fail, how long they take and what their results cost.",
+        ),
+        Listed(
+            "retries",
+            "tools:retries",
+            "Show calls that needed several attempts, and what the failed ones cost in money and time.",
+        ),
         Listed(
             "cache",
             "prompts:cache",

@@ -10,10 +10,8 @@ from typing import Final
 import typer
 
 from llmledgerd.cli.command_groups import Listed, in_panels, with_version
-from llmledgerd.cli.messages import echo
+from llmledgerd.cli.messages import errors_in_one_line
 from llmledgerd.cli.messages import run as run_command
-from llmledgerd.errors import ConfigError, LlmledgerdError
-from llmledgerd.printable import one_line
 from llmledgerd.system import folders
 
 PANELS: Final = {
@@ -65,14 +63,8 @@ app.callback()(with_version)
 def main() -> None:
     """Run the command, and turn errors for operators into one line."""
     folders.keep_private()
-    try:
+    with errors_in_one_line("llmledgerd"):
         run_command(app, name="llmledgerd")
-    except LlmledgerdError as error:
-        echo(f"llmledgerd: {one_line(str(error))}", err=True)
-        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
-    except UnicodeEncodeError:  # its object may be a password
-        echo("llmledgerd: an argument or a variable of the environment is not UTF-8", err=True)
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

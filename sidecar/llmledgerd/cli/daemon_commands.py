@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import structlog
 import typer
 
 import llmledgerd
-from llmledgerd import log
 from llmledgerd.admin import auth
-from llmledgerd.cli.assignments import Assigned, assigned_by
+from llmledgerd.cli import serving
 from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.progress import steps
 from llmledgerd.cli.store_urls import StoreUrls, with_store_urls
-from llmledgerd.cli.target import ConfigFile
+from llmledgerd.cli.target import Assigned, ConfigFile
 from llmledgerd.config import exposure, loading, secrets
 from llmledgerd.config import settings as config
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
@@ -29,14 +27,6 @@ Socket = Annotated[str | None, typer.Option(help="Path of the record socket (LLM
 SpoolDir = Annotated[str | None, typer.Option(help="Folder of the spool (LLMLEDGER_SPOOL_DIR).")]
 
 
-def _settings(file: Path | None, assignments: list[str] | None, **flags: Any) -> config.Config:
-    settings, warnings = registry.load(file, flags=flags, assigned=assigned_by(assignments))
-    log.configure(settings.log_format, settings.log_level)
-    for warning in warnings:
-        structlog.get_logger(__name__).warning(warning)
-    return settings
-
-
 @with_store_urls
 def serve(
     file: ConfigFile = None,
@@ -46,18 +36,14 @@ def serve(
     settings: Assigned = None,
 ) -> None:
     """Run the daemon until SIGTERM."""
-    from llmledgerd.daemon.app import serve as run
-
-    def read() -> config.Config:
-        return _settings(file, settings, socket_path=socket, **store_urls or {}, spool_dir=spool_dir)
-
-    raise typer.Exit(run(read(), read))
+    flags = {"socket_path": socket, **(store_urls or {}), "spool_dir": spool_dir}
+    raise typer.Exit(serving.serve(file, settings or [], flags))
 
 
 @with_store_urls
 def migrate(file: ConfigFile = None, store_urls: StoreUrls = None, settings: Assigned = None) -> None:
     """Create or update the tables of each store, and set their TTL."""
-    chosen = _settings(file, settings, **store_urls or {})
+    chosen = serving.settings(file, settings or [], **store_urls or {})
     outlets = registry.opened(chosen)
     afterwards = "what was created stays; run the same command to go on"
     with steps("stores", len(outlets), afterwards=afterwards) as on_step:
@@ -83,7 +69,9 @@ def check(
     """Print the settings in force, secrets masked, and test each store."""
     from llmledgerd.daemon import preflight
 
-    chosen = _settings(file, settings, socket_path=socket, **store_urls or {}, spool_dir=spool_dir)
+    chosen = serving.settings(
+        file, settings or [], socket_path=socket, **store_urls or {}, spool_dir=spool_dir
+    )
     _print(chosen)
     for exposed in exposure.exposed(chosen):
         echo(exposed)
@@ -154,7 +142,7 @@ def show_config(
     if reference:
         typer.echo(loading.reference(registry.OPTIONS), nl=False)
     else:
-        _print(_settings(file, settings))
+        _print(serving.settings(file, settings or []))
 
 
 def show_files() -> None:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from llmledgerd.cli.assignments import Assigned, assigned_by
 from llmledgerd.cli.connect import daemon_health
 from llmledgerd.cli.messages import echo
-from llmledgerd.cli.target import ConfigFile
+from llmledgerd.cli.serving import assigned_by
+from llmledgerd.cli.target import Assigned, ConfigFile
 from llmledgerd.stores import registry
 
 

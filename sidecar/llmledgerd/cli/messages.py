@@ -7,14 +7,19 @@ because such characters are escaped there.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
+from collections.abc import Iterator
 from types import TracebackType
-
-import typer
+from typing import TYPE_CHECKING
 
 from llmledgerd.cli.progress import Interrupted
+from llmledgerd.errors import ConfigError, LlmledgerdError
 from llmledgerd.printable import clean, clean_json, one_line
+
+if TYPE_CHECKING:
+    import typer
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it: 128 and the signal's number."""
@@ -26,12 +31,27 @@ class Nothing(Exception):
 
 def echo(text: str, *, err: bool = False) -> None:
     """Write one or more lines; control characters are escaped."""
-    typer.echo(clean(text), err=err)
+    stream = sys.stderr if err else sys.stdout
+    stream.write(f"{clean(text)}\n")
+    stream.flush()
 
 
 def echo_json(text: str) -> None:
     """Write a line of JSON."""
-    typer.echo(clean_json(text))
+    echo(clean_json(text))
+
+
+@contextlib.contextmanager
+def errors_in_one_line(name: str) -> Iterator[None]:
+    """Turn errors for operators into one line and an exit code."""
+    try:
+        yield
+    except LlmledgerdError as error:
+        echo(f"{name}: {one_line(str(error))}", err=True)
+        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
+    except UnicodeEncodeError:  # its object may be a password
+        echo(f"{name}: an argument or a variable of the environment is not UTF-8", err=True)
+        raise SystemExit(2) from None
 
 
 def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None = None) -> None:
@@ -39,7 +59,9 @@ def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None =
 
     Other exceptions propagate; their traceback is escaped too.
     """
-    sys.excepthook = _show_traceback
+    import typer  # not needed by `serve`, which only writes messages
+
+    sys.excepthook = show_traceback
     try:
         code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
     except Interrupted as error:
@@ -62,5 +84,6 @@ def run(app: typer.Typer, arguments: list[str] | None = None, name: str | None =
         raise SystemExit(code)
 
 
-def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Hook for exceptions that nothing caught: the traceback, escaped."""
     sys.stderr.write(clean("".join(traceback.format_exception(kind, error, trace))))

@@ -10,7 +10,7 @@ from typing import Final
 
 from llmledgerd.cli.fitting import Column
 from llmledgerd.cli.tables import counts, ids, money, texts, times
-from llmledgerd.query.results import Anatomy, CacheMiss, CacheMisses
+from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 
 PARTS: Final = ("system", "tools", "history", "tool_results", "files", "new", "other")
 

@@ -63,6 +63,15 @@ ConfigFile = Annotated[
     ),
 ]
 
+Assigned = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Override any setting; wins over file and environment. May be repeated.",
+    ),
+]
+
 
 def with_target(command: Callable[..., None]) -> Callable[..., None]:
     """Replace the parameter ``target`` of a command by the three options."""

@@ -9,5 +9,18 @@ from llmledgerd.conversations.answers import read_answer
 from llmledgerd.conversations.identity import Identity, identity_of
 from llmledgerd.conversations.parts import Answer, Part, Request
 from llmledgerd.conversations.requests import read_request
+from llmledgerd.conversations.tool_calls import ToolCalls, tool_calls_of
+from llmledgerd.conversations.values import request_hash
 
-__all__ = ["Answer", "Identity", "Part", "Request", "identity_of", "read_answer", "read_request"]
+__all__ = [
+    "Answer",
+    "Identity",
+    "Part",
+    "Request",
+    "ToolCalls",
+    "identity_of",
+    "read_answer",
+    "read_request",
+    "request_hash",
+    "tool_calls_of",
+]

@@ -137,6 +137,10 @@ def _rest(block: dict[str, Any]) -> dict[str, Any]:
 def call(block: dict[str, Any], role: str, message: int) -> Part:
     """Return a tool's call, in any spelling."""
     inside = block.get("function")
+    if inside.__class__ is dict and len(inside) == 2:  # Chat Completions', of which there are the most
+        found_id, name, named = block.get("id"), inside.get("name"), inside.get("arguments")
+        if named.__class__ is str and name.__class__ is str and found_id.__class__ is str and len(named) > 2:
+            return Part(parts.CALL, role, message, parsed(named), name, found_id)
     of = inside if isinstance(inside, dict) else block
     named = next((one for name in _ARGUMENTS if (one := of.get(name)) is not None), None)
     found_id = text(block.get("call_id")) or text(block.get("id")) or text(block.get("toolUseId"))
@@ -156,6 +160,13 @@ _ARGUMENTS: Final = ("arguments", "args", "input", "parameters")
 
 def result(block: dict[str, Any], role: str, message: int) -> Part:
     """Return a tool's result, in any spelling."""
+    value = block.get("content")
+    if (
+        value.__class__ is str and len(block) == 3
+    ):  # Chat Completions' and Messages', of which there are the most
+        found_id = block.get("tool_call_id") or block.get("tool_use_id")
+        if found_id.__class__ is str:
+            return Part(parts.RESULT, role, message, value, "", found_id)
     value = next((one for name in _RESULTS if (one := block.get(name)) is not None), None)
     found = Part(parts.RESULT, role, message, content_value(value), text(block.get("name")))
     found.id = next((one for name in _IDS if (one := text(block.get(name)))), "")
@@ -261,7 +272,7 @@ def add_message(found: list[Part], message: Any, number: int, role: str = "user"
         return
     if role == "tool" and ("tool_call_id" in message or "content" in message) and "parts" not in message:
         found.append(result(message, role, number))
-        if mark := mark_of(message):
+        if len(message) > 3 and (mark := mark_of(message)):
             found[-1].mark = mark
         return
     _add_spoken(found, message, role, number)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from heapq import nlargest
 from typing import Any, Final
 
 import xxhash
@@ -20,6 +19,7 @@ from llmledgerd.conversations.values import as_bytes, scoped
 
 SHORTEST_TEXT, SHORTEST_FRAGMENT = 24, 40
 """Characters from which a whole text, or a fragment of one, has a name."""
+SHORTEST_PROSE: Final = 80
 FEWEST_SPACES: Final = 3
 
 MOST_ARGUMENTS: Final = 4
@@ -40,10 +40,11 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
     calls = [part for part in said if part.kind == parts.CALL]
     if calls:
         texts = [text for call in calls for text in _texts(call.value, _LEVELS)]
-        longest = nlargest(MOST_ARGUMENTS, filter(_is_worth, texts), key=len)
-        return [_name(seed, text) for text in longest]
+        return [
+            _name(seed, text) for text in _longest(MOST_ARGUMENTS, [one for one in texts if _is_worth(one)])
+        ]
     whole = "\n".join(part.value for part in said if part.kind == parts.TEXT)
-    if len(whole) < 2 * SHORTEST_FRAGMENT:
+    if len(whole) < SHORTEST_PROSE:
         return []
     known = [part.value for part in asked if isinstance(part.value, str)]
     own = [one for one in _fragments(whole, 2 * HANDED_FRAGMENTS) if not any(one in text for text in known)]
@@ -56,12 +57,13 @@ def opening(seed: int, asked: list[Part]) -> list[str]:
     if not texts:
         return []
     wholes = [text for text in dict.fromkeys((texts[-1], texts[0])) if _is_worth(text)]
-    fragments = _fragments("\n".join(texts), OPENING_FRAGMENTS)
+    whole = "\n".join(texts)
+    fragments = _fragments(whole, OPENING_FRAGMENTS) if len(whole) >= SHORTEST_PROSE else []
     return list(dict.fromkeys(_name(seed, text) for text in (*wholes, *fragments)))
 
 
 def _name(seed: int, text: str) -> str:
-    return scoped(seed, "text", xxhash.xxh3_128_digest(as_bytes(text).translate(None, _SPACE)))
+    return scoped(seed, "text", xxhash.xxh3_128_hexdigest(as_bytes(text).translate(None, _SPACE)))
 
 
 def _is_worth(text: str) -> bool:
@@ -70,8 +72,12 @@ def _is_worth(text: str) -> bool:
 
 def _fragments(text: str, most: int) -> list[str]:
     """Return the longest pieces of a text between punctuation: what stays whole inside another text."""
-    found = (one.strip() for one in _ENDS.split(text[:LOOKED_AT]))
-    return nlargest(most, (one for one in found if len(one) >= SHORTEST_FRAGMENT and _is_worth(one)), key=len)
+    found = [one.strip() for one in _ENDS.split(text[:LOOKED_AT]) if len(one) >= SHORTEST_FRAGMENT]
+    return _longest(most, [one for one in found if len(one) >= SHORTEST_FRAGMENT and _is_worth(one)])
+
+
+def _longest(most: int, texts: list[str]) -> list[str]:
+    return sorted(texts, key=len, reverse=True)[:most] if len(texts) > 1 else texts
 
 
 def _texts(value: Any, levels: int) -> Iterable[str]:

@@ -17,6 +17,7 @@ A turn's name is, in this order:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -60,54 +61,58 @@ class _Call:
         self._answer = answer
         self._seed = seed
         self._history = sayings.History(request.messages)
+        self._ids = sayings.provided_ids(answer.parts)
 
     def identity(self) -> Identity:
         first, parent = self._before()
-        own = self._turn()
+        own = self._turn(parent)
         kept = self._request.conversation or self._answer.conversation
         conversation = scoped(self._seed, "conversation", kept) if kept else first or own
-        return Identity(
-            conversation_id=conversation,
-            turn_id=own,
-            parent_turn_id=parent,
-            turn_names=self._further_names(own),
-            opening_names=[] if parent else handed.opening(self._seed, self._history.after),
-        )
+        opening = [] if parent else self._opening_names(own)
+        return Identity(conversation, own, parent, self._further_names(own), opening)
 
     def _before(self) -> tuple[str, str]:
         """Return the names of the first turn that the request knows of, and of the last; "" without any."""
         history = self._history
-        answered = sayings.provided_ids([part for part in history.after if part.kind == parts.RESULT])
+        answered = [] if history.last else sayings.provided_ids(history.after)
         last = ""
-        if history.turns:
-            last = self._name_in_history(len(history.turns) - 1)
+        if history.last:
+            last = self._name(history.last, history.last_key)
         elif answered:
             last = self._by_call(min(answered))
         if self._request.previous:
             previous = scoped(self._seed, "response", self._request.previous)
             return (last or previous) if answered else previous, last or previous
-        return self._name_in_history(0) if history.turns else last, last
+        return self._name(history.first, history.first_key) if history.first else last, last
 
-    def _turn(self) -> str:
+    def _turn(self, parent: str) -> str:
         """Return the name of the call's own turn."""
         said, request = self._answer.parts, self._request
-        if ids := sayings.provided_ids(said):
-            return self._by_call(min(ids))
+        if self._ids:
+            return self._by_call(min(self._ids))
         is_kept = request.previous or request.is_kept or (request.is_plain and request.is_kept is not False)
         if is_kept and self._answer.id:
             return scoped(self._seed, "response", self._answer.id)
-        return self._by_content(said) or scoped(
-            self._seed, "request", *(part.hash for part in request.messages), request.previous
-        )
+        return self._by_content(said) or self._by_request(parent)
 
-    def _name_in_history(self, number: int) -> str:
-        turn = self._history.turns[number]
-        if ids := sayings.provided_ids(turn):
+    def _by_request(self, parent: str) -> str:
+        """Return the name of a turn that got no answer: attempts of one call share it."""
+        return scoped(self._seed, "request", parent, sayings.context(self._history.after))
+
+    def _opening_names(self, own: str) -> list[str]:
+        """Return what a call was asked that continues no turn; first, what an attempt without an answer is named."""
+        attempted = self._by_request("")
+        found = handed.opening(self._seed, self._history.after)
+        return found if attempted == own else [attempted, *found]
+
+    def _name(self, turn: sayings.Turn, key: Callable[[], sayings.Key]) -> str:
+        """Return the name of a turn of the history."""
+        if ids := sayings.provided_ids(turn.said):
             return self._by_call(min(ids))
-        references = [part.id for part in turn if part.kind == parts.REFERENCE and part.id]
+        references = [part.id for part in turn.said if part.kind == parts.REFERENCE and part.id]
         if references:
             return scoped(self._seed, "item", references[-1])
-        return scoped(self._seed, "content", *self._history.key(number))
+        return scoped(self._seed, "content", *key())
 
     def _by_call(self, call_id: str) -> str:
         return scoped(self._seed, "call", call_id)
@@ -118,18 +123,21 @@ class _Call:
 
     def _further_names(self, own: str) -> list[str]:
         request, answer, said = self._request, self._answer, self._answer.parts
-        found: list[str] = []
-        if answer.id and request.is_input and request.is_kept is not False:
-            found.append(scoped(self._seed, "response", answer.id))
-        ids = sayings.provided_ids(said)
-        if len(ids) > 1:
-            found += [self._by_call(one) for one in sorted(ids)[1:]]
+        found = handed.on(self._seed, said, self._history.after)
+        if len(self._ids) > 1:
+            found = [*map(self._by_call, sorted(self._ids)[1:]), *found]
         if request.is_input:
-            found += [scoped(self._seed, "item", one) for one in [part.id for part in said if part.id][-1:]]
-            found += [] if ids else [self._by_content(said)]
+            found = [*self._kept_names(said), *found]
         for alternative in answer.alternatives[1:]:
             others = sayings.provided_ids(alternative)
             found.append(self._by_call(min(others)) if others else self._by_content(alternative))
-        found += handed.on(self._seed, said, self._history.after)
-        unique = dict.fromkeys(name for name in found if name and name != own)
-        return list(unique)[:MOST_NAMES]
+        if not found:
+            return found
+        return list(dict.fromkeys(name for name in found if name and name != own))[:MOST_NAMES]
+
+    def _kept_names(self, said: list[Part]) -> list[str]:
+        """Return the names of an answer that the provider may keep, however the next request sends it back."""
+        found = [scoped(self._seed, "item", one) for one in [part.id for part in said if part.id][-1:]]
+        if self._answer.id and self._request.is_kept is not False:
+            found.append(scoped(self._seed, "response", self._answer.id))
+        return found if self._ids else [*found, self._by_content(said)]

@@ -6,8 +6,8 @@ Invariant: white space between tokens, the order of members, escapes, and whethe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +23,8 @@ _MARKED: Final = tuple(b'"%s"' % mark.encode() for mark in MARKS)
 _LARGEST_EXACT: Final = 2.0**53
 _ARGUMENTS_BYTES: Final = 1 << 20
 """Arguments longer than this are compared as the text that they are."""
+
+_ORGANIZATIONS_REMEMBERED: Final = 1024
 
 REFUSED: Final = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
 
@@ -96,12 +98,17 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else as_bytes(value).decode("utf-8", "replace")
 
 
+@lru_cache(_ORGANIZATIONS_REMEMBERED)
 def seed_of(organization: str) -> int:
     """Return the seed of an organization's hashes, so that its ids are never another's."""
     return xxhash.xxh3_64_intdigest(_utf8(organization), 0x6C6C6D6C)
 
 
-def scoped(seed: int, *texts: str | bytes | int) -> str:
+def request_hash(request: bytes | memoryview, organization: str) -> int:
+    """Return 63 bits of a request's bytes, an organization's own; 0 without a request."""
+    return xxhash.xxh3_64_intdigest(request, seed_of(organization)) >> 1 if request else 0
+
+
+def scoped(seed: int, kind: str, *texts: str | int) -> str:
     """Return an organization's id of some texts, in order: 24 hexadecimal characters."""
-    whole = json.dumps([text.hex() if isinstance(text, bytes) else text for text in texts]).encode()
-    return xxhash.xxh3_128_hexdigest(whole, seed)[:24]
+    return xxhash.xxh3_128_hexdigest(_utf8("\0".join(map(str, (kind, *texts)))), seed)[:24]

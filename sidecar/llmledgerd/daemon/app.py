@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
 import uvloop
 
 from llmledgerd import __version__
@@ -41,6 +40,7 @@ from llmledgerd.delivery.options import Runtime, ShippingOptions
 from llmledgerd.errors import ConfigError, SpoolBroken
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest.server import Listener
+from llmledgerd.log import log
 from llmledgerd.payloads import wiring
 from llmledgerd.payloads.uploading import Uploader
 from llmledgerd.query.payloads import Fetcher
@@ -57,8 +57,6 @@ from llmledgerd.telemetry.status import Status
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
-
-log = structlog.get_logger(__name__)
 
 
 class Daemon:

@@ -9,19 +9,16 @@ from __future__ import annotations
 import contextlib
 import socket
 
-import structlog
-
 from llmledgerd.config.settings import Config
 from llmledgerd.delivery.options import Runtime
 from llmledgerd.delivery.orphans import decided, orphans
 from llmledgerd.errors import SpoolBroken
 from llmledgerd.ingest.server import Listener
+from llmledgerd.log import log
 from llmledgerd.telemetry.metrics import Metrics
 
 ENDED_MEMORY_SECONDS = 300.0
 """A session that has ended is remembered until its sender cannot be repeating the end any more."""
-
-log = structlog.get_logger(__name__)
 
 
 class OrphanDeclaration:

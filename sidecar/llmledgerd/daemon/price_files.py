@@ -10,15 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import structlog
-
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
+from llmledgerd.log import log
 from llmledgerd.records.pricing import Pricer, own_prices, price_list
 from llmledgerd.records.pricing.own_prices import NO_OWN_PRICES, OwnPrices
 from llmledgerd.records.pricing.price_list import PriceList
-
-log = structlog.get_logger(__name__)
 
 LARGEST_BYTES: Final = 64 << 20
 """Of a price file; genai-prices' data has 2 MB."""

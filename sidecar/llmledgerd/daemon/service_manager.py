@@ -9,8 +9,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 
-import structlog
-
 from llmledgerd.clock import Clock
 from llmledgerd.errors import SpoolBroken
 from llmledgerd.log import Recurring
@@ -21,8 +19,6 @@ from llmledgerd.telemetry.status import Status, in_one_line
 STATUS_SECONDS = 5.0
 MARGIN_SECONDS = 10.0
 """What ending takes beside the drain: threads, connections, the engine."""
-
-log = structlog.get_logger(__name__)
 
 
 class Service:

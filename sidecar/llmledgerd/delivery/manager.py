@@ -12,8 +12,6 @@ import socket
 from collections.abc import Sequence
 from functools import partial
 
-import structlog
-
 from llmledgerd.backoff import RetryPolicy
 from llmledgerd.delivery.eviction import Evictor
 from llmledgerd.delivery.faults import INTERNAL_ERROR, described
@@ -21,15 +19,13 @@ from llmledgerd.delivery.options import Runtime, ShipperOptions, ShippingOptions
 from llmledgerd.delivery.preparer import Preparer, PreparerOptions
 from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
-from llmledgerd.log import Recurring
+from llmledgerd.log import Recurring, log
 from llmledgerd.payloads import wiring
 from llmledgerd.records.schema import COLUMNS, TRACES
 from llmledgerd.stores.kind import ConfiguredStore, Reconciled
 
 RECONCILE_SECONDS = 60.0
 """How often the rollup is compared with the rows where it is in doubt."""
-
-log = structlog.get_logger(__name__)
 
 
 ERASE_SECONDS = 5.0

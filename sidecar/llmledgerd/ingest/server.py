@@ -15,8 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-import structlog
-
 from llmledger.protocol import Hello, Unsupported, answer
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
@@ -25,7 +23,7 @@ from llmledgerd.ingest import peer_credentials
 from llmledgerd.ingest.connection import Peer, Phase
 from llmledgerd.ingest.handshake import HelloLine, is_changed, remembered
 from llmledgerd.ingest.registry import Peers
-from llmledgerd.log import Recurring
+from llmledgerd.log import Recurring, log
 from llmledgerd.spool import Entry, Spool
 from llmledgerd.spool.committer import Committer
 from llmledgerd.spool.own_lines import RefusedLine
@@ -33,8 +31,6 @@ from llmledgerd.system import descriptors
 from llmledgerd.system.accept_loop import Acceptor
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 from llmledgerd.system.unix_sockets import Bound, bind
-
-log = structlog.get_logger(__name__)
 
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
 QUIET_SECONDS = 0.05

@@ -10,7 +10,7 @@ do not collide, so one walk over the JSON covers them all.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -44,17 +44,49 @@ class Turn(msgspec.Struct, frozen=True):
     parts: list[Part]
 
 
+class Exchange(msgspec.Struct, frozen=True):
+    """The messages of one call, by whether an earlier call of the same conversation had them already."""
+
+    repeated: list[Turn]
+    """System prompt and history: everything up to the model's last answer."""
+    new: list[Turn]
+    """What was added to that answer, and the answer to it; in a first call, everything."""
+
+
 def read_conversation(request: bytes, response: bytes) -> list[Turn]:
     """Return the messages of request and response in order; empty ones are left out."""
-    turns = []
-    for payload, role, read in ((request, "user", _request_turns), (response, "assistant", _response_turns)):
-        said = _decode(payload)
-        try:
-            found = [turn for turn in read(said) if turn.parts]
-        except RecursionError:
-            found = []
-        turns += found or [Turn(role, [Part("other", _as_json(said))])] if payload else []
-    return turns
+    return [*_read(request, "user", _request_turns), *_read(response, "assistant", _response_turns)]
+
+
+def read_exchange(request: bytes, response: bytes) -> Exchange:
+    """Return the same messages, those that the conversation had before apart from the new ones.
+
+    The bytes of the call alone decide: an agent sends back what the model answered last, so that all before
+    it is history. A request that ends with the model's own words has them as the beginning of the answer.
+    """
+    sent = _read(request, "user", _request_turns)
+    answer = _read(response, "assistant", _response_turns)
+    answers = [place for place, turn in enumerate(sent[:-1]) if _is_answer(turn)]
+    while answers and all(_is_answer(turn) for turn in sent[answers[-1] :]):
+        answers.pop()
+    first = answers[-1] + 1 if answers else 0
+    return Exchange(sent[:first], [*sent[first:], *answer])
+
+
+def _is_answer(turn: Turn) -> bool:
+    """Return whether the model said it. An item of the Responses API has no role."""
+    return turn.role == "assistant" or any(part.kind in ("call", "thinking") for part in turn.parts)
+
+
+def _read(payload: bytes, role: str, read: Callable[[Any], Iterator[Turn]]) -> list[Turn]:
+    if not payload:
+        return []
+    said = _decode(payload)
+    try:
+        found = [turn for turn in read(said) if turn.parts]
+    except RecursionError:
+        found = []
+    return found or [Turn(role, [Part("other", _as_json(said))])]
 
 
 def _decode(payload: bytes) -> Any:

@@ -5,16 +5,17 @@ Invariant: results and errors equal those of a direct query to the store.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 
 from llmledgerd.errors import ConfigError, LlmledgerdError, StoreBusy
+from llmledgerd.query import http_client
 from llmledgerd.query.erasure import Erased, Erasure
 from llmledgerd.query.repricing import Reprice, Repriced
 from llmledgerd.query.requests import QueryRequest, to_text
@@ -22,7 +23,7 @@ from llmledgerd.query.results import Table
 from llmledgerd.query.routes import ERASE, OF, REPRICE, EraseRequest, Problem
 from llmledgerd.system.permissions import denied
 
-UNIX: Final = "unix:"
+UNIX: Final = http_client.UNIX
 BARE: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+):\d{1,5}")
 
 
@@ -38,11 +39,10 @@ class DaemonAnswers:
     """Query client of one daemon. For one event loop."""
 
     def __init__(self, address: str, token: str = "", timeout_seconds: float = 60.0) -> None:
-        """Connect lazily, on the first query."""
+        """Nothing is opened before the first query; each has a connection of its own."""
         self._address = address
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout = timeout_seconds
 
     async def answer(self, organization_id: str | None, question: QueryRequest) -> object:
         """Return the result, or None if nothing was found.
@@ -97,32 +97,16 @@ class DaemonAnswers:
 
         Raises StoreBusy without a response, ConfigError where this user may not open the socket.
         """
-        session = self._opened()
         try:
-            async with session.request(
-                method, path, params=parameters, data=body, headers=self._headers
-            ) as got:
-                return got.status, await got.read()
+            async with asyncio.timeout(self._timeout):
+                return await http_client.request(self._address, method, path, parameters, self._headers, body)
         except TimeoutError:
             raise StoreBusy("timeout", f"{self._address}: timeout waiting for a response") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise _unreachable(self._address, error) from error
 
     async def close(self) -> None:
-        """Close the connection."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            if self._address.startswith(UNIX):
-                connector: aiohttp.BaseConnector = aiohttp.UnixConnector(self._address.removeprefix(UNIX))
-                base = "http://daemon"
-            else:
-                connector = aiohttp.TCPConnector()
-                base = self._address if "://" in self._address else f"http://{self._address}"
-            self._session = aiohttp.ClientSession(base, connector=connector, timeout=self._timeout)
-        return self._session
+        """Nothing is kept open; for those who treat a daemon as a store."""
 
     def _read(self, status: int, body: bytes, kind: Any) -> Any:
         if status == 200:
@@ -143,7 +127,7 @@ class DaemonAnswers:
 
 def _unreachable(address: str, error: Exception) -> LlmledgerdError:
     """Return what a failed connection means: in the system's words, not in a library's."""
-    number = getattr(getattr(error, "os_error", error), "errno", None)
+    number = getattr(error, "errno", None)
     if number in (errno.EACCES, errno.EPERM):
         return ConfigError(denied(address.removeprefix(UNIX)))
     number = number if isinstance(number, int) and number > 0 else None  # a resolver's errors are negative

@@ -24,6 +24,9 @@ from llmledgerd.query.filters import GROUPED, OF_LISTS, OF_SUMS, ORGANIZATION, F
 MAX_LIMIT: Final = 10_000
 """Limit of calls per response; a cursor continues after them."""
 
+MAX_RUNS: Final = 1_000
+"""Limit of runs per response."""
+
 GROUPS: Final = (ORGANIZATION, *GROUPED, "day", "hour", "minute")
 """Dimensions of usage; times are in UTC."""
 
@@ -145,6 +148,61 @@ class GetUsage(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class GetUnpriced(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Count calls without a cost by model and reason, most calls first."""
+
+    limit: Limit = 100
+
+
+class ListRuns(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List the runs that have a matching call, the one with the latest call first, one page per response."""
+
+    is_error: Annotated[
+        bool | None, _is("Only runs with a failed call (`true`) or with a successful one (`false`).")
+    ] = None
+    id_prefix: Annotated[str | None, _is("Only runs whose id begins with this.")] = None
+    limit: Annotated[int, _is("Maximum number of runs.", ge=1, le=MAX_RUNS)] = 100
+    cursor: Annotated[str | None, _is("The `cursor` of the previous page.")] = None
+
+
+class GetRun(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Get one run: its figures, and its steps in the order of their start, without payloads."""
+
+    id: Annotated[str, _is("Id of the run: the `run_id` or `conversation_id` of its calls.", min_length=1)]
+    start_date: Annotated[datetime | None, _is("Only calls that started at this time or later.")] = None
+    end_date: Annotated[datetime | None, _is("Only calls that started before this time.")] = None
+    first: Annotated[int, _is("Number of the first step to return, from 1.", ge=1, le=2**31)] = 1
+    around: Annotated[
+        str | None,
+        _is("Id of a call of the run: the steps around it are returned, instead of those from `first`."),
+    ] = None
+    limit: Limit = 1000
+
+
+class GetTools(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Count calls of tools, by tool, most calls first."""
+
+    limit: Limit = 100
+
+
+class ListToolCalls(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List calls of tools, newest first."""
+
+    start_date: Annotated[
+        datetime | None, _is("Only those that an answer asked for at this time or later.")
+    ] = None
+    end_date: Annotated[datetime | None, _is("Only those that an answer asked for before this time.")] = None
+    name: Annotated[str | None, _is("Only calls of this tool.")] = None
+    id: Annotated[str | None, _is("Only those that the answer of this call asked for.")] = None
+    conversation_id: Annotated[str | None, _is("Only those of this conversation.")] = None
+    is_error: Annotated[bool | None, _is("Only failed calls (`true`) or only other ones (`false`).")] = None
+    limit: Limit = 100
+
+
+class GetRetries(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sum calls that had several attempts, by model, what cost most first."""
+
+
+class ListRetriedCalls(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List calls that had several attempts, newest first."""
 
     limit: Limit = 100
 

@@ -142,6 +142,127 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     latency_p99_ms: float | None
+    first_token_p50_ms: float | None
+    """Over the calls whose first token was timed (streams); None if none was."""
+    first_token_p95_ms: float | None
+    first_token_p99_ms: float | None
+    output_tokens_per_second_p50: float | None
+    """Over the successful calls with reported output: from the first token where that was timed, else over
+    the whole latency."""
+    output_tokens_per_second_p95: float | None
+    output_tokens_per_second_p99: float | None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls that share a ``run_id``, or a ``conversation_id`` where no run id was sent (docs/runs.md).
+
+    Figures are those of the run's calls in the time range of the query. Calls of unknown usage or cost
+    count in ``unknown_usage`` and ``unknown_cost`` and add nothing to tokens and ``cost_usd``.
+    """
+
+    id: str
+    organization_id: str
+    is_named: bool
+    """Whether the id is a ``run_id`` that was sent; otherwise it is a conversation's."""
+    agents: list[str]
+    """At most RUN_NAMES different ones, the first call's before the others, as are ``users``, ``services`` and
+    ``models``."""
+    users: list[str]
+    services: list[str]
+    models: list[str]
+    steps: int
+    """Number of calls."""
+    depth: int | None
+    """Number of turns on the longest chain; None where the run is too long to tell in a list, as are the
+    next two."""
+    forks: int | None
+    """Steps that continue a turn which another step continued before."""
+    sub_agents: int | None
+    """Conversations within the run that a step of another conversation started."""
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_input_tokens: int
+    unknown_usage: int
+    cost_usd: Decimal | None
+    """Sum of the known costs; None if no cost is known."""
+    unknown_cost: int
+    errors: int
+    wall_ms: int
+    """Milliseconds from the start of the first call to the end of the last."""
+    model_ms: int
+    """Milliseconds of these in which at least one call was waiting for its model."""
+    between_ms: int
+    """The others: the application and its tools."""
+    request_bytes: int
+    response_bytes: int
+    first_at: datetime
+    last_at: datetime
+    """Start of the last call."""
+
+
+class RunPage(msgspec.Struct, frozen=True):
+    """One page of runs, the one with the latest call first. ``cursor`` continues after the last."""
+
+    runs: list[Run]
+    cursor: str | None
+
+
+class RunStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a run, and its place in the tree. Fields of the columns' names are the columns."""
+
+    number: int
+    """Place in the order of start, from 1."""
+    parent: int | None
+    """Number of the step that it continues, or below which it stands (``sub_agent``)."""
+    kind: str
+    """``root``, ``next``, ``fork`` or ``sub_agent`` (docs/runs.md)."""
+    level: int
+    """Number of forks and sub-agents above it."""
+    new_bytes: int
+    """Bytes of the request beyond those of the parent's request; the whole request without a parent, and
+    where it is shorter than the parent's, because the history was not sent or was rewritten."""
+    id: str
+    run_id: str
+    step_id: str
+    conversation_id: str
+    turn_id: str
+    parent_turn_id: str
+    agent_id: str
+    call_type: str
+    provider: str
+    model: str
+    attempt: int
+    request_size_bytes: int
+    response_size_bytes: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_input_tokens: int | None
+    reasoning_tokens: int | None
+    usage_source: str
+    cost_usd: Decimal | None
+    latency_ms: int
+    time_to_first_token_ms: int | None
+    status_code: int
+    outcome: str
+    finish_reason: str
+    is_error: bool
+    error_type: str
+    error_message: str
+    """The first ERROR_CHARACTERS characters."""
+    created_at: datetime
+
+
+class RunSteps(msgspec.Struct, frozen=True):
+    """One run and some of its steps in the order of their start."""
+
+    run: Run
+    steps: list[RunStep]
+    here: int | None = None
+    """Number of the step of the call that was asked for by ``around``."""
+    more: bool = False
+    """Whether there are steps after the last of these."""
 
 
 class Unpriced(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,70 +279,6 @@ class Unpriced(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
     last_at: datetime
     """Start of the newest of these calls."""
-
-
-class CacheMisses(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls of one agent and model that did not read from the provider's cache what they could have, for one cause."""
-
-    agent_id: str
-    provider: str
-    model: str
-    cause: str
-    """`tools_changed`, `system_changed`, `history_changed`, `model_changed`, `tier_changed`, `expired`, `too_short`,
-    `mark_moved`, `in_flight` or `unknown`."""
-    calls: int
-    lost_tokens: int
-    lost_usd: Decimal | None
-    """What these tokens cost more than if they had been read; None where no price is known."""
-    unknown_cost: int
-    """Calls without a price, which are not in ``lost_usd``."""
-    worst_id: str
-    """The call that lost most tokens."""
-
-
-class CacheMiss(msgspec.Struct, frozen=True, kw_only=True):
-    """One call that did not read from the provider's cache what it could have."""
-
-    id: str
-    parent_id: str
-    """The call that it continues; empty where it only shares a prefix with another."""
-    agent_id: str
-    provider: str
-    model: str
-    created_at: datetime
-    cause: str
-    """As in ``CacheMisses``."""
-    place: dict[str, Any]
-    """Where the prompts differ: `part` (`tools`, `system`, `messages`) and what identifies the place in it."""
-    place_text: str
-    """The same as a phrase."""
-    prompt_tokens: int
-    could_read_tokens: int
-    read_tokens: int
-    lost_tokens: int
-    lost_usd: Decimal | None
-    provider_says: str
-    """The provider's own diagnostics as JSON, where the request asked for them."""
-
-
-class Anatomy(msgspec.Struct, kw_only=True):
-    """What the tokens of the prompts of one group of calls are; the parts add up to ``prompt_tokens``."""
-
-    group: dict[str, str]
-    calls: int = 0
-    prompt_tokens: int = 0
-    system: int = 0
-    tools: int = 0
-    history: int = 0
-    tool_results: int = 0
-    files: int = 0
-    new: int = 0
-    other: int = 0
-    """Of calls whose request was not stored as parts, such as embeddings."""
-    by_tool: dict[str, int] = {}
-    """Tokens of ``tools`` by the tool's name."""
-    by_server: dict[str, int] = {}
-    """Tokens of ``tools`` by the MCP server that names of the form `mcp__server__tool` say."""
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,6 +304,18 @@ class Table(msgspec.Struct, frozen=True):
 
 CALL_COLUMNS: Final = tuple(name for name in Call.__struct_fields__ if not name.startswith("payloads"))
 """Columns of a Call."""
+
+RUN_NAMES: Final = 20
+"""Limit of different agents, users, services and models that a Run lists."""
+
+ERROR_CHARACTERS: Final = 200
+
+STEP_COLUMNS: Final = tuple(
+    name
+    for name in RunStep.__struct_fields__
+    if name not in ("number", "parent", "kind", "level", "new_bytes", "error_message")
+)
+"""Columns of a RunStep, apart from the error's message, which is cut. None of them is a payload."""
 
 STEP_CALLS: Final = 1000
 """Limit of calls per step: a step is one call and its retries."""

@@ -11,30 +11,37 @@ import msgspec
 from msgspec import Meta
 
 from llmledgerd.query.erasure import Erasure
+from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.requests import (
     FindLarge,
     GetAnatomy,
     GetCacheMisses,
     GetCall,
     GetLosses,
+    GetRetries,
+    GetRun,
     GetStep,
+    GetTools,
     GetUnpriced,
     GetUsage,
     ListCacheMisses,
     ListCalls,
+    ListRetriedCalls,
+    ListRuns,
+    ListToolCalls,
     QueryRequest,
 )
 from llmledgerd.query.results import (
-    Anatomy,
-    CacheMiss,
-    CacheMisses,
     Call,
     LargeCall,
     Loss,
     Page,
+    RunPage,
+    RunSteps,
     Unpriced,
     Usage,
 )
+from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 
 ERASE: Final = "/v1/erase"
 """POST; erases."""
@@ -105,6 +112,12 @@ ENDPOINTS: Final = (
     Endpoint("/v1/large", FindLarge, list[LargeCall]),
     Endpoint("/v1/usage", GetUsage, list[Usage]),
     Endpoint("/v1/unpriced", GetUnpriced, list[Unpriced]),
+    Endpoint("/v1/runs", ListRuns, RunPage),
+    Endpoint("/v1/run", GetRun, RunSteps, may_be_none=True),
+    Endpoint("/v1/tools", GetTools, list[Tool]),
+    Endpoint("/v1/tool-calls", ListToolCalls, list[ToolCall]),
+    Endpoint("/v1/retries", GetRetries, list[Retries]),
+    Endpoint("/v1/retried-calls", ListRetriedCalls, list[RetriedCall]),
     Endpoint("/v1/cache", GetCacheMisses, list[CacheMisses]),
     Endpoint("/v1/cache/calls", ListCacheMisses, list[CacheMiss]),
     Endpoint("/v1/anatomy", GetAnatomy, list[Anatomy]),

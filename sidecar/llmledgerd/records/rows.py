@@ -19,7 +19,13 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.conversations import identity_of, read_answer, read_request
+from llmledgerd.conversations import (
+    identity_of,
+    read_answer,
+    read_request,
+    request_hash,
+    tool_calls_of,
+)
 from llmledgerd.conversations.cache_misses import Counts
 from llmledgerd.conversations.prompt import number_of, prompt_of
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
@@ -78,7 +84,8 @@ _MADE: Final = (
     "id", "call_type", "provider", "model", "is_byok", "request", "answer", "latency_ms", "is_error", "error_type",
     "error_message", "llm_config", "plan_type", "cost_source", "customer_id", "started_us", "service", "url",
     "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost", "upstream_cost_usd",
-    "sent_cost_usd", "batch_id", "batch_row", "received_us", "identity", "prompt",
+    "sent_cost_usd", "batch_id", "batch_row", "received_us", "identity",
+    "request_hash", "tools", "prompt",
 )  # fmt: skip
 """The names that ``RowBuilder.row`` computes, beside ``record`` and ``facts``."""
 
@@ -153,10 +160,19 @@ class RowBuilder:
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
-        parts, organization = read_request(request), record.org_id or ""
-        identity = identity_of(parts, read_answer(exchange.response or facts.response), organization)
+        organization = record.org_id or ""
+        asked, answered = read_request(request), read_answer(exchange.response or facts.response)
+        identity = identity_of(asked, answered, organization)
+        tools = tool_calls_of(
+            asked,
+            answered,
+            organization=organization,
+            identity=identity,
+            prompt_tokens=facts.prompt_tokens or 0,
+            is_whole=facts.stream_complete and record.outcome in (None, "ok"),
+        )
         counts = Counts(facts.prompt_tokens or 0, facts.cached_input_tokens, facts.cache_write_tokens)
-        prompt = prompt_of(parts, organization, counts, provider=provider, model=cost.model or model)
+        prompt = prompt_of(asked, organization, counts, provider=provider, model=cost.model or model)
         return _ROW(  # in the order of _MADE: keywords cost a tenth of the row
             record, facts, self.call_id(record) or derived_id(line), call_type, provider, model, is_byok, request,
             answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), plan_type,
@@ -166,7 +182,7 @@ class RowBuilder:
             cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
             None if record.cost_usd is None else self._sent_cost(record.cost_usd),
             batch_id, batch_row, received_us,
-            identity, prompt,
+            identity, request_hash(request, organization), tools, prompt,
         )  # fmt: skip
 
     def abandoned(

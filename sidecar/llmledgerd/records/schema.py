@@ -279,6 +279,36 @@ TABLE: Final[tuple[Column, ...]] = (
         " among them: that call started this sub-agent, or was compacted into it",
     ),
     Column(
+        "request_hash",
+        "UInt64",
+        "bigint",
+        "request_hash",
+        "A hash of the request's bytes, an organization's own: attempts of one call have the same; 0 without a request",
+    ),
+    Column(
+        "tool_calls",
+        "Array(Tuple(key UInt64, id String, name LowCardinality(String), arguments_hash UInt64,"
+        " arguments_bytes UInt32))",
+        "jsonb",
+        "tools.asked",
+        "The calls of tools that the answer asks for, at most 256 (`llm_tool_calls` has a row for each)",
+    ),
+    Column(
+        "tool_results",
+        "Array(Tuple(key UInt64, bytes UInt32, error UInt8))",
+        "jsonb",
+        "tools.brought",
+        "The results of tools that are new in the request, at most 256, by the `key` of their call; `error` is 1 where"
+        " the API says that the tool failed, 2 where the text does",
+    ),
+    Column(
+        "tool_result_tokens",
+        "Map(LowCardinality(String), UInt32)",
+        "jsonb",
+        "tools.tokens",
+        "About how many of `prompt_tokens` are results of tools, new and old, by tool: their share of the bytes",
+    ),
+    Column(
         "outcome",
         "LowCardinality(String)",
         "text",

@@ -8,13 +8,15 @@ store first) and BatchRejected (the rows are invalid). Tables and columns are na
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from llmledgerd.records.repeats import Call
-from llmledgerd.records.schema import Row
-from llmledgerd.stores.receipt_window import StoreClock
+if TYPE_CHECKING:
+    from llmledgerd.records.repeats import Call
+    from llmledgerd.records.schema import Row
+    from llmledgerd.stores.receipt_window import StoreClock
+
 
 Buffer = bytes | bytearray | memoryview
 """A part of an encoded block."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -18,11 +18,13 @@ from llmledgerd.config.store_options import StoreOptions
 from llmledgerd.errors import ConfigError
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.erasure import Erasure, Extent, Objects
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.repricing import Reprice, Repriced
-from llmledgerd.records.pricing import Pricer
-from llmledgerd.records.schema import Row
-from llmledgerd.stores.base import Buffer, Destination, Doubts, Source
+
+if TYPE_CHECKING:
+    from llmledgerd.query.payloads import Fetcher
+    from llmledgerd.records.pricing import Pricer
+    from llmledgerd.records.schema import Row
+    from llmledgerd.stores.base import Buffer, Destination, Doubts, Source
 
 Options = TypeVar("Options", bound=StoreOptions)
 

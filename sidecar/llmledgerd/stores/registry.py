@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -16,10 +16,12 @@ from llmledgerd.config import loading
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
 from llmledgerd.query.backend import Limits, Reading
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.stores.clickhouse.kind import ClickHouseKind
 from llmledgerd.stores.kind import AnyKind, ConfiguredStore
 from llmledgerd.stores.postgres.kind import PostgresKind
+
+if TYPE_CHECKING:
+    from llmledgerd.query.payloads import Fetcher
 
 KINDS: Final[Mapping[str, AnyKind]] = {
     kind.name: kind

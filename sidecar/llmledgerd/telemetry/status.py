@@ -7,11 +7,12 @@ moment and across restarts; all but ``in_spool`` only grow, so that a wait for a
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmledgerd.spool import Progress, Spool
+if TYPE_CHECKING:
+    from llmledgerd.spool import Progress, Spool
 
 
 class StoreStatus(msgspec.Struct, kw_only=True):

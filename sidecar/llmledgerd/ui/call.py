@@ -1,18 +1,17 @@
-"""Page of one call: its figures, the steps of its run, the conversation and the payloads."""
+"""Page of one call: its figures, its place in its run, what was new in it, and the payloads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from llmledgerd.query import display
-from llmledgerd.query.conversation import Turn, read_conversation
-from llmledgerd.query.results import Call
-from llmledgerd.ui import details, view
-from llmledgerd.ui.details import FOLDED_CHARACTERS, SHOWN_CHARACTERS, Step
+from llmledgerd.query.conversation import Exchange, read_exchange
+from llmledgerd.query.results import Call, RunSteps
+from llmledgerd.ui import details, timeline
+from llmledgerd.ui.details import EARLIER_MESSAGES, FOLDED_CHARACTERS, SHOWN_CHARACTERS
 from llmledgerd.ui.formatting import UNKNOWN
 from llmledgerd.ui.markup import render
-from llmledgerd.ui.queries import Run
+from llmledgerd.ui.queries import RunKey
 from llmledgerd.ui.shell import Frame, PageQuery, Site, Slot, content
 from llmledgerd.ui.view import View
 
@@ -42,41 +41,37 @@ class CallPage:
         self._head.show("call.html", call=call, tiles=details.tiles(call))
         self._conversation.show(
             "conversation.html",
-            turns=_turns(call),
+            exchange=_exchange(call),
             roles=ROLES,
             kinds=KINDS,
             fold=FOLDED_CHARACTERS,
             shown=SHOWN_CHARACTERS,
+            earlier=EARLIER_MESSAGES,
         )
         facts = [fact for fact in display.facts(call) if fact[1] not in ("", UNKNOWN)]
         self._payloads.show("payloads.html", facts=facts, payloads=details.payloads(call))
-        if call.run_id:
-            self._show_run(call, await self._queries.run(call))
+        key = RunKey(timeline.key(call), call.organization_id, call.created_at)
+        if key.id:
+            self._show_run(call, key, await self._queries.run(key, around=call.id, limit=3))
 
-    def _show_run(self, call: Call, run: Run) -> None:
-        place, steps = run.place(call), details.steps(run.calls, run.older_calls, run.older_cost)
+    def _show_run(self, call: Call, key: RunKey, found: RunSteps | None) -> None:
+        """Show where the call is in its run; the script fills in the steps around it."""
+        if found is None:
+            return
+        beside = {step.number: details.address(step.id) for step in found.steps}
+        here = found.here
         self._run.show(
-            "run.html",
-            run=call.run_id,
-            steps=details.around(steps, place),
-            count=run.older_calls + len(steps),
-            here=None if place is None else steps[place].number,
-            total=steps[-1].so_far if steps else None,
-            lasted=details.lasted_ms(run.calls),
-            run_address=view.write("/calls", View(span="1y", narrowed={"run": call.run_id})),
-            before=_beside(steps, place, -1),
-            after=_beside(steps, place, 1),
-            call_address=details.address,
+            "place.html",
+            run=found.run,
+            key=key,
+            here=here,
+            before="" if here is None else beside.get(here - 1, ""),
+            after="" if here is None else beside.get(here + 1, ""),
+            address=timeline.address(key.id, call.organization_id, call.created_at),
         )
 
 
-def _beside(steps: Sequence[Step], place: int | None, distance: int) -> str:
-    """Return the URL of the step before or after a place; empty if there is none."""
-    at = -1 if place is None else place + distance
-    return details.address(steps[at].call.id) if 0 <= at < len(steps) else ""
-
-
-def _turns(call: Call) -> list[Turn]:
+def _exchange(call: Call) -> Exchange:
     if call.payloads is None:
-        return []
-    return read_conversation(call.payloads.request_json, call.payloads.response_json)
+        return Exchange([], [])
+    return read_exchange(call.payloads.request_json, call.payloads.response_json)

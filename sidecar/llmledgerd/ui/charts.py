@@ -23,16 +23,19 @@ TITLES: Final = {
     "tokens": "Tokens by kind",
     "errors": "Errors",
     "latency": "Latency",
+    "first_token": "Time to first token",
+    "speed": "Output tokens per second",
     "cache": "Cache hit ratio",
 }
 """Charts of the overview, in order."""
 
 UNITS: Final = {
     "spend": "usd", "calls": "count", "tokens": "count", "errors": "count", "latency": "ms", "cache": "percent",
+    "first_token": "ms", "speed": "count",
 }  # fmt: skip
 """Number format of each chart, as named in the script."""
 
-CURVES: Final = {"latency", "cache"}
+CURVES: Final = {"latency", "first_token", "speed", "cache"}
 """Charts without stacking."""
 
 PERCENT: Final = {"max": 100, "interval": 25}
@@ -43,9 +46,14 @@ DAYS: Final = 48
 FEW: Final = 3
 """Curves of at most this many points show markers."""
 
+LEVELS: Final = ("var(--c1)", "var(--c3)", "var(--c6)")
+"""Colors of p50, p95 and p99."""
+
 SHADES: Final = {
     "errors": ("var(--bad)", "var(--c-rest)"),
-    "latency": ("var(--c1)", "var(--c3)", "var(--c6)"),
+    "latency": LEVELS,
+    "first_token": LEVELS,
+    "speed": LEVELS,
 }
 
 

@@ -1,4 +1,4 @@
-"""Details of one call: figures, run and payloads. Pure.
+"""Details of one call: figures and payloads. Pure.
 
 Invariant: the shown part of any payload is bounded; the whole payload is a download.
 """
@@ -6,8 +6,6 @@ Invariant: the shown part of any payload is bounded; the whole payload is a down
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 from urllib.parse import urlencode
 
@@ -26,29 +24,15 @@ PRETTY_BYTES: Final = 1_000_000
 FOLDED_CHARACTERS: Final = 3_000
 """Longer parts of a conversation are collapsed."""
 
+EARLIER_MESSAGES: Final = 100
+"""Limit of shown messages that an earlier call had already; each is cut at FOLDED_CHARACTERS."""
+
 PAYLOADS: Final = {
     "request": ("Request", "request_json"),
     "response": ("Response", "response_json"),
     "usage": ("Usage, as reported by the provider", "usage_json"),
     "config": ("Configuration", "llm_config_json"),
 }
-
-
-STEPS_SHOWN: Final = 500
-"""Steps of a run that are listed around a call; their numbers and costs are those of the whole run."""
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One call of a run. ``left`` and ``width`` are percentages of the run's time."""
-
-    number: int
-    """Its place in the run, counted from 1."""
-    call: Call
-    after_ms: float
-    left: float
-    width: float
-    so_far: Decimal | None
-    """Cost of the run up to this call; None while no cost is known."""
 
 
 class Payload(msgspec.Struct, frozen=True):
@@ -108,41 +92,6 @@ def tiles(call: Call) -> list[Tile]:
             f"{formatting.size(call.response_size_bytes)} response",
         ),
     ]
-
-
-def steps(calls: Sequence[Call], older_calls: int = 0, older_cost: Decimal = Decimal(0)) -> list[Step]:
-    """Return a run's calls with their number and position in time.
-
-    ``older_calls`` and ``older_cost`` count the run's calls before the first of ``calls``.
-    """
-    if not calls:
-        return []
-    start, length = calls[0].created_at, max(lasted_ms(calls), 1.0)
-    found: list[Step] = []
-    so_far = older_cost or None
-    for number, call in enumerate(calls, older_calls + 1):
-        after = (call.created_at - start).total_seconds() * 1000
-        if call.cost_usd is not None:
-            so_far = (so_far or Decimal(0)) + call.cost_usd
-        width = max(0.5, 100 * call.latency_ms / length)
-        left = min(100 * after / length, 100 - 0.5)
-        found.append(Step(number, call, after, left, min(width, 100 - left), so_far))
-    return found
-
-
-def around(steps: Sequence[Step], place: int | None) -> Sequence[Step]:
-    """Return at most STEPS_SHOWN steps around a place; the last ones without a place."""
-    middle = len(steps) if place is None else place
-    first = max(0, min(middle - STEPS_SHOWN // 2, len(steps) - STEPS_SHOWN))
-    return steps[first : first + STEPS_SHOWN]
-
-
-def lasted_ms(calls: Sequence[Call]) -> float:
-    """Return the time from the first call's start to the last one's end."""
-    if not calls:
-        return 0.0
-    start = calls[0].created_at
-    return max((call.created_at - start).total_seconds() * 1000 + call.latency_ms for call in calls)
 
 
 def payloads(call: Call) -> list[Payload]:

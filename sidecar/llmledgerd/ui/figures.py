@@ -96,6 +96,14 @@ def tiles(usage: Usage) -> list[Tile]:
             _exact(usage.latency_p50_ms),
             f"p95 {formatting.milliseconds(usage.latency_p95_ms)}, p99 {formatting.milliseconds(usage.latency_p99_ms)}",
         ),
+        Tile(
+            "first_token",
+            "First token, median",
+            formatting.milliseconds(usage.first_token_p50_ms),
+            _exact(usage.first_token_p50_ms),
+            f"p95 {formatting.milliseconds(usage.first_token_p95_ms)};"
+            f" {formatting.rate(usage.output_tokens_per_second_p50)} output tokens/s",
+        ),
     ]
 
 
@@ -109,13 +117,19 @@ def over_time(usages: Sequence[Usage], steps: Sequence[datetime], step: str) -> 
             Line("Failed", [usage.errors - usage.cancelled if usage else 0 for usage in found]),
             Line("Cancelled", [usage.cancelled if usage else 0 for usage in found]),
         ],
-        "latency": [
-            Line("p50", [usage.latency_p50_ms if usage else None for usage in found]),
-            Line("p95", [usage.latency_p95_ms if usage else None for usage in found]),
-            Line("p99", [usage.latency_p99_ms if usage else None for usage in found]),
-        ],
+        "latency": _levels(found, "latency_p{}_ms"),
+        "first_token": _levels(found, "first_token_p{}_ms"),
+        "speed": _levels(found, "output_tokens_per_second_p{}"),
         "cache": [Line("From cache", [cache_share(usage) if usage else None for usage in found])],
     }
+
+
+def _levels(usages: Sequence[Usage | None], field: str) -> list[Line]:
+    """Return the lines of the percentiles that the fields of this name have."""
+    return [
+        Line(f"p{level}", [getattr(usage, field.format(level)) if usage else None for usage in usages])
+        for level in (50, 95, 99)
+    ]
 
 
 def split_over_time(

@@ -62,6 +62,11 @@ def milliseconds(value: float | None) -> str:
     return f"{minutes:,} min {seconds} s"
 
 
+def rate(value: float | None) -> str:
+    """Return a number per second."""
+    return UNKNOWN if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
 def share(part: float, of: float) -> str:
     """Return a part in percent; unknown if the total is zero."""
     return UNKNOWN if not of else f"{100 * part / of:.1f} %"

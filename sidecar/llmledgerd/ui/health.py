@@ -18,7 +18,7 @@ class HealthPage:
 
     def __init__(self, site: Site) -> None:
         self._queries, self._ask_status = site.queries, site.ask_status
-        Frame("/health", View(), site.queries.only, controls=False)
+        Frame("/health", View(), site.queries.only, controls=False, live=True)
         with content():
             self._asked = PageQuery(self._ask, site.refresh_seconds, live=True)
             self._status, self._losses = Slot(render("waiting.html")), Slot()

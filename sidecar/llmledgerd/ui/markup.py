@@ -42,6 +42,7 @@ def _environment() -> Environment:
         formatting.usd,
         formatting.exact_usd,
         formatting.milliseconds,
+        formatting.rate,
         formatting.clock,
     ):
         found.filters[shown.__name__] = shown

@@ -5,16 +5,19 @@ Invariant: with a scope of one organization, no route shows other data.
 
 from __future__ import annotations
 
+import msgspec
 from fastapi import FastAPI, Request, Response
 from nicegui import ui
 
 from llmledgerd.errors import LlmledgerdError
-from llmledgerd.ui import details
+from llmledgerd.ui import details, spans, timeline
 from llmledgerd.ui.call import CallPage
 from llmledgerd.ui.calls import CallsPage
 from llmledgerd.ui.health import HealthPage
 from llmledgerd.ui.overview import OverviewPage
-from llmledgerd.ui.queries import PageQueries
+from llmledgerd.ui.queries import PageQueries, RunKey
+from llmledgerd.ui.run import RunPage
+from llmledgerd.ui.runs import RunsPage
 from llmledgerd.ui.shell import Site
 from llmledgerd.ui.view import read
 
@@ -30,6 +33,14 @@ def add_pages(site: Site) -> None:
     def calls(request: Request) -> None:
         CallsPage(read(request.query_params.multi_items()), site)
 
+    @ui.page("/runs", title="Runs - llmledger")
+    def runs(request: Request) -> None:
+        RunsPage(read(request.query_params.multi_items()), site)
+
+    @ui.page("/run", title="Run - llmledger")
+    def run(id: str = "", organization: str | None = None, at: str = "") -> None:  # noqa: A002 - as below
+        RunPage(RunKey(id, organization, spans.moment(at)), site)
+
     @ui.page("/call", title="Call - llmledger")
     def call(id: str = "") -> None:  # noqa: A002 - the parameter's name in addresses
         CallPage(id, site)
@@ -39,6 +50,28 @@ def add_pages(site: Site) -> None:
         @ui.page("/health", title="Health - llmledger")
         def health() -> None:
             HealthPage(site)
+
+
+def add_steps(app: FastAPI, queries: PageQueries) -> None:
+    """Add the rows of a run's timeline, for the script."""
+
+    @app.get("/run/steps")
+    async def steps(
+        id: str,  # noqa: A002 - the parameter's name in addresses
+        organization: str | None = None,
+        at: str = "",
+        first: int = 1,
+        limit: int = timeline.ROWS,
+    ) -> Response:
+        key = RunKey(id, organization, spans.moment(at))
+        try:
+            found = await queries.run(key, first=first, limit=min(limit, timeline.ROWS))
+        except (LlmledgerdError, ValueError) as error:
+            return Response(f"{error}\n", 503, media_type="text/plain")
+        if found is None:
+            return Response("Not found.\n", 404, media_type="text/plain")
+        body = msgspec.json.encode(timeline.rows(found))
+        return Response(body, media_type="application/json")
 
 
 def add_downloads(app: FastAPI, queries: PageQueries) -> None:

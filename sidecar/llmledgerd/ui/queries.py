@@ -1,7 +1,7 @@
 """Queries of the page.
 
-Invariant: the queries are aggregates, which the rollup serves where it can, or bounded pages of calls;
-payloads are those of one call. This holds for any number of calls.
+Invariant: the queries are aggregates, which the rollup serves where it can, or bounded pages of calls, runs
+or steps; payloads are those of one call. This holds for any number of calls.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from llmledgerd.query.requests import MAX_LIMIT, ROLLED_UP
-from llmledgerd.query.results import Call, Loss, Page, Usage
+from llmledgerd.query.requests import ROLLED_UP
+from llmledgerd.query.results import Call, Loss, Page, RunPage, RunSteps, Usage
 from llmledgerd.reader import LLMTraceReader, Scope
 from llmledgerd.ui.view import View, narrow
 
@@ -28,11 +27,11 @@ PARTS: Final = 5
 CALLS: Final = 50
 """Calls per page of the list."""
 
-RUN_CALLS: Final = MAX_LIMIT
-"""Limit of calls read per run: its newest. Older ones count in its sums."""
+RUNS: Final = 50
+"""Runs per page of the list of runs."""
 
 RUN_SPAN: Final = timedelta(days=30)
-"""Time before and after a call in which its run is searched."""
+"""Time before and after a call in which its run is looked for."""
 
 LOSSES_SPAN: Final = timedelta(days=7)
 
@@ -48,30 +47,13 @@ class Overview(msgspec.Struct, frozen=True):
     """The first groups over time, by value; empty where this needs a scan of all rows."""
 
 
-class Run(msgspec.Struct, frozen=True):
-    """An agent's run around one call, oldest first."""
+class RunKey(msgspec.Struct, frozen=True):
+    """Which run is meant. ``organization`` None: the only one that has a run with this id."""
 
-    calls: list[Call]
-    whole: Usage | None = None
-    """Sums over all calls of the run, where ``calls`` are not all of them."""
-
-    @property
-    def older_calls(self) -> int:
-        """Number of calls before the first of ``calls``."""
-        return 0 if self.whole is None else max(0, self.whole.requests - len(self.calls))
-
-    @property
-    def older_cost(self) -> Decimal:
-        """Cost of the calls before the first of ``calls``."""
-        if self.whole is None:
-            return Decimal(0)
-        shown = sum((call.cost_usd for call in self.calls if call.cost_usd is not None), Decimal(0))
-        return max(Decimal(0), self.whole.cost_usd - shown)
-
-    def place(self, call: Call) -> int | None:
-        """Return the index of the call."""
-        same = ((other.batch_id, other.batch_row) == (call.batch_id, call.batch_row) for other in self.calls)
-        return next((at for at, found in enumerate(same) if found), None)
+    id: str
+    organization: str | None = None
+    at: datetime | None = None
+    """Time of one of its calls; the run is looked for within RUN_SPAN of it."""
 
 
 class PageQueries:
@@ -128,18 +110,33 @@ class PageQueries:
         """Return one call with its payloads."""
         return await self._reader.get_by_id(self._only, id, payloads=True)
 
-    async def run(self, call: Call) -> Run:
-        """Return the run of the call."""
-        start, end = call.created_at - RUN_SPAN, call.created_at + RUN_SPAN
-        page = await self._reader.list_calls(
-            call.organization_id, limit=RUN_CALLS, start_date=start, end_date=end, run_id=call.run_id
+    async def runs(self, view: View, now: datetime) -> RunPage:
+        """Return a page of the list of runs."""
+        wanted = view.range(now)
+        return await self._reader.list_runs(
+            self._scope(view),
+            limit=RUNS,
+            cursor=view.cursor,
+            is_error=view.is_error,
+            start_date=wanted.start,
+            end_date=wanted.end,
+            **view.sums(),
         )
-        if page.cursor is None:
-            return Run(page.calls[::-1])
-        whole = await self._reader.get_usage_stats(
-            call.organization_id, group_by=(), start_date=start, end_date=end, run_id=call.run_id
+
+    async def run(
+        self, key: RunKey, *, first: int = 1, around: str | None = None, limit: int
+    ) -> RunSteps | None:
+        """Return a run's figures and some of its steps."""
+        scope = self._only if key.organization is None or self.only is not None else key.organization
+        return await self._reader.get_run(
+            scope,
+            key.id,
+            first=first,
+            around=around,
+            limit=limit,
+            start_date=None if key.at is None else key.at - RUN_SPAN,
+            end_date=None if key.at is None else key.at + RUN_SPAN,
         )
-        return Run(page.calls[::-1], whole[0] if whole else None)
 
     async def losses(self, now: datetime) -> list[Loss]:
         """Return recent losses. For operators."""

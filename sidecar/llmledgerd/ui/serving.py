@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmledgerd.errors import ConfigError
 from llmledgerd.ui.authentication import Authentication
-from llmledgerd.ui.pages import add_downloads, add_pages
+from llmledgerd.ui.pages import add_downloads, add_pages, add_steps
 from llmledgerd.ui.shell import ASSETS, Site
 
 CLOSING_SECONDS: Final = 1
@@ -54,6 +54,7 @@ async def serve(opened: socket.socket, token: str, key: str, site: Site, ready: 
     app = FastAPI(openapi_url=None)
     app.mount(ASSETS, StaticFiles(directory=Path(str(files("llmledgerd.ui") / "assets"))))
     add_downloads(app, site.queries)
+    add_steps(app, site.queries)
     add_pages(site)
     ui.run_with(app, title="llmledger", tailwind=False, show_welcome_message=False, dark=None)
     settings = uvicorn.Config(

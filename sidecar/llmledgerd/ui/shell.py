@@ -44,6 +44,9 @@ FIELDS: Final = ("model", "provider", "agent", "call_type")
 PLAIN_FIELDS: Final = ("organization", "user", "run", "tag")
 """Text filters of the list with too many values to suggest."""
 
+LISTS: Final = ("/calls", "/runs")
+"""Pages whose filters are a form."""
+
 OUTCOMES: Final = (
     ("", "any"), (views.FAILED, "not ok"), ("ok", "ok"), ("error", "error"), ("cancelled", "cancelled"),
     ("abandoned", "abandoned"),
@@ -65,8 +68,13 @@ class Site(msgspec.Struct, frozen=True):
 class Frame:
     """Frame of a page, drawn before the first query."""
 
-    def __init__(self, active: str, view: View, only: str | None, *, controls: bool = True) -> None:
-        """``active`` is the page's path; ``only`` is the only visible organization."""
+    def __init__(
+        self, active: str, view: View, only: str | None, *, controls: bool = True, live: bool = False
+    ) -> None:
+        """``active`` is the page's path; ``only`` is the only visible organization.
+
+        ``live`` is for a page without controls; one with them is live if its range has no end.
+        """
         self._view, self._only = view, only
         ui.add_head_html(HEAD)
         ui.add_body_html(
@@ -76,13 +84,14 @@ class Frame:
                 view=view,
                 only=only,
                 home=views.widen(views.widen(view, "run"), "min_size") if controls else View(),
-                live=(controls and view.is_live) or active == "/health",
+                live=live or (controls and view.is_live),
                 controls=controls,
                 pages=self._pages(),
                 spans=SPANS,
                 splits=[name for name in views.COLUMNS if only is None or name != "organization"],
                 titles=views.TITLES,
                 outcomes=OUTCOMES,
+                lists=LISTS,
                 chips=self._chips(active),
                 narrows=view.narrows,
                 cleared=views.write(active, views.change(view, narrowed={}, min_size=None)),
@@ -101,7 +110,7 @@ class Frame:
         return PLAIN_FIELDS if self._only is None else PLAIN_FIELDS[1:]
 
     def _pages(self) -> list[tuple[str, str]]:
-        own = [("/", "Overview"), ("/calls", "Calls")]
+        own = [("/", "Overview"), ("/runs", "Runs"), ("/calls", "Calls")]
         return own if self._only is not None else [*own, ("/health", "Health")]
 
     def _range(self) -> dict[str, str]:
@@ -114,7 +123,7 @@ class Frame:
 
     def _chips(self, active: str) -> list[tuple[str, str, str]]:
         """Return the removable filters, except those with their own field."""
-        fields = (*FIELDS, *self._plain_fields(), "outcome") if active == "/calls" else ()
+        fields = (*FIELDS, *self._plain_fields(), "outcome") if active in LISTS else ()
         return [
             (name, views.TITLES[name], value)
             for name, value in self._view.narrowed.items()

@@ -16,8 +16,15 @@ from llmledgerd.cli.erase import REPORTED
 from llmledgerd.cli.import_records import Imported
 from llmledgerd.cli.prices import Shown
 from llmledgerd.payloads.cleaning import Cleaned
+from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.repricing import ModelChange, Repriced
-from llmledgerd.query.results import Anatomy, CacheMiss, CacheMisses, Unpriced, Usage
+from llmledgerd.query.results import (
+    Run,
+    RunSteps,
+    Unpriced,
+    Usage,
+)
+from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.stores.copy import Copied
 
@@ -28,7 +35,13 @@ ROWS = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.s
 @pytest.mark.parametrize(
     ("row", "names"),
     [
+        ("`runs`", Run.__struct_fields__),
+        ("`run`", RunSteps.__struct_fields__),
         ("`usage`", Usage.__struct_fields__),
+        ("`tools`", Tool.__struct_fields__),
+        ("`tools --calls`", ToolCall.__struct_fields__),
+        ("`retries`", Retries.__struct_fields__),
+        ("`retries --calls`", RetriedCall.__struct_fields__),
         ("`cache`", CacheMisses.__struct_fields__),
         ("`cache --calls`", CacheMiss.__struct_fields__),
         ("`anatomy`", Anatomy.__struct_fields__),

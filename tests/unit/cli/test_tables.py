@@ -46,7 +46,8 @@ def usage(group: dict[str, str], cost: str = "1234567.891234") -> Usage:
         total_tokens=9_964_197_531, cached_input_tokens=1_234_567_890, cache_write_tokens=0, reasoning_tokens=7_654_321,
         cost_usd=Decimal(cost), request_bytes=1, response_bytes=1, errors=123_456, cancelled=0, unknown_usage=1_234,
         partial_usage=0, unknown_cost=12_345, latency_avg_ms=1.0, latency_p50_ms=1_234.0, latency_p95_ms=12_345.0,
-        latency_p99_ms=1.0,
+        latency_p99_ms=1.0, first_token_p50_ms=321.0, first_token_p95_ms=1_234.0, first_token_p99_ms=1.0,
+        output_tokens_per_second_p50=87.6, output_tokens_per_second_p95=1_234.5, output_tokens_per_second_p99=1.0,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmledgerd.query.conversation import Part, Turn, read_conversation
+from llmledgerd.query.conversation import Exchange, Part, Turn, read_conversation, read_exchange
 
 ASKED = [Turn("system", [Part("text", "Be short.")]), Turn("user", [Part("text", "Weather?")])]
 ANSWERED = [
@@ -145,6 +145,44 @@ def test_deep_nesting_is_shown_somehow(depth: int) -> None:
     read_conversation(payload, payload)
 
 
+USER, ANSWER = ({"role": role, "content": role} for role in ("user", "assistant"))
+TOOL_CALL = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+TOOL = {"role": "tool", "content": "42"}
+ITEMS = [
+    {"role": "user", "content": "Hi"},
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+    {"type": "function_call", "name": "f", "arguments": "{}"},
+    {"type": "function_call_output", "output": "42"},
+]
+
+
+@pytest.mark.parametrize(
+    ("messages", "repeated"),
+    [
+        ([USER], 0),
+        ([{"role": "system", "content": "Be short."}, USER], 0),
+        ([USER, ANSWER, USER], 2),
+        ([USER, TOOL_CALL, TOOL, TOOL], 2),
+        ([USER, ANSWER, USER, ANSWER, USER, USER], 4),
+        ([USER, ANSWER], 0),  # the beginning of the answer, in the model's own words
+        ([USER, ANSWER, USER, ANSWER], 2),
+        (ITEMS, 3),
+        ([], 0),
+    ],
+)
+def test_what_follows_the_last_answer_is_new(messages: list[Any], repeated: int) -> None:
+    request = json.dumps({"input" if messages is ITEMS else "messages": messages}).encode()
+    response = json.dumps({"choices": [{"message": ANSWER}]}).encode()
+    found = read_exchange(request, response)
+
+    assert len(found.repeated) == repeated
+    assert found.repeated + found.new == read_conversation(request, response)
+
+
+def test_no_payloads_are_no_exchange() -> None:
+    assert read_exchange(b"", b"") == Exchange([], [])
+
+
 WORDS = [
     "role",
     "content",
@@ -170,4 +208,6 @@ def test_no_payload_raises_and_every_payload_shows(request_: Any, response: Any)
     turns = read_conversation(json.dumps(request_).encode(), json.dumps(response).encode())
 
     assert turns
+    found = read_exchange(json.dumps(request_).encode(), json.dumps(response).encode())
+    assert found.repeated + found.new == turns
     assert all(isinstance(part.text, str) for turn in turns for part in turn.parts)

@@ -127,6 +127,10 @@ FULL_ROW = {
     "parent_turn_id": "",
     "turn_names": [],
     "opening_names": [],
+    "request_hash": 5959527595077007767,
+    "tool_calls": (),
+    "tool_results": (),
+    "tool_result_tokens": {},
     "outcome": "ok",
     "finish_reason": "stop",
     "is_stream": 0,
@@ -539,3 +543,11 @@ def test_a_call_whose_record_never_came_is_a_row_of_its_own() -> None:
     assert (row["usage_source"], row["cost_usd"]) == ("unknown", None)
     assert (row["created_at"], row["ingested_at"]) == (STARTED_US, RECEIVED_US)
     assert bench.builder.call_id(begin) == row["id"]
+
+
+def test_a_begin_may_say_why_its_record_never_came() -> None:
+    begin = Begin(provider_trace_id="9", timestamp=STARTED, error_type="pending")
+    row = named(
+        Bench().builder.abandoned(begin, service="", received_us=RECEIVED_US, batch_id=BATCH, batch_row=0)
+    )
+    assert (row["outcome"], row["error_type"]) == ("abandoned", "pending")

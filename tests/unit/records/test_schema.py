@@ -20,9 +20,7 @@ def types_in(file: str, table: str) -> dict[str, str]:
     first = ROOT / "ddl" / file
     text = first.read_text()
     body = text.split(f"CREATE TABLE IF NOT EXISTS {table}", 1)[1].split("\n(\n", 1)[1].split("\n)", 1)[0]
-    found = re.findall(
-        r"^    ([a-z_]+)\s+((?:[^,(\n]|\([^)]*\)|\(.*?\)\))+?)(?: CODEC\(.*)?(?: NOT NULL.*)?,?$", body, re.M
-    )
+    found = re.findall(r"^    ([a-z_]+)\s+(.+?)(?: CODEC\(.*)?(?: NOT NULL.*)?,?$", body, re.M)
     later = "".join(path.read_text() for path in sorted(first.parent.glob("*.sql")) if path > first)
     added = re.findall(
         rf"ALTER TABLE {re.escape(table)} (?:{{on_cluster}} )?ADD COLUMN ([a-z_]+) ([^;]+?)(?: CODEC\(.*)?(?: NOT NULL.*)?;",

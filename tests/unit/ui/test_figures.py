@@ -46,11 +46,19 @@ def test_what_is_not_known_at_all_is_a_dash_and_not_free() -> None:
 
 
 def test_hours_without_calls_are_drawn_too() -> None:
-    hour = usage(group={"hour": "2025-03-31 13:00"}, errors=3, cancelled=1, latency_p50_ms=7.0)
+    hour = usage(
+        group={"hour": "2025-03-31 13:00"},
+        errors=3,
+        cancelled=1,
+        latency_p50_ms=7.0,
+        output_tokens_per_second_p95=81.5,
+    )
     lines = figures.over_time([hour], HOURS, "hour")
 
     assert lines["errors"] == [Line("Failed", [0, 2, 0]), Line("Cancelled", [0, 1, 0])]
     assert lines["latency"][0] == Line("p50", [None, 7.0, None])
+    assert lines["speed"][1] == Line("p95", [None, 81.5, None])
+    assert lines["first_token"][0] == Line("p50", [None, None, None])
     assert lines["cache"] == [Line("From cache", [None, None, None])]
 
 

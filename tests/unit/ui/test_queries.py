@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
-from llmledgerd.query.results import Page, Usage
+from llmledgerd.query.results import Usage
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader, Scope
-from llmledgerd.ui.queries import GROUPS_SHOWN, PARTS, PageQueries
+from llmledgerd.ui.queries import GROUPS_SHOWN, PARTS, RUN_SPAN, PageQueries, RunKey
 from llmledgerd.ui.shell import pause
 from llmledgerd.ui.view import View
-from tests.helpers.answers import NOON, call, usage
+from tests.helpers.answers import NOON, usage
 
 
 class Reader:
@@ -73,19 +72,27 @@ def test_asking_takes_at_most_a_tenth_of_the_time() -> None:
     assert (pause(0.1, 5.0), pause(3.0, 5.0)) == (5.0, 30.0)
 
 
-class LongRun:
-    """A run with more calls than one page of a list."""
+class Runs:
+    """Has no run, and remembers what was asked."""
 
-    async def list_calls(self, organization_id: Scope, **asked: Any) -> Page:
-        assert asked["run_id"] == "r"
-        return Page([call(cost_usd=Decimal(2)) for _ in range(3)], "more")
+    def __init__(self) -> None:
+        self.asked: list[tuple[Scope, str, dict[str, Any]]] = []
 
-    async def get_usage_stats(self, organization_id: Scope, **asked: Any) -> list[Usage]:
-        assert (asked["run_id"], asked["group_by"]) == ("r", ())
-        return [usage(requests=10, cost_usd=Decimal(50))]
+    async def get_run(self, organization_id: Scope, id: str, **asked: Any) -> None:  # noqa: A002 - the reader's name
+        self.asked.append((organization_id, id, asked))
 
 
-async def test_a_run_longer_than_a_page_counts_the_calls_before_it() -> None:
-    run = await PageQueries(cast("LLMTraceReader", LongRun()), "own").run(call(run_id="r"))
+@pytest.mark.parametrize(
+    ("only", "named", "scope"),
+    [("own", "other", "own"), ("own", None, "own"), (ALL_ORGANIZATIONS, None, ALL_ORGANIZATIONS),
+     (ALL_ORGANIZATIONS, "", ""), (ALL_ORGANIZATIONS, "acme", "acme")],
+)  # fmt: skip
+async def test_a_run_is_looked_for_in_one_organization_and_near_one_of_its_calls(
+    only: Scope, named: str | None, scope: Scope
+) -> None:
+    reader = Runs()
+    await PageQueries(cast("LLMTraceReader", reader), only).run(RunKey("r", named, NOON), limit=3)
 
-    assert (run.older_calls, run.older_cost) == (7, Decimal(44))
+    ((asked_scope, run, asked),) = reader.asked
+    assert (asked_scope, run, asked["limit"]) == (scope, "r", 3)
+    assert (asked["start_date"], asked["end_date"]) == (NOON - RUN_SPAN, NOON + RUN_SPAN)

@@ -6,20 +6,22 @@ import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmledgerd.config.secrets import masked
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError, StoreBusy
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.erasure import Objects
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.query.repricing import Reprice, Repriced
-from llmledgerd.records.pricing import Pricer
-from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
 from llmledgerd.stores.clickhouse.options import ClickHouseOptions
 from llmledgerd.stores.clickhouse.url import each_address, targets, with_scheme
 from llmledgerd.stores.kind import ConfiguredStore, Kind, MarkedRows, StoreEraser
 from llmledgerd.system.permissions import refusal
+
+if TYPE_CHECKING:
+    from llmledgerd.query.payloads import Fetcher
+    from llmledgerd.records.pricing import Pricer
 
 
 class ClickHouseKind(Kind[ClickHouseOptions]):
@@ -35,6 +37,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         return super().recognizes(with_scheme(url))
 
     def opened(self, config: Config) -> ConfiguredStore:
+        from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
         from llmledgerd.stores.clickhouse import migrations, requirements, rollup
         from llmledgerd.stores.clickhouse.client import Store
         from llmledgerd.stores.clickhouse.sink import ClickHouseSink

@@ -67,7 +67,7 @@ def wire_type(declared: str) -> str:
     for wrapper in ("LowCardinality(", "SimpleAggregateFunction("):
         if declared.startswith(wrapper):
             declared = declared[len(wrapper) : -1].split(", ")[-1]
-    declared = declared.replace("Map(LowCardinality(String)", "Map(String")
+    declared = declared.replace("LowCardinality(String)", "String")  # inside of Map, Array and Tuple
     return "DateTime64(6, 'UTC')" if declared.startswith("DateTime") else declared
 
 
@@ -119,6 +119,8 @@ def _column(kind: ColumnType, declared: str, values: tuple[Any, ...], context: C
         return chain.from_iterable(zip(map(_number, map(len, values)), values, strict=True))
     if inner == _MONEY and is_nullable and {Decimal, type(None)}.issuperset(map(type, values)):
         return _amounts(values)
+    if declared.startswith(("Array(", "Map(")) and not any(values):
+        return (bytes(8 * len(values)),)  # where each ends
     amounts = _MAP.fullmatch(declared)
     if amounts and {dict}.issuperset(map(type, values)):
         return _maps(values, int(amounts[1]))
@@ -164,8 +166,6 @@ def _amounts(values: tuple[Decimal | None, ...]) -> tuple[bytes, bytes]:
 
 def _maps(values: tuple[dict[str, Decimal], ...], places: int) -> tuple[bytes, bytes, bytes]:
     """Return maps of amounts: where each ends, all keys, all amounts."""
-    if not any(values):
-        return bytes(8 * len(values)), b"", b""
     ends = _little_endian("Q", accumulate(map(len, values)))
     keys = b"".join(map(_text, chain.from_iterable(values)))
     return ends, keys, _scaled(chain.from_iterable(one.values() for one in values), places)

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from llmledgerd.conversations.cache_misses import EXPIRED, IN_FLIGHT, MODEL, TIER, Evidence, cause
 from llmledgerd.conversations.cache_places import in_words, place_of
 from llmledgerd.conversations.prompt import Description, apportioned, read_description
 from llmledgerd.query.filters import GROUPED
-from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, Narrowed
-from llmledgerd.query.results import Anatomy, CacheMiss, CacheMisses
+from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
+from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, Narrowed, QueryRequest
 from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.cache_sql import PARENT_DAYS, misses_sql, sums_sql
 from llmledgerd.stores.clickhouse.conditions import Where
@@ -37,6 +38,15 @@ _FURTHER: Final = {
 }
 _DESCRIBED: Final = 50
 """Sets of tools whose schemas are told apart in one answer: the ones that took most tokens."""
+
+
+def prompt_answers(ask: Ask) -> dict[type[QueryRequest], Callable[[str | None, Any], object]]:
+    """Return what answers each of these questions."""
+    return {
+        GetCacheMisses: partial(cache_misses, ask),
+        ListCacheMisses: partial(cache_miss_calls, ask),
+        GetAnatomy: partial(anatomy, ask),
+    }
 
 
 def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses) -> list[CacheMisses]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,15 +22,14 @@ from llmledgerd.query.payloads import Fetcher, Key
 from llmledgerd.query.requests import (
     MAX_LIMIT,
     FindLarge,
-    GetAnatomy,
-    GetCacheMisses,
     GetCall,
     GetLosses,
+    GetRun,
     GetStep,
     GetUnpriced,
     GetUsage,
-    ListCacheMisses,
     ListCalls,
+    ListRuns,
     QueryRequest,
 )
 from llmledgerd.query.results import (
@@ -49,8 +47,10 @@ from llmledgerd.query.results import (
 from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
-from llmledgerd.stores.clickhouse.prompt_answers import anatomy, cache_miss_calls, cache_misses
-from llmledgerd.stores.clickhouse.usage_sql import Plan, plan, usage_sql
+from llmledgerd.stores.clickhouse.prompt_answers import prompt_answers
+from llmledgerd.stores.clickhouse.runs import RunQueries
+from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
+from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
 
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
 
@@ -70,6 +70,7 @@ class StoreAnswers:
         """``fetcher`` gets payloads from object storage; without one they are reported as missing."""
         self._store = store
         self._fetcher = fetcher or Fetcher()
+        runs = RunQueries(lambda sql, values: _whole(*self._bounded(sql, values)))
         self._answers: Mapping[type[QueryRequest], Callable[[str | None, Any], object]] = {
             GetCall: self._call,
             GetStep: self._step,
@@ -77,10 +78,11 @@ class StoreAnswers:
             FindLarge: self._large,
             GetUsage: self._usage,
             GetUnpriced: self._unpriced,
+            ListRuns: runs.page,
+            GetRun: runs.steps,
             GetLosses: self._losses,
-            GetCacheMisses: partial(cache_misses, self._whole_rows),
-            ListCacheMisses: partial(cache_miss_calls, self._whole_rows),
-            GetAnatomy: partial(anatomy, self._whole_rows),
+            **ToolAnswers(store, lambda sql, values: _whole(*self._bounded(sql, values))).answers,
+            **prompt_answers(lambda sql, values: _whole(*self._bounded(sql, values))),
         }
 
     def answer(self, organization_id: str | None, question: QueryRequest) -> object:
@@ -227,9 +229,6 @@ class StoreAnswers:
             {**where.values, "limit": limit},
         )
 
-    def _whole_rows(self, sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return _whole(*self._bounded(sql, values))
-
     def _bounded(self, sql: str, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
         rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values)
@@ -256,16 +255,23 @@ def plan_without_rollup(question: GetUsage) -> Plan:
 
 def _usage(row: dict[str, Any], group_by: Sequence[str]) -> Usage:
     group = {name: str(row.pop(f"group_{name}")) for name in group_by}
-    p50, p95, p99 = (_finite(value) for value in row.pop("latencies"))
+    quantiles = {name: [_finite(value) for value in row.pop(f"{name}_quantiles")] for name in QUANTILES}
+    latency, first_token, speed = quantiles["latency"], quantiles["first_token"], quantiles["speed"]
     known, total = row.pop("latency_known"), row.pop("latency_ms_sum")
     average = total / known if known else None
     row["cost_usd"] = row["cost_usd"] or Decimal(0)  # the engine's zero would be written 0E-9
     return Usage(
         group=group,
         latency_avg_ms=average,
-        latency_p50_ms=p50,
-        latency_p95_ms=p95,
-        latency_p99_ms=p99,
+        latency_p50_ms=latency[0],
+        latency_p95_ms=latency[1],
+        latency_p99_ms=latency[2],
+        first_token_p50_ms=first_token[0],
+        first_token_p95_ms=first_token[1],
+        first_token_p99_ms=first_token[2],
+        output_tokens_per_second_p50=speed[0],
+        output_tokens_per_second_p95=speed[1],
+        output_tokens_per_second_p99=speed[2],
         **row,
     )
 

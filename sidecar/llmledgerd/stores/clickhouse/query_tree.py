@@ -22,7 +22,8 @@ COMBINATORS: Final = re.compile(
 TABLE_FUNCTIONS: Final = {"numbers", "numbers_mt", "zeros", "zeros_mt", "generate_series", "generateseries"}
 OWN_TABLES: Final = {
     "llm_traces", "llm_traces_local", "llm_traces_recomputed", "llm_trace_losses", "llm_usage_hourly",
-    "llm_usage_hourly_local", "llm_usage_doubts", "llm_price_changes", "llmledger_migrations",
+    "llm_usage_hourly_local", "llm_usage_doubts", "llm_price_changes", "llm_tool_calls",
+    "llmledger_migrations",
 }  # fmt: skip
 SYSTEM_TABLES: Final = {
     "columns", "functions", "merges", "mutations", "numbers", "one", "parts", "parts_columns", "tables",

@@ -70,8 +70,36 @@ SUMS: Final = {
 }
 """The rollup's columns, and how the rows make them."""
 
-STATE_OF_ROWS: Final = f"quantilesBFloat16StateIf{LEVELS}(t.latency_ms, t.latency_ms > 0)"
-STATE_OF_ROLLUP: Final = f"quantilesBFloat16MergeState{LEVELS}(t.latency_quantiles)"
+FIRST_MS: Final = "ifNull(t.time_to_first_token_ms, 0)"
+SPEED: Final = (
+    # A reply that arrives in one piece at its end says nothing about the time that its tokens took.
+    f"toFloat32(t.completion_tokens * 1000 / (t.latency_ms - if({FIRST_MS} * 10 <= t.latency_ms * 9, {FIRST_MS}, 0)))"
+)
+"""Output tokens per second: from the first token to the last byte where the first one was timed and came
+in the first nine tenths of the latency, else over the whole latency."""
+
+QUANTILES: Final = {
+    "latency": ("t.latency_ms", "t.latency_ms > 0"),
+    "first_token": ("assumeNotNull(t.time_to_first_token_ms)", "t.time_to_first_token_ms IS NOT NULL"),
+    "speed": (
+        SPEED,
+        "t.is_error = 0 AND t.usage_source = 'reported' AND t.completion_tokens > 0 AND t.latency_ms > 0",
+    ),
+}
+"""What quantiles are kept of: the value of a row, and which rows have one. The rollup's column is
+``<name>_quantiles``."""
+
+
+def state_of_rows(name: str) -> str:
+    """Return the mergeable state of one of QUANTILES, of the rows."""
+    value, condition = QUANTILES[name]
+    return f"quantilesBFloat16StateIf{LEVELS}({value}, {condition})"
+
+
+def state_of_rollup(name: str) -> str:
+    """Return the mergeable state of one of QUANTILES, of the rollup."""
+    return f"quantilesBFloat16MergeState{LEVELS}(t.{name}_quantiles)"
+
 
 Span = tuple[int, int]
 """A range of time in microseconds since 1970, without its end."""
@@ -113,19 +141,19 @@ def usage_sql(question: GetUsage, where: Where, chosen: Plan) -> str:
     sources = []
     if chosen.rollup:
         sums = [f"sum(t.{name}) AS sum_{name}" for name in SUMS]
+        sums += [f"{state_of_rollup(name)} AS state_{name}" for name in QUANTILES]
         within = _within("t.hour", "toDateTime({})", chosen.rollup, 1_000_000)
-        sources.append(
-            _source("llm_usage_hourly", "t.hour", question, [*sums, STATE_OF_ROLLUP], where, within)
-        )
+        sources.append(_source("llm_usage_hourly", "t.hour", question, sums, where, within))
     if chosen.rows or not sources:
         sums = [f"{expression} AS sum_{name}" for name, expression in SUMS.items()]
+        sums += [f"{state_of_rows(name)} AS state_{name}" for name in QUANTILES]
         within = _within("t.created_at", "fromUnixTimestamp64Micro({})", chosen.rows, 1)
-        sources.append(_source("llm_traces", "t.created_at", question, [*sums, STATE_OF_ROWS], where, within))
+        sources.append(_source("llm_traces", "t.created_at", question, sums, where, within))
     groups = [f"group_{name}" for name in question.group_by]
     totals = [f"sum(sum_{name}) AS {name}" for name in SUMS]
-    quantiles = f"quantilesBFloat16Merge{LEVELS}(quantiles) AS latencies"
+    quantiles = [f"quantilesBFloat16Merge{LEVELS}(state_{name}) AS {name}_quantiles" for name in QUANTILES]
     return (
-        f"SELECT {', '.join([*groups, *totals, quantiles])} FROM ({' UNION ALL '.join(sources)})"  # noqa: S608 - fixed fragments, values are bound
+        f"SELECT {', '.join([*groups, *totals, *quantiles])} FROM ({' UNION ALL '.join(sources)})"  # noqa: S608 - fixed fragments, values are bound
         f"{_grouping(groups)} HAVING requests > 0"
         f" ORDER BY {', '.join(['cost_usd DESC', 'total_tokens DESC', *groups])}"
         f" LIMIT {question.limit or MAX_LIMIT + 1}"
@@ -136,7 +164,7 @@ def _source(table: str, moment: str, question: GetUsage, sums: list[str], where:
     """Return the part of the statement that sums one table."""
     keys = [f"{GROUP_SQL[name].replace('MOMENT', moment)} AS group_{name}" for name in question.group_by]
     grouping = _grouping([f"group_{name}" for name in question.group_by])
-    return f"SELECT {', '.join([*keys, *sums])} AS quantiles FROM {table} AS t WHERE {where} AND {within}{grouping}"  # noqa: S608 - as above
+    return f"SELECT {', '.join([*keys, *sums])} FROM {table} AS t WHERE {where} AND {within}{grouping}"  # noqa: S608 - as above
 
 
 def _grouping(groups: list[str]) -> str:

@@ -138,9 +138,9 @@ def _array(values: list[str]) -> bytes:
 _encode_numbers = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def _object(amounts: dict[str, Decimal]) -> bytes:
-    """Return amounts as a JSON object whose numbers keep all their digits."""
-    return _escaped(_encode_numbers(amounts))
+def _json(value: dict[str, Any] | tuple[Any, ...]) -> bytes:
+    """Return JSON whose numbers keep all their digits."""
+    return _escaped(_encode_numbers(value))
 
 
 _WRITERS: dict[type, Callable[..., bytes]] = {
@@ -151,5 +151,6 @@ _WRITERS: dict[type, Callable[..., bytes]] = {
     bool: lambda value: b"%d" % value,
     Decimal: lambda value: format(value, "f").encode(),
     list: _array,
-    dict: _object,
+    dict: _json,
+    tuple: _json,
 }

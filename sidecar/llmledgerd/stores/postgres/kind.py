@@ -11,12 +11,12 @@ from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.query.erasure import Objects
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.stores.base import NoDoubts
 from llmledgerd.stores.kind import ConfiguredStore, Kind, Reconciled, StoreEraser
 from llmledgerd.stores.postgres.options import PostgresOptions
 
 if TYPE_CHECKING:
+    from llmledgerd.query.payloads import Fetcher
     from llmledgerd.stores.postgres.sink import Postgres
 
 

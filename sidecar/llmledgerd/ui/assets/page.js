@@ -1,4 +1,4 @@
-// What the page does in the browser itself: formats of charts, light and dark, keys, and looking away.
+// What the page does in the browser itself: formats of charts, light and dark, keys, timelines, and looking away.
 "use strict";
 
 (() => {
@@ -76,19 +76,158 @@
     const link = event.target.closest("#main a[href]");
     last = link && { href: link.getAttribute("href"), link };
   });
-  // The step that is looked at is in sight among the others of its run.
-  const placed = new WeakSet();
-  function place() {
-    const here = document.querySelector(".tall .here");
-    if (!here || placed.has(here)) return;
-    placed.add(here);
-    const frame = here.closest(".tall");
-    const above = here.getBoundingClientRect().top - frame.getBoundingClientRect().top;
-    frame.scrollTop += above - frame.clientHeight / 2;
+  // A timeline has as much room as all steps of its run, and elements for those in sight. Their rows are asked
+  // for in chunks; how many steps there are stands beside it ([data-count]), and changes while an agent runs.
+  const CHUNK = 100;
+  const BEYOND = 10;
+  const AGAIN_MS = 3000;
+
+  function element(kind, name, text) {
+    const made = document.createElement(kind);
+    if (name) made.className = name;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  }
+
+  class Timeline {
+    constructor(frame) {
+      this.frame = frame;
+      this.steps = frame.querySelector(".steps");
+      this.here = Number(frame.dataset.here) || 0;
+      this.chunks = new Map();
+      this.shown = new Map();
+      this.count = 0;
+      this.wall = 1;
+      frame.addEventListener("scroll", () => this.draw(), { passive: true });
+      new ResizeObserver(() => this.draw()).observe(frame);
+      this.follow();
+    }
+
+    get height() {
+      return parseFloat(getComputedStyle(this.frame).getPropertyValue("--step")) || 30;
+    }
+
+    // Takes over how many steps there are by now. A call that arrived late has moved those after it.
+    follow() {
+      const said = document.querySelector("#main [data-count]");
+      if (!said || (Number(said.dataset.count) === this.count && Number(said.dataset.wall) === this.wall)) return;
+      const isFirst = this.count === 0;
+      const atEnd = this.frame.scrollTop + this.frame.clientHeight >= this.frame.scrollHeight - 2;
+      this.count = Number(said.dataset.count);
+      this.wall = Number(said.dataset.wall) || 1;
+      this.frame.setAttribute("aria-rowcount", String(this.count + 1));
+      this.chunks.clear();
+      this.steps.style.height = `${this.count * this.height}px`;
+      if (isFirst && this.here) this.frame.scrollTop = (this.here - 0.5) * this.height - this.frame.clientHeight / 2;
+      else if (!isFirst && atEnd && this.frame.scrollTop > 0) this.frame.scrollTop = this.frame.scrollHeight;
+      this.draw(true);
+    }
+
+    draw(isChanged = false) {
+      const height = this.height;
+      const top = Math.max(0, this.frame.scrollTop - this.steps.offsetTop);
+      const first = Math.max(1, Math.floor(top / height) + 1 - BEYOND);
+      const last = Math.min(this.count, Math.ceil((top + this.frame.clientHeight) / height) + BEYOND);
+      for (const [number, row] of this.shown) {
+        if (number < first || number > last) {
+          row.remove();
+          this.shown.delete(number);
+        }
+      }
+      for (let number = first; number <= last; number++) {
+        const chunk = Math.floor((number - 1) / CHUNK);
+        const known = this.chunks.get(chunk);
+        if (!known) this.ask(chunk);
+        const step = known?.[number - 1 - chunk * CHUNK];
+        const old = this.shown.get(number);
+        if (old && !isChanged && (old.isKnown || !step)) continue;
+        if (old && !step) continue;
+        const row = step ? this.row(step) : element("div", "step waits");
+        row.isKnown = Boolean(step);
+        row.style.top = `${(number - 1) * height}px`;
+        row.style.height = `${height}px`;
+        if (old) old.replaceWith(row);
+        else this.steps.append(row);
+        this.shown.set(number, row);
+      }
+    }
+
+    row(step) {
+      const row = element("a", "step");
+      row.href = step.address;
+      row.setAttribute("role", "row");
+      row.setAttribute("aria-rowindex", String(step.number + 1));
+      row.dataset.step = String(step.number);
+      if (step.number === this.here) {
+        row.classList.add("here");
+        row.setAttribute("aria-current", "step");
+      }
+      const cell = (name, text) => {
+        const made = element("span", name, text);
+        made.setAttribute("role", "cell");
+        row.append(made);
+        return made;
+      };
+      const number = cell("number", step.number.toLocaleString("en-US"));
+      number.style.paddingLeft = `${step.level * 10}px`;
+      if (step.note) {
+        number.append(" ", element("small", "", step.note));
+        number.title = step.note;
+      }
+      cell("after", step.after);
+      const when = cell("when");
+      const track = element("span", "track lane");
+      const bar = element("span", step.is_error ? "bad" : "");
+      const left = Math.min(99.5, (100 * step.after_ms) / this.wall);
+      bar.style.marginLeft = `${left}%`;
+      bar.style.width = `${Math.min(100 - left, Math.max(0.5, (100 * step.took_ms) / this.wall))}%`;
+      track.append(bar);
+      when.append(track);
+      cell("model", step.model).title = [step.model, step.agent].filter(Boolean).join(", ");
+      cell("new", step.new);
+      cell("in", step.input);
+      cell("cached", step.cached);
+      cell("out", step.output);
+      cell("cost", step.cost);
+      cell("latency", step.latency);
+      cell("outcome").append(element("span", `badge ${step.is_error ? "bad" : "good"}`, step.outcome));
+      return row;
+    }
+
+    async ask(chunk) {
+      this.chunks.set(chunk, []);
+      const { run, organization, every, at } = this.frame.dataset;
+      const given = new URLSearchParams({ id: run, first: String(chunk * CHUNK + 1), limit: String(CHUNK) });
+      if (!every) given.set("organization", organization ?? "");
+      if (at) given.set("at", at);
+      const of = this.count;
+      try {
+        const answer = await fetch(`./run/steps?${given}`);
+        if (!answer.ok) throw new Error(String(answer.status));
+        const found = await answer.json();
+        if (of !== this.count) return; // asked before the run grew; draw has asked again
+        this.chunks.set(chunk, found.rows);
+        this.draw(true);
+      } catch {
+        // The store or the daemon is away, which the page says above.
+        setTimeout(() => {
+          if (of === this.count) this.chunks.delete(chunk);
+          if (this.frame.isConnected) this.draw();
+        }, AGAIN_MS);
+      }
+    }
+  }
+
+  const timelines = new WeakMap();
+  function follow() {
+    for (const frame of document.querySelectorAll(".timeline")) {
+      if (timelines.has(frame)) timelines.get(frame).follow();
+      else timelines.set(frame, new Timeline(frame));
+    }
   }
 
   new MutationObserver(() => {
-    place();
+    follow();
     if (!last || last.link.isConnected || document.activeElement !== document.body) return;
     const same = document.querySelector(`#main a[href="${CSS.escape(last.href)}"]`);
     if (same) same.focus({ preventScroll: true });

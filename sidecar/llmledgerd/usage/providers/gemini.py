@@ -50,6 +50,7 @@ class UsageMetadata(msgspec.Struct, rename="camel"):
     total_token_count: Count = None
     prompt_tokens_details: Any = None
     candidates_tokens_details: Any = None
+    response_tokens_details: Any = None
     cache_tokens_details: Any = None
     tool_use_prompt_tokens_details: Any = None
     prompt_token_details: Any = None
@@ -87,7 +88,7 @@ def tokens(raw: Json) -> Facts:
             total_cached_tokens=usage.cached_content_token_count,
             total_tokens=usage.total_token_count,
             input_tokens_by_modality=usage.prompt_tokens_details,
-            output_tokens_by_modality=usage.candidates_tokens_details,
+            output_tokens_by_modality=usage.candidates_tokens_details or usage.response_tokens_details,
             cached_tokens_by_modality=usage.cache_tokens_details,
             tool_use_tokens_by_modality=usage.tool_use_prompt_tokens_details,
         ),

@@ -31,4 +31,30 @@ def assemble_unknown(events: Events) -> Whole:
         for member in READ_BESIDE if isinstance(event, dict) else ():
             if event.get(member) is not None and (isinstance(event[member], dict) or member not in beside):
                 beside[member] = event[member]
-    return Whole(response=encoded({"events": kept}), beside=encoded(beside), complete=events.is_done)
+    is_over = _is_over(found)
+    return Whole(
+        response=encoded({"events": kept}),
+        beside=encoded(beside),
+        complete=events.is_done or is_over is True,
+        usage_is_final=is_over is not False,
+    )
+
+
+def _is_over(found: list[Any]) -> bool | None:
+    """Return whether Alibaba's own stream has its reason to stop, None for a stream of another kind.
+
+    Its counts grow with the stream, and a choice that goes on has the word ``null`` for a reason (Alibaba Cloud Model
+    Studio, "DashScope API reference: chat response chunk object").
+    """
+    reasons: list[Any] = []
+    for event in found:
+        output = event.get("output") if isinstance(event, dict) else None
+        if isinstance(output, dict):
+            choices = output.get("choices")
+            of_choices = choices if isinstance(choices, list) else []
+            reasons += [
+                one["finish_reason"]
+                for one in (output, *of_choices)
+                if isinstance(one, dict) and "finish_reason" in one
+            ]
+    return any(reason not in (None, "", "null") for reason in reasons) if reasons else None

@@ -129,3 +129,18 @@ def test_tokens_are_kept_by_modality() -> None:
     assert (priced.input, priced.input_audio, priced.input_image, priced.input_video) == (110, 2, 14, 4)
     assert (priced.cache_audio_read, priced.cache_image_read) == (7, 8)
     assert (priced.output, priced.output_audio, priced.output_video) == (50, 9, 11)
+
+
+def test_audio_that_gemini_live_answers_with_is_no_text() -> None:
+    usage = {
+        "promptTokenCount": 10,
+        "responseTokenCount": 30,
+        "totalTokenCount": 40,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10}],
+        "responseTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 5},
+            {"modality": "AUDIO", "tokenCount": 25},
+        ],
+    }
+    (priced,) = reply({"usageMetadata": usage}).priced
+    assert (priced.input_audio, priced.output, priced.output_audio) == (10, 30, 25)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llmledgerd.usage import Exchange, read_exchange
 from llmledgerd.usage.decode import join
 from llmledgerd.usage.streams import coalesce
 from llmledgerd.usage.streams.assembly import assemble
@@ -593,3 +594,16 @@ def test_what_is_nested_too_deep_is_kept_as_events_or_left_out_and_raises_nothin
         + data_events(chat_chunk(usage=CHAT_USAGE))
     )
     assert columns(stream(text))[:3] == (10, 40, 50)
+
+
+@pytest.mark.parametrize(("reason", "source"), [("null", "partial"), ("stop", "reported")])
+@pytest.mark.parametrize("has_choices", [True, False])
+def test_counts_from_the_middle_of_alibabas_stream_are_a_part(
+    reason: str, source: str, has_choices: bool
+) -> None:
+    usage = {"input_tokens": 11, "output_tokens": 2, "total_tokens": 13}
+    said = {"finish_reason": reason, "message": {"role": "assistant", "content": "a"}}
+    output = {"choices": [said]} if has_choices else {"text": "a", "finish_reason": reason}
+    event = json.dumps({"output": output, "usage": usage, "request_id": "r"})
+    facts = read_exchange(Exchange(stream=f"id:1\nevent:result\ndata:{event}\n\n"))
+    assert (facts.usage_source, facts.prompt_tokens, facts.stream_complete) == (source, 11, reason == "stop")

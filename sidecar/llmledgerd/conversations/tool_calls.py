@@ -1,0 +1,246 @@
+"""Calls of tools: those that an answer asks for, and the results that a request brings. Pure.
+
+Invariant: a call and its result have the same key, computed from one row's bytes each, so that they are joined
+without payloads. What is returned is bounded, whatever the bytes hold; nothing raises.
+
+The key of an id that a provider made at random is the id's alone. Other ids (``call_0``, counted by a server or an
+SDK) and calls of APIs without ids (Gemini: by name and order) are the asking turn's: its ``turn_id``, which is the
+``parent_turn_id`` of the request that brings the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import xxhash
+
+from llmledgerd.conversations import parts
+from llmledgerd.conversations.identity import Identity
+from llmledgerd.conversations.parts import Answer, Part, Request
+from llmledgerd.conversations.sayings import provided_ids
+from llmledgerd.conversations.tool_errors import API_ERROR, NO_ERROR, TEXT_ERROR, reads_as_error
+from llmledgerd.conversations.values import seed_of
+
+MOST_CALLS: Final = 256
+"""Limit of calls, and of results, that a row lists."""
+
+MOST_TOOLS: Final = 64
+"""Limit of tools in ``tool_result_tokens``; what the others' results took is the tool ""."""
+
+LONGEST_NAME: Final = 128
+LONGEST_ID: Final = 128
+
+_MEDIA: Final = frozenset({parts.IMAGE, parts.AUDIO, parts.FILE})
+"""Parts whose bytes say nothing of their tokens."""
+
+_INTERLEAVED: Final = 16
+"""How many results are taken as new where each stands right behind its call: items of Responses do not say
+which of them one answer asked for. The first request that brings a result counts, so that too many cost nothing but
+space."""
+
+_UINT32: Final = (1 << 32) - 1
+
+Asked = tuple[int, str, str, int, int]
+"""A call that an answer asks for: key, id, name, hash of name and arguments, bytes of the arguments."""
+
+Brought = tuple[int, int, int]
+"""A result that is new in a request: the call's key, bytes, NO_ERROR, API_ERROR or TEXT_ERROR."""
+
+_UNSTORABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+_hash: Callable[[bytes, int], int] = xxhash.xxh3_64_intdigest
+
+
+class ToolCalls(msgspec.Struct, frozen=True, gc=False):
+    """The columns ``tool_calls``, ``tool_results`` and ``tool_result_tokens``."""
+
+    asked: tuple[Asked, ...] = ()
+    brought: tuple[Brought, ...] = ()
+    tokens: dict[str, int] = {}
+
+
+NONE: Final = ToolCalls()
+
+
+def tool_calls_of(
+    request: Request,
+    answer: Answer,
+    *,
+    organization: str,
+    identity: Identity,
+    prompt_tokens: int,
+    is_whole: bool,
+) -> ToolCalls:
+    """Return the calls and results of one call of a model. Never raises.
+
+    ``is_whole``: the answer arrived whole; a call whose arguments were cut off was asked of nobody.
+    """
+    try:
+        calls = [part for said in answer.alternatives for part in said if part.kind == parts.CALL]
+        has_results = any(part.kind == parts.RESULT for part in request.messages)
+        if not calls and not has_results:
+            return NONE
+        seed = seed_of(organization)
+        return ToolCalls(
+            asked=_asked(calls, identity.turn_id, seed, is_whole=is_whole),
+            brought=_brought(request, identity.parent_turn_id, seed) if has_results else (),
+            tokens=_tokens(request, prompt_tokens) if has_results and prompt_tokens else {},
+        )
+    except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its tool calls, never its row
+        return NONE
+
+
+def _asked(calls: Sequence[Part], turn_id: str, seed: int, *, is_whole: bool) -> tuple[Asked, ...]:
+    found: dict[int, Asked] = {}
+    for part, own_id in zip(calls, _ids(calls), strict=True):
+        if not is_whole and isinstance(part.value, str) and part.value:
+            continue
+        key = _key(seed, turn_id, own_id, part.name)
+        if key in found or len(found) == MOST_CALLS:
+            continue
+        size = min(0 if part.value == {} else part.size, _UINT32)
+        found[key] = (
+            key,
+            _clean(own_id[:LONGEST_ID]),
+            _clean(part.name[:LONGEST_NAME]),
+            _hash(b"%d" % part.hash, seed),
+            size,
+        )
+    return tuple(found.values())
+
+
+def _clean(text: str) -> str:
+    """Return a name without what a store cannot hold."""
+    return (
+        text if text.isascii() and text.isprintable() else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    )
+
+
+def _ids(calls: Sequence[Part]) -> list[str]:
+    """Return the ids of an answer's calls; of a call without one its name, and which of that name it is."""
+    counts: Counter[str] = Counter()
+    found = []
+    for part in calls:
+        if part.id:
+            found.append(part.id)
+        else:
+            found.append(f"{part.name[:LONGEST_NAME]}#{counts[part.name]}")
+            counts[part.name] += 1
+    return found
+
+
+def _key(seed: int, turn_id: str, own_id: str, name: str) -> int:
+    """Return a call's key; 0 where nothing tells it from others."""
+    if provided_ids([Part(parts.CALL, "", 0, None, name, own_id)]):
+        return _hash(own_id.encode("utf-8", "replace"), seed)
+    if not turn_id:
+        return 0
+    return _hash(f"{turn_id}\0{own_id}".encode("utf-8", "replace"), seed)
+
+
+def _brought(request: Request, parent_turn_id: str, seed: int) -> tuple[Brought, ...]:
+    results, calls = _new(request)
+    found: dict[int, Brought] = {}
+    for part, (own_id, name) in zip(results, _answered(results, calls), strict=True):
+        key = _key(seed, parent_turn_id, own_id, name)
+        if key and key not in found and len(found) < MOST_CALLS:
+            found[key] = (key, min(part.size, _UINT32), _error(part))
+    return tuple(found.values())
+
+
+def _new(request: Request) -> tuple[list[Part], list[Part]]:
+    """Return the results behind what the assistant said last, and the calls of that; both in order."""
+    messages = request.messages
+    results: list[Part] = []
+    at = _begun(messages)
+    while at and messages[at - 1].role != "assistant":
+        at -= 1
+        if messages[at].kind == parts.RESULT:
+            results.append(messages[at])
+    calls: list[Part] = []
+    while at and messages[at - 1].role == "assistant":
+        at -= 1
+        if messages[at].kind != parts.CALL:
+            continue
+        calls.append(messages[at])
+        if request.is_input and _is_between_results(messages, at) and len(results) < _INTERLEAVED:
+            at -= 1
+            results.append(messages[at])
+    return results[::-1], calls[::-1]
+
+
+def _begun(messages: Sequence[Part]) -> int:
+    """Return the end of the messages without an answer that the request has begun itself (a prefill)."""
+    end = len(messages)
+    while end and messages[end - 1].role == "assistant" and messages[end - 1].kind == parts.TEXT:
+        end -= 1
+    return end if end and messages[end - 1].role != "assistant" else len(messages)
+
+
+def _is_between_results(messages: Sequence[Part], at: int) -> bool:
+    """Return whether this call stands alone between results, as an item of Responses may."""
+    return (
+        0 < at < len(messages) - 1
+        and messages[at - 1].kind == parts.RESULT
+        and messages[at + 1].kind == parts.RESULT
+        and messages[at + 1].id == messages[at].id
+    )
+
+
+def _answered(results: Sequence[Part], calls: Sequence[Part]) -> list[tuple[str, str]]:
+    """Return id and name of the call that each result answers.
+
+    A result without an id answers the first open call of its name, or else the first that is open: APIs without
+    ids, and harnesses that leave names out, send results in the order of the calls.
+    """
+    names = {part.id: part.name for part in calls if part.id}
+    open_calls = dict(zip(_ids(calls), (part.name for part in calls), strict=True))
+    counts: Counter[str] = Counter()
+    found = []
+    for part in results:
+        if part.id:
+            open_calls.pop(part.id, None)
+            found.append((part.id, names.get(part.id, part.name)))
+            continue
+        own = next((one for one, name in open_calls.items() if name == part.name), None)
+        if own is None and not part.name:
+            own = next(iter(open_calls), None)
+        if own is None:
+            own = f"{part.name[:LONGEST_NAME]}#{counts[part.name]}"
+        counts[part.name] += 1
+        found.append((own, open_calls.pop(own, part.name)))
+    return found
+
+
+def _error(result: Part) -> int:
+    if result.is_error is not None:
+        return API_ERROR if result.is_error else NO_ERROR
+    return TEXT_ERROR if reads_as_error(result.value) else NO_ERROR
+
+
+def _tokens(request: Request, prompt_tokens: int) -> dict[str, int]:
+    """Return the tokens of the prompt that are results of tools, by tool: the share of its bytes."""
+    names: dict[str, str] = {}
+    sizes: Counter[str] = Counter()
+    whole = sum(part.size for part in (*request.tools, *request.system) if part.kind not in _MEDIA)
+    for part in request.messages:
+        if part.kind in _MEDIA:
+            continue
+        whole += part.size
+        if part.kind == parts.CALL and part.id:
+            names[part.id] = part.name
+        elif part.kind == parts.RESULT:
+            sizes[_clean((names.get(part.id, "") or part.name)[:LONGEST_NAME])] += part.size
+    if len(sizes) > MOST_TOOLS:
+        largest = dict(sizes.most_common(MOST_TOOLS - 1))
+        largest[""] = largest.get("", 0) + sum(sizes.values()) - sum(largest.values())
+        sizes = Counter(largest)
+    return {
+        name: min(tokens, _UINT32)
+        for name, size in sizes.items()
+        if whole and (tokens := round(prompt_tokens * size / whole))
+    }

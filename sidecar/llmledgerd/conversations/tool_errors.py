@@ -1,0 +1,93 @@
+"""Whether a tool's result says that the call failed. Pure.
+
+Invariant: only what stands at the beginning of a text, or in the members that say it of a JSON object, is read: a
+result that speaks of errors is none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from llmledgerd.conversations.values import REFUSED, decoded
+
+NO_ERROR: Final = 0
+API_ERROR: Final = 1
+"""The API's own field says it: Anthropic's ``is_error``, Bedrock's ``status``."""
+TEXT_ERROR: Final = 2
+"""The result's text says it."""
+
+_LONGEST_OBJECT: Final = 256 << 10
+"""Characters of a text above which it is not read as JSON."""
+
+_START: Final = 300
+
+_FAILED: Final = re.compile(
+    r"\s*(?:"
+    r"<(?:tool_use_)?error\b"
+    r"|\[error\]"
+    r"|error\b\s*(?::|-|\u2014|\(|\d|executing|calling|running|invoking|while|reading|writing|in tool|code)"
+    r"|error\W*\Z"
+    r"|(?:[\w.]+(?:error|exception)|exception|fatal|panic)\s*:"
+    r"|traceback \(most recent call last\)"
+    r"|(?:(?:the )?(?:tool|tool call|command|function|request|execution|process|call) (?:\S+ )?)?"
+    r"(?:failed(?:\s*:| with| to)|exited with (?:exit )?(?:code|status)[: ]*[1-9-]|timed out)"
+    r"|(?:process )?exit (?:code|status)[: ]*[1-9-]"
+    r"|(?:bash|sh|zsh): .*(?:not found|no such file|permission denied)"
+    r")",
+    re.IGNORECASE,
+)
+
+_EMPTY: Final[tuple[Any, ...]] = (None, "", False, 0, [], {})
+_FLAGS: Final = ("isError", "is_error")
+_SUCCESSES: Final = ("success", "ok", "succeeded")
+_EXITS: Final = ("exit_code", "exitCode", "returncode", "return_code")
+_STATUSES: Final = ("status", "statusCode", "status_code")
+_FAILURES: Final = frozenset({"error", "failed", "failure", "errored"})
+_FINE: Final = frozenset({"ok", "success", "succeeded", "completed"})
+_INSIDE: Final = ("text", "result", "output", "content")
+"""Members that hold the result where the others say nothing of it: Gemini's responses are objects."""
+_LEAST_STATUS, _LARGEST_STATUS = 100, 599
+_LEAST_FAILED: Final = 400
+"""HTTP's first status of errors."""
+
+
+def reads_as_error(value: Any, depth: int = 3) -> bool:
+    """Return whether the content of a result says that the call failed."""
+    if isinstance(value, list):
+        value = next((one for one in value if isinstance(one, str | dict)), None)
+    if isinstance(value, dict):
+        said = _says(value)
+        inside = next((value[name] for name in _INSIDE if isinstance(value.get(name), str | dict)), None)
+        return reads_as_error(inside, depth - 1) if said is None and inside and depth else bool(said)
+    if not isinstance(value, str):
+        return False
+    start = value[:_START]
+    if start.lstrip()[:1] != "{" or len(value) > _LONGEST_OBJECT:
+        return _FAILED.match(start) is not None
+    try:
+        found = decoded(value.encode())
+    except (*REFUSED, UnicodeEncodeError):
+        return False
+    return isinstance(found, dict) and bool(depth) and reads_as_error(found, depth - 1)
+
+
+def _says(said: dict[str, Any]) -> bool | None:
+    """Return what an object's own members say of the call; None where they say nothing."""
+    flags = [said[name] for name in _FLAGS if isinstance(said.get(name), bool)]
+    flags += [not said[name] for name in _SUCCESSES if isinstance(said.get(name), bool)]
+    inner = said.get("metadata")
+    exits = [*map(said.get, _EXITS), *(map(inner.get, _EXITS) if isinstance(inner, dict) else ())]
+    flags += [code != 0 for code in exits if _is_number(code)]
+    for status in map(said.get, _STATUSES):
+        if isinstance(status, str) and (status.lower() in _FAILURES or status.lower() in _FINE):
+            flags.append(status.lower() in _FAILURES)
+        elif isinstance(status, int) and _LEAST_STATUS <= status <= _LARGEST_STATUS:
+            flags.append(status >= _LEAST_FAILED)
+    if flags:
+        return any(flags)
+    return True if said.get("error") not in _EMPTY else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,136 @@
+"""Attempts of one call. Pure.
+
+Invariant: an attempt belongs to one call, and a failed attempt is followed by one attempt at most. A call is an
+attempt of an earlier one if it sent the same bytes and
+
+- started after that one had failed, within WINDOW_US of its end, or
+- overlaps it, where that one was cancelled and this one was not (a request that is sent again in case the first
+  one hangs), or where an SDK counts it as a later attempt.
+
+Equal requests that succeed beside each other are calls of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from llmledgerd.query.tool_results import RetriedCall, Retries
+
+WINDOW_US: Final = 600 * 1_000_000
+"""Time from the end of a failed attempt within which the next one starts: SDKs wait for seconds, and for minutes
+where the provider says so (``retry-after``)."""
+
+CLOCK_US: Final = 5_000
+"""How much earlier than the end of the failed attempt the next one may seem to start: times are of two clocks, and
+latencies are rounded."""
+
+
+class Attempt(NamedTuple):
+    """What is read of one call."""
+
+    organization_id: str
+    request_hash: int
+    start_us: int
+    end_us: int
+    is_error: int
+    outcome: str
+    attempt: int
+    """The SDK's number of it, from 1; 0 where none is known."""
+    provider: str
+    model: str
+    error_type: str
+    cost_usd: Decimal | None
+    id: str
+
+
+def calls_of(attempts: Iterable[Attempt]) -> list[list[Attempt]]:
+    """Return the calls that have several attempts, each with its attempts in order.
+
+    ``attempts`` are those of requests of which one failed, in the order of organization, hash and start.
+    """
+    found: list[list[Attempt]] = []
+    for _, same in groupby(attempts, lambda one: (one.organization_id, one.request_hash)):
+        found += [call for call in _calls(same) if len(call) > 1]
+    return found
+
+
+def _calls(same: Iterable[Attempt]) -> list[list[Attempt]]:
+    calls: list[list[Attempt]] = []
+    waiting: list[list[Attempt]] = []
+    """Calls whose last attempt failed, the longest waiting first."""
+    for one in same:
+        waiting = [call for call in waiting if one.start_us - call[-1].end_us <= WINDOW_US]
+        call = next((call for call in waiting if _follows(one, call[-1])), None)
+        if call is None:
+            call = []
+            calls.append(call)
+        else:
+            waiting.remove(call)
+        call.append(one)
+        if one.is_error:
+            waiting.append(call)
+    return calls
+
+
+def _follows(one: Attempt, failed: Attempt) -> bool:
+    if one.start_us >= failed.end_us - CLOCK_US:
+        return one.start_us > failed.start_us or one.attempt > failed.attempt
+    is_sent_again = failed.outcome == "cancelled" and not one.is_error and one.start_us > failed.start_us
+    return is_sent_again or one.attempt > failed.attempt > 0
+
+
+def retried_call(attempts: Sequence[Attempt]) -> RetriedCall:
+    """Return what a call's attempts came to."""
+    first, last = attempts[0], attempts[-1]
+    failed = [one for one in attempts if one.is_error]
+    costs = [one.cost_usd for one in failed if one.cost_usd is not None]
+    return RetriedCall(
+        id=last.id,
+        organization_id=last.organization_id,
+        attempts=[one.id for one in attempts],
+        provider=last.provider,
+        model=last.model,
+        outcome=last.outcome,
+        is_error=bool(last.is_error),
+        error_types=[one.error_type for one in failed],
+        started_at=datetime.fromtimestamp(first.start_us / 1e6, UTC),
+        waited_ms=max(0, (last.end_us if last.is_error else last.start_us) - first.start_us) / 1000,
+        failed_cost_usd=sum(costs, Decimal(0)),
+        unknown_cost=len(failed) - len(costs),
+    )
+
+
+def summed(calls: Iterable[RetriedCall]) -> list[Retries]:
+    """Return sums by provider and model of the last attempt, what cost most first."""
+    by_model: dict[tuple[str, str], list[RetriedCall]] = {}
+    for call in calls:
+        by_model.setdefault((call.provider, call.model), []).append(call)
+    found = [_sum(provider, model, own) for (provider, model), own in by_model.items()]
+    return sorted(found, key=lambda one: (-one.failed_cost_usd, -one.calls, one.provider, one.model))
+
+
+def _sum(provider: str, model: str, calls: Sequence[RetriedCall]) -> Retries:
+    waits = sorted(call.waited_ms for call in calls)
+    return Retries(
+        provider=provider,
+        model=model,
+        calls=len(calls),
+        attempts=sum(len(call.attempts) for call in calls),
+        failed_attempts=sum(len(call.error_types) for call in calls),
+        recovered=sum(not call.is_error for call in calls),
+        given_up=sum(call.is_error for call in calls),
+        failed_cost_usd=sum((call.failed_cost_usd for call in calls), Decimal(0)),
+        unknown_cost=sum(call.unknown_cost for call in calls),
+        waited_ms=sum(waits),
+        waited_p50_ms=_rank(waits, 50),
+        waited_p95_ms=_rank(waits, 95),
+    )
+
+
+def _rank(values: Sequence[float], level: int) -> float:
+    """Return a percentile by nearest rank."""
+    return values[-(-len(values) * level // 100) - 1]

@@ -1,0 +1,143 @@
+"""Which conversations are parts of other runs, found by the names that their calls bear. Blocking; for threads.
+
+A conversation's id, and what its first call was asked (``opening_names``), may be names of an earlier call's
+turn (``turn_id``, ``turn_names``): the conversation is then a part of that call's run, as a sub-agent's is, one
+that goes on after compaction, or one whose calls send a cut history or only ``previous_response_id``.
+
+Invariants:
+- A name leads to a call of the same organization that was there before.
+- The work is bounded: ROUNDS statements and MOST conversations, however long the chains are. What lies beyond
+  stays a run of its own.
+- Nothing is looked for further than SPAN_US from the calls that are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+from llmledgerd.stores.clickhouse.run_calls import OWN_RUN, Key, RunCalls, within
+
+ROUNDS: Final = 16
+MOST: Final = 5_000
+"""Conversations that are followed for one answer."""
+
+SPAN_US: Final = 24 * 3600 * 1_000_000
+
+Whole = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
+
+
+class Following:
+    """Names of one organization's turns (None: of all) followed to the calls that bear them."""
+
+    def __init__(self, whole: Whole, organization_id: str | None) -> None:
+        self._whole = whole
+        self._organization_id = organization_id
+
+    def upward(self, conversations: Collection[Key], since_us: int | None) -> dict[Key, Key]:
+        """Return the run that each conversation is a part of, itself where it is a part of none.
+
+        ``since_us`` is a time before which their calls are not of interest.
+        """
+        above: dict[Key, Key] = {}
+        pending = set(conversations)
+        since = None if since_us is None else since_us - SPAN_US
+        for _ in range(ROUNDS):
+            if not pending or len(above) > MOST:
+                break
+            found = self._above(pending, since)
+            above |= found
+            pending = {run for run in found.values() if run not in above}
+        return {one: _top(above, one) for one in conversations}
+
+    def downward(self, calls: RunCalls, first_us: int, last_us: int) -> dict[Key, str]:
+        """Return the runs of ``calls`` with the conversations that are parts of them, between these times."""
+        runs = dict(calls.runs)
+        fresh = calls
+        for _ in range(ROUNDS):
+            rows = self._below(fresh, runs, first_us, last_us)
+            new = {(row["organization_id"], row["conversation"]): str(row["run"]) for row in rows}
+            if not new:
+                break
+            runs |= new
+            fresh = RunCalls(calls.organization_id, new, calls.start, calls.end)
+        return runs
+
+    def _above(self, pending: Collection[Key], since: int | None) -> dict[Key, Key]:
+        """Return the run of the call that bears a conversation's name, for those that have one."""
+        where = within(self._organization_id, since, None)
+        begun = self._whole(
+            "SELECT t.organization_id AS organization_id, t.conversation_id AS conversation,"  # noqa: S608 - fixed fragments, values are bound
+            " groupUniqArrayArray(20)(t.opening_names) AS names, toUnixTimestamp64Micro(min(t.created_at)) AS first_us"
+            f" FROM llm_traces AS t WHERE {where} AND t.run_id = '' AND t.conversation_id IN {{ids:Array(String)}}"
+            " GROUP BY organization_id, conversation",
+            {**where.values, "ids": sorted({conversation for _, conversation in pending})},
+        )
+        names = sorted({name for row in begun for name in (row["conversation"], *row["names"])})
+        bearers: dict[Key, list[tuple[int, Key]]] = {}
+        for row in self._bearing(names, since):
+            organization = row["organization_id"]
+            for name in (row["turn_id"], *row["turn_names"]):
+                bearers.setdefault((organization, name), []).append(
+                    (row["at_us"], (organization, row["run"]))
+                )
+        found = {}
+        for row in begun:
+            organization, conversation, first = row["organization_id"], row["conversation"], row["first_us"]
+            own = (organization, conversation)
+            for name in (conversation, *row["names"]):
+                earliest = None if name == conversation else first - SPAN_US
+                before = [
+                    one
+                    for one in bearers.get((organization, name), [])
+                    if one[0] < first and (earliest is None or one[0] >= earliest) and one[1] != own
+                ]
+                if before and own in pending:
+                    found[own] = max(before)[1]
+                    break
+        return found
+
+    def _bearing(self, names: list[str], since: int | None) -> list[dict[str, Any]]:
+        if not names:
+            return []
+        where = within(self._organization_id, since, None)
+        columns = (
+            f"t.organization_id AS organization_id, {OWN_RUN} AS run, toUnixTimestamp64Micro(t.created_at) AS at_us,"
+            " t.turn_id AS turn_id, t.turn_names AS turn_names"
+        )
+        halves = ("t.turn_id IN {names:Array(String)}", "hasAny(t.turn_names, {names:Array(String)})")
+        statement = " UNION ALL ".join(
+            f"SELECT {columns} FROM llm_traces AS t WHERE {where} AND {half} AND {OWN_RUN} != ''"  # noqa: S608 - as above
+            for half in halves
+        )
+        return self._whole(statement, {**where.values, "names": names})
+
+    def _below(
+        self, calls: RunCalls, known: Mapping[Key, str], first_us: int, last_us: int
+    ) -> list[dict[str, Any]]:
+        """Return conversations whose id or opening is borne by one of the calls, each with the run of that call."""
+        where = within(calls.organization_id, first_us, last_us + SPAN_US)
+        given = {f"of_{name}": value for name, value in where.values.items() if name != "organization_id"}
+        condition = str(where).replace("{start:", "{of_start:").replace("{end:", "{of_end:")
+        bearing = calls.sql("t.organization_id AS organization_id, t.created_at AS at, t.turn_id AS turn_id,"
+                            " arrayJoin(arrayPushFront(t.turn_names, t.turn_id)) AS name")  # fmt: skip
+        return self._whole(
+            "SELECT c.organization_id AS organization_id, c.conversation AS conversation, any(p.run) AS run FROM"  # noqa: S608 - as above
+            " (SELECT t.organization_id AS organization_id, t.conversation_id AS conversation, t.created_at AS at,"
+            " t.turn_id AS turn_id, arrayJoin(arrayPushFront(t.opening_names, t.conversation_id)) AS name"
+            f" FROM llm_traces AS t WHERE {condition} AND t.run_id = '' AND t.conversation_id != ''"
+            " AND t.conversation_id NOT IN {known:Array(String)}) AS c"
+            f" INNER JOIN ({bearing}) AS p ON c.organization_id = p.organization_id AND c.name = p.name"
+            " WHERE p.at < c.at AND p.turn_id != c.turn_id GROUP BY organization_id, conversation"
+            f" LIMIT {MOST}",
+            {**calls.values, **given, "known": sorted({one for _, one in known})},
+        )
+
+
+def _top(above: Mapping[Key, Key], one: Key) -> Key:
+    """Return the end of a chain. Names lead to earlier calls, but conversations may lead to each other."""
+    seen = {one}
+    while one in above and above[one] not in seen:
+        one = above[one]
+        seen.add(one)
+    return one

@@ -1,0 +1,322 @@
+"""Queries of runs in a ClickHouse store. Blocking; for threads.
+
+Invariants:
+- Every statement begins with the organization's condition; None alone leaves it out.
+- No statement reads a payload: a run costs its narrow columns, however large its requests are.
+- A call's run is its ``run_id``, else its conversation (RUN), in the list as in a run itself.
+- A list reads the newest calls first and goes further back only while it lacks runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from llmledgerd.query import run_tree
+from llmledgerd.query.requests import GetRun, ListRuns
+from llmledgerd.query.results import (
+    ERROR_CHARACTERS,
+    STEP_COLUMNS,
+    Run,
+    RunPage,
+    RunStep,
+    RunSteps,
+)
+from llmledgerd.query.run_tree import Link, Place
+from llmledgerd.records.timestamps import microseconds
+from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.run_calls import (
+    IDENTITY,
+    LINK_NAMES,
+    LINKS,
+    OWN_RUN,
+    Key,
+    RunCalls,
+    within,
+)
+from llmledgerd.stores.clickhouse.run_following import MOST, Following
+
+HOUR_US: Final = 3_600_000_000
+WINDOWS_US: Final = (HOUR_US, 6 * HOUR_US, 36 * HOUR_US, 216 * HOUR_US, 1296 * HOUR_US)
+"""How far back a list looks for runs, one after the other; then to the start of the range."""
+
+RUN_SPAN_US: Final = 30 * 24 * HOUR_US
+"""How long before the last run of a list its calls are looked for, where the range has no start."""
+
+RUN_CALLS: Final = 100_000
+"""Limit of calls of a run whose steps are returned: some 7 MB in the engine, and ten times as much here."""
+
+LISTED_CALLS: Final = 50_000
+"""Calls of all runs of a list whose tree is computed; those of further runs would delay the list."""
+
+Bounded = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
+"""Return the rows of a statement, or raise ValueError where they are more than an answer may hold."""
+
+
+class RunQueries:
+    """Queries of one store's runs."""
+
+    def __init__(self, whole: Bounded, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._whole = whole
+        self._now_us = now_us
+
+    def page(self, organization_id: str | None, question: ListRuns) -> RunPage:
+        """Return a page of runs. Raises ValueError for an invalid cursor."""
+        start, end = microseconds(question.start_date), microseconds(question.end_date)
+        shown, last, more = self._latest_runs(organization_id, question)
+        if last is None:
+            return RunPage([], None)
+        start = last["last_us"] - RUN_SPAN_US if start is None else start
+        runs = {own: run for run, keys in shown.items() for own in keys}
+        calls, found = self._with_parts(
+            RunCalls(organization_id, {own: run[1] for own, run in runs.items()}, start, end)
+        )
+        by_key = {(row["organization_id"], row["id"]): row for row in found}
+        ordered = [by_key[run] for run in shown if run in by_key]
+        shapes = self._shapes(calls, ordered)
+        listed = [_run(row, shapes.get((row["organization_id"], row["id"]))) for row in ordered]
+        return RunPage(listed, _cursor(last) if more else None)
+
+    def _with_parts(self, calls: RunCalls) -> tuple[RunCalls, list[dict[str, Any]]]:
+        """Return the calls with those of the conversations that are parts of their runs, and the runs' figures."""
+        rows = self._whole(calls.figures(), calls.values)
+        if not rows:
+            return calls, rows
+        first, last = min(row["first_at"] for row in rows), max(row["last_at"] for row in rows)
+        runs = Following(self._whole, calls.organization_id).downward(
+            calls, microseconds(first), microseconds(last)
+        )
+        if len(runs) == len(calls.runs):
+            return calls, rows
+        calls = RunCalls(calls.organization_id, runs, calls.start, calls.end)
+        return calls, self._whole(calls.figures(), calls.values)
+
+    def _latest_runs(
+        self, organization_id: str | None, question: ListRuns
+    ) -> tuple[dict[Key, list[Key]], dict[str, Any] | None, bool]:
+        """Return the runs of a page with the ids of their calls, the row of the last, and whether more follow.
+
+        The ids that the store finds are put together to runs; more are asked for while there are too few.
+        """
+        limit = question.limit
+        while True:
+            rows = self._latest(organization_id, question, limit + 1)
+            unnamed = [(row["organization_id"], row["id"]) for row in rows[:limit] if not row["is_named"]]
+            since = min((row["last_us"] for row in rows), default=None)
+            tops = Following(self._whole, organization_id).upward(unnamed, since)
+            shown: dict[Key, list[Key]] = {}
+            last = None
+            for row in rows[:limit]:
+                own = (row["organization_id"], row["id"])
+                run = tops.get(own, own)
+                if run not in shown and len(shown) == question.limit:
+                    return shown, last, True
+                shown.setdefault(run, [run] if run != own else []).append(own)
+                last = row
+            if len(rows) <= limit or len(shown) >= question.limit or limit >= MOST:
+                return shown, last, len(rows) > limit
+            limit = min(4 * limit + 100, MOST)
+
+    def steps(self, organization_id: str | None, question: GetRun) -> RunSteps | None:
+        """Return a run with some of its steps. Raises ValueError for a run of too many."""
+        found = self._found(organization_id, question)
+        if found is None:
+            return None
+        row, calls = found
+        if row["steps"] > RUN_CALLS:
+            raise ValueError(
+                f"the run has {row['steps']} calls in this time range; the limit is {RUN_CALLS}: narrow the range"
+            )
+        links = self._links(calls, question.around)
+        places = run_tree.places([_link(link) for link in links])
+        here = next((number for number, link in enumerate(links) if link["here"]), None)
+        first = question.first - 1
+        if here is not None:
+            first = max(0, min(here - question.limit // 2, len(links) - question.limit))
+        chosen = range(min(first, len(links)), min(first + question.limit, len(links)))
+        steps = self._details(calls, links, places, chosen)
+        run = _run(row, run_tree.shape(places))
+        return RunSteps(run, steps, None if here is None else here + 1, more=chosen.stop < len(links))
+
+    def _latest(self, organization_id: str | None, question: ListRuns, limit: int) -> list[dict[str, Any]]:
+        """Return run ids and conversations by their last matching call."""
+        cursor = None if question.cursor is None else _position(question.cursor)
+        start, end = microseconds(question.start_date), microseconds(question.end_date)
+        newest = min(one for one in (self._now_us(), end, cursor and cursor[0]) if one is not None)
+        for window in (*WINDOWS_US, None):
+            since = start if window is None else max(newest - window, start or 0)
+            rows = self._window(organization_id, question, since, cursor, limit)
+            if len(rows) >= limit or window is None or since == start:
+                return rows
+        raise AssertionError  # the last window is unbounded
+
+    def _window(
+        self,
+        organization_id: str | None,
+        question: ListRuns,
+        since: int | None,
+        cursor: Position | None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        where = within(organization_id, since, microseconds(question.end_date))
+        where.narrow(question)
+        where.add(
+            "t.is_error = {is_error:UInt8}",
+            is_error=None if question.is_error is None else int(question.is_error),
+        )
+        where.add(f"startsWith({OWN_RUN}, {{id_prefix:String}})", id_prefix=question.id_prefix)
+        where.conditions.append("(t.run_id != '' OR t.conversation_id != '')")
+        having, values = "", {}
+        if cursor is not None:
+            having = "HAVING (last_us, organization_id, id) < ({at:Int64}, {at_org:String}, {at_id:String})"
+            values = dict(zip(("at", "at_org", "at_id"), cursor, strict=True))
+        rows = self._whole(
+            f"SELECT t.organization_id AS organization_id, {OWN_RUN} AS id, max(t.run_id != '') AS is_named,"  # noqa: S608 - fixed fragments, values are bound
+            " toUnixTimestamp64Micro(max(t.created_at)) AS last_us"
+            f" FROM llm_traces AS t WHERE {where} GROUP BY organization_id, id {having}"
+            " ORDER BY last_us DESC, organization_id DESC, id DESC LIMIT {limit:UInt32}",
+            {**where.values, **values, "limit": limit},
+        )
+        return sorted(rows, key=_place, reverse=True)
+
+    def _shapes(self, calls: RunCalls, rows: Sequence[Mapping[str, Any]]) -> dict[Key, run_tree.Shape]:
+        """Return the shapes of the first runs whose calls are few enough together."""
+        left, chosen = LISTED_CALLS, []
+        for row in rows:
+            if row["steps"] <= left:
+                left -= row["steps"]
+                chosen.append(row["id"])
+        calls = calls.of(chosen)
+        link = ", ".join(LINK_NAMES)
+        found = self._whole(
+            f"SELECT organization_id, run, arraySort(one -> one.4, groupArray(({link}))) AS links"  # noqa: S608 - as above
+            f" FROM ({calls.sql(f't.organization_id AS organization_id, {LINKS}')}) GROUP BY organization_id, run",
+            calls.values,
+        )
+        return {
+            (row["organization_id"], row["run"]): run_tree.shape(
+                run_tree.places([Link(*link) for link in row["links"]])
+            )
+            for row in found
+        }
+
+    def _found(self, organization_id: str | None, question: GetRun) -> tuple[dict[str, Any], RunCalls] | None:
+        """Return the figures of the run with an id, and its calls."""
+        start, end = microseconds(question.start_date), microseconds(question.end_date)
+        calls = RunCalls(organization_id, {("", question.id): question.id}, start, end)
+        rows = self._whole(calls.figures(), calls.values)
+        if len(rows) > 1:
+            raise ValueError(
+                f"several organizations have a run {question.id}; restrict the query to one of them"
+            )
+        organization = rows[0]["organization_id"] if rows else organization_id
+        named = bool(rows and rows[0]["is_named"])
+        run = question.id if rows else self._named(organization, question.id)
+        if not run:
+            return None
+        if rows and not named:
+            first = microseconds(rows[0]["first_at"])
+            ((_, run),) = Following(self._whole, organization).upward([(organization, run)], first).values()
+        calls, rows = self._with_parts(RunCalls(organization, {(organization or "", run): run}, start, end))
+        if len(rows) > 1:
+            raise ValueError(f"several organizations have a run {run}; restrict the query to one of them")
+        return (rows[0], calls) if rows else None
+
+    def _named(self, organization_id: str | None, conversation: str) -> str:
+        """Return the ``run_id`` of a conversation whose calls all have one; empty if there is none."""
+        where = Where(organization_id)
+        where.equal("conversation_id", conversation)
+        where.conditions.append("t.run_id != ''")
+        rows = self._whole(
+            f"SELECT t.run_id AS id FROM llm_traces AS t WHERE {where} GROUP BY id ORDER BY count() DESC LIMIT 1",  # noqa: S608 - fixed fragments, values are bound
+            where.values,
+        )
+        return str(rows[0]["id"]) if rows else ""
+
+    def _links(self, calls: RunCalls, around: str | None) -> list[dict[str, Any]]:
+        here = "0" if around is None else "t.id = {around:String}"
+        columns = (
+            f"{LINKS}, {IDENTITY} AS identity, t.request_size_bytes AS size, {here} AS here,"
+            " t.batch_row AS batch_row"
+        )
+        values = {} if around is None else {"around": around.removeprefix("provider_trace-")}
+        rows = self._whole(calls.sql(columns), {**calls.values, **values})
+        # The engine gives up an order when it counts the bytes of an answer of several blocks.
+        return sorted(rows, key=lambda row: (row["start_us"], row["batch_row"], row["identity"]))
+
+    def _details(
+        self, calls: RunCalls, links: Sequence[Mapping[str, Any]], places: Sequence[Place], chosen: range
+    ) -> list[RunStep]:
+        """Return the steps with these indexes; one that was erased meanwhile is left out."""
+        if not chosen:
+            return []
+        columns = [
+            *(f"t.{name} AS {name}" for name in STEP_COLUMNS),
+            f"substringUTF8(t.error_message, 1, {ERROR_CHARACTERS}) AS error_message",
+            f"{IDENTITY} AS identity",
+        ]
+        chosen_calls = calls.within(links[chosen[0]]["start_us"], links[chosen[-1]]["start_us"])
+        rows = self._whole(chosen_calls.sql(", ".join(columns)), chosen_calls.values)
+        found = {row.pop("identity"): row for row in rows}
+        return [
+            _step(found[links[at]["identity"]], at, links, places[at])
+            for at in chosen
+            if links[at]["identity"] in found
+        ]
+
+
+Position = tuple[int, str, str]
+"""Place in the list: last matching call in microseconds, organization, run."""
+
+
+def _run(row: Mapping[str, Any], shape: run_tree.Shape | None) -> Run:
+    values = dict(row)
+    cost, wall, model = values.pop("cost"), values["wall_ms"], values["model_ms"]
+    values["is_named"] = bool(values["is_named"])
+    return Run(
+        **values,
+        cost_usd=cost if values["unknown_cost"] < values["steps"] else None,
+        between_ms=max(0, wall - model),
+        depth=None if shape is None else shape.depth,
+        forks=None if shape is None else shape.forks,
+        sub_agents=None if shape is None else shape.sub_agents,
+    )
+
+
+def _link(row: Mapping[str, Any]) -> Link:
+    return Link(*(row[name] for name in LINK_NAMES))
+
+
+def _step(row: dict[str, Any], at: int, links: Sequence[Mapping[str, Any]], place: Place) -> RunStep:
+    size = row["request_size_bytes"]
+    before = 0 if place.parent is None or place.kind == "sub_agent" else links[place.parent]["size"]
+    del row["run"]
+    return RunStep(
+        **{**row, "is_error": bool(row["is_error"])},
+        number=at + 1,
+        parent=None if place.parent is None else place.parent + 1,
+        kind=place.kind,
+        level=place.level,
+        new_bytes=size - before if size >= before else size,
+    )
+
+
+def _place(row: Mapping[str, Any]) -> Position:
+    return row["last_us"], row["organization_id"], row["id"]
+
+
+def _cursor(row: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(_place(row)).decode()
+
+
+def _position(cursor: str) -> Position:
+    try:
+        found: Position = msgspec.json.decode(cursor, type=Position)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        raise ValueError("invalid cursor") from None
+    if abs(found[0]) >= 1 << 63:
+        raise ValueError("invalid cursor")
+    return found
