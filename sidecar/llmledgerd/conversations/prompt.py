@@ -18,7 +18,7 @@ import xxhash
 from llmledgerd.conversations import parts as kinds
 from llmledgerd.conversations import token_weights as weights
 from llmledgerd.conversations.cache_misses import LEAST_LOST, Counts, Left, left
-from llmledgerd.conversations.cache_rules import asked_seconds, rule_for
+from llmledgerd.conversations.cache_rules import CacheRule, asked_seconds, rule_for
 from llmledgerd.conversations.parts import Part, Request
 from llmledgerd.conversations.values import as_text, seed_of
 
@@ -54,7 +54,7 @@ class Description(msgspec.Struct, array_like=True, gc=False):
     """What a row keeps of its prompt."""
 
     tools: list[tuple[str, str, int]] = []
-    """Name, hash and tokens of each tool's schema, in order."""
+    """Name, hash and estimated tokens of each tool's schema, in order; their shares in ``tools_tokens`` are theirs."""
     system_size: int = 0
     """Characters of the system prompt."""
     chunk: int = 0
@@ -118,33 +118,45 @@ def read_description(stored: bytes | str) -> Description:
         return Description()
 
 
-class _Sizes(msgspec.Struct, gc=False):
-    """Estimated tokens by kind, and of what was sent before."""
+class _Tools(msgspec.Struct, gc=False):
+    """What follows from a set of tools alone. SDKs send the same set with every call of an agent."""
 
-    system: float = 0.0
-    tools: float = 0.0
-    history: float = 0.0
-    results: float = 0.0
-    files: float = 0.0
-    new: float = 0.0
+    schemas: tuple[Part, ...]
+    packed: bytes
+    digest: int
+    tokens: float
+    described: bytes
+    marks: list[tuple[int, str]]
+
+
+class _System(msgspec.Struct, gc=False):
+    """What follows from a system prompt alone."""
+
+    tokens: float
+    described: bytes
+
+
+class _Walk(msgspec.Struct, gc=False):
+    """The messages, looked at once."""
+
+    hashes: list[int] = []
+    letters: list[str] = []
+    marks: list[tuple[int, str]] = []
+    totals: list[float] = []
+    """Estimated tokens of system, tools, history, tool results, files, new message."""
     answer: float = 0.0
     """Of the last answer, which the call before had not sent."""
     fresh: float = 0.0
     """Of all that comes after it."""
     head: float = 0.0
     """Of tools, system and, where those are small, the first block."""
-    marked: float | None = None
+    marked: float = 0.0
     """Before the last mark."""
-
-    @property
-    def whole(self) -> float:
-        return self.system + self.tools + self.history + self.results + self.files + self.new
 
 
 class _Shape(msgspec.Struct, gc=False):
     """A request cut where calls are compared."""
 
-    tools: tuple[Part, ...]
     system: list[Part]
     """What stands beside the messages, and the system's messages at their beginning."""
     rest: list[Part]
@@ -153,9 +165,29 @@ class _Shape(msgspec.Struct, gc=False):
     fresh: int
     """Where in ``rest`` what is new begins: behind the last answer; 0 without one."""
 
-    @property
-    def has_answer(self) -> bool:
-        return self.fresh > 0
+
+_BIAS: Final = 0.8
+"""Share of what seems new that is taken off what may have been read: an estimate that is 20 % too large hides
+no miss."""
+_LEAST_GAP: Final = 0.02
+"""Share of the prompt below which nothing can have been lost that counts (``cache_misses.LEAST_SHARE``)."""
+_SMALL_HEAD: Final = 256
+"""Estimated tokens of tools and system below which calls that share more are looked for by their first block."""
+_MOST_MARKS: Final = 8
+"""Twice what Anthropic takes."""
+_SETS: Final = 256
+"""Sets of tools, and system prompts, that are remembered."""
+
+_tools: dict[tuple[int, int, str], _Tools] = {}
+"""By the identity of the tuple, which the entry keeps alive, the seed and the family."""
+_systems: dict[tuple[bytes, int, str], _System] = {}
+_estimates: dict[str, dict[int, float]] = {"openai": {}, "anthropic": {}, "gemini": {}}
+"""Tokens of parts by family and hash: what was sent once is sent again with every step."""
+
+_BUCKETS: Final = {
+    kinds.RESULT: 3, kinds.SERVER_RESULT: 3, kinds.IMAGE: 4, kinds.FILE: 4, kinds.AUDIO: 4,
+}  # fmt: skip
+"""Where in ``_Walk.totals`` a part of a kind is counted; all others are history, or new."""
 
 
 def prompt_of(request: Request, organization: str, counts: Counts, *, provider: str, model: str) -> Prompt:
@@ -170,42 +202,59 @@ def describe(request: Request, organization: str, counts: Counts, *, provider: s
     """Return the columns of a call's prompt."""
     if not (request.messages or request.tools or request.system):
         return NO_PROMPT
-    seed = seed_of(organization) | 1
-    rule = rule_for(provider, model)
+    seed, family = _seed(organization), _family(provider, model)
+    tools = _tools_of(request.tools, seed, family)
     shape = _shape(request)
-    marks = _marks(request, shape)
-    sizes, of_tools = _sizes(shape, _family(provider, model), marks[-1][0] if marks else None)
-    is_kept = bool(request.previous or request.conversation)
-    scale = counts.prompt / max(1.0, sizes.whole)
-    scale = min(scale, 1.0) if is_kept else scale
-    lifetime = asked_seconds(marks[-1][1]) if marks else asked_seconds(request.retention)
-    found = _hashed(shape, seed)
-    last = len(shape.tools) + len(shape.system) + len(shape.rest) - 1
-    if rule.is_marked:  # others read whatever is equal, wherever their marks stand
-        found.marks = [at for at, _ in marks]
-    found.last_block = marks[-1][0] if marks else last
-    marked = None if sizes.marked is None else round(min(sizes.marked * scale, counts.prompt))
-    found.left = left(rule, counts, marked_tokens=marked, seconds=lifetime)
-    found.tokens = _tokens(sizes, counts.prompt, is_kept=is_kept)
-    new = sizes.fresh * scale
-    found.prefix_tokens = (
-        max(0, counts.prompt - round(new)) if shape.has_answer else round(sizes.head * scale)
-    )
-    if counts.cached is not None:
-        repeated = counts.prompt - round(_BIAS * (new + sizes.answer * scale))
-        gap = (repeated if shape.has_answer or is_kept else found.prefix_tokens) - counts.cached
-        found.gap = gap if gap >= LEAST_LOST and gap >= _LEAST_GAP * counts.prompt else 0
-    found.parts = _encode(_description(shape, apportioned(of_tools, found.tokens[1]), seed))
+    packed_system = array("Q", [part.hash for part in shape.system]).tobytes()
+    system = _system_of(shape.system, packed_system, seed, family)
+    walk = _walked(shape, tools, system, family)
+    if request.mark:  # of the whole request: behind its last block
+        walk.marks.append((len(request.tools) + len(shape.system) + len(shape.rest) - 1, request.mark))
+        walk.marked = sum(walk.totals)
+    found = _hashed(shape, tools, packed_system, walk, seed)
+    _add_counts(found, request, walk, counts, rule_for(provider, model), has_answer=shape.fresh > 0)
+    blocks = _described_blocks(walk, shape.rest, seed)
+    found.parts = b"[%b,%b,%b]" % (tools.described, system.described, blocks)
     return found
 
 
-_BIAS: Final = 0.8
-"""Share of what seems new that is taken off what may have been read: an estimate that is 20 % too large hides
-no miss."""
-_LEAST_GAP: Final = 0.02
-"""Share of the prompt below which nothing can have been lost that counts (``cache_misses.LEAST_SHARE``)."""
-_SMALL_HEAD: Final = 256
-"""Estimated tokens of tools and system below which calls that share more are looked for by their first block."""
+def _add_counts(
+    found: Prompt, request: Request, walk: _Walk, counts: Counts, rule: CacheRule, *, has_answer: bool
+) -> None:
+    """Add what follows from the provider's counts: the tokens' parts, what was left, and what may have been missed."""
+    prompt, whole, marks = counts.prompt, sum(walk.totals), walk.marks
+    is_kept = bool(request.previous or request.conversation)
+    scale = prompt / max(1.0, whole)
+    if is_kept and scale > 1.0:  # what the provider keeps by itself is history
+        scale = 1.0
+        walk.totals[2] += prompt - whole
+    if rule.is_marked and marks:  # others read whatever is equal, wherever marks stand
+        found.marks = [at for at, _ in marks[-_MOST_MARKS:]]
+        found.last_block = marks[-1][0]
+    marked = round(min(walk.marked * scale, prompt)) if marks else None
+    asked = marks[-1][1] if marks else request.retention
+    lifetime = asked_seconds(asked) if asked else 0
+    found.left = left(rule, counts, marked_tokens=marked, seconds=lifetime)
+    found.tokens = _rounded(walk.totals, prompt)
+    new = walk.fresh * scale
+    found.prefix_tokens = max(0, prompt - round(new)) if has_answer else round(walk.head * scale)
+    if counts.cached is not None:
+        repeated = prompt - round(_BIAS * (new + walk.answer * scale))
+        gap = (repeated if has_answer or is_kept else found.prefix_tokens) - counts.cached
+        found.gap = gap if gap >= LEAST_LOST and gap >= _LEAST_GAP * prompt else 0
+
+
+@lru_cache(1024)
+def _seed(organization: str) -> int:
+    return seed_of(organization) | 1
+
+
+@lru_cache(1024)
+def _family(provider: str, model: str) -> str:
+    name = f"{provider}/{model}".lower()
+    if "claude" in name or "anthropic" in name:
+        return "anthropic"
+    return "gemini" if "gemini" in name else "openai"
 
 
 def _shape(request: Request) -> _Shape:
@@ -214,73 +263,105 @@ def _shape(request: Request) -> _Shape:
     while at < len(messages) and messages[at].role == "system":
         at += 1
     rest = messages[at:] if at else messages
-    fresh = next((i for i in range(len(rest), 0, -1) if rest[i - 1].role == "assistant"), 0)
+    fresh = len(rest)
+    while fresh and rest[fresh - 1].role != "assistant":
+        fresh -= 1
     answer = fresh
     while answer and rest[answer - 1].role == "assistant":
         answer -= 1
-    return _Shape(request.tools, request.system + messages[:at], rest, answer if fresh else len(rest), fresh)
+    return _Shape(request.system + messages[:at], rest, answer if fresh else len(rest), fresh)
 
 
-def _hashed(shape: _Shape, seed: int) -> Prompt:
-    tools = _packed(shape.tools)
-    system = _packed(shape.system)
-    rest = _packed(shape.rest)
-    found = Prompt(history_hash=_hash(rest, seed))
-    found.tools_hash = _hash(tools, seed) if tools else 0
-    found.system_hash = _hash(system, seed) if system else 0
-    shared = shape.fresh
-    if shape.has_answer:
-        found.parent_hash = _hash(rest[: 8 * shape.answer], seed)
-    elif _is_small(shape):
-        shared = 1
-    found.prefix_hash = _hash(tools + system + rest[: 8 * shared], seed)
+def _tools_of(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
+    key = (id(schemas), seed, family)
+    found = _tools.get(key)
+    if found is None or found.schemas is not schemas:
+        if len(_tools) >= _SETS:
+            _tools.clear()
+        found = _tools[key] = _read_tools(schemas, seed, family)
     return found
 
 
-def _is_small(shape: _Shape) -> bool:
-    return not shape.tools and sum(part.size for part in shape.system) < 4 * _SMALL_HEAD
+def _read_tools(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
+    packed = array("Q", [tool.hash for tool in schemas]).tobytes()
+    tokens = [weights.tool_tokens(tool.value, family) for tool in schemas]
+    listed = [
+        (tool.name[:MOST_NAME], f"{_short(tool.hash, seed):08x}", max(1, round(count)))
+        for tool, count in zip(schemas[:MOST_TOOLS], tokens, strict=False)
+    ]
+    if len(schemas) > MOST_TOOLS:
+        others = _hash(packed[8 * MOST_TOOLS :], seed) & _MASK32
+        listed.append((OTHER_TOOLS, f"{others:08x}", round(sum(tokens[MOST_TOOLS:]))))
+    return _Tools(
+        schemas,
+        packed,
+        _hash(packed, seed) if packed else 0,
+        sum(tokens),
+        _encode(listed),
+        [(at, tool.mark) for at, tool in enumerate(schemas) if tool.mark],
+    )
 
 
-def _packed(found: Sequence[Part]) -> bytes:
-    return array("Q", [part.hash for part in found]).tobytes()
-
-
-def _hash(packed: bytes, seed: int) -> int:
-    """Return 63 bits, none of them the sign's, and never 0, which is "nothing"."""
-    return (xxhash.xxh3_64_intdigest(packed, seed) >> 1) | 1
-
-
-def _family(provider: str, model: str) -> str:
-    name = f"{provider}/{model}".lower()
-    if "claude" in name or "anthropic" in name:
-        return "anthropic"
-    return "gemini" if "gemini" in name else "openai"
-
-
-def _marks(request: Request, shape: _Shape) -> list[tuple[int, str]]:
-    """Return the blocks behind which marks stand, and their lifetimes."""
-    found = [
-        (at, part.mark) for at, part in enumerate((*shape.tools, *shape.system, *shape.rest)) if part.mark
-    ][-_MOST_MARKS:]
-    if request.mark:  # of the whole request: behind its last block
-        found.append((len(shape.tools) + len(shape.system) + len(shape.rest) - 1, request.mark))
-    return found
-
-
-_MOST_MARKS: Final = 8
-"""Twice what Anthropic takes."""
-
-_estimates: dict[tuple[int, str], float] = {}
-"""Tokens of parts by hash and family: what was sent once is sent again with every step."""
-
-
-def _estimate(part: Part, family: str) -> float:
-    key = (part.hash, family)
-    found = _estimates.get(key)
+def _system_of(parts: list[Part], packed: bytes, seed: int, family: str) -> _System:
+    key = (packed, seed, family)
+    found = _systems.get(key)
     if found is None:
-        if len(_estimates) >= _REMEMBERED:
-            _estimates.clear()
-        found = _estimates[key] = _judged(part, family)
+        if len(_systems) >= _SETS:
+            _systems.clear()
+        tokens = sum(_judged(part, family) for part in parts)
+        text = "\n".join(as_text(part.value) for part in parts)
+        size, chunk, chunks = _chunked(text, seed) if parts else (0, 0, "")
+        found = _systems[key] = _System(tokens, b'%d,%d,"%b"' % (size, chunk, chunks.encode()))
+    return found
+
+
+def _walked(shape: _Shape, tools: _Tools, system: _System, family: str) -> _Walk:
+    """Return the messages' hashes, speakers, marks and estimated tokens, in one pass."""
+    before = len(tools.schemas)
+    walk = _Walk(
+        marks=[
+            *tools.marks,
+            *((before + at, part.mark) for at, part in enumerate(shape.system) if part.mark),
+        ],
+        totals=[system.tokens, tools.tokens, 0.0, 0.0, 0.0, 0.0],
+        head=system.tokens + tools.tokens,
+    )
+    walk.marked = walk.head if walk.marks else 0.0
+    before += len(shape.system)
+    known, totals, hashes, letters = _estimates[family], walk.totals, walk.hashes, walk.letters
+    message, running, answer, fresh = -1, walk.head, shape.answer, shape.fresh
+    for at, part in enumerate(shape.rest):
+        number = part.hash
+        tokens = known.get(number)
+        if tokens is None:
+            tokens = _remembered(known, number, part, family)
+        letter = _ROLES.get(part.role, "o")
+        if part.message != message:
+            message, letter = part.message, letter.upper()
+            tokens += weights.MESSAGE_OVERHEAD
+        hashes.append(number)
+        letters.append(letter)
+        running += tokens
+        if part.mark:
+            walk.marks.append((before + at, part.mark))
+            walk.marked = running
+        totals[_BUCKETS.get(part.kind, 2 if at < fresh else 5)] += tokens
+        if at >= answer:
+            if at < fresh:
+                walk.answer += tokens
+            else:
+                walk.fresh += tokens
+    if not fresh and hashes and walk.head < _SMALL_HEAD:
+        walk.head += known[hashes[0]]
+    if not fresh:
+        walk.answer = walk.fresh = 0.0
+    return walk
+
+
+def _remembered(known: dict[int, float], number: int, part: Part, family: str) -> float:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    found = known[number] = _judged(part, family)
     return found
 
 
@@ -289,60 +370,42 @@ def _judged(part: Part, family: str) -> float:
         return weights.image_tokens(part.value, family)
     if part.kind in (kinds.FILE, kinds.AUDIO):
         return weights.file_tokens(part.value)
-    if part.kind == kinds.TOOL:
-        return weights.tool_tokens(part.value, family)
-    named = 3.0 if part.name else 0.0
-    return weights.value_tokens(part.value) + named
+    return weights.value_tokens(part.value) + (3.0 if part.name else 0.0)
 
 
-def _sizes(shape: _Shape, family: str, last_mark: int | None) -> tuple[_Sizes, list[float]]:
-    """Return the estimates by kind, and of each tool."""
-    found = _Sizes()
-    of_tools = [_estimate(tool, family) for tool in shape.tools]
-    found.tools = sum(of_tools)
-    found.system = sum(_estimate(part, family) for part in shape.system)
-    message = -1
-    running = found.tools + found.system
-    mark = -1 if last_mark is None else last_mark - len(shape.tools) - len(shape.system)
-    if last_mark is not None and mark < 0:
-        found.marked = sum([*of_tools, *(_estimate(part, family) for part in shape.system)][: last_mark + 1])
-    found.head = running
-    if not shape.has_answer and _is_small(shape) and shape.rest:
-        found.head += _estimate(shape.rest[0], family)
-    for at, part in enumerate(shape.rest):
-        tokens = _estimate(part, family)
-        if part.message != message:
-            message = part.message
-            tokens += weights.MESSAGE_OVERHEAD
-        running += tokens
-        if at == mark:
-            found.marked = running
-        if at >= shape.fresh and shape.has_answer:
-            found.fresh += tokens
-        elif at >= shape.answer:
-            found.answer += tokens
-        _add(found, part, tokens, is_new=at >= shape.fresh)
-    return found, of_tools
+def _hashed(shape: _Shape, tools: _Tools, system: bytes, walk: _Walk, seed: int) -> Prompt:
+    rest = array("Q", walk.hashes).tobytes()
+    found = Prompt(history_hash=_hash(rest, seed), tools_hash=tools.digest)
+    found.system_hash = _hash(system, seed) if system else 0
+    shared = shape.fresh
+    if shape.fresh:
+        found.parent_hash = _hash(rest[: 8 * shape.answer], seed)
+    elif tools.tokens + _system_tokens(walk) < _SMALL_HEAD:
+        shared = 1
+    found.prefix_hash = _hash(tools.packed + system + rest[: 8 * shared], seed)
+    found.last_block = len(tools.schemas) + len(shape.system) + len(shape.rest) - 1
+    return found
 
 
-def _add(found: _Sizes, part: Part, tokens: float, *, is_new: bool) -> None:
-    if part.kind in (kinds.RESULT, kinds.SERVER_RESULT):
-        found.results += tokens
-    elif part.kind in (kinds.IMAGE, kinds.FILE, kinds.AUDIO):
-        found.files += tokens
-    elif is_new:
-        found.new += tokens
-    else:
-        found.history += tokens
+def _system_tokens(walk: _Walk) -> float:
+    return walk.totals[0]
 
 
-def _tokens(sizes: _Sizes, prompt: int, *, is_kept: bool) -> tuple[int, int, int, int, int, int]:
-    """Return the parts of ``prompt``; what a provider keeps by itself is history."""
-    shares = [sizes.system, sizes.tools, sizes.history, sizes.results, sizes.files, sizes.new]
-    if is_kept and sizes.whole < prompt:
-        shares[2] += prompt - sizes.whole
-    found = apportioned(shares, prompt)
-    return found[0], found[1], found[2], found[3], found[4], found[5]
+def _hash(packed: bytes, seed: int) -> int:
+    """Return 63 bits, none of them the sign's, and never 0, which is "nothing"."""
+    return (xxhash.xxh3_64_intdigest(packed, seed) >> 1) | 1
+
+
+def _rounded(shares: Sequence[float], total: int) -> tuple[int, int, int, int, int, int]:
+    """Return the six shares of ``total`` in whole numbers: each is the difference of two rounded sums."""
+    scale = total / (sum(shares) or 1.0)
+    one = shares[0] * scale
+    two = one + shares[1] * scale
+    three = two + shares[2] * scale
+    four = three + shares[3] * scale
+    five = four + shares[4] * scale
+    a, b, c, d, e = int(one + 0.5), int(two + 0.5), int(three + 0.5), int(four + 0.5), int(five + 0.5)
+    return a, b - a, c - b, d - c, e - d, total - e
 
 
 def apportioned(shares: Sequence[float], total: int) -> list[int]:
@@ -364,20 +427,21 @@ def apportioned(shares: Sequence[float], total: int) -> list[int]:
     return found
 
 
-def _description(shape: _Shape, tokens: list[int], seed: int) -> Description:
-    found = Description()
-    found.tools = [
-        (tool.name[:MOST_NAME], f"{_short(tool.hash, seed):08x}", count)
-        for tool, count in zip(shape.tools[:MOST_TOOLS], tokens, strict=False)
-    ]
-    if len(shape.tools) > MOST_TOOLS:
-        others = _hash(_packed(shape.tools[MOST_TOOLS:]), seed) & _MASK32
-        found.tools.append((OTHER_TOOLS, f"{others:08x}", sum(tokens[MOST_TOOLS:])))
-    if shape.system:
-        text = "\n".join(as_text(part.value) for part in shape.system)
-        found.system_size, found.chunk, found.chunks = _chunked(text, seed)
-    _add_blocks(found, shape.rest, seed)
-    return found
+def _described_blocks(walk: _Walk, rest: list[Part], seed: int) -> bytes:
+    """Return the fields of a description from ``group`` on, as JSON without brackets."""
+    short = [(number * seed & _MASK64) >> 32 for number in walk.hashes]
+    if len(short) <= MOST_BLOCKS:
+        blocks, letters = array("I", short).tobytes().hex(), "".join(walk.letters)
+        return b'0,"","%b","%b",%d' % (
+            blocks.encode(), letters.encode(), rest[0].message if rest else 0,
+        )  # fmt: skip
+    group, first = _grouped(len(short))
+    groups = "".join(f"{group_hash(short[at : at + group]):08x}" for at in range(0, first, group))
+    blocks = array("I", short[first:]).tobytes().hex()
+    letters = "".join(walk.letters[first:])
+    return b'%d,"%b","%b","%b",%d' % (
+        group, groups.encode(), blocks.encode(), letters.encode(), rest[first].message,
+    )  # fmt: skip
 
 
 def _short(number: int, seed: int) -> int:
@@ -385,8 +449,9 @@ def _short(number: int, seed: int) -> int:
     return (number * seed & _MASK64) >> 32
 
 
-@lru_cache(64)
-def _chunked_once(text: str, seed: int) -> tuple[int, int, str]:
+def _chunked(text: str, seed: int) -> tuple[int, int, str]:
+    """Return size, chunk and chunks of a system prompt; of a very long one, of its beginning."""
+    whole, text = len(text), text[:LONGEST_SYSTEM]
     chunk = LEAST_CHUNK
     while len(text) > chunk * MOST_CHUNKS:
         chunk *= 2
@@ -397,7 +462,7 @@ def _chunked_once(text: str, seed: int) -> tuple[int, int, str]:
             if letters[at] == "-" or _RANK[letter] < _RANK[letters[at]]:
                 letters[at] = letter
     return (
-        len(text),
+        whole,
         chunk,
         "".join(
             f"{xxhash.xxh3_64_intdigest(text[at : at + chunk].encode('utf-8', 'surrogatepass'), seed) & _MASK32:08x}"
@@ -408,32 +473,6 @@ def _chunked_once(text: str, seed: int) -> tuple[int, int, str]:
 
 
 _RANK: Final = {letter: rank for rank, letter in enumerate(SUSPECTS)}
-
-
-def _chunked(text: str, seed: int) -> tuple[int, int, str]:
-    """Return size, chunk and chunks of a system prompt; of a very long one, of its beginning."""
-    size, chunk, chunks = _chunked_once(text[:LONGEST_SYSTEM], seed)
-    return max(size, len(text)), chunk, chunks
-
-
-def _add_blocks(found: Description, rest: list[Part], seed: int) -> None:
-    short = [_short(part.hash, seed) for part in rest]
-    first = 0
-    if len(short) > MOST_BLOCKS:
-        found.group, first = _grouped(len(short))
-        found.groups = "".join(
-            f"{group_hash(short[at : at + found.group]):08x}" for at in range(0, first, found.group)
-        )
-    found.blocks = array("I", short[first:]).tobytes().hex()
-    letters = []
-    message = -1 if not first else rest[first - 1].message
-    for part in rest[first:]:
-        letter = _ROLES.get(part.role, "o")
-        if part.message != message:
-            message, letter = part.message, letter.upper()
-        letters.append(letter)
-    found.roles = "".join(letters)
-    found.first = rest[first].message if rest else 0
 
 
 def _grouped(blocks: int) -> tuple[int, int]:
