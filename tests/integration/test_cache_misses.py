@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import prefork
 from tests.helpers.cache_cases import CAUSES, Labelled, cases
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.engine import external_server, fresh_database
 from tests.helpers.places import environment
 from tests.helpers.session import Session
+from tests.helpers.waiting import until
 
 PLANTED = 500
 
 
-def asked(daemon: RunningDaemon, *arguments: str) -> list[dict[str, Any]]:
+def asked(url: str, *arguments: str) -> list[dict[str, Any]]:
     """Return what a command writes as JSON."""
     done = prefork.run(
         "llmledger",
         *arguments,
         "--json",
-        environment={**environment(), "LLMLEDGER_CLICKHOUSE_URL": daemon.url},
+        environment={**environment(), "LLMLEDGER_CLICKHOUSE_URL": url},
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -34,19 +37,23 @@ def asked(daemon: RunningDaemon, *arguments: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module", name="answers")
 def _answers(
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[list[Labelled], list[dict[str, Any]], Any]]:
     """Return the labelled calls, what the command says of them, and the same added up."""
     start = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
     labelled = cases(20_261_122, start)
-    folder: Path = tmp_path_factory.mktemp("cache")
-    with RunningDaemon(folder) as daemon:
+    address = external_server() or request.getfixturevalue("_shared_engine").address
+    with (
+        fresh_database(address) as url,
+        RunningDaemon(tmp_path_factory.mktemp("cache"), url=url) as daemon,
+        contextlib.closing(Store(url, timeout_seconds=60)) as store,
+    ):
         with Session(daemon.socket) as session:
             session.hello()
             session.send([json.dumps(one.record).encode() + b"\n" for one in labelled], 1)
             session.wait_durable(len(labelled))
-        assert daemon.terminate() == 0
-        yield labelled, asked(daemon, "cache", "--calls"), asked(daemon, "cache")
+        until(lambda: store.query("SELECT count() AS n FROM llm_traces")[0]["n"] == len(labelled))
+        yield labelled, asked(url, "cache", "--calls"), asked(url, "cache")
 
 
 def test_causes_places_and_dollars_of_planted_misses_are_right_and_healthy_turns_are_not_flagged(

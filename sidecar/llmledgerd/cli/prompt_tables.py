@@ -32,7 +32,7 @@ def cache_calls_columns(found: Sequence[CacheMiss]) -> list[Column]:
     """Return the columns of single misses."""
     return [
         times("TIME", [one.created_at for one in found], 4),
-        ids([one.id for one in found]),
+        ids("ID", [one.id for one in found]),
         texts("AGENT", [one.agent_id for one in found], 3, 8),
         texts("CAUSE", [one.cause for one in found], 0, 9),
         texts("PLACE", [one.place_text for one in found], 1, 12),

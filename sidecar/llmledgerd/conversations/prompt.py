@@ -284,7 +284,7 @@ def _tools_of(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
 
 def _read_tools(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
     packed = array("Q", [tool.hash for tool in schemas]).tobytes()
-    tokens = [weights.tool_tokens(tool.value, family) for tool in schemas]
+    tokens = [weights.value_tokens(tool.value) for tool in schemas]
     listed = [
         (tool.name[:MOST_NAME], f"{_short(tool.hash, seed):08x}", max(1, round(count)))
         for tool, count in zip(schemas[:MOST_TOOLS], tokens, strict=False)
