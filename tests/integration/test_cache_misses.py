@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import prefork
 from tests.helpers.cache_cases import CAUSES, Labelled, cases
@@ -44,10 +45,12 @@ def _answers(
     labelled = cases(20_261_122, start)
     address = external_server() or request.getfixturevalue("_shared_engine").address
     with (
+        contextlib.ExitStack() as ends,
         fresh_database(address) as url,
-        RunningDaemon(tmp_path_factory.mktemp("cache"), url=url) as daemon,
         contextlib.closing(Store(url, timeout_seconds=60)) as store,
     ):
+        migrations.apply(store, migrations.Layout(ttl_days=90))
+        daemon = ends.enter_context(RunningDaemon(tmp_path_factory.mktemp("cache"), url=url))
         with Session(daemon.socket) as session:
             session.hello()
             session.send([json.dumps(one.record).encode() + b"\n" for one in labelled], 1)

@@ -11,8 +11,8 @@ A turn's name is, in this order:
 1. the least of its calls' ids, where providers made them (Chat Completions ``tool_calls[].id``, Responses
    ``call_id``, Messages ``tool_use.id``, Converse ``toolUseId``);
 2. the answer's own id, where the next request can only give that one (Responses ``previous_response_id``);
-3. its content and, unless that is prose of some length, what was said right before it, without the times in it; and
-   how many equal turns precede it, since agents that wait ask the same again.
+3. its content and, unless that is prose of some length, the content of the turn before it (of the first: what it was
+   asked, without the times in it); and how many equal turns precede it, since agents that wait ask the same again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ UNKNOWN: Final = Identity()
 
 def identity_of(request: Request, answer: Answer, organization: str) -> Identity:
     """Return a call's identity; empty for a call that is no part of a conversation. Never raises."""
-    if not (request.messages or request.previous or answer.alternatives):
+    kept = request.conversation or answer.conversation
+    if not (request.messages or request.previous or answer.alternatives or kept):
         return UNKNOWN
     try:
         return _Call(request, answer, seed_of(organization)).identity()
@@ -91,7 +92,7 @@ class _Call:
         if self._ids:
             return self._by_call(min(self._ids))
         is_kept = request.previous or request.is_kept or (request.is_plain and request.is_kept is not False)
-        if is_kept and self._answer.id:
+        if self._answer.id and (is_kept or not (said or request.messages)):
             return scoped(self._seed, "response", self._answer.id)
         return self._by_content(said) or self._by_request(parent)
 

@@ -59,7 +59,6 @@ class _Root(msgspec.Struct, gc=False):
 _decode_root = msgspec.json.Decoder(_Root).decode
 
 _PLAIN_ROLES: Final = frozenset({"user", "assistant", "system"})
-_SYSTEMS: Final = ("system", "instructions", "system_instruction", "plain_system_instruction", "preamble")
 
 
 def read_request(request: bytes | memoryview) -> Request:
@@ -100,9 +99,10 @@ def _request(root: _Root) -> Request:
         found.mark = mark_of({"cache_control": root.cache_control})
     found.retention = text(root.prompt_cache_retention)
     found.previous = text(root.previous_response_id) or text(root.previous_interaction_id)
-    kept = root.conversation.get("id") if isinstance(root.conversation, dict) else root.conversation
-    found.conversation = text(kept) or text(root.conversation_id)
-    found.is_kept = root.store if isinstance(root.store, bool) else None
+    if kept := root.conversation or root.conversation_id:
+        found.conversation = text(kept.get("id") if isinstance(kept, dict) else kept)
+    if isinstance(root.store, bool):
+        found.is_kept = root.store
     return found
 
 
@@ -150,15 +150,14 @@ def _add_cohere(found: list[Part], root: _Root) -> None:
 
 
 def _add_system(found: Request, root: _Root) -> None:
-    for name in _SYSTEMS:
-        said = getattr(root, name)
-        if not said:
-            continue
-        if isinstance(said, dict):
-            said = said.get("parts") or said
+    beside = (
+        root.system, root.instructions, root.system_instruction, root.plain_system_instruction, root.preamble,
+    )  # fmt: skip
+    for said in filter(None, beside):
         if not found.system:
             found.system = []
-        add_content(found.system, said, "system", -1, parts.SYSTEM)
+        content = (said.get("parts") or said) if isinstance(said, dict) else said
+        add_content(found.system, content, "system", -1, parts.SYSTEM)
     if root.documents:
         documents = listed(decoded(root.documents))
         found.system = found.system + [Part(parts.FILE, "system", -1, one) for one in documents]

@@ -6,6 +6,7 @@ Invariant: the key of an answer, and of the turn that it becomes in the next req
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import xxhash
@@ -33,18 +34,24 @@ _START: Final = 4
 _DIGITS: Final = b"0123456789"
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _SPACE: Final = b" \t\r\n\f\v"
-_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_[0-9A-Za-z]{20,}")
+_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_(?=[A-Za-z]*\d)[0-9A-Za-z]{20,}")
 """OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
+_DIGITS_OF_AN_ID: Final = 12
+_LONGER_THAN_WORDS: Final = 28
+_PIECE: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_RANDOM_PIECE: Final = 3
+"""Mean length of the words and numbers that a random token seems to be made of, at most; of real words it is more."""
 _TOKEN: Final = re.compile(r"[0-9A-Za-z]{8,}")
+
+_digest: Callable[[bytes], str] = xxhash.xxh3_128_hexdigest
+_BOUND: Final = (parts.CALL, parts.RESULT)
 
 Key = tuple[str, str, int]
 
 
 def provided_ids(said: list[Part]) -> list[str]:
     """Return the calls' ids that a provider made at random; not numbers that a server or an SDK counts."""
-    return [
-        part.id for part in said if part.id and part.kind in (parts.CALL, parts.RESULT) and _is_made(part)
-    ]
+    return [part.id for part in said if part.id and part.kind in _BOUND and _is_made(part)]
 
 
 def _is_made(part: Part) -> bool:
@@ -55,22 +62,23 @@ def _is_made(part: Part) -> bool:
 
 
 def _is_random(token: str) -> bool:
-    """Whether a token of eight or more characters looks like a random one, and not like a word or a small number."""
+    """Whether a token of eight or more characters looks like a random one, and not like words and a number."""
     if token.isdigit():
-        return len(token) >= 12 and len(token.lstrip("0")) >= 9
-    if token.isalpha():
-        return not (token.islower() or token.isupper() or token[1:].islower())
-    return len(token.strip("0123456789")) > 1 or len(token) >= 12
+        return len(token) >= _DIGITS_OF_AN_ID and len(token.lstrip("0")) >= _DIGITS_OF_AN_ID - 3
+    if len(token) >= _LONGER_THAN_WORDS:
+        return True
+    return len(token) <= _RANDOM_PIECE * len(_PIECE.findall(token))
 
 
 class Turn:
-    """What an assistant said at once, and what was said right before."""
+    """What an assistant said at once, after its turn before or, of the first, after what it was asked."""
 
-    __slots__ = ("_before", "_content", "_context", "_text", "said")
+    __slots__ = ("_asked", "_content", "_context", "_previous", "_text", "said")
 
-    def __init__(self, said: list[Part], before: list[Part]) -> None:
+    def __init__(self, said: list[Part], asked: list[Part], previous: Turn | None) -> None:
         self.said = said
-        self._before = before
+        self._asked = asked
+        self._previous = previous
         self._text: str | None = None
         self._content: str | None = None
         self._context: str | None = None
@@ -79,15 +87,19 @@ class Turn:
     def text(self) -> str:
         """Its texts as one, without thinking that was written into them."""
         if self._text is None:
-            texts = [part.value for part in self.said if part.kind == parts.TEXT]
-            whole = texts[0] if len(texts) == 1 else "".join(texts)
-            self._text = _THOUGHT.sub("", whole, count=1) if "<think" in whole[:64] else whole
+            said = self.said
+            if len(said) == 1 and said[0].kind == "text":
+                whole: str = said[0].value
+            else:
+                whole = "".join([part.value for part in said if part.kind == "text"])
+            thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
+            self._text = (whole[thought.end() :] if thought else whole).strip()
         return self._text
 
     @property
     def start(self) -> str:
         """How its text begins."""
-        return self.text.lstrip()[:_START]
+        return self.text[:_START]
 
     @property
     def content(self) -> str:
@@ -96,15 +108,29 @@ class Turn:
         Thinking is no part of it, since many do not send it back, nor is white space in texts.
         """
         if self._content is None:
-            self._content = _content(self.text, self.said)
+            text = self.text
+            if text and len(self.said) == 1:
+                self._content = _digest(as_bytes(text).translate(None, _SPACE))
+            else:
+                self._content = _content(text, self.said)
         return self._content
 
     @property
     def context(self) -> str:
-        """A digest of what was said right before, where the content alone does not tell turns apart."""
+        """A digest of what came before, where the content alone does not tell turns apart.
+
+        What users say and tools return is in that of the first turn alone: it is rewritten too often.
+        """
         if self._context is None:
-            self._context = "" if self._is_prose() else context(self._before)
+            if self._is_prose() or self._is_compacted():
+                self._context = ""
+            else:
+                self._context = self._previous.content if self._previous else context(self._asked)
         return self._context
+
+    def _is_compacted(self) -> bool:
+        """Whether the turn stands for a history that the provider has compacted: nothing else is like it."""
+        return any(part.kind == parts.REFERENCE and part.value for part in self.said)
 
     def _is_prose(self) -> bool:
         """Whether the turn is a text of some length, and no JSON."""
@@ -112,7 +138,7 @@ class Turn:
         return (
             len(text) >= PROSE_CHARACTERS
             and text.count(" ") >= PROSE_SPACES
-            and text.lstrip()[:1] not in "{["
+            and text[0] not in "{["
             and not any(part.kind == parts.CALL for part in self.said)
         )
 
@@ -131,16 +157,22 @@ class History:
 
     def _read_end(self) -> tuple[Turn | None, list[Part], list[Part]]:
         found = self._messages
-        end = _back(found, len(found), is_assistant=False)
-        start = _back(found, end, is_assistant=True)
-        after, begun = found[end:], []
-        if end and not after and all(part.kind == parts.TEXT for part in found[start:]):
-            begun = found[start:]
-            end = _back(found, start, is_assistant=False)
-            after = found[end:start]
-            start = _back(found, end, is_assistant=True)
-        before = found[_back(found, start, is_assistant=False) : start]
-        return Turn(found[start:end], before) if end else None, after, begun
+        begun: list[Part] = []
+        end = _end(found, len(found))
+        if end == len(found) > 0:
+            start = _start(found, end)
+            if all(part.kind == parts.TEXT for part in found[start:]):
+                begun = found[start:]
+                end = _end(found, start)
+        after = found[end : len(found) - len(begun)]
+        if not end:
+            return None, after, begun
+        start = _start(found, end)
+        if not start:
+            return Turn(found[:end], [], None), after, begun
+        before = _end(found, start)
+        previous = Turn(found[_start(found, before) : before], [], None) if before else None
+        return Turn(found[start:end], found[before:start], previous), after, begun
 
     def _read_first(self) -> Turn | None:
         if self.last is None:
@@ -152,7 +184,7 @@ class History:
         end = start + 1
         while found[end].role == "assistant":
             end += 1
-        return Turn(found[start:end], found[:start])
+        return Turn(found[start:end], found[:start], None)
 
     def _turns(self) -> list[Turn]:
         """Return all turns that were answered: without one that the request has begun."""
@@ -162,16 +194,16 @@ class History:
 
     def _read_turns(self) -> list[Turn]:
         turns: list[Turn] = []
-        before: list[Part] = []
+        asked: list[Part] = []
         said: list[Part] | None = None
         for part in self._messages[: len(self._messages) - len(self._begun)]:
             if part.role != "assistant":
                 if said is not None:
-                    before, said = [], None
-                before.append(part)
+                    asked, said = [], None
+                asked.append(part)
             elif said is None:
                 said = [part]
-                turns.append(Turn(said, before))
+                turns.append(Turn(said, asked, turns[-1] if turns else None))
             else:
                 said.append(part)
         return turns
@@ -191,7 +223,7 @@ class History:
         begun = self._begun
         if begun and said and said[0].kind == parts.TEXT and not said[0].value.startswith(begun[0].value):
             said = [*begun, *said]
-        turn = Turn(said, self.after)
+        turn = Turn(said, self.after, self.last)
         return self._key(turn, is_sent=False) if said and turn.content else None
 
     def _key(self, turn: Turn, *, is_sent: bool) -> Key:
@@ -221,11 +253,18 @@ class History:
         return not names or sum([part.name == names[0] for part in self._said]) > times
 
 
-def _back(found: list[Part], end: int, *, is_assistant: bool) -> int:
-    """Return where the parts begin that all are the assistant's, or all are not, and end there."""
-    while end and (found[end - 1].role == "assistant") is is_assistant:
-        end -= 1
-    return end
+def _end(found: list[Part], at: int) -> int:
+    """Return where the assistant's last turn ends that ends here or before; 0 without one."""
+    while at and found[at - 1].role != "assistant":
+        at -= 1
+    return at
+
+
+def _start(found: list[Part], at: int) -> int:
+    """Return where the assistant's turn begins that ends here."""
+    while at and found[at - 1].role == "assistant":
+        at -= 1
+    return at
 
 
 def _content(text: str, said: list[Part]) -> str:
@@ -237,13 +276,13 @@ def _content(text: str, said: list[Part]) -> str:
         ]
         if not calls:
             return ""
-    return xxhash.xxh3_128_hexdigest(whole + b"\0" + as_bytes(calls) if calls else whole)
+    return _digest(whole + b"\0" + as_bytes(calls) if calls else whole)
 
 
 def context(before: list[Part]) -> str:
     """Return a digest of what was said right before a turn, without white space and times."""
     found = [_timeless(as_bytes(part.value)).translate(None, _SPACE) for part in before]
-    return xxhash.xxh3_128_hexdigest(b"\0".join(found))
+    return _digest(b"\0".join(found))
 
 
 def _timeless(text: bytes) -> bytes:

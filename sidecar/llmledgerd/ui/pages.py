@@ -19,6 +19,7 @@ from llmledgerd.ui.queries import PageQueries, RunKey
 from llmledgerd.ui.run import RunPage
 from llmledgerd.ui.runs import RunsPage
 from llmledgerd.ui.shell import Site
+from llmledgerd.ui.tools import ToolsPage
 from llmledgerd.ui.view import read
 
 
@@ -32,6 +33,10 @@ def add_pages(site: Site) -> None:
     @ui.page("/calls", title="Calls - llmledger")
     def calls(request: Request) -> None:
         CallsPage(read(request.query_params.multi_items()), site)
+
+    @ui.page("/tools", title="Tools - llmledger")
+    def tools(request: Request) -> None:
+        ToolsPage(read(request.query_params.multi_items()), site)
 
     @ui.page("/runs", title="Runs - llmledger")
     def runs(request: Request) -> None:

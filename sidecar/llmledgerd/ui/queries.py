@@ -15,6 +15,7 @@ import msgspec
 
 from llmledgerd.query.requests import ROLLED_UP
 from llmledgerd.query.results import Call, Loss, Page, RunPage, RunSteps, Usage
+from llmledgerd.query.tool_results import Retries, Tool
 from llmledgerd.reader import LLMTraceReader, Scope
 from llmledgerd.ui.view import View, narrow
 
@@ -136,6 +137,14 @@ class PageQueries:
             limit=limit,
             start_date=None if key.at is None else key.at - RUN_SPAN,
             end_date=None if key.at is None else key.at + RUN_SPAN,
+        )
+
+    async def tools(self, view: View, now: datetime) -> tuple[list[Tool], list[Retries]]:
+        """Return the tools that were called, and the calls that needed several attempts."""
+        wanted, scope = view.range(now), self._scope(view)
+        return await asyncio.gather(
+            self._reader.get_tools(scope, start_date=wanted.start, end_date=wanted.end, **view.sums()),
+            self._reader.get_retries(scope, start_date=wanted.start, end_date=wanted.end, **view.sums()),
         )
 
     async def losses(self, now: datetime) -> list[Loss]:

@@ -32,7 +32,8 @@ class RunPage:
             self._is_drawn = False
             return
         run = found.run
-        calls = view.write("/calls", View(span="1y", narrowed={"run": run.id})) if run.is_named else ""
+        name = "run" if run.is_named else "conversation"
+        calls = view.write("/calls", View(span="1y", narrowed={name: run.id}))
         self._head.show(
             "run.html", run=run, tiles=timeline.tiles(run), calls=calls, every=self._queries.only is None
         )

@@ -110,7 +110,7 @@ class Frame:
         return PLAIN_FIELDS if self._only is None else PLAIN_FIELDS[1:]
 
     def _pages(self) -> list[tuple[str, str]]:
-        own = [("/", "Overview"), ("/runs", "Runs"), ("/calls", "Calls")]
+        own = [("/", "Overview"), ("/runs", "Runs"), ("/calls", "Calls"), ("/tools", "Tools")]
         return own if self._only is not None else [*own, ("/health", "Health")]
 
     def _range(self) -> dict[str, str]:

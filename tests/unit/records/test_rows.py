@@ -233,6 +233,26 @@ def test_a_record_that_says_nothing_is_a_row_of_unknowns(bench: Bench) -> None:
     assert (row["outcome"], row["is_error"], row["created_at"]) == ("ok", 0, RECEIVED_US)
 
 
+def test_the_calls_of_a_run_share_a_conversation_that_nobody_sent() -> None:
+    bench = Bench()
+    asked = {"role": "user", "content": "Look at the files."}
+    answer = {"role": "assistant", "content": "There are three."}
+    first = bench.row(request={"messages": [asked]}, response={"choices": [{"message": answer}]})
+    second = bench.row(request={"messages": [asked, answer, asked]}, error="overloaded")
+
+    assert (
+        first["turn_id"]
+        == first["conversation_id"]
+        == second["conversation_id"]
+        == second["parent_turn_id"]
+        != ""
+    )
+    assert bench.row(request={"messages": [asked, answer, asked]}, org_id="acme")["conversation_id"] not in {
+        first["conversation_id"],
+        "",
+    }
+
+
 def test_a_record_of_version_1_is_a_row() -> None:
     row = Bench(USED).row(
         version=1,
