@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from llmledgerd.conversations import cache_misses
-from llmledgerd.conversations.prompt import SUSPECTS, Description
+from llmledgerd.conversations.prompt import SUSPECTS, Description, coarser
 
 Place = dict[str, Any]
 
@@ -83,20 +83,26 @@ def _tool(change: str, name: str, at: int) -> Place:
 
 def system_place(before: Description, now: Description) -> Place:
     """Return the first characters of the system prompt that differ, and what stands there that tends to change."""
-    if before.chunk != now.chunk:
-        return {"part": "system", **_added_or_removed(before, now)}
-    old, new = _pieces(before.chunks, _CHUNK), _pieces(now.chunks, _CHUNK)
-    at = _first_difference([one[:_DIGITS] for one in old], [one[:_DIGITS] for one in new])
-    found: Place = {"part": "system", "offset": at * now.chunk, "length": now.chunk}
-    letters = {pieces[at][_DIGITS] for pieces in (old, new) if at < len(pieces)}
+    if not before.chunk or not now.chunk:
+        return {"part": "system", "change": "added" if now.chunk else "removed"}
+    chunk = max(before.chunk, now.chunk)
+    old, new = _chunks(before, chunk), _chunks(now, chunk)
+    at = _first_difference([number for number, _ in old], [number for number, _ in new])
+    found: Place = {"part": "system", "offset": at * chunk, "length": chunk}
+    letters = {chunks[at][1] for chunks in (old, new) if at < len(chunks)}
     suspect = next((word for letter, word in SUSPECTS.items() if letter in letters), "")
     return {**found, "suspect": suspect} if suspect else found
 
 
-def _added_or_removed(before: Description, now: Description) -> Place:
-    if not before.chunk:
-        return {"change": "added"}
-    return {"change": "removed"} if not now.chunk else {"change": "edited"}
+def _chunks(found: Description, chunk: int) -> list[tuple[int, str]]:
+    """Return the chunks' hashes and letters, in chunks of a size that is no smaller than theirs."""
+    pieces = _pieces(found.chunks, _CHUNK)
+    numbers, letters = [int(one[:_DIGITS], 16) for one in pieces], [one[_DIGITS] for one in pieces]
+    size = found.chunk
+    while size < chunk:
+        numbers, letters = coarser(numbers, letters)
+        size *= 2
+    return list(zip(numbers, letters, strict=True))
 
 
 def history_place(before: Description, now: Description) -> Place:

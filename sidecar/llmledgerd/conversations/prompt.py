@@ -33,6 +33,7 @@ GROUPED_TO: Final = 512
 MOST_CHUNKS: Final = 256
 LEAST_CHUNK: Final = 32
 """Characters of the system prompt that have one hash: the place of a difference is exact to so many."""
+SHORT_SYSTEM: Final = 64 << 10
 LONGEST_SYSTEM: Final = 256 << 10
 _REMEMBERED: Final = 8192
 _MASK64: Final = (1 << 64) - 1
@@ -452,27 +453,46 @@ def _short(number: int, seed: int) -> int:
 def _chunked(text: str, seed: int) -> tuple[int, int, str]:
     """Return size, chunk and chunks of a system prompt; of a very long one, of its beginning."""
     whole, text = len(text), text[:LONGEST_SYSTEM]
-    chunk = LEAST_CHUNK
-    while len(text) > chunk * MOST_CHUNKS:
-        chunk *= 2
-    letters = ["-"] * (len(text) // chunk + 1)
+    chunk = LEAST_CHUNK if len(text) <= SHORT_SYSTEM else 8 * LEAST_CHUNK
+    encoded = text.encode("utf-8", "surrogatepass") if not text.isascii() else b""
+    if encoded:  # by characters: a place is one of the text's
+        pieces = [text[at : at + chunk].encode("utf-8", "surrogatepass") for at in range(0, len(text), chunk)]
+    else:
+        encoded = text.encode()
+        pieces = [encoded[at : at + chunk] for at in range(0, len(encoded), chunk)]
+    numbers = [xxhash.xxh3_64_intdigest(piece, seed) & _MASK32 for piece in pieces]
+    letters = ["-"] * len(numbers)
     for found in _SUSPECTS.finditer(text):
         letter = found.lastgroup or "-"
         for at in range(found.start() // chunk, (found.end() - 1) // chunk + 1):
-            if letters[at] == "-" or _RANK[letter] < _RANK[letters[at]]:
-                letters[at] = letter
+            letters[at] = _suspicious(letter, letters[at])
+    while len(numbers) > MOST_CHUNKS:
+        numbers, letters = coarser(numbers, letters)
+        chunk *= 2
     return (
         whole,
         chunk,
-        "".join(
-            f"{xxhash.xxh3_64_intdigest(text[at : at + chunk].encode('utf-8', 'surrogatepass'), seed) & _MASK32:08x}"
-            f"{letters[at // chunk]}"
-            for at in range(0, len(text), chunk)
-        ),
+        "".join(f"{number:08x}{letter}" for number, letter in zip(numbers, letters, strict=True)),
     )
 
 
-_RANK: Final = {letter: rank for rank, letter in enumerate(SUSPECTS)}
+def coarser(numbers: Sequence[int], letters: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Return chunks of twice the size, so that prompts of different sizes can be compared."""
+    odd = len(numbers) % 2
+    numbers, letters = [*numbers, *[0] * odd], [*letters, *["-"] * odd]
+    return (
+        [(one * _MIX + other) & _MASK32 for one, other in zip(numbers[::2], numbers[1::2], strict=True)],
+        [_suspicious(one, other) for one, other in zip(letters[::2], letters[1::2], strict=True)],
+    )
+
+
+_MIX: Final = 0x9E3779B1
+_RANK: Final = {letter: rank for rank, letter in enumerate((*SUSPECTS, "-"))}
+
+
+def _suspicious(one: str, other: str) -> str:
+    """Return the letter that is named first."""
+    return one if _RANK[one] <= _RANK[other] else other
 
 
 def _grouped(blocks: int) -> tuple[int, int]:

@@ -188,6 +188,18 @@ def test_the_place_in_the_system_prompt_is_exact_and_its_suspect_named(
     assert "system prompt, characters" in in_words(place)
 
 
+@pytest.mark.parametrize("size", [8190, 16_380, 65_530])
+def test_the_place_is_found_where_the_change_makes_the_chunks_larger(size: int) -> None:
+    text = ("some words of a prompt " * 3000)[:size]
+    changed = text[:3000] + "at 2026-11-21 08:15:02 " + text[3000:]
+    before, after = described(system=text), described(system=changed)
+    assert after.chunk > before.chunk
+    place = system_place(before, after)
+    if size < 60_000:
+        assert place["offset"] <= 3000 < place["offset"] + place["length"]
+        assert place["suspect"] == "clock"
+
+
 def test_the_message_that_differs_is_named_with_what_happened_to_it() -> None:
     edited = [{"role": "user", "content": "Another question."}, *MESSAGES[1:]]
     assert history_place(described(), described(edited)) == {
