@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from llmledgerd.conversations import cache_misses
-from llmledgerd.conversations.prompt import SUSPECTS, Description, coarser
+from llmledgerd.conversations.prompt_description import SUSPECTS, Description, coarser
 
 Place = dict[str, Any]
 

@@ -6,72 +6,30 @@ hashes are an organization's own. The parts of the tokens add up to ``prompt_tok
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
 import msgspec
-import xxhash
 
 from llmledgerd.conversations import parts as kinds
 from llmledgerd.conversations import token_weights as weights
 from llmledgerd.conversations.cache_misses import LEAST_LOST, Counts, Left, left
 from llmledgerd.conversations.cache_rules import CacheRule, asked_seconds, rule_for
 from llmledgerd.conversations.parts import Part, Request
+from llmledgerd.conversations.prompt_description import (
+    described_blocks,
+    described_system,
+    described_tools,
+    hash_of,
+)
 from llmledgerd.conversations.values import as_text, seed_of
 
-MOST_TOOLS: Final = 256
-"""Tools that are told apart; what the rest take is counted under OTHER_TOOLS."""
-MOST_NAME: Final = 64
-OTHER_TOOLS: Final = "(other tools)"
-MOST_BLOCKS: Final = 1024
-"""Blocks of messages with a hash of their own. Of longer histories the first ones are hashed in groups."""
-GROUPED_TO: Final = 512
-"""Blocks at the end of a long history that keep a hash of their own."""
-MOST_CHUNKS: Final = 256
-LEAST_CHUNK: Final = 32
-"""Characters of the system prompt that have one hash: the place of a difference is exact to so many."""
-SHORT_SYSTEM: Final = 64 << 10
-LONGEST_SYSTEM: Final = 256 << 10
 _REMEMBERED: Final = 8192
 _MASK64: Final = (1 << 64) - 1
 _MASK32: Final = (1 << 32) - 1
 _ROLES: Final = {"user": "u", "assistant": "a", "tool": "t", "system": "s"}
-
-_SUSPECTS: Final = re.compile(
-    r"(?P<u>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
-    r"|(?P<t>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\b\d{1,2}:\d\d(?::\d\d)?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b"
-    r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.? \d{1,2}\b|\b1[6-9]\d{8}(?:\d{3})?\b)"
-    r"|(?P<h>\b(?=[0-9a-zA-Z_-]*\d)(?=[0-9a-zA-Z_-]*[a-zA-Z])[0-9a-zA-Z_-]{12,}\b)"
-    r"|(?P<n>\d+)"
-)
-SUSPECTS: Final = {"t": "clock", "u": "uuid", "h": "id", "n": "number"}
-"""What stands in a chunk of the system prompt that tends to change, by its letter; the first is named first."""
-
-
-class Description(msgspec.Struct, array_like=True, gc=False):
-    """What a row keeps of its prompt."""
-
-    tools: list[tuple[str, str, int]] = []
-    """Name, hash and estimated tokens of each tool's schema, in order; their shares in ``tools_tokens`` are theirs."""
-    system_size: int = 0
-    """Characters of the system prompt."""
-    chunk: int = 0
-    """Characters of each of its chunks."""
-    chunks: str = ""
-    """Eight hexadecimal digits and a letter of SUSPECTS (or ``-``) for each chunk."""
-    group: int = 0
-    """Blocks in each group at the beginning of a long history."""
-    groups: str = ""
-    """Eight hexadecimal digits for each group."""
-    blocks: str = ""
-    """Eight hexadecimal digits for each block after the groups."""
-    roles: str = ""
-    """A letter for each of those blocks: who speaks; upper case where a message begins."""
-    first: int = 0
-    """Number of the message in which the first of those blocks stands."""
 
 
 class Prompt(msgspec.Struct, gc=False):
@@ -102,21 +60,11 @@ class Prompt(msgspec.Struct, gc=False):
 
 NO_PROMPT: Final = Prompt()
 """Of a call whose request has no prompt, or none that can be read."""
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Description).decode
 
 
 def number_of(turn_id: str) -> int:
     """Return 60 bits of a turn's id, which are compared faster than its text; 0 for none."""
     return int(turn_id[:15], 16) if turn_id else 0
-
-
-def read_description(stored: bytes | str) -> Description:
-    """Return a row's description; an empty one where there is none."""
-    try:
-        return _decode(stored) if stored else Description()
-    except msgspec.MsgspecError:
-        return Description()
 
 
 class _Tools(msgspec.Struct, gc=False):
@@ -214,7 +162,7 @@ def describe(request: Request, organization: str, counts: Counts, *, provider: s
         walk.marked = sum(walk.totals)
     found = _hashed(shape, tools, packed_system, walk, seed)
     _add_counts(found, request, walk, counts, rule_for(provider, model), has_answer=shape.fresh > 0)
-    blocks = _described_blocks(walk, shape.rest, seed)
+    blocks = described_blocks(walk.hashes, walk.letters, shape.rest, seed)
     found.parts = b"[%b,%b,%b]" % (tools.described, system.described, blocks)
     return found
 
@@ -286,19 +234,12 @@ def _tools_of(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
 def _read_tools(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
     packed = array("Q", [tool.hash for tool in schemas]).tobytes()
     tokens = [weights.value_tokens(tool.value) for tool in schemas]
-    listed = [
-        (tool.name[:MOST_NAME], f"{_short(tool.hash, seed):08x}", max(1, round(count)))
-        for tool, count in zip(schemas[:MOST_TOOLS], tokens, strict=False)
-    ]
-    if len(schemas) > MOST_TOOLS:
-        others = _hash(packed[8 * MOST_TOOLS :], seed) & _MASK32
-        listed.append((OTHER_TOOLS, f"{others:08x}", round(sum(tokens[MOST_TOOLS:]))))
     return _Tools(
         schemas,
         packed,
-        _hash(packed, seed) if packed else 0,
+        hash_of(packed, seed) if packed else 0,
         sum(tokens),
-        _encode(listed),
+        described_tools(schemas, tokens, packed, seed),
         [(at, tool.mark) for at, tool in enumerate(schemas) if tool.mark],
     )
 
@@ -311,8 +252,7 @@ def _system_of(parts: list[Part], packed: bytes, seed: int, family: str) -> _Sys
             _systems.clear()
         tokens = sum(_judged(part, family) for part in parts)
         text = "\n".join(as_text(part.value) for part in parts)
-        size, chunk, chunks = _chunked(text, seed) if parts else (0, 0, "")
-        found = _systems[key] = _System(tokens, b'%d,%d,"%b"' % (size, chunk, chunks.encode()))
+        found = _systems[key] = _System(tokens, described_system(text, seed))
     return found
 
 
@@ -376,25 +316,20 @@ def _judged(part: Part, family: str) -> float:
 
 def _hashed(shape: _Shape, tools: _Tools, system: bytes, walk: _Walk, seed: int) -> Prompt:
     rest = array("Q", walk.hashes).tobytes()
-    found = Prompt(history_hash=_hash(rest, seed), tools_hash=tools.digest)
-    found.system_hash = _hash(system, seed) if system else 0
+    found = Prompt(history_hash=hash_of(rest, seed), tools_hash=tools.digest)
+    found.system_hash = hash_of(system, seed) if system else 0
     shared = shape.fresh
     if shape.fresh:
-        found.parent_hash = _hash(rest[: 8 * shape.answer], seed)
+        found.parent_hash = hash_of(rest[: 8 * shape.answer], seed)
     elif tools.tokens + _system_tokens(walk) < _SMALL_HEAD:
         shared = 1
-    found.prefix_hash = _hash(tools.packed + system + rest[: 8 * shared], seed)
+    found.prefix_hash = hash_of(tools.packed + system + rest[: 8 * shared], seed)
     found.last_block = len(tools.schemas) + len(shape.system) + len(shape.rest) - 1
     return found
 
 
 def _system_tokens(walk: _Walk) -> float:
     return walk.totals[0]
-
-
-def _hash(packed: bytes, seed: int) -> int:
-    """Return 63 bits, none of them the sign's, and never 0, which is "nothing"."""
-    return (xxhash.xxh3_64_intdigest(packed, seed) >> 1) | 1
 
 
 def _rounded(shares: Sequence[float], total: int) -> tuple[int, int, int, int, int, int]:
@@ -426,83 +361,3 @@ def apportioned(shares: Sequence[float], total: int) -> list[int]:
         for at in order[:missing]:
             found[at] += 1
     return found
-
-
-def _described_blocks(walk: _Walk, rest: list[Part], seed: int) -> bytes:
-    """Return the fields of a description from ``group`` on, as JSON without brackets."""
-    short = [(number * seed & _MASK64) >> 32 for number in walk.hashes]
-    if len(short) <= MOST_BLOCKS:
-        blocks, letters = array("I", short).tobytes().hex(), "".join(walk.letters)
-        return b'0,"","%b","%b",%d' % (
-            blocks.encode(), letters.encode(), rest[0].message if rest else 0,
-        )  # fmt: skip
-    group, first = _grouped(len(short))
-    groups = "".join(f"{group_hash(short[at : at + group]):08x}" for at in range(0, first, group))
-    blocks = array("I", short[first:]).tobytes().hex()
-    letters = "".join(walk.letters[first:])
-    return b'%d,"%b","%b","%b",%d' % (
-        group, groups.encode(), blocks.encode(), letters.encode(), rest[first].message,
-    )  # fmt: skip
-
-
-def _short(number: int, seed: int) -> int:
-    """Return 32 bits of a hash that are an organization's own."""
-    return (number * seed & _MASK64) >> 32
-
-
-def _chunked(text: str, seed: int) -> tuple[int, int, str]:
-    """Return size, chunk and chunks of a system prompt; of a very long one, of its beginning."""
-    whole, text = len(text), text[:LONGEST_SYSTEM]
-    chunk = LEAST_CHUNK if len(text) <= SHORT_SYSTEM else 8 * LEAST_CHUNK
-    encoded = text.encode("utf-8", "surrogatepass") if not text.isascii() else b""
-    if encoded:  # by characters: a place is one of the text's
-        pieces = [text[at : at + chunk].encode("utf-8", "surrogatepass") for at in range(0, len(text), chunk)]
-    else:
-        encoded = text.encode()
-        pieces = [encoded[at : at + chunk] for at in range(0, len(encoded), chunk)]
-    numbers = [xxhash.xxh3_64_intdigest(piece, seed) & _MASK32 for piece in pieces]
-    letters = ["-"] * len(numbers)
-    for found in _SUSPECTS.finditer(text):
-        letter = found.lastgroup or "-"
-        for at in range(found.start() // chunk, (found.end() - 1) // chunk + 1):
-            letters[at] = _suspicious(letter, letters[at])
-    while len(numbers) > MOST_CHUNKS:
-        numbers, letters = coarser(numbers, letters)
-        chunk *= 2
-    return (
-        whole,
-        chunk,
-        "".join(f"{number:08x}{letter}" for number, letter in zip(numbers, letters, strict=True)),
-    )
-
-
-def coarser(numbers: Sequence[int], letters: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Return chunks of twice the size, so that prompts of different sizes can be compared."""
-    odd = len(numbers) % 2
-    numbers, letters = [*numbers, *[0] * odd], [*letters, *["-"] * odd]
-    return (
-        [(one * _MIX + other) & _MASK32 for one, other in zip(numbers[::2], numbers[1::2], strict=True)],
-        [_suspicious(one, other) for one, other in zip(letters[::2], letters[1::2], strict=True)],
-    )
-
-
-_MIX: Final = 0x9E3779B1
-_RANK: Final = {letter: rank for rank, letter in enumerate((*SUSPECTS, "-"))}
-
-
-def _suspicious(one: str, other: str) -> str:
-    """Return the letter that is named first."""
-    return one if _RANK[one] <= _RANK[other] else other
-
-
-def _grouped(blocks: int) -> tuple[int, int]:
-    """Return the size of a group, and how many blocks are in groups: whole groups, a power of two."""
-    group = 2
-    while (blocks - GROUPED_TO) // group > GROUPED_TO:
-        group *= 2
-    return group, (blocks - GROUPED_TO) // group * group
-
-
-def group_hash(short: Sequence[int]) -> int:
-    """Return one hash of several blocks in their order."""
-    return xxhash.xxh32_intdigest(array("I", short).tobytes())

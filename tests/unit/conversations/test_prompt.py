@@ -11,15 +11,8 @@ import pytest
 from llmledgerd.conversations import read_request
 from llmledgerd.conversations.cache_misses import Counts
 from llmledgerd.conversations.cache_places import history_place, in_words, system_place, tools_place
-from llmledgerd.conversations.prompt import (
-    MOST_BLOCKS,
-    Description,
-    Prompt,
-    apportioned,
-    describe,
-    prompt_of,
-    read_description,
-)
+from llmledgerd.conversations.prompt import Prompt, apportioned, describe, prompt_of
+from llmledgerd.conversations.prompt_description import MOST_BLOCKS, Description, read_description
 
 SYSTEM = "You are a careful assistant that files reports. " * 40
 TOOLS = [

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from llmledgerd.conversations.cache_misses import EXPIRED, IN_FLIGHT, MODEL, TIER, Evidence, cause
 from llmledgerd.conversations.cache_places import in_words, place_of
-from llmledgerd.conversations.prompt import Description, apportioned, read_description
+from llmledgerd.conversations.prompt import apportioned
+from llmledgerd.conversations.prompt_description import Description, read_description
 from llmledgerd.query.filters import GROUPED
 from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, Narrowed, QueryRequest
