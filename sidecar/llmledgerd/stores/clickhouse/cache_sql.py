@@ -4,6 +4,7 @@ Invariants:
 - No payload and no description is read to find a miss: hashes, counts and times are enough. Descriptions are read of
   the calls that are listed.
 - Only calls whose own row says that something may have been missed (``cache_gap``) are compared.
+- Hashes are an organization's own, so that calls of two organizations never have one in common.
 - What a fact means is decided in ``conversations.cache_misses``; here is no cause.
 """
 
@@ -27,7 +28,7 @@ PARENT_DAYS: Final = 32
 _KEY: Final = ("batch_id", "batch_row", "created_at")
 """What identifies a row, in less than its id takes."""
 _OWN: Final = (
-    *_KEY, "organization_id", "agent_id", "provider", "priced_model", "request_model", "service_tier", "region",
+    *_KEY, "agent_id", "provider", "priced_model", "request_model", "service_tier", "region",
     "latency_ms", "prompt_tokens", "cached_input_tokens", "cache_write_tokens", "tools_hash", "system_hash",
     "history_hash", "parent_history_hash", "prefix_tokens", "cache_marks", "lost_rate_fresh", "lost_rate_written",
     "parent_turn_hash",
@@ -42,7 +43,7 @@ _BEFORE: Final = (
 )
 """Columns of the call that began right before with the same prefix. It has missed as well, or the entry was there."""
 _PARENT: Final = (
-    *_KEY, "organization_id", "turn_hash", "priced_model", "request_model", "service_tier", "region", "latency_ms",
+    *_KEY, "turn_hash", "priced_model", "request_model", "service_tier", "region", "latency_ms",
     "tools_hash", "system_hash", "history_hash", "last_block", "cache_marks", "cache_left_tokens", "cache_left_seconds",
     "cache_left_state",
 )  # fmt: skip
@@ -93,7 +94,8 @@ def misses_sql(where: str, parents: str) -> str:
     ``where`` narrows the calls ``t``; ``parents`` the calls that they may continue.
     """
     own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
-    before = ", ".join(f"lagInFrame(t.{name}, 1) OVER w AS before_{name}" for name in _BEFORE)
+    before = ", ".join(f"t.{name}" for name in _BEFORE)
+    named = ", ".join(f"before.{at} AS before_{name}" for at, name in enumerate(_BEFORE, 1))
     parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
     gapped = f"FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0"
     facts = ", ".join(
@@ -109,12 +111,13 @@ def misses_sql(where: str, parents: str) -> str:
         " toInt128(lost_tokens - lost_written) * c.lost_rate_fresh + toInt128(lost_written) * c.lost_rate_written"
         f" AS lost_pico, {facts}, ({_HAS_PARENT} AND ({FACTS['running']})) OR {_IS_BEFORE_RUNNING} AS is_running,"
         f" {_COULD} AS could"
-        f" FROM (SELECT {own}, {before} {gapped} WINDOW w AS (PARTITION BY t.organization_id, t.prefix_hash"
-        " ORDER BY t.created_at, t.batch_id, t.batch_row ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)) AS c"
+        f" FROM (SELECT *, {named} FROM (SELECT {own}, lagInFrame(({before}), 1) OVER"
+        f" (PARTITION BY t.prefix_hash ORDER BY t.created_at, t.batch_row"
+        f" ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS before {gapped})) AS c"
         f" LEFT ANY JOIN (SELECT {parent} FROM llm_traces AS t WHERE {parents} AND t.turn_hash IN"
         f" (SELECT t.parent_turn_hash {gapped} AND t.parent_turn_hash != 0) AND t.cache_left_state != ''"
         " AND t.is_error = 0) AS p"
-        " ON c.organization_id = p.organization_id AND c.parent_turn_hash = p.turn_hash"
+        " ON c.parent_turn_hash = p.turn_hash"
         f" WHERE could >= cached_tokens + {LEAST_LOST} AND could - cached_tokens >= {_SHARE} * could"
     )
 
