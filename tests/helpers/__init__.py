@@ -3,6 +3,7 @@
 ``activated``       Socket activation between fork and exec, and two ways for the daemon to hang.
 ``admin``           Requests to a running daemon's admin socket; the status identity is checked.
 ``answers``         Results of the reader that are empty except for the fields a test names.
+``cache_cases``     Labelled calls for cache misses: healthy runs of five providers, and one planted cause each.
 ``captured``        A client that keeps its records in a list, without a socket.
 ``columns``         The values that each column may hold.
 ``config``          Settings of a daemon by their plain names.
