@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.values import as_bytes, scoped_bytes
+from llmledgerd.conversations.values import scoped_bytes, without_space
 
 SHORTEST_TEXT, SHORTEST_FRAGMENT = 24, 40
 """Characters from which a whole text, or a fragment of one, has a name."""
@@ -27,7 +27,6 @@ LOOKED_AT: Final = 64 << 10
 
 _LEVELS: Final = 4
 _ENDS: Final = re.compile(r"[.:;!?\n<>()\"]+")
-_SPACE: Final = b" \t\r\n\f\v"
 
 
 def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
@@ -43,7 +42,7 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
             one for text in texts if len(text) >= SHORTEST_FRAGMENT for one in _own_fragments(text, asked, 1)
         ]
         return [_name(seed, one) for one in (*texts, *own)]
-    whole = "\n".join(part.value for part in said if part.kind == parts.TEXT)
+    whole = "\n".join([part.value for part in said if part.kind == parts.TEXT])
     if len(whole) < SHORTEST_PROSE:
         return []
     return [_name(seed, one) for one in (whole, *_own_fragments(whole, asked, HANDED_FRAGMENTS))]
@@ -67,7 +66,7 @@ def opening(seed: int, asked: list[Part]) -> list[str]:
 
 
 def _name(seed: int, text: str) -> str:
-    return scoped_bytes(seed, b"text\0" + as_bytes(text).translate(None, _SPACE))
+    return scoped_bytes(seed, b"text\0" + without_space(text))
 
 
 def _is_worth(text: str) -> bool:

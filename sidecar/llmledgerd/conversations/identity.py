@@ -24,7 +24,7 @@ import msgspec
 
 from llmledgerd.conversations import handed, parts, sayings
 from llmledgerd.conversations.parts import Answer, Part, Request
-from llmledgerd.conversations.values import scoped, seed_of
+from llmledgerd.conversations.values import scoped, scoped_bytes, seed_of
 
 ATTEMPT_US: Final = 60_000_000
 """A call that begins no later than twice this after another ended without an answer may be its next attempt."""
@@ -67,12 +67,14 @@ class _Call:
     """One call, while its names are found."""
 
     def __init__(self, request: Request, answer: Answer, seed: int, times: tuple[int, int]) -> None:
-        self._started, self._ended = (time_us // ATTEMPT_US for time_us in times)
+        self._times = times
         self._request = request
         self._answer = answer
+        self._said = answer.parts
         self._seed = seed
         self._history = sayings.History(request.messages)
-        self._ids = sayings.provided_ids(answer.parts)
+        self._ids = sayings.provided_ids(self._said)
+        self._asked: str | None = None
 
     def identity(self) -> Identity:
         first, parent = self._before()
@@ -100,22 +102,24 @@ class _Call:
 
     def _turn(self, parent: str) -> str:
         """Return the name of the call's own turn."""
-        said, request = self._answer.parts, self._request
+        said, request = self._said, self._request
         if self._ids:
             return self._by_call(min(self._ids))
         is_kept = request.previous or request.is_kept or (request.is_plain and request.is_kept is not False)
         if self._answer.id and (is_kept or not (said or request.messages)):
             return scoped(self._seed, "response", self._answer.id)
-        return self._by_content(said) or self._by_request(parent, self._ended)
+        return self._by_content(said) or self._by_request(parent, self._times[1])
 
-    def _by_request(self, parent: str, minute: int) -> str:
+    def _by_request(self, parent: str, time_us: int) -> str:
         """Return the name of a turn that got no answer: attempts of one call share it."""
-        asked = sayings.context(self._history.after)
-        return scoped(self._seed, "request", parent, asked, 0 if parent else minute)
+        if self._asked is None:
+            self._asked = sayings.context(self._history.after)
+        return scoped(self._seed, "request", parent, self._asked, 0 if parent else time_us // ATTEMPT_US)
 
     def _opening_names(self, own: str) -> list[str]:
         """Return what a call was asked that continues no turn; first, what an attempt without an answer is named."""
-        attempts = [self._by_request("", minute) for minute in (self._started, self._started - 1)]
+        started_us = self._times[0]
+        attempts = [self._by_request("", time_us) for time_us in (started_us, started_us - ATTEMPT_US)]
         found = handed.opening(self._seed, self._history.after)
         return [*(name for name in attempts if name != own), *found]
 
@@ -126,25 +130,30 @@ class _Call:
         references = [part.id for part in turn.said if part.kind == parts.REFERENCE and part.id]
         if references:
             return scoped(self._seed, "item", references[-1])
-        return scoped(self._seed, "content", *key())
+        return self._by_key(key())
 
     def _by_call(self, call_id: str) -> str:
         return scoped(self._seed, "call", call_id)
 
     def _by_content(self, said: list[Part]) -> str:
         key = self._history.next_key(said)
-        return scoped(self._seed, "content", *key) if key else ""
+        return self._by_key(key) if key else ""
+
+    def _by_key(self, key: sayings.Key) -> str:
+        content, before, equal = key
+        return scoped_bytes(self._seed, f"content\0{content}\0{before}\0{equal}".encode())
 
     def _further_names(self, own: str) -> list[str]:
-        request, answer, said = self._request, self._answer, self._answer.parts
+        request, answer, said = self._request, self._answer, self._said
         found = handed.on(self._seed, said, self._history.after)
         if len(self._ids) > 1:
             found = [*map(self._by_call, sorted(self._ids)[1:]), *found]
         if request.is_input:
             found = [*self._kept_names(said), *found]
-        for alternative in answer.alternatives[1:]:
-            others = sayings.provided_ids(alternative)
-            found.append(self._by_call(min(others)) if others else self._by_content(alternative))
+        if len(answer.alternatives) > 1:
+            for alternative in answer.alternatives[1:]:
+                others = sayings.provided_ids(alternative)
+                found.append(self._by_call(min(others)) if others else self._by_content(alternative))
         if not found:
             return found
         return list(dict.fromkeys(name for name in found if name and name != own))[:MOST_NAMES]

@@ -62,19 +62,22 @@ class Part(msgspec.Struct, gc=False):
     @property
     def hash(self) -> int:
         """64 bits of kind, name and content; without id and mark. No organization's own: never store it."""
-        if self._hash < 0:
-            is_text = self.kind in (TEXT, SYSTEM)
-            self._hash = content_hash(self.value if is_text else [self.kind, self.name, self.value])
-        return self._hash
+        found = self._hash
+        if found < 0:
+            kind, value = self.kind, self.value
+            is_text = kind == "text" or kind == "system"
+            found = self._hash = content_hash(value if is_text else [kind, self.name, value])
+        return found
 
     @property
     def size(self) -> int:
         """Bytes of the content: of a text its UTF-8, of anything else its JSON without white space."""
-        if self._size < 0:
+        found = self._size
+        if found < 0:
             value = self.value
             is_ascii = isinstance(value, str) and value.isascii()
-            self._size = len(value) if is_ascii else len(as_bytes(value))
-        return self._size
+            found = self._size = len(value) if is_ascii else len(as_bytes(value))
+        return found
 
 
 class Request(msgspec.Struct, gc=False):

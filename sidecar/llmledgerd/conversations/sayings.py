@@ -13,7 +13,7 @@ import xxhash
 
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.values import as_bytes
+from llmledgerd.conversations.values import SPACE, as_bytes, without_space
 
 PROSE_CHARACTERS: Final = 160
 PROSE_SPACES: Final = 24
@@ -34,7 +34,6 @@ _FIRST: Final = 4
 _THINKS: Final = "<think"[:_FIRST]
 _DIGITS: Final = b"0123456789"
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
-_SPACE: Final = b" \t\r\n\f\v"
 _PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_(?=[A-Za-z]*\d)[0-9A-Za-z]{20,}")
 """OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
 _DIGITS_OF_AN_ID: Final = 12
@@ -74,13 +73,17 @@ def _is_random(token: str) -> bool:
 class Turn:
     """What an assistant said at once, after its turn before or, of the first, after what it was asked."""
 
-    __slots__ = ("_content", "_context", "_messages", "_start", "_text", "said")
+    __slots__ = ("_before", "_content", "_context", "_is_unlike", "_messages", "_start", "_text", "said")
 
-    def __init__(self, said: list[Part], messages: list[Part], start: int) -> None:
-        """``start``: number of the messages' parts that stand before it."""
+    def __init__(
+        self, said: list[Part], messages: list[Part], start: int, before: Turn | None = None
+    ) -> None:
+        """``start``: number of the messages' parts that stand before it; ``before``: its turn before, if known."""
         self.said = said
         self._messages = messages
         self._start = start
+        self._before = before
+        self._is_unlike: bool | None = None
         self._text: str | None = None
         self._content: str | None = None
         self._context: str | None = None
@@ -89,11 +92,8 @@ class Turn:
     def text(self) -> str:
         """Its texts as one, without thinking that was written into them."""
         if self._text is None:
-            said = self.said
-            if len(said) == 1 and said[0].kind == "text":
-                whole: str = said[0].value
-            else:
-                whole = "".join([part.value for part in said if part.kind == "text"])
+            texts = [part.value for part in self.said if part.kind == "text"]
+            whole: str = texts[0] if len(texts) == 1 else "".join(texts)
             thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
             self._text = (whole[thought.end() :] if thought else whole).strip()
         return self._text
@@ -112,7 +112,7 @@ class Turn:
         if self._content is None:
             text = self.text
             if text and len(self.said) == 1:
-                self._content = _digest(as_bytes(text).translate(None, _SPACE))
+                self._content = _digest(without_space(text))
             else:
                 self._content = _content(text, self.said)
         return self._content
@@ -124,10 +124,12 @@ class Turn:
         What users say and tools return is in that of the first turn alone: it is rewritten too often.
         """
         if self._context is None:
-            self._context = "" if self.is_unlike_others() else self._before()
+            self._context = "" if self.is_unlike_others() else self._content_before()
         return self._context
 
-    def _before(self) -> str:
+    def _content_before(self) -> str:
+        if self._before is not None:
+            return self._before.content
         found = self._messages
         end = _end(found, self._start)
         if not end:
@@ -138,11 +140,16 @@ class Turn:
     def is_unlike_others(self) -> bool:
         """Whether the content alone tells the turn from all others: a text of some length that is no JSON, or what
         stands for a history that the provider has compacted."""
-        text = self.text
+        if self._is_unlike is None:
+            self._is_unlike = self._says_enough(self.text)
+        return self._is_unlike
+
+    def _says_enough(self, text: str) -> bool:
+        said = self.said
         if len(text) >= PROSE_CHARACTERS:
-            is_prose = text.count(" ") >= PROSE_SPACES and text[0] not in "{["
-            return is_prose and not any(part.kind == parts.CALL for part in self.said)
-        return not text and any(part.kind == parts.REFERENCE and part.value for part in self.said)
+            is_prose = text[0] not in "{[" and text.count(" ") >= PROSE_SPACES
+            return is_prose and (len(said) == 1 or not any([part.kind == parts.CALL for part in said]))
+        return not text and any([part.kind == parts.REFERENCE and part.value for part in said])
 
 
 class History:
@@ -156,7 +163,7 @@ class History:
         end = _end(found, len(found))
         if end == len(found) > 0:
             start = _start(found, end)
-            if all(part.kind == parts.TEXT for part in found[start:]):
+            if all([part.kind == parts.TEXT for part in found[start:]]):
                 begun, found = found[start:], found[:start]
                 end = _end(found, start)
         self._messages = found
@@ -217,8 +224,10 @@ class History:
         begun = self._begun
         if begun and said and said[0].kind == parts.TEXT and not said[0].value.startswith(begun[0].value):
             said = [*begun, *said]
-        turn = Turn(said, self._messages, len(self._messages))
-        return self._key(turn, is_sent=False) if said and turn.content else None
+        if not said:
+            return None
+        turn = Turn(said, self._messages, len(self._messages), self.last)
+        return self._key(turn, is_sent=False) if turn.content else None
 
     def _key(self, turn: Turn, *, is_sent: bool) -> Key:
         """Return a turn's key; the last of it is the number of equal turns before it."""
@@ -262,7 +271,7 @@ def _start(found: list[Part], at: int) -> int:
 
 
 def _content(text: str, said: list[Part]) -> str:
-    whole = as_bytes(text).translate(None, _SPACE) if text else b""
+    whole = without_space(text) if text else b""
     calls = [[part.name, part.value] for part in said if part.kind == parts.CALL]
     if not whole and not calls:
         calls = [
@@ -275,7 +284,9 @@ def _content(text: str, said: list[Part]) -> str:
 
 def context(before: list[Part]) -> str:
     """Return a digest of what was said right before a turn, without white space and times."""
-    found = [_timeless(as_bytes(part.value)).translate(None, _SPACE) for part in before]
+    if len(before) == 1:
+        return _digest(_timeless(as_bytes(before[0].value)).translate(None, SPACE))
+    found = [_timeless(as_bytes(part.value)).translate(None, SPACE) for part in before]
     return _digest(b"\0".join(found))
 
 

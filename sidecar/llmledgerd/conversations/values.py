@@ -20,6 +20,7 @@ MARKS: Final = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_
 model inference", OpenAI "Prompt caching"): no content."""
 
 _MARKED: Final = tuple(b'"%s"' % mark.encode() for mark in MARKS)
+SPACE: Final = b" \t\r\n\f\v"
 _LARGEST_EXACT: Final = 2.0**53
 _ARGUMENTS_BYTES: Final = 1 << 20
 """Arguments longer than this are compared as the text that they are."""
@@ -55,7 +56,7 @@ def as_bytes(value: Any) -> bytes:
         found = _encode(value)
     except (*REFUSED, TypeError):
         return b"null"
-    if b".0" in found or any(mark in found for mark in _MARKED):
+    if b".0" in found or (b"cache" in found and any(mark in found for mark in _MARKED)):
         found = _encode(plain(value))
     return found
 
@@ -65,6 +66,11 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
+
+
+def without_space(text: str) -> bytes:
+    """Return a text's bytes without its white space."""
+    return _utf8(text).translate(None, SPACE)
 
 
 def plain(value: Any) -> Any:
@@ -90,7 +96,10 @@ def parsed(arguments: Any) -> Any:
 
 def content_hash(value: Any) -> int:
     """Return 64 bits of a content. Equal in every organization: it is no id, and never stored."""
-    return _hash(as_bytes(value))
+    try:
+        return _hash(value.encode() if value.__class__ is str else as_bytes(value))
+    except UnicodeEncodeError:
+        return _hash(as_bytes(value))
 
 
 def as_text(value: Any) -> str:
@@ -111,7 +120,7 @@ def request_hash(request: bytes | memoryview, organization: str) -> int:
 
 def scoped(seed: int, kind: str, *texts: str | int) -> str:
     """Return an organization's id of some texts, in order: 24 hexadecimal characters."""
-    whole = f"{kind}\0{texts[0]}" if len(texts) == 1 else "\0".join(map(str, (kind, *texts)))
+    whole = f"{kind}\0{texts[0]}" if len(texts) == 1 else "\0".join([kind, *map(str, texts)])
     return scoped_bytes(seed, _utf8(whole))
 
 
