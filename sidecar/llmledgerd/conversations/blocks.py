@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.parts import Part
 from llmledgerd.conversations.values import MARKS, parsed
@@ -86,6 +88,8 @@ def add_block(found: list[Part], block: dict[str, Any], role: str, message: int,
         _add_other(found, block, said, role, message)
     mark = "" if len(block) == 2 and said and content is not None else mark_of(block)
     if mark and (len(found) > start or start):
+        if len(found) == start:  # another message's, which other requests may share
+            found[-1] = msgspec.structs.replace(found[-1])
         found[-1].mark = mark
 
 

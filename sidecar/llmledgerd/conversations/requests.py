@@ -12,10 +12,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from llmledgerd.conversations import parts
+from llmledgerd.conversations import parts, prefixes
 from llmledgerd.conversations.blocks import add_content, add_message, listed, mark_of, result, text
 from llmledgerd.conversations.parts import Part, Request
-from llmledgerd.conversations.values import MARKS, decoded
+from llmledgerd.conversations.prefixes import Prefix, Prefixes
+from llmledgerd.conversations.values import MARKS, REFUSED, decoded
 from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
 
@@ -58,6 +59,7 @@ class _Root(msgspec.Struct, gc=False):
 
 
 _decode_root = msgspec.json.Decoder(_Root).decode
+_prefixes: Final = Prefixes()
 
 _PLAIN_ROLES: Final = frozenset({"user", "assistant", "system"})
 
@@ -70,6 +72,8 @@ def read_request(request: bytes | memoryview) -> Request:
         if len(request) > budget.UNCOUNTED_BYTES:
             budget.spend(request, budget.OBJECT)
             budget.spend(request, budget.LIST)
+        if prefixes.LEAST_BYTES <= len(request) <= budget.UNCOUNTED_BYTES:
+            return _read_known(request)
         root = decoded(request, _decode_root)
         return Request() if root is None else _request(root)
     except TooMuch:
@@ -78,12 +82,42 @@ def read_request(request: bytes | memoryview) -> Request:
         return Request()
 
 
-def _request(root: _Root) -> Request:
-    messages: list[Part] = []
+def _read_known(request: bytes | memoryview) -> Request:
+    """Return a request's parts; messages that were sent before are not decoded again."""
+    known, hashes = _prefixes.find(request)
+    found = None if known is None else _continued(known, request)
+    if found is None:
+        known = None
+        try:
+            root = _decode_root(request)
+        except REFUSED:  # another shape, or to be mended, which may move what stands where
+            root = decoded(request, _decode_root)
+            return Request() if root is None else _request(root)
+        found = _request(root)
+    if found.messages:
+        _prefixes.learn(request, hashes, known, found.messages)
+    return found
+
+
+def _continued(known: Prefix, request: bytes | memoryview) -> Request | None:
+    """Return the parts of a request that begins with a known one; None where the rest is to be read with it."""
+    try:
+        root = _decode_root(known.rest(request))
+    except REFUSED:
+        return None
+    said = root.messages
+    if said.__class__ is not list or not said or said[0] != prefixes.SENTINEL:
+        return None  # a second member of the name
+    del said[0]
+    return _request(root, known)
+
+
+def _request(root: _Root, known: Prefix | None = None) -> Request:
+    messages: list[Part] = [] if known is None else known.parts[:]
     found = Request(tools=_tools(root), messages=messages)
     _add_system(found, root)
     if root.messages is not None:
-        _add_all(messages, root.messages)
+        _add_all(messages, root.messages, 0 if known is None else known.messages)
     elif root.contents is not None:
         _add_all(messages, root.contents)
     elif root.input:
@@ -109,11 +143,11 @@ def _request(root: _Root) -> Request:
     return found
 
 
-def _add_all(found: list[Part], said: Any) -> None:
+def _add_all(found: list[Part], said: Any, first: int = 0) -> None:
     if not isinstance(said, list):
         add_message(found, said, 0)
         return
-    for number, message in enumerate(said):
+    for number, message in enumerate(said, first):
         # Most messages are a role and a text: the rest of the way costs three times as much.
         if message.__class__ is dict and len(message) == 2:
             role, content = message.get("role"), message.get("content")

@@ -148,8 +148,8 @@ class Turn:
         said = self.said
         if len(text) >= PROSE_CHARACTERS:
             is_prose = text[0] not in "{[" and text.count(" ") >= PROSE_SPACES
-            return is_prose and (len(said) == 1 or not any([part.kind == parts.CALL for part in said]))
-        return not text and any([part.kind == parts.REFERENCE and part.value for part in said])
+            return is_prose and (len(said) == 1 or not any(part.kind == parts.CALL for part in said))
+        return not text and any(part.kind == parts.REFERENCE and part.value for part in said)
 
 
 class History:
@@ -163,7 +163,7 @@ class History:
         end = _end(found, len(found))
         if end == len(found) > 0:
             start = _start(found, end)
-            if all([part.kind == parts.TEXT for part in found[start:]]):
+            if all(part.kind == parts.TEXT for part in found[start:]):
                 begun, found = found[start:], found[:start]
                 end = _end(found, start)
         self._messages = found
