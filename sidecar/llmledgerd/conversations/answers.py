@@ -77,6 +77,9 @@ def _answer(root: _Root) -> Answer:
     kept = root.conversation or root.conversation_id or root.thread_id
     if kept:
         kept = text(kept.get("id") if isinstance(kept, dict) else kept)
+    if root.choices.__class__ is list and len(root.choices) == 1 and root.choices[0].__class__ is dict:
+        said = _spoken(root.choices[0])
+        return Answer([said] if said else [], own, kept or "")
     return Answer([one for one in _alternatives(root) if one], own, kept or "")
 
 
@@ -95,8 +98,6 @@ def _unwrapped(root: _Root) -> _Root | None:
 
 def _alternatives(root: _Root) -> list[list[Part]]:
     if isinstance(root.choices, list):
-        if len(root.choices) == 1 and isinstance(root.choices[0], dict):
-            return [_spoken(root.choices[0])]
         return [_spoken(one) for one in _in_order(root.choices)]
     if isinstance(root.candidates, list):
         return [_spoken(one) for one in _in_order(root.candidates)]

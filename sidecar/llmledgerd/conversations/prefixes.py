@@ -98,7 +98,11 @@ class Prefixes:
             if entry is None or entry[0] is None:
                 continue
             text = entry[0].text
-            if bytes(request[: len(text)]) == text:
+            if (
+                request.startswith(text)
+                if isinstance(request, bytes)
+                else request[: len(text)].tobytes() == text
+            ):
                 return entry[0], hashes
         return None, hashes
 
@@ -109,10 +113,11 @@ class Prefixes:
         at = len(hashes)
         while at and hashes[at - 1] not in self._seen:
             at -= 1
-        with self._lock:
-            if len(self._seen) > _MOST_SEEN:
-                self._seen.clear()
-            self._seen.update(dict.fromkeys(hashes))
+        if at < len(hashes):
+            with self._lock:
+                if len(self._seen) > _MOST_SEEN:
+                    self._seen.clear()
+                self._seen.update(dict.fromkeys(hashes))
         if not at or hashes[at - 1] in self._known:
             return
         self._keep(hashes[at - 1], _cut(bytes(request), _OFFSETS[at - 1], known, parts))

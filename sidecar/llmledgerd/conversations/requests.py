@@ -115,7 +115,11 @@ def _continued(known: Prefix, request: bytes | memoryview) -> Request | None:
 def _request(root: _Root, known: Prefix | None = None) -> Request:
     messages: list[Part] = [] if known is None else known.parts[:]
     found = Request(tools=_tools(root), messages=messages)
-    _add_system(found, root)
+    if (
+        root.system or root.instructions or root.documents
+        or root.system_instruction or root.plain_system_instruction or root.preamble
+    ):  # fmt: skip
+        _add_system(found, root)
     if root.messages is not None:
         _add_all(messages, root.messages, 0 if known is None else known.messages)
     elif root.contents is not None:
@@ -134,8 +138,10 @@ def _request(root: _Root, known: Prefix | None = None) -> Request:
         messages += [Part(parts.IMAGE, "user", 0, one) for one in listed(root.images)]
     if root.cache_control:
         found.mark = mark_of({"cache_control": root.cache_control})
-    found.retention = text(root.prompt_cache_retention)
-    found.previous = text(root.previous_response_id) or text(root.previous_interaction_id)
+    if root.prompt_cache_retention:
+        found.retention = text(root.prompt_cache_retention)
+    if root.previous_response_id or root.previous_interaction_id:
+        found.previous = text(root.previous_response_id) or text(root.previous_interaction_id)
     if kept := root.conversation or root.conversation_id:
         found.conversation = text(kept.get("id") if isinstance(kept, dict) else kept)
     if isinstance(root.store, bool):
