@@ -3,6 +3,7 @@
 ``activated``       Socket activation between fork and exec, and two ways for the daemon to hang.
 ``admin``           Requests to a running daemon's admin socket; the status identity is checked.
 ``answers``         Results of the reader that are empty except for the fields a test names.
+``cache_cases``     Labelled calls for cache misses: healthy runs of five providers, and one planted cause each.
 ``captured``        A client that keeps its records in a list, without a socket.
 ``columns``         The values that each column may hold.
 ``config``          Settings of a daemon by their plain names.
@@ -14,6 +15,7 @@
 ``eventstreams``    An encoder of Amazon's event stream.
 ``exchanges``       Small exchanges in the providers' shapes, as record lines.
 ``fake_daemon``     A daemon that speaks version 4 and misbehaves on demand.
+``followed_runs``   The rule by which readers put calls together as runs, over calls in memory.
 ``grafana``         Grafana's expansion of a query before the server sees it.
 ``growth``          How the time of a call grows with the size of its input.
 ``judged_runs``     How well simulated calls are put together as runs.
@@ -44,6 +46,7 @@
 ``session``         A version 4 session written without the client.
 ``simulated_apis``  Requests and answers of a made-up agent in the words of each API.
 ``simulated_kinds`` Kinds of runs of made-up agents.
+``simulated_oddities`` What servers, SDKs and frameworks do to a simulated history.
 ``simulated_runs``  Made-up agents, with the truth of which call continues which.
 ``store_rows``      Rows of ``llm_traces`` without records.
 ``supervised``      A daemon under a stand-in for systemd.

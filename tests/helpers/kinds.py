@@ -72,6 +72,8 @@ def _plain(column: str, value: Any) -> Any:
         return int(value)
     if column == "batch_id":
         return str(value)
+    if column in ("tool_calls", "tool_results"):
+        return tuple(tuple(one.values() if isinstance(one, dict) else one) for one in value)
     return value.encode() if column in BYTES_COLUMNS and isinstance(value, str) else value
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import count
 
 from tests.helpers.simulated_apis import Said
+from tests.helpers.simulated_oddities import ODDITIES
 from tests.helpers.simulated_runs import Agent, Call, World
 
 
@@ -197,7 +198,7 @@ KINDS: dict[str, Callable[[Agent], None]] = {
         tool_loop, parallel, chat, clock, users_clock, forks, retries, repeated, first_retry, changed_tools, trimmed,
         cleared, edited, retrieval, sub_agents, compaction, twins,
     )
-}  # fmt: skip
+} | ODDITIES  # fmt: skip
 
 
 def simulated(

@@ -22,7 +22,7 @@ NULLABLE = {
 NUMBERS = {
     "is_byok", "request_size_bytes", "response_size_bytes", "prompt_tokens", "completion_tokens",
     "total_tokens", "latency_ms", "is_error", "attempt", "is_batch", "is_stream", "status_code",
-    "protocol_version", "batch_row",
+    "protocol_version", "batch_row", "request_hash",
 }  # fmt: skip
 
 
@@ -42,6 +42,11 @@ def row(batch: str, number: int, **values: object) -> tuple[object, ...]:
         "agent_tags": [],
         "cost_parts": {},
         "usage_units": {},
+        "turn_names": [],
+        "opening_names": [],
+        "tool_calls": (),
+        "tool_results": (),
+        "tool_result_tokens": {},
         **values,
     }
     return tuple(own.get(name, _empty(name)) for name in COLUMNS)

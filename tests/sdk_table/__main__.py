@@ -23,19 +23,37 @@ LIMIT_SECONDS = 300.0
 
 MARKS = {None: "—", "": "✓"}
 
+Table = dict[str, dict[str, str | None]]
+
+HEAD = """# SDKs and ways
+
+`python -m tests.sdk_table --install --write docs/coverage.md` makes this table. Each cell is a call of the real SDK
+through `llmledger.instrument()`, the daemon and the embedded engine, against a stand-in for its provider on the loopback
+interface. ✓: its rows have the tokens, the model, the status, the outcome and the provider that the stand-in served, one
+row for each attempt, and nothing unknown is reported as 0. —: the SDK has no such way.
+
+*left* is a stream that a reader leaves, *cancelled* a task that is cancelled while it waits for the rest of a stream,
+*failed* a status of 400, *retried* a status of 503 before the answer, *raw* the SDK's access to the raw response. What is
+not covered is named in the client's README.
+
+"""
+
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sdk_table", description=sdk_table.__doc__)
     parser.add_argument("names", nargs="*", metavar="SDK", help=", ".join(ENTRIES))
     parser.add_argument("--install", action="store_true", help="install what is missing, by pip")
     parser.add_argument("--target", type=Path, default=Path(tempfile.gettempdir()) / "llmledger-sdks")
+    parser.add_argument("--write", type=Path, help="write the table into this document")
     given = parser.parse_args(arguments)
     names = given.names or list(ENTRIES)
     if unknown := set(names) - set(ENTRIES):
         parser.error(f"unknown SDK: {', '.join(sorted(unknown))}")
     paths = {name: path for name in names if (path := _path(ENTRIES[name], given)) is not None}
-    table = judged(paths)
-    print(rendered(table))
+    table, versions = judged(paths)
+    print(rendered(table, versions))
+    if given.write:
+        given.write.write_text(HEAD + rendered(table, versions) + "\n")
     for name in names:
         if name not in paths:
             print(f"not installed: {name}")
@@ -47,19 +65,23 @@ def main(arguments: list[str]) -> int:
     return 1 if found else 0
 
 
-def judged(paths: dict[str, str]) -> dict[str, dict[str, str | None]]:
-    """Make the calls of these SDKs; return what is wrong with each cell, None for a way that an SDK has not."""
+def judged(paths: dict[str, str]) -> tuple[Table, dict[str, str]]:
+    """Make the calls of these SDKs; return what is wrong with each cell, and the SDKs' versions.
+
+    A cell is None for a way that an SDK has not, and "" where nothing is wrong.
+    """
     with tempfile.TemporaryDirectory(prefix="sdks-") as folder, RunningDaemon(Path(folder)) as daemon:
-        raised = {name: _called(name, path, daemon.socket) for name, path in paths.items()}
+        answers = {name: _called(name, path, daemon.socket) for name, path in paths.items()}
         assert daemon.terminate() == 0
         rows = _rows(daemon.url)
-    table: dict[str, dict[str, str | None]] = {}
-    for name in paths:
-        table[name] = {way: _said(name, way, rows, raised[name]) for way in WAYS}
-        others = {way: said for way, said in raised[name].items() if way not in WAYS}
+    table: Table = {}
+    for name, answer in answers.items():
+        raised = answer["raised"]
+        table[name] = {way: _said(name, way, rows, raised) for way in WAYS}
+        others = {way: said for way, said in raised.items() if way not in WAYS}
         if others:
             table[name]["plain"] = f"{table[name]['plain']} {others}"
-    return table
+    return table, {name: answer.get("version", "") for name, answer in answers.items()}
 
 
 def _said(name: str, way: str, rows: dict[str, list[Row]], raised: dict[str, str]) -> str | None:
@@ -69,8 +91,8 @@ def _said(name: str, way: str, rows: dict[str, list[Row]], raised: dict[str, str
     return "; ".join(filter(None, (raised.get(way), found)))
 
 
-def _called(name: str, path: str, socket: Path) -> dict[str, str]:
-    """Make one SDK's calls in a process of its own; return what raised, by way."""
+def _called(name: str, path: str, socket: Path) -> dict[str, Any]:
+    """Make one SDK's calls in a process of its own; return its version, and what raised, by way."""
     entry = ENTRIES[name]
     environment = {
         **os.environ,
@@ -93,11 +115,11 @@ def _called(name: str, path: str, socket: Path) -> dict[str, str]:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return dict.fromkeys(ways, "did not end")
+            return {"raised": dict.fromkeys(ways, "did not end")}
     if done.returncode:
-        return dict.fromkeys(ways, f"ended with {done.returncode}: {done.stderr.strip()[-300:]}")
-    raised: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return raised
+        return {"raised": dict.fromkeys(ways, f"ended with {done.returncode}: {done.stderr.strip()[-300:]}")}
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -123,12 +145,12 @@ def _path(entry: type[Sdk], given: argparse.Namespace) -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
-def rendered(table: dict[str, dict[str, str | None]]) -> str:
+def rendered(table: Table, versions: dict[str, str]) -> str:
     """Return the table in Markdown."""
-    lines = ["| SDK | " + " | ".join(WAYS) + " |", "|---" * (len(WAYS) + 1) + "|"]
+    lines = ["| SDK | version | " + " | ".join(WAYS) + " |", "|---" * (len(WAYS) + 2) + "|"]
     for name, cells in table.items():
         marks = [MARKS.get(said, "✗") for said in cells.values()]
-        lines.append(f"| {name} | " + " | ".join(marks) + " |")
+        lines.append(f"| {name} | {versions[name]} | " + " | ".join(marks) + " |")
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """One SDK's calls, in a process of its own: ``python -m tests.sdk_table.child NAME HOST WAY…``.
 
-Each cell's name is the ``step_id`` of its rows. A last line of JSON says which cells raised, and what.
+Each cell's name is the ``step_id`` of its rows. A last line of JSON says the SDK's version, which cells
+raised, and what.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import signal
 import sys
 import traceback
 import warnings
+from importlib import metadata
 from typing import NoReturn
 
 import llmledger
 from llmledger.instrumentation.safety import faults
 from tests.sdk_table.entries import ENTRIES
-from tests.sdk_table.sdk import WAYS
+from tests.sdk_table.sdk import WAYS, distribution
 
 CELL_SECONDS = 60
 
@@ -47,7 +49,8 @@ def main(name: str, host: str, *ways: str) -> None:
     if not llmledger.close(30):
         raised["close"] = "not everything was delivered"
     raised |= {f"fault of {function}": str(count) for function, count in faults.items()}
-    print("\n" + json.dumps(raised))
+    version = metadata.version(distribution(entry))
+    print("\n" + json.dumps({"version": version, "raised": raised}))
 
 
 if __name__ == "__main__":

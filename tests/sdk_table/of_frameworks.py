@@ -84,9 +84,10 @@ class _LangChain(Sdk):
 
 
 class LangChainOpenAI(_LangChain):
-    """LangChain's OpenAI."""
+    """LangChain's OpenAI, which reads a cancelled stream to its end."""
 
     name = "langchain-openai"
+    without = frozenset({"cancelled"})
     provider = "openai"
 
     def _model(self, model: str) -> Any:
@@ -98,7 +99,7 @@ class LangChainOpenAI(_LangChain):
 class LangChainAnthropic(_LangChain):
     """LangChain's Anthropic."""
 
-    name = "langchain-anthropic"
+    name = distribution = "langchain-anthropic"
     provider = "anthropic"
     model = "claude-sonnet-4-5"
 
@@ -109,7 +110,7 @@ class LangChainAnthropic(_LangChain):
 class LangChainGoogle(_LangChain):
     """LangChain's Gemini."""
 
-    name = "langchain-google-genai"
+    name = distribution = "langchain-google-genai"
     provider = "google"
     model = "gemini-2.0-flash"
 
@@ -122,7 +123,7 @@ class LangChainGoogle(_LangChain):
 class LangChainBedrock(_LangChain):
     """LangChain's Bedrock, on an event loop by threads."""
 
-    name = "langchain-aws"
+    name = distribution = "langchain-aws"
     provider = "aws"
     model = "amazon.nova-micro-v1:0"
     acall = Sdk.acall
@@ -192,7 +193,8 @@ class OpenAIAgents(Sdk):
         )  # in a task of its own, which the reader's end leaves running
         try:
             async for one in found.stream_events():
-                yield one
+                if one.type == "raw_response_event":  # others come before the call
+                    yield one
         finally:
             found.cancel()
 

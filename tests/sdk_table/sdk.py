@@ -29,7 +29,12 @@ class Sdk:
 
     provider: ClassVar[str] = ""
     model: ClassVar[str] = "gpt-4o"
+    distribution: ClassVar[str] = ""
+    """The distribution whose version is shown (default: the first requirement, or the name)."""
+
     retries: ClassVar[bool] = True
+    without: ClassVar[frozenset[str]] = frozenset()
+    """Ways that the SDK itself does not come to an end in, with or without hooks."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -113,6 +118,9 @@ def cancelled(made: Sdk, model: str) -> None:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # of frameworks, which end a moment later
+        if others:
+            await asyncio.wait(others, timeout=WAIT_SECONDS)
 
     _run(run())
 
@@ -159,9 +167,19 @@ WAYS: dict[str, tuple[Way, str]] = {
 """Each way, and the method that an SDK has to have for it."""
 
 
+def distribution(entry: type[Sdk]) -> str:
+    """Return the name of the entry's distribution.
+
+    >>> distribution(Sdk)
+    ''
+    """
+    named = entry.distribution or entry.requirement or entry.name
+    return named.partition(" ")[0].partition("[")[0]
+
+
 def has(entry: type[Sdk], way: str) -> bool:
     """Return whether the SDK has a cell of this way."""
     method = WAYS[way][1]
-    if way == "retried" and not entry.retries:
+    if way in entry.without or (way == "retried" and not entry.retries):
         return False
     return getattr(entry, method) is not getattr(Sdk, method)

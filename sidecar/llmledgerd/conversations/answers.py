@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from llmledgerd.conversations.blocks import add_content, add_message, call, listed, text
+from llmledgerd.conversations.blocks import add_content, add_message, add_spoken, call, listed, text
 from llmledgerd.conversations.parts import Answer, Part
 from llmledgerd.conversations.values import decoded
 from llmledgerd.json_text import TooMuch
@@ -69,14 +69,15 @@ def read_answer(response: bytes | memoryview) -> Answer:
 
 
 def _answer(root: _Root) -> Answer:
-    wrapped = _unwrapped(root)
-    if wrapped is not None:
-        return _answer(wrapped)
-    found = Answer(alternatives=[one for one in _alternatives(root) if one])
-    found.id = text(root.id) or text(root.gemini_id) or text(root.response_id)
-    kept = root.conversation.get("id") if isinstance(root.conversation, dict) else root.conversation
-    found.conversation = text(kept) or text(root.conversation_id) or text(root.thread_id)
-    return found
+    if isinstance(root.generated, dict) or isinstance(root.result, dict):
+        wrapped = _unwrapped(root)
+        if wrapped is not None:
+            return _answer(wrapped)
+    own = text(root.id) or text(root.gemini_id) or text(root.response_id)
+    kept = root.conversation or root.conversation_id or root.thread_id
+    if kept:
+        kept = text(kept.get("id") if isinstance(kept, dict) else kept)
+    return Answer([one for one in _alternatives(root) if one], own, kept or "")
 
 
 def _unwrapped(root: _Root) -> _Root | None:
@@ -94,6 +95,8 @@ def _unwrapped(root: _Root) -> _Root | None:
 
 def _alternatives(root: _Root) -> list[list[Part]]:
     if isinstance(root.choices, list):
+        if len(root.choices) == 1 and isinstance(root.choices[0], dict):
+            return [_spoken(root.choices[0])]
         return [_spoken(one) for one in _in_order(root.choices)]
     if isinstance(root.candidates, list):
         return [_spoken(one) for one in _in_order(root.candidates)]
@@ -154,11 +157,10 @@ def _in_order(choices: list[Any]) -> list[dict[str, Any]]:
 def _spoken(choice: dict[str, Any]) -> list[Part]:
     """Return the message inside one alternative."""
     found: list[Part] = []
-    for name in ("message", "content"):
-        inside = choice.get(name)
-        if isinstance(inside, dict):
-            add_message(found, {**inside, "role": "assistant"}, 0)
-            return found
+    inside = choice.get("message") or choice.get("content")
+    if isinstance(inside, dict):
+        add_spoken(found, inside, "assistant", 0)
+        return found
     add_content(found, choice.get("text") or choice.get("content"), "assistant", 0)
     return found
 

@@ -35,11 +35,12 @@ _CALLS: Final = frozenset(
 _SERVER_CALLS: Final = frozenset({"server_tool_use", "mcp_tool_use"})
 _SIGNS: Final = frozenset({"type", "thought", "thoughtSignature", "thought_signature", "signature"})
 """Members of a block that has no content."""
-_BESIDE_TEXT: Final = ("thinking", "reasoning_content", "reasoning")
 
 
 def mark_of(block: dict[str, Any]) -> str:
     """Return the lifetime that a block's mark names, ``default`` where it names none; "" without a mark."""
+    if MARKS.isdisjoint(block):
+        return ""
     for name in MARKS:
         if mark := block.get(name):
             said = mark.get("ttl") if isinstance(mark, dict) else None
@@ -75,22 +76,26 @@ def add_content(found: list[Part], content: Any, role: str, message: int, kind: 
 def add_block(found: list[Part], block: dict[str, Any], role: str, message: int, kind: str) -> None:
     """Add one typed block; what only says what to cache marks the part before it."""
     start = len(found)
-    said = block.get("type")
+    said = text(block.get("type"))
     content = block.get("text")
-    if isinstance(content, str) and (said in _TEXTS or said is None):
+    if isinstance(content, str) and (said in _TEXTS or not said):
         is_thought = block.get("thought") is True
         if content:
             found.append(Part(parts.THINKING if is_thought else kind, role, message, content))
     else:
-        _add_other(found, block, text(said), role, message)
-    mark = "" if len(block) == 2 and said is not None and content is not None else mark_of(block)
+        _add_other(found, block, said, role, message)
+    mark = "" if len(block) == 2 and said and content is not None else mark_of(block)
     if mark and (len(found) > start or start):
         found[-1].mark = mark
 
 
 def _add_other(found: list[Part], block: dict[str, Any], said: str, role: str, message: int) -> None:
-    keyed = next(((read, block[name]) for name, read in _KEYED if isinstance(block.get(name), dict)), None)
-    part = keyed[0](keyed[1], role, message) if keyed else _typed(block, said, role, message)
+    for name, inside in block.items():
+        if inside.__class__ is dict and name in _KEYED and said not in _MEDIA:
+            part: Part | None = _KEYED[name](inside, role, message)
+            break
+    else:
+        part = _typed(block, said, role, message)
     if part is not None:
         found.append(part)
 
@@ -197,7 +202,7 @@ def content_value(content: Any) -> Any:
 def _inner(block: Any) -> Any:
     if isinstance(block, dict):
         said = block.get("text")
-        if isinstance(said, str) and (block.get("type") in _TEXTS or len(block) == 1):
+        if isinstance(said, str) and (text(block.get("type")) in _TEXTS or len(block) == 1):
             return said
         if len(block) == 1 and "json" in block:
             return block["json"]
@@ -237,25 +242,25 @@ def _medium(kind: str) -> Callable[[dict[str, Any], str, int], Part]:
     return read
 
 
-_KEYED: Final[tuple[tuple[str, Callable[[dict[str, Any], str, int], Part]], ...]] = (
-    ("functionCall", call),
-    ("function_call", call),
-    ("toolUse", call),
-    ("functionResponse", _function_response),
-    ("function_response", _function_response),
-    ("toolResult", _function_response),
-    ("reasoningContent", _reasoning),
-    ("executableCode", _server(parts.SERVER_CALL)),
-    ("codeExecutionResult", _server(parts.SERVER_RESULT)),
-    ("guardContent", _guarded),
-    ("inlineData", _medium(parts.FILE)),
-    ("inline_data", _medium(parts.FILE)),
-    ("fileData", _medium(parts.FILE)),
-    ("file_data", _medium(parts.FILE)),
-    ("image", _medium(parts.IMAGE)),
-    ("document", _medium(parts.FILE)),
-    ("video", _medium(parts.FILE)),
-)
+_KEYED: Final[dict[str, Callable[[dict[str, Any], str, int], Part]]] = {
+    "functionCall": call,
+    "function_call": call,
+    "toolUse": call,
+    "functionResponse": _function_response,
+    "function_response": _function_response,
+    "toolResult": _function_response,
+    "reasoningContent": _reasoning,
+    "executableCode": _server(parts.SERVER_CALL),
+    "codeExecutionResult": _server(parts.SERVER_RESULT),
+    "guardContent": _guarded,
+    "inlineData": _medium(parts.FILE),
+    "inline_data": _medium(parts.FILE),
+    "fileData": _medium(parts.FILE),
+    "file_data": _medium(parts.FILE),
+    "image": _medium(parts.IMAGE),
+    "document": _medium(parts.FILE),
+    "video": _medium(parts.FILE),
+}
 """Blocks that are named by their only member (Gemini, Converse)."""
 
 
@@ -275,37 +280,43 @@ def add_message(found: list[Part], message: Any, number: int, role: str = "user"
         if len(message) > 3 and (mark := mark_of(message)):
             found[-1].mark = mark
         return
-    _add_spoken(found, message, role, number)
+    add_spoken(found, message, role, number)
 
 
-def _add_spoken(found: list[Part], message: dict[str, Any], role: str, number: int) -> None:
+def add_spoken(found: list[Part], message: dict[str, Any], role: str, number: int) -> None:
+    """Add the parts of a message that is no item and no result."""
+    content = message.get("content")
+    if len(message) == 2 and content.__class__ is str and "role" in message:
+        if content:
+            found.append(Part(parts.TEXT, role, number, content))
+        return
     start = len(found)
     if role == "assistant":
-        for name in _BESIDE_TEXT:
-            if thought := message.get(name):
-                if isinstance(thought, str):
-                    found.append(Part(parts.THINKING, role, number, thought))
-                break
-    content = message.get("content")
+        thought = message.get("thinking") or message.get("reasoning_content") or message.get("reasoning")
+        if thought.__class__ is str:
+            found.append(Part(parts.THINKING, role, number, thought))
     if content is None:
         content = message.get("parts")
-    if content is None:
-        content = message.get("message") or message.get("text")
+        if content is None:
+            content = message.get("message") or message.get("text")
     if content:
         add_content(found, content, role, number)
     if refusal := message.get("refusal"):
         add_content(found, refusal, role, number)
     if calls := message.get("tool_calls"):
         found += [call(one, role, number) for one in listed(calls) if isinstance(one, dict)]
-    if isinstance(older := message.get("function_call"), dict):
+    if (older := message.get("function_call")).__class__ is dict:
         found.append(call(older, role, number))
-    for name, kind in (("images", parts.IMAGE), ("audio", parts.AUDIO)):
+    for name, kind in _MEDIA_BESIDE:
         if medium := message.get(name):
             found += [
                 Part(kind, role, number, one) for one in (medium if isinstance(medium, list) else [medium])
             ]
-    if len(found) > start and len(message) > 2 and (mark := mark_of(message)):
+    if len(found) > start and (mark := mark_of(message)):
         found[-1].mark = mark
+
+
+_MEDIA_BESIDE: Final = (("images", parts.IMAGE), ("audio", parts.AUDIO))
 
 
 def _add_item(found: list[Part], item: dict[str, Any], said: str, number: int) -> bool:

@@ -11,11 +11,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-import xxhash
-
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.values import as_bytes, scoped
+from llmledgerd.conversations.values import as_bytes, scoped_bytes
 
 SHORTEST_TEXT, SHORTEST_FRAGMENT = 24, 40
 """Characters from which a whole text, or a fragment of one, has a name."""
@@ -40,15 +38,21 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
     calls = [part for part in said if part.kind == parts.CALL]
     if calls:
         texts = [text for call in calls for text in _texts(call.value, _LEVELS)]
-        return [
-            _name(seed, text) for text in _longest(MOST_ARGUMENTS, [one for one in texts if _is_worth(one)])
+        texts = _longest(MOST_ARGUMENTS, [one for one in texts if _is_worth(one)])
+        own = [
+            one for text in texts if len(text) >= SHORTEST_FRAGMENT for one in _own_fragments(text, asked, 1)
         ]
+        return [_name(seed, one) for one in (*texts, *own)]
     whole = "\n".join(part.value for part in said if part.kind == parts.TEXT)
     if len(whole) < SHORTEST_PROSE:
         return []
+    return [_name(seed, one) for one in (whole, *_own_fragments(whole, asked, HANDED_FRAGMENTS))]
+
+
+def _own_fragments(whole: str, asked: list[Part], most: int) -> list[str]:
+    """Return the longest fragments that are not the request's."""
     known = [part.value for part in asked if isinstance(part.value, str)]
-    own = [one for one in _fragments(whole, 2 * HANDED_FRAGMENTS) if not any(one in text for text in known)]
-    return [_name(seed, one) for one in [whole, *own[:HANDED_FRAGMENTS]]]
+    return [one for one in _fragments(whole, 2 * most) if not any(one in text for text in known)][:most]
 
 
 def opening(seed: int, asked: list[Part]) -> list[str]:
@@ -63,7 +67,7 @@ def opening(seed: int, asked: list[Part]) -> list[str]:
 
 
 def _name(seed: int, text: str) -> str:
-    return scoped(seed, "text", xxhash.xxh3_128_hexdigest(as_bytes(text).translate(None, _SPACE)))
+    return scoped_bytes(seed, b"text\0" + as_bytes(text).translate(None, _SPACE))
 
 
 def _is_worth(text: str) -> bool:

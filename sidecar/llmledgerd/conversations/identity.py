@@ -11,8 +11,8 @@ A turn's name is, in this order:
 1. the least of its calls' ids, where providers made them (Chat Completions ``tool_calls[].id``, Responses
    ``call_id``, Messages ``tool_use.id``, Converse ``toolUseId``);
 2. the answer's own id, where the next request can only give that one (Responses ``previous_response_id``);
-3. its content and, unless that is prose of some length, what was said right before it, without the times in it; and
-   how many equal turns precede it, since agents that wait ask the same again.
+3. its content and, unless that is prose of some length, the content of the turn before it (of the first: what it was
+   asked, without the times in it); and how many equal turns precede it, since agents that wait ask the same again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ import msgspec
 from llmledgerd.conversations import handed, parts, sayings
 from llmledgerd.conversations.parts import Answer, Part, Request
 from llmledgerd.conversations.values import scoped, seed_of
+
+ATTEMPT_US: Final = 60_000_000
+"""A call that begins no later than twice this after another ended without an answer may be its next attempt."""
 
 MOST_NAMES: Final = 12
 """Limit of a row's further names."""
@@ -43,12 +46,19 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 UNKNOWN: Final = Identity()
 
 
-def identity_of(request: Request, answer: Answer, organization: str) -> Identity:
-    """Return a call's identity; empty for a call that is no part of a conversation. Never raises."""
-    if not (request.messages or request.previous or answer.alternatives):
+def identity_of(
+    request: Request, answer: Answer, organization: str, started_us: int = 0, ended_us: int = 0
+) -> Identity:
+    """Return a call's identity; empty for a call that is no part of a conversation. Never raises.
+
+    The times tell only whether a call that continues none is the next attempt of one that got no answer: equal
+    prompts are sent by many.
+    """
+    kept = request.conversation or answer.conversation
+    if not (request.messages or request.previous or answer.alternatives or kept):
         return UNKNOWN
     try:
-        return _Call(request, answer, seed_of(organization)).identity()
+        return _Call(request, answer, seed_of(organization), (started_us, ended_us)).identity()
     except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its identity, never its row
         return UNKNOWN
 
@@ -56,7 +66,8 @@ def identity_of(request: Request, answer: Answer, organization: str) -> Identity
 class _Call:
     """One call, while its names are found."""
 
-    def __init__(self, request: Request, answer: Answer, seed: int) -> None:
+    def __init__(self, request: Request, answer: Answer, seed: int, times: tuple[int, int]) -> None:
+        self._started, self._ended = (time_us // ATTEMPT_US for time_us in times)
         self._request = request
         self._answer = answer
         self._seed = seed
@@ -83,7 +94,9 @@ class _Call:
         if self._request.previous:
             previous = scoped(self._seed, "response", self._request.previous)
             return (last or previous) if answered else previous, last or previous
-        return self._name(history.first, history.first_key) if history.first else last, last
+        if history.first is None or history.first is history.last:
+            return last, last
+        return self._name(history.first, history.first_key), last
 
     def _turn(self, parent: str) -> str:
         """Return the name of the call's own turn."""
@@ -91,19 +104,20 @@ class _Call:
         if self._ids:
             return self._by_call(min(self._ids))
         is_kept = request.previous or request.is_kept or (request.is_plain and request.is_kept is not False)
-        if is_kept and self._answer.id:
+        if self._answer.id and (is_kept or not (said or request.messages)):
             return scoped(self._seed, "response", self._answer.id)
-        return self._by_content(said) or self._by_request(parent)
+        return self._by_content(said) or self._by_request(parent, self._ended)
 
-    def _by_request(self, parent: str) -> str:
+    def _by_request(self, parent: str, minute: int) -> str:
         """Return the name of a turn that got no answer: attempts of one call share it."""
-        return scoped(self._seed, "request", parent, sayings.context(self._history.after))
+        asked = sayings.context(self._history.after)
+        return scoped(self._seed, "request", parent, asked, 0 if parent else minute)
 
     def _opening_names(self, own: str) -> list[str]:
         """Return what a call was asked that continues no turn; first, what an attempt without an answer is named."""
-        attempted = self._by_request("")
+        attempts = [self._by_request("", minute) for minute in (self._started, self._started - 1)]
         found = handed.opening(self._seed, self._history.after)
-        return found if attempted == own else [attempted, *found]
+        return [*(name for name in attempts if name != own), *found]
 
     def _name(self, turn: sayings.Turn, key: Callable[[], sayings.Key]) -> str:
         """Return the name of a turn of the history."""

@@ -6,6 +6,7 @@ Invariant: the key of an answer, and of the turn that it becomes in the next req
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import xxhash
@@ -27,24 +28,31 @@ _CLOCK: Final = re.compile(
 )
 """Times of day, dates, and seconds since 1970: what differs where a prompt is rendered anew in every step."""
 
-_START: Final = 4
+_FIRST: Final = 4
 """Characters in which most texts differ, and which white space changes in few."""
 
+_THINKS: Final = "<think"[:_FIRST]
 _DIGITS: Final = b"0123456789"
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _SPACE: Final = b" \t\r\n\f\v"
-_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_[0-9A-Za-z]{20,}")
+_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_(?=[A-Za-z]*\d)[0-9A-Za-z]{20,}")
 """OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
+_DIGITS_OF_AN_ID: Final = 12
+_LONGER_THAN_WORDS: Final = 28
+_PIECE: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_RANDOM_PIECE: Final = 3
+"""Mean length of the words and numbers that a random token seems to be made of, at most; of real words it is more."""
 _TOKEN: Final = re.compile(r"[0-9A-Za-z]{8,}")
+
+_digest: Callable[[bytes], str] = xxhash.xxh3_128_hexdigest
+_BOUND: Final = (parts.CALL, parts.RESULT)
 
 Key = tuple[str, str, int]
 
 
 def provided_ids(said: list[Part]) -> list[str]:
     """Return the calls' ids that a provider made at random; not numbers that a server or an SDK counts."""
-    return [
-        part.id for part in said if part.id and part.kind in (parts.CALL, parts.RESULT) and _is_made(part)
-    ]
+    return [part.id for part in said if part.id and part.kind in _BOUND and _is_made(part)]
 
 
 def _is_made(part: Part) -> bool:
@@ -55,22 +63,24 @@ def _is_made(part: Part) -> bool:
 
 
 def _is_random(token: str) -> bool:
-    """Whether a token of eight or more characters looks like a random one, and not like a word or a small number."""
+    """Whether a token of eight or more characters looks like a random one, and not like words and a number."""
     if token.isdigit():
-        return len(token) >= 12 and len(token.lstrip("0")) >= 9
-    if token.isalpha():
-        return not (token.islower() or token.isupper() or token[1:].islower())
-    return len(token.strip("0123456789")) > 1 or len(token) >= 12
+        return len(token) >= _DIGITS_OF_AN_ID and len(token.lstrip("0")) >= _DIGITS_OF_AN_ID - 3
+    if len(token) >= _LONGER_THAN_WORDS:
+        return True
+    return len(token) <= _RANDOM_PIECE * len(_PIECE.findall(token))
 
 
 class Turn:
-    """What an assistant said at once, and what was said right before."""
+    """What an assistant said at once, after its turn before or, of the first, after what it was asked."""
 
-    __slots__ = ("_before", "_content", "_context", "_text", "said")
+    __slots__ = ("_content", "_context", "_messages", "_start", "_text", "said")
 
-    def __init__(self, said: list[Part], before: list[Part]) -> None:
+    def __init__(self, said: list[Part], messages: list[Part], start: int) -> None:
+        """``start``: number of the messages' parts that stand before it."""
         self.said = said
-        self._before = before
+        self._messages = messages
+        self._start = start
         self._text: str | None = None
         self._content: str | None = None
         self._context: str | None = None
@@ -79,15 +89,19 @@ class Turn:
     def text(self) -> str:
         """Its texts as one, without thinking that was written into them."""
         if self._text is None:
-            texts = [part.value for part in self.said if part.kind == parts.TEXT]
-            whole = texts[0] if len(texts) == 1 else "".join(texts)
-            self._text = _THOUGHT.sub("", whole, count=1) if "<think" in whole[:64] else whole
+            said = self.said
+            if len(said) == 1 and said[0].kind == "text":
+                whole: str = said[0].value
+            else:
+                whole = "".join([part.value for part in said if part.kind == "text"])
+            thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
+            self._text = (whole[thought.end() :] if thought else whole).strip()
         return self._text
 
     @property
     def start(self) -> str:
         """How its text begins."""
-        return self.text.lstrip()[:_START]
+        return self.text[:_FIRST]
 
     @property
     def content(self) -> str:
@@ -96,84 +110,96 @@ class Turn:
         Thinking is no part of it, since many do not send it back, nor is white space in texts.
         """
         if self._content is None:
-            self._content = _content(self.text, self.said)
+            text = self.text
+            if text and len(self.said) == 1:
+                self._content = _digest(as_bytes(text).translate(None, _SPACE))
+            else:
+                self._content = _content(text, self.said)
         return self._content
 
     @property
     def context(self) -> str:
-        """A digest of what was said right before, where the content alone does not tell turns apart."""
+        """A digest of what came before, where the content alone does not tell turns apart.
+
+        What users say and tools return is in that of the first turn alone: it is rewritten too often.
+        """
         if self._context is None:
-            self._context = "" if self._is_prose() else context(self._before)
+            self._context = "" if self.is_unlike_others() else self._before()
         return self._context
 
-    def _is_prose(self) -> bool:
-        """Whether the turn is a text of some length, and no JSON."""
+    def _before(self) -> str:
+        found = self._messages
+        end = _end(found, self._start)
+        if not end:
+            return context(found[: self._start])
+        start = _start(found, end)
+        return Turn(found[start:end], found, start).content
+
+    def is_unlike_others(self) -> bool:
+        """Whether the content alone tells the turn from all others: a text of some length that is no JSON, or what
+        stands for a history that the provider has compacted."""
         text = self.text
-        return (
-            len(text) >= PROSE_CHARACTERS
-            and text.count(" ") >= PROSE_SPACES
-            and text.lstrip()[:1] not in "{["
-            and not any(part.kind == parts.CALL for part in self.said)
-        )
+        if len(text) >= PROSE_CHARACTERS:
+            is_prose = text.count(" ") >= PROSE_SPACES and text[0] not in "{["
+            return is_prose and not any(part.kind == parts.CALL for part in self.said)
+        return not text and any(part.kind == parts.REFERENCE and part.value for part in self.said)
 
 
 class History:
     """The messages of a request as turns. System messages are in none."""
 
+    __slots__ = ("_begun", "_messages", "_starts", "_turns", "after", "first", "last")
+
     def __init__(self, messages: list[Part]) -> None:
-        self._messages = [part for part in messages if part.role != "system"]
-        self.last, self.after, self._begun = self._read_end()
-        """The assistant's last turn; what follows it; an answer that the request has begun itself."""
-        self.first = self._read_first()
-        """The assistant's first turn."""
-        self._all: list[Turn] | None = None
-        self._said: list[Part] | None = None
+        found = [part for part in messages if part.role != "system"]
+        begun: list[Part] = []
+        end = _end(found, len(found))
+        if end == len(found) > 0:
+            start = _start(found, end)
+            if all(part.kind == parts.TEXT for part in found[start:]):
+                begun, found = found[start:], found[:start]
+                end = _end(found, start)
+        self._messages = found
+        self._begun = begun
+        """An answer that the request has begun itself."""
+        self.after = found[end:]
+        """What follows the last turn."""
+        self.last = self.first = None
+        self._turns: list[Turn] | None = None
+        self._starts: list[str] | None = None
+        if end:
+            start = _start(found, end)
+            self.last = Turn(found[start:end], found, start)
+            self.first = self._read_first(start)
 
-    def _read_end(self) -> tuple[Turn | None, list[Part], list[Part]]:
-        found = self._messages
-        end = _back(found, len(found), is_assistant=False)
-        start = _back(found, end, is_assistant=True)
-        after, begun = found[end:], []
-        if end and not after and all(part.kind == parts.TEXT for part in found[start:]):
-            begun = found[start:]
-            end = _back(found, start, is_assistant=False)
-            after = found[end:start]
-            start = _back(found, end, is_assistant=True)
-        before = found[_back(found, start, is_assistant=False) : start]
-        return Turn(found[start:end], before) if end else None, after, begun
+    last: Turn | None
+    """The assistant's last turn."""
+    first: Turn | None
+    """The assistant's first turn."""
 
-    def _read_first(self) -> Turn | None:
-        if self.last is None:
-            return None
+    def _read_first(self, last: int) -> Turn | None:
         found = self._messages
-        start = next(number for number, part in enumerate(found) if part.role == "assistant")
-        if found[start] is self.last.said[0]:
+        start = 0
+        while found[start].role != "assistant":
+            start += 1
+        if start == last:
             return self.last
         end = start + 1
         while found[end].role == "assistant":
             end += 1
-        return Turn(found[start:end], found[:start])
-
-    def _turns(self) -> list[Turn]:
-        """Return all turns that were answered: without one that the request has begun."""
-        if self._all is None:
-            self._all = [] if self.last is None else self._read_turns()
-        return self._all
+        return Turn(found[start:end], found, start)
 
     def _read_turns(self) -> list[Turn]:
         turns: list[Turn] = []
-        before: list[Part] = []
-        said: list[Part] | None = None
-        for part in self._messages[: len(self._messages) - len(self._begun)]:
+        is_said = False
+        for number, part in enumerate(self._messages):
             if part.role != "assistant":
-                if said is not None:
-                    before, said = [], None
-                before.append(part)
-            elif said is None:
-                said = [part]
-                turns.append(Turn(said, before))
+                is_said = False
+            elif is_said:
+                turns[-1].said.append(part)
             else:
-                said.append(part)
+                is_said = True
+                turns.append(Turn([part], self._messages, number))
         return turns
 
     def first_key(self) -> Key:
@@ -191,15 +217,16 @@ class History:
         begun = self._begun
         if begun and said and said[0].kind == parts.TEXT and not said[0].value.startswith(begun[0].value):
             said = [*begun, *said]
-        turn = Turn(said, self.after)
+        turn = Turn(said, self._messages, len(self._messages))
         return self._key(turn, is_sent=False) if said and turn.content else None
 
     def _key(self, turn: Turn, *, is_sent: bool) -> Key:
         """Return a turn's key; the last of it is the number of equal turns before it."""
         equal = 0
-        if self.last is not None and self._may_repeat(turn, times=is_sent):
-            turns = self._turns()
-            for other in turns[: len(turns) - is_sent]:
+        if self.last is not None and not turn.is_unlike_others() and self._may_repeat(turn, times=is_sent):
+            if self._turns is None:
+                self._turns = self._read_turns()
+            for other in self._turns[: len(self._turns) - is_sent]:
                 if (
                     other.start == turn.start
                     and other.content == turn.content
@@ -209,23 +236,29 @@ class History:
         return turn.content, turn.context, equal
 
     def _may_repeat(self, turn: Turn, times: int) -> bool:
-        """Return whether more turns than so many begin as this one: few need a digest."""
-        if self._said is None:
-            sent = self._messages[: len(self._messages) - len(self._begun)]
-            self._said = [part for part in sent if part.role == "assistant"]
-        start = turn.start
-        if start:
-            texts: list[str] = [part.value for part in self._said if part.kind == parts.TEXT]
-            return sum([one.lstrip().startswith((start, "<")) for one in texts]) > times
-        names = [part.name for part in turn.said if part.kind == parts.CALL]
-        return not names or sum([part.name == names[0] for part in self._said]) > times
+        """Return whether more parts than so many begin as this turn: few turns need a digest."""
+        if self._starts is None:
+            self._starts = [
+                part.value.lstrip()[:_FIRST] if part.kind == parts.TEXT else part.name
+                for part in self._messages
+                if part.role == "assistant"
+            ]
+        start = turn.start or next((part.name for part in turn.said if part.kind == parts.CALL), "")
+        return not start or self._starts.count(start) > times or _THINKS in self._starts
 
 
-def _back(found: list[Part], end: int, *, is_assistant: bool) -> int:
-    """Return where the parts begin that all are the assistant's, or all are not, and end there."""
-    while end and (found[end - 1].role == "assistant") is is_assistant:
-        end -= 1
-    return end
+def _end(found: list[Part], at: int) -> int:
+    """Return where the assistant's last turn ends that ends here or before; 0 without one."""
+    while at and found[at - 1].role != "assistant":
+        at -= 1
+    return at
+
+
+def _start(found: list[Part], at: int) -> int:
+    """Return where the assistant's turn begins that ends here."""
+    while at and found[at - 1].role == "assistant":
+        at -= 1
+    return at
 
 
 def _content(text: str, said: list[Part]) -> str:
@@ -237,13 +270,13 @@ def _content(text: str, said: list[Part]) -> str:
         ]
         if not calls:
             return ""
-    return xxhash.xxh3_128_hexdigest(whole + b"\0" + as_bytes(calls) if calls else whole)
+    return _digest(whole + b"\0" + as_bytes(calls) if calls else whole)
 
 
 def context(before: list[Part]) -> str:
     """Return a digest of what was said right before a turn, without white space and times."""
     found = [_timeless(as_bytes(part.value)).translate(None, _SPACE) for part in before]
-    return xxhash.xxh3_128_hexdigest(b"\0".join(found))
+    return _digest(b"\0".join(found))
 
 
 def _timeless(text: bytes) -> bytes:

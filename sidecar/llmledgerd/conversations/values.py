@@ -111,4 +111,10 @@ def request_hash(request: bytes | memoryview, organization: str) -> int:
 
 def scoped(seed: int, kind: str, *texts: str | int) -> str:
     """Return an organization's id of some texts, in order: 24 hexadecimal characters."""
-    return xxhash.xxh3_128_hexdigest(_utf8("\0".join(map(str, (kind, *texts)))), seed)[:24]
+    whole = f"{kind}\0{texts[0]}" if len(texts) == 1 else "\0".join(map(str, (kind, *texts)))
+    return scoped_bytes(seed, _utf8(whole))
+
+
+def scoped_bytes(seed: int, text: bytes) -> str:
+    """Return an organization's id of a text that begins with its kind."""
+    return xxhash.xxh3_128_hexdigest(text, seed)[:24]

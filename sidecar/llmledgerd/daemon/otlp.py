@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 UNIX: Final = "unix:"
 CONNECTIONS: Final = 256
 """Connections of each address; an exporter keeps one."""
-EXTRA: Final = "otlp: the packages that OTLP needs are not installed; run pip install 'llmledgerd[otlp]'"
+EXTRA: Final = "otlp: OTLP needs the extra `otlp` of this distribution"
 
 
 def validate(config: Config) -> None:

@@ -12,7 +12,7 @@ import pytest
 from llmledger import payload
 from llmledger.instrumentation import bodies, endings, eventstream, recognize
 from llmledger.protocol import Record
-from llmledgerd import json_text
+from llmledgerd import conversations, json_text
 from llmledgerd.config.settings import Config, OwnPattern
 from llmledgerd.errors import Rejected
 from llmledgerd.ingest import handshake
@@ -66,6 +66,18 @@ TEXTS: dict[str, Callable[[int], bytes]] = {
     "no UTF-8": lambda n: b'{"a":"' + b"\xff\xc3" * (n // 2) + b'"}',
 }
 
+
+def _hashed(found: list[conversations.Part]) -> None:
+    for part in found:
+        assert part.hash >= 0
+        assert part.size >= 0
+
+
+def _identity(request: bytes, response: bytes) -> conversations.Identity:
+    asked, answer = conversations.read_request(request), conversations.read_answer(response)
+    return conversations.identity_of(asked, answer, "acme")
+
+
 READERS: dict[str, Callable[[bytes], object]] = {
     "cut_members": json_text.cut_members,
     "cut_items": json_text.cut_items,
@@ -90,6 +102,14 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "event": lambda text: read_unguarded(Exchange(stream="data: " + text.decode("latin-1"))),
     "responses": lambda text: read_unguarded(
         Exchange(stream='data: {"type":"response.created","response":' + text.decode("latin-1"))
+    ),
+    "parts of a request": lambda text: _hashed(conversations.read_request(text).messages),
+    "parts of an answer": lambda text: _hashed(conversations.read_answer(text).parts),
+    "identity": lambda text: _identity(text, text),
+    "identity of a history": lambda text: _identity(
+        b'{"tools":[%s],"messages":[%s,{"role":"assistant","content":%s},{"role":"user","content":%s}]}'
+        % (text, text, text, text),
+        b'{"choices":[{"message":%s}]}' % text,
     ),
     "conversation": lambda text: conversation.read_conversation(text, text),
     "attachments": lambda text: attachments.cut(text, "store", 64, str),
@@ -197,6 +217,44 @@ STREAMS: dict[str, Callable[[int], str]] = {
     "NDJSON that never ends": lambda size: '{"a":\n' * (size // 6),
     "an array": lambda size: "[" + '{"candidates":[]},' * (size // 18),
 }
+
+
+def history(message: Callable[[int], str]) -> Callable[[int], bytes]:
+    """Return what makes a request of messages, of about so many bytes."""
+    return lambda size: (
+        b'{"messages":[%s]}' % ",".join(message(number) for number in range(size // 64)).encode()
+    )
+
+
+HISTORIES: dict[str, Callable[[int], bytes]] = {
+    "equal answers": history(lambda n: '{"role":"%s","content":"Yes."}' % ("assistant" if n % 2 else "user")),
+    "equal calls": history(
+        lambda n: (
+            '{"role":"%s","tool_calls":[{"function":{"name":"a"}}]}' % ("assistant" if n % 2 else "user")
+        )
+    ),
+    "one turn": history(lambda n: '{"role":"assistant","content":"x"}'),
+    "calls in one turn": history(lambda n: f'{{"role":"assistant","tool_calls":[{{"id":"call_{n:024x}"}}]}}'),
+    "results": history(lambda n: f'{{"role":"tool","tool_call_id":"call_{n:024x}","content":"x"}}'),
+    "texts": history(lambda n: '{"role":"user","content":"%s"}' % ("a word or two " * 4)),
+    "times": history(lambda n: '{"role":"user","content":"%s"}' % ("10:10" * 12)),
+    "thoughts": lambda size: (
+        b'{"messages":[{"role":"assistant","content":"<think>%s"},1]}' % (b" <think>" * (size // 8))
+    ),
+    "spaces after a thought": lambda size: (
+        b'{"messages":[{"role":"assistant","content":"<think>%s"},{}]}' % (b" " * size)
+    ),
+}
+
+
+@pytest.mark.parametrize("messages", HISTORIES)
+def test_every_history_is_followed_in_time_in_proportion(messages: str) -> None:
+    answers = (
+        b'{"choices":[{"message":{"role":"assistant","content":"Yes."}}]}',
+        b'{"choices":[{"message":{"role":"assistant","tool_calls":[{"function":{"name":"a"}}]}}]}',
+    )
+    for answer in answers:
+        grows_linearly(partial(_identity, response=answer), HISTORIES[messages])
 
 
 @pytest.mark.parametrize("stream", STREAMS)

@@ -32,6 +32,8 @@ PANELS = {
             "usage",
             "tools",
             "retries",
+            "cache",
+            "anatomy",
             "prices",
             "sql",
             "ui",

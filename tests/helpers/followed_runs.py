@@ -1,4 +1,4 @@
-"""Runs and parents of calls that were read: names of turns followed to the calls that bear them. Pure.
+"""The rule by which readers follow names of turns to the calls that bear them, as plainly as it can be said. Pure.
 
 Invariant: a call belongs to one run, whatever the order of the calls; a name that no call bears changes nothing, so
 that calls that were erased or never recorded cost only themselves. A name's bearer is a call that was there before.
@@ -45,7 +45,7 @@ def places(steps: Sequence[Step]) -> list[Place]:
     found: list[tuple[int, int]] = []
     conversations: dict[tuple[str, str], int] = {}
     for number, step in enumerate(steps):
-        parent = bearers.of(step.organization_id, [step.parent_turn_id])
+        parent = bearers.of(step.organization_id, [step.parent_turn_id], step.conversation_id)
         origin = -1 if step.parent_turn_id else _origin(steps, bearers, step)
         conversation = (step.organization_id, step.conversation_id)
         named = bearers.of(*conversation[:1], [step.conversation_id])
@@ -64,23 +64,28 @@ def _origin(steps: Sequence[Step], bearers: _Bearers, step: Step) -> int:
 
 
 class _Bearers:
-    """The calls that bear each name: of several the last, and before all the one whose ``turn_id`` it is."""
+    """The calls that bear each name: before all one of the same conversation, then one whose ``turn_id`` it is; of
+    several the last."""
 
     def __init__(self) -> None:
+        self._near: dict[tuple[str, str, str], int] = {}
         self._own: dict[tuple[str, str], int] = {}
         self._further: dict[tuple[str, str], int] = {}
 
     def add(self, number: int, step: Step) -> None:
         if step.turn_id:
             self._own[step.organization_id, step.turn_id] = number
+            self._near[step.organization_id, step.conversation_id, step.turn_id] = number
         for name in step.turn_names:
             self._further[step.organization_id, name] = number
 
-    def of(self, organization: str, names: Iterable[str]) -> int:
+    def of(self, organization: str, names: Iterable[str], conversation: str = "") -> int:
         """Return the number of the call that bears the first of the names that any bears; -1 if none does."""
         for name in names:
             if name:
-                found = self._own.get((organization, name), self._further.get((organization, name), -1))
+                found = self._near.get((organization, conversation, name), -1)
+                if found < 0:
+                    found = self._own.get((organization, name), self._further.get((organization, name), -1))
                 if found >= 0:
                     return found
         return -1

@@ -1,0 +1,119 @@
+"""Runs of simulated agents whose ids are stripped, put together by the store's own queries."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from llmledgerd.query.requests import GetRun, ListRuns
+from llmledgerd.query.results import RunPage, RunSteps
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.queries import StoreAnswers
+from tests.helpers.engine import external_server, fresh_database
+from tests.helpers.judged_runs import pairwise_f1, step_of
+from tests.helpers.planted_runs import SECOND_US, step
+from tests.helpers.simulated_kinds import simulated
+from tests.helpers.simulated_runs import Call
+from tests.helpers.store_rows import add_traces
+
+CALLS = simulated(7, 40)
+STEP_US = 7 * SECOND_US
+START_US = time.time_ns() // 1000 - len(CALLS) * STEP_US
+
+
+def row(call: Call, number: int) -> dict[str, object]:
+    found = step_of(call, number, "a")
+    return step(
+        found.turn_id,
+        found.parent_turn_id,
+        at_us=START_US + number * STEP_US,
+        conversation=found.conversation_id,
+        id=f"call-{number}",
+        turn_names=list(found.turn_names),
+        opening_names=list(found.opening_names),
+        is_error=int(call.response is None),
+        cost_usd=None,
+    )
+
+
+def chain(count: int) -> Iterator[dict[str, object]]:
+    """Yield calls of another organization, each of which knows the call before it alone, for ten hours."""
+    for number in range(count):
+        before = f"t{number - 1}" if number else ""
+        at_us = START_US + number * 600 * SECOND_US
+        own = {"organization_id": "chained", "id": f"chained-{number}"}
+        yield step(f"t{number}", before, at_us=at_us, conversation=before or "t0", **own)  # type: ignore[arg-type]  # columns
+
+
+@pytest.fixture(scope="module")
+def answers(request: pytest.FixtureRequest) -> Iterator[StoreAnswers]:
+    address = external_server() or request.getfixturevalue("_shared_engine").address
+    with fresh_database(address) as url:
+        store = Store(url)
+        migrations.apply(store, migrations.Layout())
+        add_traces(store, [row(call, number) for number, call in enumerate(CALLS)])
+        add_traces(store, list(chain(60)))
+        yield StoreAnswers(store)
+        store.close()
+
+
+def listed(answers: StoreAnswers, limit: int) -> list[tuple[str, int]]:
+    """Return the runs of all pages, and how many calls each has."""
+    found: list[tuple[str, int]] = []
+    cursor = None
+    while True:
+        page = answers.answer("a", ListRuns(limit=limit, cursor=cursor))
+        assert isinstance(page, RunPage)
+        found += [(run.id, run.steps) for run in page.runs]
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+def test_runs_are_put_together_from_what_their_calls_name(answers: StoreAnswers) -> None:
+    runs = listed(answers, 1000)
+    of: dict[int, str] = {}
+    for run, steps in runs:
+        found = answers.answer("a", GetRun(id=run))
+        assert isinstance(found, RunSteps)
+        assert (found.run.id, found.run.steps, len(found.steps)) == (run, steps, steps)
+        of |= {int(one.id.removeprefix("call-")): run for one in found.steps}
+
+    assert (
+        pairwise_f1([call.run for call in CALLS], [of.get(n, f"lost {n}") for n in range(len(CALLS))]) >= 0.98
+    )
+    assert sum(steps for _, steps in runs) == len(CALLS)
+
+
+def test_any_conversation_leads_to_the_same_run(answers: StoreAnswers) -> None:
+    dice = random.Random(1)
+    for run, _ in dice.sample(listed(answers, 1000), 4):
+        found = answers.answer("a", GetRun(id=run))
+        assert isinstance(found, RunSteps)
+        for other in {one.conversation_id for one in found.steps}:
+            same = answers.answer("a", GetRun(id=other))
+            assert isinstance(same, RunSteps)
+            assert same.run == found.run
+
+
+@pytest.mark.parametrize("limit", [7])
+def test_pages_of_followed_runs_neither_repeat_nor_skip(answers: StoreAnswers, limit: int) -> None:
+    runs = [run for run, _ in listed(answers, limit)]
+
+    assert len(runs) == len(set(runs))
+    assert set(runs) == {run for run, _ in listed(answers, 1000)}
+
+
+def test_a_chain_of_calls_that_each_know_one_other_is_one_run(answers: StoreAnswers) -> None:
+    page = answers.answer("chained", ListRuns(limit=1))
+    assert isinstance(page, RunPage)
+    assert [(run.id, run.steps, run.depth) for run in page.runs] == [("t0", 60, 60)]
+    assert page.cursor is None
+    for conversation in ("t0", "t30", "t58"):
+        found = answers.answer("chained", GetRun(id=conversation))
+        assert isinstance(found, RunSteps)
+        assert (found.run.id, found.run.steps, found.run.forks) == ("t0", 60, 0)
