@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -231,6 +232,7 @@ class StoreAnswers:
         """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
         rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values)
         count = rows[0]["answer_rows"] if rows else 0
+        rows.sort(key=itemgetter("answer_bytes"))  # several threads may return them in another order
         for row in rows:
             del row["answer_rows"], row["answer_bytes"], row["row_bytes"]
         return rows, len(rows) == count
