@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -253,6 +254,7 @@ class StoreAnswers:
     ) -> tuple[list[dict[str, Any]], bool, int]:
         """Return the first rows that are not beyond so many bytes, whether these are all, and their bytes."""
         rows = self._store.query(BOUNDED.format(sql=sql, most=most), values)
+        rows.sort(key=itemgetter("answer_bytes"))  # several threads may return them in another order
         count, size = (rows[0]["answer_rows"], rows[-1]["answer_bytes"]) if rows else (0, 0)
         for row in rows:
             del row["answer_rows"], row["answer_bytes"], row["row_bytes"]
