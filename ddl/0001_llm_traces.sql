@@ -40,10 +40,12 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     error_type           LowCardinality(String),
     error_message        String CODEC(ZSTD(1)),
 
-    -- The payloads, byte for byte as received. They are nearly all of the table's size, so they pay
-    -- for a slower codec.
-    request_json         String CODEC(ZSTD(3)),
-    response_json        String CODEC(ZSTD(3)),
+    -- The payloads, byte for byte as received. They are nearly all of the table's size. A request repeats
+    -- the one before it in its conversation: long windows, and blocks as long, find that.
+    request_json         String CODEC(ZSTD(3, 24))
+        SETTINGS (min_compress_block_size = 16777216, max_compress_block_size = 16777216),
+    response_json        String CODEC(ZSTD(3, 22))
+        SETTINGS (min_compress_block_size = 4194304, max_compress_block_size = 4194304),
     llm_config_json      String CODEC(ZSTD(3)),
 
     -- Who pays.
@@ -110,6 +112,32 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     sent_cost_usd        Nullable(Decimal(18, 9)),
     sent_cost_source     LowCardinality(String),
 
+    -- The prompt: what takes to compare it with the call before, and what its tokens are. No text of it.
+    turn_hash            Int64,
+    parent_turn_hash     Int64,
+    prompt_parts         String CODEC(ZSTD(3)),
+    tools_hash           Int64,
+    system_hash          Int64,
+    history_hash         Int64,
+    parent_history_hash  Int64,
+    prefix_hash          Int64,
+    prefix_tokens        UInt32,
+    last_block           UInt32,
+    cache_marks          Array(UInt32),
+    cache_left_tokens    UInt32,
+    cache_left_seconds   UInt32,
+    cache_left_state     LowCardinality(String),
+    cache_gap            UInt32,
+    lost_rate_fresh      Nullable(UInt64),
+    lost_rate_written    Nullable(UInt64),
+    system_tokens        UInt32,
+    tools_tokens         UInt32,
+    history_tokens       UInt32,
+    result_tokens        UInt32,
+    file_tokens          UInt32,
+    new_tokens           UInt32,
+    cache_diagnostics    String,
+
     -- Delivery: which line of which segment the row was, and when that line was received.
     -- `batch_id` and `batch_row` let a daemon ask which rows of an insert arrived.
     payload_uri          String CODEC(ZSTD(1)),
@@ -137,9 +165,17 @@ ENGINE = {engine}
 -- By the time of receipt, not of the call: the rows of one insert were received within seconds, so
 -- that an insert, a backfill's too, makes one part and is committed as one.
 PARTITION BY toMonday(ingested_at)
-ORDER BY (organization_id, created_at)
+-- Within each hour the calls that continue a conversation lie together, so that one block has many of them.
+-- Calls that continue none lie by their run, else by time: they share prompts and documents with each other.
+-- The index ends with the hour: if `created_at` were in it, the engine would look for times in that alone.
+-- The hour is counted from 1970: toStartOfHour wraps, and up to 25.x a condition with a time before 1970 or
+-- after 2106 then finds nothing.
+PRIMARY KEY (organization_id, intDiv(toInt64(created_at), 3600))
+ORDER BY (organization_id, intDiv(toInt64(created_at), 3600), if(parent_turn_id = '', run_id, conversation_id), created_at)
 {ttl}
 SETTINGS
+    -- A merge holds a granule of each part, and parts of the same hour are merged row by row.
+    index_granularity_bytes = 2097152,
     -- The daemon deletes its copy once the server has answered, so the answer has to mean "on disk".
     fsync_after_insert = 1,
     fsync_part_directory = 1,

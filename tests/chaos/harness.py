@@ -27,6 +27,7 @@ from llmledgerd.spool import dead_letters
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.chaos.ledger import READ_SECONDS, Amnesty, Death, Landed, Ledger
+from tests.chaos.senders import GIVE_UP_SECONDS
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, DaemonDied, RunningDaemon
 from tests.helpers.engine import Engine
@@ -129,7 +130,7 @@ class Crowd:
         """Ask all to end in the ordinary way; return those that failed."""
         for process in self._living.values():
             process.terminate()
-        codes = {name: process.wait(timeout=120) for name, process in self._living.items()}
+        codes = {name: process.wait(timeout=GIVE_UP_SECONDS + 60) for name, process in self._living.items()}
         self._living.clear()
         return [
             f"{name} ended with {code}"

@@ -34,7 +34,7 @@ SIZES = (
 """Share, least and most bytes of payload."""
 PAUSE_SECONDS = 0.08
 QUIET_SECONDS = 1.5
-GIVE_UP_SECONDS = 60.0
+GIVE_UP_SECONDS = 300.0
 RECONNECT_SECONDS = 0.1
 MOST_RECORDS = 60
 """In one burst."""

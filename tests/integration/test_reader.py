@@ -65,6 +65,7 @@ def calls(count: int) -> list[dict[str, object]]:
             "run_id": f"run-{number % 9}",
             "step_id": f"step-{number % 40}",
             "trace_id": f"trace-{number % 7}",
+            "conversation_id": f"conversation-{number % 11}",
             "agent_tags": ["even", f"tag-{number % 5}"] if number % 2 == 0 else ["odd"],
             "provider": dice.choice(["openai", "anthropic"]),
             "model": dice.choice(["m1", "m2", "m3"]),

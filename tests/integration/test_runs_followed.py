@@ -40,6 +40,15 @@ def row(call: Call, number: int) -> dict[str, object]:
     )
 
 
+def chain(count: int) -> Iterator[dict[str, object]]:
+    """Yield calls of another organization, each of which knows the call before it alone, for ten hours."""
+    for number in range(count):
+        before = f"t{number - 1}" if number else ""
+        at_us = START_US + number * 600 * SECOND_US
+        own = {"organization_id": "chained", "id": f"chained-{number}"}
+        yield step(f"t{number}", before, at_us=at_us, conversation=before or "t0", **own)  # type: ignore[arg-type]  # columns
+
+
 @pytest.fixture(scope="module")
 def answers(request: pytest.FixtureRequest) -> Iterator[StoreAnswers]:
     address = external_server() or request.getfixturevalue("_shared_engine").address
@@ -47,6 +56,7 @@ def answers(request: pytest.FixtureRequest) -> Iterator[StoreAnswers]:
         store = Store(url)
         migrations.apply(store, migrations.Layout())
         add_traces(store, [row(call, number) for number, call in enumerate(CALLS)])
+        add_traces(store, list(chain(60)))
         yield StoreAnswers(store)
         store.close()
 
@@ -96,3 +106,14 @@ def test_pages_of_followed_runs_neither_repeat_nor_skip(answers: StoreAnswers, l
 
     assert len(runs) == len(set(runs))
     assert set(runs) == {run for run, _ in listed(answers, 1000)}
+
+
+def test_a_chain_of_calls_that_each_know_one_other_is_one_run(answers: StoreAnswers) -> None:
+    page = answers.answer("chained", ListRuns(limit=1))
+    assert isinstance(page, RunPage)
+    assert [(run.id, run.steps, run.depth) for run in page.runs] == [("t0", 60, 60)]
+    assert page.cursor is None
+    for conversation in ("t0", "t30", "t58"):
+        found = answers.answer("chained", GetRun(id=conversation))
+        assert isinstance(found, RunSteps)
+        assert (found.run.id, found.run.steps, found.run.forks) == ("t0", 60, 0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import xxhash
@@ -23,7 +23,7 @@ from llmledgerd.conversations.identity import Identity
 from llmledgerd.conversations.parts import Answer, Part, Request
 from llmledgerd.conversations.sayings import provided_ids
 from llmledgerd.conversations.tool_errors import API_ERROR, NO_ERROR, TEXT_ERROR, reads_as_error
-from llmledgerd.conversations.values import seed_of
+from llmledgerd.conversations.values import as_bytes, seed_of
 
 MOST_CALLS: Final = 256
 """Limit of calls, and of results, that a row lists."""
@@ -223,24 +223,35 @@ def _error(result: Part) -> int:
 
 
 def _tokens(request: Request, prompt_tokens: int) -> dict[str, int]:
-    """Return the tokens of the prompt that are results of tools, by tool: the share of its bytes."""
+    """Return the tokens of the prompt that are results of tools, by tool: about the share of its characters."""
     names: dict[str, str] = {}
-    sizes: Counter[str] = Counter()
-    whole = sum(part.size for part in (*request.tools, *request.system) if part.kind not in _MEDIA)
+    sizes: dict[str, int] = {}
+    whole = sum([part.size for part in (*request.tools, *request.system) if part.kind not in _MEDIA])
     for part in request.messages:
-        if part.kind in _MEDIA:
+        kind, value = part.kind, part.value
+        if kind in _MEDIA:
             continue
-        whole += part.size
-        if part.kind == parts.CALL and part.id:
+        size = len(value) if type(value) is str else _about(value)
+        whole += size
+        if kind == parts.CALL:
             names[part.id] = part.name
-        elif part.kind == parts.RESULT:
-            sizes[_clean((names.get(part.id, "") or part.name)[:LONGEST_NAME])] += part.size
+        elif kind == parts.RESULT:
+            name = (part.id and names.get(part.id)) or part.name
+            sizes[name] = sizes.get(name, 0) + size
     if len(sizes) > MOST_TOOLS:
-        largest = dict(sizes.most_common(MOST_TOOLS - 1))
+        largest = dict(Counter(sizes).most_common(MOST_TOOLS - 1))
         largest[""] = largest.get("", 0) + sum(sizes.values()) - sum(largest.values())
-        sizes = Counter(largest)
-    return {
-        name: min(tokens, _UINT32)
-        for name, size in sizes.items()
-        if whole and (tokens := round(prompt_tokens * size / whole))
-    }
+        sizes = largest
+    found: dict[str, int] = {}
+    for name, size in sizes.items():
+        if tokens := round(prompt_tokens * size / max(whole, 1)):
+            stored = _clean(name[:LONGEST_NAME])
+            found[stored] = min(found.get(stored, 0) + tokens, _UINT32)
+    return found
+
+
+def _about(value: Any) -> int:
+    """Return about how many characters a value has as JSON; encoding each would cost a third of the row."""
+    if isinstance(value, dict):
+        return sum([len(one) + 8 if type(one) is str else 12 for one in value.values()]) + 8 * len(value)
+    return len(as_bytes(value))

@@ -40,6 +40,9 @@ class Narrowing(TypedDict, total=False):
     billing_plan_type: Annotated[str | None, Filter("plan", "calls on this billing plan")]
     billing_customer_id: Annotated[str | None, Filter("customer", "calls billed to this customer")]
     run_id: Annotated[str | None, Filter("run", "calls of this run", is_group=False)]
+    conversation_id: Annotated[
+        str | None, Filter("conversation", "calls of this conversation", is_group=False)
+    ]
     trace_id: Annotated[str | None, Filter("trace", "calls of this OpenTelemetry trace", is_group=False)]
     agent_tags: Annotated[str | None, Filter("tag", "calls with this tag", is_group=False, is_list=True)]
 

@@ -7,14 +7,14 @@ as a sub-agent's is, one that goes on after compaction, or one whose calls send 
 
 Invariants:
 - A name leads to a call of the same organization that was there before.
-- The work is bounded: ROUNDS statements and MOST conversations, however long the chains are. What lies beyond
-  stays a run of its own.
+- The work is bounded: ROUNDS statements and MOST conversations, however long the chains are, and CHAINED calls
+  of chains in which each call is a conversation of its own. What lies beyond stays a run of its own.
 - Nothing is looked for further than SPAN_US from the calls that are known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from llmledgerd.stores.clickhouse.run_calls import OWN_RUN, Key, RunCalls, within
@@ -22,6 +22,12 @@ from llmledgerd.stores.clickhouse.run_calls import OWN_RUN, Key, RunCalls, withi
 ROUNDS: Final = 16
 MOST: Final = 5_000
 """Conversations that are followed for one answer."""
+
+CHAINED: Final = 50_000
+"""Calls that continue another by its name alone (``previous_response_id``) and are followed together."""
+
+CHAINS_AFTER: Final = 2
+"""Rounds after which such chains are looked for."""
 
 SPAN_US: Final = 24 * 3600 * 1_000_000
 
@@ -43,10 +49,12 @@ class Following:
         above: dict[Key, Key] = {}
         pending = set(conversations)
         since = None if since_us is None else since_us - SPAN_US
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             if not pending or len(above) > MOST:
                 break
             found = self._above(pending, since)
+            if number == CHAINS_AFTER:
+                found |= self._chains(since, None).above(pending)
             above |= found
             pending = {run for run in found.values() if run not in above}
         return {one: _top(above, one) for one in conversations}
@@ -55,14 +63,30 @@ class Following:
         """Return the runs of ``calls`` with the conversations that are parts of them, between these times."""
         runs = dict(calls.runs)
         fresh = calls
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             rows = self._below(fresh, runs, first_us, last_us)
             new = {(row["organization_id"], row["conversation"]): str(row["run"]) for row in rows}
-            if not new:
+            if not new or len(runs) > MOST:
                 break
+            if number == CHAINS_AFTER:
+                new |= self._chains(first_us, last_us + SPAN_US).below(new)
             runs |= new
             fresh = RunCalls(calls.organization_id, new, calls.start, calls.end)
         return runs
+
+    def _chains(self, start: int | None, end: int | None) -> Chains:
+        where = within(self._organization_id, start, end)
+        rows = self._whole(
+            "SELECT t.organization_id AS organization_id, t.conversation_id AS conversation,"  # noqa: S608 - fixed fragments, values are bound
+            " cityHash64(t.conversation_id) AS name,"
+            " arrayMap(x -> cityHash64(x), arrayPushFront(t.turn_names, t.turn_id)) AS names"
+            f" FROM llm_traces AS t WHERE {where} AND t.run_id = '' AND t.conversation_id != ''"
+            f" AND t.conversation_id = t.parent_turn_id ORDER BY t.created_at DESC LIMIT {CHAINED}",
+            where.values,
+        )
+        return Chains(
+            (row["organization_id"], row["conversation"], row["name"], row["names"]) for row in rows
+        )
 
     def _above(self, pending: Collection[Key], since: int | None) -> dict[Key, Key]:
         """Return the run of the call that bears a conversation's name, for those that have one."""
@@ -135,6 +159,50 @@ class Following:
             f" LIMIT {MOST}",
             {**calls.values, **given, "known": sorted({one for _, one in known})},
         )
+
+
+class Chains:
+    """Calls whose conversation is the turn before them, put together in memory. Pure.
+
+    Each is given as organization, conversation, its hash, and the hashes of the names of its turn.
+    """
+
+    def __init__(self, calls: Iterable[tuple[str, str, int, Sequence[int]]]) -> None:
+        self._hash: dict[Key, int] = {}
+        self._names: dict[Key, list[int]] = {}
+        self._text: dict[tuple[str, int], str] = {}
+        self._bearer: dict[tuple[str, int], str] = {}
+        for organization, conversation, hashed, names in calls:
+            self._hash[organization, conversation] = hashed
+            self._text[organization, hashed] = conversation
+            self._names.setdefault((organization, conversation), []).extend(names)
+            for name in names:
+                self._bearer[organization, name] = conversation
+
+    def above(self, conversations: Collection[Key]) -> dict[Key, Key]:
+        """Return the conversation before each, and before those, as far as they are known."""
+        found: dict[Key, Key] = {}
+        for one in conversations:
+            organization = one[0]
+            while one not in found and one in self._hash:
+                before = self._bearer.get((organization, self._hash[one]))
+                if before is None or before == one[1]:
+                    break
+                found[one] = one = (organization, before)
+        return found
+
+    def below(self, runs: Mapping[Key, str]) -> dict[Key, str]:
+        """Return the conversations after these, and after those, with their runs."""
+        found = dict(runs)
+        waiting = list(runs)
+        while waiting:
+            one = waiting.pop()
+            for name in self._names.get(one, ()):
+                after = self._text.get((one[0], name))
+                if after is not None and (one[0], after) not in found:
+                    found[one[0], after] = found[one]
+                    waiting.append((one[0], after))
+        return found
 
 
 def _top(above: Mapping[Key, Key], one: Key) -> Key:

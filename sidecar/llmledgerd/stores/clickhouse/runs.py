@@ -81,59 +81,6 @@ class RunQueries:
         listed = [_run(row, shapes.get((row["organization_id"], row["id"]))) for row in ordered]
         return RunPage(listed, _cursor(last) if more else None)
 
-    def _seen(self, calls: RunCalls, question: ListRuns) -> set[Key]:
-        """Return the runs that an earlier page has: a part of them has a matching call before the cursor."""
-        if question.cursor is None:
-            return set()
-        start = microseconds(question.start_date)
-        ids = sorted({own for _, own in calls.runs})
-        rows = self._window(calls.organization_id, question, start, None, MOST, ids)
-        before = [row for row in rows if _place(row) >= _position(question.cursor)]
-        return {
-            (row["organization_id"], calls.runs.get((row["organization_id"], row["id"]), ""))
-            for row in before
-        }
-
-    def _with_parts(self, calls: RunCalls) -> tuple[RunCalls, list[dict[str, Any]]]:
-        """Return the calls with those of the conversations that are parts of their runs, and the runs' figures."""
-        rows = self._whole(calls.figures(), calls.values)
-        if not rows:
-            return calls, rows
-        first, last = min(row["first_at"] for row in rows), max(row["last_at"] for row in rows)
-        runs = Following(self._whole, calls.organization_id).downward(
-            calls, microseconds(first), microseconds(last)
-        )
-        if len(runs) == len(calls.runs):
-            return calls, rows
-        calls = RunCalls(calls.organization_id, runs, calls.start, calls.end)
-        return calls, self._whole(calls.figures(), calls.values)
-
-    def _latest_runs(
-        self, organization_id: str | None, question: ListRuns
-    ) -> tuple[dict[Key, list[Key]], dict[str, Any] | None, bool]:
-        """Return the runs of a page with the ids of their calls, the row of the last, and whether more follow.
-
-        The ids that the store finds are put together to runs; more are asked for while there are too few.
-        """
-        limit = question.limit
-        while True:
-            rows = self._latest(organization_id, question, limit + 1)
-            unnamed = [(row["organization_id"], row["id"]) for row in rows[:limit] if not row["is_named"]]
-            since = min((row["last_us"] for row in rows), default=None)
-            tops = Following(self._whole, organization_id).upward(unnamed, since)
-            shown: dict[Key, list[Key]] = {}
-            last = None
-            for row in rows[:limit]:
-                own = (row["organization_id"], row["id"])
-                run = tops.get(own, own)
-                if run not in shown and len(shown) == question.limit:
-                    return shown, last, True
-                shown.setdefault(run, [run] if run != own else []).append(own)
-                last = row
-            if len(rows) <= limit or len(shown) >= question.limit or limit >= MOST:
-                return shown, last, len(rows) > limit
-            limit = min(4 * limit + 100, MOST)
-
     def steps(self, organization_id: str | None, question: GetRun) -> RunSteps | None:
         """Return a run with some of its steps. Raises ValueError for a run of too many."""
         found = self._found(organization_id, question)
@@ -154,6 +101,65 @@ class RunQueries:
         steps = self._details(calls, links, places, chosen)
         run = _run(row, run_tree.shape(places))
         return RunSteps(run, steps, None if here is None else here + 1, more=chosen.stop < len(links))
+
+    def _seen(self, calls: RunCalls, question: ListRuns) -> set[Key]:
+        """Return the runs that an earlier page has: a part of them has a matching call before the cursor."""
+        if question.cursor is None:
+            return set()
+        start = microseconds(question.start_date)
+        ids = sorted({own for _, own in calls.runs})
+        rows = self._window(calls.organization_id, question, start, None, MOST, ids)
+        before = [row for row in rows if _place(row) >= _position(question.cursor)]
+        return {
+            (row["organization_id"], calls.runs.get((row["organization_id"], row["id"]), ""))
+            for row in before
+        }
+
+    def _with_parts(
+        self, calls: RunCalls, rows: list[dict[str, Any]] | None = None
+    ) -> tuple[RunCalls, list[dict[str, Any]]]:
+        """Return the calls with those of the conversations that are parts of their runs, and the runs' figures.
+
+        ``rows`` are the figures without those, if they are known.
+        """
+        if rows is None:
+            rows = self._whole(calls.figures(), calls.values)
+        if not rows:
+            return calls, rows
+        first, last = min(row["first_at"] for row in rows), max(row["last_at"] for row in rows)
+        runs = Following(self._whole, calls.organization_id).downward(
+            calls, microseconds(first), microseconds(last)
+        )
+        if len(runs) == len(calls.runs):
+            return calls, rows
+        calls = RunCalls(calls.organization_id, runs, calls.start, calls.end)
+        return calls, self._whole(calls.figures(), calls.values)
+
+    def _latest_runs(
+        self, organization_id: str | None, question: ListRuns
+    ) -> tuple[dict[Key, list[Key]], dict[str, Any] | None, bool]:
+        """Return the runs of a page with the ids of their calls, the row of the last, and whether more follow.
+
+        The ids that the store finds are put together to runs; more are asked for while there are too few.
+        """
+        limit = question.limit + 1
+        while True:
+            rows = self._latest(organization_id, question, limit)
+            unnamed = [(row["organization_id"], row["id"]) for row in rows if not row["is_named"]]
+            since = min((row["last_us"] for row in rows), default=None)
+            tops = Following(self._whole, organization_id).upward(unnamed, since)
+            shown: dict[Key, list[Key]] = {}
+            last = None
+            for row in rows:
+                own = (row["organization_id"], row["id"])
+                run = tops.get(own, own)
+                if run not in shown and len(shown) == question.limit:
+                    return shown, last, True
+                shown.setdefault(run, [run] if run != own else []).append(own)
+                last = row
+            if len(rows) < limit or limit >= MOST:
+                return shown, last, len(rows) >= limit
+            limit = min(4 * limit + 100, MOST)
 
     def _latest(self, organization_id: str | None, question: ListRuns, limit: int) -> list[dict[str, Any]]:
         """Return run ids and conversations by their last matching call."""
@@ -237,9 +243,10 @@ class RunQueries:
         if rows and not named:
             first = microseconds(rows[0]["first_at"])
             ((_, run),) = (
-                Following(self._whole, organization).upward([(str(organization), run)], first).values()
+                Following(self._whole, organization).upward([(organization or "", run)], first).values()
             )
-        calls, rows = self._with_parts(RunCalls(organization, {(organization or "", run): run}, start, end))
+        calls = RunCalls(organization, {(organization or "", run): run}, start, end)
+        calls, rows = self._with_parts(calls, rows if run == question.id else None)
         if len(rows) > 1:
             raise ValueError(f"several organizations have a run {run}; restrict the query to one of them")
         return (rows[0], calls) if rows else None
