@@ -65,7 +65,7 @@ def build(engine: Any, key: str) -> tuple[float, float]:
     engine.query("DROP TABLE IF EXISTS t SYNC")
     ddl = migrations.Migration.load()[0].statements(migrations.Layout())[0]
     ddl = ddl.replace("llm_traces", "t", 1).replace("fsync_after_insert = 1", "index_granularity = 512")
-    engine.query(re.sub(r"ORDER BY \(.*?\)\n", f"ORDER BY {key}\n", ddl))
+    engine.query(re.sub(r"PRIMARY KEY .*\nORDER BY .*\n", f"ORDER BY {key}\n", ddl))
     started = time.perf_counter()
     names = "id, organization_id, agent_id, step_id, run_id, provider, model, call_type, prompt_tokens,"
     names += " completion_tokens, total_tokens, cost_usd, is_error, created_at, ingested_at"

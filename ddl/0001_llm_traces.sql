@@ -40,10 +40,12 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     error_type           LowCardinality(String),
     error_message        String CODEC(ZSTD(1)),
 
-    -- The payloads, byte for byte as received. They are nearly all of the table's size, so they pay
-    -- for a slower codec.
-    request_json         String CODEC(ZSTD(3)),
-    response_json        String CODEC(ZSTD(3)),
+    -- The payloads, byte for byte as received. They are nearly all of the table's size. A request repeats
+    -- the one before it in its conversation: long windows, and blocks as long, find that.
+    request_json         String CODEC(ZSTD(3, 24))
+        SETTINGS (min_compress_block_size = 16777216, max_compress_block_size = 16777216),
+    response_json        String CODEC(ZSTD(3, 22))
+        SETTINGS (min_compress_block_size = 4194304, max_compress_block_size = 4194304),
     llm_config_json      String CODEC(ZSTD(3)),
 
     -- Who pays.
@@ -163,9 +165,17 @@ ENGINE = {engine}
 -- By the time of receipt, not of the call: the rows of one insert were received within seconds, so
 -- that an insert, a backfill's too, makes one part and is committed as one.
 PARTITION BY toMonday(ingested_at)
-ORDER BY (organization_id, created_at)
+-- Within each hour the calls that continue a conversation lie together, so that one block has many of them.
+-- Calls that continue none lie by their run, else by time: they share prompts and documents with each other.
+-- The index ends with the hour: if `created_at` were in it, the engine would look for times in that alone.
+-- The hour is counted from 1970: toStartOfHour wraps, and up to 25.x a condition with a time before 1970 or
+-- after 2106 then finds nothing.
+PRIMARY KEY (organization_id, intDiv(toInt64(created_at), 3600))
+ORDER BY (organization_id, intDiv(toInt64(created_at), 3600), if(parent_turn_id = '', run_id, conversation_id), created_at)
 {ttl}
 SETTINGS
+    -- A merge holds a granule of each part, and parts of the same hour are merged row by row.
+    index_granularity_bytes = 2097152,
     -- The daemon deletes its copy once the server has answered, so the answer has to mean "on disk".
     fsync_after_insert = 1,
     fsync_part_directory = 1,

@@ -7,59 +7,79 @@
 
 CREATE VIEW IF NOT EXISTS llm_tool_calls {on_cluster} AS
 SELECT
-    organization_id,
-    asked.1 AS conversation_id,
-    asked.2 AS id,
-    asked.3 AS tool_call_id,
-    asked.4 AS name,
+    a.organization_id AS organization_id,
+    a.conversation_id AS conversation_id,
+    a.id AS id,
+    a.tool_call_id AS tool_call_id,
+    a.name AS name,
     -- As in `mcp__github__create_issue`.
-    extract(asked.4, '^mcp__(.+?)__.') AS mcp_server,
-    asked.5 AS agent_id,
-    asked.6 AS run_id,
-    asked.7 AS provider,
-    asked.8 AS model,
-    asked.9 AS created_at,
-    asked.10 AS arguments_hash,
-    asked.11 AS arguments_bytes,
-    brought.3 AS answered_by,
-    if(is_answered, brought.1, NULL) AS result_bytes,
-    if(is_answered, greatest(0, brought_us - asked_us) / 1e6, NULL) AS seconds,
-    is_answered AND brought.2 != 0 AS is_error,
-    multiIf(NOT is_answered OR brought.2 = 0, '', brought.2 = 1, 'api', 'text') AS error_source,
-    is_answered,
+    extract(a.name, '^mcp__(.+?)__.') AS mcp_server,
+    a.agent_id AS agent_id,
+    a.run_id AS run_id,
+    a.provider AS provider,
+    a.model AS model,
+    a.created_at AS created_at,
+    a.arguments_hash AS arguments_hash,
+    a.arguments_bytes AS arguments_bytes,
+    b.answered_by AS answered_by,
+    if(is_answered, b.result_bytes, NULL) AS result_bytes,
+    if(is_answered, greatest(0, b.brought_us - a.asked_us) / 1e6, NULL) AS seconds,
+    is_answered AND b.error != 0 AS is_error,
+    multiIf(NOT is_answered OR b.error = 0, '', b.error = 1, 'api', 'text') AS error_source,
+    b.results > 0 AS is_answered,
     row_number() OVER (
-        PARTITION BY organization_id, conversation_id, name, arguments_hash ORDER BY asked_us, asked.12
+        PARTITION BY organization_id, conversation_id, name, arguments_hash ORDER BY a.asked_us, a.place
     ) > 1 AS is_repeated
 FROM
 (
     SELECT
         organization_id,
-        argMinIf(asked, moment_us, is_asked) AS asked,
-        argMinIf(brought, moment_us, NOT is_asked) AS brought,
-        minIf(moment_us, is_asked) AS asked_us,
+        conversation_id,
+        id,
+        agent_id,
+        run_id,
+        provider,
+        model,
+        created_at,
+        toUnixTimestamp64Micro(created_at) + toInt64(latency_ms) * 1000 AS asked_us,
+        call.key AS key,
+        call.id AS tool_call_id,
+        call.name AS name,
+        call.arguments_hash AS arguments_hash,
+        call.arguments_bytes AS arguments_bytes,
+        place
+    FROM llm_traces ARRAY JOIN tool_calls AS call, arrayEnumerate(tool_calls) AS place
+) AS a
+INNER JOIN
+(
+    SELECT
+        key,
+        minIf(moment_us, is_asked) AS first_us,
         minIf(moment_us, NOT is_asked) AS brought_us,
-        countIf(NOT is_asked) > 0 AS is_answered
+        countIf(NOT is_asked) AS results,
+        argMinIf(row_id, moment_us, NOT is_asked) AS answered_by,
+        argMinIf(size, moment_us, NOT is_asked) AS result_bytes,
+        argMinIf(failed, moment_us, NOT is_asked) AS error
     FROM
     (
         SELECT
-            organization_id,
-            call.key AS key,
+            key,
             true AS is_asked,
             toUnixTimestamp64Micro(created_at) + toInt64(latency_ms) * 1000 AS moment_us,
-            (conversation_id, id, call.id, call.name, agent_id, run_id, provider, model, created_at,
-                call.arguments_hash, call.arguments_bytes, place) AS asked,
-            (0::UInt32, 0::UInt8, '') AS brought
-        FROM llm_traces ARRAY JOIN tool_calls AS call, arrayEnumerate(tool_calls) AS place
+            '' AS row_id,
+            0::UInt32 AS size,
+            0::UInt8 AS failed
+        FROM llm_traces ARRAY JOIN tool_calls.key AS key
         UNION ALL
         SELECT
-            organization_id,
             result.key AS key,
             false AS is_asked,
             toUnixTimestamp64Micro(created_at) AS moment_us,
-            ('', '', '', '', '', '', '', '', created_at, 0::UInt64, 0::UInt32, 0::UInt32) AS asked,
-            (result.bytes, result.error, id) AS brought
+            id AS row_id,
+            result.bytes AS size,
+            result.error AS failed
         FROM llm_traces ARRAY JOIN tool_results AS result
     )
-    GROUP BY organization_id, key
+    GROUP BY key
     HAVING countIf(is_asked) > 0
-);
+) AS b ON b.key = a.key AND b.first_us = a.asked_us;

@@ -15,6 +15,7 @@
 ``eventstreams``    An encoder of Amazon's event stream.
 ``exchanges``       Small exchanges in the providers' shapes, as record lines.
 ``fake_daemon``     A daemon that speaks version 4 and misbehaves on demand.
+``followed_runs``   The rule by which readers put calls together as runs, over calls in memory.
 ``grafana``         Grafana's expansion of a query before the server sees it.
 ``growth``          How the time of a call grows with the size of its input.
 ``judged_runs``     How well simulated calls are put together as runs.
@@ -26,6 +27,7 @@
 ``object_server``   A stand-in for S3 over a folder.
 ``object_storage``  Object storage that can be killed, stopped and faulted.
 ``operators_sql``   Statements that operators need, and statements that are refused.
+``otlp``            OTLP requests as exporters write them, and a connection to send them.
 ``page``            The real ``llmledger ui`` with a real Chromium.
 ``pgbouncer``       A pooler before PostgreSQL, in transaction mode.
 ``places``          One filled store, and each address at which it can be read.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from llmledgerd.conversations import identity_of, read_answer, read_request
-from llmledgerd.conversations.following import Place, Step, places
+from tests.helpers.followed_runs import Place, Step, places
 from tests.helpers.simulated_runs import Call
 
 

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from llmledgerd.query.tool_results import ToolCall
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
@@ -80,6 +82,21 @@ def _differing(call: Called, by_row: dict[tuple[str, str], list[dict[str, Any]]]
     }
     got = {**row, "seconds": None if row["seconds"] is None else round(row["seconds"], 3)}
     return ", ".join(f"{name} {got[name]!r}" for name, value in truth.items() if got[name] != value)
+
+
+async def test_the_reader_lists_the_rows_of_the_view(url: str, stored: list[dict[str, Any]]) -> None:
+    async with LLMTraceReader(url) as reader:
+        listed = await reader.list_tool_calls(ALL_ORGANIZATIONS, limit=10_000)
+        newest = await reader.list_tool_calls(ALL_ORGANIZATIONS, limit=7)
+        fine = await reader.list_tool_calls(ALL_ORGANIZATIONS, is_error=False, limit=10_000)
+
+    def plain(row: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in ToolCall.__struct_fields__ if name != "created_at")
+
+    found = [msgspec.structs.asdict(call) for call in listed]
+    assert sorted(map(plain, found), key=str) == sorted(map(plain, stored), key=str)
+    assert newest == listed[:7]
+    assert fine == [call for call in listed if not call.is_error]
 
 
 async def test_the_attempts_of_a_call_are_known_as_such(made: Traffic, url: str) -> None:

@@ -193,7 +193,8 @@ class OpenAIAgents(Sdk):
         )  # in a task of its own, which the reader's end leaves running
         try:
             async for one in found.stream_events():
-                yield one
+                if one.type == "raw_response_event":  # others come before the call
+                    yield one
         finally:
             found.cancel()
 

@@ -118,6 +118,9 @@ def cancelled(made: Sdk, model: str) -> None:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # of frameworks, which end a moment later
+        if others:
+            await asyncio.wait(others, timeout=WAIT_SECONDS)
 
     _run(run())
 

@@ -89,6 +89,11 @@ PANELS: Final = {
             "Check client, socket, permissions, daemon, store, clock and disk; exit code 1 if one of them fails.",
         ),
         Listed(
+            "otlp",
+            "otlp:show_otlp",
+            "Show who sends over OTLP since the daemon's start: emitter, spans, rows, and what was not understood.",
+        ),
+        Listed(
             "dead-letters",
             "dead_letters:app",
             "Inspect, replay and delete dead letters: lines that could not be stored as rows.",

@@ -57,10 +57,10 @@ class Model(msgspec.Struct, frozen=True):
     url: str
     first_ms: int
     token_ms: float
-    answer: Callable[[str, Tokens], Body]
+    answer: Callable[[str, Tokens, str], Body]
 
 
-def _chat(model: str, tokens: Tokens) -> Body:
+def _chat(model: str, tokens: Tokens, said: str) -> Body:
     usage = {
         "prompt_tokens": tokens.prompt,
         "completion_tokens": tokens.completion,
@@ -68,12 +68,12 @@ def _chat(model: str, tokens: Tokens) -> Body:
         "prompt_tokens_details": {"cached_tokens": tokens.cached},
         "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
     }
-    message = {"role": "assistant", "content": _ANSWER}
+    message = {"role": "assistant", "content": said}
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
     return {"object": "chat.completion", "model": model, "choices": choices, "usage": usage}
 
 
-def _messages(model: str, tokens: Tokens) -> Body:
+def _messages(model: str, tokens: Tokens, said: str) -> Body:
     written = (tokens.prompt - tokens.cached) // 8
     usage = {
         "input_tokens": tokens.prompt - tokens.cached - written,
@@ -81,11 +81,11 @@ def _messages(model: str, tokens: Tokens) -> Body:
         "cache_creation_input_tokens": written,
         "output_tokens": tokens.completion,
     }
-    content = [{"type": "text", "text": _ANSWER}]
+    content = [{"type": "text", "text": said}]
     return {"type": "message", "model": model, "content": content, "stop_reason": "end_turn", "usage": usage}
 
 
-def _gemini(model: str, tokens: Tokens) -> Body:
+def _gemini(model: str, tokens: Tokens, said: str) -> Body:
     usage = {
         "promptTokenCount": tokens.prompt,
         "cachedContentTokenCount": tokens.cached,
@@ -93,11 +93,11 @@ def _gemini(model: str, tokens: Tokens) -> Body:
         "thoughtsTokenCount": tokens.reasoning,
         "totalTokenCount": tokens.prompt + tokens.completion,
     }
-    candidate = {"content": {"role": "model", "parts": [{"text": _ANSWER}]}, "finishReason": "STOP"}
+    candidate = {"content": {"role": "model", "parts": [{"text": said}]}, "finishReason": "STOP"}
     return {"candidates": [candidate], "modelVersion": model, "usageMetadata": usage}
 
 
-_ANSWER: Final = "The record was found. The customer is to be answered with the second template."
+_ANSWER: Final = "Record {} was found. The customer is to be answered with the second template."
 _GEMINI: Final = "https://generativelanguage.googleapis.com/v1beta/models"
 MODELS: Final = (
     Model("openai", "gpt-4o-2024-08-06", "https://api.openai.com/v1/chat/completions", 350, 9, _chat),
@@ -148,6 +148,8 @@ class _Run:
         self._model = MODELS[agent % len(MODELS)] if dice.random() < 0.8 else dice.choice(MODELS)
         self._prompt = min(60_000, int(1500 * exp(0.8 * dice.gauss(0, 1))))
         self._growth = 1 + int(350 * exp(0.6 * dice.gauss(0, 1)))
+        self._said: list[tuple[str, str]] = []
+        """What was asked and answered, and is sent again with each call."""
         self._fields: Body = {
             "protocol_version": 4,
             "source": MARK,
@@ -187,7 +189,9 @@ class _Run:
             "request": self._request(step),
         }
         if chance < 0.94:
-            record |= {"status_code": 200, "response": model.answer(model.name, tokens)}
+            said = _ANSWER.format(dice.randrange(10**6))
+            record |= {"status_code": 200, "response": model.answer(model.name, tokens, said)}
+            self._said.append((self._question(step), said))
             if dice.random() < 0.6:
                 record["time_to_first_token_ms"] = min(latency_ms, model.first_ms)
         elif chance < 0.97:
@@ -205,16 +209,21 @@ class _Run:
         cached = (prompt - self._growth) * 9 // 10 // 128 * 128 if is_cached else 0
         return Tokens(prompt, max(0, cached), completion, completion // 3 if "pro" in self._model.name else 0)
 
+    def _question(self, step: int) -> str:
+        return f"Step {step + 1}: what is the next action for case {self._fields['run_id'][:8]}?"
+
     def _request(self, step: int) -> Body:
         system = f"You are {self._fields['agent_id']}."
-        question = f"Step {step + 1}: what is the next action for case {self._fields['run_id'][:8]}?"
+        turns = [turn for said in self._said for turn in zip(("user", "assistant"), said, strict=True)]
+        turns.append(("user", self._question(step)))
         if self._model.answer is _gemini:
-            return {"contents": [{"role": "user", "parts": [{"text": f"{system} {question}"}]}]}
+            roles = {"user": "user", "assistant": "model"}
+            contents = [{"role": roles[role], "parts": [{"text": text}]} for role, text in turns]
+            return {"systemInstruction": {"parts": [{"text": system}]}, "contents": contents}
+        messages = [{"role": role, "content": text} for role, text in turns]
         if self._model.answer is _messages:
-            turn = {"role": "user", "content": question}
-            return {"model": self._model.name, "max_tokens": 16_000, "system": system, "messages": [turn]}
-        turns = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-        return {"model": self._model.name, "messages": turns}
+            return {"model": self._model.name, "max_tokens": 16_000, "system": system, "messages": messages}
+        return {"model": self._model.name, "messages": [{"role": "system", "content": system}, *messages]}
 
     def _id(self) -> str:
         return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))

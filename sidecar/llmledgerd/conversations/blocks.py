@@ -76,15 +76,15 @@ def add_content(found: list[Part], content: Any, role: str, message: int, kind: 
 def add_block(found: list[Part], block: dict[str, Any], role: str, message: int, kind: str) -> None:
     """Add one typed block; what only says what to cache marks the part before it."""
     start = len(found)
-    said = block.get("type")
+    said = text(block.get("type"))
     content = block.get("text")
-    if isinstance(content, str) and (said in _TEXTS or said is None):
+    if isinstance(content, str) and (said in _TEXTS or not said):
         is_thought = block.get("thought") is True
         if content:
             found.append(Part(parts.THINKING if is_thought else kind, role, message, content))
     else:
-        _add_other(found, block, text(said), role, message)
-    mark = "" if len(block) == 2 and said is not None and content is not None else mark_of(block)
+        _add_other(found, block, said, role, message)
+    mark = "" if len(block) == 2 and said and content is not None else mark_of(block)
     if mark and (len(found) > start or start):
         found[-1].mark = mark
 
@@ -202,7 +202,7 @@ def content_value(content: Any) -> Any:
 def _inner(block: Any) -> Any:
     if isinstance(block, dict):
         said = block.get("text")
-        if isinstance(said, str) and (block.get("type") in _TEXTS or len(block) == 1):
+        if isinstance(said, str) and (text(block.get("type")) in _TEXTS or len(block) == 1):
             return said
         if len(block) == 1 and "json" in block:
             return block["json"]

@@ -20,10 +20,10 @@ from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
 
 _ABSENT: Final = Raw(b"")
-_TOOLS_REMEMBERED: Final = 256
-_LONGEST_REMEMBERED: Final = 64 << 10
-"""Tools are the same in every call of an agent, so that the schemas of so many agents are kept, each up to this
-size: 16 MiB at most."""
+_TOOLS_REMEMBERED: Final = 32
+_LONGEST_REMEMBERED: Final = 32 << 10
+"""Tools are the same in every call of an agent: schemas up to this size are kept of so many agents. As objects, JSON
+takes forty times its size at worst, 40 MiB in all; real schemas take a fifth of that."""
 
 
 class _Root(msgspec.Struct, gc=False):
@@ -32,6 +32,7 @@ class _Root(msgspec.Struct, gc=False):
     messages: Any = None
     contents: Any = None
     input: Raw = _ABSENT
+    inputs: Raw = _ABSENT
     tools: Raw = _ABSENT
     tool_config: Raw = msgspec.field(default=_ABSENT, name="toolConfig")
     functions: Raw = _ABSENT
@@ -87,6 +88,8 @@ def _request(root: _Root) -> Request:
         _add_all(messages, root.contents)
     elif root.input:
         _add_input(found, messages, root.input)
+    elif root.inputs:  # Mistral's conversations
+        _add_input(found, messages, root.inputs)
     elif root.chat_history is not None or root.message is not None:
         _add_cohere(messages, root)
     else:
@@ -114,7 +117,7 @@ def _add_all(found: list[Part], said: Any) -> None:
         # Most messages are a role and a text: the rest of the way costs three times as much.
         if message.__class__ is dict and len(message) == 2:
             role, content = message.get("role"), message.get("content")
-            if content.__class__ is str and content and role in _PLAIN_ROLES:
+            if content.__class__ is role.__class__ is str and content and role in _PLAIN_ROLES:
                 found.append(Part(parts.TEXT, role, number, content))
                 continue
         add_message(found, message, number)

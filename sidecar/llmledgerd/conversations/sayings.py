@@ -28,9 +28,10 @@ _CLOCK: Final = re.compile(
 )
 """Times of day, dates, and seconds since 1970: what differs where a prompt is rendered anew in every step."""
 
-_START: Final = 4
+_FIRST: Final = 4
 """Characters in which most texts differ, and which white space changes in few."""
 
+_THINKS: Final = "<think"[:_FIRST]
 _DIGITS: Final = b"0123456789"
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _SPACE: Final = b" \t\r\n\f\v"
@@ -73,12 +74,13 @@ def _is_random(token: str) -> bool:
 class Turn:
     """What an assistant said at once, after its turn before or, of the first, after what it was asked."""
 
-    __slots__ = ("_asked", "_content", "_context", "_previous", "_text", "said")
+    __slots__ = ("_content", "_context", "_messages", "_start", "_text", "said")
 
-    def __init__(self, said: list[Part], asked: list[Part], previous: Turn | None) -> None:
+    def __init__(self, said: list[Part], messages: list[Part], start: int) -> None:
+        """``start``: number of the messages' parts that stand before it."""
         self.said = said
-        self._asked = asked
-        self._previous = previous
+        self._messages = messages
+        self._start = start
         self._text: str | None = None
         self._content: str | None = None
         self._context: str | None = None
@@ -99,7 +101,7 @@ class Turn:
     @property
     def start(self) -> str:
         """How its text begins."""
-        return self.text[:_START]
+        return self.text[:_FIRST]
 
     @property
     def content(self) -> str:
@@ -122,90 +124,82 @@ class Turn:
         What users say and tools return is in that of the first turn alone: it is rewritten too often.
         """
         if self._context is None:
-            if self._is_prose() or self._is_compacted():
-                self._context = ""
-            else:
-                self._context = self._previous.content if self._previous else context(self._asked)
+            self._context = "" if self.is_unlike_others() else self._before()
         return self._context
 
-    def _is_compacted(self) -> bool:
-        """Whether the turn stands for a history that the provider has compacted: nothing else is like it."""
-        return any(part.kind == parts.REFERENCE and part.value for part in self.said)
+    def _before(self) -> str:
+        found = self._messages
+        end = _end(found, self._start)
+        if not end:
+            return context(found[: self._start])
+        start = _start(found, end)
+        return Turn(found[start:end], found, start).content
 
-    def _is_prose(self) -> bool:
-        """Whether the turn is a text of some length, and no JSON."""
+    def is_unlike_others(self) -> bool:
+        """Whether the content alone tells the turn from all others: a text of some length that is no JSON, or what
+        stands for a history that the provider has compacted."""
         text = self.text
-        return (
-            len(text) >= PROSE_CHARACTERS
-            and text.count(" ") >= PROSE_SPACES
-            and text[0] not in "{["
-            and not any(part.kind == parts.CALL for part in self.said)
-        )
+        if len(text) >= PROSE_CHARACTERS:
+            is_prose = text.count(" ") >= PROSE_SPACES and text[0] not in "{["
+            return is_prose and not any(part.kind == parts.CALL for part in self.said)
+        return not text and any(part.kind == parts.REFERENCE and part.value for part in self.said)
 
 
 class History:
     """The messages of a request as turns. System messages are in none."""
 
-    def __init__(self, messages: list[Part]) -> None:
-        self._messages = [part for part in messages if part.role != "system"]
-        self.last, self.after, self._begun = self._read_end()
-        """The assistant's last turn; what follows it; an answer that the request has begun itself."""
-        self.first = self._read_first()
-        """The assistant's first turn."""
-        self._all: list[Turn] | None = None
-        self._said: list[Part] | None = None
+    __slots__ = ("_begun", "_messages", "_starts", "_turns", "after", "first", "last")
 
-    def _read_end(self) -> tuple[Turn | None, list[Part], list[Part]]:
-        found = self._messages
+    def __init__(self, messages: list[Part]) -> None:
+        found = [part for part in messages if part.role != "system"]
         begun: list[Part] = []
         end = _end(found, len(found))
         if end == len(found) > 0:
             start = _start(found, end)
             if all(part.kind == parts.TEXT for part in found[start:]):
-                begun = found[start:]
+                begun, found = found[start:], found[:start]
                 end = _end(found, start)
-        after = found[end : len(found) - len(begun)]
-        if not end:
-            return None, after, begun
-        start = _start(found, end)
-        if not start:
-            return Turn(found[:end], [], None), after, begun
-        before = _end(found, start)
-        previous = Turn(found[_start(found, before) : before], [], None) if before else None
-        return Turn(found[start:end], found[before:start], previous), after, begun
+        self._messages = found
+        self._begun = begun
+        """An answer that the request has begun itself."""
+        self.after = found[end:]
+        """What follows the last turn."""
+        self.last = self.first = None
+        self._turns: list[Turn] | None = None
+        self._starts: list[str] | None = None
+        if end:
+            start = _start(found, end)
+            self.last = Turn(found[start:end], found, start)
+            self.first = self._read_first(start)
 
-    def _read_first(self) -> Turn | None:
-        if self.last is None:
-            return None
+    last: Turn | None
+    """The assistant's last turn."""
+    first: Turn | None
+    """The assistant's first turn."""
+
+    def _read_first(self, last: int) -> Turn | None:
         found = self._messages
-        start = next(number for number, part in enumerate(found) if part.role == "assistant")
-        if found[start] is self.last.said[0]:
+        start = 0
+        while found[start].role != "assistant":
+            start += 1
+        if start == last:
             return self.last
         end = start + 1
         while found[end].role == "assistant":
             end += 1
-        return Turn(found[start:end], found[:start], None)
-
-    def _turns(self) -> list[Turn]:
-        """Return all turns that were answered: without one that the request has begun."""
-        if self._all is None:
-            self._all = [] if self.last is None else self._read_turns()
-        return self._all
+        return Turn(found[start:end], found, start)
 
     def _read_turns(self) -> list[Turn]:
         turns: list[Turn] = []
-        asked: list[Part] = []
-        said: list[Part] | None = None
-        for part in self._messages[: len(self._messages) - len(self._begun)]:
+        is_said = False
+        for number, part in enumerate(self._messages):
             if part.role != "assistant":
-                if said is not None:
-                    asked, said = [], None
-                asked.append(part)
-            elif said is None:
-                said = [part]
-                turns.append(Turn(said, asked, turns[-1] if turns else None))
+                is_said = False
+            elif is_said:
+                turns[-1].said.append(part)
             else:
-                said.append(part)
+                is_said = True
+                turns.append(Turn([part], self._messages, number))
         return turns
 
     def first_key(self) -> Key:
@@ -223,15 +217,16 @@ class History:
         begun = self._begun
         if begun and said and said[0].kind == parts.TEXT and not said[0].value.startswith(begun[0].value):
             said = [*begun, *said]
-        turn = Turn(said, self.after, self.last)
+        turn = Turn(said, self._messages, len(self._messages))
         return self._key(turn, is_sent=False) if said and turn.content else None
 
     def _key(self, turn: Turn, *, is_sent: bool) -> Key:
         """Return a turn's key; the last of it is the number of equal turns before it."""
         equal = 0
-        if self.last is not None and self._may_repeat(turn, times=is_sent):
-            turns = self._turns()
-            for other in turns[: len(turns) - is_sent]:
+        if self.last is not None and not turn.is_unlike_others() and self._may_repeat(turn, times=is_sent):
+            if self._turns is None:
+                self._turns = self._read_turns()
+            for other in self._turns[: len(self._turns) - is_sent]:
                 if (
                     other.start == turn.start
                     and other.content == turn.content
@@ -241,16 +236,15 @@ class History:
         return turn.content, turn.context, equal
 
     def _may_repeat(self, turn: Turn, times: int) -> bool:
-        """Return whether more turns than so many begin as this one: few need a digest."""
-        if self._said is None:
-            sent = self._messages[: len(self._messages) - len(self._begun)]
-            self._said = [part for part in sent if part.role == "assistant"]
-        start = turn.start
-        if start:
-            texts: list[str] = [part.value for part in self._said if part.kind == parts.TEXT]
-            return sum([one.lstrip().startswith((start, "<")) for one in texts]) > times
-        names = [part.name for part in turn.said if part.kind == parts.CALL]
-        return not names or sum([part.name == names[0] for part in self._said]) > times
+        """Return whether more parts than so many begin as this turn: few turns need a digest."""
+        if self._starts is None:
+            self._starts = [
+                part.value.lstrip()[:_FIRST] if part.kind == parts.TEXT else part.name
+                for part in self._messages
+                if part.role == "assistant"
+            ]
+        start = turn.start or next((part.name for part in turn.said if part.kind == parts.CALL), "")
+        return not start or self._starts.count(start) > times or _THINKS in self._starts
 
 
 def _end(found: list[Part], at: int) -> int:

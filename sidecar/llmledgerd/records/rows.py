@@ -20,6 +20,7 @@ from msgspec import Raw
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
 from llmledgerd.conversations import (
+    UNKNOWN,
     identity_of,
     read_answer,
     read_request,
@@ -162,7 +163,10 @@ class RowBuilder:
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
         organization = record.org_id or ""
         asked, answered = read_request(request), read_answer(exchange.response or facts.response)
-        identity = identity_of(asked, answered, organization)
+        ended_us = started_us + latency_ms * 1000
+        identity = (
+            UNKNOWN if facts.call_type else identity_of(asked, answered, organization, started_us, ended_us)
+        )
         tools = tool_calls_of(
             asked,
             answered,

@@ -275,7 +275,7 @@ TABLE: Final[tuple[Column, ...]] = (
         "Array(String)",
         "text[]",
         "identity.opening_names",
-        "Of a call that continues no turn, what it was asked, at most 6 names. One of an earlier call's `turn_names`"
+        "Of a call that continues no turn, what it was asked, at most 7 names. One of an earlier call's `turn_names`"
         " among them: that call started this sub-agent, or was compacted into it",
     ),
     Column(

@@ -38,7 +38,7 @@ PANELS = {
             "sql",
             "ui",
         ],
-        "Operate": ["status", "doctor", "dead-letters", "import", "demo"],
+        "Operate": ["status", "doctor", "otlp", "dead-letters", "import", "demo"],
         "Maintain": ["copy", "reprice", "erase", "objects"],
     },
     "llmledgerd": {

@@ -7,6 +7,7 @@ import pytest
 
 from llmledger.protocol import Record
 from llmledgerd.cli import demo_calls
+from llmledgerd.conversations import Identity, identity_of, read_answer, read_request
 from llmledgerd.records import parsing
 
 END_US = 1_790_000_000_000_000
@@ -58,3 +59,15 @@ def test_calls_end_well_badly_and_early() -> None:
     assert {(body["status_code"], body.get("outcome", "ok")) for body, _ in made()} == {
         (200, "ok"), (200, "cancelled"), (429, "ok"), (500, "ok"),
     }  # fmt: skip
+
+
+def test_the_calls_of_a_run_are_one_conversation_in_which_each_continues_the_last_that_was_answered() -> None:
+    before: dict[str, Identity] = {}
+    for body, _ in made():
+        request, response = msgspec.json.encode(body["request"]), msgspec.json.encode(body.get("response"))
+        found = identity_of(read_request(request), read_answer(response), body["org_id"])
+        last = before.get(body["run_id"])
+        if last is not None:
+            assert (found.conversation_id, found.parent_turn_id) == (last.conversation_id, last.turn_id)
+        if body.get("response", {}).get("error") is None and "response" in body:
+            before[body["run_id"]] = found

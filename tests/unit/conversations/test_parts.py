@@ -414,6 +414,8 @@ HOSTILE = [
     b'{"messages":' + b"[" * 100_000,
     b'{"tools":[{"a":1e999}],"toolConfig":1,"system":[1,[2]]}',
     b'{"choices":[1,{"message":1},{"index":"x","delta":{}}],"output":[1,{"type":"message","content":1}]}',
+    b'{"messages":[{"role":[],"content":"x"},{"role":"user","content":[{"type":[],"text":"y"}]}]}',
+    b'{"messages":[{"role":"tool","content":[{"type":{},"text":"y"},{"type":"text","text":1}]}]}',
     b'{"response":{"response":{"response":{}}},"result":{"result":1}}',
     b'{"candidates":[{"content":1}],"message":"x"}',
 ]
@@ -432,3 +434,24 @@ def test_half_a_surrogate_costs_no_part() -> None:
     found = read_request(b'{"messages":[{"role":"user","content":"a\\ud800"},{"role":"user","content":"b"}]}')
 
     assert [part.value for part in found.messages] == ["a\N{REPLACEMENT CHARACTER}", "b"]
+
+
+def test_a_value_of_a_wrong_type_costs_no_other_part() -> None:
+    messages: list[Any] = [
+        {"role": [], "content": "a"},
+        {"role": "user", "content": [{"type": {}, "text": "b"}, {"type": "text", "text": "c"}]},
+        {
+            "role": "tool",
+            "tool_call_id": 1,
+            "content": [{"type": [], "text": "d"}, {"type": "text", "text": "e"}],
+        },
+        "f",
+    ]
+
+    assert [part.value for part in request_parts({"messages": messages})] == [
+        "a",
+        "b",
+        "c",
+        [{"type": [], "text": "d"}, "e"],
+        "f",
+    ]

@@ -23,7 +23,7 @@ def test_of_a_thousand_runs_of_all_kinds_and_apis_nearly_all_calls_are_put_where
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_run_is_put_together(kind: str) -> None:
     for without_ids in (0.0, 1.0):
-        calls = simulated(2, 20, [kind], without_ids=without_ids)
+        calls = simulated(2, 10, [kind], without_ids=without_ids)
 
         found = placed(calls)
 

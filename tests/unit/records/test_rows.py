@@ -253,6 +253,22 @@ def test_the_calls_of_a_run_share_a_conversation_that_nobody_sent() -> None:
     }
 
 
+def test_what_is_embedded_is_no_conversation() -> None:
+    row = RowBuilder(Pricer()).row
+    line = msgspec.json.encode(
+        {
+            "protocol_version": 4,
+            "url": "https://api.openai.com/v1/embeddings",
+            "request": {"input": "Hello", "model": "m"},
+        }
+    )
+    record = parse(line)
+    assert isinstance(record, Record)
+    found = named(row(record, line=line, service="", received_us=RECEIVED_US, batch_id=BATCH, batch_row=0))
+
+    assert (found["conversation_id"], found["turn_id"], found["opening_names"]) == ("", "", [])
+
+
 def test_a_record_of_version_1_is_a_row() -> None:
     row = Bench(USED).row(
         version=1,

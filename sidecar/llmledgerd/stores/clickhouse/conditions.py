@@ -46,5 +46,11 @@ class Where:
         self.add("t.created_at >= fromUnixTimestamp64Micro({start:Int64})", start=microseconds(start))
         self.add("t.created_at < fromUnixTimestamp64Micro({end:Int64})", end=microseconds(end))
 
+    def copy(self) -> Where:
+        """Return the same conditions, to which others can be added."""
+        other = Where(None)
+        other.conditions, other.values = [*self.conditions], {**self.values}
+        return other
+
     def __str__(self) -> str:
         return " AND ".join(self.conditions) or "1"

@@ -11,7 +11,8 @@ Invariants:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -51,6 +52,7 @@ from llmledgerd.stores.clickhouse.prompt_answers import prompt_answers
 from llmledgerd.stores.clickhouse.runs import RunQueries
 from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
 from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
+from llmledgerd.stores.clickhouse.widening import Range, ranges
 
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
 
@@ -114,15 +116,31 @@ class StoreAnswers:
         )
         if question.cursor is not None:
             _continue_after(where, question.cursor)
-        limit = question.limit
-        # Sorted by time alone, the engine reads backwards and stops early; the ties are put in order after.
-        where.conditions.append(
-            "t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
-            f" WHERE {where} ORDER BY t.created_at DESC LIMIT {{limit:UInt32}}))"
-        )
-        rows, is_whole = self._rows(CALL_COLUMNS, where, NEWEST_FIRST, limit + 1)
-        calls = [call_of(row) for row in rows[:limit]]
-        return Page(calls, None if is_whole and len(rows) <= limit else _cursor(calls[-1]))
+        rows, is_whole = self._newest(where, question, question.limit + 1)
+        calls = [call_of(row) for row in rows[: question.limit]]
+        return Page(calls, None if is_whole and len(rows) <= question.limit else _cursor(calls[-1]))
+
+    def _newest(self, where: Where, question: ListCalls, limit: int) -> tuple[list[dict[str, Any]], bool]:
+        """Return the newest rows that are not beyond ROWS_BYTES, and whether these are all up to ``limit``."""
+        rows, left = list[dict[str, Any]](), ROWS_BYTES
+        for first, last in _ranges(question):
+            within = where.copy()
+            within.add("t.created_at >= fromUnixTimestamp64Micro({first:Int64})", first=first)
+            within.add("t.created_at < fromUnixTimestamp64Micro({last:Int64})", last=last)
+            # The times alone first: the other columns are read for the rows of the answer, and for ties.
+            within.conditions.append(
+                "t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
+                f" WHERE {within} ORDER BY t.created_at DESC LIMIT {{limit:UInt32}}))"
+            )
+            sql = _select(CALL_COLUMNS, within, NEWEST_FIRST)
+            found, is_whole, size = self._measured(sql, {**within.values, "limit": limit - len(rows)}, left)
+            rows += found
+            left -= size
+            if not is_whole or left < 0:
+                return rows, False
+            if len(rows) >= limit:
+                break
+        return rows, True
 
     def _large(self, organization_id: str | None, question: FindLarge) -> list[LargeCall]:
         where = Where(organization_id)
@@ -223,19 +241,38 @@ class StoreAnswers:
     def _rows(
         self, names: Sequence[str], where: Where, order: str, limit: int, *further: str
     ) -> tuple[list[dict[str, Any]], bool]:
-        columns = ", ".join([*(f"t.{name} AS {name}" for name in names), *further])
-        return self._bounded(
-            f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments, values are bound
-            {**where.values, "limit": limit},
-        )
+        return self._bounded(_select(names, where, order, *further), {**where.values, "limit": limit})
 
     def _bounded(self, sql: str, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
-        rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values)
-        count = rows[0]["answer_rows"] if rows else 0
+        rows, is_whole, _ = self._measured(sql, values, ROWS_BYTES)
+        return rows, is_whole
+
+    def _measured(
+        self, sql: str, values: Mapping[str, Any], most: int
+    ) -> tuple[list[dict[str, Any]], bool, int]:
+        """Return the first rows that are not beyond so many bytes, whether these are all, and their bytes."""
+        rows = self._store.query(BOUNDED.format(sql=sql, most=most), values)
+        count, size = (rows[0]["answer_rows"], rows[-1]["answer_bytes"]) if rows else (0, 0)
         for row in rows:
             del row["answer_rows"], row["answer_bytes"], row["row_bytes"]
-        return rows, len(rows) == count
+        return rows, len(rows) == count, int(size)
+
+
+def _select(names: Sequence[str], where: Where, order: str, *further: str) -> str:
+    columns = ", ".join([*(f"t.{name} AS {name}" for name in names), *further])
+    return f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}"  # noqa: S608 - fixed fragments, values are bound
+
+
+def _ranges(question: ListCalls) -> Iterable[Range]:
+    """Return the ranges of time in which the newest calls are looked for, one after another."""
+    start, end = microseconds(question.start_date), microseconds(question.end_date)
+    if question.received_after is not None:
+        return [(start, end)]  # another index finds these at once
+    if question.cursor is not None:
+        after = _position(question.cursor)[0] + 1
+        end = after if end is None else min(after, end)
+    return ranges(time.time_ns() // 1000, start, end)
 
 
 def _whole(rows: list[dict[str, Any]], is_whole: bool) -> list[dict[str, Any]]:
@@ -289,14 +326,20 @@ def _cursor(call: Call) -> str:
     return f"{microseconds(call.created_at)}.{call.batch_id}.{call.batch_row}"
 
 
-def _continue_after(where: Where, cursor: str) -> None:
+def _position(cursor: str) -> tuple[int, str, int]:
+    """Return the time in microseconds, the batch and the row of the call before. Raises ValueError."""
     try:
         moment, batch, row = cursor.split(".")
         after, after_batch, after_row = int(moment), str(UUID(batch)), int(row)
     except ValueError:
         raise ValueError("invalid cursor") from None
-    if abs(after) >= 1 << 63 or not 0 <= after_row < 1 << 32:
+    if abs(after) >= 1 << 62 or not 0 <= after_row < 1 << 32:
         raise ValueError("invalid cursor")
+    return after, after_batch, after_row
+
+
+def _continue_after(where: Where, cursor: str) -> None:
+    after, after_batch, after_row = _position(cursor)
     where.add("t.created_at <= fromUnixTimestamp64Micro({after:Int64})", after=after)  # which the index knows
     where.add(
         "(t.created_at, t.batch_id, t.batch_row) <"

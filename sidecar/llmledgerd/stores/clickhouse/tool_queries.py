@@ -21,7 +21,7 @@ from llmledgerd.query.retries import Attempt, calls_of, retried_call, summed
 from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
-from llmledgerd.stores.clickhouse.tools_sql import tools_sql
+from llmledgerd.stores.clickhouse.tools_sql import ASKED, BROUGHT, FAILED, FIRST, tools_sql
 
 Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 """Runs a statement whose whole answer fits one answer; raises ValueError for a larger one."""
@@ -29,7 +29,7 @@ Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 MOST_ATTEMPTS: Final = 200_000
 """Limit of calls whose requests were sent more than once and failed at least once, in one range of time."""
 
-_TOOL_CALL: Final = ", ".join(f"t.{name} AS {name}" for name in ToolCall.__struct_fields__)
+# Hashes are an organization's own, so that they alone are compared. The columns are those of Attempt, in order.
 _ATTEMPTS: Final = (
     "SELECT * EXCEPT (same) FROM ("
     "SELECT t.organization_id AS organization_id, t.request_hash AS request_hash,"
@@ -37,10 +37,10 @@ _ATTEMPTS: Final = (
     " toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000 AS end_us, t.is_error AS is_error,"
     " t.outcome AS outcome, t.attempt AS attempt, t.provider AS provider, t.model AS model,"
     " t.error_type AS error_type, t.cost_usd AS cost_usd, t.id AS id,"
-    " count() OVER (PARTITION BY t.organization_id, t.request_hash) AS same FROM llm_traces AS t WHERE {where}"
-    " AND (t.organization_id, t.request_hash) GLOBAL IN (SELECT t.organization_id, t.request_hash"
-    " FROM llm_traces AS t WHERE {where} AND t.is_error != 0 AND t.request_hash != 0)"
-    ") WHERE same > 1 ORDER BY organization_id, request_hash, start_us, attempt LIMIT {most}"
+    " count() OVER (PARTITION BY t.request_hash) AS same FROM llm_traces AS t WHERE {where}"
+    " AND t.request_hash GLOBAL IN (SELECT t.request_hash FROM llm_traces AS t WHERE {where}"
+    " AND t.is_error != 0 AND t.request_hash != 0)"
+    ") WHERE same > 1 ORDER BY request_hash, start_us, attempt LIMIT {most}"
 )
 
 
@@ -64,36 +64,75 @@ class ToolAnswers:
         return [_tool(row) for row in rows]
 
     def _tool_calls(self, organization_id: str | None, question: ListToolCalls) -> list[ToolCall]:
-        where = Where(organization_id)
+        where, later = Where(organization_id), Where(organization_id)
         where.between(question.start_date, question.end_date)
-        where.equal("name", question.name)
+        later.between(question.start_date, None)
         where.equal("id", None if question.id is None else question.id.removeprefix("provider_trace-"))
         where.equal("conversation_id", question.conversation_id)
-        where.add("t.is_error = {is_error:UInt8}", is_error=_flag(question.is_error))
-        rows = self._ask(
-            f"SELECT {_TOOL_CALL} FROM llm_tool_calls AS t WHERE {where}"  # noqa: S608 - fixed fragments, values are bound
-            " ORDER BY created_at DESC, id, tool_call_id LIMIT {limit:UInt32}",
-            {**where.values, "limit": question.limit},
-        )
-        return [ToolCall(**{**row, **{name: bool(row[name]) for name in _FLAGS}}) for row in rows]
+        where.add("call.name = {name:String}", name=question.name)
+        if question.is_error is not None:
+            chosen = "GLOBAL IN" if question.is_error else "GLOBAL NOT IN"
+            where.conditions.append(f"call.key {chosen} ({FAILED.format(where=later)})")
+        rows = self._ask(ASKED.format(where=where), {**where.values, "limit": question.limit})
+        if not rows:
+            return []
+        brought = self._brought(organization_id, rows)
+        first = self._first(organization_id, rows)
+        asked = {row["key"]: row for row in reversed(rows)}  # of one that was asked for twice the first
+        return [_tool_call(row, brought.get(key), first) for key, row in reversed(asked.items())]
+
+    def _brought(self, organization_id: str | None, rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        where = Where(organization_id)
+        where.between(rows[-1]["created_at"], None)
+        found = self._ask(BROUGHT.format(where=where), {**where.values, "keys": [row["key"] for row in rows]})
+        return {row["key"]: row for row in found}
+
+    def _first(self, organization_id: str | None, rows: list[dict[str, Any]]) -> dict[tuple[str, int], Any]:
+        where = Where(organization_id)
+        values = {
+            "conversations": list({row["conversation_id"] for row in rows}),
+            "hashes": list({row["arguments_hash"] for row in rows}),
+        }
+        found = self._ask(FIRST.format(where=where), {**where.values, **values})
+        return {(row["conversation_id"], row["hash"]): tuple(row["first"]) for row in found}
 
     def _retries(self, organization_id: str | None, question: GetRetries) -> list[Retries]:
         return summed(self._retried(organization_id, question))
 
     def _retried_calls(self, organization_id: str | None, question: ListRetriedCalls) -> list[RetriedCall]:
-        found = self._retried(organization_id, question)
+        found = map(retried_call, self._retried(organization_id, question))
         return sorted(found, key=lambda call: (call.started_at, call.id), reverse=True)[: question.limit]
 
-    def _retried(self, organization_id: str | None, question: Narrowed) -> list[RetriedCall]:
+    def _retried(self, organization_id: str | None, question: Narrowed) -> list[list[Attempt]]:
         where = _narrowed(organization_id, question)
         statement = _ATTEMPTS.format(where=where, most=MOST_ATTEMPTS + 1)
         rows = self._store.query(statement, where.values)
         if len(rows) > MOST_ATTEMPTS:
             raise ValueError(f"more than {MOST_ATTEMPTS} attempts; ask for a shorter range of time")
-        return [retried_call(call) for call in calls_of(Attempt(**row) for row in rows)]
+        return calls_of(Attempt(*row.values()) for row in rows)
 
 
-_FLAGS: Final = ("is_error", "is_answered", "is_repeated")
+_SOURCES: Final = ("", "api", "text")
+
+
+def _tool_call(
+    row: dict[str, Any], brought: dict[str, Any] | None, first: Mapping[tuple[str, int], Any]
+) -> ToolCall:
+    """Return a call with its result; ``first`` is when its arguments were first used in a conversation."""
+    asked_us, place = row.pop("asked_us"), row.pop("place")
+    key = (row["conversation_id"], row.pop("arguments_hash"))
+    answered_by, size, error = brought["result"] if brought else ("", None, 0)
+    del row["key"]
+    return ToolCall(
+        **row,
+        answered_by=answered_by,
+        result_bytes=size,
+        seconds=max(0, brought["brought_us"] - asked_us) / 1e6 if brought else None,
+        is_error=error != 0,
+        error_source=_SOURCES[error],
+        is_answered=brought is not None,
+        is_repeated=first.get(key, (asked_us, place)) < (asked_us, place),
+    )
 
 
 def _narrowed(organization_id: str | None, question: Narrowed) -> Where:
@@ -106,7 +145,3 @@ def _narrowed(organization_id: str | None, question: Narrowed) -> Where:
 def _tool(row: dict[str, Any]) -> Tool:
     p50, p95 = (None if math.isnan(value) else value for value in row.pop("seconds"))
     return Tool(seconds_p50=p50, seconds_p95=p95, **row)
-
-
-def _flag(value: bool | None) -> int | None:
-    return None if value is None else int(value)

@@ -10,29 +10,36 @@ from typing import Final
 
 from llmledgerd.stores.clickhouse.conditions import Where
 
-CALLS: Final = (
-    "SELECT name, count() AS calls, countIf(error = 1) AS api_errors, countIf(error = 2) AS text_errors,"
-    " countIf(NOT is_answered) AS unanswered, sum(toUInt64(asked_bytes)) AS arguments_bytes,"
-    " sum(toUInt64(result_bytes)) AS result_bytes,"
-    " quantilesBFloat16If(0.5, 0.95)(greatest(0, brought_us - asked_us) / 1e6, is_answered) AS seconds FROM ("
-    "SELECT key, anyIf(name, is_asked) AS name, minIf(us, is_asked) AS asked_us, minIf(us, NOT is_asked) AS brought_us,"
-    " anyIf(bytes, is_asked) AS asked_bytes, anyIf(bytes, NOT is_asked) AS result_bytes, max(error) AS error,"
-    " countIf(NOT is_asked) > 0 AS is_answered FROM ("
-    "SELECT call.key AS key, call.name AS name, true AS is_asked, call.arguments_bytes AS bytes, 0::UInt8 AS error,"
-    " toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000 AS us FROM llm_traces AS t"
-    " ARRAY JOIN t.tool_calls AS call WHERE {asked}"
-    " UNION ALL SELECT result.key, '', false, result.bytes, result.error, toUnixTimestamp64Micro(t.created_at)"
+_NEVER: Final = 1 << 60
+"""Microseconds: later than any result."""
+
+_ASKED_US: Final = "toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000"
+
+# Numbers alone are kept for each key: a text or a condition for each of them takes twice the time.
+_BY_KEY: Final = (
+    "SELECT key, max(of) AS of, max(asked) AS asked_us, min(brought) AS brought_us, max(asked_bytes) AS asked_bytes,"
+    " max(brought_bytes) AS brought_bytes, max(error) AS error, max(same) AS same FROM ("
+    "SELECT call.key AS key, cityHash64(call.name) AS of, t.asked_us AS asked, {never} AS brought,"
+    " call.arguments_bytes AS asked_bytes, 0::UInt32 AS brought_bytes, 0::UInt8 AS error,"
+    " intHash64(bitXor(t.conversation, call.arguments_hash)) AS same FROM ("
+    "SELECT cityHash64(t.conversation_id) AS conversation, t.tool_calls AS tool_calls, {asked_us} AS asked_us"
+    " FROM llm_traces AS t WHERE {asked} AND notEmpty(t.tool_calls)) AS t ARRAY JOIN t.tool_calls AS call"
+    " UNION ALL SELECT result.key, 0, 0, toUnixTimestamp64Micro(t.created_at), 0, result.bytes, result.error, 0"
     " FROM llm_traces AS t ARRAY JOIN t.tool_results AS result WHERE {brought}"
-    ") GROUP BY key HAVING countIf(is_asked) > 0) GROUP BY name"
+    ") GROUP BY key HAVING of != 0"
 )
-
-REPEATED: Final = (
-    "SELECT call.name AS name,"
-    " uniqExact(call.key) - uniqExact(cityHash64(t.organization_id, t.conversation_id, call.arguments_hash)) AS repeated"
-    " FROM llm_traces AS t ARRAY JOIN t.tool_calls AS call WHERE {asked} GROUP BY name"
+_CALLS: Final = (
+    "SELECT of, count() AS calls, countIf(error = 1) AS api_errors, countIf(error = 2) AS text_errors,"
+    " countIf(brought_us = {never}) AS unanswered, calls - uniqExact(same) AS repeated,"
+    " sum(toUInt64(asked_bytes)) AS arguments_bytes, sum(toUInt64(brought_bytes)) AS result_bytes,"
+    " quantilesBFloat16If(0.5, 0.95)(greatest(0, brought_us - asked_us) / 1e6, brought_us < {never}) AS seconds"
+    " FROM ({by_key}) GROUP BY of"
 )
-
-TOKENS: Final = (
+_NAMES: Final = (
+    "SELECT name, cityHash64(name) AS of FROM llm_traces AS t ARRAY JOIN t.tool_calls.name AS name"
+    " WHERE {asked} GROUP BY name"
+)
+_TOKENS: Final = (
     "SELECT name, sum(toUInt64(tokens)) AS result_tokens FROM llm_traces AS t"
     " ARRAY JOIN mapKeys(t.tool_result_tokens) AS name, mapValues(t.tool_result_tokens) AS tokens"
     " WHERE {asked} GROUP BY name"
@@ -45,13 +52,49 @@ def tools_sql(asked: Where, brought: Where) -> str:
     ``asked`` narrows the calls of models that asked, and those whose prompts had results; ``brought`` the calls
     that may have brought one.
     """
-    parts = [text.format(asked=asked, brought=brought) for text in (CALLS, REPEATED, TOKENS)]
-    calls, repeated, tokens = (f"({part})" for part in parts)
+    by_key = _BY_KEY.format(asked=asked, brought=brought, never=_NEVER, asked_us=_ASKED_US)
+    calls = _CALLS.format(by_key=by_key, never=_NEVER)
+    names, tokens = _NAMES.format(asked=asked), _TOKENS.format(asked=asked)
     return (
-        "SELECT c.name AS name, extract(c.name, '^mcp__(.+?)__.') AS mcp_server, c.calls AS calls,"  # noqa: S608 - fixed fragments, values are bound
+        "SELECT n.name AS name, extract(n.name, '^mcp__(.+?)__.') AS mcp_server, c.calls AS calls,"  # noqa: S608 - fixed fragments, values are bound
         " c.api_errors + c.text_errors AS errors, c.api_errors AS api_errors, c.text_errors AS text_errors,"
-        " c.unanswered AS unanswered, toUInt64(r.repeated) AS repeated, c.seconds AS seconds,"
+        " c.unanswered AS unanswered, toUInt64(c.repeated) AS repeated, c.seconds AS seconds,"
         " c.arguments_bytes AS arguments_bytes, c.result_bytes AS result_bytes, k.result_tokens AS result_tokens"
-        f" FROM {calls} AS c LEFT JOIN {repeated} AS r ON r.name = c.name LEFT JOIN {tokens} AS k ON k.name = c.name"
+        f" FROM ({calls}) AS c INNER JOIN ({names}) AS n ON n.of = c.of LEFT JOIN ({tokens}) AS k ON k.name = n.name"
         " ORDER BY calls DESC, name LIMIT {limit:UInt32}"
     )
+
+
+ASKED: Final = (
+    "SELECT t.organization_id AS organization_id, t.conversation_id AS conversation_id, t.id AS id,"
+    " call.id AS tool_call_id, call.name AS name, extract(call.name, '^mcp__(.+?)__.') AS mcp_server,"
+    " t.agent_id AS agent_id, t.run_id AS run_id, t.provider AS provider, t.model AS model,"
+    " t.created_at AS created_at, call.arguments_bytes AS arguments_bytes, call.key AS key,"
+    " call.arguments_hash AS arguments_hash, place,"
+    " toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000 AS asked_us FROM llm_traces AS t"
+    " ARRAY JOIN t.tool_calls AS call, arrayEnumerate(t.tool_calls) AS place WHERE {where}"
+    # The newest are found by their times alone, and the other columns are read of those.
+    " AND t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"
+    " ARRAY JOIN t.tool_calls AS call WHERE {where} ORDER BY at DESC LIMIT {{limit:UInt32}}))"
+    " ORDER BY created_at DESC, id, place LIMIT {{limit:UInt32}}"
+)
+"""Calls that answers asked for, newest first."""
+
+FAILED: Final = "SELECT result.key FROM llm_traces AS t ARRAY JOIN t.tool_results AS result WHERE {where} AND result.error != 0"
+"""Keys of the calls that failed."""
+
+BROUGHT: Final = (
+    "SELECT result.key AS key, min(toUnixTimestamp64Micro(t.created_at)) AS brought_us,"
+    " argMin((t.id, result.bytes, result.error), t.created_at) AS result FROM llm_traces AS t"
+    " ARRAY JOIN t.tool_results AS result WHERE {where} AND result.key IN {{keys:Array(UInt64)}} GROUP BY key"
+)
+"""The first result of each of some calls."""
+
+FIRST: Final = (
+    "SELECT t.conversation_id AS conversation_id, call.arguments_hash AS hash,"
+    " min((toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000, place)) AS first"
+    " FROM llm_traces AS t ARRAY JOIN t.tool_calls AS call, arrayEnumerate(t.tool_calls) AS place WHERE {where}"
+    " AND t.conversation_id IN {{conversations:Array(String)}} AND call.arguments_hash IN {{hashes:Array(UInt64)}}"
+    " GROUP BY conversation_id, hash"
+)
+"""When calls with the same arguments were first asked for in their conversations."""

@@ -39,6 +39,7 @@ NOT_ROLLED_UP: Final = (
     "outcome",
     "billing_customer_id",
     "run_id",
+    "conversation_id",
     "trace_id",
     "agent_tags",
 )

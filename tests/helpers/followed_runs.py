@@ -1,4 +1,4 @@
-"""Runs and parents of calls that were read: names of turns followed to the calls that bear them. Pure.
+"""The rule by which readers follow names of turns to the calls that bear them, as plainly as it can be said. Pure.
 
 Invariant: a call belongs to one run, whatever the order of the calls; a name that no call bears changes nothing, so
 that calls that were erased or never recorded cost only themselves. A name's bearer is a call that was there before.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from llmledgerd.conversations.following import LATEST_OPENING_US, Place, Step, places
+from tests.helpers.followed_runs import LATEST_OPENING_US, Place, Step, places
 
 
 def step(turn: str, parent: str = "", conversation: str = "", **more: object) -> Step:
