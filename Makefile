@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(VENV)/.demo-ready
+# Without its bytecode every process of a test compiles the packages anew: half of what such a process takes.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check chaos engines attack fuzz bench bench-quick clean constraints prices
@@ -83,5 +85,5 @@ PART := $(PINNED) --no-annotate --constraints constraints.txt
 constraints:
 	$(PINNED) $(BOTH) --all-extras --group dev --output-file constraints.txt
 	$(PART) --group build --output-file constraints-build.txt
-	$(PART) $(BOTH) --extra offload --extra postgres --extra redaction --output-file constraints-runtime.txt
+	$(PART) $(BOTH) --extra offload --extra otlp --extra postgres --extra redaction --output-file constraints-runtime.txt
 	$(PART) $(BOTH) --extra embedded --output-file constraints-embedded.txt

@@ -4,8 +4,8 @@
 order. Each is a process of its own. It makes one call through every hooked library (httpx, httpx2, aiohttp, requests,
 urllib3, websockets) and, where the hooks come last or are alone, N calls with the hooks and N without, in turns of 20,
 through one client of httpx. Printed are: records and spans of the first calls; p50 of a call without and with the hooks
-and their difference, in milliseconds, and the difference of the p50 of the calling thread's CPU, which is what counts
-on a machine that others share; exchanges that still exist after all of them, the growth of the
+and their difference, in milliseconds, and the difference of the tenth percentiles, which other work on the machine
+disturbs less; exchanges that still exist after all of them, the growth of the
 process's memory over the second half of the calls, and threads. Tools that are not importable are left out:
 `pip install --target DIR ddtrace sentry-sdk opentelemetry-instrumentation-httpx …`, and ``PYTHONPATH=DIR``.
 """
@@ -47,7 +47,7 @@ COLUMNS = (
     "without",
     "with",
     "added",
-    "added_cpu",
+    "added_p10",
     "left",
     "growth_kib",
     "threads",

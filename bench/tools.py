@@ -1,7 +1,7 @@
 """How long questions about tools, attempts and the speed of answers take.
 
 Fills an embedded store with generated calls, of which six in ten ask for tools, and one in fifty failed and was sent
-again, and prints for each question the smallest and the median wall time of seven warm runs, and the smallest CPU time:
+again, and prints for each question the smallest and the median wall time of five warm runs, and the smallest CPU time:
 on a machine that does something else the first two are too large.
 
 ``python -m bench.tools [millions]``
@@ -22,7 +22,7 @@ from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 
-RUNS = 7
+RUNS = 5
 TOOLS = """
 ALTER TABLE llm_traces UPDATE
     conversation_id = run_id,

@@ -112,6 +112,32 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     sent_cost_usd        Nullable(Decimal(18, 9)),
     sent_cost_source     LowCardinality(String),
 
+    -- The prompt: what takes to compare it with the call before, and what its tokens are. No text of it.
+    turn_hash            Int64,
+    parent_turn_hash     Int64,
+    prompt_parts         String CODEC(ZSTD(3)),
+    tools_hash           Int64,
+    system_hash          Int64,
+    history_hash         Int64,
+    parent_history_hash  Int64,
+    prefix_hash          Int64,
+    prefix_tokens        UInt32,
+    last_block           UInt32,
+    cache_marks          Array(UInt32),
+    cache_left_tokens    UInt32,
+    cache_left_seconds   UInt32,
+    cache_left_state     LowCardinality(String),
+    cache_gap            UInt32,
+    lost_rate_fresh      Nullable(UInt64),
+    lost_rate_written    Nullable(UInt64),
+    system_tokens        UInt32,
+    tools_tokens         UInt32,
+    history_tokens       UInt32,
+    result_tokens        UInt32,
+    file_tokens          UInt32,
+    new_tokens           UInt32,
+    cache_diagnostics    String,
+
     -- Delivery: which line of which segment the row was, and when that line was received.
     -- `batch_id` and `batch_row` let a daemon ask which rows of an insert arrived.
     payload_uri          String CODEC(ZSTD(1)),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self, Unpack, cast
 from llmledgerd.query.backend import Reading
 from llmledgerd.query.daemon_client import DaemonAnswers, is_daemon
 from llmledgerd.query.filters import CallsNarrowing, Narrowing
+from llmledgerd.query.prompt_reading import PromptReading
 from llmledgerd.query.requests import (
     FindLarge,
     GetCall,
@@ -74,7 +75,7 @@ class _Threaded:
         await asyncio.to_thread(self._reading.close)
 
 
-class LLMTraceReader(ToolReading):
+class LLMTraceReader(PromptReading, ToolReading):
     """Async query client of a store or of a running daemon.
 
     ClickHouse and daemons over it support all methods; PostgreSQL supports ``get_by_id`` and

@@ -3,6 +3,7 @@
 ``activated``       Socket activation between fork and exec, and two ways for the daemon to hang.
 ``admin``           Requests to a running daemon's admin socket; the status identity is checked.
 ``answers``         Results of the reader that are empty except for the fields a test names.
+``cache_cases``     Labelled calls for cache misses: healthy runs of five providers, and one planted cause each.
 ``captured``        A client that keeps its records in a list, without a socket.
 ``columns``         The values that each column may hold.
 ``config``          Settings of a daemon by their plain names.
@@ -26,6 +27,7 @@
 ``object_server``   A stand-in for S3 over a folder.
 ``object_storage``  Object storage that can be killed, stopped and faulted.
 ``operators_sql``   Statements that operators need, and statements that are refused.
+``otlp``            OTLP requests as exporters write them, and a connection to send them.
 ``page``            The real ``llmledger ui`` with a real Chromium.
 ``pgbouncer``       A pooler before PostgreSQL, in transaction mode.
 ``places``          One filled store, and each address at which it can be read.

@@ -56,6 +56,16 @@ PANELS: Final = {
             "Show calls that needed several attempts, and what the failed ones cost in money and time.",
         ),
         Listed(
+            "cache",
+            "prompts:cache",
+            "Show what calls did not read from the providers' caches, and why, by agent, model and cause, dearest first.",
+        ),
+        Listed(
+            "anatomy",
+            "prompts:anatomy",
+            "Show what the tokens of prompts are: system prompt, tools, history, tools' results, files, the new message.",
+        ),
+        Listed(
             "prices",
             "prices:show_prices",
             "Show what a model costs, own prices included; with --unpriced which calls have no cost and why.",
@@ -77,6 +87,11 @@ PANELS: Final = {
             "doctor",
             "doctor:doctor",
             "Check client, socket, permissions, daemon, store, clock and disk; exit code 1 if one of them fails.",
+        ),
+        Listed(
+            "otlp",
+            "otlp:show_otlp",
+            "Show who sends over OTLP since the daemon's start: emitter, spans, rows, and what was not understood.",
         ),
         Listed(
             "dead-letters",

@@ -30,6 +30,7 @@ from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 
 if TYPE_CHECKING:
     from llmledgerd.spool.dead_letters import DeadLetter
+    from llmledgerd.telemetry.status import OtlpSender
 
 ERROR = "red"
 
@@ -140,6 +141,21 @@ def losses_columns(losses: Sequence[Loss]) -> list[Column]:
         texts("SERVICE", [loss.service for loss in losses], 2, 7),
         counts("RECORDS", [loss.records for loss in losses], 0),
         counts("UNCOUNTED LOSSES", [loss.of_unknown_count for loss in losses], 0),
+    ]
+
+
+def otlp_columns(senders: Sequence[OtlpSender]) -> list[Column]:
+    """Return the columns of a list of OTLP senders."""
+    return [
+        texts("SERVICE", [one.service for one in senders], 0, 7),
+        texts("EMITTER", [one.emitter for one in senders], 0, 10),
+        texts("VERSION", [one.version for one in senders], 3, 6),
+        texts("READ AS", [one.convention for one in senders], 2, 6),
+        counts("SPANS", [one.spans for one in senders], 0),
+        counts("LOGS", [one.log_records for one in senders], 1),
+        counts("ROWS", [one.rows for one in senders], 0),
+        counts("COVERED", [one.covered for one in senders], 2),
+        counts("PUZZLES", [sum(puzzle.count for puzzle in one.puzzles) for one in senders], 1),
     ]
 
 

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from llmledgerd.cli import asking, output
+from llmledgerd.cli import asking, output, prompt_tables
 from llmledgerd.cli.asking import Org
 from llmledgerd.cli.calls import find_call, json_call
-from llmledgerd.cli.messages import Nothing, echo_json
+from llmledgerd.cli.messages import Nothing, echo, echo_json
 from llmledgerd.cli.target import Target, with_target
+from llmledgerd.errors import LlmledgerdError
 from llmledgerd.printable import clean_json
 from llmledgerd.query.conversation import read_conversation
+from llmledgerd.query.results import Call
 
 
 @with_target
@@ -43,8 +45,19 @@ def trace(
         return
     console = output.console()
     console.print(output.call_numbers(call))
+    _show_miss(call, target)
     turns = read_conversation(call.payloads.request_json, call.payloads.response_json)
     console.print(output.conversation(turns))
+
+
+def _show_miss(call: Call, target: Target) -> None:
+    """Print what the call did not read from the cache; nothing where it missed nothing, or the store cannot say."""
+    try:
+        found = asking.ask(target, lambda reader: reader.list_cache_misses(call.organization_id, id=call.id))
+    except (LlmledgerdError, ValueError):  # the call itself is what was asked for
+        return
+    for miss in found:
+        echo(prompt_tables.miss_line(miss))
 
 
 def _write_raw(payloads: bytes) -> None:

@@ -68,6 +68,15 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         ),
     ] = False
 
+    otlp: Annotated[
+        tuple[str, ...],
+        doc(
+            "Addresses on which traces and logs are received over OTLP/HTTP: `host:port` (usually "
+            "`127.0.0.1:4318`) and `unix:/path`. Off the loopback a token of `admin_tokens_file` is required. "
+            "Needs `llmledgerd[otlp]`; see docs/otlp.md."
+        ),
+    ] = ()
+
     stores: Annotated[
         tuple[str, ...],
         doc("Stores that records are written to. The first one answers queries.", min_length=1),

@@ -6,13 +6,14 @@ Invariant: everything here is a function of one call's bytes; nothing raises, wh
 from __future__ import annotations
 
 from llmledgerd.conversations.answers import read_answer
-from llmledgerd.conversations.identity import Identity, identity_of
+from llmledgerd.conversations.identity import UNKNOWN, Identity, identity_of
 from llmledgerd.conversations.parts import Answer, Part, Request
 from llmledgerd.conversations.requests import read_request
 from llmledgerd.conversations.tool_calls import ToolCalls, tool_calls_of
 from llmledgerd.conversations.values import request_hash
 
 __all__ = [
+    "UNKNOWN",
     "Answer",
     "Identity",
     "Part",

@@ -26,6 +26,9 @@ from llmledgerd.conversations import handed, parts, sayings
 from llmledgerd.conversations.parts import Answer, Part, Request
 from llmledgerd.conversations.values import scoped, seed_of
 
+ATTEMPT_US: Final = 60_000_000
+"""A call that begins no later than twice this after another ended without an answer may be its next attempt."""
+
 MOST_NAMES: Final = 12
 """Limit of a row's further names."""
 
@@ -43,13 +46,19 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 UNKNOWN: Final = Identity()
 
 
-def identity_of(request: Request, answer: Answer, organization: str) -> Identity:
-    """Return a call's identity; empty for a call that is no part of a conversation. Never raises."""
+def identity_of(
+    request: Request, answer: Answer, organization: str, started_us: int = 0, ended_us: int = 0
+) -> Identity:
+    """Return a call's identity; empty for a call that is no part of a conversation. Never raises.
+
+    The times tell only whether a call that continues none is the next attempt of one that got no answer: equal
+    prompts are sent by many.
+    """
     kept = request.conversation or answer.conversation
     if not (request.messages or request.previous or answer.alternatives or kept):
         return UNKNOWN
     try:
-        return _Call(request, answer, seed_of(organization)).identity()
+        return _Call(request, answer, seed_of(organization), (started_us, ended_us)).identity()
     except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its identity, never its row
         return UNKNOWN
 
@@ -57,7 +66,8 @@ def identity_of(request: Request, answer: Answer, organization: str) -> Identity
 class _Call:
     """One call, while its names are found."""
 
-    def __init__(self, request: Request, answer: Answer, seed: int) -> None:
+    def __init__(self, request: Request, answer: Answer, seed: int, times: tuple[int, int]) -> None:
+        self._started, self._ended = (time_us // ATTEMPT_US for time_us in times)
         self._request = request
         self._answer = answer
         self._seed = seed
@@ -96,17 +106,18 @@ class _Call:
         is_kept = request.previous or request.is_kept or (request.is_plain and request.is_kept is not False)
         if self._answer.id and (is_kept or not (said or request.messages)):
             return scoped(self._seed, "response", self._answer.id)
-        return self._by_content(said) or self._by_request(parent)
+        return self._by_content(said) or self._by_request(parent, self._ended)
 
-    def _by_request(self, parent: str) -> str:
+    def _by_request(self, parent: str, minute: int) -> str:
         """Return the name of a turn that got no answer: attempts of one call share it."""
-        return scoped(self._seed, "request", parent, sayings.context(self._history.after))
+        asked = sayings.context(self._history.after)
+        return scoped(self._seed, "request", parent, asked, 0 if parent else minute)
 
     def _opening_names(self, own: str) -> list[str]:
         """Return what a call was asked that continues no turn; first, what an attempt without an answer is named."""
-        attempted = self._by_request("")
+        attempts = [self._by_request("", minute) for minute in (self._started, self._started - 1)]
         found = handed.opening(self._seed, self._history.after)
-        return found if attempted == own else [attempted, *found]
+        return [*(name for name in attempts if name != own), *found]
 
     def _name(self, turn: sayings.Turn, key: Callable[[], sayings.Key]) -> str:
         """Return the name of a turn of the history."""

@@ -91,6 +91,11 @@ class Request(msgspec.Struct, gc=False):
     """The id of a conversation that the provider keeps."""
     is_kept: bool | None = None
     """Responses' ``store``; None where the request does not say it."""
+    mark: str = ""
+    """The lifetime of a mark of the whole request, behind its last block (Anthropic's automatic caching); ``default``
+    where it names none."""
+    retention: str = ""
+    """``prompt_cache_retention`` (OpenAI)."""
     is_plain: bool = False
     """The request has one text, and no list of messages."""
     is_input: bool = False

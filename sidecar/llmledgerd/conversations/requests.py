@@ -53,6 +53,8 @@ class _Root(msgspec.Struct, gc=False):
     conversation: Any = None
     conversation_id: Any = None
     store: Any = None
+    cache_control: Any = None
+    prompt_cache_retention: Any = None
 
 
 _decode_root = msgspec.json.Decoder(_Root).decode
@@ -96,6 +98,9 @@ def _request(root: _Root) -> Request:
         for number, one in enumerate(prompt if isinstance(prompt, list) else [prompt]):
             add_content(messages, one, "user", number)
         messages += [Part(parts.IMAGE, "user", 0, one) for one in listed(root.images)]
+    if root.cache_control:
+        found.mark = mark_of({"cache_control": root.cache_control})
+    found.retention = text(root.prompt_cache_retention)
     found.previous = text(root.previous_response_id) or text(root.previous_interaction_id)
     if kept := root.conversation or root.conversation_id:
         found.conversation = text(kept.get("id") if isinstance(kept, dict) else kept)

@@ -29,6 +29,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.daemon import preflight
 from llmledgerd.daemon.housekeeping import EVERY_SECOND, Housekeeping, Job
 from llmledgerd.daemon.orphan_declaration import OrphanDeclaration
+from llmledgerd.daemon.otlp import Otlp
 from llmledgerd.daemon.price_files import Prices
 from llmledgerd.daemon.pruning import Pruning
 from llmledgerd.daemon.service_manager import Service
@@ -88,6 +89,7 @@ class Daemon:
         self.listener = Listener(
             self.spool, self.committer, config, self.admission, self.clock, self.redactor.text
         )
+        self.otlp = Otlp(config, self.committer, self.admission)
         self.quota = SpoolQuota(runtime, self.files, self.listener.resume)
         self.marks = Marks(self.files.root, config.stores)
         objects = wiring.objects(config)
@@ -196,6 +198,7 @@ class Daemon:
                 loop.add_signal_handler(number, self.stopping.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload)
             self._start_tasks()
+            await self.otlp.start(budget)
             log.info("ready", version=__version__, socket=self.config.socket_path, pid=os.getpid())
             self.service.ready()
             ready()
@@ -213,6 +216,7 @@ class Daemon:
             redacted=dict(self.redactor.counts),
             system_errors=self._system_errors(),
             prices=self.prices.trouble,
+            otlp=self.otlp.status(),
         )
 
     def _system_errors(self) -> dict[str, int]:
@@ -334,6 +338,7 @@ class Daemon:
         ):
             component.recurring.catch_up(now=now)
         self.shipping.catch_up(now=now)
+        self.otlp.catch_up(now=now)
 
     def _durable(self, entries: list[Entry]) -> None:
         self.quota.check()  # first, so that a spool that is full now reads no more
@@ -349,6 +354,7 @@ class Daemon:
         self.listener.stop_accepting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await self.otlp.stop(seconds / 4)
                 await self.listener.stop(loop.time() + seconds / 2)  # the rest is for the disk and the store
                 await self.committer.flush()
         with contextlib.suppress(TimeoutError):
@@ -371,6 +377,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.admin.stop()
+        await self.otlp.close()
         self.listener.stop_accepting()
         self.shipping.close()
         self.committer.close()

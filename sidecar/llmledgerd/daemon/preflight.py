@@ -16,7 +16,7 @@ from typing import Final
 from llmledgerd.admin.address import host_and_port
 from llmledgerd.admin.auth import Tokens
 from llmledgerd.config.settings import Config
-from llmledgerd.daemon import price_files
+from llmledgerd.daemon import otlp, price_files
 from llmledgerd.errors import ConfigError
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.payloads import wiring
@@ -37,6 +37,10 @@ def validate(config: Config) -> None:
     _sizes(config)
     _socket("socket_path", config.socket_path)
     _admin(config)
+    otlp.validate(config)
+    for address in config.otlp:
+        if address.startswith(UNIX):
+            _socket("otlp", address.removeprefix(UNIX))
     if config.socket_group:
         try:
             grp.getgrnam(config.socket_group)

@@ -63,6 +63,7 @@ class Report:
         redacted: dict[str, int],
         system_errors: dict[str, int],
         prices: str,
+        otlp: dict[str, Any],
     ) -> Status:
         """Return the status; while the disk hangs, with the counters of the last sample."""
         trouble = self._why_not_ready(stopping)
@@ -97,6 +98,7 @@ class Report:
             clock_correction_seconds=self._clock.correction_seconds,
             **stores[0].as_the_only_one(),
             **self._counted,
+            **otlp,
         )
 
     def _store(self, delivery: StoreDelivery, counted: dict[str, Any]) -> StoreStatus:

@@ -14,6 +14,7 @@ from llmledgerd.delivery.segment_lines import Line, rows_of
 from llmledgerd.payloads.uploads import Uploads
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.records.repeats import Call, Repeat
+from llmledgerd.records.twice_told import Told
 from llmledgerd.spool import BegunCall, Entry, ReadGroup, Segment
 from llmledgerd.spool.dead_letters import DeadLetter, with_line
 from llmledgerd.spool.own_lines import RefusedLine
@@ -51,6 +52,10 @@ class Batch(msgspec.Struct, kw_only=True):
     """Calls that this segment declares abandoned: id -> row."""
     repeats: dict[int, Repeat] = {}
     """Lines that the store may have already, by row: it is queried for them."""
+    spans: dict[int, Told] = {}
+    """Rows made of OTLP, whose calls a record may tell of as well."""
+    recorded: list[Told] = []
+    """Records of this batch that may tell of such calls; only where OTLP is received."""
     repeated: set[int] = set()
     """Rows that were left out because the store has another row with their id."""
     control: int = 0

@@ -15,8 +15,10 @@ from llmledgerd.delivery.attempts import Ask, Delivery, Insert, Reject, Wait
 from llmledgerd.delivery.batch import Batch, rejected_letter
 from llmledgerd.delivery.store_context import StoreContext
 from llmledgerd.errors import AnswerIncomplete, BatchRejected, StoreBusy
+from llmledgerd.records import twice_told
 from llmledgerd.records.repeats import started_between
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
+from llmledgerd.records.twice_told import Told
 from llmledgerd.spool import RejectedRow
 from llmledgerd.spool.dead_letters import DeadLetter
 from llmledgerd.stores.base import Buffer
@@ -44,6 +46,21 @@ class BatchDelivery:
             partial(context.release_blocks, batch),
         )
         gone = {row for row, repeat in batch.repeats.items() if repeat.call in present}
+        self._leave_out(gone)
+        batch.control += len(gone)
+        await self._leave_out_recorded({row: span for row, span in batch.spans.items() if row not in gone})
+
+    async def _leave_out_recorded(self, spans: dict[int, Told]) -> None:
+        """Take out the rows made of OTLP whose calls a hook has recorded, in this batch or before."""
+        batch, context = self._batch, self._context
+        gone = twice_told.recorded(spans.items(), batch.recorded)
+        rest = {row: span for row, span in spans.items() if row not in gone}
+        if rest:
+            found = await context.until_answered(
+                lambda: context.store.records_of(list(rest.values()), besides=self._segment.batch),
+                partial(context.release_blocks, batch),
+            )
+            gone |= twice_told.recorded(rest.items(), found)
         self._leave_out(gone)
         batch.control += len(gone)
 

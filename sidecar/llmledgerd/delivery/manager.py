@@ -161,6 +161,7 @@ class Shipping:
                 treatment=wiring.treatment(self._runtime.config),
                 takes_views=outlet.encode_in_pieces is not None,
                 erasures=self._options.marks.current,
+                knows_otlp=bool(self._runtime.config.otlp),
             ),
         )
 

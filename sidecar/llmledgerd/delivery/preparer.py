@@ -21,7 +21,7 @@ from llmledgerd.errors import Rejected
 from llmledgerd.payloads.policy import Decision, Policy
 from llmledgerd.payloads.treatment import Treatment
 from llmledgerd.query.erasure import Erasure
-from llmledgerd.records import begun_calls, parsing
+from llmledgerd.records import begun_calls, parsing, twice_told
 from llmledgerd.records.parsing import Dropped
 from llmledgerd.records.repeats import call_of, repeat
 from llmledgerd.records.rows import RowBuilder
@@ -47,6 +47,8 @@ class PreparerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """``encode`` accepts payloads that are views of their line."""
     erasures: Callable[[], tuple[Erasure, ...]] = tuple
     """Return the erasures in force."""
+    knows_otlp: bool = False
+    """Whether OTLP is received, so that a call may be told twice."""
 
 
 class Preparer:
@@ -73,6 +75,7 @@ class Preparer:
         self._sessions = sessions
         self._host = options.host
         self._erasures = options.erasures
+        self._knows_otlp = options.knows_otlp
 
     def prepare(
         self,
@@ -140,11 +143,13 @@ class Preparer:
             letter = rejected_letter(batch, read(segment), row, "not_encodable", why, self._store)
             batch.refused_here[row] = letter
             batch.repeats.pop(row, None)
+            batch.spans.pop(row, None)
         for row, why in rows.failed.items():
             letter = rejected_letter(batch, read(segment), row, INTERNAL_ERROR, why, self._store)
             batch.refused_here[row] = letter
             batch.faults[row] = why
             batch.repeats.pop(row, None)
+            batch.spans.pop(row, None)
 
     def encode_some(self, groups: Iterable[ReadGroup], batch: Batch, wanted: Collection[int]) -> Rows:
         """Return some rows of a batch, encoded again."""
@@ -223,6 +228,11 @@ class Preparer:
                 batch.control += 1
                 return
             batch.repeats[source.row] = repeat(row)
+        if self._knows_otlp:
+            if twice_told.is_of_otlp(row):
+                batch.spans[source.row] = twice_told.told(row)
+            else:
+                batch.recorded.append(twice_told.told(row))
         rows.add(row, len(line))
         batch.rows.append(source.row)
         batch.ids.add(call[1])

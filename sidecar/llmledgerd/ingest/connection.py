@@ -7,6 +7,8 @@ the commit. Nothing is written to a one-way sender (versions 1 to 3, or 4 withou
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections import Counter
 from collections.abc import Hashable
 from enum import Enum
@@ -46,6 +48,8 @@ class ConnectionOwner(Protocol):
     buffer: bytearray
     """Receive buffer that all connections share, one read at a time."""
     counts: Counter[str]
+    checks_groups: bool
+    """Whether supplementary groups decide who may send."""
 
     def connected(self, peer: Peer) -> None:
         """Accept the peer, or abort it."""
@@ -134,6 +138,24 @@ class Peer(asyncio.BufferedProtocol):
 
     # -- methods for the listener ------------------------------------------------------------------
 
+    def read_ended(self, sock: socket.socket) -> bool:
+        """Read a connection that its sender has closed, whole; return False if it may not be read now.
+
+        It happens as with a transport: connected, read, end of input, lost.
+        """
+        self.received_at = asyncio.get_running_loop().time()
+        self._identify(sock)
+        if not self.may_read():
+            return False
+        self._owner.connected(self)
+        if self.phase is not Phase.CLOSED:
+            with contextlib.suppress(OSError):  # reset: what was read counts, as everywhere
+                while size := sock.recv_into(self._owner.buffer):
+                    self.buffer_updated(size)
+                self.eof_received()
+        self.connection_lost(None)
+        return True
+
     def send_durable(self, durable: int) -> None:
         """Send an acknowledgment; unread ones are merged into the next, not queued."""
         self.durable = durable
@@ -213,7 +235,9 @@ class Peer(asyncio.BufferedProtocol):
             self._transport.write(line)
 
     def _identify(self, sock: peer_credentials.Socket | None) -> None:
-        known = self.credentials = peer_credentials.of(sock) if sock is not None else None
+        with_groups = self._owner.checks_groups
+        known = peer_credentials.of(sock, with_groups=with_groups) if sock is not None else None
+        self.credentials = known
         if known is not None:
             self.sender = known.process or self
             self.account = known.process or known.uid

@@ -100,13 +100,18 @@ def _cut(text: str) -> str:
     return sys.intern(text[:TEXT_CHARACTERS])
 
 
+def may_be_hello(head: bytes) -> bool:
+    """Return whether the first bytes of a connection can be a hello's; a guess that is never wrongly no."""
+    return b'"hello"' in head or _ESCAPED_LETTER in head
+
+
 def read_hello(line: bytes) -> HelloLine | Unsupported | None:
     """Return the hello in a first line, or the refusal to answer; None if the line is not a hello.
 
     ``line`` may be the first part of a line longer than HELLO_BYTES.
     """
     head = line[:HELLO_BYTES]
-    if b'"hello"' not in head and _ESCAPED_LETTER not in head:
+    if not may_be_hello(head):
         return None
     if len(line) > HELLO_BYTES:
         return _refused(head)

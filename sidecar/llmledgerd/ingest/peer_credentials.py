@@ -75,15 +75,18 @@ def allowed(uids: str, gids: str) -> Allowed:
     return found
 
 
-def of(sock: Socket) -> Credentials | None:
-    """Return the peer's credentials; None if the system does not report them."""
+def of(sock: Socket, *, with_groups: bool = True) -> Credentials | None:
+    """Return the peer's credentials; None if the system does not report them.
+
+    ``with_groups`` False leaves out the supplementary groups, which take another call of the system.
+    """
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     try:
         pid, uid, gid = UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
     except OSError:
         return None
-    return Credentials(pid, uid, frozenset({gid, *_further_groups(sock)}))
+    return Credentials(pid, uid, frozenset({gid, *(_further_groups(sock) if with_groups else ())}))
 
 
 def _further_groups(sock: Socket) -> list[int]:

@@ -39,9 +39,10 @@ class Peers(Generic[C]):
         self._senders: dict[Hashable, dict[C, None]] = {}
         self._paused: dict[C, None] = {}
         self._accounts: Counter[Hashable] = Counter()
+        self._size = 0
 
     def __len__(self) -> int:
-        return self._accounts.total()
+        return self._size
 
     def __iter__(self) -> Iterator[C]:
         """Iterate over a copy, so that connections may be added and removed meanwhile."""
@@ -54,6 +55,7 @@ class Peers(Generic[C]):
     def add(self, peer: C) -> None:
         self._senders.setdefault(peer.sender, {})[peer] = None
         self._accounts[peer.account] += 1
+        self._size += 1
 
     def discard(self, peer: C) -> None:
         mine = self._senders.get(peer.sender, {})
@@ -62,6 +64,7 @@ class Peers(Generic[C]):
         del mine[peer]
         self._paused.pop(peer, None)
         self._accounts[peer.account] -= 1
+        self._size -= 1
         if not mine:
             del self._senders[peer.sender]
         if not self._accounts[peer.account]:

@@ -21,7 +21,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.flow_control import Admission
 from llmledgerd.ingest import peer_credentials
 from llmledgerd.ingest.connection import Peer, Phase
-from llmledgerd.ingest.handshake import HelloLine, is_changed, remembered
+from llmledgerd.ingest.handshake import HELLO_BYTES, HelloLine, is_changed, may_be_hello, remembered
 from llmledgerd.ingest.registry import Peers
 from llmledgerd.log import Recurring, log
 from llmledgerd.spool import Entry, Spool
@@ -30,7 +30,7 @@ from llmledgerd.spool.own_lines import RefusedLine
 from llmledgerd.system import descriptors
 from llmledgerd.system.accept_loop import Acceptor
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
-from llmledgerd.system.unix_sockets import Bound, bind
+from llmledgerd.system.unix_sockets import Bound, bind, has_hung_up
 
 READ_BYTES = 256 << 10  # a Unix socket's default buffer is 208 KiB, so one read empties it
 QUIET_SECONDS = 0.05
@@ -72,6 +72,7 @@ class Listener:
         self._redacted = redacted
         self._peers: Peers[Peer] = Peers()
         self._allowed = peer_credentials.allowed(config.allowed_uids, config.allowed_gids)
+        self.checks_groups = bool(self._allowed.gids)
         self._checked_at = clock.monotonic()
         self._sessions: dict[bytes, Peer] = {}
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -99,7 +100,7 @@ class Listener:
             path, mode = Path(self.config.socket_path), int(self.config.socket_mode, 8)
             self._bound = bind(path, mode, self.config.socket_group)
             sock = self._bound.socket
-        self._acceptor = Acceptor(sock, lambda: Peer(self), self._cannot_accept)
+        self._acceptor = Acceptor(sock, lambda: Peer(self), self._cannot_accept, self._take_ended)
         self._acceptor.start()
 
     def reconfigure(self, config: Config) -> None:
@@ -155,6 +156,19 @@ class Listener:
     def _stop_listening(self) -> None:
         if self._acceptor is not None:
             self._acceptor.close()
+
+    def _take_ended(self, sock: socket.socket) -> bool:
+        """Take a connection that its one-way sender has closed already; return whether that was possible.
+
+        Who connects for each record usually has. A transport of the event loop takes ten times as long to
+        make as such a record takes to read. A session is not taken: its lines wait for the answer to its hello.
+        """
+        try:
+            if not has_hung_up(sock.fileno()) or may_be_hello(sock.recv(HELLO_BYTES, socket.MSG_PEEK)):
+                return False
+        except OSError:
+            return False
+        return Peer(self).read_ended(sock)
 
     @property
     def _is_opening(self) -> bool:

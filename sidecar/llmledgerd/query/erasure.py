@@ -11,6 +11,7 @@ OBJECTS_AT_ONCE: Final = 1000
 
 PAYLOADS: Final = (
     "request_json", "response_json", "llm_config_json", "compaction_settings_json", "error_message", "payload_uri",
+    "prompt_parts", "cache_diagnostics",
 )  # fmt: skip
 """Columns that hold payloads."""
 

@@ -207,6 +207,38 @@ class ListRetriedCalls(Narrowed, frozen=True, kw_only=True, forbid_unknown_field
     limit: Limit = 100
 
 
+class GetCacheMisses(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Add up what calls did not read from the provider's cache, by agent, model and cause, dearest first."""
+
+    limit: Limit = 100
+
+
+class ListCacheMisses(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List the calls that did not read what they could have read from the provider's cache, dearest first."""
+
+    id: Annotated[str | None, _is("Only the call with this id.")] = None
+    limit: Limit = 100
+
+
+ANATOMY_GROUPS: Final = (ORGANIZATION, *GROUPED, "run", "conversation", "call", "day", "hour")
+"""Dimensions of anatomy."""
+
+
+class GetAnatomy(Narrowed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Show what the tokens of prompts are: system prompt, tools, history, tools' results, files, new message."""
+
+    group_by: Annotated[tuple[str, ...], _is(f"Any of {', '.join(ANATOMY_GROUPS)}; empty for one total.")] = (
+        "agent",
+    )
+    id: Annotated[str | None, _is("Only the call with this id.")] = None
+    limit: Limit = 100
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.group_by if name not in ANATOMY_GROUPS]
+        if unknown:
+            raise ValueError(f"cannot group by {', '.join(unknown)}; choose from {', '.join(ANATOMY_GROUPS)}")
+
+
 class GetLosses(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """List losses of records by stage and reason. For operators only: a loss has no organization."""
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from llmledgerd.query.tool_results import RetriedCall, Retries
@@ -47,13 +48,17 @@ class Attempt(NamedTuple):
     id: str
 
 
+_REQUEST: Final = itemgetter(0, 1)
+"""Organization and hash of an attempt."""
+
+
 def calls_of(attempts: Iterable[Attempt]) -> list[list[Attempt]]:
     """Return the calls that have several attempts, each with its attempts in order.
 
-    ``attempts`` are those of requests of which one failed, in the order of organization, hash and start.
+    ``attempts`` are those of requests of which one failed, in the order of hash and start.
     """
     found: list[list[Attempt]] = []
-    for _, same in groupby(attempts, lambda one: (one.organization_id, one.request_hash)):
+    for _, same in groupby(attempts, _REQUEST):
         found += [call for call in _calls(same) if len(call) > 1]
     return found
 
@@ -63,8 +68,10 @@ def _calls(same: Iterable[Attempt]) -> list[list[Attempt]]:
     waiting: list[list[Attempt]] = []
     """Calls whose last attempt failed, the longest waiting first."""
     for one in same:
-        waiting = [call for call in waiting if one.start_us - call[-1].end_us <= WINDOW_US]
-        call = next((call for call in waiting if _follows(one, call[-1])), None)
+        call = None
+        if waiting:
+            waiting = [call for call in waiting if one.start_us - call[-1].end_us <= WINDOW_US]
+            call = next((call for call in waiting if _follows(one, call[-1])), None)
         if call is None:
             call = []
             calls.append(call)
@@ -98,37 +105,45 @@ def retried_call(attempts: Sequence[Attempt]) -> RetriedCall:
         is_error=bool(last.is_error),
         error_types=[one.error_type for one in failed],
         started_at=datetime.fromtimestamp(first.start_us / 1e6, UTC),
-        waited_ms=max(0, (last.end_us if last.is_error else last.start_us) - first.start_us) / 1000,
+        waited_ms=_waited_ms(attempts),
         failed_cost_usd=sum(costs, Decimal(0)),
         unknown_cost=len(failed) - len(costs),
     )
 
 
-def summed(calls: Iterable[RetriedCall]) -> list[Retries]:
+def summed(calls: Iterable[Sequence[Attempt]]) -> list[Retries]:
     """Return sums by provider and model of the last attempt, what cost most first."""
-    by_model: dict[tuple[str, str], list[RetriedCall]] = {}
+    by_model: dict[tuple[str, str], list[Sequence[Attempt]]] = {}
     for call in calls:
-        by_model.setdefault((call.provider, call.model), []).append(call)
+        by_model.setdefault((call[-1].provider, call[-1].model), []).append(call)
     found = [_sum(provider, model, own) for (provider, model), own in by_model.items()]
     return sorted(found, key=lambda one: (-one.failed_cost_usd, -one.calls, one.provider, one.model))
 
 
-def _sum(provider: str, model: str, calls: Sequence[RetriedCall]) -> Retries:
-    waits = sorted(call.waited_ms for call in calls)
+def _sum(provider: str, model: str, calls: Sequence[Sequence[Attempt]]) -> Retries:
+    waits = sorted(map(_waited_ms, calls))
+    failed = [one.cost_usd for call in calls for one in call if one.is_error]
+    given_up = sum([1 for call in calls if call[-1].is_error])
     return Retries(
         provider=provider,
         model=model,
         calls=len(calls),
-        attempts=sum(len(call.attempts) for call in calls),
-        failed_attempts=sum(len(call.error_types) for call in calls),
-        recovered=sum(not call.is_error for call in calls),
-        given_up=sum(call.is_error for call in calls),
-        failed_cost_usd=sum((call.failed_cost_usd for call in calls), Decimal(0)),
-        unknown_cost=sum(call.unknown_cost for call in calls),
+        attempts=sum(map(len, calls)),
+        failed_attempts=len(failed),
+        recovered=len(calls) - given_up,
+        given_up=given_up,
+        failed_cost_usd=sum([cost for cost in failed if cost is not None], Decimal(0)),
+        unknown_cost=failed.count(None),
         waited_ms=sum(waits),
         waited_p50_ms=_rank(waits, 50),
         waited_p95_ms=_rank(waits, 95),
     )
+
+
+def _waited_ms(attempts: Sequence[Attempt]) -> float:
+    """Return the time from the first attempt's start to the last one's; to its end where that failed too."""
+    last = attempts[-1]
+    return max(0, (last.end_us if last.is_error else last.start_us) - attempts[0].start_us) / 1000
 
 
 def _rank(values: Sequence[float], level: int) -> float:

@@ -11,8 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from llmledgerd.query.erasure import Erasure
+from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.requests import (
     FindLarge,
+    GetAnatomy,
+    GetCacheMisses,
     GetCall,
     GetLosses,
     GetRetries,
@@ -21,6 +24,7 @@ from llmledgerd.query.requests import (
     GetTools,
     GetUnpriced,
     GetUsage,
+    ListCacheMisses,
     ListCalls,
     ListRetriedCalls,
     ListRuns,
@@ -114,6 +118,9 @@ ENDPOINTS: Final = (
     Endpoint("/v1/tool-calls", ListToolCalls, list[ToolCall]),
     Endpoint("/v1/retries", GetRetries, list[Retries]),
     Endpoint("/v1/retried-calls", ListRetriedCalls, list[RetriedCall]),
+    Endpoint("/v1/cache", GetCacheMisses, list[CacheMisses]),
+    Endpoint("/v1/cache/calls", ListCacheMisses, list[CacheMiss]),
+    Endpoint("/v1/anatomy", GetAnatomy, list[Anatomy]),
     Endpoint("/v1/losses", GetLosses, list[Loss]),
 )
 

@@ -20,12 +20,15 @@ from msgspec import Raw
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
 from llmledgerd.conversations import (
+    UNKNOWN,
     identity_of,
     read_answer,
     read_request,
     request_hash,
     tool_calls_of,
 )
+from llmledgerd.conversations.cache_misses import Counts
+from llmledgerd.conversations.prompt import number_of, prompt_of
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
@@ -83,7 +86,7 @@ _MADE: Final = (
     "error_message", "llm_config", "plan_type", "cost_source", "customer_id", "started_us", "service", "url",
     "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost", "upstream_cost_usd",
     "sent_cost_usd", "batch_id", "batch_row", "received_us", "identity",
-    "request_hash", "tools",
+    "request_hash", "tools", "prompt",
 )  # fmt: skip
 """The names that ``RowBuilder.row`` computes, beside ``record`` and ``facts``."""
 
@@ -95,7 +98,7 @@ def _row_maker() -> Callable[..., Row]:
     doubled the time.
     """
     values = ", ".join(column.value for column in TABLE)
-    scope: dict[str, Any] = {}
+    scope: dict[str, Any] = {"number_of": number_of}
     exec(f"def row(record, facts, {', '.join(_MADE)}): return ({values})", scope)  # noqa: S102 - our own text
     return cast("Callable[..., Row]", scope["row"])
 
@@ -160,7 +163,10 @@ class RowBuilder:
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
         organization = record.org_id or ""
         asked, answered = read_request(request), read_answer(exchange.response or facts.response)
-        identity = identity_of(asked, answered, organization)
+        ended_us = started_us + latency_ms * 1000
+        identity = (
+            UNKNOWN if facts.call_type else identity_of(asked, answered, organization, started_us, ended_us)
+        )
         tools = tool_calls_of(
             asked,
             answered,
@@ -169,6 +175,8 @@ class RowBuilder:
             prompt_tokens=facts.prompt_tokens or 0,
             is_whole=facts.stream_complete and record.outcome in (None, "ok"),
         )
+        counts = Counts(facts.prompt_tokens or 0, facts.cached_input_tokens, facts.cache_write_tokens)
+        prompt = prompt_of(asked, organization, counts, provider=provider, model=cost.model or model)
         return _ROW(  # in the order of _MADE: keywords cost a tenth of the row
             record, facts, self.call_id(record) or derived_id(line), call_type, provider, model, is_byok, request,
             answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), plan_type,
@@ -178,7 +186,7 @@ class RowBuilder:
             cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
             None if record.cost_usd is None else self._sent_cost(record.cost_usd),
             batch_id, batch_row, received_us,
-            identity, request_hash(request, organization), tools,
+            identity, request_hash(request, organization), tools, prompt,
         )  # fmt: skip
 
     def abandoned(

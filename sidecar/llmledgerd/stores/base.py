@@ -15,6 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from llmledgerd.records.repeats import Call
     from llmledgerd.records.schema import Row
+    from llmledgerd.records.twice_told import Told
     from llmledgerd.stores.receipt_window import StoreClock
 
 
@@ -50,6 +51,9 @@ class Destination(Protocol):
 
         Rows of the batch ``besides`` do not count.
         """
+
+    def records_of(self, spans: Collection[Told], *, besides: str) -> list[Told]:
+        """Return stored records that may tell of the calls of these spans; those of the batch ``besides`` do not count."""
 
     def delete_abandoned(self, calls: Sequence[Call]) -> None:
         """Delete the rows that stand for these calls without their records."""

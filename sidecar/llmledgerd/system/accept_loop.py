@@ -17,6 +17,10 @@ AT_ONCE: Final = 4
 """Connections accepted before others have their turn in the event loop. With 64, a process that opened a
 connection per record had 1,024 of them accepted and not yet read, and its limit refused the next ones. A
 client that connects faster than the daemon reads waits in the kernel's queue."""
+ENDED_AT_ONCE: Final = 32
+"""The same, with those that are done when they are accepted."""
+YOUNG_SECONDS: Final = 0.001
+"""Who connects for one record has written it and closed by then, where the daemon has a core of its own."""
 PAUSE_SECONDS: Final = 0.25
 
 
@@ -28,11 +32,17 @@ class Acceptor:
         sock: socket.socket,
         protocol: Callable[[], asyncio.BaseProtocol],
         on_trouble: Callable[[OSError], None],
+        take_ended: Callable[[socket.socket], bool] | None = None,
     ) -> None:
-        """``protocol`` makes the protocol of each connection; ``on_trouble`` receives the error if none can be accepted."""
+        """``protocol`` makes the protocol of each connection; ``on_trouble`` receives the error if none can be accepted.
+
+        ``take_ended`` takes an accepted connection at once, and returns whether it is done with it.
+        """
         self._socket = sock
         self._protocol = protocol
         self._on_trouble = on_trouble
+        self._take_ended = take_ended
+        self._young: list[socket.socket] = []
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
         self._resuming: asyncio.TimerHandle | None = None
@@ -57,13 +67,14 @@ class Acceptor:
     @property
     def is_opening(self) -> bool:
         """Whether an accepted connection has not been passed to its protocol yet."""
-        return bool(self._opening)
+        return bool(self._opening or self._young)
 
     def _resume(self) -> None:
         self._loop.add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        left = AT_ONCE
+        for _ in range(ENDED_AT_ONCE):
             try:
                 connection, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError):
@@ -76,9 +87,40 @@ class Acceptor:
                 self._on_trouble(error)
                 return
             connection.setblocking(False)
-            task = self._loop.create_task(self._open(connection))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            if self._is_done(connection):
+                continue
+            if self._take_ended is not None and len(self._young) < ENDED_AT_ONCE:
+                self._young.append(connection)
+                if len(self._young) == 1:
+                    self._loop.call_later(YOUNG_SECONDS, self._grow)
+            else:
+                self._begin(connection)
+            left -= 1
+            if not left:
+                return
+
+    def _grow(self) -> None:
+        """Give those that were not done when they were accepted to their protocols, if they are not now."""
+        young, self._young = self._young, []
+        for connection in young:
+            if not self._is_done(connection):
+                self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
+        task = self._loop.create_task(self._open(connection))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def _is_done(self, connection: socket.socket) -> bool:
+        if self._take_ended is None:
+            return False
+        is_done = True
+        try:
+            is_done = self._take_ended(connection)
+        finally:
+            if is_done:
+                connection.close()
+        return is_done
 
     async def _open(self, connection: socket.socket) -> None:
         try:

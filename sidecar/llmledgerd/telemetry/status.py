@@ -51,6 +51,32 @@ class StoreStatus(msgspec.Struct, kw_only=True):
         return {**fields, "store": trouble}
 
 
+class OtlpPuzzle(msgspec.Struct, kw_only=True):
+    """What was not understood of a sender, with one example: names of attributes, never their values."""
+
+    what: str
+    count: int
+    example: str
+
+
+class OtlpSender(msgspec.Struct, kw_only=True):
+    """What one service's emitter sent over OTLP since the start."""
+
+    service: str
+    emitter: str
+    """Name of the instrumentation scope."""
+    version: str
+    convention: str = ""
+    """How it was read; empty: it says nothing of models."""
+    spans: int = 0
+    log_records: int = 0
+    rows: int = 0
+    """Lines made of these; a repeat is one more line and no further row of the table."""
+    covered: int = 0
+    """Calls that are no rows, because a span below or above tells of the same call."""
+    puzzles: list[OtlpPuzzle] = []
+
+
 class Status(msgspec.Struct, kw_only=True):
     """Counters since the spool was created, and current gauges.
 
@@ -116,6 +142,10 @@ class Status(msgspec.Struct, kw_only=True):
     """Offset added to the system clock for times of receipt; nonzero when the system clock is wrong."""
     doubted_hours: int | None = None
     """Hours that may be wrong in the rollup; None before the first check."""
+    otlp: list[OtlpSender] = []
+    """Senders over OTLP, since the start."""
+    otlp_requests: dict[str, int] = {}
+    """Requests over OTLP by signal and status, since the start: `traces 200`."""
 
 
 class Rates:

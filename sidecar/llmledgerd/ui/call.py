@@ -7,7 +7,7 @@ from datetime import datetime
 from llmledgerd.query import display
 from llmledgerd.query.conversation import Exchange, read_exchange
 from llmledgerd.query.results import Call, RunSteps
-from llmledgerd.ui import details, timeline
+from llmledgerd.ui import details, prompts, timeline
 from llmledgerd.ui.details import EARLIER_MESSAGES, FOLDED_CHARACTERS, SHOWN_CHARACTERS
 from llmledgerd.ui.formatting import UNKNOWN
 from llmledgerd.ui.markup import render
@@ -28,7 +28,8 @@ class CallPage:
         with content():
             self._asked = PageQuery(self._ask, site.refresh_seconds, live=False)
             self._head = Slot(render("waiting.html"))
-            self._run, self._conversation, self._payloads = Slot(), Slot(), Slot()
+            self._miss, self._run, self._prompt = Slot(), Slot(), Slot()
+            self._conversation, self._payloads = Slot(), Slot()
 
     async def _ask(self, now: datetime) -> None:
         call = await self._queries.call(self._id)
@@ -50,6 +51,12 @@ class CallPage:
         )
         facts = [fact for fact in display.facts(call) if fact[1] not in ("", UNKNOWN)]
         self._payloads.show("payloads.html", facts=facts, payloads=details.payloads(call))
+        misses, found = await self._queries.prompt(call)
+        for miss in misses:
+            self._miss.show("miss.html", miss=miss, address=details.address)
+        bars = prompts.bars(found, ["this call"] * len(found), [""] * len(found))
+        if bars and bars[0].pieces:
+            self._prompt.show("anatomy.html", **prompts.picture(bars, "The prompt", "Tokens by kind"))
         key = RunKey(timeline.key(call), call.organization_id, call.created_at)
         if key.id:
             self._show_run(call, key, await self._queries.run(key, around=call.id, limit=3))

@@ -11,6 +11,7 @@ from nicegui import ui
 
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.ui import details, spans, timeline
+from llmledgerd.ui.cache import CachePage
 from llmledgerd.ui.call import CallPage
 from llmledgerd.ui.calls import CallsPage
 from llmledgerd.ui.health import HealthPage
@@ -37,6 +38,10 @@ def add_pages(site: Site) -> None:
     @ui.page("/tools", title="Tools - llmledger")
     def tools(request: Request) -> None:
         ToolsPage(read(request.query_params.multi_items()), site)
+
+    @ui.page("/cache", title="Cache - llmledger")
+    def cache(request: Request) -> None:
+        CachePage(read(request.query_params.multi_items()), site)
 
     @ui.page("/runs", title="Runs - llmledger")
     def runs(request: Request) -> None:

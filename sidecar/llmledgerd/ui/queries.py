@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
+from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.requests import ROLLED_UP
-from llmledgerd.query.results import Call, Loss, Page, RunPage, RunSteps, Usage
+from llmledgerd.query.results import Call, Loss, Page, Run, RunPage, RunSteps, Usage
 from llmledgerd.query.tool_results import Retries, Tool
 from llmledgerd.reader import LLMTraceReader, Scope
 from llmledgerd.ui.view import View, narrow
@@ -30,6 +31,12 @@ CALLS: Final = 50
 
 RUNS: Final = 50
 """Runs per page of the list of runs."""
+
+MISSES: Final = 50
+"""Groups, and calls, that the page of cache misses lists."""
+
+AGENTS: Final = 25
+"""Agents whose prompts are drawn there."""
 
 RUN_SPAN: Final = timedelta(days=30)
 """Time before and after a call in which its run is looked for."""
@@ -145,6 +152,39 @@ class PageQueries:
         return await asyncio.gather(
             self._reader.get_tools(scope, start_date=wanted.start, end_date=wanted.end, **view.sums()),
             self._reader.get_retries(scope, start_date=wanted.start, end_date=wanted.end, **view.sums()),
+        )
+
+    async def prompts(
+        self, view: View, now: datetime
+    ) -> tuple[list[CacheMisses], list[CacheMiss], list[Anatomy]]:
+        """Return what was not read from caches, added up and by call, and what prompts consist of, by agent."""
+        wanted, scope = view.range(now), self._scope(view)
+        start, end = wanted.start, wanted.end
+        return await asyncio.gather(
+            self._reader.get_cache_misses(scope, limit=MISSES, start_date=start, end_date=end, **view.sums()),
+            self._reader.list_cache_misses(
+                scope, limit=MISSES, start_date=start, end_date=end, **view.sums()
+            ),
+            self._reader.get_anatomy(scope, limit=AGENTS, start_date=start, end_date=end, **view.sums()),
+        )
+
+    async def prompt(self, call: Call) -> tuple[list[CacheMiss], list[Anatomy]]:
+        """Return what one call did not read from the cache, and what its prompt consists of."""
+        return await asyncio.gather(
+            self._reader.list_cache_misses(call.organization_id, id=call.id),
+            self._reader.get_anatomy(call.organization_id, id=call.id, group_by=("call",)),
+        )
+
+    async def run_prompts(self, run: Run, limit: int) -> list[Anatomy]:
+        """Return what the prompts of a run's steps consist of, in the order of time."""
+        return await self._reader.get_anatomy(
+            run.organization_id,
+            group_by=("call",),
+            limit=limit,
+            start_date=run.first_at,
+            end_date=run.last_at + timedelta(seconds=1),
+            run_id=run.id if run.is_named else None,
+            conversation_id=None if run.is_named else run.id,
         )
 
     async def losses(self, now: datetime) -> list[Loss]:

@@ -110,7 +110,13 @@ class Frame:
         return PLAIN_FIELDS if self._only is None else PLAIN_FIELDS[1:]
 
     def _pages(self) -> list[tuple[str, str]]:
-        own = [("/", "Overview"), ("/runs", "Runs"), ("/calls", "Calls"), ("/tools", "Tools")]
+        own = [
+            ("/", "Overview"),
+            ("/runs", "Runs"),
+            ("/calls", "Calls"),
+            ("/tools", "Tools"),
+            ("/cache", "Cache"),
+        ]
         return own if self._only is not None else [*own, ("/health", "Health")]
 
     def _range(self) -> dict[str, str]:

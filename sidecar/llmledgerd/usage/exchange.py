@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
 from llmledgerd.usage.costs import add_cost, is_estimate
-from llmledgerd.usage.decode import Json, join, members
+from llmledgerd.usage.decode import Json, is_object, join, members
 from llmledgerd.usage.dispatch import rule_for
 from llmledgerd.usage.exchange_facts import Exchange, Facts
 from llmledgerd.usage.failures import failure
@@ -41,6 +41,9 @@ BATCH_TIER = "batch"
 
 SUMS = frozenset({"batch"})
 """Objects that sum up what other calls used (OpenAI API reference, "The batch object"); asking for one is free."""
+
+LONGEST_DIAGNOSTICS = 1024
+"""Bytes of a provider's word on a cache miss that are kept: it is a type and a few counts."""
 
 ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-goog-request-id")
 
@@ -133,6 +136,8 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     )
     if not reply.choices or "-search-" in facts.model or facts.provider == "groq" or facts.cache_write_tokens:
         add_units(facts, reply, exchange)
+    if reply.diagnostics or reply.prompt_cache_diagnostics:
+        facts.cache_diagnostics = _diagnostics(reply)
     if facts.completion_tokens is None and reply.choices and not facts.usage_check:
         facts.usage_source = "partial" if facts.usage_source == "reported" else facts.usage_source
     if facts.usage_check == "mismatch" or facts.usage_source == "partial" or facts.units:
@@ -140,6 +145,12 @@ def _facts(answer: Reply, exchange: Exchange) -> Facts:
     if facts.cost_usd is not None and _is_estimate(facts, answer, exchange, where):
         facts.cost_usd = None
     return facts
+
+
+def _diagnostics(reply: Reply) -> bytes:
+    """Return what the provider says of a cache miss; nothing where it is null or longer than any is."""
+    said = reply.diagnostics or reply.prompt_cache_diagnostics
+    return bytes(said) if is_object(said) and len(said) <= LONGEST_DIAGNOSTICS else b""
 
 
 def _is_estimate(facts: Facts, answer: Reply, exchange: Exchange, where: Place) -> bool:

@@ -101,6 +101,9 @@ class Facts(msgspec.Struct, kw_only=True, gc=False):
     finish_reason: str = ""
     service_tier: str = ""
     """The tier that served the call, in the reply's word, else the request's; a fast mode is ``fast``."""
+    cache_diagnostics: bytes = b""
+    """What the provider says of a cache miss, as JSON: Anthropic's ``diagnostics`` (docs, "Cache diagnostics"), OpenAI's
+    ``prompt_cache_diagnostics`` (docs, "Prompt cache diagnostics"). Empty where the request did not ask for it."""
     provider_request_id: str = ""
     is_batch: bool = False
     call_type: str = ""

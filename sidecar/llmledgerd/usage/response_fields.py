@@ -111,6 +111,9 @@ class Reply(msgspec.Struct, gc=False):
     response: Raw = ABSENT
     result: Raw = ABSENT
 
+    diagnostics: Raw = ABSENT
+    prompt_cache_diagnostics: Raw = ABSENT
+
     eval_count: Raw = ABSENT
     """Ollama's; it identifies the provider."""
 

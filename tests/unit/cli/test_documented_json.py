@@ -16,6 +16,7 @@ from llmledgerd.cli.erase import REPORTED
 from llmledgerd.cli.import_records import Imported
 from llmledgerd.cli.prices import Shown
 from llmledgerd.payloads.cleaning import Cleaned
+from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.repricing import ModelChange, Repriced
 from llmledgerd.query.results import (
     Run,
@@ -41,6 +42,9 @@ ROWS = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.s
         ("`tools --calls`", ToolCall.__struct_fields__),
         ("`retries`", Retries.__struct_fields__),
         ("`retries --calls`", RetriedCall.__struct_fields__),
+        ("`cache`", CacheMisses.__struct_fields__),
+        ("`cache --calls`", CacheMiss.__struct_fields__),
+        ("`anatomy`", Anatomy.__struct_fields__),
         ("`prices`", Shown.__struct_fields__),
         ("`prices --unpriced`", Unpriced.__struct_fields__),
         ("`reprice`", (*Repriced.__struct_fields__, *ModelChange.__struct_fields__)),

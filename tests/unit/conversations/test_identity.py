@@ -11,9 +11,13 @@ USER: Any = {"role": "user", "content": "Look at the files, and say what they ar
 CALL_ID = "call_a1B2c3D4e5F6g7H8i9J0k1L2"
 
 
-def identify(request: Any, response: Any = None, organization: str = "acme") -> Identity:
+def identify(
+    request: Any, response: Any = None, organization: str = "acme", at: tuple[int, int] = (0, 0)
+) -> Identity:
     answer = b"" if response is None else json.dumps(response).encode()
-    return identity_of(read_request(json.dumps(request).encode()), read_answer(answer), organization)
+    started_us, ended_us = (1_000_000 * seconds for seconds in at)
+    found = read_request(json.dumps(request).encode()), read_answer(answer)
+    return identity_of(*found, organization, started_us, ended_us)
 
 
 def chat(*messages: Any) -> dict[str, Any]:
@@ -106,7 +110,7 @@ def test_ids_are_24_hexadecimal_characters_and_few() -> None:
     names = [found.conversation_id, found.turn_id, *found.turn_names, *found.opening_names]
     assert all(len(name) == 24 and set(name) <= set("0123456789abcdef") for name in names)
     assert len(found.turn_names) == 12
-    assert len(found.opening_names) <= 6
+    assert len(found.opening_names) <= 7
 
 
 def test_an_answer_that_the_provider_keeps_is_found_by_its_id_and_by_its_words() -> None:
@@ -172,6 +176,23 @@ def test_attempts_without_an_answer_share_their_turn_and_the_next_names_it() -> 
 
     assert failed[0].turn_id == failed[1].turn_id != ""
     assert failed[0].turn_id in answer.opening_names
+
+
+def test_only_a_call_soon_after_an_attempt_without_an_answer_is_its_next_one() -> None:
+    failed = identify(chat(USER), at=(0, 600))
+
+    def is_next(seconds: int) -> bool:
+        later = identify(chat(USER), answered(content="Yes."), at=(seconds, seconds + 1))
+        return failed.turn_id in later.opening_names
+
+    assert [is_next(seconds) for seconds in (0, 300, 601, 660, 900, 3600)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_equal_turns_of_one_run_have_names_of_their_own() -> None:

@@ -62,3 +62,24 @@ def test_every_api_with_messages_has_parts_and_names() -> None:
             seen[record["api"]] += bool(request.messages)
 
     assert {record["api"] for record in records() if record["request"]} - WITHOUT_MESSAGES <= set(seen)
+
+
+@needs_corpus
+def test_recorded_calls_name_the_recorded_turn_that_they_send_back() -> None:
+    bearers: dict[str, set[str]] = {}
+    asked = []
+    for record in records():
+        request = read_request(json.dumps(record["request"]).encode())
+        answer = read_answer(answer_of(record, json.dumps(record["response"]).encode()))
+        found = identity_of(request, answer, "acme")
+        for part in answer.parts:
+            if part.kind == "call" and len(part.id) > 16:
+                bearers.setdefault(part.id, set()).update((found.turn_id, *found.turn_names))
+        last = max((part.message for part in request.messages if part.role == "assistant"), default=-1)
+        said = [part for part in request.messages if part.message == last]
+        asked.append((record["id"], found.parent_turn_id, [part.id for part in said if part.kind == "call"]))
+
+    pairs = [(name, parent, ids) for name, parent, ids in asked if not bearers.keys().isdisjoint(ids)]
+    assert len(pairs) >= 20
+    for name, parent, ids in pairs:
+        assert any(parent in bearers.get(one, ()) for one in ids), name

@@ -64,7 +64,7 @@ class Setup:
 
     async def ready(self, *, stopping: bool = False) -> tuple[bool, str]:
         status = await self.report.status(
-            stopping=stopping, queries=0, redacted={}, system_errors={}, prices=""
+            stopping=stopping, queries=0, redacted={}, system_errors={}, prices="", otlp={}
         )
         Metrics({}).exposition(status, "")
         return status.ready, status.spool

@@ -22,6 +22,7 @@ from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.repeats import Call
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import LOSSES
+from llmledgerd.records.twice_told import Told
 from llmledgerd.spool import (
     ONLY_STORE,
     Entry,
@@ -68,6 +69,9 @@ class SlowStore:
 
     def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
         return set()
+
+    def records_of(self, spans: Collection[Told], *, besides: str) -> list[Told]:
+        return []
 
     def delete_abandoned(self, calls: Sequence[Call]) -> None: ...
 

@@ -85,15 +85,14 @@ def test_an_sdk_s_number_of_the_attempt_tells_that_it_overlaps() -> None:
 
 
 def test_what_attempts_cost_is_the_money_and_the_time_of_the_failed_ones() -> None:
-    recovered = retried_call(
-        [attempt("a", 0, 1, "cancelled"), attempt("b", 2, 3, "error"), attempt("c", 5, 6)]
-    )
-    given_up = retried_call([attempt("d", 0, 1, "error"), attempt("e", 2, 3, "error")])
+    first = [attempt("a", 0, 1, "cancelled"), attempt("b", 2, 3, "error"), attempt("c", 5, 6)]
+    second = [attempt("d", 0, 1, "error"), attempt("e", 2, 3, "error")]
+    recovered, given_up = retried_call(first), retried_call(second)
 
     assert (recovered.id, recovered.attempts, recovered.is_error) == ("c", ["a", "b", "c"], False)
     assert (recovered.failed_cost_usd, recovered.unknown_cost) == (Decimal("0.5"), 1)
     assert (recovered.waited_ms, given_up.waited_ms) == (5000, 3000)
-    (model,) = summed([recovered, given_up])
+    (model,) = summed([first, second])
     assert (model.calls, model.attempts, model.failed_attempts) == (2, 5, 4)
     assert (model.recovered, model.given_up, model.unknown_cost) == (1, 1, 3)
     assert (model.waited_ms, model.waited_p50_ms, model.waited_p95_ms) == (8000, 3000, 5000)

@@ -150,6 +150,30 @@ FULL_ROW = {
     "upstream_cost_usd": None,
     "sent_cost_usd": Decimal("0.12345678901").quantize(Decimal("1e-9")),
     "sent_cost_source": "our meter",
+    "turn_hash": 0,
+    "parent_turn_hash": 0,
+    "prompt_parts": b"",
+    "tools_hash": 0,
+    "system_hash": 0,
+    "history_hash": 0,
+    "parent_history_hash": 0,
+    "prefix_hash": 0,
+    "prefix_tokens": 0,
+    "last_block": 0,
+    "cache_marks": [],
+    "cache_left_tokens": 0,
+    "cache_left_seconds": 0,
+    "cache_left_state": "",
+    "cache_gap": 0,
+    "lost_rate_fresh": 1_250_000,
+    "lost_rate_written": 1_250_000,
+    "system_tokens": 0,
+    "tools_tokens": 0,
+    "history_tokens": 0,
+    "result_tokens": 0,
+    "file_tokens": 0,
+    "new_tokens": 0,
+    "cache_diagnostics": b"",
     "payload_uri": "",
     "protocol_version": 4,
     "batch_id": BATCH,
@@ -227,6 +251,22 @@ def test_the_calls_of_a_run_share_a_conversation_that_nobody_sent() -> None:
         first["conversation_id"],
         "",
     }
+
+
+def test_what_is_embedded_is_no_conversation() -> None:
+    row = RowBuilder(Pricer()).row
+    line = msgspec.json.encode(
+        {
+            "protocol_version": 4,
+            "url": "https://api.openai.com/v1/embeddings",
+            "request": {"input": "Hello", "model": "m"},
+        }
+    )
+    record = parse(line)
+    assert isinstance(record, Record)
+    found = named(row(record, line=line, service="", received_us=RECEIVED_US, batch_id=BATCH, batch_row=0))
+
+    assert (found["conversation_id"], found["turn_id"], found["opening_names"]) == ("", "", [])
 
 
 def test_a_record_of_version_1_is_a_row() -> None:

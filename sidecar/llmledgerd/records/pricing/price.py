@@ -42,3 +42,6 @@ class Price(msgspec.Struct, frozen=True, gc=False):
     """The list and its release, or the file and its date; empty where the provider said the cost."""
     parts: dict[str, Decimal] = {}
     """Dollars by part, none of them 0; their sum is ``usd``. Empty without a cost."""
+    lost_rates: tuple[int | None, int | None] = (None, None)
+    """Trillionths of a dollar (1e-12) that one token of the input costs more when it is sent fresh, and when it is
+    written to the cache, than when it is read from it; ``None``: unknown."""

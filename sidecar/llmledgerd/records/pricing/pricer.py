@@ -252,13 +252,16 @@ class Pricer:
         if quote.plain is not None:
             found = _plainly(quote.plain, facts)
             if found is not None:
-                return Price(found[0], quote.source, "", model, quote.price_list, found[1])
+                lost = lost_rates(quote, facts)
+                return Price(found[0], quote.source, "", model, quote.price_list, found[1], lost)
         parts: dict[str, int] = {}
         reason = self._reason(book, Kind(*kind), quote, facts, call, parts)
         dollars = None if reason else amounts.dollars(parts)
         if dollars is None:
             return Price(reason=reason or COST_OUT_OF_RANGE, model=model)
-        return Price(dollars[0], quote.source, "", model, quote.price_list, dollars[1])
+        return Price(
+            dollars[0], quote.source, "", model, quote.price_list, dollars[1], lost_rates(quote, facts)
+        )
 
     def quote(self, call: PricedCall, tier: str = "", region: str = "") -> Quote:
         """Return what calls of such a kind cost, whatever their usage: rates, or the reason without any."""
@@ -295,6 +298,28 @@ class Pricer:
             if reason:
                 return reason
         return add_units(quote.sheet.rates[0], facts.units, parts)
+
+
+_ATTO_PER_PICO: Final = 10**6
+
+
+def lost_rates(quote: Quote, facts: Facts) -> tuple[int | None, int | None]:
+    """Return ``Price.lost_rates`` of a call with such a quote: by the tier of its whole input."""
+    if quote.sheet is None or not facts.priced:
+        return None, None
+    used = facts.priced[0]
+    is_of_hour = 2 * used.cache_write_1h > used.cache_write
+    return _lost_rates(quote.sheet.at(used.input), is_of_hour)
+
+
+def _lost_rates(rates: Rates, is_of_hour: bool) -> tuple[int | None, int | None]:
+    if rates.input is None or rates.cache_read is None:
+        return None, None
+    write = rates.cache_write_1h if is_of_hour else rates.cache_write_5m
+    write = rates.input if write is None else write
+    fresh, written = rates.input - rates.cache_read, write - rates.cache_read
+    most = 10**6 * _ATTO  # a million dollars for a token
+    return min(most, max(0, fresh)) // _ATTO_PER_PICO, min(most, max(0, written)) // _ATTO_PER_PICO
 
 
 def _plainly(plain: Plain, facts: Facts) -> tuple[Decimal, dict[str, Decimal]] | None:

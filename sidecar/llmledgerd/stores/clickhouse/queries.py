@@ -48,6 +48,7 @@ from llmledgerd.query.results import (
 from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.prompt_answers import prompt_answers
 from llmledgerd.stores.clickhouse.runs import RunQueries
 from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
 from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
@@ -83,6 +84,7 @@ class StoreAnswers:
             GetRun: runs.steps,
             GetLosses: self._losses,
             **ToolAnswers(store, lambda sql, values: _whole(*self._bounded(sql, values))).answers,
+            **prompt_answers(lambda sql, values: _whole(*self._bounded(sql, values))),
         }
 
     def answer(self, organization_id: str | None, question: QueryRequest) -> object:

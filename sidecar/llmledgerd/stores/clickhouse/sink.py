@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from llmledgerd.errors import StoreBusy
 from llmledgerd.records.repeats import Call
+from llmledgerd.records.twice_told import Told, asked_between
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.compression import Buffer
 from llmledgerd.stores.clickhouse.stored_rows import TRACES, StoredRows
@@ -34,6 +35,12 @@ ABANDONED = (
 OTHER_CALLS = (
     "organization_id IN {organizations:Array(String)} AND id IN {ids:Array(String)}"
     " AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
+    " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
+    " AND fromUnixTimestamp64Micro({to_us:Int64})"
+)
+RECORDS = (
+    "(trace_id IN {traces:Array(String)} OR provider_request_id IN {answers:Array(String)})"
+    " AND source != 'otlp' AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
     " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
     " AND fromUnixTimestamp64Micro({to_us:Int64})"
 )
@@ -117,6 +124,22 @@ class ClickHouseSink:
             for at in map(self._at, self._store.independent_addresses(TRACES)):
                 found.update(self._stored.of_calls(OTHER_CALLS, asked, at))
         return found.intersection(calls)
+
+    def records_of(self, spans: Collection[Told], *, besides: str) -> list[Told]:
+        """Return stored records that have the trace or the answer's id of a span, and began about its time."""
+        found: list[Told] = []
+        for some in _slices(list(spans), lambda span: _bytes(span.trace, span.answer)):
+            from_us, to_us = asked_between(some)
+            asked = {
+                "traces": sorted({span.trace for span in some} - {""}),
+                "answers": sorted({span.answer for span in some} - {""}),
+                "besides": besides,
+                "from_us": from_us,
+                "to_us": to_us,
+            }
+            for at in map(self._at, self._store.independent_addresses(TRACES)):
+                found += self._stored.of_records(RECORDS, asked, at)
+        return found
 
     def delete_abandoned(self, calls: Iterable[Call]) -> None:
         """Delete the ``abandoned`` rows of calls whose records have arrived.

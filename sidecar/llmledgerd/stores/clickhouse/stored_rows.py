@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from llmledgerd.errors import AnswerIncomplete, StoreBusy
+from llmledgerd.records.twice_told import Told, told_by
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.cluster_hosts import has_every_acknowledged_row, hosts, thin_rows
 from llmledgerd.stores.clickhouse.insert_settings import EVERY
@@ -69,9 +70,21 @@ class StoredRows:
         return set(found)
 
     def of_calls(self, condition: str, values: Mapping[str, Any], at: int) -> Iterator[tuple[str, str]]:
-        """Yield organization and id of calls. A replica that is away may have no acknowledged row alone."""
+        """Yield organization and id of calls."""
+        for row in self._of_traces("DISTINCT organization_id, id", condition, values, at):
+            yield row["organization_id"], row["id"]
+
+    def of_records(self, condition: str, values: Mapping[str, Any], at: int) -> Iterator[Told]:
+        """Yield what records are recognized by."""
+        columns = "organization_id, trace_id, span_id, provider_request_id, toUnixTimestamp64Micro(created_at) AS at"
+        yield from map(told_by, self._of_traces(columns, condition, values, at))
+
+    def _of_traces(
+        self, columns: str, condition: str, values: Mapping[str, Any], at: int
+    ) -> list[dict[str, Any]]:
+        """Return columns of rows. A replica that is away may have no acknowledged row alone."""
         place = self._place(TRACES)
-        question = f"SELECT DISTINCT organization_id, id FROM {place.everywhere} WHERE {condition}"  # noqa: S608 - conditions are our own, values are bound
+        question = f"SELECT {columns} FROM {place.everywhere} WHERE {condition}"  # noqa: S608 - columns and conditions are our own, values are bound
         self._catch_up(place, at)
         try:
             rows = self._asked(place, question, values, at)
@@ -82,8 +95,7 @@ class StoredRows:
             if not has_every_acknowledged_row(hosts(self._store, place, at), self._quorum()):
                 raise
         self._refuse_hidden(place, int(values["from_us"]), at)
-        for row in rows:
-            yield row["organization_id"], row["id"]
+        return rows
 
     def refuse_hidden(self, from_us: int, at: int) -> None:
         """Raise StoreBusy if this user sees fewer calls than the parts have that were written since a time."""

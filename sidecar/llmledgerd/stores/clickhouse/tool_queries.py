@@ -29,6 +29,7 @@ Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 MOST_ATTEMPTS: Final = 200_000
 """Limit of calls whose requests were sent more than once and failed at least once, in one range of time."""
 
+# Hashes are an organization's own, so that they alone are compared. The columns are those of Attempt, in order.
 _ATTEMPTS: Final = (
     "SELECT * EXCEPT (same) FROM ("
     "SELECT t.organization_id AS organization_id, t.request_hash AS request_hash,"
@@ -36,10 +37,10 @@ _ATTEMPTS: Final = (
     " toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000 AS end_us, t.is_error AS is_error,"
     " t.outcome AS outcome, t.attempt AS attempt, t.provider AS provider, t.model AS model,"
     " t.error_type AS error_type, t.cost_usd AS cost_usd, t.id AS id,"
-    " count() OVER (PARTITION BY t.organization_id, t.request_hash) AS same FROM llm_traces AS t WHERE {where}"
-    " AND (t.organization_id, t.request_hash) GLOBAL IN (SELECT t.organization_id, t.request_hash"
-    " FROM llm_traces AS t WHERE {where} AND t.is_error != 0 AND t.request_hash != 0)"
-    ") WHERE same > 1 ORDER BY organization_id, request_hash, start_us, attempt LIMIT {most}"
+    " count() OVER (PARTITION BY t.request_hash) AS same FROM llm_traces AS t WHERE {where}"
+    " AND t.request_hash GLOBAL IN (SELECT t.request_hash FROM llm_traces AS t WHERE {where}"
+    " AND t.is_error != 0 AND t.request_hash != 0)"
+    ") WHERE same > 1 ORDER BY request_hash, start_us, attempt LIMIT {most}"
 )
 
 
@@ -99,16 +100,16 @@ class ToolAnswers:
         return summed(self._retried(organization_id, question))
 
     def _retried_calls(self, organization_id: str | None, question: ListRetriedCalls) -> list[RetriedCall]:
-        found = self._retried(organization_id, question)
+        found = map(retried_call, self._retried(organization_id, question))
         return sorted(found, key=lambda call: (call.started_at, call.id), reverse=True)[: question.limit]
 
-    def _retried(self, organization_id: str | None, question: Narrowed) -> list[RetriedCall]:
+    def _retried(self, organization_id: str | None, question: Narrowed) -> list[list[Attempt]]:
         where = _narrowed(organization_id, question)
         statement = _ATTEMPTS.format(where=where, most=MOST_ATTEMPTS + 1)
         rows = self._store.query(statement, where.values)
         if len(rows) > MOST_ATTEMPTS:
             raise ValueError(f"more than {MOST_ATTEMPTS} attempts; ask for a shorter range of time")
-        return [retried_call(call) for call in calls_of(Attempt(**row) for row in rows)]
+        return calls_of(Attempt(*row.values()) for row in rows)
 
 
 _SOURCES: Final = ("", "api", "text")

@@ -21,6 +21,8 @@ from llmledgerd.records.timestamps import EPOCH
 
 TIMES = frozenset({"created_at", "ingested_at", "at"})
 """Columns whose values are microseconds since 1970."""
+NUMBERS = frozenset({"cache_marks"})
+"""Columns whose values are lists of whole numbers."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 CHUNK_BYTES = 1 << 20
 """Bytes of a large value that are escaped at a time."""
@@ -60,7 +62,7 @@ def encode(columns: Sequence[str], rows: Sequence[Sequence[object]], wanted: Col
                 if len(rows) == 1 and type(values[0]) is bytes and len(values[0]) > CHUNK_BYTES:
                     fields.append([_checked(values[0])])
                 else:
-                    fields.append(_times(values) if name in TIMES else _column(values))
+                    fields.append(_encoded(name, values))
             except Exception as error:  # a value of another type can raise any exception
                 raise BatchRejected(0, f"column {name}: {type(error).__name__}") from error
     if len(rows) == 1:  # so is a row that is as large as a block
@@ -94,6 +96,16 @@ def _checked(value: bytes) -> memoryview:
         decoder.decode(view[start : start + CHUNK_BYTES])
     decoder.decode(b"", final=True)
     return view
+
+
+def _encoded(name: str, values: Sequence[Any]) -> Sequence[bytes | memoryview]:
+    if name in TIMES:
+        return _times(values)
+    return [_numbers(value) for value in values] if name in NUMBERS else _column(values)
+
+
+def _numbers(values: list[int]) -> bytes:
+    return b"{%b}" % b",".join(b"%d" % value for value in values)
 
 
 def _times(values: Sequence[Any]) -> list[bytes]:

@@ -19,6 +19,7 @@ from psycopg import sql
 from llmledgerd.errors import BatchRejected
 from llmledgerd.records.repeats import Call
 from llmledgerd.records.schema import TRACES
+from llmledgerd.records.twice_told import Told, asked_between, told_by
 from llmledgerd.stores.base import Buffer
 from llmledgerd.stores.postgres import copying
 from llmledgerd.stores.postgres.connections import Connections, Link
@@ -121,6 +122,23 @@ class Postgres:
                 for row in link.query(statement, (some, besides, moment(from_us), moment(to_us)))
             }
         return {names[call] for call in found & names.keys()}
+
+    def records_of(self, spans: Collection[Told], *, besides: str) -> list[Told]:
+        """Return stored records that have the trace or the answer's id of a span, and began about its time."""
+        statement = sql.SQL(
+            "SELECT organization_id, trace_id, span_id, provider_request_id,"
+            " (extract(epoch FROM created_at) * 1000000)::bigint AS at FROM {}"
+            " WHERE (trace_id = ANY(%s) OR provider_request_id = ANY(%s)) AND source <> 'otlp'"
+            " AND outcome <> 'abandoned' AND batch_id <> %s AND created_at BETWEEN %s AND %s"
+        ).format(_name(self.tables[TRACES]))
+        from_us, to_us = asked_between(spans)
+        traces, answers = (
+            [copying.storable(name) for name in sorted(names - {""})]
+            for names in ({span.trace for span in spans}, {span.answer for span in spans})
+        )
+        values = (traces, answers, besides, moment(from_us), moment(to_us))
+        with self.connections.transaction() as link:
+            return [told_by(row) for row in link.query(statement, values)]
 
     def delete_abandoned(self, calls: Sequence[Call]) -> None:
         """Delete the rows that stand for these calls without their records."""

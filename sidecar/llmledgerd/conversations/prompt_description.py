@@ -1,0 +1,181 @@
+"""A prompt's description: hashes of its tools, of pieces of its system prompt, and of its blocks. Pure.
+
+Invariant: a description has a bounded size, whatever the prompt's; nothing of the prompt's text is in it but names of
+tools, and its hashes are an organization's own.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import xxhash
+
+from llmledgerd.conversations.parts import Part
+
+MOST_TOOLS: Final = 256
+"""Tools that are told apart; what the rest take is counted under OTHER_TOOLS."""
+MOST_NAME: Final = 64
+OTHER_TOOLS: Final = "(other tools)"
+MOST_BLOCKS: Final = 1024
+"""Blocks of messages with a hash of their own. Of longer histories the first ones are hashed in groups."""
+GROUPED_TO: Final = 512
+"""Blocks at the end of a long history that keep a hash of their own."""
+MOST_CHUNKS: Final = 256
+LEAST_CHUNK: Final = 32
+"""Characters of the system prompt that have one hash: the place of a difference is exact to so many."""
+SHORT_SYSTEM: Final = 64 << 10
+LONGEST_SYSTEM: Final = 256 << 10
+_MASK64: Final = (1 << 64) - 1
+_MASK32: Final = (1 << 32) - 1
+
+_SUSPECTS: Final = re.compile(
+    r"(?P<u>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
+    r"|(?P<t>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\b\d{1,2}:\d\d(?::\d\d)?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b"
+    r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.? \d{1,2}\b|\b1[6-9]\d{8}(?:\d{3})?\b)"
+    r"|(?P<h>\b(?=[0-9a-zA-Z_-]*\d)(?=[0-9a-zA-Z_-]*[a-zA-Z])[0-9a-zA-Z_-]{12,}\b)"
+    r"|(?P<n>\d+)"
+)
+SUSPECTS: Final = {"t": "clock", "u": "uuid", "h": "id", "n": "number"}
+"""What stands in a chunk of the system prompt that tends to change, by its letter; the first is named first."""
+
+
+class Description(msgspec.Struct, array_like=True, gc=False):
+    """What a row keeps of its prompt."""
+
+    tools: list[tuple[str, str, int]] = []
+    """Name, hash and estimated tokens of each tool's schema, in order; their shares in ``tools_tokens`` are theirs."""
+    system_size: int = 0
+    """Characters of the system prompt."""
+    chunk: int = 0
+    """Characters of each of its chunks."""
+    chunks: str = ""
+    """Eight hexadecimal digits and a letter of SUSPECTS (or ``-``) for each chunk."""
+    group: int = 0
+    """Blocks in each group at the beginning of a long history."""
+    groups: str = ""
+    """Eight hexadecimal digits for each group."""
+    blocks: str = ""
+    """Eight hexadecimal digits for each block after the groups."""
+    roles: str = ""
+    """A letter for each of those blocks: who speaks; upper case where a message begins."""
+    first: int = 0
+    """Number of the message in which the first of those blocks stands."""
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Description).decode
+
+
+def read_description(stored: bytes | str) -> Description:
+    """Return a row's description; an empty one where there is none."""
+    try:
+        return _decode(stored) if stored else Description()
+    except msgspec.MsgspecError:
+        return Description()
+
+
+def hash_of(packed: bytes, seed: int) -> int:
+    """Return 63 bits, none of them the sign's, and never 0, which is "nothing"."""
+    return (xxhash.xxh3_64_intdigest(packed, seed) >> 1) | 1
+
+
+def described_tools(schemas: Sequence[Part], tokens: Sequence[float], packed: bytes, seed: int) -> bytes:
+    """Return the field ``tools`` as JSON; ``packed`` are the schemas' hashes."""
+    listed = [
+        (tool.name[:MOST_NAME], f"{_short(tool.hash, seed):08x}", max(1, round(count)))
+        for tool, count in zip(schemas[:MOST_TOOLS], tokens, strict=False)
+    ]
+    if len(schemas) > MOST_TOOLS:
+        others = hash_of(packed[8 * MOST_TOOLS :], seed) & _MASK32
+        listed.append((OTHER_TOOLS, f"{others:08x}", round(sum(tokens[MOST_TOOLS:]))))
+    return _encode(listed)
+
+
+def described_system(text: str, seed: int) -> bytes:
+    """Return the fields of the system prompt as JSON without brackets."""
+    size, chunk, chunks = _chunked(text, seed) if text else (0, 0, "")
+    return b'%d,%d,"%b"' % (size, chunk, chunks.encode())
+
+
+def described_blocks(hashes: Sequence[int], spoken: Sequence[str], rest: Sequence[Part], seed: int) -> bytes:
+    """Return the fields of a description from ``group`` on, as JSON without brackets."""
+    short = [(number * seed & _MASK64) >> 32 for number in hashes]
+    if len(short) <= MOST_BLOCKS:
+        blocks, letters = array("I", short).tobytes().hex(), "".join(spoken)
+        return b'0,"","%b","%b",%d' % (
+            blocks.encode(), letters.encode(), rest[0].message if rest else 0,
+        )  # fmt: skip
+    group, first = _grouped(len(short))
+    groups = "".join(f"{group_hash(short[at : at + group]):08x}" for at in range(0, first, group))
+    blocks = array("I", short[first:]).tobytes().hex()
+    letters = "".join(spoken[first:])
+    return b'%d,"%b","%b","%b",%d' % (
+        group, groups.encode(), blocks.encode(), letters.encode(), rest[first].message,
+    )  # fmt: skip
+
+
+def _short(number: int, seed: int) -> int:
+    """Return 32 bits of a hash that are an organization's own."""
+    return (number * seed & _MASK64) >> 32
+
+
+def _chunked(text: str, seed: int) -> tuple[int, int, str]:
+    """Return size, chunk and chunks of a system prompt; of a very long one, of its beginning."""
+    whole, text = len(text), text[:LONGEST_SYSTEM]
+    chunk = LEAST_CHUNK if len(text) <= SHORT_SYSTEM else 8 * LEAST_CHUNK
+    encoded = text.encode("utf-8", "surrogatepass") if not text.isascii() else b""
+    if encoded:  # by characters: a place is one of the text's
+        pieces = [text[at : at + chunk].encode("utf-8", "surrogatepass") for at in range(0, len(text), chunk)]
+    else:
+        encoded = text.encode()
+        pieces = [encoded[at : at + chunk] for at in range(0, len(encoded), chunk)]
+    numbers = [xxhash.xxh3_64_intdigest(piece, seed) & _MASK32 for piece in pieces]
+    letters = ["-"] * len(numbers)
+    for found in _SUSPECTS.finditer(text):
+        letter = found.lastgroup or "-"
+        for at in range(found.start() // chunk, (found.end() - 1) // chunk + 1):
+            letters[at] = _suspicious(letter, letters[at])
+    while len(numbers) > MOST_CHUNKS:
+        numbers, letters = coarser(numbers, letters)
+        chunk *= 2
+    return (
+        whole,
+        chunk,
+        "".join(f"{number:08x}{letter}" for number, letter in zip(numbers, letters, strict=True)),
+    )
+
+
+def coarser(numbers: Sequence[int], letters: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Return chunks of twice the size, so that prompts of different sizes can be compared."""
+    odd = len(numbers) % 2
+    numbers, letters = [*numbers, *[0] * odd], [*letters, *["-"] * odd]
+    return (
+        [(one * _MIX + other) & _MASK32 for one, other in zip(numbers[::2], numbers[1::2], strict=True)],
+        [_suspicious(one, other) for one, other in zip(letters[::2], letters[1::2], strict=True)],
+    )
+
+
+_MIX: Final = 0x9E3779B1
+_RANK: Final = {letter: rank for rank, letter in enumerate((*SUSPECTS, "-"))}
+
+
+def _suspicious(one: str, other: str) -> str:
+    """Return the letter that is named first."""
+    return one if _RANK[one] <= _RANK[other] else other
+
+
+def _grouped(blocks: int) -> tuple[int, int]:
+    """Return the size of a group, and how many blocks are in groups: whole groups, a power of two."""
+    group = 2
+    while (blocks - GROUPED_TO) // group > GROUPED_TO:
+        group *= 2
+    return group, (blocks - GROUPED_TO) // group * group
+
+
+def group_hash(short: Sequence[int]) -> int:
+    """Return one hash of several blocks in their order."""
+    return xxhash.xxh32_intdigest(array("I", short).tobytes())

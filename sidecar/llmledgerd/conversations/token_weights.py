@@ -1,0 +1,177 @@
+"""Estimates of how many tokens a part of a prompt takes, before they are scaled to the provider's own count. Pure.
+
+Invariant: an estimate takes a bounded time whatever the part's size, and is above 0.
+
+Texts are judged by a sample: by its words, digits, marks, lines and other scripts. The weights
+were fitted to o200k counts of prose in ten languages, code, JSON, tables and logs (`bench/anatomy.py` compares them).
+Images follow the providers' rules where the bytes say their size: OpenAI docs, "Images and vision", section
+"Calculating costs"; Anthropic docs, "Vision" (width times height over 750); Gemini API docs, "Tokens" (258 for
+each tile of 768 by 768).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from typing import Any, Final
+
+from llmledgerd.conversations.values import as_bytes
+
+SAMPLE: Final = 384
+"""Bytes of each of the samples, of which long texts have three."""
+
+_LOWER: Final = b"abcdefghijklmnopqrstuvwxyz"
+_UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_DIGITS: Final = b"0123456789"
+_MARKS: Final = bytes(set(range(33, 127)) - set(_LOWER + _UPPER + _DIGITS))
+
+
+def _classes(*classes: tuple[bytes, bytes]) -> bytes:
+    """Return a table that maps the members of each class to one byte, and all else to a space."""
+    found = bytearray(b" " * 256)
+    for members, to in classes:
+        for member in members:
+            found[member] = to[0]
+    return bytes(found)
+
+
+_AS_WORDS: Final = _classes((_LOWER + _UPPER, b"a"))
+_AS_CASES: Final = _classes((_LOWER, b"a"), (_UPPER, b"A"))
+_AS_DIGITS: Final = _classes((_DIGITS, b"0"))
+_AS_MARKS: Final = _classes((_MARKS, b"."))
+
+# First bytes of characters in UTF-8: Latin with accents; Greek to Arabic; Indic and Thai; all above, mostly Chinese,
+# Japanese and Korean.
+_ACCENTED: Final = bytes(range(0xC2, 0xCA))
+_TWO_BYTES: Final = bytes(range(0xCA, 0xE0))
+_INDIC: Final = bytes(range(0xE0, 0xE2))
+_ABOVE: Final = bytes(range(0xE2, 0xF5))
+
+_WORD: Final = 0.96
+_CASE_CHANGE: Final = 1.95
+_DIGIT_GROUP: Final = 1.21
+_MARK_RUN: Final = 0.68
+_MARK: Final = 0.144
+_LINE: Final = 1.12
+_OF_OTHERS: Final = ((_ACCENTED, 0.99), (_TWO_BYTES, 0.34), (_INDIC, 0.38), (_ABOVE, 0.82))
+"""Tokens for each word, change of case within one, up to three digits, run of marks, mark, line, and character of
+other scripts: least squares over 450 pieces, with a median error of 4 % and 10 % at the 90th percentile."""
+
+MESSAGE_OVERHEAD: Final = 4
+"""Tokens around each message (OpenAI cookbook, "How to count tokens": 3 and the role's)."""
+
+_DEFAULT_IMAGE: Final = 765
+"""OpenAI's 1,024 by 1,024 at high detail: where the size is unknown, as of a URL."""
+_LOW_DETAIL: Final = 85
+_BASE64_BYTES_PER_TOKEN: Final = 90
+"""A document's bytes, in base64, for each of its tokens: a page of a PDF is about 2,000 tokens."""
+_MOST_HEADER: Final = 64 << 10
+
+
+def text_tokens(text: bytes) -> float:
+    """Return about how many tokens a text takes."""
+    size = len(text)
+    if size <= 3 * SAMPLE:
+        return max(1.0, _sampled(text))
+    middle = size // 2
+    sample = text[:SAMPLE] + text[middle : middle + SAMPLE] + text[-SAMPLE:]
+    return max(1.0, _sampled(sample) * size / len(sample))
+
+
+def _sampled(sample: bytes) -> float:
+    words = sample.translate(_AS_WORDS)
+    marks = sample.translate(_AS_MARKS)
+    digits = sample.translate(_AS_DIGITS).replace(b"000", b"1")
+    found = (
+        _WORD * (words.count(b" a") + words.startswith(b"a"))
+        + _CASE_CHANGE * sample.translate(_AS_CASES).count(b"aA")
+        + _DIGIT_GROUP * (digits.count(b"1") + digits.replace(b"00", b"0").count(b"0"))
+        + _MARK_RUN * (marks.count(b" .") + marks.startswith(b"."))
+        + _MARK * marks.count(b".")
+        + _LINE * sample.count(b"\n")
+    )
+    if not sample.isascii():
+        size = len(sample)
+        found += sum(weight * (size - len(sample.translate(None, firsts))) for firsts, weight in _OF_OTHERS)
+    return found
+
+
+def value_tokens(value: Any) -> float:
+    """Return about how many tokens a JSON value takes as it is shown to a model."""
+    return text_tokens(as_bytes(value))
+
+
+def image_tokens(value: Any, family: str) -> float:
+    """Return what an image takes: by its size where its bytes are in the request, else a usual one's."""
+    if isinstance(value, dict) and _detail(value) == "low" and family == "openai":
+        return _LOW_DETAIL
+    size = _image_size(_data_of(value))
+    if size is None:
+        return _DEFAULT_IMAGE
+    return _by_size(*size, family)
+
+
+def file_tokens(value: Any) -> float:
+    """Return what a document takes, by its bytes; what is only named counts as its name."""
+    data = _data_of(value)
+    return max(1.0, len(data) / _BASE64_BYTES_PER_TOKEN) if data else value_tokens(value)
+
+
+def _by_size(width: int, height: int, family: str) -> float:
+    if family == "anthropic":
+        scale = min(1.0, 1568 / max(width, height))
+        return max(1.0, min(1600.0, width * scale * height * scale / 750))
+    if family == "gemini":
+        return 258.0 * (1 if max(width, height) <= 384 else math.ceil(width / 768) * math.ceil(height / 768))
+    scale = min(1.0, 2048 / max(width, height))
+    width, height = round(width * scale), round(height * scale)
+    scale = min(1.0, 768 / max(1, min(width, height)))
+    return _LOW_DETAIL + 170.0 * math.ceil(width * scale / 512) * math.ceil(height * scale / 512)
+
+
+def _detail(value: dict[str, Any]) -> Any:
+    inner = value.get("image_url")
+    return value.get("detail") or (inner.get("detail") if isinstance(inner, dict) else None)
+
+
+def _data_of(value: Any, depth: int = 0) -> str:
+    """Return the base64 of an image or a file, wherever its API puts it; "" without."""
+    if isinstance(value, str):
+        head, comma, data = value.partition(";base64,")
+        return (
+            data
+            if comma and len(head) < 100
+            else (value if len(value) > 200 and ":" not in value[:20] else "")
+        )
+    if isinstance(value, dict) and depth < 4:
+        for name in ("data", "bytes", "url", "image_url", "file_data", "source", "inlineData", "inline_data", "file",
+                     "image", "document"):  # fmt: skip
+            found = _data_of(value[name], depth + 1) if name in value else ""
+            if found:
+                return found
+    return ""
+
+
+def _image_size(data: str) -> tuple[int, int] | None:
+    """Return width and height from an image's first bytes: PNG, GIF, JPEG, WebP."""
+    try:
+        head = base64.b64decode(data[:_MOST_HEADER][: len(data[:_MOST_HEADER]) // 4 * 4])
+    except (binascii.Error, ValueError):
+        return None
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) >= 24:
+        return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+    if head[:4] == b"GIF8" and len(head) >= 10:
+        return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
+    if head[:4] == b"RIFF" and head[12:16] == b"VP8X" and len(head) >= 30:
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    return _jpeg_size(head) if head[:2] == b"\xff\xd8" else None
+
+
+def _jpeg_size(head: bytes) -> tuple[int, int] | None:
+    at = 2
+    while at + 9 < len(head) and head[at] == 0xFF:
+        if 0xC0 <= head[at + 1] <= 0xCF and head[at + 1] not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(head[at + 7 : at + 9]), int.from_bytes(head[at + 5 : at + 7])
+        at += 2 + int.from_bytes(head[at + 2 : at + 4])
+    return None

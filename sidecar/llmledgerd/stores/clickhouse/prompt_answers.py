@@ -1,0 +1,267 @@
+"""Questions about prompts: what was missed in the cache, and what tokens were spent on. Blocking; for threads.
+
+Invariant: every statement begins with the organization's condition; payloads are never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+from llmledgerd.conversations.cache_misses import EXPIRED, IN_FLIGHT, MODEL, TIER, Evidence, cause
+from llmledgerd.conversations.cache_places import in_words, place_of
+from llmledgerd.conversations.prompt import apportioned
+from llmledgerd.conversations.prompt_description import Description, read_description
+from llmledgerd.query.filters import GROUPED
+from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
+from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, Narrowed, QueryRequest
+from llmledgerd.records.timestamps import microseconds
+from llmledgerd.stores.clickhouse.cache_sql import PARENT_DAYS, misses_sql, sums_sql
+from llmledgerd.stores.clickhouse.conditions import Where
+
+Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
+"""Runs a statement with bound values within the bounds of an answer."""
+
+Key = tuple[str, int]
+
+_PICO: Final = Decimal("1e-12")
+_NANO: Final = Decimal("1e-9")
+_KINDS: Final = ("system", "tools", "history", "result", "file", "new")
+_TIMES: Final = {"day": "toStartOfDay(t.created_at)", "hour": "toStartOfHour(t.created_at)"}
+_FURTHER: Final = {
+    "organization": "organization_id",
+    "run": "run_id",
+    "conversation": "conversation_id",
+    "call": "id",
+}
+_DESCRIBED: Final = 50
+"""Sets of tools whose schemas are told apart in one answer: the ones that took most tokens."""
+
+
+def prompt_answers(ask: Ask) -> dict[type[QueryRequest], Callable[[str | None, Any], object]]:
+    """Return what answers each of these questions."""
+    return {
+        GetCacheMisses: partial(cache_misses, ask),
+        ListCacheMisses: partial(cache_miss_calls, ask),
+        GetAnatomy: partial(anatomy, ask),
+    }
+
+
+def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses) -> list[CacheMisses]:
+    """Return what was missed, by agent, model and cause, the dearest first."""
+    where, parents = _conditions(organization_id, question)
+    rows = ask(sums_sql(misses_sql(str(where), str(parents))), {**parents.values, **where.values})
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["agent_id"], row["provider"], row["model"], cause(_evidence(row)))
+        one = found.setdefault(key, {"calls": 0, "tokens": 0, "pico": None, "unpriced": 0, "most": 0})
+        one["calls"] += row["calls"]
+        one["tokens"] += row["all_tokens"]
+        one["unpriced"] += row["unpriced"]
+        if row["all_pico"] is not None:
+            one["pico"] = (one["pico"] or 0) + row["all_pico"]
+        if row["most_tokens"] > one["most"]:
+            one["most"], one["worst"] = row["most_tokens"], row["worst"]
+    dearest = sorted(found.items(), key=lambda one: (-(one[1]["pico"] or 0), -one[1]["tokens"], one[0]))
+    chosen = dearest[: question.limit]
+    ids = _by_key(ask, organization_id, [one["worst"] for _, one in chosen], ("id",))
+    return [
+        CacheMisses(
+            agent_id=key[0],
+            provider=key[1],
+            model=key[2],
+            cause=key[3],
+            calls=one["calls"],
+            lost_tokens=one["tokens"],
+            lost_usd=_dollars(one["pico"]),
+            unknown_cost=one["unpriced"],
+            worst_id=ids.get(_key(one["worst"]), {}).get("id", ""),
+        )
+        for key, one in chosen
+    ]
+
+
+def cache_miss_calls(ask: Ask, organization_id: str | None, question: ListCacheMisses) -> list[CacheMiss]:
+    """Return the calls that missed, the dearest first, each with its place."""
+    where, parents = _conditions(organization_id, question)
+    where.equal("id", question.id)
+    rows = ask(
+        f"{misses_sql(str(where), str(parents))} ORDER BY ifNull(lost_pico, 0) DESC, lost_tokens DESC, created_at,"
+        " batch_id, batch_row LIMIT {limit:UInt32}",
+        {**parents.values, **where.values, "limit": question.limit},
+    )
+    keys = [_row_key(row) for row in rows]
+    keys += [_row_key(row, "parent_") for row in rows if row["has_parent"]]
+    names = ("id", "prompt_parts", "service_tier", "region", "latency_ms", "cache_diagnostics")
+    details = _by_key(ask, organization_id, keys, names)
+    return [_miss(row, details) for row in rows if _key(_row_key(row)) in details]
+
+
+def _miss(row: dict[str, Any], details: Mapping[Key, dict[str, Any]]) -> CacheMiss:
+    own = details[_key(_row_key(row))]
+    parent = details.get(_key(_row_key(row, "parent_")), {}) if row["has_parent"] else {}
+    word = cause(_evidence(row))
+    before = read_description(parent.get("prompt_parts", ""))
+    place = place_of(word, before, read_description(own["prompt_parts"]), _values(word, row, own, parent))
+    return CacheMiss(
+        id=own["id"],
+        parent_id=parent.get("id", ""),
+        agent_id=row["agent_id"],
+        provider=row["provider"],
+        model=row["model"],
+        created_at=row["created_at"],
+        cause=word,
+        place=place,
+        place_text=in_words(place),
+        prompt_tokens=row["prompt_tokens"],
+        could_read_tokens=row["could_tokens"],
+        read_tokens=row["cached_tokens"],
+        lost_tokens=row["lost_tokens"],
+        lost_usd=_dollars(row["lost_pico"]),
+        provider_says=own["cache_diagnostics"],
+    )
+
+
+def _values(word: str, row: dict[str, Any], own: dict[str, Any], parent: dict[str, Any]) -> dict[str, Any]:
+    """Return what the place of a cause is that no description is needed for."""
+    if word == MODEL:
+        return {"model": row["model"], "was": row["parent_model"]}
+    if word == TIER and own["service_tier"] != parent.get("service_tier"):
+        return {"tier": own["service_tier"] or "default", "was": parent.get("service_tier") or "default"}
+    if word == TIER:
+        return {"region": own["region"], "was": parent.get("region")}
+    if word == EXPIRED:
+        passed = (row["created_at"] - row["parent_created_at"]).total_seconds()
+        return {"seconds": round(passed), "lifetime_seconds": row["left_seconds"]}
+    return {"with": parent.get("id")} if word == IN_FLIGHT else {}
+
+
+def _evidence(row: Mapping[str, Any]) -> Evidence:
+    return Evidence(*(bool(row[f"is_{name}"]) for name in Evidence._fields))
+
+
+def _conditions(organization_id: str | None, question: Narrowed) -> tuple[Where, Where]:
+    """Return the conditions of the calls, and of those that they may continue."""
+    where, parents = Where(organization_id), Where(organization_id)
+    where.narrow(question)
+    where.between(question.start_date, question.end_date)
+    earliest = question.start_date and question.start_date - timedelta(days=PARENT_DAYS)
+    parents.add(
+        "t.created_at >= fromUnixTimestamp64Micro({parents_since:Int64})",
+        parents_since=microseconds(earliest),
+    )
+    return where, parents
+
+
+def _dollars(pico: int | None) -> Decimal | None:
+    return None if pico is None else (int(pico) * _PICO).quantize(_NANO)
+
+
+def _row_key(row: Mapping[str, Any], prefix: str = "") -> tuple[Any, Any, Any]:
+    return row[f"{prefix}batch_id"], row[f"{prefix}batch_row"], row[f"{prefix}created_at"]
+
+
+def _key(found: Sequence[Any]) -> Key:
+    return str(found[0]), int(found[1])
+
+
+def _by_key(
+    ask: Ask, organization_id: str | None, keys: Sequence[Sequence[Any]], names: Sequence[str]
+) -> dict[Key, dict[str, Any]]:
+    """Return some columns of rows by their segment and line; their times let the engine skip all other rows."""
+    if not keys:
+        return {}
+    where = Where(organization_id)
+    where.add(
+        "t.created_at IN arrayMap(us -> fromUnixTimestamp64Micro(us), {times:Array(Int64)})",
+        times=sorted({round(key[2].timestamp() * 1e6) for key in keys}),
+    )
+    where.add(
+        "concat(toString(t.batch_id), ':', toString(t.batch_row)) IN {keys:Array(String)}",
+        keys=sorted({"{}:{}".format(*_key(key)) for key in keys}),
+    )
+    columns = ", ".join(f"t.{name} AS {name}" for name in ("batch_id", "batch_row", *names))
+    rows = ask(f"SELECT {columns} FROM llm_traces AS t WHERE {where}", where.values)  # noqa: S608 - fixed fragments, values are bound
+    return {_key((row["batch_id"], row["batch_row"])): row for row in rows}
+
+
+def anatomy(ask: Ask, organization_id: str | None, question: GetAnatomy) -> list[Anatomy]:
+    """Return what the tokens of prompts are, the largest groups first; single calls in the order of time."""
+    where = Where(organization_id)
+    where.narrow(question)
+    where.between(question.start_date, question.end_date)
+    where.equal("id", question.id)
+    groups = {f"group_{name}": _group(name) for name in question.group_by}
+    columns = "".join(f"{sql} AS {alias}, " for alias, sql in groups.items())
+    aliases = ", ".join(groups)
+    sums = ", ".join(f"sum(toUInt64(t.{name}_tokens)) AS {name}" for name in _KINDS)
+    by = f"{aliases}, of_tools" if aliases else "of_tools"
+    rows = ask(
+        f"SELECT {columns}t.tools_hash AS of_tools, count() AS calls, sum(toUInt64(t.prompt_tokens)) AS prompt, {sums},"  # noqa: S608 - fixed fragments, values are bound
+        " min(t.created_at) AS first_at, argMax((t.batch_id, t.batch_row, t.created_at), t.tools_tokens) AS sample"
+        f" FROM llm_traces AS t WHERE {where} AND t.prompt_tokens > 0 GROUP BY {by}"
+        f" ORDER BY {'first_at' if 'call' in question.group_by else 'prompt DESC'}"
+        f" LIMIT {10 * question.limit}",
+        where.values,
+    )
+    samples = {
+        row["of_tools"]: row["sample"] for row in sorted(rows, key=lambda row: row["tools"]) if row["tools"]
+    }
+    wanted = list(samples.items())[-_DESCRIBED:]
+    parts = _by_key(ask, organization_id, [sample for _, sample in wanted], ("prompt_parts",))
+    tools = {
+        number: read_description(parts[_key(sample)]["prompt_parts"])
+        for number, sample in wanted
+        if _key(sample) in parts
+    }
+    return _added_up(rows, question, tools)
+
+
+def _added_up(
+    rows: Sequence[dict[str, Any]], question: GetAnatomy, tools: Mapping[int, Description]
+) -> list[Anatomy]:
+    found: dict[tuple[str, ...], Anatomy] = {}
+    for row in rows:
+        group = {name: str(row[f"group_{name}"]) for name in question.group_by}
+        one = found.setdefault(tuple(group.values()), Anatomy(group=group))
+        one.calls += row["calls"]
+        one.prompt_tokens += row["prompt"]
+        for name, kind in zip(
+            ("system", "tools", "history", "tool_results", "files", "new"), _KINDS, strict=True
+        ):
+            setattr(one, name, getattr(one, name) + row[kind])
+        one.other += row["prompt"] - sum(row[kind] for kind in _KINDS)
+        _add_tools(one, tools.get(row["of_tools"]), row["tools"])
+    return list(found.values())[: question.limit]
+
+
+def _add_tools(one: Anatomy, described: Description | None, tokens: int) -> None:
+    """Add each tool's share of what all tools took: they are the same in every call with the same hash."""
+    if described is None or not described.tools:
+        return
+    shares = apportioned([count for _, _, count in described.tools], tokens)
+    for (name, _, _), share in zip(described.tools, shares, strict=True):
+        one.by_tool[name] = one.by_tool.get(name, 0) + share
+        server = server_of(name)
+        if server:
+            one.by_server[server] = one.by_server.get(server, 0) + share
+
+
+def server_of(tool: str) -> str:
+    """Return the MCP server that a tool's name says (``mcp__server__tool``), or "".
+
+    >>> server_of("mcp__github__create_issue")
+    'github'
+    """
+    head, _, rest = tool.partition("__")
+    server, separator, _ = rest.partition("__")
+    return server if head == "mcp" and separator else ""
+
+
+def _group(name: str) -> str:
+    if name in _TIMES:
+        return _TIMES[name]
+    return f"t.{_FURTHER.get(name) or GROUPED[name]}"

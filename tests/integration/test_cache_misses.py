@@ -1,0 +1,104 @@
+"""Planted cache misses through the real daemon and the real engine, asked with the command as a person does."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from tests.helpers import prefork
+from tests.helpers.cache_cases import CAUSES, Labelled, cases
+from tests.helpers.daemon import RunningDaemon
+from tests.helpers.engine import external_server, fresh_database
+from tests.helpers.places import environment
+from tests.helpers.session import Session
+from tests.helpers.waiting import until
+
+PLANTED = 500
+
+
+def asked(url: str, *arguments: str) -> list[dict[str, Any]]:
+    """Return what a command writes as JSON."""
+    done = prefork.run(
+        "llmledger",
+        *arguments,
+        "--json",
+        environment={**environment(), "LLMLEDGER_CLICKHOUSE_URL": url},
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module", name="answers")
+def _answers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[list[Labelled], list[dict[str, Any]], Any]]:
+    """Return the labelled calls, what the command says of them, and the same added up."""
+    start = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
+    labelled = cases(20_261_122, start)
+    address = external_server() or request.getfixturevalue("_shared_engine").address
+    with (
+        contextlib.ExitStack() as ends,
+        fresh_database(address) as url,
+        contextlib.closing(Store(url, timeout_seconds=60)) as store,
+    ):
+        migrations.apply(store, migrations.Layout(ttl_days=90))
+        daemon = ends.enter_context(RunningDaemon(tmp_path_factory.mktemp("cache"), url=url))
+        with Session(daemon.socket) as session:
+            session.hello()
+            session.send([json.dumps(one.record).encode() + b"\n" for one in labelled], 1)
+            session.wait_durable(len(labelled))
+        until(lambda: store.query("SELECT count() AS n FROM llm_traces")[0]["n"] == len(labelled))
+        yield labelled, asked(url, "cache", "--calls"), asked(url, "cache")
+
+
+def test_causes_places_and_dollars_of_planted_misses_are_right_and_healthy_turns_are_not_flagged(
+    answers: tuple[list[Labelled], list[dict[str, Any]], Any],
+) -> None:
+    labelled, found, _ = answers
+    misses = {one["id"]: one for one in found}
+    score: Counter[str] = Counter()
+    for one in labelled:
+        miss = misses.get(one.record["provider_trace_id"].removeprefix("provider_trace-"))
+        if not one.cause:
+            score["healthy"] += 1
+            score["false alarms"] += miss is not None
+            continue
+        score["planted"] += 1
+        if miss is None or miss["cause"] != one.cause:
+            score[f"wrong {one.cause}"] += 1
+            continue
+        score["right"] += 1
+        score["misplaced"] += not _is_placed(one.place, miss["place"])
+        if one.lost_usd is not None:
+            score["dollars"] += 1
+            score["dollars off"] += abs(float(miss["lost_usd"] or 0) - one.lost_usd) > 0.01 * one.lost_usd
+    assert score["planted"] >= PLANTED, score
+    assert score["healthy"] >= PLANTED, score
+    assert score["right"] >= 0.98 * score["planted"], score
+    assert score["false alarms"] <= 0.01 * score["healthy"], score
+    assert score["misplaced"] == 0, score
+    assert score["dollars off"] <= 0.01 * score["dollars"], score
+
+
+def _is_placed(wanted: Mapping[str, Any], place: dict[str, Any]) -> bool:
+    """Whether a place is the planted one; a place in the system prompt is exact to its length."""
+    rest = {name: value for name, value in wanted.items() if name != "offset"}
+    if any(place.get(name) != value for name, value in rest.items()):
+        return False
+    return "offset" not in wanted or place["offset"] <= wanted["offset"] < place["offset"] + place["length"]
+
+
+def test_the_sums_are_those_of_the_calls(answers: tuple[list[Labelled], list[dict[str, Any]], Any]) -> None:
+    _, calls, sums = answers
+    assert sum(one["calls"] for one in sums) == len(calls)
+    assert sum(one["lost_tokens"] for one in sums) == sum(one["lost_tokens"] for one in calls)
+    assert {one["cause"] for one in sums} == set(CAUSES)
+    assert {one["worst_id"] for one in sums} <= {one["id"] for one in calls}

@@ -1,0 +1,81 @@
+"""What a call leaves in a cache, and which cause is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmledgerd.conversations.cache_misses import (
+    ABOUT,
+    CAUSES,
+    EXACT,
+    NOTHING_LEFT,
+    TOO_SHORT,
+    UNKNOWN,
+    Counts,
+    Evidence,
+    Left,
+    cause,
+    is_material,
+    left,
+    mark_reaches,
+)
+from llmledgerd.conversations.cache_rules import rule_for
+
+CLAUDE = rule_for("anthropic", "claude-sonnet-4-5")
+GPT = rule_for("openai", "gpt-4o")
+NOTHING = dict.fromkeys(Evidence._fields, False)
+
+
+def test_what_is_left_follows_the_provider_s_counts_where_it_counts_writes() -> None:
+    counts = Counts(10_000, 6000, 3500)
+    assert left(CLAUDE, counts, marked_tokens=9400, seconds=0) == Left(9500, 300, EXACT)
+    assert left(CLAUDE, counts, marked_tokens=9400, seconds=3600).seconds == 3600
+
+
+def test_what_is_left_is_the_prompt_in_steps_where_nothing_is_marked() -> None:
+    assert left(GPT, Counts(2000, 0, None), marked_tokens=None, seconds=0) == Left(1920, 300, EXACT)
+    gemini = rule_for("google", "gemini-2.5-pro")
+    assert left(gemini, Counts(5001, 0, None), marked_tokens=None, seconds=0) == Left(5001, 3600, ABOUT)
+
+
+def test_a_prompt_below_the_minimum_leaves_nothing_and_says_so() -> None:
+    assert left(GPT, Counts(900, 0, None), marked_tokens=None, seconds=0) == Left(896, 300, TOO_SHORT)
+    assert left(CLAUDE, Counts(900, 0, 0), marked_tokens=880, seconds=0) == Left(880, 300, TOO_SHORT)
+
+
+def test_without_marks_or_counts_nothing_is_left() -> None:
+    assert left(CLAUDE, Counts(9000, 0, 0), marked_tokens=None, seconds=0) == NOTHING_LEFT
+    assert left(GPT, Counts(9000, None, None), marked_tokens=None, seconds=0) == NOTHING_LEFT
+    assert left(GPT, Counts(0, 0, None), marked_tokens=None, seconds=0) == NOTHING_LEFT
+
+
+@pytest.mark.parametrize("name", Evidence._fields)
+def test_each_fact_alone_has_a_cause_of_its_own(name: str) -> None:
+    assert cause(Evidence(**{**NOTHING, name: True})) in CAUSES
+
+
+def test_every_cause_can_be_named_and_nothing_shown_is_unknown() -> None:
+    named = {cause(Evidence(**{**NOTHING, name: True})) for name in Evidence._fields}
+    assert named | {UNKNOWN} == set(CAUSES)
+    assert cause(Evidence(**NOTHING)) == UNKNOWN
+
+
+def test_a_change_of_the_prompt_is_named_before_its_age() -> None:
+    assert cause(Evidence(**{**NOTHING, "system": True, "late": True})) == "system_changed"
+
+
+def test_rounding_is_no_loss() -> None:
+    assert not is_material(128, 1920, EXACT)
+    assert not is_material(1000, 50_000, EXACT)
+    assert not is_material(1000, 10_000, ABOUT)
+    assert is_material(1920, 1920, EXACT)
+
+
+@pytest.mark.parametrize(
+    ("entry", "marks", "reaches"),
+    [(5, [5], True), (5, [24], True), (5, [25], False), (5, [4], False), (5, [], False)],
+)
+def test_a_mark_finds_an_entry_less_than_twenty_blocks_before_it(
+    entry: int, marks: list[int], reaches: bool
+) -> None:
+    assert mark_reaches(entry, marks) is reaches

@@ -1,0 +1,1 @@
+"""Unit tests of otlp: no sockets, no sleeps."""
