@@ -70,6 +70,7 @@ FORMS: Final = {
     "first by run": Form(
         key=f"({HOUR}, if(parent_turn_id = '', run_id, conversation_id), created_at)", primary=f"({HOUR})"
     ),
+    "1 MiB": Form(codec="CODEC(ZSTD(3))", answer_codec="CODEC(ZSTD(3))"),
     "4 MiB": Form(codec=blocks(4, 22)),
     "8 MiB": Form(codec=blocks(8, 23)),
     "64 MiB": Form(codec=blocks(64, 26)),

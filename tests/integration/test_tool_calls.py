@@ -94,6 +94,7 @@ async def test_the_reader_lists_the_rows_of_the_view(url: str, stored: list[dict
         return tuple(row[name] for name in ToolCall.__struct_fields__ if name != "created_at")
 
     found = [msgspec.structs.asdict(call) for call in listed]
+    assert [call.created_at for call in listed] == sorted((call.created_at for call in listed), reverse=True)
     assert sorted(map(plain, found), key=str) == sorted(map(plain, stored), key=str)
     assert newest == listed[:7]
     assert fine == [call for call in listed if not call.is_error]

@@ -83,7 +83,7 @@ class ToolAnswers:
 
     def _brought(self, organization_id: str | None, rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
         where = Where(organization_id)
-        where.between(rows[-1]["created_at"], None)
+        where.between(min(row["created_at"] for row in rows), None)
         found = self._ask(BROUGHT.format(where=where), {**where.values, "keys": [row["key"] for row in rows]})
         return {row["key"]: row for row in found}
 
