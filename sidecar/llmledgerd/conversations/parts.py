@@ -103,6 +103,10 @@ class Request(msgspec.Struct, gc=False):
     """The request has one text, and no list of messages."""
     is_input: bool = False
     """The messages are Responses' or Interactions' ``input``: the provider may keep the answer, and items have ids."""
+    known: int = 0
+    """Number of the first parts of ``messages`` that were read from another request, which began with equal bytes."""
+    notes: dict[Any, Any] = {}
+    """What was computed from those parts alone, by whom and for whom; shared by all requests that begin so."""
 
 
 class Answer(msgspec.Struct, gc=False):

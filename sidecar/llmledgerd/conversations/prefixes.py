@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_right
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import xxhash
@@ -60,6 +60,8 @@ class Prefix(msgspec.Struct, frozen=True, gc=False):
     """Number of messages."""
     parts: list[Part]
     """Their parts. Never to be changed."""
+    notes: dict[Any, Any] = {}
+    """``Request.notes`` of the requests that begin so. Its writers bound it."""
 
     def rest(self, request: bytes | memoryview) -> bytes:
         """Return the request with the sentinel in place of the messages."""

@@ -13,11 +13,11 @@ from typing import Final
 
 import msgspec
 
-from llmledgerd.conversations import parts as kinds
 from llmledgerd.conversations import token_weights as weights
 from llmledgerd.conversations.cache_misses import LEAST_LOST, Counts, Left, left
 from llmledgerd.conversations.cache_rules import CacheRule, asked_seconds, rule_for
 from llmledgerd.conversations.parts import Part, Request
+from llmledgerd.conversations.prompt_blocks import Blocks, begun, estimated, further
 from llmledgerd.conversations.prompt_description import (
     described_blocks,
     described_system,
@@ -25,11 +25,6 @@ from llmledgerd.conversations.prompt_description import (
     hash_of,
 )
 from llmledgerd.conversations.values import as_text, seed_of
-
-_REMEMBERED: Final = 8192
-_MASK64: Final = (1 << 64) - 1
-_MASK32: Final = (1 << 32) - 1
-_ROLES: Final = {"user": "u", "assistant": "a", "tool": "t", "system": "s"}
 
 
 class Prompt(msgspec.Struct, gc=False):
@@ -88,8 +83,9 @@ class _System(msgspec.Struct, gc=False):
 class _Walk(msgspec.Struct, gc=False):
     """The messages, looked at once."""
 
-    hashes: list[int] = []
-    letters: list[str] = []
+    packed: bytes = b""
+    short: bytes = b""
+    letters: str = ""
     marks: list[tuple[int, str]] = []
     totals: list[float] = []
     """Estimated tokens of system, tools, history, tool results, files, new message."""
@@ -130,13 +126,6 @@ _SETS: Final = 256
 _tools: dict[tuple[int, int, str], _Tools] = {}
 """By the identity of the tuple, which the entry keeps alive, the seed and the family."""
 _systems: dict[tuple[bytes, int, str], _System] = {}
-_estimates: dict[str, dict[int, float]] = {"openai": {}, "anthropic": {}, "gemini": {}}
-"""Tokens of parts by family and hash: what was sent once is sent again with every step."""
-
-_BUCKETS: Final = {
-    kinds.RESULT: 3, kinds.SERVER_RESULT: 3, kinds.IMAGE: 4, kinds.FILE: 4, kinds.AUDIO: 4,
-}  # fmt: skip
-"""Where in ``_Walk.totals`` a part of a kind is counted; all others are history, or new."""
 
 
 def prompt_of(request: Request, organization: str, counts: Counts, *, provider: str, model: str) -> Prompt:
@@ -156,13 +145,14 @@ def describe(request: Request, organization: str, counts: Counts, *, provider: s
     shape = _shape(request)
     packed_system = array("Q", [part.hash for part in shape.system]).tobytes()
     system = _system_of(shape.system, packed_system, seed, family)
-    walk = _walked(shape, tools, system, family)
+    known = begun(request, shape.rest, shape.answer if shape.fresh else 0, seed, family)
+    walk = _walked(shape, tools, system, known, seed, family)
     if request.mark:  # of the whole request: behind its last block
         walk.marks.append((len(request.tools) + len(shape.system) + len(shape.rest) - 1, request.mark))
         walk.marked = sum(walk.totals)
     found = _hashed(shape, tools, packed_system, walk, seed)
     _add_counts(found, request, walk, counts, rule_for(provider, model), has_answer=shape.fresh > 0)
-    blocks = described_blocks(walk.hashes, walk.letters, shape.rest, seed)
+    blocks = described_blocks(walk.short, walk.letters, shape.rest)
     found.parts = b"[%b,%b,%b]" % (tools.described, system.described, blocks)
     return found
 
@@ -250,72 +240,38 @@ def _system_of(parts: list[Part], packed: bytes, seed: int, family: str) -> _Sys
     if found is None:
         if len(_systems) >= _SETS:
             _systems.clear()
-        tokens = sum(_judged(part, family) for part in parts)
+        tokens = sum(estimated(part, family) for part in parts)
         text = "\n".join(as_text(part.value) for part in parts)
         found = _systems[key] = _System(tokens, described_system(text, seed))
     return found
 
 
-def _walked(shape: _Shape, tools: _Tools, system: _System, family: str) -> _Walk:
+def _walked(shape: _Shape, tools: _Tools, system: _System, known: Blocks, seed: int, family: str) -> _Walk:
     """Return the messages' hashes, speakers, marks and estimated tokens, in one pass."""
-    before = len(tools.schemas)
-    walk = _Walk(
-        marks=[
-            *tools.marks,
-            *((before + at, part.mark) for at, part in enumerate(shape.system) if part.mark),
-        ],
-        totals=[system.tokens, tools.tokens, 0.0, 0.0, 0.0, 0.0],
-        head=system.tokens + tools.tokens,
-    )
-    walk.marked = walk.head if walk.marks else 0.0
-    before += len(shape.system)
-    known, totals, hashes, letters = _estimates[family], walk.totals, walk.hashes, walk.letters
-    message, running, answer, fresh = -1, walk.head, shape.answer, shape.fresh
-    for at, part in enumerate(shape.rest):
-        number = part.hash
-        tokens = known.get(number)
-        if tokens is None:
-            tokens = _remembered(known, number, part, family)
-        letter = _ROLES.get(part.role, "o")
-        if part.message != message:
-            message, letter = part.message, letter.upper()
-            tokens += weights.MESSAGE_OVERHEAD
-        hashes.append(number)
-        letters.append(letter)
-        running += tokens
-        if part.mark:
-            walk.marks.append((before + at, part.mark))
-            walk.marked = running
-        totals[_BUCKETS.get(part.kind, 2 if at < fresh else 5)] += tokens
-        if at >= answer:
-            if at < fresh:
-                walk.answer += tokens
-            else:
-                walk.fresh += tokens
-    if not fresh and hashes and walk.head < _SMALL_HEAD:
-        walk.head += known[hashes[0]]
-    if not fresh:
-        walk.answer = walk.fresh = 0.0
-    return walk
-
-
-def _remembered(known: dict[int, float], number: int, part: Part, family: str) -> float:
-    if len(known) >= _REMEMBERED:
-        known.clear()
-    found = known[number] = _judged(part, family)
-    return found
-
-
-def _judged(part: Part, family: str) -> float:
-    if part.kind == kinds.IMAGE:
-        return weights.image_tokens(part.value, family)
-    if part.kind in (kinds.FILE, kinds.AUDIO):
-        return weights.file_tokens(part.value)
-    return weights.value_tokens(part.value) + (3.0 if part.name else 0.0)
+    rest = shape.rest
+    whole = further(known, rest, seed, family, shape.answer, shape.fresh)
+    asked, said, old = whole.cuts
+    history, results, files = whole.totals
+    before, head = len(tools.schemas), system.tokens + tools.tokens
+    marks = tools.marks[:]
+    if shape.system:
+        marks += [(before + at, part.mark) for at, part in enumerate(shape.system) if part.mark]
+        before += len(shape.system)
+    marked = head if marks else 0.0
+    if whole.marks:
+        marks += [(before + at, mark) for at, mark, _ in whole.marks]
+        marked = head + whole.marks[-1][2]
+    totals = [system.tokens, tools.tokens, old, results, files, history - old]
+    new = whole.tokens - said
+    if not shape.fresh:
+        asked, new = said, 0.0
+        if rest and head < _SMALL_HEAD:
+            head += estimated(rest[0], family)
+    return _Walk(whole.packed, whole.short, whole.letters, marks, totals, said - asked, new, head, marked)
 
 
 def _hashed(shape: _Shape, tools: _Tools, system: bytes, walk: _Walk, seed: int) -> Prompt:
-    rest = array("Q", walk.hashes).tobytes()
+    rest = walk.packed
     found = Prompt(history_hash=hash_of(rest, seed), tools_hash=tools.digest)
     found.system_hash = hash_of(system, seed) if system else 0
     shared = shape.fresh

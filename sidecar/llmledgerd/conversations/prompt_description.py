@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from binascii import hexlify
 from collections.abc import Sequence
 from typing import Final
 
@@ -101,20 +102,23 @@ def described_system(text: str, seed: int) -> bytes:
     return b'%d,%d,"%b"' % (size, chunk, chunks.encode())
 
 
-def described_blocks(hashes: Sequence[int], spoken: Sequence[str], rest: Sequence[Part], seed: int) -> bytes:
-    """Return the fields of a description from ``group`` on, as JSON without brackets."""
-    short = [(number * seed & _MASK64) >> 32 for number in hashes]
-    if len(short) <= MOST_BLOCKS:
-        blocks, letters = array("I", short).tobytes().hex(), "".join(spoken)
-        return b'0,"","%b","%b",%d' % (
-            blocks.encode(), letters.encode(), rest[0].message if rest else 0,
-        )  # fmt: skip
-    group, first = _grouped(len(short))
-    groups = "".join(f"{group_hash(short[at : at + group]):08x}" for at in range(0, first, group))
-    blocks = array("I", short[first:]).tobytes().hex()
-    letters = "".join(spoken[first:])
+def shortened(hashes: Sequence[int], seed: int) -> bytes:
+    """Return 32 bits of each hash that are an organization's own."""
+    return array("I", [(number * seed & _MASK64) >> 32 for number in hashes]).tobytes()
+
+
+def described_blocks(short: bytes, letters: str, rest: Sequence[Part]) -> bytes:
+    """Return the fields of a description from ``group`` on, as JSON without brackets.
+
+    ``short``: the blocks' hashes, shortened. ``letters``: one for each.
+    """
+    if len(rest) <= MOST_BLOCKS:
+        return b'0,"","%b","%b",%d' % (hexlify(short), letters.encode(), rest[0].message if rest else 0)
+    group, first = _grouped(len(rest))
+    starts = range(0, 4 * first, 4 * group)
+    groups = "".join([f"{xxhash.xxh32_intdigest(short[at : at + 4 * group]):08x}" for at in starts])
     return b'%d,"%b","%b","%b",%d' % (
-        group, groups.encode(), blocks.encode(), letters.encode(), rest[first].message,
+        group, groups.encode(), hexlify(short[4 * first :]), letters[first:].encode(), rest[first].message,
     )  # fmt: skip
 
 

@@ -115,6 +115,8 @@ def _continued(known: Prefix, request: bytes | memoryview) -> Request | None:
 def _request(root: _Root, known: Prefix | None = None) -> Request:
     messages: list[Part] = [] if known is None else known.parts[:]
     found = Request(tools=_tools(root), messages=messages)
+    if known is not None:
+        found.known, found.notes = len(messages), known.notes
     if (
         root.system or root.instructions or root.documents
         or root.system_instruction or root.plain_system_instruction or root.preamble

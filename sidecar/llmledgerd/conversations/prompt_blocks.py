@@ -1,0 +1,136 @@
+"""The blocks of a prompt's messages: their hashes, who speaks, and about how many tokens they take. Pure.
+
+Invariant: what is remembered of blocks that were sent before changes no result, since it follows from those blocks
+alone and is summed in the same order.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from llmledgerd.conversations import parts as kinds
+from llmledgerd.conversations import token_weights as weights
+from llmledgerd.conversations.parts import Part, Request
+from llmledgerd.conversations.prompt_description import shortened
+
+_REMEMBERED: Final = 8192
+_ROLES: Final = {"user": "u", "assistant": "a", "tool": "t", "system": "s"}
+_FIRSTS: Final = {role: letter.upper() for role, letter in _ROLES.items()}
+_estimates: dict[str, dict[int, float]] = {"openai": {}, "anthropic": {}, "gemini": {}}
+"""Tokens of parts by family and hash: what was sent once is sent again with every step."""
+
+_MOST_NOTES: Final = 4
+"""Organizations and families for which the beginning of a request is remembered."""
+
+_COUNTED: Final = frozenset({kinds.RESULT, kinds.SERVER_RESULT, kinds.IMAGE, kinds.FILE, kinds.AUDIO})
+"""Kinds of parts that are counted by kind; all others are history, or new."""
+
+
+class Blocks(msgspec.Struct, gc=False):
+    """What follows from the first blocks of the messages alone. Never to be changed."""
+
+    packed: bytes = b""
+    """Their hashes."""
+    short: bytes = b""
+    """Their hashes, shortened."""
+    letters: str = ""
+    message: int = -1
+    """Number of the last one's message."""
+    tokens: float = 0.0
+    totals: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Estimated tokens of history and what is new, tool results, files."""
+    marks: list[tuple[int, str, float]] = []
+    """Number of the block, lifetime, and the tokens up to it."""
+    cuts: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Tokens before the last answer, and before what is new; of history, before what is new."""
+
+
+_NOTHING: Final = Blocks()
+
+
+def begun(request: Request, rest: Sequence[Part], answer: int, seed: int, family: str) -> Blocks:
+    """Return what is remembered of the blocks that other requests have sent, if all of them are history.
+
+    ``rest``: the messages' blocks without the system's at their beginning. ``answer``: where the last answer begins.
+    """
+    count = request.known - (len(request.messages) - len(rest))
+    if count <= 0 or count > answer:
+        return _NOTHING
+    key = (seed, family)
+    found: Blocks | None = request.notes.get(key)
+    if found is None:
+        if len(request.notes) >= _MOST_NOTES:
+            request.notes.clear()
+        found = request.notes[key] = further(_NOTHING, rest[:count], seed, family)
+    return found
+
+
+def further(
+    before: Blocks, rest: Sequence[Part], seed: int, family: str, answer: int = -1, fresh: int = -1
+) -> Blocks:
+    """Return what follows from ``before`` and the blocks after it, in one pass.
+
+    ``answer`` and ``fresh``: the blocks at which the last answer and what is new begin.
+    """
+    numbers: list[int] = []
+    letters: list[str] = []
+    marks, message, running = before.marks[:], before.message, before.tokens
+    known, start = _estimates[family], len(before.letters)
+    history, results, files = before.totals
+    asked, said, old = running, running, history
+    for at, part in enumerate(rest[start:] if start else rest, start):
+        if at == answer:
+            asked = running
+        if at == fresh:
+            said, old = running, history
+        number = part.hash
+        tokens = known.get(number)
+        if tokens is None:
+            tokens = estimated(part, family)
+        if part.message == message:
+            letters.append(_ROLES.get(part.role, "o"))
+        else:
+            message = part.message
+            letters.append(_FIRSTS.get(part.role, "O"))
+            tokens += weights.MESSAGE_OVERHEAD
+        numbers.append(number)
+        running += tokens
+        if part.mark:
+            marks.append((at, part.mark, running))
+        kind = part.kind
+        if kind not in _COUNTED:
+            history += tokens
+        elif kind == "result" or kind == "server_result":
+            results += tokens
+        else:
+            files += tokens
+    if fresh == len(rest):
+        said, old = running, history
+    packed, short, spoken = array("Q", numbers).tobytes(), shortened(numbers, seed), "".join(letters)
+    if start:
+        packed, short, spoken = before.packed + packed, before.short + short, before.letters + spoken
+    totals = (history, results, files)
+    return Blocks(packed, short, spoken, message, running, totals, marks, (asked, said, old))
+
+
+def estimated(part: Part, family: str) -> float:
+    """Return about how many tokens a part takes."""
+    known = _estimates[family]
+    found = known.get(part.hash)
+    if found is None:
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        found = known[part.hash] = _judged(part, family)
+    return found
+
+
+def _judged(part: Part, family: str) -> float:
+    if part.kind == kinds.IMAGE:
+        return weights.image_tokens(part.value, family)
+    if part.kind in (kinds.FILE, kinds.AUDIO):
+        return weights.file_tokens(part.value)
+    return weights.value_tokens(part.value) + (3.0 if part.name else 0.0)
