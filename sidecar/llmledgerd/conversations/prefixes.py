@@ -62,11 +62,24 @@ class Prefix(msgspec.Struct, frozen=True, gc=False):
         return b"%b%b%b" % (self.head, _SENTINEL, bytes(request[len(self.text) :]))
 
 
+_ABSENT: Final = Raw(b"null")
+
+
 class _Root(msgspec.Struct, gc=False):
-    messages: list[Raw] = []
+    messages: Raw = _ABSENT
+    contents: Raw = _ABSENT
+    input: Raw = _ABSENT
 
 
 _decode = msgspec.json.Decoder(_Root).decode
+_listed = msgspec.json.Decoder(list[Raw]).decode
+
+
+def _messages(request: bytes) -> list[Raw]:
+    """Return a request's messages, of the first member that has them."""
+    root = _decode(request)
+    said = (one for one in (root.messages, root.contents, root.input) if bytes(one) != b"null")
+    return _listed(next(said, b"[]"))
 
 
 class Prefixes:
@@ -136,7 +149,7 @@ def _cut(request: bytes, most: int, known: Prefix | None, parts: list[Part]) -> 
     """Return the request's beginning of at most so many bytes; None where it has no more messages than is known."""
     whole = request if known is None else known.rest(request)
     try:
-        messages = _decode(whole).messages
+        messages = _messages(whole)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
     if known is None:

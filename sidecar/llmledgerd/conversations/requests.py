@@ -57,6 +57,7 @@ class _Root(msgspec.Struct, gc=False):
     prompt_cache_retention: Any = None
 
 
+_decode_any = msgspec.json.Decoder().decode
 _decode_root = msgspec.json.Decoder(_Root).decode
 _prefixes: Final = Prefixes()
 _kept_tools: Final[Kept[tuple[bytes, tuple[Part, ...]]]] = Kept(_TOOLS_BYTES)
@@ -105,11 +106,22 @@ def _continued(known: Prefix, request: bytes | memoryview) -> Request | None:
         root = _decode_root(known.rest(request))
     except REFUSED:
         return None
-    said = root.messages
+    said, is_input = root.messages, False
+    if said is None:
+        said = root.contents
+    if said is None and root.input:
+        is_input = True
+        try:
+            said = _decode_any(root.input)
+        except REFUSED:
+            return None
     if said.__class__ is not list or not said or said[0] != prefixes.SENTINEL:
         return None  # a second member of the name
     del said[0]
-    return _request(root, known)
+    root.messages = said
+    found = _request(root, known)
+    found.is_input = is_input
+    return found
 
 
 def _request(root: _Root, known: Prefix | None = None) -> Request:
