@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -202,3 +203,13 @@ def test_a_beginning_with_the_same_hash_and_other_bytes_is_not_taken(monkeypatch
     assert one != other
     for request in (one, one, other, other, one):
         assert _facts(read_request(request)) == _afresh(request)
+
+
+def test_threads_that_read_the_same_histories_find_the_same_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Prefixes(200_000)
+    monkeypatch.setattr(requests, "_prefixes", small)
+    sent = [_compact({"messages": _messages(steps)}) for steps in range(1, 20)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_request, sent))
+    assert [_facts(one) for one in found] == [_afresh(one) for one in sent]
+    assert small.size <= 200_000
