@@ -34,6 +34,8 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
 
     What it only repeats from the request (``asked``) is the request's.
     """
+    if len(said) == 1 and said[0].kind == parts.TEXT and len(said[0].value) < SHORTEST_PROSE:
+        return []
     calls = [part for part in said if part.kind == parts.CALL]
     if calls:
         texts = [text for call in calls for text in _texts(call.value, _LEVELS)]

@@ -73,7 +73,7 @@ class _Call:
         self._said = answer.parts
         self._seed = seed
         self._history = sayings.History(request.messages)
-        self._ids = sayings.provided_ids(self._said)
+        self._ids = [] if sayings.is_text(self._said) else sayings.provided_ids(self._said)
         self._asked: str | None = None
 
     def identity(self) -> Identity:
@@ -125,6 +125,8 @@ class _Call:
 
     def _name(self, turn: sayings.Turn, key: Callable[[], sayings.Key]) -> str:
         """Return the name of a turn of the history."""
+        if sayings.is_text(turn.said):
+            return self._by_key(key())
         if ids := sayings.provided_ids(turn.said):
             return self._by_call(min(ids))
         references = [part.id for part in turn.said if part.kind == parts.REFERENCE and part.id]

@@ -19,6 +19,7 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
+from llmledgerd.conversations.kept import Kept
 from llmledgerd.conversations.parts import Part
 
 LEAST_BYTES: Final = 4 << 10
@@ -28,11 +29,6 @@ MOST_BYTES: Final = 32 << 20
 
 _LONGEST: Final = 4 << 20
 _MOST_SEEN: Final = 16 << 10
-_OBJECT_BYTES: Final = 100
-"""What a JSON value takes as an object, about, beside its text."""
-_COPIES: Final = 3
-"""The text, and its strings with up to two bytes a character."""
-
 SENTINEL: Final = f"read before {secrets.token_hex(16)}"
 """Made anew by each process, so that no request has it."""
 _SENTINEL: Final = msgspec.json.encode(SENTINEL) + b","
@@ -68,44 +64,55 @@ class Prefix(msgspec.Struct, frozen=True, gc=False):
         return b"%b%b%b" % (self.head, _SENTINEL, bytes(request[len(self.text) :]))
 
 
+_ABSENT: Final = Raw(b"null")
+
+
 class _Root(msgspec.Struct, gc=False):
-    messages: list[Raw] = []
+    messages: Raw = _ABSENT
+    contents: Raw = _ABSENT
+    input: Raw = _ABSENT
 
 
 _decode = msgspec.json.Decoder(_Root).decode
+_listed = msgspec.json.Decoder(list[Raw]).decode
+
+
+def _messages(request: bytes) -> list[Raw]:
+    """Return a request's messages, of the first member that has them."""
+    root = _decode(request)
+    said = (one for one in (root.messages, root.contents, root.input) if bytes(one) != b"null")
+    return _listed(next(said, b"[]"))
 
 
 class Prefixes:
     """The beginnings that are remembered."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._known: dict[int, tuple[Prefix | None, int]] = {}
-        """By the hash of the request up to an offset; each with about how many bytes it takes. None where no message
-        ends that a shorter beginning does not have."""
+        self._known: Kept[Prefix | None] = Kept(most_bytes)
+        """By the hash of the request up to an offset; None where no message ends that a shorter beginning does not
+        have."""
         self._seen: dict[int, None] = {}
         self._lock = Lock()
 
     @property
     def size(self) -> int:
         """About how many bytes all of it takes."""
-        return self._bytes
+        return self._known.size
 
     def find(self, request: bytes | memoryview) -> tuple[Prefix | None, list[int]]:
         """Return the longest known beginning, and the request's hashes up to each offset, for ``learn``."""
         hashes = _hashes(request)
         for key in reversed(hashes):
-            entry = self._known.get(key)
-            if entry is None or entry[0] is None:
+            found = self._known.get(key)
+            if found is None:
                 continue
-            text = entry[0].text
+            text = found.text
             if (
                 request.startswith(text)
                 if isinstance(request, bytes)
                 else request[: len(text)].tobytes() == text
             ):
-                return entry[0], hashes
+                return found, hashes
         return None, hashes
 
     def learn(
@@ -125,20 +132,8 @@ class Prefixes:
         self._keep(hashes[at - 1], _cut(bytes(request), _OFFSETS[at - 1], known, parts))
 
     def _keep(self, key: int, found: Prefix | None) -> None:
-        size = _OBJECT_BYTES
-        if found is not None:
-            values = found.text.count(b",") + found.text.count(b":")
-            size = _COPIES * len(found.text) + _OBJECT_BYTES * values
-            if size > self._most_bytes:
-                found, size = None, _OBJECT_BYTES
-        with self._lock:
-            if key in self._known:
-                return
-            self._known[key] = found, size
-            self._bytes += size
-            while self._bytes > self._most_bytes:  # the oldest: one in use is soon learned again
-                oldest = next(iter(self._known))
-                self._bytes -= self._known.pop(oldest)[1]
+        if found is None or not self._known.put(key, found, found.text):
+            self._known.put(key, None, b"")
 
 
 def _hashes(request: bytes | memoryview) -> list[int]:
@@ -156,7 +151,7 @@ def _cut(request: bytes, most: int, known: Prefix | None, parts: list[Part]) -> 
     """Return the request's beginning of at most so many bytes; None where it has no more messages than is known."""
     whole = request if known is None else known.rest(request)
     try:
-        messages = _decode(whole).messages
+        messages = _messages(whole)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
     if known is None:

@@ -6,14 +6,15 @@ Invariant: ``read_request`` never raises, and decodes the request once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+import xxhash
 from msgspec import Raw
 
 from llmledgerd.conversations import parts, prefixes
 from llmledgerd.conversations.blocks import add_content, add_message, listed, mark_of, result, text
+from llmledgerd.conversations.kept import Kept
 from llmledgerd.conversations.parts import Part, Request
 from llmledgerd.conversations.prefixes import Prefix, Prefixes
 from llmledgerd.conversations.values import MARKS, REFUSED, decoded
@@ -21,10 +22,8 @@ from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
 
 _ABSENT: Final = Raw(b"")
-_TOOLS_REMEMBERED: Final = 32
-_LONGEST_REMEMBERED: Final = 32 << 10
-"""Tools are the same in every call of an agent: schemas up to this size are kept of so many agents. As objects, JSON
-takes forty times its size at worst, 40 MiB in all; real schemas take a fifth of that."""
+_TOOLS_BYTES: Final = 16 << 20
+"""Limit of what tools' schemas take that are kept, about: they are the same in every call of an agent."""
 
 
 class _Root(msgspec.Struct, gc=False):
@@ -58,8 +57,10 @@ class _Root(msgspec.Struct, gc=False):
     prompt_cache_retention: Any = None
 
 
+_decode_any = msgspec.json.Decoder().decode
 _decode_root = msgspec.json.Decoder(_Root).decode
 _prefixes: Final = Prefixes()
+_kept_tools: Final[Kept[tuple[bytes, tuple[Part, ...]]]] = Kept(_TOOLS_BYTES)
 
 _PLAIN_ROLES: Final = frozenset({"user", "assistant", "system"})
 
@@ -105,11 +106,22 @@ def _continued(known: Prefix, request: bytes | memoryview) -> Request | None:
         root = _decode_root(known.rest(request))
     except REFUSED:
         return None
-    said = root.messages
+    said, is_input = root.messages, False
+    if said is None:
+        said = root.contents
+    if said is None and root.input:
+        is_input = True
+        try:
+            said = _decode_any(root.input)
+        except REFUSED:
+            return None
     if said.__class__ is not list or not said or said[0] != prefixes.SENTINEL:
         return None  # a second member of the name
     del said[0]
-    return _request(root, known)
+    root.messages = said
+    found = _request(root, known)
+    found.is_input = is_input
+    return found
 
 
 def _request(root: _Root, known: Prefix | None = None) -> Request:
@@ -214,9 +226,14 @@ def _tools(root: _Root) -> tuple[Part, ...]:
         raw = root.tool_config
     if not raw:
         return ()
-    if len(raw) > _LONGEST_REMEMBERED:
-        return _read_tools(bytes(raw))
-    return _remembered_tools(bytes(raw))
+    text = bytes(raw)
+    key = xxhash.xxh3_64_intdigest(text)
+    known = _kept_tools.get(key)
+    if known is not None and known[0] == text:
+        return known[1]
+    found = _read_tools(text)
+    _kept_tools.put(key, (text, found), text)
+    return found
 
 
 def _read_tools(raw: bytes) -> tuple[Part, ...]:
@@ -228,9 +245,6 @@ def _read_tools(raw: bytes) -> tuple[Part, ...]:
         if isinstance(tool, dict):
             _add_tool(found, tool)
     return tuple(found)
-
-
-_remembered_tools = lru_cache(_TOOLS_REMEMBERED)(_read_tools)
 
 
 def _add_tool(found: list[Part], tool: dict[str, Any]) -> None:

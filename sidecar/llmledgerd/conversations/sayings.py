@@ -54,6 +54,11 @@ def provided_ids(said: list[Part]) -> list[str]:
     return [part.id for part in said if part.id and part.kind in _BOUND and _is_made(part)]
 
 
+def is_text(said: list[Part]) -> bool:
+    """Whether a turn is one text, as most answers are: it has no ids."""
+    return len(said) == 1 and said[0].kind == "text"
+
+
 def _is_made(part: Part) -> bool:
     if _PLAINLY_MADE.fullmatch(part.id):
         return True
@@ -92,8 +97,12 @@ class Turn:
     def text(self) -> str:
         """Its texts as one, without thinking that was written into them."""
         if self._text is None:
-            texts = [part.value for part in self.said if part.kind == "text"]
-            whole: str = texts[0] if len(texts) == 1 else "".join(texts)
+            said = self.said
+            whole: str
+            if len(said) == 1 and said[0].kind == "text":
+                whole = said[0].value
+            else:
+                whole = "".join([part.value for part in said if part.kind == "text"])
             thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
             self._text = (whole[thought.end() :] if thought else whole).strip()
         return self._text
@@ -232,17 +241,18 @@ class History:
     def _key(self, turn: Turn, *, is_sent: bool) -> Key:
         """Return a turn's key; the last of it is the number of equal turns before it."""
         equal = 0
-        if self.last is not None and not turn.is_unlike_others() and self._may_repeat(turn, times=is_sent):
+        content, before = turn.content, turn.context
+        if (
+            self.last is not None
+            and (before or not turn.is_unlike_others())
+            and self._may_repeat(turn, times=is_sent)
+        ):
             if self._turns is None:
                 self._turns = self._read_turns()
             for other in self._turns[: len(self._turns) - is_sent]:
-                if (
-                    other.start == turn.start
-                    and other.content == turn.content
-                    and other.context == turn.context
-                ):
+                if other.start == turn.start and other.content == content and other.context == before:
                     equal += 1
-        return turn.content, turn.context, equal
+        return content, before, equal
 
     def _may_repeat(self, turn: Turn, times: int) -> bool:
         """Return whether more parts than so many begin as this turn: few turns need a digest."""
@@ -252,7 +262,7 @@ class History:
                 for part in self._messages
                 if part.role == "assistant"
             ]
-        start = turn.start or next((part.name for part in turn.said if part.kind == parts.CALL), "")
+        start = turn.text[:_FIRST] or next((part.name for part in turn.said if part.kind == parts.CALL), "")
         return not start or self._starts.count(start) > times or _THINKS in self._starts
 
 

@@ -70,7 +70,10 @@ def _utf8(text: str) -> bytes:
 
 def without_space(text: str) -> bytes:
     """Return a text's bytes without its white space."""
-    return _utf8(text).translate(None, SPACE)
+    try:
+        return text.encode().translate(None, SPACE)
+    except UnicodeEncodeError:
+        return _utf8(text).translate(None, SPACE)
 
 
 def plain(value: Any) -> Any:

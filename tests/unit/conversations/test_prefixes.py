@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -58,18 +59,40 @@ def _afresh(request: bytes) -> list[Any]:
 
 @pytest.mark.parametrize("spelled", [_compact, _spaced])
 @pytest.mark.parametrize("tools_first", [False, True])
+@pytest.mark.parametrize("said_in", ["messages", "input", "contents"])
 def test_a_history_that_grows_has_the_same_parts_as_one_that_is_read_at_once(
-    spelled: Callable[[dict[str, Any]], bytes], *, tools_first: bool, remembered: Prefixes
+    spelled: Callable[[dict[str, Any]], bytes], *, said_in: str, tools_first: bool, remembered: Prefixes
 ) -> None:
     tools = {"tools": [{"type": "function", "function": {"name": "search", "parameters": {}}}]}
     hits = 0
     for steps in range(1, 40):
-        said = {"messages": _messages(steps)}
+        said = {said_in: _messages(steps)}
         request = spelled({**tools, **said} if tools_first else {**said, **tools})
         hits += remembered.find(request)[0] is not None
         assert _facts(read_request(request)) == _afresh(request)
         assert _facts(read_request(memoryview(request))) == _afresh(request)
     assert hits > 30
+
+
+def test_items_of_an_input_that_grows_are_read_as_at_once(remembered: Prefixes) -> None:
+    items: list[Any] = [{"role": "user", "content": "Find the fox. " * 50}]
+    for step in range(60):
+        call_id = f"call_{step}"
+        items += [
+            {"type": "reasoning", "id": f"rs_{step}", "summary": []},
+            {"type": "function_call", "call_id": call_id, "name": "search", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": call_id, "output": f"{step} " * 100},
+        ]
+        request = _compact({"model": "m", "input": items, "store": False})
+        assert _facts(read_request(request)) == _afresh(request)
+    assert remembered.find(request)[0] is not None
+
+
+def test_a_history_in_a_member_that_another_hides_is_not_taken() -> None:
+    said = _messages(9)
+    plain, hidden = {"input": said}, {"input": said, "messages": [{"role": "user", "content": "Other"}]}
+    for request in map(_compact, (plain, plain, hidden, hidden, plain)):
+        assert _facts(read_request(request)) == _afresh(request)
 
 
 def test_only_what_is_new_is_decoded_of_a_history_that_was_sent_twice(remembered: Prefixes) -> None:
@@ -181,3 +204,13 @@ def test_a_beginning_with_the_same_hash_and_other_bytes_is_not_taken(monkeypatch
     assert one != other
     for request in (one, one, other, other, one):
         assert _facts(read_request(request)) == _afresh(request)
+
+
+def test_threads_that_read_the_same_histories_find_the_same_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Prefixes(200_000)
+    monkeypatch.setattr(requests, "_prefixes", small)
+    sent = [_compact({"messages": _messages(steps)}) for steps in range(1, 20)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_request, sent))
+    assert [_facts(one) for one in found] == [_afresh(one) for one in sent]
+    assert small.size <= 200_000
