@@ -24,7 +24,7 @@ INSERT INTO llm_traces (id, organization_id, agent_id, run_id, provider, model, 
     prompt_tokens, cached_input_tokens, cache_write_tokens, latency_ms, created_at, ingested_at, tools_hash, system_hash,
     history_hash, parent_history_hash, prefix_hash, prefix_tokens, last_block, cache_left_tokens, cache_left_seconds,
     cache_left_state, cache_gap, lost_rate_fresh, lost_rate_written, turn_hash, parent_turn_hash,
-    system_tokens, tools_tokens, history_tokens, result_tokens, file_tokens, new_tokens, prompt_parts)
+    system_tokens, tools_tokens, history_tokens, result_tokens, file_tokens, new_tokens, batch_row, prompt_parts)
 WITH intDiv(number, {steps}) AS run, number % {steps} AS step, run % 50 AS agent,
     sipHash64(number, 1) % 20 = 0 AND step > 0 AS is_miss,
     2000 + 400 * step AS prompt,
@@ -37,7 +37,7 @@ SELECT toString(generateUUIDv4(number)), 'acme', concat('agent-', toString(agent
     prompt - 300, 2 * step, intDiv(prompt, 128) * 128, 300, 'exact',
     if((if(step = 0, 1600, prompt - 320) - cached AS gap) >= 256, gap, 0), 1125000, 1125000, 1 + number,
     if(step = 0, 0, number),
-    600, 1000, 400 * step, 200, 0, 200, '[[["search","14114349",1000]],0,0,"",0,"","ac57123eac57123e","AU",0]'
+    600, 1000, 400 * step, 200, 0, 200, number, '[[["search","14114349",1000]],0,0,"",0,"","ac57123eac57123e","AU",0]'
 FROM numbers({calls})
 """
 

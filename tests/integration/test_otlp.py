@@ -170,6 +170,13 @@ def test_the_command_shows_who_sends_and_what_was_not_understood(daemon: Running
     assert (found["spans"], found["rows"], found["service"]) == (2, 1, "shop")
 
 
+def test_a_large_span_is_stored_by_the_embedded_engine(daemon: RunningDaemon) -> None:
+    said = json.dumps([{"role": "user", "content": "x" * (24 << 20)}])
+    exporter = Exporter(daemon.folder / "o")
+    assert exporter.send(traces([span(1, {**CHAT, "gen_ai.input.messages": said})]), gzipped=False) == 200
+    until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 1, what="the row")
+
+
 @pytest.mark.slow
 def test_a_million_tiny_spans_and_a_large_one_need_bounded_memory(daemon: RunningDaemon) -> None:
     """128 MiB of spans of 13 bytes would be several gigabytes as objects."""

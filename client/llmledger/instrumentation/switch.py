@@ -51,6 +51,9 @@ _active: list[Patches] = []
 _settings: list[Hook] = []
 """At most one: the hooks' common settings, for libraries that are loaded later."""
 
+_hooked: set[str] = set()
+"""Names of the libraries that are hooked now."""
+
 _watches: list[Watch] = []
 """At most one."""
 
@@ -114,6 +117,7 @@ def switch_off() -> None:
 @harmless
 def _restore() -> None:
     _settings.clear()
+    _hooked.clear()
     while _watches:
         _watches.pop().stop()
     while _active:
@@ -122,8 +126,13 @@ def _restore() -> None:
 
 @harmless
 def _hook(name: str, library: ModuleType, settings: Hook) -> bool:
+    if name in _hooked:  # both this module and ``auto`` watch its import
+        return True
     hook = importlib.import_module(_HOOKS[name]).hook
-    return bool(hook(library, settings))
+    is_hooked = bool(hook(library, settings))
+    if is_hooked:
+        _hooked.add(name)
+    return is_hooked
 
 
 @harmless

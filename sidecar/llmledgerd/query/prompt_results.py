@@ -1,6 +1,6 @@
 """Results of questions about prompts: what was not read from caches, and what prompts consist of.
 
-Invariant: amounts of money are None where they are not known, never 0.
+Invariant: an unknown amount is None, and not 0.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -277,7 +277,9 @@ class Store:
                 settings = insert_settings(
                     self.insert_mode, token, self.settings_of_url, client.server_settings
                 )
-                sent = cast("Generator[bytes, None, None]", _SentOnce(body))
+                # The embedded engine's backend writes pieces to a file, and knows no views.
+                pieces = map(bytes, body) if self.is_embedded else body
+                sent = cast("Generator[bytes, None, None]", _SentOnce(pieces))
                 client.raw_insert(
                     table, columns, sent, settings=settings, fmt="Native", transport_settings=headers
                 )
@@ -379,7 +381,7 @@ def _column_type(declared: str) -> ClickHouseType:
 class _SentOnce:
     """A body that cannot be sent again: the driver replays what it can when a connection is cut."""
 
-    def __init__(self, blocks: Sequence[Buffer]) -> None:
+    def __init__(self, blocks: Iterable[Buffer]) -> None:
         self._blocks: Iterator[Buffer] | None = iter(blocks)
 
     def __iter__(self) -> Iterator[Buffer]:

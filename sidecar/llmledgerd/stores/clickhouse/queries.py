@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final
@@ -53,7 +53,7 @@ from llmledgerd.stores.clickhouse.prompt_answers import prompt_answers
 from llmledgerd.stores.clickhouse.runs import RunQueries
 from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
 from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
-from llmledgerd.stores.clickhouse.widening import Range, ranges
+from llmledgerd.stores.clickhouse.widening import ranges
 
 NEWEST_FIRST: Final = "t.created_at DESC, t.batch_id DESC, t.batch_row DESC"
 
@@ -117,31 +117,45 @@ class StoreAnswers:
         )
         if question.cursor is not None:
             _continue_after(where, question.cursor)
-        rows, is_whole = self._newest(where, question, question.limit + 1)
-        calls = [call_of(row) for row in rows[: question.limit]]
-        return Page(calls, None if is_whole and len(rows) <= question.limit else _cursor(calls[-1]))
+        limit = question.limit
+        oldest, is_more = self._newest(where, question, limit + 1)
+        if oldest is None:
+            return Page([], None)
+        where.add("t.created_at >= fromUnixTimestamp64Micro({oldest:Int64})", oldest=oldest)
+        rows, is_whole = self._rows(CALL_COLUMNS, where, NEWEST_FIRST, limit + 1)
+        calls = [call_of(row) for row in rows[:limit]]
+        is_last = is_whole and len(rows) <= limit and not is_more
+        # The rows are those of a later moment than `is_more`: some can have been deleted since.
+        return Page(calls, None if is_last or not calls else _cursor(calls[-1]))
 
-    def _newest(self, where: Where, question: ListCalls, limit: int) -> tuple[list[dict[str, Any]], bool]:
-        """Return the newest rows that are not beyond ROWS_BYTES, and whether these are all up to ``limit``."""
-        rows, left = list[dict[str, Any]](), ROWS_BYTES
-        for first, last in _ranges(question):
+    def _newest(self, where: Where, question: ListCalls, limit: int) -> tuple[int | None, bool]:
+        """Return the time of the oldest of the newest ``limit`` calls, and whether there are as many.
+
+        The time is in microseconds since 1970, and None where there is no call.
+        """
+        end = microseconds(question.end_date)
+        if question.cursor is not None:
+            after = _position(question.cursor)[0] + 1
+            end = after if end is None else min(after, end)
+        start = microseconds(question.start_date)
+        is_recent = question.received_after is not None  # which another index finds at once
+        oldest = None
+        for first, last in [(start, end)] if is_recent else ranges(time.time_ns() // 1000, start, end):
             within = where.copy()
             within.add("t.created_at >= fromUnixTimestamp64Micro({first:Int64})", first=first)
             within.add("t.created_at < fromUnixTimestamp64Micro({last:Int64})", last=last)
-            # The times alone first: the other columns are read for the rows of the answer, and for ties.
-            within.conditions.append(
-                "t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
-                f" WHERE {within} ORDER BY t.created_at DESC LIMIT {{limit:UInt32}}))"
+            (found,) = self._store.query(
+                "SELECT count() AS calls, toUnixTimestamp64Micro(min(at)) AS oldest FROM"  # noqa: S608 - fixed fragments, values are bound
+                f" (SELECT t.created_at AS at FROM llm_traces AS t WHERE {within}"
+                " ORDER BY t.created_at DESC LIMIT {limit:UInt32})",
+                {**within.values, "limit": limit},
             )
-            sql = _select(CALL_COLUMNS, within, NEWEST_FIRST)
-            found, is_whole, size = self._measured(sql, {**within.values, "limit": limit - len(rows)}, left)
-            rows += found
-            left -= size
-            if not is_whole or left < 0:
-                return rows, False
-            if len(rows) >= limit:
-                break
-        return rows, True
+            if found["calls"]:
+                oldest = int(found["oldest"])
+            limit -= found["calls"]
+            if limit <= 0:
+                return oldest, True
+        return oldest, False
 
     def _large(self, organization_id: str | None, question: FindLarge) -> list[LargeCall]:
         where = Where(organization_id)
@@ -242,39 +256,20 @@ class StoreAnswers:
     def _rows(
         self, names: Sequence[str], where: Where, order: str, limit: int, *further: str
     ) -> tuple[list[dict[str, Any]], bool]:
-        return self._bounded(_select(names, where, order, *further), {**where.values, "limit": limit})
+        columns = ", ".join([*(f"t.{name} AS {name}" for name in names), *further])
+        return self._bounded(
+            f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments, values are bound
+            {**where.values, "limit": limit},
+        )
 
     def _bounded(self, sql: str, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
-        rows, is_whole, _ = self._measured(sql, values, ROWS_BYTES)
-        return rows, is_whole
-
-    def _measured(
-        self, sql: str, values: Mapping[str, Any], most: int
-    ) -> tuple[list[dict[str, Any]], bool, int]:
-        """Return the first rows that are not beyond so many bytes, whether these are all, and their bytes."""
-        rows = self._store.query(BOUNDED.format(sql=sql, most=most), values)
+        rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values)
         rows.sort(key=itemgetter("answer_bytes"))  # several threads may return them in another order
-        count, size = (rows[0]["answer_rows"], rows[-1]["answer_bytes"]) if rows else (0, 0)
+        count = rows[0]["answer_rows"] if rows else 0
         for row in rows:
             del row["answer_rows"], row["answer_bytes"], row["row_bytes"]
-        return rows, len(rows) == count, int(size)
-
-
-def _select(names: Sequence[str], where: Where, order: str, *further: str) -> str:
-    columns = ", ".join([*(f"t.{name} AS {name}" for name in names), *further])
-    return f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}"  # noqa: S608 - fixed fragments, values are bound
-
-
-def _ranges(question: ListCalls) -> Iterable[Range]:
-    """Return the ranges of time in which the newest calls are looked for, one after another."""
-    start, end = microseconds(question.start_date), microseconds(question.end_date)
-    if question.received_after is not None:
-        return [(start, end)]  # another index finds these at once
-    if question.cursor is not None:
-        after = _position(question.cursor)[0] + 1
-        end = after if end is None else min(after, end)
-    return ranges(time.time_ns() // 1000, start, end)
+        return rows, len(rows) == count
 
 
 def _whole(rows: list[dict[str, Any]], is_whole: bool) -> list[dict[str, Any]]:
