@@ -21,7 +21,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     /tools/bin/pip install --quiet --require-hashes -r constraints-build.txt \
     && /tools/bin/pip --python /opt/llmledger/bin/python3 install --quiet --require-hashes \
         -r constraints-runtime.txt $(if [ "$EMBEDDED" = 1 ]; then echo "-r constraints-embedded.txt"; fi)
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml build_prices.py README.md LICENSE ./
 COPY client client
 COPY ddl ddl
 COPY deploy deploy

@@ -8,9 +8,9 @@ DEMO_READY := $(VENV)/.demo-ready
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check chaos engines attack fuzz bench bench-quick clean constraints prices
+.PHONY: demo test check chaos engines attack fuzz bench bench-quick clean constraints
 
-$(READY): constraints.txt pyproject.toml client/pyproject.toml
+$(READY): constraints.txt pyproject.toml client/pyproject.toml build_prices.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r constraints.txt
 	$(PIP) --no-deps --no-build-isolation -e client -e .
@@ -66,11 +66,6 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-# Takes the data of the installed genai-prices into the daemon's package: its own prices, whole. A test
-# compares.
-prices: $(READY)
-	$(BIN)/python -m tests.helpers.price_data
 
 clean:
 	rm -rf $(VENV) demo-data dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

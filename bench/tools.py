@@ -25,7 +25,6 @@ from llmledgerd.stores.clickhouse.client import Store
 RUNS = 5
 TOOLS = """
 ALTER TABLE llm_traces UPDATE
-    conversation_id = run_id,
     request_hash = cityHash64(run_id, if(is_error OR attempt > 1, 0, batch_row)) % 9223372036854775807 + 1,
     tool_calls = if(batch_row % 10 < 6, arrayMap(i -> (cityHash64(batch_id, batch_row, i),
         concat('call_', hex(cityHash64(id, i))), concat('tool_', toString(cityHash64(id, i, 1) % 30)),

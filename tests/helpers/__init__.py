@@ -34,7 +34,6 @@
 ``planted_runs``    Rows of agents' runs, with their conversations and turns.
 ``postgres``        A PostgreSQL that can be killed and frozen.
 ``postgres_proxy``  A proxy that cuts a PostgreSQL connection after COMMIT.
-``price_data``      The data of the installed genai-prices, as the package has it.
 ``prefork``         The two commands, forked from a process that has imported them.
 ``promql``          The metrics and labels that a PromQL expression selects.
 ``providers``       Stand-ins for the providers' HTTP interfaces.

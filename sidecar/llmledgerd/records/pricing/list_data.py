@@ -177,7 +177,7 @@ class Release(msgspec.Struct, frozen=True):
 
 
 BUNDLED: Final = Path(__file__).with_name("genai_prices.json")
-"""Made by ``make prices`` from the library's own data."""
+"""Made from the library's own data when the package is built (``build_prices.py``)."""
 
 
 class _Named(msgspec.Struct):

@@ -11,9 +11,9 @@ import pytest
 from genai_prices import types as theirs
 from genai_prices.data_snapshot import get_snapshot
 
+import build_prices
 from llmledgerd.records.pricing import list_data
 from llmledgerd.records.pricing.list_data import Condition, Rule, TieredPrices
-from tests.helpers import price_data
 
 MOMENTS = [
     datetime(2024, 6, 1, tzinfo=UTC) + timedelta(days=53 * number, hours=5 * number, minutes=30)
@@ -23,8 +23,13 @@ CONTEXTS: list[dict[str, str]] = [{}, {"processing": "batch"}, {"service_tier": 
 
 
 def test_the_package_has_the_release_that_the_tests_run_with() -> None:
-    """``make prices`` writes the file."""
-    assert list_data.BUNDLED.read_bytes() == price_data.text()
+    """``python build_prices.py`` writes the file, as each build of the package does."""
+    assert list_data.BUNDLED.read_bytes() == build_prices.text()
+
+
+def test_the_fields_that_are_written_are_those_that_are_read() -> None:
+    assert {*build_prices.PROVIDER, "models"} == {*list_data.Provider.__struct_fields__}
+    assert {*build_prices.MODEL} == {*list_data.Model.__struct_fields__}
 
 
 def test_every_model_has_the_library_s_price_at_every_moment() -> None:
