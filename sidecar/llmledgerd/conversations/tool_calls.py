@@ -63,6 +63,20 @@ class ToolCalls(msgspec.Struct, frozen=True, gc=False):
     tokens: dict[str, int] = {}
 
 
+class _Sizes(msgspec.Struct, frozen=True, gc=False):
+    """About how many characters parts of messages have. Never to be changed."""
+
+    whole: int = 0
+    names: dict[str, str] = {}
+    """Of tools, by the ids of calls."""
+    by_name: dict[str, int] = {}
+    """Of results, by the tool's name; empty if there is none."""
+
+
+_NO_SIZES: Final = _Sizes()
+_NOTE: Final = "sizes"
+"""Of ``Request.notes``."""
+
 NONE: Final = ToolCalls()
 
 
@@ -80,15 +94,19 @@ def tool_calls_of(
     ``is_whole``: the answer arrived whole; a call whose arguments were cut off was asked of nobody.
     """
     try:
-        calls = [part for said in answer.alternatives for part in said if part.kind == parts.CALL]
-        has_results = any(part.kind == parts.RESULT for part in request.messages)
+        calls = [part for said in answer.alternatives for part in said if part.kind == "call"]
+        begun = _sent_sizes(request) if request.known else _NO_SIZES
+        new = request.messages[request.known :]
+        has_results = bool(begun.by_name) or "result" in [part.kind for part in new]
         if not calls and not has_results:
             return NONE
         seed = seed_of(organization)
         return ToolCalls(
             asked=_asked(calls, identity.turn_id, seed, is_whole=is_whole),
             brought=_brought(request, identity.parent_turn_id, seed) if has_results else (),
-            tokens=_tokens(request, prompt_tokens) if has_results and prompt_tokens else {},
+            tokens=_tokens(request, _sizes(begun, new), prompt_tokens)
+            if has_results and prompt_tokens
+            else {},
         )
     except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its tool calls, never its row
         return NONE
@@ -222,22 +240,37 @@ def _error(result: Part) -> int:
     return TEXT_ERROR if reads_as_error(result.value) else NO_ERROR
 
 
-def _tokens(request: Request, prompt_tokens: int) -> dict[str, int]:
-    """Return the tokens of the prompt that are results of tools, by tool: about the share of its characters."""
-    names: dict[str, str] = {}
-    sizes: dict[str, int] = {}
-    whole = sum([part.size for part in (*request.tools, *request.system) if part.kind not in _MEDIA])
-    for part in request.messages:
+def _sent_sizes(request: Request) -> _Sizes:
+    """Return the sizes of the parts that other requests have sent."""
+    found: _Sizes | None = request.notes.get(_NOTE)
+    if found is None:
+        found = request.notes[_NOTE] = _sizes(_NO_SIZES, request.messages[: request.known])
+    return found
+
+
+def _sizes(before: _Sizes, messages: Sequence[Part]) -> _Sizes:
+    """Return the sizes with further parts."""
+    whole, names, sizes = before.whole, before.names.copy(), before.by_name.copy()
+    for part in messages:
         kind, value = part.kind, part.value
         if kind in _MEDIA:
             continue
-        size = len(value) if type(value) is str else _about(value)
+        size = len(value) if value.__class__ is str else _about(value)
         whole += size
-        if kind == parts.CALL:
+        if kind == "call":
             names[part.id] = part.name
-        elif kind == parts.RESULT:
+        elif kind == "result":
             name = (part.id and names.get(part.id)) or part.name
             sizes[name] = sizes.get(name, 0) + size
+    return _Sizes(whole, names, sizes)
+
+
+def _tokens(request: Request, said: _Sizes, prompt_tokens: int) -> dict[str, int]:
+    """Return the tokens of the prompt that are results of tools, by tool: about the share of its characters."""
+    sizes = said.by_name
+    whole = said.whole + sum(
+        [part.size for part in (*request.tools, *request.system) if part.kind not in _MEDIA]
+    )
     if len(sizes) > MOST_TOOLS:
         largest = dict(Counter(sizes).most_common(MOST_TOOLS - 1))
         largest[""] = largest.get("", 0) + sum(sizes.values()) - sum(largest.values())
