@@ -65,8 +65,13 @@ class Part(msgspec.Struct, gc=False):
         found = self._hash
         if found < 0:
             kind, value = self.kind, self.value
-            is_text = kind == "text" or kind == "system"
-            found = self._hash = content_hash(value if is_text else [kind, self.name, value])
+            if kind == "text" or kind == "system":
+                found = content_hash(value)
+            elif value.__class__ is str:  # as JSON, a tool's long result costs ten times as much
+                found = content_hash(value, content_hash(f"{kind}\0{self.name}"))
+            else:
+                found = content_hash([kind, self.name, value])
+            self._hash = found
         return found
 
     @property

@@ -277,15 +277,11 @@ def _hashed(shape: _Shape, tools: _Tools, system: bytes, walk: _Walk, seed: int)
     shared = shape.fresh
     if shape.fresh:
         found.parent_hash = hash_of(rest[: 8 * shape.answer], seed)
-    elif tools.tokens + _system_tokens(walk) < _SMALL_HEAD:
+    elif tools.tokens + walk.totals[0] < _SMALL_HEAD:
         shared = 1
     found.prefix_hash = hash_of(tools.packed + system + rest[: 8 * shared], seed)
     found.last_block = len(tools.schemas) + len(shape.system) + len(shape.rest) - 1
     return found
-
-
-def _system_tokens(walk: _Walk) -> float:
-    return walk.totals[0]
 
 
 def _rounded(shares: Sequence[float], total: int) -> tuple[int, int, int, int, int, int]:

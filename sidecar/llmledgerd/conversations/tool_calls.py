@@ -140,14 +140,15 @@ def _clean(text: str) -> str:
 
 def _ids(calls: Sequence[Part]) -> list[str]:
     """Return the ids of an answer's calls; of a call without one its name, and which of that name it is."""
-    counts: Counter[str] = Counter()
+    counts: dict[str, int] = {}
     found = []
     for part in calls:
         if part.id:
             found.append(part.id)
         else:
-            found.append(f"{part.name[:LONGEST_NAME]}#{counts[part.name]}")
-            counts[part.name] += 1
+            number = counts.get(part.name, 0)
+            found.append(f"{part.name[:LONGEST_NAME]}#{number}")
+            counts[part.name] = number + 1
     return found
 
 
@@ -216,6 +217,8 @@ def _answered(results: Sequence[Part], calls: Sequence[Part]) -> list[tuple[str,
     ids, and harnesses that leave names out, send results in the order of the calls.
     """
     names = {part.id: part.name for part in calls if part.id}
+    if all(part.id for part in results):
+        return [(part.id, names.get(part.id, part.name)) for part in results]
     open_calls = dict(zip(_ids(calls), (part.name for part in calls), strict=True))
     counts: Counter[str] = Counter()
     found = []

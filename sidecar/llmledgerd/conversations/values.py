@@ -31,7 +31,7 @@ REFUSED: Final = (msgspec.MsgspecError, RecursionError, ValueError, OverflowErro
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
-_hash: Callable[[bytes], int] = xxhash.xxh3_64_intdigest
+_hash: Callable[[bytes, int], int] = xxhash.xxh3_64_intdigest
 
 
 def decoded(raw: bytes | memoryview | msgspec.Raw, decode: Callable[[Any], Any] = _decode) -> Any:
@@ -97,12 +97,12 @@ def parsed(arguments: Any) -> Any:
         return arguments
 
 
-def content_hash(value: Any) -> int:
+def content_hash(value: Any, seed: int = 0) -> int:
     """Return 64 bits of a content. Equal in every organization: it is no id, and never stored."""
     try:
-        return _hash(value.encode() if value.__class__ is str else as_bytes(value))
+        return _hash(value.encode() if value.__class__ is str else as_bytes(value), seed)
     except UnicodeEncodeError:
-        return _hash(as_bytes(value))
+        return _hash(as_bytes(value), seed)
 
 
 def as_text(value: Any) -> str:
