@@ -32,7 +32,7 @@ ALTER TABLE llm_traces UPDATE
     tool_results = if((batch_row - 1) % 10 < 6, arrayMap(i -> (cityHash64(batch_id, toUInt32(batch_row - 1), i),
         toUInt32(800), toUInt8(if(cityHash64(id) % 20 = 0, 1 + cityHash64(id, 3) % 2, 0))),
         range(1 + ((batch_row - 1) % 7 = 0))), []),
-    tool_result_tokens = map(concat('tool_', toString(cityHash64(id) % 30)), toUInt32(500), 'tool_2', toUInt32(700))
+    tokens_by_tool = map(concat('tool_', toString(cityHash64(id) % 30)), toUInt32(500), 'tool_2', toUInt32(700))
 WHERE 1 SETTINGS mutations_sync = 1
 """
 

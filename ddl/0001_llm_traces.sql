@@ -82,7 +82,7 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     request_hash         UInt64,
     tool_calls           Array(Tuple(key UInt64, id String, name LowCardinality(String), arguments_hash UInt64, arguments_bytes UInt32)) CODEC(ZSTD(1)),
     tool_results         Array(Tuple(key UInt64, bytes UInt32, error UInt8)) CODEC(ZSTD(1)),
-    tool_result_tokens   Map(LowCardinality(String), UInt32) CODEC(ZSTD(1)),
+    tokens_by_tool   Map(LowCardinality(String), UInt32) CODEC(ZSTD(1)),
 
     -- The answer.
     outcome              LowCardinality(String),

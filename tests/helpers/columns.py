@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import cast
 
-from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS
+from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, TABLE
 
 Check = Callable[[object], bool]
 
@@ -65,7 +65,7 @@ CHECKS: dict[str, Check] = {
     "request_hash": unsigned(63),
     "tool_calls": is_tuples(unsigned(64), text, text, unsigned(64), unsigned(32)),
     "tool_results": is_tuples(unsigned(64), unsigned(32), lambda value: value in (0, 1, 2)),
-    "tool_result_tokens": lambda value: (
+    "tokens_by_tool": lambda value: (
         isinstance(value, dict) and all(text(name) and unsigned(32)(one) for name, one in value.items())
     ),
     "id": lambda value: text(value) and value != "",
@@ -131,6 +131,21 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("is_byok", "is_error", "is_batch", "is_stream"), unsigned(1)),
     **dict.fromkeys(BYTES_COLUMNS, lambda value: isinstance(value, bytes)),
 }
+
+
+TYPES = {column.name: column.clickhouse for column in TABLE}
+
+
+def some(name: str, number: int = 0) -> object:
+    """Return a value of the column's type: ``number``, or what is empty."""
+    kind = TYPES[name]
+    if name in BYTES_COLUMNS:
+        return b""
+    if kind.startswith(("Array", "Map")):
+        return {} if kind.startswith("Map") else []
+    if kind.startswith("Nullable"):
+        return None
+    return "" if "String" in kind else number
 
 
 def named(row: tuple[object, ...]) -> dict[str, object]:

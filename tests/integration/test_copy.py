@@ -15,6 +15,7 @@ from llmledgerd.errors import StoreBusy
 from llmledgerd.records.schema import COLUMNS, TRACES
 from llmledgerd.stores import copy, registry
 from llmledgerd.stores.kind import ConfiguredStore
+from tests.helpers.columns import some
 from tests.helpers.config import config as configured
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
@@ -61,21 +62,15 @@ def row(batch: str, place: int, at_us: int) -> tuple[object, ...]:
         "request_hash": 2**63 - 1,
         "tool_calls": ((2**64 - 1, "call_1", "f\N{SNOWMAN}", 7, 9), (1, "", "", 0, 0)) if place else (),
         "tool_results": ((2**64 - 1, 5, 2),) if place else (),
-        "tool_result_tokens": {"f\N{SNOWMAN}": 3, "": 4} if place else {},
+        "tokens_by_tool": {"f\N{SNOWMAN}": 3, "": 4} if place else {},
         "created_at": at_us - 5,
         "batch_id": batch,
         "batch_row": place,
         "ingested_at": at_us,
     }  # fmt: skip
     numbers = {"cached_input_tokens": None, "cache_write_tokens": None, "reasoning_tokens": 3}
-    return tuple({**values, **numbers}.get(name, "" if name in TEXTS else 1) for name in COLUMNS)
-
-
-TEXTS = {
-    name
-    for name in COLUMNS
-    if name.endswith(("_id", "_type", "_source", "_message", "_tier", "_check", "_reason", "_uri", "_model"))
-} | {"provider", "model", "user_id", "source", "service", "url", "outcome", "price_list", "region"}
+    chosen = {**values, **numbers}
+    return tuple(chosen[name] if name in chosen else some(name, 1) for name in COLUMNS)
 
 
 @pytest.mark.parametrize("forth", [True, False], ids=["to postgres", "to clickhouse"])

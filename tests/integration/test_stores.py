@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from llmledgerd.errors import BatchRejected, OutcomeUnknown, StoreBusy
-from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
+from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
+from tests.helpers.columns import some
 from tests.helpers.kinds import Kind
 
 NOW_US = time.time_ns() // 1000
@@ -46,18 +47,10 @@ def row(batch: str, number: int, **values: object) -> tuple[object, ...]:
         "opening_names": [],
         "tool_calls": (),
         "tool_results": (),
-        "tool_result_tokens": {},
+        "tokens_by_tool": {},
         **values,
     }
-    return tuple(own.get(name, _empty(name)) for name in COLUMNS)
-
-
-def _empty(name: str) -> object:
-    if name in BYTES_COLUMNS:
-        return b""
-    if name in NULLABLE:
-        return None
-    return 0 if name in NUMBERS else ""
+    return tuple(own.get(name, some(name)) for name in COLUMNS)
 
 
 def offer(kind: Kind, rows: list[tuple[object, ...]], token: str = "t") -> set[int]:

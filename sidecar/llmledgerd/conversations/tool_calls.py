@@ -29,7 +29,7 @@ MOST_CALLS: Final = 256
 """Limit of calls, and of results, that a row lists."""
 
 MOST_TOOLS: Final = 64
-"""Limit of tools in ``tool_result_tokens``; what the others' results took is the tool ""."""
+"""Limit of tools in ``tokens_by_tool``; what the others' results took is the tool ""."""
 
 LONGEST_NAME: Final = 128
 LONGEST_ID: Final = 128
@@ -56,7 +56,7 @@ _hash: Callable[[bytes, int], int] = xxhash.xxh3_64_intdigest
 
 
 class ToolCalls(msgspec.Struct, frozen=True, gc=False):
-    """The columns ``tool_calls``, ``tool_results`` and ``tool_result_tokens``."""
+    """The columns ``tool_calls``, ``tool_results`` and ``tokens_by_tool``."""
 
     asked: tuple[Asked, ...] = ()
     brought: tuple[Brought, ...] = ()

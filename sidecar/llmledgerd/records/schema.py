@@ -302,7 +302,7 @@ TABLE: Final[tuple[Column, ...]] = (
         " the API says that the tool failed, 2 where the text does",
     ),
     Column(
-        "tool_result_tokens",
+        "tokens_by_tool",
         "Map(LowCardinality(String), UInt32)",
         "jsonb",
         "tools.tokens",

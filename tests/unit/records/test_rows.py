@@ -130,7 +130,7 @@ FULL_ROW = {
     "request_hash": 5959527595077007767,
     "tool_calls": (),
     "tool_results": (),
-    "tool_result_tokens": {},
+    "tokens_by_tool": {},
     "outcome": "ok",
     "finish_reason": "stop",
     "is_stream": 0,

@@ -41,7 +41,7 @@ _NAMES: Final = (
 )
 _TOKENS: Final = (
     "SELECT name, sum(toUInt64(tokens)) AS result_tokens FROM llm_traces AS t"
-    " ARRAY JOIN mapKeys(t.tool_result_tokens) AS name, mapValues(t.tool_result_tokens) AS tokens"
+    " ARRAY JOIN mapKeys(t.tokens_by_tool) AS name, mapValues(t.tokens_by_tool) AS tokens"
     " WHERE {asked} GROUP BY name"
 )
 
