@@ -4,15 +4,80 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from llmledgerd.errors import BatchRejected, OutcomeUnknown, StoreBusy
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
+from tests.helpers.columns import some
 from tests.helpers.kinds import Kind
 
 NOW_US = time.time_ns() // 1000
+
+
+@pytest.fixture
+def batch() -> str:
+    return str(uuid.uuid4())
+
+
+def row(batch: str, number: int, **values: object) -> tuple[object, ...]:
+    """Return a row of ``llm_traces``, empty but for its place and what is named."""
+    own = {
+        "id": f"{batch}-{number}",
+        "batch_id": batch,
+        "batch_row": number,
+        "created_at": NOW_US,
+        "ingested_at": NOW_US + number,
+        "agent_tags": [],
+        "cost_parts": {},
+        "usage_units": {},
+        "turn_names": [],
+        "opening_names": [],
+        "tool_calls": (),
+        "tool_results": (),
+        "tokens_by_tool": {},
+        **values,
+    }
+    return tuple(own.get(name, some(name)) for name in COLUMNS)
+
+
+def offer(kind: Kind, rows: list[tuple[object, ...]], token: str = "t") -> set[int]:
+    store = kind.outlet.destination
+    return store.insert_blocks(TRACES, COLUMNS, [store.encode(TRACES, COLUMNS, rows)], token)
+
+
+def landed(kind: Kind, batch: str) -> set[int]:
+    return kind.outlet.destination.landed_rows(TRACES, batch, NOW_US - 10**9, NOW_US + 10**9)
+
+
+def kept(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if name not in kind.left_out}
+
+
+ODD: dict[str, Any] = {
+    "id": "it's\\ \n\r\t odd, \\N and \\.",
+    "organization_id": "\\N",
+    "agent_tags": ["", "a,b", '"quoted"', "{braces}", "back\\slash", "NULL", "tab\t", "gr\u00fc\u00df"],
+    "request_json": b'{"text":"\\u0000\\n\\\\ and \\"quotes\\"","utf8":"\xf0\x9f\x98\x80"}',
+    "response_json": b'{"raw\ttab": 1.50}',
+    "llm_config_json": b"\\.",
+    "usage_json": b'{"prompt_tokens":1}',
+    "cached_input_tokens": 0,
+    "cache_write_tokens": None,
+    "reasoning_tokens": 2**32 - 1,
+    "request_size_bytes": 2**40,
+    "total_tokens": 2**32 - 1,
+    "is_error": 1,
+    "status_code": 65_535,
+    "attempt": 65_535,
+    "cost_usd": Decimal("0.000000001"),
+    "error_message": "line\nbreak \u2028 \x01 and \U0001f600",
+    "created_at": 1_600_000_000_123_456,
+    "protocol_version": 4,
+}
 
 
 def test_values_come_back_as_they_were_given(kind: Kind, batch: str) -> None:
