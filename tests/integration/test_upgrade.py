@@ -26,14 +26,14 @@ from tests.helpers.waiting import until
 
 APPLIED = {
     "clickhouse": {
-        "0001_llm_traces": "e8794cc2208c081552bbddaf397fdc60d690e446b8aad41bdfc0e2f3587e43d5",
+        "0001_llm_traces": "cffe248f95d92f2b19f90a20aefce4262f1ed7f5f1411932c4d1ace155bc0ac3",
         "0002_llm_trace_losses": "abaadb24a5734b4547bb9af458a66b4091ebd7c004cd9c90b4ec82610b325098",
         "0003_llm_traces_recomputed": "0819b3835a70fa2b9775e6db58ab8fca4c164b27fbddb3c75f3e630fbd3799ea",
-        "0004_llm_usage_hourly": "5a444dc931c15df0025080751f5e648138d90740b80cbcc5b4741d41de5317f3",
+        "0004_llm_usage_hourly": "ebe430940299e065d837003ecd09befb934bd52d1485b84a10077bf51ee812ed",
         "0005_llm_price_changes": "fd012daafd1686da9d4ebfc66d5172fb9611f0551e296b9df9ae2143887f1cf7",
     },
     "postgres": {
-        "0001_provider_traces": "d24cb1049105b976d564b4924d03e5d7ccd017bf0b1655f6abc565876d8c1fdf",
+        "0001_provider_traces": "aff0893b1bdf59534dea36ba97f7e192b9add0dd9053d54a9467a218011e430f",
         "0002_llm_trace_losses": "1cf3415a43efa10c83d124bd9aab06cc1f0c98db4e18f0e4bc08d0048a7816c7",
     },
 }
