@@ -31,6 +31,7 @@ APPLIED = {
         "0003_llm_traces_recomputed": "0819b3835a70fa2b9775e6db58ab8fca4c164b27fbddb3c75f3e630fbd3799ea",
         "0004_llm_usage_hourly": "ebe430940299e065d837003ecd09befb934bd52d1485b84a10077bf51ee812ed",
         "0005_llm_price_changes": "fd012daafd1686da9d4ebfc66d5172fb9611f0551e296b9df9ae2143887f1cf7",
+        "0006_llm_tool_calls": "73dfe74a206cd896519c4cce37287d31636677bbbd1d9eb3c2ddf3c2cbb28323",
     },
     "postgres": {
         "0001_provider_traces": "aff0893b1bdf59534dea36ba97f7e192b9add0dd9053d54a9467a218011e430f",
