@@ -3,7 +3,7 @@
 Invariant: an estimate takes a bounded time whatever the part's size, and is above 0.
 
 Texts are judged by a sample: by its words, digits, marks, lines and other scripts. The weights
-were fitted to o200k counts of prose in ten languages, code, JSON, tables and logs (`bench/anatomy.py` compares them).
+were fitted to o200k counts of prose in ten languages, code, JSON, tables and logs.
 Images follow the providers' rules where the bytes say their size: OpenAI docs, "Images and vision", section
 "Calculating costs"; Anthropic docs, "Vision" (width times height over 750); Gemini API docs, "Tokens" (258 for
 each tile of 768 by 768).
