@@ -15,10 +15,10 @@ from llmledgerd.cli.messages import Nothing, echo
 from llmledgerd.cli.tail import follow as follow_calls
 from llmledgerd.cli.text_cells import json_line
 from llmledgerd.query.filters import CallsNarrowing
-from llmledgerd.query.results import Call, LargeCall
+from llmledgerd.query.results import Call
 from llmledgerd.reader import LLMTraceReader, Scope
 
-C = TypeVar("C", Call, LargeCall)
+T = TypeVar("T")
 
 
 async def follow(
@@ -34,16 +34,20 @@ async def follow(
         print_calls(calls, as_json, header=False)
 
 
-def show_calls(
-    calls: list[C], as_json: bool, columns: Callable[[list[C]], list[Column]], styles: Sequence[str] = ()
+def show(
+    found: list[T],
+    as_json: bool,
+    columns: Callable[[list[T]], list[Column]],
+    nothing: str = "no calls found",
+    styles: Sequence[str] = (),
 ) -> None:
-    """Print a list of calls. Raises Nothing if it is empty."""
-    if not calls:
-        raise Nothing("no calls found")
+    """Print a list. Raises Nothing, which says ``nothing``, if it is empty."""
+    if not found:
+        raise Nothing(nothing)
     if as_json:
-        lines(map(json_line, calls))
+        lines(map(json_line, found))
     else:
-        tables.show(output.console(), columns(calls), styles=styles)
+        tables.show(output.console(), columns(found), styles=styles)
 
 
 def print_calls(calls: list[Call], as_json: bool, *, header: bool = True) -> None:

@@ -73,7 +73,7 @@ def show_errors(
         page = await reader.list_calls(
             asking.scope(org), limit=limit, is_error=True, start_date=start, end_date=end, **narrowed
         )
-        listing.show_calls(page.calls, as_json, tables.errors_columns)
+        listing.show(page.calls, as_json, tables.errors_columns)
 
     asking.ask(target, ask)
 
@@ -105,7 +105,7 @@ def large(
             end_date=end,
             **narrowed,
         )
-        listing.show_calls(found, as_json, tables.large_columns)
+        listing.show(found, as_json, tables.large_columns)
 
     asking.ask(target, ask)
 
@@ -133,7 +133,7 @@ def _list(
             **narrowed,
         )
         if not follow:
-            listing.show_calls(page.calls, as_json, tables.calls_columns, tables.call_styles(page.calls))
+            listing.show(page.calls, as_json, tables.calls_columns, styles=tables.call_styles(page.calls))
             return
         listing.print_calls(page.calls[::-1], as_json)
         await listing.follow(reader, asking.scope(org), page.calls, errors or None, narrowed, as_json)

@@ -6,16 +6,14 @@ from typing import Annotated
 
 import typer
 
-from llmledgerd.cli import asking, output, prompt_tables, tables
+from llmledgerd.cli import asking, listing, output, prompt_tables, tables
 from llmledgerd.cli.asking import AsJson, Org, Since, Until
 from llmledgerd.cli.filter_options import with_filters
-from llmledgerd.cli.listing import lines
-from llmledgerd.cli.messages import Nothing
 from llmledgerd.cli.target import Target, with_target
-from llmledgerd.cli.text_cells import json_line
 from llmledgerd.query.filters import Narrowing
 from llmledgerd.query.requests import ANATOMY_GROUPS, MAX_LIMIT
 
+NO_MISSES = "no cache misses found"
 SHOWN = 20
 """Rows of a table where no limit is given; JSON has all."""
 
@@ -53,23 +51,13 @@ def cache(
                 whose, limit=most, start_date=start, end_date=end, **narrowed
             ),
         )
-        columns = prompt_tables.cache_calls_columns(found)
-        said = [json_line(one) for one in found]
-    else:
-        sums = asking.ask(
-            target,
-            lambda reader: reader.get_cache_misses(
-                whose, limit=most, start_date=start, end_date=end, **narrowed
-            ),
-        )
-        columns = prompt_tables.cache_columns(sums)
-        said = [json_line(one) for one in sums]
-    if not said:
-        raise Nothing("no cache misses found")
-    if as_json:
-        lines(said)
-    else:
-        tables.show(output.console(), columns)
+        listing.show(found, as_json, prompt_tables.cache_calls_columns, NO_MISSES)
+        return
+    sums = asking.ask(
+        target,
+        lambda reader: reader.get_cache_misses(whose, limit=most, start_date=start, end_date=end, **narrowed),
+    )
+    listing.show(sums, as_json, prompt_tables.cache_columns, NO_MISSES)
 
 
 @with_target
@@ -111,12 +99,6 @@ def anatomy(
             **narrowed,
         ),
     )
-    if not found:
-        raise Nothing("no calls found")
-    if as_json:
-        lines(map(json_line, found))
-        return
-    console = output.console()
-    tables.show(console, prompt_tables.anatomy_columns(found, group_by))
-    if tools:
-        tables.show(console, prompt_tables.tools_columns(found, group_by))
+    listing.show(found, as_json, lambda some: prompt_tables.anatomy_columns(some, group_by))
+    if tools and not as_json:
+        tables.show(output.console(), prompt_tables.tools_columns(found, group_by))

@@ -50,12 +50,7 @@ def runs(
             **narrowed,
         ),
     )
-    if not page.runs:
-        raise Nothing("no runs found")
-    if as_json:
-        listing.lines(map(json_line, page.runs))
-        return
-    tables.show(output.console(), run_tables.runs_columns(page.runs))
+    listing.show(page.runs, as_json, run_tables.runs_columns, "no runs found")
 
 
 @with_target

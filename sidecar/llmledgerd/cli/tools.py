@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from llmledgerd.cli import asking, listing, output, tables
+from llmledgerd.cli import asking, listing, tables
 from llmledgerd.cli.asking import AsJson, Limit, Org, Since, Until
 from llmledgerd.cli.filter_options import with_filters
 from llmledgerd.cli.target import Target, with_target
-from llmledgerd.cli.text_cells import json_line
 from llmledgerd.query.filters import Narrowing
 
 _ONLY_CALLS = "use it with --calls"
+NOTHING = "no calls of tools found"
+NO_RETRIES = "no calls with several attempts found"
 
 
 @with_target
@@ -47,10 +48,7 @@ def tools(
             target,
             lambda reader: reader.get_tools(scope, limit=limit, start_date=start, end_date=end, **narrowed),
         )
-        if as_json:
-            listing.lines(map(json_line, found))
-        else:
-            tables.show(output.console(), tables.tools_columns(found))
+        listing.show(found, as_json, tables.tools_columns, NOTHING)
         return
     if any(value is not None for value in narrowed.values()):
         raise typer.BadParameter("use --name, --errors, --of and --conversation", param_hint="--calls")
@@ -67,10 +65,7 @@ def tools(
             limit=limit,
         ),
     )
-    if as_json:
-        listing.lines(map(json_line, listed))
-    else:
-        tables.show(output.console(), tables.tool_calls_columns(listed))
+    listing.show(listed, as_json, tables.tool_calls_columns, NOTHING)
 
 
 @with_target
@@ -96,15 +91,9 @@ def retries(
                 scope, limit=limit, start_date=start, end_date=end, **narrowed
             ),
         )
-        if as_json:
-            listing.lines(map(json_line, listed))
-        else:
-            tables.show(output.console(), tables.retried_calls_columns(listed))
+        listing.show(listed, as_json, tables.retried_calls_columns, NO_RETRIES)
         return
     found = asking.ask(
         target, lambda reader: reader.get_retries(scope, start_date=start, end_date=end, **narrowed)
     )
-    if as_json:
-        listing.lines(map(json_line, found))
-    else:
-        tables.show(output.console(), tables.retries_columns(found))
+    listing.show(found, as_json, tables.retries_columns, NO_RETRIES)

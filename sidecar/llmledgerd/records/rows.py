@@ -21,6 +21,8 @@ from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome
 from llmledgerd import json_text
 from llmledgerd.conversations import (
     UNKNOWN,
+    Identity,
+    ToolCalls,
     identity_of,
     read_answer,
     read_request,
@@ -28,7 +30,7 @@ from llmledgerd.conversations import (
     tool_calls_of,
 )
 from llmledgerd.conversations.cache_misses import Counts
-from llmledgerd.conversations.prompt import number_of, prompt_of
+from llmledgerd.conversations.prompt import Prompt, number_of, prompt_of
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
@@ -161,22 +163,13 @@ class RowBuilder:
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
-        organization = record.org_id or ""
-        asked, answered = read_request(request), read_answer(exchange.response or facts.response)
-        ended_us = started_us + latency_ms * 1000
-        identity = (
-            UNKNOWN if facts.call_type else identity_of(asked, answered, organization, started_us, ended_us)
+        identity, tools, prompt = _conversation(
+            record,
+            exchange,
+            facts,
+            (started_us, started_us + latency_ms * 1000),
+            (provider, cost.model or model),
         )
-        tools = tool_calls_of(
-            asked,
-            answered,
-            organization=organization,
-            identity=identity,
-            prompt_tokens=facts.prompt_tokens or 0,
-            is_whole=facts.stream_complete and record.outcome in (None, "ok"),
-        )
-        counts = Counts(facts.prompt_tokens or 0, facts.cached_input_tokens, facts.cache_write_tokens)
-        prompt = prompt_of(asked, organization, counts, provider=provider, model=cost.model or model)
         return _ROW(  # in the order of _MADE: keywords cost a tenth of the row
             record, facts, self.call_id(record) or derived_id(line), call_type, provider, model, is_byok, request,
             answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), plan_type,
@@ -186,7 +179,7 @@ class RowBuilder:
             cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
             None if record.cost_usd is None else self._sent_cost(record.cost_usd),
             batch_id, batch_row, received_us,
-            identity, request_hash(request, organization), tools, prompt,
+            identity, request_hash(request, record.org_id or ""), tools, prompt,
         )  # fmt: skip
 
     def abandoned(
@@ -296,6 +289,28 @@ def _exchange(record: Record, config: _Config, status_code: int, *, is_view: boo
         is_too_long=is_too_long,
         headers=record.response_headers,
     )
+
+
+def _conversation(
+    record: Record, exchange: Exchange, facts: Facts, times_us: tuple[int, int], sold: tuple[str, str]
+) -> tuple[Identity, ToolCalls, Prompt]:
+    """Return which call this one continues, its calls of tools, and what its prompt consists of.
+
+    ``times_us`` are its start and end, ``sold`` the provider and the model that was priced.
+    """
+    organization, tokens = record.org_id or "", facts.prompt_tokens or 0
+    asked, answered = read_request(exchange.request), read_answer(exchange.response or facts.response)
+    identity = UNKNOWN if facts.call_type else identity_of(asked, answered, organization, *times_us)
+    tools = tool_calls_of(
+        asked,
+        answered,
+        organization=organization,
+        identity=identity,
+        prompt_tokens=tokens,
+        is_whole=facts.stream_complete and record.outcome in (None, "ok"),
+    )
+    counts = Counts(tokens, facts.cached_input_tokens, facts.cache_write_tokens)
+    return identity, tools, prompt_of(asked, organization, counts, provider=sold[0], model=sold[1])
 
 
 def _failure(record: Record, facts: Facts, status_code: int) -> tuple[int, str, str]:
