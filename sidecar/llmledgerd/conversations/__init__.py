@@ -1,6 +1,7 @@
 """Conversations: the parts of calls, and which call continues which, from the bytes alone.
 
-Invariant: everything here is a function of one call's bytes; nothing raises, whatever they hold.
+Invariant: everything here is a function of one call's bytes. The row is the outer edge: what is raised here in spite
+of the tests costs the row these columns, and is counted.
 """
 
 from __future__ import annotations

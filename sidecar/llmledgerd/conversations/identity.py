@@ -49,7 +49,7 @@ UNKNOWN: Final = Identity()
 def identity_of(
     request: Request, answer: Answer, organization: str, started_us: int = 0, ended_us: int = 0
 ) -> Identity:
-    """Return a call's identity; empty for a call that is no part of a conversation. Never raises.
+    """Return a call's identity; empty for a call that is no part of a conversation.
 
     The times tell only whether a call that continues none is the next attempt of one that got no answer: equal
     prompts are sent by many.
@@ -57,10 +57,7 @@ def identity_of(
     kept = request.conversation or answer.conversation
     if not (request.messages or request.previous or answer.alternatives or kept):
         return UNKNOWN
-    try:
-        return _Call(request, answer, seed_of(organization), (started_us, ended_us)).identity()
-    except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its identity, never its row
-        return UNKNOWN
+    return _Call(request, answer, seed_of(organization), (started_us, ended_us)).identity()
 
 
 class _Call:

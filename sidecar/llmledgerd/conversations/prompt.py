@@ -129,14 +129,6 @@ _systems: dict[tuple[bytes, int, str], _System] = {}
 
 
 def prompt_of(request: Request, organization: str, counts: Counts, *, provider: str, model: str) -> Prompt:
-    """Return the columns of a call's prompt. Never raises."""
-    try:
-        return describe(request, organization, counts, provider=provider, model=model)
-    except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its description, never its row
-        return NO_PROMPT
-
-
-def describe(request: Request, organization: str, counts: Counts, *, provider: str, model: str) -> Prompt:
     """Return the columns of a call's prompt."""
     if not (request.messages or request.tools or request.system):
         return NO_PROMPT

@@ -89,27 +89,22 @@ def tool_calls_of(
     prompt_tokens: int,
     is_whole: bool,
 ) -> ToolCalls:
-    """Return the calls and results of one call of a model. Never raises.
+    """Return the calls and results of one call of a model.
 
     ``is_whole``: the answer arrived whole; a call whose arguments were cut off was asked of nobody.
     """
-    try:
-        calls = [part for said in answer.alternatives for part in said if part.kind == "call"]
-        begun = _sent_sizes(request) if request.known else _NO_SIZES
-        new = request.messages[request.known :]
-        has_results = bool(begun.by_name) or "result" in [part.kind for part in new]
-        if not calls and not has_results:
-            return NONE
-        seed = seed_of(organization)
-        return ToolCalls(
-            asked=_asked(calls, identity.turn_id, seed, is_whole=is_whole),
-            brought=_brought(request, identity.parent_turn_id, seed) if has_results else (),
-            tokens=_tokens(request, _sizes(begun, new), prompt_tokens)
-            if has_results and prompt_tokens
-            else {},
-        )
-    except Exception:  # noqa: BLE001 - the outer edge: a payload may cost its tool calls, never its row
+    calls = [part for said in answer.alternatives for part in said if part.kind == "call"]
+    begun = _sent_sizes(request) if request.known else _NO_SIZES
+    new = request.messages[request.known :]
+    has_results = bool(begun.by_name) or "result" in [part.kind for part in new]
+    if not calls and not has_results:
         return NONE
+    seed = seed_of(organization)
+    return ToolCalls(
+        asked=_asked(calls, identity.turn_id, seed, is_whole=is_whole),
+        brought=_brought(request, identity.parent_turn_id, seed) if has_results else (),
+        tokens=_tokens(request, _sizes(begun, new), prompt_tokens) if has_results and prompt_tokens else {},
+    )
 
 
 def _asked(calls: Sequence[Part], turn_id: str, seed: int, *, is_whole: bool) -> tuple[Asked, ...]:

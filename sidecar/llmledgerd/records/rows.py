@@ -30,7 +30,7 @@ from llmledgerd.conversations import (
     tool_calls_of,
 )
 from llmledgerd.conversations.cache_misses import Counts
-from llmledgerd.conversations.prompt import Prompt, number_of, prompt_of
+from llmledgerd.conversations.prompt import NO_PROMPT, Prompt, number_of, prompt_of
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
@@ -163,7 +163,7 @@ class RowBuilder:
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
-        identity, tools, prompt = _conversation(
+        identity, tools, prompt = self._conversation(
             record,
             exchange,
             facts,
@@ -200,6 +200,20 @@ class RowBuilder:
             batch_id=batch_id,
             batch_row=batch_row,
         )
+
+    def _conversation(
+        self,
+        record: Record,
+        exchange: Exchange,
+        facts: Facts,
+        times_us: tuple[int, int],
+        sold: tuple[str, str],
+    ) -> tuple[Identity, ToolCalls, Prompt]:
+        try:
+            return _conversation(record, exchange, facts, times_us, sold)
+        except Exception:  # noqa: BLE001 - the outer edge: a payload may cost these columns, never its row
+            self.counts["unread:conversation"] += 1
+            return UNKNOWN, ToolCalls(), NO_PROMPT
 
     def _started_us(self, timestamp: str | None, received_us: int) -> int:
         started_us = created_at_us(timestamp, received_us)

@@ -91,7 +91,7 @@ CHANGED = Described(
     "Values changed to fit a row: `clamped:<column>`, `timestamp_replaced`;"
     " times of receipt that the table's TTL would have deleted (`receipt_replaced`);"
     " payloads not parsed, so that their usage is unknown: `unread:budget` (over the limit of one line),"
-    " `unread:error`;"
+    " `unread:error`; the same of columns about conversations, prompts and tools: `unread:conversation`;"
     " and values that a store changed or left out: `postgres:nul_replaced`, `postgres:repeated`.",
     ("what",),
 )

@@ -11,7 +11,7 @@ import pytest
 from llmledgerd.conversations import read_request
 from llmledgerd.conversations.cache_misses import Counts
 from llmledgerd.conversations.cache_places import history_place, in_words, system_place, tools_place
-from llmledgerd.conversations.prompt import Prompt, apportioned, describe, prompt_of
+from llmledgerd.conversations.prompt import Prompt, apportioned, prompt_of
 from llmledgerd.conversations.prompt_description import MOST_BLOCKS, Description, read_description
 
 SYSTEM = "You are a careful assistant that files reports. " * 40
@@ -48,7 +48,7 @@ def prompt(
         **more,
     }
     parts = read_request(json.dumps(request).encode())
-    return describe(parts, organization, counts, provider="anthropic", model="claude-sonnet-4-5")
+    return prompt_of(parts, organization, counts, provider="anthropic", model="claude-sonnet-4-5")
 
 
 def described(*arguments: Any, **more: Any) -> Description:

@@ -269,6 +269,19 @@ def test_what_is_embedded_is_no_conversation() -> None:
     assert (found["conversation_id"], found["turn_id"], found["opening_names"]) == ("", "", [])
 
 
+@pytest.mark.parametrize("part", ["read_request", "read_answer", "identity_of", "tool_calls_of", "prompt_of"])
+def test_a_fault_in_reading_a_conversation_is_counted_and_its_row_lands(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(f"llmledgerd.records.rows.{part}", fail)
+    row = bench.row(request={"messages": [{"role": "user", "content": "hi"}]})
+    assert (row["conversation_id"], row["tool_calls"], row["prompt_parts"]) == ("", (), b"")
+    assert bench.builder.counts["unread:conversation"] == 1
+
+
 def test_a_record_of_version_1_is_a_row() -> None:
     row = Bench(USED).row(
         version=1,
