@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.helpers import admin
 from tests.helpers.exchanges import line
 from tests.helpers.two_stores import TwoStores
 
 
-def send(two: TwoStores, name: str, count: int, **fields: object) -> None:
+def send(two: TwoStores, name: str, count: int, **fields: Any) -> None:
     """Send so many records, which differ in their ids."""
     two.daemon.send_one_way(b"".join(line(f"{name}-{number}", number, **fields) for number in range(count)))
 
