@@ -17,6 +17,7 @@ from pathlib import Path
 from llmledgerd.stores.clickhouse.insert_settings import EVERY, MODES, TRANSPORT_SETTINGS
 from llmledgerd.stores.clickhouse.migrations import RECORDS, Layout, Migration, layout_of
 from llmledgerd.stores.clickhouse.question_settings import QUESTION, SHARED
+from llmledgerd.stores.clickhouse.readonly_sql import LIMITS
 from llmledgerd.stores.clickhouse.rollup import REBUILD_SETTINGS
 from llmledgerd.stores.clickhouse.topology import CHANGE_SETTINGS, DDL_SETTINGS, Placement
 
@@ -31,6 +32,9 @@ YOUNGER = {
 }
 """Settings that older versions do without: their predecessor is sent as well, or what they switch did not exist."""
 
+READING = {name: value for name, value in LIMITS.items() if name != "readonly"}
+"""What operators' SQL is run with; after ``readonly`` no other setting could be tried."""
+
 SENT = {
     **EVERY,
     **MODES["sync"],
@@ -40,6 +44,7 @@ SENT = {
     **REBUILD_SETTINGS,
     **DDL_SETTINGS,
     **CHANGE_SETTINGS,
+    **READING,
 }
 
 
@@ -61,6 +66,7 @@ def question() -> dict[str, object]:
             f"ALTER TABLE {place.changed} UPDATE _row_exists = 0 IN PARTITION ID 'x' WHERE id = 'x'",
             f"SELECT batch_row, groupUniqArray(_shard_num) FROM {place.everywhere} GROUP BY batch_row",
             f"SELECT name, rows FROM {place.on_every_host('system.parts')}",
+            "SELECT path, name, value FROM system.zookeeper WHERE path IN ('/t/quorum', '/t/quorum/parallel')",
             "SYSTEM SYNC REPLICA llm_traces LIGHTWEIGHT",
             "SYSTEM FLUSH ASYNC INSERT QUEUE",
         ],
