@@ -356,8 +356,12 @@ class Deleting(SlowStore):
         super().__init__()
         self.allowed.set()
         self.deletions: list[list[Call]] = []
+        self.failures = 0
 
     def delete_abandoned(self, calls: Sequence[Call]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreBusy("network", "away")
         self.deletions.append(list(calls))
 
 
@@ -366,7 +370,7 @@ async def test_rows_of_many_late_records_go_in_two_deletions_also_after_a_restar
 ) -> None:
     store = Deleting()
     setup = Setup(tmp_path, store, segments=6)
-    calls = [("org-1", f"call-{number}") for number in range(6)]
+    calls = [("org-1", f"call-{number}") for number in range(5)] + [("", "call-5")]  # which named none
     for call in calls:
         setup.spool.state.snapshot.abandoned[name_of(call)] = 1
     async with asyncio.timeout(LIMIT_SECONDS), setup:
@@ -376,8 +380,10 @@ async def test_rows_of_many_late_records_go_in_two_deletions_also_after_a_restar
     assert setup.progress.replaced == calls[1:]
 
     monkeypatch.setattr(late_records, "SECONDS", 0.0)
-    again = Setup(tmp_path, store, segments=0)
+    again, store.failures = Setup(tmp_path, store, segments=0, retry_first_seconds=0.001), 2
     async with asyncio.timeout(LIMIT_SECONDS), again:
         await again.shipper.delete_replaced()
         await again.shipper.delete_replaced()
     assert store.deletions == [calls[:1], calls[1:]]
+    assert again.shipper.retry_loop.retries == {"network": 2}
+    assert again.shipper.retry_loop.trouble == ""
