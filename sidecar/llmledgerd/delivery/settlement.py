@@ -123,8 +123,7 @@ class Settlement:
         await context.until_answered(lambda: context.store.delete_abandoned(calls))
         self._late.deleted(now)
         self._deleted = len(collected)
-        if not context.queue:  # no insert comes that would end the trouble of a deletion that failed before
-            context.retry_loop.inserted()
+        context.end_trouble()
         return []
 
     def _collected(self) -> list[Call]:

@@ -125,6 +125,7 @@ class Shipper:
                 await asyncio.wait([before])
             await self._settlement.erase_again(batch)
             await self._settlement.settle(batch)
+            self._context.end_trouble()
             self.faults.over(segment.number)
         finally:
             self._context.release_memory(segment)

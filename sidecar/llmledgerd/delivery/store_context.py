@@ -73,6 +73,11 @@ class StoreContext:
         batch.blocks = None
         self.release_memory(batch.segment)
 
+    def end_trouble(self) -> None:
+        """End the trouble of a store that has just answered and for which nothing waits: no insert will."""
+        if not self.queue:
+            self.retry_loop.inserted()
+
     def rejected_rows(self, segment: Segment) -> dict[int, tuple[str, str]]:
         """Return reason and detail of the segment's rows that are dead letters of this store, by row."""
         return self.spool.state.snapshot.stores[self.name].rejected.get(segment.number, {})

@@ -324,6 +324,30 @@ async def test_a_segment_with_repeats_is_asked_about_when_those_before_it_are_se
     assert (setup.progress.stored, setup.progress.control) == (1, 2)
 
 
+class Flaky(AskedStore):
+    """Does not answer its second question at first."""
+
+    def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
+        present = super().calls_present(calls, from_us, to_us, besides=besides)
+        if len(self.asked) == 2:
+            raise StoreBusy("timeout", "no answer")
+        return present
+
+
+async def test_a_segment_of_repeats_alone_leaves_no_trouble_behind_it(tmp_path: Path) -> None:
+    store = Flaky()
+    store.allowed.set()
+    setup = Setup(
+        tmp_path, store, segments=2, bodies=[line("call", 1)] * 2, repeats=True, retry_first_seconds=0.001
+    )
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
+        await setup.shipper.idle()
+        while setup.shipper.in_flight:
+            await asyncio.sleep(0)
+    assert setup.shipper.retry_loop.retries == {"timeout": 1}
+    assert setup.shipper.retry_loop.trouble == ""
+
+
 class Inserts(SlowStore):
     """Remembers what was waiting at each insert."""
 
