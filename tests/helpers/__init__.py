@@ -37,6 +37,7 @@
 ``prefork``         The two commands, forked from a process that has imported them.
 ``promql``          The metrics and labels that a PromQL expression selects.
 ``providers``       Stand-ins for the providers' HTTP interfaces.
+``realtime``        Two hundred sessions over WebSockets, and the records that they are worth.
 ``rollups``         Comparison of the rollup with the rows that it sums.
 ``scene``           Engine, table, proxy and daemon for delivery tests.
 ``scrape``          A Prometheus scrape of a running daemon.
