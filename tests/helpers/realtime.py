@@ -136,7 +136,10 @@ class Realtime:
             yield Said({"type": "response.cancel"}, True)
         elif fate == "busy":
             asked: Json = {"type": "response.create", "event_id": f"busy{number}"}
-            error: Json = {"type": "invalid_request_error", "code": "conversation_already_has_active_response"}
+            error: Json = {
+                "type": "invalid_request_error",
+                "code": "conversation_already_has_active_response",
+            }
             if self._dice.random() < 0.5:
                 del asked["event_id"]
             yield Said(asked, True)
@@ -258,7 +261,16 @@ class Live:
         """Yield a whole session."""
         yield Said({"setup": {"model": self._model}}, True)
         yield Said({"setupComplete": {"sessionId": "s"}})
-        fates = ("completed", "completed", "interrupted", "at once", "tool", "only a tool", "unreported", "late")
+        fates = (
+            "completed",
+            "completed",
+            "interrupted",
+            "at once",
+            "tool",
+            "only a tool",
+            "unreported",
+            "late",
+        )
         for number in range(self._dice.randrange(1, 7)):
             fate = self._dice.choice((*fates, "early", "cut"))
             yield from self._asked(number)
