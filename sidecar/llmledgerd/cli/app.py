@@ -115,6 +115,11 @@ PANELS: Final = {
             "maintenance:copy",
             "Copy calls from one store to another, for example to a store added later.",
         ),
+        Listed(
+            "export",
+            "export:export",
+            "Export stored calls as spans to an OpenTelemetry collector or tracing backend.",
+        ),
         Listed("reprice", "reprice:reprice", "Recompute the cost of stored calls after prices have changed."),
         Listed(
             "erase",
