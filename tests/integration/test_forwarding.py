@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("opentelemetry.proto")
 
+from llmledgerd.cli import export
+from llmledgerd.cli.app import app
 from llmledgerd.errors import BatchRejected, ConfigError, StoreBusy
 from llmledgerd.records.schema import COLUMNS, TRACES
 from llmledgerd.stores.collector.sink import Collector
@@ -166,9 +168,10 @@ def daemon(tmp_path: Path, sink: Sink) -> Iterator[RunningDaemon]:
 
 def store(daemon: RunningDaemon, name: str) -> dict[str, Any]:
     """Return one store's part of the status, whose numbers add up."""
-    found = {one["name"]: one for one in admin.status(daemon.folder / "admin.sock")["stores"]}
-    admin.assert_identity(found[name])
-    return found[name]
+    stores: list[dict[str, Any]] = admin.status(daemon.folder / "admin.sock")["stores"]
+    (found,) = (one for one in stores if one["name"] == name)
+    admin.assert_identity(found)
+    return found
 
 
 def test_a_receiver_that_is_away_delays_nobody_and_gets_every_call_later(
@@ -220,3 +223,34 @@ def test_nothing_circles_between_a_daemon_and_its_collector(daemon: RunningDaemo
     until(lambda: store(daemon, "clickhouse")["stored"] == 2, what="the rows")
     assert sink.ids == {"a": 1}
     assert attributes(sink.spans[0])["llmledger.id"] == "a"
+
+
+def test_stored_calls_are_exported_page_by_page_as_the_spans_that_are_forwarded(
+    daemon: RunningDaemon, sink: Sink, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(export, "PAGE", 3)
+    monkeypatch.setenv("LLMLEDGER_COLLECTOR_CONTENT", "full")
+    daemon.send_one_way(b"".join(line(f"a{number}", number, org_id="acme") for number in range(10)))
+    daemon.send_one_way(line("b'", 11, org_id="it's"))
+    until(lambda: store(daemon, "clickhouse")["stored"] == 11, what="the rows")
+    until(lambda: len(sink.spans) == 11, what="the spans")
+    forwarded = {attributes(one)["llmledger.id"]: one for one in sink.spans}
+    sink.spans.clear()
+    sink.statuses = [200, 503]  # the first one answers the question whether anybody is there
+    command = ["export", "--otlp", sink.url, "--since", "1h", "--url", f"unix:{daemon.folder}/admin.sock"]
+    app(command, standalone_mode=False)
+    assert "11 calls exported" in capsys.readouterr().out
+    assert sink.ids == dict.fromkeys(forwarded, 1)
+    for one in sink.spans:
+        found, known = attributes(one), attributes(forwarded[attributes(one)["llmledger.id"]])
+        said = {name: value for name, value in found.items() if name not in known}
+        assert found == known | said
+        assert set(said) == {"gen_ai.input.messages", "gen_ai.output.messages"}
+        assert (one.trace_id, one.span_id, one.start_time_unix_nano) == (
+            forwarded[found["llmledger.id"]].trace_id,
+            forwarded[found["llmledger.id"]].span_id,
+            forwarded[found["llmledger.id"]].start_time_unix_nano,
+        )
+    sink.spans.clear()
+    app([*command, "--org", "it's"], standalone_mode=False)
+    assert sink.ids == {"b'": 1}

@@ -118,7 +118,7 @@ PANELS: Final = {
         Listed(
             "export",
             "export:export",
-            "Export stored calls as spans to an OpenTelemetry collector or tracing backend.",
+            "Export stored calls as spans to a collector of OpenTelemetry. Rows that came in over OTLP are left out.",
         ),
         Listed("reprice", "reprice:reprice", "Recompute the cost of stored calls after prices have changed."),
         Listed(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
 
-from llmledgerd.backoff import RetryPolicy
+from llmledgerd.backoff import Backoff
 from llmledgerd.cli.connect import open_reader
 from llmledgerd.cli.messages import echo_json
 from llmledgerd.cli.progress import Step, steps
@@ -24,7 +24,7 @@ from llmledgerd.cli.text_cells import json_line
 from llmledgerd.cli.time_arguments import moment
 from llmledgerd.errors import StoreBusy
 from llmledgerd.reader import LLMTraceReader
-from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, TABLE, TRACES, Row
+from llmledgerd.records.schema import COLUMNS, TABLE, TRACES, Row
 from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores import registry
 from llmledgerd.stores.base import Destination
@@ -40,6 +40,7 @@ NAMES: Final = tuple(
     or column.name in ("source", "span_id", "url", "request_model", "provider_request_id", "batch_row")
 )
 """Columns that a span is made of, but its times and its messages."""
+PAYLOADS: Final = ("request_json", "response_json")
 KEY: Final = "toUnixTimestamp64Micro(ingested_at), toString(batch_id), batch_row"
 Place = tuple[int, str, int]
 
@@ -58,7 +59,7 @@ def export(
     *,
     target: Target,
 ) -> None:
-    """Export stored calls as spans of the GenAI conventions. Rows that came in over OTLP are left out.
+    """Export stored calls as spans to a collector of OpenTelemetry. Rows that came in over OTLP are left out.
 
     Headers and messages are those of the settings `collector.headers_file` and `collector.content`.
     """
@@ -73,7 +74,9 @@ def export(
     if as_json:
         echo_json(json_line(found))
     else:
-        typer.echo(f"{found['exported']:,} calls exported to {outlet.address}, {found['left_out']:,} left out")
+        typer.echo(
+            f"{found['exported']:,} calls exported to {outlet.address}, {found['left_out']:,} left out"
+        )
 
 
 async def _export(
@@ -91,7 +94,7 @@ async def _export(
 
 def _sent(destination: Destination, rows: list[Row], number: int) -> set[int]:
     """Send rows, and try again while the receiver is busy; return what is not exported. Raises StoreBusy."""
-    backoff = RetryPolicy().backoff()
+    backoff = Backoff(first=0.2, cap=10.0)
     block = destination.encode(TRACES, COLUMNS, rows)
     for attempt in range(ATTEMPTS):
         try:
@@ -111,7 +114,7 @@ async def _pages(
     condition = "" if org is None else f" AND organization_id = {quoted(org)}"
     while True:
         found = await reader.sql(
-            "SELECT toUnixTimestamp64Micro(min(ingested_at)), count() FROM llm_traces"
+            "SELECT toUnixTimestamp64Micro(min(ingested_at)), count() FROM llm_traces"  # noqa: S608 - as below
             f" WHERE {_between(start, end)}{condition}"
         )
         first, count = found.rows[0]
@@ -133,9 +136,9 @@ async def _page(
     """Return the next calls and the place of the last one. A page that is too large is read in smaller ones."""
     size = PAGE
     while True:
-        payloads = BYTES_COLUMNS if has_content and size else frozenset()
+        payloads = PAYLOADS if has_content and size else ()
         try:
-            found = await reader.sql(_statement(condition, after, max(1, size), sorted(payloads)))
+            found = await reader.sql(_statement(condition, after, max(1, size), payloads))
         except ValueError:
             if not has_content or not size:
                 raise
@@ -148,7 +151,7 @@ async def _page(
         return [_row(row) for row in rows], (int(last["_at"]), str(last["_batch"]), int(last["batch_row"]))
 
 
-def _statement(condition: str, after: Place | None, size: int, payloads: list[str]) -> str:
+def _statement(condition: str, after: Place | None, size: int, payloads: Sequence[str]) -> str:
     further = "" if after is None else f" AND ({KEY}) > ({after[0]}, {quoted(after[1])}, {after[2]})"
     return (
         f"SELECT {', '.join((*NAMES, *payloads))}, toUnixTimestamp64Micro(created_at) AS _created,"  # noqa: S608 - our own names, values are quoted
@@ -171,6 +174,6 @@ def quoted(text: str) -> str:
 
 def _row(found: dict[str, Any]) -> Row:
     """Return a row as the daemon builds it; columns that no span needs are empty."""
-    payloads = {name: str(found.get(name, "")).encode("utf-8", "replace") for name in BYTES_COLUMNS}
+    payloads = {name: str(found.get(name, "")).encode("utf-8", "replace") for name in PAYLOADS}
     values = {**found, **payloads, "created_at": int(found["_created"])}
     return tuple(values.get(name, "") for name in COLUMNS)

@@ -108,7 +108,9 @@ class Collector:
         left_out: set[int] = set().union(*(getattr(block, "left_out", ()) for block in blocks))
         with self._lock:
             accepted = self._accepted.setdefault(token, set())
-            for block in filter(None, blocks):
+            for block in blocks:
+                if not block:
+                    continue
                 digest = xxhash.xxh3_128_digest(block)
                 if digest not in accepted:
                     self._send(block)

@@ -106,7 +106,7 @@ def is_forwarded(row: dict[str, Any]) -> bool:
 
     The emitter of a row that was made of OTLP exports it where it wants it; a call that was given up may still arrive.
     """
-    return row["source"] != OTLP and row["outcome"] != "abandoned"
+    return str(row["source"]) != OTLP and str(row["outcome"]) != "abandoned"
 
 
 def span(row: dict[str, Any], *, has_content: bool) -> bytes:
