@@ -69,7 +69,7 @@ def test_what_the_exporter_of_opentelemetry_was_answered_survives_a_kill(
     )
     provider = TracerProvider(resource=Resource({"service.name": "shop"}))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = provider.get_tracer("my.scope")
+    tracer: Any = provider.get_tracer("my.scope")
     for _ in range(20):
         with tracer.start_as_current_span("chat gpt-4o", attributes=CHAT):
             pass
