@@ -124,7 +124,7 @@ class RunCalls:
         """Return the statement that sums up each run."""
         return f"SELECT {FIGURES} FROM ({self.sql(SUMMED)}) GROUP BY organization_id, run"  # noqa: S608 - as above
 
-    def links(self, further: Mapping[str, str]) -> str:
+    def links(self, further: dict[str, str]) -> str:
         """Return the statement whose row has, for each run, a list of each column of PLACED and ``further``.
 
         The lists are in the same order, which is any. The driver reads them several times faster than rows.
