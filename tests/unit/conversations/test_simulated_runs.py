@@ -57,4 +57,4 @@ def test_users_who_are_greeted_alike_are_not_one_run() -> None:
     runs = [place.run for place in found]
     later = [number for number, call in enumerate(calls) if call.parents]
     assert pairwise_f1([calls[number].run for number in later], [runs[number] for number in later]) == 1
-    assert len({runs[number] for number, call in enumerate(calls) if not call.parents}) == 40
+    assert len({runs[number] for number, call in enumerate(calls) if not call.parents}) == 20
