@@ -45,6 +45,7 @@
 ``secrets``         Random secrets in the shapes of the named patterns.
 ``session``         A version 4 session written without the client.
 ``simulated_apis``  Requests and answers of a made-up agent in the words of each API.
+``simulated_habits`` What frameworks rewrite between turns, as kinds of runs.
 ``simulated_kinds`` Kinds of runs of made-up agents.
 ``simulated_oddities`` What servers, SDKs and frameworks do to a simulated history.
 ``simulated_runs``  Made-up agents, with the truth of which call continues which.
