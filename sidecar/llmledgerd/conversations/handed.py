@@ -67,7 +67,9 @@ def opening(seed: int, asked: list[Part]) -> list[str]:
     whole = "\n".join(texts)
     if len(whole) >= SHORTEST_PROSE:
         found += _fragments(whole, OPENING_FRAGMENTS)
-    return list(dict.fromkeys([_name(seed, text) for text in dict.fromkeys(found)]))
+    # Texts are compared, not hashed: most differ in their length.
+    names = [_name(seed, text) for at, text in enumerate(found) if text not in found[:at]]
+    return list(dict.fromkeys(names))
 
 
 def _name(seed: int, text: str) -> str:
