@@ -74,7 +74,6 @@ class _Call:
         self._seed = seed
         self._history = sayings.History(request.messages)
         self._ids = [] if sayings.is_text(self._said) else sayings.provided_ids(self._said)
-        self._asked: str | None = None
 
     def identity(self) -> Identity:
         first, parent = self._before()
@@ -120,9 +119,8 @@ class _Call:
 
     def _by_request(self, parent: str, time_us: int) -> str:
         """Return the name of a turn that got no answer: attempts of one call share it."""
-        if self._asked is None:
-            self._asked = sayings.context(self._history.after)
-        return scoped(self._seed, "request", parent, self._asked, 0 if parent else time_us // ATTEMPT_US)
+        time = 0 if parent else time_us // ATTEMPT_US
+        return scoped_bytes(self._seed, f"request\0{parent}\0{self._history.asked()}\0{time}".encode())
 
     def _opening_names(self, own: str) -> list[str]:
         """Return what a call was asked that continues no turn; first, what an attempt without an answer is named."""

@@ -172,7 +172,7 @@ class Turn:
 class History:
     """The messages of a request as turns. System messages are in none."""
 
-    __slots__ = ("_begun", "_messages", "_starts", "_turns", "after", "first", "last")
+    __slots__ = ("_asked", "_begun", "_messages", "_starts", "_turns", "after", "first", "last")
 
     def __init__(self, messages: list[Part]) -> None:
         found = [part for part in messages if part.role != "system"]
@@ -191,6 +191,7 @@ class History:
         self.last = self.first = None
         self._turns: list[Turn] | None = None
         self._starts: list[str] | None = None
+        self._asked: str | None = None
         if end:
             start = _start(found, end)
             self.last = Turn(found[start:end], found, start)
@@ -256,6 +257,12 @@ class History:
             at = turn.position + len(turn.said)
         return ""
 
+    def asked(self) -> str:
+        """Return the digest of what follows the last turn."""
+        if self._asked is None:
+            self._asked = context(self.after)
+        return self._asked
+
     def first_key(self) -> Key:
         """Return the key of the first turn."""
         return (self.first.content, self.first.context, 0) if self.first else ("", "", 0)
@@ -274,7 +281,11 @@ class History:
         if not said:
             return None
         turn = Turn(said, self._messages, len(self._messages), self.last)
-        return self._key(turn, is_sent=False) if turn.content else None
+        if not turn.content:
+            return None
+        if self.last is None:  # then all messages are what follows
+            return turn.content, "" if turn.is_unlike_others() else self.asked(), 0
+        return self._key(turn, is_sent=False)
 
     def _key(self, turn: Turn, *, is_sent: bool) -> Key:
         """Return a turn's key; the last of it is the number of equal turns before it."""
@@ -340,15 +351,21 @@ def _given(arguments: Any) -> Any:
 def context(before: list[Part]) -> str:
     """Return a digest of what was said right before a turn, without white space and times."""
     if len(before) == 1:
-        return _digest(_timeless(as_bytes(before[0].value)).translate(None, SPACE))
-    found = [_timeless(as_bytes(part.value)).translate(None, SPACE) for part in before]
+        return _digest(_constant(before[0].value))
+    found = [_constant(part.value) for part in before]
     return _digest(b"\0".join(found))
+
+
+def _constant(value: Any) -> bytes:
+    """Return a content without white space and times."""
+    text = as_bytes(value)
+    if len(text.translate(None, _DIGITS)) == len(text):
+        return without_space(value) if value.__class__ is str else text.translate(None, SPACE)
+    return _timeless(text).translate(None, SPACE)
 
 
 def _timeless(text: bytes) -> bytes:
     """Return the text without the times near its start and its end."""
-    if len(text.translate(None, _DIGITS)) == len(text):
-        return text
     if len(text) <= 2 * _ENDS:
         return _CLOCK.sub(b"", text)
     return _CLOCK.sub(b"", text[:_ENDS]) + text[_ENDS:-_ENDS] + _CLOCK.sub(b"", text[-_ENDS:])
