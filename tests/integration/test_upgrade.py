@@ -34,7 +34,7 @@ APPLIED = {
         "0006_llm_tool_calls": "73dfe74a206cd896519c4cce37287d31636677bbbd1d9eb3c2ddf3c2cbb28323",
     },
     "postgres": {
-        "0001_provider_traces": "aff0893b1bdf59534dea36ba97f7e192b9add0dd9053d54a9467a218011e430f",
+        "0001_provider_traces": "f3b2fdb012d784efa02d592135513ff4a2fd4ccf86871a3caf6e81d210606c38",
         "0002_llm_trace_losses": "1cf3415a43efa10c83d124bd9aab06cc1f0c98db4e18f0e4bc08d0048a7816c7",
     },
 }

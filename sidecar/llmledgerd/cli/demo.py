@@ -66,12 +66,7 @@ def demo(
     config, shown = registry.load()[0], secrets.masked(address)
     with registry.kind_of(address).marked_rows(address, demo_calls.MARK, config) as generated:
         if remove:
-            deleted = generated.delete()
-            _print(
-                as_json,
-                {"store": shown, "deleted": deleted},
-                f"{deleted:,} generated calls deleted from {shown}",
-            )
+            _delete(generated, shown, as_json)
             return
         if not among_other_calls:
             _refuse_other_calls(generated, shown)
@@ -91,6 +86,12 @@ def demo(
                 on_step(done)
     advice = f"Look at them:  llmledger usage --by model --url {shown}"
     _print(as_json, {"store": shown, "calls": calls}, f"{calls:,} calls in {shown}\n{advice}")
+
+
+def _delete(generated: MarkedRows, shown: str, as_json: bool) -> None:
+    deleted = generated.delete()
+    text = f"{deleted:,} generated calls deleted from {shown}"
+    _print(as_json, {"store": shown, "deleted": deleted}, text)
 
 
 def _refuse_other_calls(generated: MarkedRows, shown: str) -> None:

@@ -8,19 +8,17 @@ from llmledgerd.ui import details, prompts
 from llmledgerd.ui import view as views
 from llmledgerd.ui.markup import render
 from llmledgerd.ui.shell import Frame, PageQuery, Site, Slot, content
-from llmledgerd.ui.view import FAILED, View
+from llmledgerd.ui.view import View
 
 
 class CachePage:
     """Built for one browser; lives as long as its connection."""
 
     def __init__(self, view: View, site: Site) -> None:
-        if view.narrowed.get("outcome") == FAILED:  # a filter of lists only
-            view = views.widen(view, "outcome")
-        self._view, self._queries = view, site.queries
-        Frame("/cache", view, site.queries.only)
+        self._view, self._queries = views.of_sums(view), site.queries
+        Frame("/cache", self._view, site.queries.only)
         with content():
-            self._asked = PageQuery(self._ask, site.refresh_seconds, live=view.is_live)
+            self._asked = PageQuery(self._ask, site.refresh_seconds, live=self._view.is_live)
             self._misses = Slot(render("waiting.html"))
             self._anatomy = Slot()
 
@@ -29,11 +27,8 @@ class CachePage:
         if groups:
             self._misses.show("cache.html", groups=groups, calls=calls, address=details.address)
         else:
-            wider = views.write("/cache", views.change(self._view, span="1y", start=None, end=None))
             text = "Calls of this range read what earlier calls had left in their providers' caches."
-            self._misses.show(
-                "nothing.html", title="No cache misses", text=text, links=[(wider, "Show 1 year")]
-            )
+            self._misses.show_nothing("/cache", self._view, "cache misses", text)
         names = [one.group["agent"] for one in agents]
         addresses = [views.write("/cache", views.narrow(self._view, "agent", name)) for name in names]
         bars = prompts.bars(agents, names, addresses)

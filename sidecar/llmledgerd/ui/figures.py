@@ -89,6 +89,12 @@ def tiles(usage: Usage) -> list[Tile]:
             str(usage.cached_input_tokens),
             f"{formatting.short(usage.cached_input_tokens)} of input from cache",
         ),
+        *_times(usage),
+    ]
+
+
+def _times(usage: Usage) -> list[Tile]:
+    return [
         Tile(
             "latency",
             "Latency, median",

@@ -16,23 +16,19 @@ from llmledgerd.ui.figures import Line
 from llmledgerd.ui.markup import render
 from llmledgerd.ui.queries import GROUPS_SHOWN, Overview
 from llmledgerd.ui.shell import Frame, PageQuery, Site, Slot, content
-from llmledgerd.ui.view import FAILED, View
+from llmledgerd.ui.view import View
 
 
 class OverviewPage:
     """Built for one browser; lives as long as its connection."""
 
     def __init__(self, view: View, site: Site) -> None:
-        if (
-            view.narrowed.get("outcome") == FAILED
-        ):  # a filter of lists only; aggregates count failures separately
-            view = views.widen(view, "outcome")
-        self._view, self._queries = view, site.queries
+        self._view, self._queries = views.of_sums(view), site.queries
         self._steps: list[datetime] = []
         self._step = "day"
-        Frame("/", view, site.queries.only)
+        Frame("/", self._view, site.queries.only)
         with content():
-            self._asked = PageQuery(self._ask, site.refresh_seconds, live=view.is_live)
+            self._asked = PageQuery(self._ask, site.refresh_seconds, live=self._view.is_live)
             self._tiles = Slot(render("waiting.html"))
             with ui.element("div").classes("charts") as self._charts:
                 self._drawn = {name: _Chart(name, self._zoom) for name in charts.TITLES}
@@ -49,15 +45,7 @@ class OverviewPage:
         self._show_split(found.whole, found)
 
     def _show_nothing(self) -> None:
-        wider = [
-            (
-                views.write("/", views.change(self._view, span=span, start=None, end=None)),
-                spans.SPANS[span].title,
-            )
-            for span in ("30d", "1y")
-        ]
-        text = "No matching calls in this range." if self._view.narrowed else "No calls in this range."
-        self._tiles.show("nothing.html", title="No calls", text=text, links=wider)
+        self._tiles.show_nothing("/", self._view, "calls", spans=("30d", "1y"))
         self._split.clear()
 
     def _draw(self, found: Overview, now: datetime) -> None:

@@ -13,12 +13,11 @@ from llmledgerd.errors import LlmledgerdError
 from llmledgerd.ui import details, spans, timeline
 from llmledgerd.ui.cache import CachePage
 from llmledgerd.ui.call import CallPage
-from llmledgerd.ui.calls import CallsPage
 from llmledgerd.ui.health import HealthPage
+from llmledgerd.ui.lists import calls_page, runs_page
 from llmledgerd.ui.overview import OverviewPage
 from llmledgerd.ui.queries import PageQueries, RunKey
 from llmledgerd.ui.run import RunPage
-from llmledgerd.ui.runs import RunsPage
 from llmledgerd.ui.shell import Site
 from llmledgerd.ui.tools import ToolsPage
 from llmledgerd.ui.view import read
@@ -33,7 +32,7 @@ def add_pages(site: Site) -> None:
 
     @ui.page("/calls", title="Calls - llmledger")
     def calls(request: Request) -> None:
-        CallsPage(read(request.query_params.multi_items()), site)
+        calls_page(read(request.query_params.multi_items()), site)
 
     @ui.page("/tools", title="Tools - llmledger")
     def tools(request: Request) -> None:
@@ -45,7 +44,7 @@ def add_pages(site: Site) -> None:
 
     @ui.page("/runs", title="Runs - llmledger")
     def runs(request: Request) -> None:
-        RunsPage(read(request.query_params.multi_items()), site)
+        runs_page(read(request.query_params.multi_items()), site)
 
     @ui.page("/run", title="Run - llmledger")
     def run(id: str = "", organization: str | None = None, at: str = "") -> None:  # noqa: A002 - as below

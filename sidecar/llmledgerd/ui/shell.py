@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -156,6 +156,20 @@ class Slot:
     def show(self, template: str, **values: Any) -> None:
         """Show a template; send nothing if it is unchanged."""
         self._html.set_content(render(template, **values))
+
+    def show_nothing(
+        self, path: str, view: View, what: str, text: str = "", spans: Sequence[str] = ("1y",)
+    ) -> None:
+        """Show that the page at ``path`` found none of ``what`` in the view's range, and links to wider ones."""
+        links = [
+            (
+                views.write(path, views.change(view, span=span, start=None, end=None)),
+                f"Show {SPANS[span].title}",
+            )
+            for span in spans
+        ]
+        text = text or f"No {'matching ' if view.narrows else ''}{what} in this range."
+        self.show("nothing.html", title=f"No {what}", text=text, links=links)
 
     def clear(self) -> None:
         """Show nothing."""

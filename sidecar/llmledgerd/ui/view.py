@@ -162,6 +162,11 @@ def widen(view: View, name: str) -> View:
     return change(view, narrowed={other: value for other, value in view.narrowed.items() if other != name})
 
 
+def of_sums(view: View) -> View:
+    """Return the view without the filter that only lists have: sums count failures separately."""
+    return widen(view, "outcome") if view.narrowed.get("outcome") == FAILED else view
+
+
 def _one_of(known: Mapping[str, object], text: str | None, usual: str) -> str:
     return text if text is not None and text in known else usual
 

@@ -156,7 +156,7 @@ def _diagnostics(reply: Reply) -> bytes:
 def _is_estimate(facts: Facts, answer: Reply, exchange: Exchange, where: Place) -> bool:
     """Whether the cost is the sender's or a proxy's own estimate."""
     usage = members(facts.usage_json)
-    is_proxied = bool(answer.hidden) or where.is_private or "litellm" in exchange.provider.lower()
+    is_proxied = bool(answer.hidden) or where.is_self_hosted or "litellm" in exchange.provider.lower()
     return is_estimate(usage, exchange.headers, is_proxied=is_proxied)
 
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from llmledgerd.usage.providers import APIS
+from llmledgerd.usage.self_hosted import is_self_hosted
 
 REMEMBERED_URLS = 4096
 """Size of the cache, sufficient for a fleet's deployments; an entry takes some 500 bytes."""
@@ -32,8 +33,7 @@ class Place(NamedTuple):
     call_type: str = ""
     is_batch: bool = False
     region: str = ""
-    is_private: bool = False
-    """A loopback, private or unqualified host: nobody's public address."""
+    is_self_hosted: bool = False
 
 
 HOSTS: Final = tuple(host for api in APIS for host in api.hosts)
@@ -87,19 +87,6 @@ IN_CHINA: Final = frozenset({"api.moonshot.cn", "api.minimaxi.com"})
 REGION_IN_PATH: Final = re.compile(r"/locations/(?P<region>[a-z0-9-]+)/")
 """Vertex's, which the host need not repeat."""
 
-PRIVATE_HOST: Final = re.compile(
-    r"""
-        [^.:]+                                        # localhost, a service's name in a container network
-      | (?:.+\.)?(?:localhost|local|internal|lan|home|svc|test|localdomain)
-      | .+\.svc\.cluster\.local
-      | (?:127|10)\.[\d.]+ | 192\.168\.[\d.]+ | 172\.(?:1[6-9]|2\d|3[01])\.[\d.]+ | 169\.254\.[\d.]+
-      | 100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.[\d.]+ | 0\.0\.0\.0
-      | ::1 | f[cd][0-9a-f:]+ | fe80:[0-9a-f:]*
-    """,
-    re.VERBOSE,
-)
-"""RFC 1918, RFC 4193, RFC 6598, RFC 6762, RFC 6761."""
-
 
 def place(url: str) -> Place:
     """Return the facts of a URL; none for one of excessive length."""
@@ -121,7 +108,7 @@ def _place(url: str) -> Place:
         call_type=next((kind for pattern, kind in CALL_TYPES if pattern.search(path)), ""),
         is_batch=BATCH.search(path) is not None,
         region=_region(host, path),
-        is_private=bool(host) and PRIVATE_HOST.fullmatch(host) is not None,
+        is_self_hosted=is_self_hosted(host.rstrip(".")),
     )
 
 

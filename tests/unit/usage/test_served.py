@@ -143,13 +143,13 @@ def test_an_address_tells_its_region(url: str, region: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "is_private"),
+    ("host", "expected"),
     [
         ("localhost:4000", True),
         ("litellm:4000", True),
         ("10.1.2.3", True),
         ("172.20.0.1", True),
-        ("172.32.0.1", False),
+        ("172.32.0.1", True),
         ("[::1]:8000", True),
         ("[fd00::1]", True),
         ("vllm.ai.svc.cluster.local", True),
@@ -157,8 +157,8 @@ def test_an_address_tells_its_region(url: str, region: str) -> None:
         ("10.example.com", False),
     ],
 )
-def test_a_private_address_is_told(host: str, is_private: bool) -> None:
-    assert place(f"http://{host}/v1/chat/completions").is_private is is_private
+def test_a_self_hosted_address_is_told(host: str, expected: bool) -> None:
+    assert place(f"http://{host}/v1/chat/completions").is_self_hosted is expected
 
 
 GEMINI = {

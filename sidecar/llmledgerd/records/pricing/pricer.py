@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from llmledgerd.records.pricing import amounts, hosts, names
+from llmledgerd.records.pricing import amounts, names
 from llmledgerd.records.pricing.own_prices import NO_OWN_PRICES, OwnPrice, OwnPrices
 from llmledgerd.records.pricing.price import CostSource, Price, PricedCall
 from llmledgerd.records.pricing.price_list import Listed, PriceList, Query
@@ -30,6 +30,7 @@ from llmledgerd.records.pricing.reasons import (
 )
 from llmledgerd.records.timestamps import EPOCH
 from llmledgerd.usage.exchange_facts import Facts
+from llmledgerd.usage.self_hosted import host_of, is_self_hosted
 
 _SLOT_MICROSECONDS: Final = 15 * 60 * 1_000_000
 """List prices change at midnight UTC, and some (DeepSeek's) within the day, on the hour or half hour."""
@@ -131,7 +132,7 @@ class Book:
         return Quote(sheet, "", "own_price", both, None, _atto(own.per_second))
 
     def _listed(self, asked: Query, moment: datetime) -> Listed:
-        if hosts.is_self_hosted(asked.url) or (
+        if is_self_hosted(host_of(asked.url)) or (
             not asked.url and names.provider_name(asked.provider) in names.SELF_HOSTED
         ):
             return Listed(None, OWN_MODEL)

@@ -31,9 +31,12 @@ def host_of(url: str) -> str:
         return ""
 
 
-def is_self_hosted(url: str) -> bool:
-    """Return whether an endpoint's host is an address, rented, or has no public domain; False without one."""
-    host = host_of(url)
+def is_self_hosted(host: str) -> bool:
+    """Return whether a host is an address, rented, or has no public domain; False without one.
+
+    >>> is_self_hosted("10.1.2.3"), is_self_hosted("litellm"), is_self_hosted("api.openai.com")
+    (True, True, False)
+    """
     if not host:
         return False
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmledgerd.records.pricing.hosts import is_self_hosted
+from llmledgerd.usage.self_hosted import host_of, is_self_hosted
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ from llmledgerd.records.pricing.hosts import is_self_hosted
     ],
 )
 def test_bare_addresses_and_private_and_rented_hosts_sell_nothing_by_the_token(url: str) -> None:
-    assert is_self_hosted(url)
+    assert is_self_hosted(host_of(url))
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_bare_addresses_and_private_and_rented_hosts_sell_nothing_by_the_token(u
     ],
 )
 def test_public_hosts_may(url: str) -> None:
-    assert not is_self_hosted(url)
+    assert not is_self_hosted(host_of(url))
