@@ -23,6 +23,7 @@
 ``lines``           A line as the sender receives it.
 ``long_run``        One agent's run of thousands of calls, made by the engine.
 ``memory_objects``  In-memory object storage with a clock that is set by hand.
+``migrated_databases`` Migrated databases that one test uses after another.
 ``more_formats``    Wire formats of further providers, for the stand-ins.
 ``object_server``   A stand-in for S3 over a folder.
 ``object_storage``  Object storage that can be killed, stopped and faulted.
