@@ -212,6 +212,7 @@ class LangChainOllama(_LangChain):
     provider = "ollama"
     model = "llama3.2"
     retries = False
+    always_streams = True
 
     def _model(self, model: str) -> Any:
         return sdk("langchain_ollama").ChatOllama(model=model, base_url=self.url)
@@ -252,6 +253,7 @@ class Strands(Sdk):
     name = "strands-agents"
     requirement = "strands-agents[openai]"
     provider = "openai"
+    always_streams = True
 
     def _agent(self, model: str) -> Any:
         options = {"base_url": f"{self.url}/v1", "api_key": "k"}

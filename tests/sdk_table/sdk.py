@@ -33,6 +33,9 @@ class Sdk:
     """The distribution whose version is shown (default: the first requirement, or the name)."""
 
     retries: ClassVar[bool] = True
+    always_streams: ClassVar[bool] = False
+    """Whether its plain calls are streams on the wire, too."""
+
     without: ClassVar[frozenset[str]] = frozenset()
     """Ways that the SDK itself does not come to an end in, with or without hooks."""
 
