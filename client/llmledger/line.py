@@ -78,7 +78,7 @@ def complete(line: Line) -> None:
     fields = line.fields
     if fields is None:
         return
-    payloads = []
+    payloads: list[tuple[str, bytes | str | Raw]] = []
     for name in _PAYLOADS:
         payload = fields.pop(name, None)
         if payload is not None:
@@ -122,11 +122,14 @@ def whole(line: Line) -> bytes:
     complete(line)
     if line.kind != "record":
         return b"".join(pieces(line))
-    lead, parts = b"{", []
+    lead = b"{"
+    parts: list[bytes] = []
     for name, payload in line.payloads:
         parts.append(b'%s"%s":' % (lead, name.encode()))
-        is_plain = type(payload) is bytes and payload and name != STREAM
-        parts.append(at_once(payload) if is_plain else b"".join(_values(name, payload)))  # type: ignore[arg-type]  # bytes then
+        if type(payload) is bytes and payload and name != STREAM:
+            parts.append(at_once(payload))
+        else:
+            parts.append(b"".join(_values(name, payload)))
         lead = b","
     return b"".join((*parts, lead, line.envelope))
 
