@@ -116,35 +116,6 @@ class Databricks(Sdk):
         return client.serving_endpoints.query(name=model, messages=[message])
 
 
-class Watsonx(Sdk):
-    """IBM's SDK for watsonx."""
-
-    name = "ibm-watsonx-ai"
-    requirement = "ibm-watsonx-ai"
-    provider = "watsonx"
-    model = "ibm/granite-3-8b-instruct"
-    retries = False
-
-    def _model(self, model: str) -> Any:
-        credentials = sdk("ibm_watsonx_ai").Credentials(url=self.url, token="t")
-        return sdk("ibm_watsonx_ai.foundation_models").ModelInference(
-            model_id=model, credentials=credentials, project_id="p", validate=False
-        )
-
-    def call(self, model: str) -> Any:
-        return self._model(model).chat(messages=MESSAGES)
-
-    def stream(self, model: str) -> Iterator[Any]:
-        yield from self._model(model).chat_stream(messages=MESSAGES)
-
-    async def acall(self, model: str) -> Any:
-        return await self._model(model).achat(messages=MESSAGES)
-
-    async def astream(self, model: str) -> AsyncIterator[Any]:
-        async for one in await self._model(model).achat_stream(messages=MESSAGES):
-            yield one
-
-
 class Aioboto3(BedrockConverse):
     """Bedrock's Converse by aioboto3, through aiohttp."""
 
@@ -310,7 +281,6 @@ ENTRIES: tuple[type[Sdk], ...] = (
     Ark,
     Reka,
     Databricks,
-    Watsonx,
     Aioboto3,
     LangChainGroq,
     LangChainMistral,

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 MESSAGES = [{"role": "user", "content": "How are things?"}]
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 
 _runner = asyncio.Runner()
 """One event loop for all calls, as in an application: some frameworks share clients."""
