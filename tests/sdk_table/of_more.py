@@ -8,7 +8,7 @@ from typing import Any
 from tests.sdk_table.of_compatible import Chat
 from tests.sdk_table.of_frameworks import _LangChain
 from tests.sdk_table.of_providers import BedrockConverse
-from tests.sdk_table.sdk import MESSAGES, Sdk, sdk
+from tests.sdk_table.sdk import Sdk, sdk
 
 
 class SambaNova(Chat):
