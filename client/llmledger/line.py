@@ -31,7 +31,7 @@ from msgspec import Raw
 from llmledger.encoding import encode
 from llmledger.harmless import bare_url, harmless_headers
 from llmledger.lifecycle import in_forked_child
-from llmledger.payload import LONGEST_ESCAPE, passed, rendered
+from llmledger.payload import LONGEST_ESCAPE, at_once, passed, rendered
 from llmledger.protocol import CONTROL_BODIES, PROTOCOL_VERSION, frame
 
 OVERHEAD_BYTES: Final = 512
@@ -49,7 +49,7 @@ RESERVED: Final = frozenset({"protocol_version", *CONTROL_BODIES})
 STREAM: Final = "response_stream"
 _PAYLOADS: Final = ("request", "response", STREAM, "llm_config", "compaction_settings")
 _BINARY: Final = (bytes, bytearray, memoryview)
-_APART: Final = frozenset({*_PAYLOADS, *RESERVED})
+_READY: Final = frozenset({bytes, str, Raw})
 _LONGEST_LEAD_BYTES: Final = 64
 _LONGEST_LATENCY_MS: Final = 7 * 24 * 3600 * 1000
 
@@ -78,23 +78,27 @@ def complete(line: Line) -> None:
     fields = line.fields
     if fields is None:
         return
-    made = {name: value for name, value in fields.items() if name not in _APART}
-    if made.get("provider_trace_id") is None:
-        made["provider_trace_id"] = new_id()
-    if made.get("timestamp") is None:
-        made["timestamp"] = _start(line.at, fields.get("latency_ms"))
-    if type(made.get("url")) is str:
-        made["url"] = bare_url(made["url"])
-    if made.get("response_headers") is not None:
-        made["response_headers"] = _without_credentials(made["response_headers"])
+    payloads: list[tuple[str, bytes | str | Raw]] = []
+    for name in _PAYLOADS:
+        payload = fields.pop(name, None)
+        if payload is not None:
+            payloads.append((name, payload if type(payload) in _READY else Raw(encode(payload))))
+    for name in RESERVED & fields.keys():
+        del fields[name]
+    if fields.get("provider_trace_id") is None:
+        fields["provider_trace_id"] = new_id()
+    if fields.get("timestamp") is None:
+        fields["timestamp"] = _start(line.at, fields.get("latency_ms"))
+    if type(fields.get("url")) is str:
+        fields["url"] = bare_url(fields["url"])
+    if fields.get("response_headers") is not None:
+        fields["response_headers"] = _without_credentials(fields["response_headers"])
     if line.kind == "record":
-        made["protocol_version"] = PROTOCOL_VERSION
+        fields["protocol_version"] = PROTOCOL_VERSION
     end = b"\n" if line.kind == "record" else b"}\n"
-    line.payloads = tuple(
-        [(name, value) for name in _PAYLOADS if (value := _payload(fields, name)) is not None]
-    )
+    line.payloads = tuple(payloads)
     # The application's own JSON, passed as ``msgspec.Raw``, can contain newlines.
-    line.envelope = encode(made)[1:].replace(b"\n", b" ") + end
+    line.envelope = encode(fields)[1:].replace(b"\n", b" ") + end
     line.fields = None
 
 
@@ -107,15 +111,35 @@ def pieces(line: Line) -> Iterator[bytes]:
     lead = b"{" if line.kind == "record" else b'{"protocol_version":%d,"begin":{' % PROTOCOL_VERSION
     for name, payload in line.payloads:
         yield b'%s"%s":' % (lead, name.encode())
-        if isinstance(payload, Raw):
-            yield from passed(payload)
-        elif payload or name == STREAM:
-            yield from rendered(payload, is_stream=name == STREAM)
-        else:  # an empty body is no payload; an empty stream is a stream without events
-            yield b"null"
+        yield from _values(name, payload)
         lead = b","
     yield lead
     yield line.envelope
+
+
+def whole(line: Line) -> bytes:
+    """Return the line's bytes at once: a short line costs half as much so as by its pieces."""
+    complete(line)
+    if line.kind != "record":
+        return b"".join(pieces(line))
+    lead = b"{"
+    parts: list[bytes] = []
+    for name, payload in line.payloads:
+        parts.append(b'%s"%s":' % (lead, name.encode()))
+        if type(payload) is bytes and payload and name != STREAM:
+            parts.append(at_once(payload))
+        else:
+            parts.append(b"".join(_values(name, payload)))
+        lead = b","
+    return b"".join((*parts, lead, line.envelope))
+
+
+def _values(name: str, payload: bytes | str | Raw) -> Iterator[bytes]:
+    if isinstance(payload, Raw):
+        return passed(payload)
+    if payload or name == STREAM:
+        return rendered(payload, is_stream=name == STREAM)
+    return iter((b"null",))  # an empty body is no payload; an empty stream is a stream without events
 
 
 def most_bytes(line: Line) -> int:
@@ -157,12 +181,6 @@ def frozen(name: str, value: Any) -> bytes | Raw:
     if name in _PAYLOADS and isinstance(value, _BINARY):
         return bytes(value)
     return value if isinstance(value, Raw) else Raw(encode(value))
-
-
-def _payload(fields: dict[str, Any], name: str) -> bytes | str | Raw | None:
-    """Return a payload as accepted; scalars, which are valid JSON too, are encoded."""
-    payload = fields.get(name)
-    return payload if payload is None or type(payload) in (bytes, str, Raw) else Raw(encode(payload))
 
 
 def _without_credentials(headers: Any) -> dict[str, Any] | None:

@@ -42,6 +42,19 @@ def rendered(data: bytes | str, *, is_stream: bool) -> Iterator[bytes]:
     return _as_string(data) if is_stream or not is_json(data) else _as_json(data)
 
 
+def at_once(data: bytes) -> bytes:
+    """Return the JSON value of a short payload, without the slices."""
+    line = data.replace(b"\n", b" ")
+    if line.isascii():
+        try:
+            _skip(line)
+        except (msgspec.DecodeError, RecursionError):
+            pass  # what is not plain JSON is decided below
+        else:
+            return line
+    return b"".join(rendered(data, is_stream=False))
+
+
 def passed(document: msgspec.Raw) -> Iterator[bytes]:
     """Yield a payload that is already JSON."""
     view = memoryview(document)

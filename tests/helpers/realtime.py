@@ -210,13 +210,8 @@ class Responses:
         yield Expected("error")
 
     def _asked(self, lane: Json) -> Said:
-        asked = {
-            "type": "response.create",
-            "model": self._model,
-            "input": [],
-            "previous_response_id": None,
-        }
-        return Said({**asked, **lane}, True)
+        asked: Json = {"type": "response.create", "model": self._model, "input": []}
+        return Said({**asked, "previous_response_id": None, **lane}, True)
 
     def _response(self, name: str) -> Json:
         return {"id": name, "object": "response", "status": "in_progress", "model": self._model}
@@ -228,11 +223,7 @@ class Responses:
             yield Said({"type": "response.output_text.delta", "item_id": "m", "delta": "a", **lane})
 
     def _done(self, name: str, fate: str, lane: Json) -> Iterator[Part]:
-        prompt, cached, reasoning = (
-            self._dice.randrange(50, 900),
-            self._dice.randrange(50),
-            self._dice.randrange(40),
-        )
+        prompt, cached, reasoning = map(self._dice.randrange, (50, 0, 0), (900, 50, 40))
         completion = reasoning + self._dice.randrange(1, 99)
         usage = {
             "input_tokens": prompt,
@@ -345,76 +336,60 @@ class Live:
 
 _GEMINI = "wss://generativelanguage.googleapis.com/ws/google.ai.generativelanguage"
 _VERTEX = "wss://us-central1-aiplatform.googleapis.com/ws/google.cloud.aiplatform.v1.LlmBidiService"
+_LIVE = "gemini-live-2.5-flash"
 _AUDIO = "response.output_audio.delta"
 
-KINDS: list[tuple[str, str, str, str, Callable[[random.Random], Iterator[Part]]]] = [
-    (
-        "openai",
-        "wss://api.openai.com/v1/realtime",
-        "model=gpt-realtime",
-        "gpt-realtime",
-        lambda dice: Realtime(dice, "gpt-realtime", _AUDIO).session(),
-    ),
+Made = Callable[[random.Random, str], Iterator[Part]]
+
+
+def _realtime(delta: str, *, has_usage: bool = True) -> Made:
+    return lambda dice, model: Realtime(dice, model, delta, has_usage=has_usage).session()
+
+
+def _responses(dice: random.Random, model: str) -> Iterator[Part]:
+    return Responses(dice, model).session()
+
+
+def _live(parent: str) -> Made:
+    return lambda dice, model: Live(dice, f"{parent}models/{model}").session()
+
+
+KINDS: list[tuple[str, str, str, str, Made]] = [
+    ("openai", "wss://api.openai.com/v1/realtime", "model=gpt-realtime", "gpt-realtime", _realtime(_AUDIO)),
     (
         "azure",
         "wss://one.openai.azure.com/openai/realtime",
         "api-version=2025-04-01-preview&deployment=mine",
         "gpt-4o-realtime-preview",
-        lambda dice: Realtime(dice, "gpt-4o-realtime-preview", "response.audio.delta").session(),
+        _realtime("response.audio.delta"),
     ),
-    (
-        "xai",
-        "wss://api.x.ai/v1/realtime",
-        "",
-        "grok-voice",
-        lambda dice: Realtime(dice, "grok-voice", _AUDIO, has_usage=False).session(),
-    ),
-    (
-        "openai",
-        "wss://api.openai.com/v1/responses",
-        "",
-        "gpt-5",
-        lambda dice: Responses(dice, "gpt-5").session(),
-    ),
-    (
-        "xai",
-        "wss://api.x.ai/v1/responses",
-        "",
-        "grok-4",
-        lambda dice: Responses(dice, "grok-4").session(),
-    ),
-    (
-        "google",
-        f"{_GEMINI}.v1beta.GenerativeService.BidiGenerateContent",
-        "key=k",
-        "gemini-live-2.5-flash",
-        lambda dice: Live(dice, "models/gemini-live-2.5-flash").session(),
-    ),
+    ("xai", "wss://api.x.ai/v1/realtime", "", "grok-voice", _realtime(_AUDIO, has_usage=False)),
+    ("openai", "wss://api.openai.com/v1/responses", "", "gpt-5", _responses),
+    ("xai", "wss://api.x.ai/v1/responses", "", "grok-4", _responses),
+    ("google", f"{_GEMINI}.v1beta.GenerativeService.BidiGenerateContent", "key=k", _LIVE, _live("")),
     (
         "google",
         f"{_GEMINI}.v1alpha.GenerativeService.BidiGenerateContentConstrained",
         "access_token=t",
-        "gemini-live-2.5-flash",
-        lambda dice: Live(dice, "models/gemini-live-2.5-flash").session(),
+        _LIVE,
+        _live(""),
     ),
     (
         "vertex",
         f"{_VERTEX}/BidiGenerateContent",
         "",
-        "gemini-live-2.5-flash",
-        lambda dice: Live(
-            dice, "projects/p/locations/l/publishers/google/models/gemini-live-2.5-flash"
-        ).session(),
+        _LIVE,
+        _live("projects/p/locations/l/publishers/google/"),
     ),
 ]
 
 
 def session(number: int) -> Session:
     """Return the session of a number."""
-    provider, url, query, model, parts = KINDS[number % len(KINDS)]
+    provider, url, query, model, made = KINDS[number % len(KINDS)]
     said: list[Said] = []
     expected: list[Expected] = []
-    for part in parts(random.Random(number)):
+    for part in made(random.Random(number), model):
         if isinstance(part, Said):
             said.append(part)
         else:

@@ -46,7 +46,7 @@ def _whole(entry: type[Sdk], way: str, model: str) -> Row:
         "prompt_tokens": PROMPT_TOKENS,
         "completion_tokens": 0 if is_embedding else COMPLETION_TOKENS,
         "usage_source": "reported",
-        "is_stream": int(way in STREAMED),
+        "is_stream": int(entry.always_streams or way in STREAMED),
         "provider": entry.provider,
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 from tests.sdk_table.of_compatible import Chat
 from tests.sdk_table.of_frameworks import _LangChain
 from tests.sdk_table.of_providers import BedrockConverse
-from tests.sdk_table.sdk import MESSAGES, Sdk, sdk
+from tests.sdk_table.sdk import Sdk, sdk
 
 
 class SambaNova(Chat):
@@ -116,35 +116,6 @@ class Databricks(Sdk):
         return client.serving_endpoints.query(name=model, messages=[message])
 
 
-class Watsonx(Sdk):
-    """IBM's SDK for watsonx."""
-
-    name = "ibm-watsonx-ai"
-    requirement = "ibm-watsonx-ai"
-    provider = "watsonx"
-    model = "ibm/granite-3-8b-instruct"
-    retries = False
-
-    def _model(self, model: str) -> Any:
-        credentials = sdk("ibm_watsonx_ai").Credentials(url=self.url, token="t")
-        return sdk("ibm_watsonx_ai.foundation_models").ModelInference(
-            model_id=model, credentials=credentials, project_id="p", validate=False
-        )
-
-    def call(self, model: str) -> Any:
-        return self._model(model).chat(messages=MESSAGES)
-
-    def stream(self, model: str) -> Iterator[Any]:
-        yield from self._model(model).chat_stream(messages=MESSAGES)
-
-    async def acall(self, model: str) -> Any:
-        return await self._model(model).achat(messages=MESSAGES)
-
-    async def astream(self, model: str) -> AsyncIterator[Any]:
-        async for one in await self._model(model).achat_stream(messages=MESSAGES):
-            yield one
-
-
 class Aioboto3(BedrockConverse):
     """Bedrock's Converse by aioboto3, through aiohttp."""
 
@@ -212,6 +183,7 @@ class LangChainOllama(_LangChain):
     provider = "ollama"
     model = "llama3.2"
     retries = False
+    always_streams = True
 
     def _model(self, model: str) -> Any:
         return sdk("langchain_ollama").ChatOllama(model=model, base_url=self.url)
@@ -252,6 +224,7 @@ class Strands(Sdk):
     name = "strands-agents"
     requirement = "strands-agents[openai]"
     provider = "openai"
+    always_streams = True
 
     def _agent(self, model: str) -> Any:
         options = {"base_url": f"{self.url}/v1", "api_key": "k"}
@@ -308,7 +281,6 @@ ENTRIES: tuple[type[Sdk], ...] = (
     Ark,
     Reka,
     Databricks,
-    Watsonx,
     Aioboto3,
     LangChainGroq,
     LangChainMistral,

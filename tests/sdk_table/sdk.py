@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 MESSAGES = [{"role": "user", "content": "How are things?"}]
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 
 _runner = asyncio.Runner()
 """One event loop for all calls, as in an application: some frameworks share clients."""
@@ -33,6 +33,9 @@ class Sdk:
     """The distribution whose version is shown (default: the first requirement, or the name)."""
 
     retries: ClassVar[bool] = True
+    always_streams: ClassVar[bool] = False
+    """Whether its plain calls are streams on the wire, too."""
+
     without: ClassVar[frozenset[str]] = frozenset()
     """Ways that the SDK itself does not come to an end in, with or without hooks."""
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from llmledger import fields as names
 from llmledger import new_id
 from llmledger.encoding import IMMUTABLE, encode, freeze
-from llmledger.line import FIELD_BYTES, OVERHEAD_BYTES, complete, control, most_bytes, pieces
+from llmledger.line import FIELD_BYTES, OVERHEAD_BYTES, complete, control, most_bytes, pieces, whole
 from llmledger.payload import JUDGED_BYTES, SLICE, is_json
 from llmledger.protocol import Begin, Record
 from tests.helpers.lines import taken
@@ -37,6 +37,7 @@ def line_of(kind: Any = "record", /, **fields: Any) -> bytes:
     line = taken(kind, fields, AT)
     joined = b"".join(pieces(line))
     assert joined == b"".join(pieces(line)), "not the same the second time"
+    assert joined == whole(line), "not the same at once"
     assert joined.count(b"\n") == 1
     assert joined.endswith(b"\n")
     assert len(joined) <= most_bytes(line)

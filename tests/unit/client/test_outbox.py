@@ -54,7 +54,11 @@ def test_no_more_is_worked_on_between_two_writes_than_is_allowed() -> None:
 
 
 def test_one_call_gets_no_more_views_than_the_kernel_takes() -> None:
-    assert len(Outbox(filled(*[b"1"] * MOST_VIEWS)).views()) == MOST_VIEWS
+    assert 1 < len(Outbox(filled(*[b"1"] * 2 * MOST_VIEWS)).views()) <= MOST_VIEWS
+
+
+def test_a_short_line_is_one_view() -> None:
+    assert len(Outbox(filled(b'{"a":1}', b"<html>")).views()) == 2
 
 
 def test_what_was_given_and_not_taken_is_given_again() -> None:

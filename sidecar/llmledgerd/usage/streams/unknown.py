@@ -5,6 +5,7 @@ Invariant: an event of no known shape loses nothing: it is kept, with its name, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from llmledgerd.usage.streams.assembled import Whole, encoded
@@ -41,20 +42,26 @@ def assemble_unknown(events: Events) -> Whole:
 
 
 def _is_over(found: list[Any]) -> bool | None:
-    """Return whether Alibaba's own stream has its reason to stop, None for a stream of another kind.
+    """Return whether a stream of Alibaba's own or of Reka's has its reason to stop, None for one of another kind.
 
-    Its counts grow with the stream, and a choice that goes on has the word ``null`` for a reason (Alibaba Cloud Model
-    Studio, "DashScope API reference: chat response chunk object").
+    Their counts grow with the stream, and a choice that goes on has the word ``null`` for a reason at Alibaba (Alibaba
+    Cloud Model Studio, "DashScope API reference: chat response chunk object"; Reka API reference, "Chat: streaming").
     """
-    reasons: list[Any] = []
-    for event in found:
-        output = event.get("output") if isinstance(event, dict) else None
-        if isinstance(output, dict):
-            choices = output.get("choices")
-            of_choices = choices if isinstance(choices, list) else []
-            reasons += [
-                one["finish_reason"]
-                for one in (output, *of_choices)
-                if isinstance(one, dict) and "finish_reason" in one
-            ]
+    reasons = [one["finish_reason"] for one in _endings(found) if "finish_reason" in one]
     return any(reason not in (None, "", "null") for reason in reasons) if reasons else None
+
+
+def _endings(found: list[Any]) -> Iterator[dict[str, Any]]:
+    """Yield what may have a reason to stop."""
+    for event in found:
+        if not isinstance(event, dict):
+            continue
+        output = event.get("output")
+        inside = [output, *_listed(output.get("choices"))] if isinstance(output, dict) else []
+        for one in (*inside, *_listed(event.get("responses"))):
+            if isinstance(one, dict):
+                yield one
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

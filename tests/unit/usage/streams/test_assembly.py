@@ -607,3 +607,11 @@ def test_counts_from_the_middle_of_alibabas_stream_are_a_part(
     event = json.dumps({"output": output, "usage": usage, "request_id": "r"})
     facts = read_exchange(Exchange(stream=f"id:1\nevent:result\ndata:{event}\n\n"))
     assert (facts.usage_source, facts.prompt_tokens, facts.stream_complete) == (source, 11, reason == "stop")
+
+
+@pytest.mark.parametrize(("reason", "source"), [(None, "partial"), ("stop", "reported")])
+def test_counts_from_the_middle_of_rekas_stream_are_a_part(reason: str | None, source: str) -> None:
+    said = {"finish_reason": reason, "message": {"role": "assistant", "content": "a"}}
+    event = json.dumps({"responses": [said], "usage": {"input_tokens": 11, "output_tokens": 2}})
+    facts = read_exchange(Exchange(stream=f"event: message\ndata: {event}\n\n"))
+    assert (facts.usage_source, facts.stream_complete) == (source, reason == "stop")
