@@ -147,10 +147,10 @@ class GrpcReceiver:
     async def _received(self, messages: AsyncIterator[bytes], context: Any) -> bytes | bytearray:
         """Return the message, inflated. Raises TooLarge, Unreadable and TimeoutError."""
         async with self._receiving, asyncio.timeout(READ_SECONDS):
-            message = await anext(messages, b"")
+            message: bytes | bytearray = await anext(messages, b"")
         if message.startswith(GZIP_MAGIC):
             body = Body("gzip", LARGEST_BODY)
-            body.feed(message)
+            body.feed(bytes(message))
             message = body.end()
         self._intake.holds(context, len(message))
         return message

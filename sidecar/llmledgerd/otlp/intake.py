@@ -169,7 +169,8 @@ class Intake:
         for run in runs(lines, self._config.batch_max_rows):
             size = sum(map(len, run))
             entry = Entry(EntryKind.LINES, b"", 0, len(run), size)
-            self._committer.add(Run(entry, run if len(run) == 1 else [b"".join(run)], sender))
+            line = run[0] if len(run) == 1 else b"".join(run)  # a large one is not copied
+            self._committer.add(Run(entry, [line], sender))
 
     async def _in_thread(self, action: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, action, *arguments)

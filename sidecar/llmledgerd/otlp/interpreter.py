@@ -63,7 +63,8 @@ class Interpreter:
         ``scope`` returns the organization of a call for the one that it names, and raises ValueError where the
         sender may not send for it. Raises Unreadable and OSError, between parts.
         """
-        part, some, size = Part(), [], 0
+        part, size = Part(), 0
+        some: list[Signal] = []
         waiting = iter(signals)
         while (signal := next(waiting, None)) is not None:
             if isinstance(signal, Unreadable):

@@ -34,7 +34,7 @@ def rows(tmp_path: Path, *requests: Any, senders: Senders | None = None) -> list
         read = json_form.log_records if "resourceLogs" in request else json_form.spans
         for part in interpreter.parts(read(encoded(request)), lambda organization: organization):
             assert not part.refused, part.reason
-            found += [row(line) for line in part.lines]
+            found += [row(bytes(line)) for line in part.lines]
     return found
 
 
