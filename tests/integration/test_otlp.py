@@ -177,6 +177,18 @@ def test_a_large_span_is_stored_by_the_embedded_engine(daemon: RunningDaemon) ->
     until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 1, what="the row")
 
 
+@pytest.mark.parametrize("is_protobuf", [True, False])
+def test_the_largest_message_takes_about_three_times_its_bytes(tmp_path: Path, is_protobuf: bool) -> None:
+    said = json.dumps([{"role": "user", "content": "x" * (120 << 20)}])
+    request = traces([span(1, {**CHAT, "gen_ai.input.messages": said})])
+    away = {"otlp": f"unix:{tmp_path}/o", "clickhouse_url": "http://127.0.0.1:1/away"}
+    with RunningDaemon(tmp_path, settings=away) as running:
+        before = running.peak_memory_bytes()
+        exporter = Exporter(tmp_path / "o")
+        assert exporter.send(request, protobuf=is_protobuf, gzipped=False) == 200
+        assert running.peak_memory_bytes() - before < 400 << 20
+
+
 @pytest.mark.slow
 def test_a_million_tiny_spans_and_a_large_one_need_bounded_memory(daemon: RunningDaemon) -> None:
     """128 MiB of spans of 13 bytes would be several gigabytes as objects."""

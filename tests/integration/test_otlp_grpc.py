@@ -15,12 +15,14 @@ import grpc
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from llmledgerd.admin.auth import new
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.otlp import as_protobuf, log_record, logs, span, traces
+from tests.helpers.waiting import until
 from tests.integration.test_otlp import CHAT, free_port, stored
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -66,16 +68,22 @@ def test_what_the_exporter_of_opentelemetry_was_answered_survives_a_kill(
         endpoint=f"http://127.0.0.1:{running.port}",
         insecure=True,
         compression=grpc.Compression.Gzip if compression == "gzip" else grpc.Compression.NoCompression,
+        timeout=60,
     )
+    ended = InMemorySpanExporter()
     provider = TracerProvider(resource=Resource({"service.name": "shop"}))
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.add_span_processor(SimpleSpanProcessor(ended))
     tracer: Any = provider.get_tracer("my.scope")
     for _ in range(20):
         with tracer.start_as_current_span("chat gpt-4o", attributes=CHAT):
             pass
+    for one in ended.get_finished_spans():
+        assert exporter.export([one]) is SpanExportResult.SUCCESS
     running.daemon.kill()
+    exporter.shutdown()
     provider.shutdown()
     running.daemon.start()
+    until(lambda: admin.status(running.daemon.folder / "admin.sock")["in_spool"] == 0, what="an empty spool")
     assert running.daemon.terminate() == 0
     rows = stored(running.daemon, "service, prompt_tokens, source")
     assert rows == [("shop", 100, "otlp")] * 20
@@ -88,6 +96,7 @@ def test_logs_are_stored_once_and_metrics_are_answered_and_dropped(running: Runn
     assert running.call(b"anything", METRICS) == b""
     requests = admin.status(running.daemon.folder / "admin.sock")["otlp_requests"]
     assert requests == {"logs OK": 2, "metrics OK": 1}
+    until(lambda: admin.status(running.daemon.folder / "admin.sock")["in_spool"] == 0, what="an empty spool")
     running.daemon.terminate()
     assert len(stored(running.daemon, "id")) == 1
 
@@ -149,5 +158,6 @@ def test_off_the_loopback_a_token_in_the_metadata_decides(tmp_path: Path) -> Non
         metadata = (("authorization", f"Bearer {figures}"),)
         assert refused(running, body, metadata=metadata).code() is grpc.StatusCode.PERMISSION_DENIED
         running.call(body, metadata=(("authorization", f"Bearer {mine}"),))
+        until(lambda: admin.status(tmp_path / "d" / "admin.sock")["in_spool"] == 0, what="an empty spool")
         daemon.terminate()
         assert stored(daemon, "organization_id") == [("acme",)]

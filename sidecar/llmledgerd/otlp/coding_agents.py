@@ -1,9 +1,11 @@
-"""Log records and spans of coding agents: Claude Code, Codex, Gemini CLI. Pure.
+"""Log records and spans of coding agents: Claude Code, Codex, Gemini CLI, Copilot. Pure.
 
 Invariant: a call is told by one kind of event: ``claude_code.api_request``, ``codex.sse_event`` whose kind is
-``response.completed``, ``gemini_cli.api_response``, or the event of an error. Others are context or nothing.
+``response.completed``, ``gemini_cli.api_response``, or the event of an error; of Copilot by its ``chat`` span. Others are
+context or nothing.
 
-Sources: Claude Code docs, "Monitoring" (events, beta traces; Anthropic's counts, which leave the cache out; the cost is
+Sources: Codex's source, ``session_telemetry.rs`` (completed responses, also failed ones); Copilot Chat's source,
+``agent_monitoring.md`` (each call is a ``chat`` span and an event of the same numbers). Claude Code docs, "Monitoring" (events, beta traces; Anthropic's counts, which leave the cache out; the cost is
 its own estimate); Codex docs, "Observability and telemetry" (counts of the Responses API, cached tokens included);
 Gemini CLI docs, "Observability" (Gemini's counts, cached tokens included, thoughts beside the output).
 """
@@ -20,6 +22,8 @@ from llmledgerd.otlp.signals import Attributes, LogRecord, Span
 CLAUDE_CODE: Final = "claude_code"
 CODEX: Final = "codex"
 GEMINI_CLI: Final = "gemini_cli"
+COPILOT: Final = ("copilot-chat", "github-copilot", "github.copilot")
+"""Services and scopes of Copilot Chat and of Copilot's command line."""
 
 PREFIXES: Final = (f"{CLAUDE_CODE}.", f"{CODEX}.", f"{GEMINI_CLI}.")
 
@@ -48,6 +52,13 @@ def emitter_of(record: LogRecord) -> tuple[str, str]:
 def is_gemini_cli(signal: Span | LogRecord) -> bool:
     """Return whether a signal is of Gemini CLI, which tells of a call by two events and by spans as well."""
     return text(signal.origin.resource, "service.name") == "gemini-cli" or signal.origin.scope == "gemini-cli"
+
+
+def is_copilot(signal: Span | LogRecord) -> bool:
+    """Return whether a signal is of Copilot, which tells of a call by its span and by an event without that span."""
+    return text(signal.origin.resource, "service.name").startswith(COPILOT) or signal.origin.scope.startswith(
+        COPILOT
+    )
 
 
 def read_log(record: LogRecord) -> Reading:
@@ -124,9 +135,11 @@ def _codex(event: str, found: Attributes) -> Call | None:
         input=count(found, "input_token_count"),
         output=count(found, "output_token_count"),
         cache_read=count(found, "cached_token_count"),
+        cache_write=count(found, "cache_write_token_count"),
         reasoning=count(found, "reasoning_token_count"),
     )
-    error, status = text(found, "error.message", "error"), count(found, "http.response.status_code", "status")
+    status = count(found, "http.response.status_code", "status")
+    error = text(found, "error.message", "error", "error.type")
     if event in ("sse_event", "websocket_event"):
         if not (kind == "response.completed" and counts.is_known) and not error:
             return None
@@ -143,8 +156,11 @@ def _codex(event: str, found: Attributes) -> Call | None:
         status_code=status,
         attempt=count(found, "attempt"),
         latency_ms=measure(found, "duration_ms") if event == "api_request" else None,
+        first_token_ms=measure(found, "ttft_ms"),
+        service_tier=text(found, "service_tier"),
         outcome="error" if error else "",
         error=error,
+        error_type=text(found, "error.type"),
     )
 
 

@@ -77,7 +77,8 @@ def read_log(record: LogRecord) -> Reading:
     """Return what a log record says."""
     if coding_agents.emitter_of(record)[0]:
         return coding_agents.read_log(record)
-    if record.name == DETAILS and not coding_agents.is_gemini_cli(record):
+    is_told_elsewhere = coding_agents.is_gemini_cli(record) or coding_agents.is_copilot(record)
+    if record.name == DETAILS and not is_told_elsewhere:
         return _details(record)
     if record.name in CONTENT or record.name == DETAILS:
         return Reading(emitter="gen_ai")

@@ -38,7 +38,7 @@ OPERATIONS: Final[dict[str, tuple[Role, str]]] = {
     "invoke_agent": (Role.AGENT, ""), "create_agent": (Role.AGENT, ""), "agent": (Role.AGENT, ""),
     "invoke_workflow": (Role.AGENT, ""), "workflow": (Role.AGENT, ""),
     "chain": (Role.OTHER, ""), "task": (Role.OTHER, ""), "prompt": (Role.OTHER, ""), "parser": (Role.OTHER, ""),
-    "plan": (Role.OTHER, ""), "unknown": (Role.OTHER, ""),
+    "plan": (Role.OTHER, ""), "execute_hook": (Role.OTHER, ""), "unknown": (Role.OTHER, ""),
 }  # fmt: skip
 """Operations and kinds of spans, and what they are."""
 

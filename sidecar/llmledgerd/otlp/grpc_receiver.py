@@ -119,14 +119,14 @@ class GrpcReceiver:
                 {"Authorization": sent.get("authorization", "")}, is_local=self._is_local
             )
             if signal == "metrics":
-                await self._received(messages)
+                await self._received(messages, context)
                 intake.drop_metrics()
                 return protobuf.metrics_answer()
             intake.check_ready()
             await intake.admitted(context)
-            body = await self._received(messages)
-            intake.holds(context, len(body))
-            return await intake.take(signal, protobuf, body, access, context)
+            return await intake.take(  # which alone refers to the message
+                signal, protobuf, await self._received(messages, context), access, context
+            )
         except Denied as error:
             code = codes.UNAUTHENTICATED if error.status == 401 else codes.PERMISSION_DENIED
             raise Refusal(code, str(error)) from None
@@ -144,15 +144,16 @@ class GrpcReceiver:
             intake.recurring.error("OTLP request failed", exc_info=error)
             raise Refusal(codes.INTERNAL, "internal error; see the daemon's log") from None
 
-    async def _received(self, messages: AsyncIterator[bytes]) -> bytes | bytearray:
+    async def _received(self, messages: AsyncIterator[bytes], context: Any) -> bytes | bytearray:
         """Return the message, inflated. Raises TooLarge, Unreadable and TimeoutError."""
         async with self._receiving, asyncio.timeout(READ_SECONDS):
-            message = await anext(messages, b"")
-        if not message.startswith(GZIP_MAGIC):
-            return message
-        body = Body("gzip", LARGEST_BODY)
-        body.feed(message)
-        return body.end()
+            message: bytes | bytearray = await anext(messages, b"")
+        if message.startswith(GZIP_MAGIC):
+            body = Body("gzip", LARGEST_BODY)
+            body.feed(bytes(message))
+            message = body.end()
+        self._intake.holds(context, len(message))
+        return message
 
 
 class Refusal(Exception):

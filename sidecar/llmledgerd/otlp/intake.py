@@ -139,15 +139,21 @@ class Intake:
     async def take(
         self, signal: str, form: ModuleType, body: bytes | bytearray, access: Access, sender: Hashable
     ) -> bytes:
-        """Make lines of a body; return the answer when they are durable. Raises Busy, TimeoutError, OSError, Unreadable."""
+        """Make lines of a body; return the answer when they are durable. Raises Busy, TimeoutError, OSError, Unreadable.
+
+        A caller that keeps no reference to the body has it released before the lines of its last part are made.
+        """
         signals = form.spans(body) if signal == "traces" else form.log_records(body)
+        del body  # now the iterator's alone, which is done before the last part is
         parts = self._interpreter.parts(signals, access.organization)
         refused, reason = 0, ""
         while (part := await self._in_thread(_next, parts)) is not None:
             refused += part.refused
             reason = reason or part.reason
+            has_lines = bool(part.lines)
             self._add(part.lines, sender)
-            if part.lines:
+            del part
+            if has_lines:
                 async with asyncio.timeout(COMMIT_SECONDS):
                     await self._committer.flush()
                 self._check_spool()
@@ -158,20 +164,21 @@ class Intake:
         if self._admission.spool_full:
             raise Full("the spool is full")
 
-    def _add(self, lines: list[bytes], sender: Hashable) -> None:
+    def _add(self, lines: list[bytearray], sender: Hashable) -> None:
         """Hand lines to the committer, in runs of the size that a read of the record socket has."""
         for run in runs(lines, self._config.batch_max_rows):
             size = sum(map(len, run))
             entry = Entry(EntryKind.LINES, b"", 0, len(run), size)
-            self._committer.add(Run(entry, [b"".join(run)], sender))
+            line = run[0] if len(run) == 1 else b"".join(run)  # a large one is not copied
+            self._committer.add(Run(entry, [line], sender))
 
     async def _in_thread(self, action: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, action, *arguments)
 
 
-def runs(lines: list[bytes], most: int) -> Iterator[list[bytes]]:
+def runs(lines: list[bytearray], most: int) -> Iterator[list[bytearray]]:
     """Yield the lines in runs of a limited number and size; a longer line is a run of its own."""
-    run: list[bytes] = []
+    run: list[bytearray] = []
     size = 0
     for line in lines:
         if run and (len(run) >= most or size + len(line) > RUN_BYTES):

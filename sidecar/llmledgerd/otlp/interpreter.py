@@ -36,7 +36,7 @@ NO_IDS: Final = "without trace id or span id"
 class Part(msgspec.Struct):
     """Result of a part of a request."""
 
-    lines: list[bytes] = []
+    lines: list[bytearray] = []
     refused: int = 0
     reason: str = ""
     """Why the first signal was refused."""
@@ -63,19 +63,22 @@ class Interpreter:
         ``scope`` returns the organization of a call for the one that it names, and raises ValueError where the
         sender may not send for it. Raises Unreadable and OSError, between parts.
         """
-        part, some, size = Part(), [], 0
-        for signal in signals:
+        part, size = Part(), 0
+        some: list[Signal] = []
+        waiting = iter(signals)
+        while (signal := next(waiting, None)) is not None:
             if isinstance(signal, Unreadable):
                 part.refuse(f"unreadable: {signal}"[:200])
                 continue
             if isinstance(signal, Span) and not is_identified(signal):
                 part.refuse(NO_IDS)
                 continue
-            some.append(signal)
-            size += _size(signal)
+            # Asked with the next signal at hand: of a request of one part the body is released by then.
             if len(some) >= PART_SIGNALS or size >= PART_BYTES:
                 yield self._made(part, some, scope)
                 part, some, size = Part(), [], 0
+            some.append(signal)
+            size += _size(signal)
         yield self._made(part, some, scope)
 
     def _made(self, part: Part, signals: list[Signal], scope: Callable[[str], str]) -> Part:
@@ -113,6 +116,7 @@ class Interpreter:
         self._journal.add(marks)
         for index, signal in enumerate(signals):
             self._senders.note(signal, readings[index], is_row=index in rows)
+        signals.clear()  # while the part waits for its sync, its lines alone are in memory
         return part
 
     def _absorbed(self, signals: list[Signal], readings: list[Reading], chosen: set[int]) -> dict[int, int]:

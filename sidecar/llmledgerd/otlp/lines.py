@@ -27,7 +27,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 STEPS: Final = frozenset({"tool", "retrieval"})
 READS_ALONE: Final = frozenset({"embedding", "rerank"})
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode_into
 
 
 def id_of(signal: Signal, call: Call) -> str:
@@ -52,18 +52,25 @@ def _short(name: str) -> str:
     return f"{name[: NAME_CHARACTERS - 33]}-{xxhash.xxh3_128_hexdigest(name.encode('utf-8', 'replace'))}"
 
 
-def line_of(signal: Signal, call: Call, context: Context, emitter: str, limit: int) -> bytes:
+def line_of(signal: Signal, call: Call, context: Context, emitter: str, limit: int) -> bytearray:
     """Return the record of a call, with its newline, in at most ``limit`` bytes without it."""
     record = _record(signal, call, context, emitter)
     record["request"] = call.request
     record["response"] = _response(call)
-    line = _encode(_clean(record))
+    line = _encoded(record)
     if len(line) > limit:
         record["request"] = None
         record["response"] = _response(call, is_short=True)
         record["error"] = call.error[:1000] or None
-        line = _encode(_clean(record))
-    return line + b"\n"
+        line = _encoded(record)
+    line += b"\n"  # in place, since a line can be large
+    return line
+
+
+def _encoded(record: Mapping[str, Any]) -> bytearray:
+    line = bytearray()
+    _encode({name: value for name, value in record.items() if value is not None}, line)
+    return line
 
 
 def _record(signal: Signal, call: Call, context: Context, emitter: str) -> dict[str, Any]:
@@ -138,7 +145,3 @@ def _id(found: str) -> str | None:
 
 def _timestamp(at_ns: int) -> str | None:
     return (EPOCH + timedelta(microseconds=at_ns // 1000)).isoformat() if at_ns else None
-
-
-def _clean(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if value is not None}

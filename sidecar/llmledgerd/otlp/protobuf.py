@@ -41,15 +41,15 @@ SIGNALS: Final = 2
 
 def spans(body: bytes | bytearray) -> Iterator[Span | Unreadable]:
     """Yield the spans of a trace request. Raises Unreadable where the request's framing is invalid."""
-    return _signals(body, _span)
+    return _signals(body, _span_type, _span)
 
 
 def log_records(body: bytes | bytearray) -> Iterator[LogRecord | Unreadable]:
     """Yield the records of a log request. Raises Unreadable where the request's framing is invalid."""
-    return _signals(body, _log_record)
+    return _signals(body, _log_record_type, _log_record)
 
 
-def _signals(body: bytes | bytearray, read: Callable[[bytes, Origin], Any]) -> Iterator[Any]:
+def _signals(body: bytes | bytearray, kind: Any, read: Callable[[Any, Origin], Any]) -> Iterator[Any]:
     view = memoryview(body)
     for _, start, end in _messages(view, 0, len(view), 1):
         resource = _attributes(_parsed(Resource, view, _first(view, start, end, RESOURCE)).attributes)
@@ -58,7 +58,9 @@ def _signals(body: bytes | bytearray, read: Callable[[bytes, Origin], Any]) -> I
             origin = Origin(resource, scope.name, scope.version)
             for _, at, until in _messages(view, inner, inner_end, SIGNALS):
                 try:
-                    yield read(bytes(view[at:until]), origin)
+                    yield read(
+                        kind.FromString(bytes(view[at:until])), origin
+                    )  # the bytes end with the parsing
                 except (DecodeError, UnicodeDecodeError, RecursionError) as error:
                     yield Unreadable(str(error))
 
@@ -112,8 +114,7 @@ def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
     raise Unreadable("a number is cut off")
 
 
-def _span(raw: bytes, origin: Origin) -> Span:
-    found = _span_type.FromString(raw)
+def _span(found: Any, origin: Origin) -> Span:
     return Span(
         origin=origin,
         trace_id=found.trace_id.hex(),
@@ -131,8 +132,7 @@ def _span(raw: bytes, origin: Origin) -> Span:
     )
 
 
-def _log_record(raw: bytes, origin: Origin) -> LogRecord:
-    found = _log_record_type.FromString(raw)
+def _log_record(found: Any, origin: Origin) -> LogRecord:
     attributes, body = _attributes(found.attributes), _value(found.body)
     return LogRecord(
         origin=origin,

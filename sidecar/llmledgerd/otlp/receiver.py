@@ -88,8 +88,10 @@ class HttpReceiver:
             if signal == "metrics":
                 return await self._drop_metrics(request, form)
             intake.check_ready()
-            body = await self._read(request, encoding)
-            return _sent(form, await intake.take(signal, form, body, access, request.protocol))
+            answer = await intake.take(  # which alone refers to the body
+                signal, form, await self._read(request, encoding), access, request.protocol
+            )
+            return _sent(form, answer)
         except Denied as error:
             return _refusal(form or json_form, error.status, str(error), error.headers)
         except Unreadable as error:

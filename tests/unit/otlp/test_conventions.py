@@ -34,7 +34,7 @@ def rows(tmp_path: Path, *requests: Any, senders: Senders | None = None) -> list
         read = json_form.log_records if "resourceLogs" in request else json_form.spans
         for part in interpreter.parts(read(encoded(request)), lambda organization: organization):
             assert not part.refused, part.reason
-            found += [row(line) for line in part.lines]
+            found += [row(bytes(line)) for line in part.lines]
     return found
 
 
@@ -413,6 +413,95 @@ def test_codex_s_completed_responses_are_calls_and_its_other_events_are_none(tmp
     assert counts(first) == (100, 20, 40, None, 7)
     assert (first["provider"], first["run_id"]) == ("openai", "c-1")
     assert (second["is_error"], second["status_code"]) == (1, 500)
+
+
+def test_codex_s_newer_responses_have_writes_to_the_cache_and_the_tier_and_a_failure_without_a_message(
+    tmp_path: Path,
+) -> None:
+    """Counts are text where Codex formats them, and a number where it may have none."""
+    completed = {
+        "event.name": "codex.sse_event",
+        "event.kind": "response.completed",
+        "conversation.id": "c-1",
+        "model": "gpt-5.4",
+        "input_token_count": "100",
+        "output_token_count": "20",
+        "cached_token_count": 40,
+        "cache_write_token_count": 30,
+        "reasoning_token_count": 7,
+        "tool_token_count": "120",
+        "ttft_ms": 250,
+        "service_tier": "priority",
+    }
+    failed = {
+        "event.name": "codex.sse_event",
+        "event.kind": "response.completed",
+        "success": "false",
+        "error.type": "response_completed",
+        "model": "gpt-5.4",
+    }
+    traced = {
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 20,
+        "codex.usage.total_tokens": 120,
+    }
+    first, second = rows(
+        tmp_path,
+        logs([log_record("", completed), log_record("", failed, at=1)], scope="codex_otel"),
+        traces([span(1, traced, name="handle_responses")], resource={"service.name": "codex-cli"}),
+    )
+    assert counts(first) == (100, 20, 40, 30, 7)
+    assert (first["time_to_first_token_ms"], first["service_tier"]) == (250, "priority")
+    assert (second["is_error"], second["error_type"], second["usage_source"]) == (
+        1,
+        "response_completed",
+        "unknown",
+    )
+
+
+def test_copilot_s_chat_spans_are_calls_and_its_events_of_the_same_calls_are_none(tmp_path: Path) -> None:
+    usage = {"gen_ai.usage.input_tokens": 1500, "gen_ai.usage.output_tokens": 250}
+    chat = {
+        **usage,
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "github",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.conversation.id": "c-1",
+        "gen_ai.usage.cache_read.input_tokens": 1200,
+        "gen_ai.usage.cache_creation.input_tokens": 300,
+        "gen_ai.usage.reasoning.output_tokens": 120,
+        "gen_ai.usage.reasoning_tokens": 120,
+        "gen_ai.response.time_to_first_chunk": 0.45,
+    }
+    agent = {
+        **chat,
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "copilot",
+        "gen_ai.usage.input_tokens": 12500,
+    }
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "readFile"}
+    hook = {"gen_ai.operation.name": "execute_hook", "copilot_chat.hook_type": "PreToolUse"}
+    details = {
+        **usage,
+        "event.name": "gen_ai.client.inference.operation.details",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.id": "chatcmpl-1",
+    }
+    turn = {**usage, "event.name": "copilot_chat.agent.turn", "turn.index": 0}
+    resource = {"service.name": "copilot-chat"}
+    tree = [span(2, chat, parent=1), span(3, tool, parent=1), span(4, hook, parent=1), span(1, agent)]
+    found = rows(
+        tmp_path,
+        logs([log_record("", details), log_record("", turn)], resource=resource, scope="copilot-chat"),
+        traces(tree, resource=resource, scope="copilot-chat"),
+    )
+    call, tool_call = sorted(found, key=lambda one: str(one["call_type"]))
+    assert counts(call) == (1500, 250, 1200, 300, 120)
+    assert (call["agent_id"], call["run_id"], call["time_to_first_token_ms"]) == ("copilot", "c-1", 450)
+    assert (tool_call["call_type"], tool_call["model"]) == ("tool", "readFile")
 
 
 def test_a_log_record_without_ids_has_the_same_row_id_when_it_is_repeated(tmp_path: Path) -> None:

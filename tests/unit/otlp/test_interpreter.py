@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,21 @@ def test_attributes_of_any_type_under_any_name_are_a_row_or_none(tmp_path: Path)
         )
     ]
     assert len(rows(tmp_path, traces(spans))) == len(spans)
+
+
+def test_a_request_is_released_before_the_lines_of_its_last_part_are_made(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(module, "PART_BYTES", 1)
+    events: list[str] = []
+
+    def signals() -> Iterator[Any]:
+        yield from json_form.spans(encoded(traces([span(1, {**CHAT, "said": "hello"}), span(2, CHAT)])))
+        events.append("released")
+
+    def asked(organization: str) -> str:
+        events.append("made")
+        return organization
+
+    assert [len(part.lines) for part in made(tmp_path).parts(signals(), asked)] == [1, 1]
+    assert events == ["made", "released", "made"]
