@@ -101,26 +101,26 @@ class Measured(msgspec.Struct, kw_only=True):
     newest_ms: float = 0
 
 
-def create(store: Store, form: Form) -> None:
-    """Create the table of the form."""
-    ddl = migrations.Migration.load()[0].statements(migrations.Layout(ttl_days=90))[0]
+def ddl(form: Form) -> str:
+    """Return the statement that creates the table of the form."""
+    text = migrations.Migration.load()[0].statements(migrations.Layout(ttl_days=90))[0]
     if form.key:
-        ddl = re.sub(
-            r"PRIMARY KEY .*?\nORDER BY .*?\n", f"PRIMARY KEY {form.primary} ORDER BY {form.key}\n", ddl
+        text = re.sub(
+            r"PRIMARY KEY .*?\nORDER BY .*?\n", f"PRIMARY KEY {form.primary} ORDER BY {form.key}\n", text
         )
     for column, codec in (("request_json", form.codec), ("response_json", form.answer_codec)):
         if codec:
-            ddl = re.sub(
-                rf"({column} +String) CODEC\(ZSTD\(.*?\)\)\s+SETTINGS \(.*?\),\n", rf"\1 {codec},\n", ddl
+            text = re.sub(
+                rf"({column} +String) CODEC\(ZSTD\(.*?\)\)\s+SETTINGS \(.*?\),\n", rf"\1 {codec},\n", text
             )
     if form.settings:
-        ddl = (
-            re.sub(r"    index_granularity_bytes = .*?,\n", "", ddl)
+        text = (
+            re.sub(r"    index_granularity_bytes = .*?,\n", "", text)
             if "granularity" in form.settings
-            else ddl
+            else text
         )
-        ddl = ddl.rstrip(";\n ") + f", {form.settings}"
-    store.run(ddl)
+        text = text.rstrip(";\n ") + f", {form.settings}"
+    return text
 
 
 def segments(lines: Path, most: int) -> Iterator[list[Row]]:
@@ -177,7 +177,7 @@ def measure(lines: Path, form: Form, most: int, settle_seconds: float) -> Measur
     result = Measured()
     with tempfile.TemporaryDirectory(prefix="llmledger-bench-") as folder:
         store = Store(f"chdb://{folder}/clickhouse", timeout_seconds=600)
-        create(store, form)
+        store.run(ddl(form))
         store.run("SYSTEM STOP MERGES llm_traces")
         for rows in segments(lines, most):
             result.rows += len(rows)

@@ -8,7 +8,7 @@ tools, moved marks, a history that was cut).
 
 A turn's name is, in this order:
 
-1. the least of its calls' ids, where providers made them (Chat Completions ``tool_calls[].id``, Responses
+1. the first of its calls' ids, where providers made them (Chat Completions ``tool_calls[].id``, Responses
    ``call_id``, Messages ``tool_use.id``, Converse ``toolUseId``);
 2. the answer's own id, where the next request can only give that one (Responses ``previous_response_id``);
 3. its content and, unless that is prose of some length, the content of the turn before it (of the first: what it was
@@ -99,7 +99,7 @@ class _Call:
         if history.last:
             last = self._name(history.last, history.last_key)
         elif answered:
-            last = self._by_call(min(answered))
+            last = self._by_call(answered[0])
         if self._request.previous:
             previous = scoped(self._seed, "response", self._request.previous)
             return (last or previous) if answered else previous, last or previous
@@ -111,7 +111,7 @@ class _Call:
         """Return the name of the call's own turn."""
         said, request = self._said, self._request
         if self._ids:
-            return self._by_call(min(self._ids))
+            return self._by_call(self._ids[0])
         is_kept = request.previous or request.is_kept or (request.is_plain and request.is_kept is not False)
         if self._answer.id and (is_kept or not (said or request.messages)):
             return scoped(self._seed, "response", self._answer.id)
@@ -134,7 +134,7 @@ class _Call:
         if sayings.is_text(turn.said):
             return self._by_key(key())
         if ids := sayings.provided_ids(turn.said):
-            return self._by_call(min(ids))
+            return self._by_call(ids[0])
         references = [part.id for part in turn.said if part.kind == parts.REFERENCE and part.id]
         if references:
             return scoped(self._seed, "item", references[-1])
@@ -155,13 +155,13 @@ class _Call:
         request, answer, said = self._request, self._answer, self._said
         found = handed.on(self._seed, said, self._history.after)
         if len(self._ids) > 1:
-            found = [*map(self._by_call, sorted(self._ids)[1:]), *found]
+            found = [*map(self._by_call, self._ids[1:]), *found]
         if request.is_input:
             found = [*self._kept_names(said), *found]
         if len(answer.alternatives) > 1:
             for alternative in answer.alternatives[1:]:
                 others = sayings.provided_ids(alternative)
-                found.append(self._by_call(min(others)) if others else self._by_content(alternative))
+                found.append(self._by_call(others[0]) if others else self._by_content(alternative))
         if not found:
             return found
         return list(dict.fromkeys(name for name in found if name and name != own))[:MOST_NAMES]

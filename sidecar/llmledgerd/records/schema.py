@@ -240,7 +240,8 @@ TABLE: Final[tuple[Column, ...]] = (
         "String",
         "text",
         "identity.conversation_id",
-        "The earliest turn that the call's bytes name, else its own. Where that is the `turn_id` (or one of the"
+        "The earliest turn that the call's bytes name, else its own; all that was said until it was told from others,"
+        " where the first turn is a greeting. Where that is the `turn_id` (or one of the"
         " `turn_names`) of a call of another conversation, this one is a part of that: readers follow it, bounded."
         " Empty: no part of a conversation (embeddings, …)",
         listed=True,
