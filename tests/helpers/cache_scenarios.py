@@ -265,6 +265,17 @@ def unknown(world: World, how: Format) -> None:
     talk.send("routing", "unknown", is_lost=True)
 
 
+def elsewhere(world: World, how: Format) -> None:
+    """The first call of a conversation does not read what another conversation's first call has read."""
+    first = Talk(world, how, head_words=2600)
+    _steps(first, "elsewhere", 1)
+    second = first.twin()
+    second.send("elsewhere")
+    _steps(second.twin(), "elsewhere", 1)
+    head = sum(map(len, first.prompt().blocks()[: len(first.tools) + len(first.system)]))
+    first.twin().send("elsewhere", "unknown", is_lost=True, could=head // how.step * how.step)
+
+
 PLANTED: dict[str, tuple[Callable[[World, Format], None], tuple[Format, ...]]] = {
     "tools_changed": (tools_changed, FORMATS),
     "system_changed": (system_changed, FORMATS),
@@ -276,6 +287,7 @@ PLANTED: dict[str, tuple[Callable[[World, Format], None], tuple[Format, ...]]] =
     "mark_moved": (mark_moved, MARKED),
     "in_flight": (in_flight, tuple(one for one in FORMATS if not one.is_vague and not one.is_automatic)),
     "unknown": (unknown, FORMATS),
+    "elsewhere": (elsewhere, tuple(one for one in FORMATS if not one.is_vague and not one.is_automatic)),
 }
 
 
