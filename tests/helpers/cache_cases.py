@@ -518,7 +518,8 @@ def _in_flight(run: Run) -> list[Labelled]:
     twin.system, twin.tools = twin.prose(4000), twin.tools
     twin.latency = 20
     first = twin.step(0)
-    shared = twin.tokens([Message("user", "")])
+    step = STEPS.get(twin.provider, 1)
+    shared = twin.tokens([Message("user", "")]) // step * step
     twin.messages = [Message("user", twin.prose(30))]
     second = twin.step(0, cause="in_flight", seconds=1.5, could=shared)
     return [first, second]

@@ -132,26 +132,27 @@ def tools_changed(world: World, how: Format) -> None:
 def system_changed(world: World, how: Format) -> None:
     rng = world.rng
     kind = rng.choice(("clock", "uuid", "number", ""))
-    new = {
+    new: dict[str, Callable[[], str]] = {
         "clock": lambda: f"{rng.randint(10, 23)}:{rng.randint(10, 59)}:{rng.randint(10, 59)}",
         "uuid": lambda: str(uuid.UUID(int=rng.getrandbits(128), version=4)),
-        "number": lambda: str(rng.randint(1, 999)), "": lambda: rng.choice(("quay", "wharf", "jetty")),
-    }[kind]  # fmt: skip
+        "number": lambda: str(rng.randint(1, 999)),
+        "": lambda: rng.choice(("quay", "wharf", "jetty")),
+    }
     talk = Talk(world, how)
-    number, words = rng.randrange(2), talk.system[0].split(" ")
+    number = rng.randrange(2)
     words = talk.system[number].split(" ")
     at = rng.randrange(0, len(words) - 1)
-    words[at] = before = new()
+    words[at] = before = new[kind]()
     talk.system[number] = " ".join(words)
     _steps(talk, "begun", 2)
     talk.grow()
     while words[at] == before:
-        words[at] = new()
+        words[at] = new[kind]()
     old, talk.system[number] = talk.system[number], " ".join(words)
     offset = next(i for i, (a, b) in enumerate(zip(old, talk.system[number], strict=False)) if a != b)
     joined = "\n\n" if how.name == "responses" else "\n"
     offset += number * (len(talk.system[0]) + len(joined))
-    label = {"suspect": kind} if kind else {}
+    label: dict[str, Any] = {"suspect": kind} if kind else {}
     talk.send("system", "system_changed", part="system", offset=offset, **label)
 
 
@@ -181,7 +182,7 @@ def history_changed(world: World, how: Format) -> None:
     if change in ("dropped", "cleared"):
         behind = sum(map(len, talk.prompt().blocks()[talk.prompt().last_of(len(talk.messages) - 2) + 1 :]))
         total = sum(map(len, talk.prompt().blocks()))
-        could = min(talk.left, total - behind + 0)
+        could = min(talk.left, total - behind)
     talk.send("history", "history_changed", could=could, part="messages", index=_shown(talk, at), **place)
 
 
@@ -202,14 +203,9 @@ def _shown(talk: Talk, at: int) -> int:
 def model_changed(world: World, how: Format) -> None:
     talk = _begun(world, how)
     talk.model = how.models[1]
-    talk.send(
-        "model",
-        "model_changed",
-        model=talk.model if how.name not in ("openrouter", "invoke", "converse") else ANY,
-    )
-
-
-ANY = object()
+    is_named = how.name not in ("openrouter", "invoke", "converse")  # whose rows have a price list's name
+    label: dict[str, Any] = {"model": talk.model} if is_named else {}
+    talk.send("model", "model_changed", **label)
 
 
 def tier_changed(world: World, how: Format) -> None:
@@ -269,6 +265,17 @@ def unknown(world: World, how: Format) -> None:
     talk.send("routing", "unknown", is_lost=True)
 
 
+def elsewhere(world: World, how: Format) -> None:
+    """The first call of a conversation does not read what another conversation's first call has read."""
+    first = Talk(world, how, head_words=2600)
+    _steps(first, "elsewhere", 1)
+    second = first.twin()
+    second.send("elsewhere")
+    _steps(second.twin(), "elsewhere", 1)
+    head = sum(map(len, first.prompt().blocks()[: len(first.tools) + len(first.system)]))
+    first.twin().send("elsewhere", "unknown", is_lost=True, could=head // how.step * how.step)
+
+
 PLANTED: dict[str, tuple[Callable[[World, Format], None], tuple[Format, ...]]] = {
     "tools_changed": (tools_changed, FORMATS),
     "system_changed": (system_changed, FORMATS),
@@ -280,6 +287,7 @@ PLANTED: dict[str, tuple[Callable[[World, Format], None], tuple[Format, ...]]] =
     "mark_moved": (mark_moved, MARKED),
     "in_flight": (in_flight, tuple(one for one in FORMATS if not one.is_vague and not one.is_automatic)),
     "unknown": (unknown, FORMATS),
+    "elsewhere": (elsewhere, tuple(one for one in FORMATS if not one.is_vague and not one.is_automatic)),
 }
 
 

@@ -223,7 +223,12 @@ class Talk:
         self.previous = record.get("response", {}).get("id", "")
         lost = before - read if cause else 0
         found = Labelled(
-            record, cause, lost, self._dollars(lost, written) if cause else None, place, scenario
+            record,
+            cause,
+            lost,
+            self._dollars(lost, written) if cause and could is None else None,
+            place,
+            scenario,
         )
         world.labelled.append(found)
         return found

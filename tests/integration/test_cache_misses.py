@@ -6,14 +6,14 @@ import contextlib
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers import prefork
+from tests.helpers import cache_scenarios, cache_worlds, prefork
 from tests.helpers.cache_cases import CAUSES, Labelled, cases
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import external_server, fresh_database
@@ -22,6 +22,8 @@ from tests.helpers.session import Session
 from tests.helpers.waiting import until
 
 PLANTED = 500
+MATERIAL = 300
+"""Lost tokens from which a planted miss is to be found: less is rounding."""
 
 
 def asked(url: str, *arguments: str) -> list[dict[str, Any]]:
@@ -41,8 +43,18 @@ def _answers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[list[Labelled], list[dict[str, Any]], Any]]:
     """Return the labelled calls, what the command says of them, and the same added up."""
-    start = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
-    labelled = cases(20_261_122, start)
+    labelled = cases(20_261_122, dt.datetime.now(dt.UTC) - dt.timedelta(days=3))
+    with _stored(labelled, request, tmp_path_factory) as url:
+        yield labelled, asked(url, "cache", "--calls"), asked(url, "cache")
+
+
+@contextlib.contextmanager
+def _stored(
+    labelled: Sequence[Labelled | cache_worlds.Labelled],
+    request: pytest.FixtureRequest,
+    folders: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """Give the address of a store with the calls, which a daemon has stored."""
     address = external_server() or request.getfixturevalue("_shared_engine").address
     with (
         contextlib.ExitStack() as ends,
@@ -50,19 +62,37 @@ def _answers(
         contextlib.closing(Store(url, timeout_seconds=60)) as store,
     ):
         migrations.apply(store, migrations.Layout(ttl_days=90))
-        daemon = ends.enter_context(RunningDaemon(tmp_path_factory.mktemp("cache"), url=url))
+        daemon = ends.enter_context(RunningDaemon(folders.mktemp("cache"), url=url))
         with Session(daemon.socket) as session:
             session.hello()
             session.send([json.dumps(one.record).encode() + b"\n" for one in labelled], 1)
             session.wait_durable(len(labelled))
-        until(lambda: store.query("SELECT count() AS n FROM llm_traces")[0]["n"] == len(labelled))
-        yield labelled, asked(url, "cache", "--calls"), asked(url, "cache")
+        until(lambda: store.query("SELECT count() AS n FROM llm_traces")[0]["n"] == len(labelled), limit=300)
+        yield url
 
 
 def test_causes_places_and_dollars_of_planted_misses_are_right_and_healthy_turns_are_not_flagged(
     answers: tuple[list[Labelled], list[dict[str, Any]], Any],
 ) -> None:
     labelled, found, _ = answers
+    score = _judge(labelled, found)
+    assert score["planted"] >= PLANTED, score
+    assert score["healthy"] >= PLANTED, score
+
+
+def test_misses_of_a_cache_that_is_played_token_by_token_are_right_in_fifteen_formats(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    made = cache_scenarios.cases(7, dt.datetime.now(dt.UTC) - dt.timedelta(days=20), each=2, healthy=1)
+    with _stored(made, request, tmp_path_factory) as url:
+        found = asked(url, "cache", "--calls", "--limit", "10000")
+    score = _judge([one for one in made if not one.cause or one.lost_tokens >= MATERIAL], found)
+    assert score["planted"] >= PLANTED / 2, score
+    assert score["healthy"] >= PLANTED, score
+
+
+def _judge(labelled: Sequence[Labelled | cache_worlds.Labelled], found: list[dict[str, Any]]) -> Counter[str]:
+    """Return how many are right, after the assertion that they are enough."""
     misses = {one["id"]: one for one in found}
     score: Counter[str] = Counter()
     for one in labelled:
@@ -80,12 +110,11 @@ def test_causes_places_and_dollars_of_planted_misses_are_right_and_healthy_turns
         if one.lost_usd is not None:
             score["dollars"] += 1
             score["dollars off"] += abs(float(miss["lost_usd"] or 0) - one.lost_usd) > 0.01 * one.lost_usd
-    assert score["planted"] >= PLANTED, score
-    assert score["healthy"] >= PLANTED, score
     assert score["right"] >= 0.98 * score["planted"], score
     assert score["false alarms"] <= 0.01 * score["healthy"], score
     assert score["misplaced"] == 0, score
     assert score["dollars off"] <= 0.01 * score["dollars"], score
+    return score
 
 
 def _is_placed(wanted: Mapping[str, Any], place: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import time
 from decimal import Decimal
@@ -44,10 +45,10 @@ def attempts(seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def test_sums_of_attempts_are_those_of_the_attempts_one_by_one(_shared_engine: Engine) -> None:
+def test_sums_of_attempts_are_those_of_the_attempts_one_by_one(engine: Engine) -> None:
     given = attempts(20_261_122)
     with (
-        fresh_database(external_server() or _shared_engine.address) as url,
+        fresh_database(external_server() or engine.address) as url,
         contextlib.closing(Store(url)) as store,
     ):
         migrations.apply(store, migrations.Layout())
@@ -65,7 +66,15 @@ def test_sums_of_attempts_are_those_of_the_attempts_one_by_one(_shared_engine: E
 
 def _attempt(number: int, row: dict[str, Any]) -> Attempt:
     start = row["created_at"]
-    rest = (row["is_error"], row["outcome"], row["attempt"], row["provider"], row["model"], "", row["cost_usd"])
+    rest = (
+        row["is_error"],
+        row["outcome"],
+        row["attempt"],
+        row["provider"],
+        row["model"],
+        "",
+        row["cost_usd"],
+    )
     return Attempt("org", row["request_hash"], start, start + row["latency_ms"] * 1000, *rest, str(number))
 
 
@@ -75,7 +84,10 @@ def test_made_attempts_have_some_that_overlap_and_some_that_do_not(seed: int) ->
     for row in attempts(seed):
         by_request.setdefault(row["request_hash"], []).append(row)
     apart = [
-        all(a["created_at"] + a["latency_ms"] * 1000 - 5_000 <= b["created_at"] for a, b in zip(of, of[1:], strict=False))
+        all(
+            a["created_at"] + a["latency_ms"] * 1000 - 5_000 <= b["created_at"]
+            for a, b in itertools.pairwise(of)
+        )
         for of in by_request.values()
         if len(of) > 1
     ]

@@ -34,6 +34,10 @@ NEEDED: Mapping[str, Mapping[str, str]] = {
     "/v1/step": {"step_id": f"{MARK}-step_id"},
     "/v1/run": {"id": f"{MARK}-run_id"},
 }
+FULL = (
+    "/v1/cache", "/v1/cache/calls", "/v1/anatomy", "/v1/tools", "/v1/tool-calls", "/v1/retries", "/v1/retried-calls",
+)  # fmt: skip
+"""Addresses whose answers are computed from several rows: beta's have something to be seen."""
 VALUES = [
     "beta", "Beta", "BETA", " beta", "beta ", "beta\x00", "beta\n", "alpha,beta", "alpha|beta", "alpha' OR '1'='1", "alpha') OR 1=1 --",
     "' UNION ALL SELECT * FROM llm_traces --", "alpha\\' OR 1=1 --", "%", "*", "_", "?", "null", "NULL", "None", "undefined", "", "true", "[]",
@@ -109,6 +113,8 @@ def run(attack: Attack) -> None:
     cursor = json.loads(text)["cursor"]
     assert code == 200, text
     assert MARK in text
+    for path in FULL:
+        assert MARK in beta.ask("GET", path, {})[1], path
     attempts = list(_attempts(cursor))
     _ask_all(attack, alpha, attempts)
     of_beta = [one for one in attempts if "organization_id=beta" in one[1]]
@@ -171,5 +177,18 @@ def _rows() -> list[dict[str, object]]:
             texts: dict[str, object] = {name: f"{mark}-{name}" for name in TEXTS}
             payload = json.dumps({"messages": [{"role": "user", "content": mark}]}).encode()
             rows.append({**texts, "id": f"{mark}-id" if not number else f"{mark}-{number}", "organization_id": organization,
-                         "request_json": payload, "response_json": payload, "request_size_bytes": 2_000_000})  # fmt: skip
+                         "request_json": payload, "response_json": payload, "request_size_bytes": 2_000_000, **_facts(mark, number)})  # fmt: skip
     return rows
+
+
+def _facts(mark: str, number: int) -> dict[str, object]:
+    """Columns of tools, attempts and caches. Hashes are the same in both organizations, which they never are."""
+    parts = json.dumps([[[f"{mark}-tool", "00000001", 9]], 0, 0, "", 0, "", "", "", 0]).encode()
+    return {
+        "tool_calls": [(7, f"{mark}-call", f"{mark}-tool", 5, 10)], "tool_results": [(7, 20, 2)] if number else [],
+        "tokens_by_tool": {f"{mark}-tool": 40}, "request_hash": 3, "is_error": int(number < 2), "attempt": number,
+        "turn_hash": 11 + number, "parent_turn_hash": 10 + number if number else 0, "history_hash": 1, "prefix_hash": 2,
+        "parent_history_hash": 1, "tools_hash": 1 + number, "prompt_tokens": 6000, "cached_input_tokens": 0,
+        "cache_left_state": "exact", "cache_left_tokens": 5000, "cache_gap": 5000, "tools_tokens": 6000,
+        "prompt_parts": parts, "cache_diagnostics": mark.encode(),
+    }  # fmt: skip
