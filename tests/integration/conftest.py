@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.engine import Engine, external_server, fresh_database, running_engine
 from tests.helpers.kinds import KINDS, Kind, running_kind
+from tests.helpers.migrated_databases import LAYOUT, MigratedDatabases
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database, running_postgres
 
 
@@ -48,18 +50,42 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def _databases(_shared_engine: Engine) -> Iterator[MigratedDatabases]:
+    databases = MigratedDatabases(_shared_engine)
+    yield databases
+    databases.close()
+
+
 @pytest.fixture
-def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def empty_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return the URL of an empty database on a server."""
     address = external_server() or request.getfixturevalue("engine").address
     with fresh_database(address) as url:
         yield url
 
 
+@pytest.fixture
+def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return the URL of a migrated database on a server, without rows.
+
+    A test that makes statements fail or wait has a database that no other test uses after it.
+    """
+    if external_server() or {"engine", "kind"} & set(request.fixturenames):
+        url = request.getfixturevalue("empty_url")
+        with contextlib.closing(Store(url, timeout_seconds=30)) as store:
+            migrations.apply(store, LAYOUT)
+        yield url
+        return
+    request.getfixturevalue("engine")  # it has no faults now
+    with request.getfixturevalue("_databases").lent() as url:
+        yield url
+
+
 # The engine is the same, and starts anew for each test; ``test_stores`` and the daemon's tests have it always.
 @pytest.fixture(params=[pytest.param("embedded", marks=pytest.mark.slow), "server"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty store, of each kind in turn."""
+    """Return the URL of a store without rows, of each kind in turn."""
     if request.param == "embedded":
         return f"chdb://{tmp_path / 'clickhouse'}"
     return str(request.getfixturevalue("server_url"))
@@ -70,7 +96,7 @@ def store(store_url: str) -> Iterator[Store]:
     """Return a migrated store of each kind in turn."""
     opened = Store(store_url, timeout_seconds=30)
     try:
-        migrations.apply(opened, migrations.Layout(ttl_days=90))
+        migrations.apply(opened, LAYOUT)
         yield opened
     finally:
         opened.close()
@@ -81,7 +107,7 @@ def server(server_url: str) -> Iterator[Store]:
     """Return a migrated store on a server."""
     opened = Store(server_url, timeout_seconds=30)
     try:
-        migrations.apply(opened, migrations.Layout(ttl_days=90))
+        migrations.apply(opened, LAYOUT)
         yield opened
     finally:
         opened.close()

@@ -58,8 +58,8 @@ LATER = Migration(
 
 
 @pytest.fixture
-def empty_server(server_url: str) -> Iterator[Store]:
-    opened = Store(server_url, timeout_seconds=30)
+def empty_server(empty_url: str) -> Iterator[Store]:
+    opened = Store(empty_url, timeout_seconds=30)
     yield opened
     opened.close()
 
@@ -106,10 +106,10 @@ def test_a_new_daemon_migrates_an_older_embedded_store_by_itself(tmp_path: Path)
 
 
 def test_a_new_daemon_waits_for_an_older_server_to_be_migrated_and_then_stores_what_waited(
-    empty_server: Store, server_url: str, tmp_path: Path
+    empty_server: Store, empty_url: str, tmp_path: Path
 ) -> None:
     earlier_tables(empty_server)
-    with RunningDaemon(tmp_path, url=server_url, settings=SETTINGS) as daemon:
+    with RunningDaemon(tmp_path, url=empty_url, settings=SETTINGS) as daemon:
         send(daemon)
         until(lambda: "run `llmledgerd migrate`" in str(admin.status(tmp_path / "admin.sock")["store"]))
         assert ids(empty_server) == ["before"]

@@ -20,6 +20,9 @@ PROSE_SPACES: Final = 24
 """A text of so many words is a turn's own: what was said before it need not tell it from others. Frameworks rewrite
 what users say (documents that were found for the last question alone), and cut what tools returned."""
 
+FEWEST_CHARACTERS: Final = 20
+"""A conversation that begins with less is like others: people say hello, and are answered the same."""
+
 _ENDS: Final = 2048
 """Bytes at a text's start and end in which times are looked for."""
 
@@ -106,6 +109,11 @@ class Turn:
             thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
             self._text = (whole[thought.end() :] if thought else whole).strip()
         return self._text
+
+    @property
+    def position(self) -> int:
+        """Number of the messages' parts that stand before it."""
+        return self._start
 
     @property
     def start(self) -> str:
@@ -219,6 +227,36 @@ class History:
                 turns.append(Turn([part], self._messages, number))
         return turns
 
+    def begins_like_others(self, said: list[Part]) -> bool:
+        """Return whether the first turn (``said``, if there is none) tells no conversation: it answers next to
+        nothing, or nobody, as a greeting does that the application has put there."""
+        found = self._messages
+        if found and found[0].role != "assistant" and len(str(found[0].value)) >= FEWEST_CHARACTERS:
+            return False
+        if self.first is None:
+            asked, first = self.after, Turn(said, found, len(found))
+        else:
+            asked, first = found[: self.first.position], self.first
+        if sum(len(str(part.value)) for part in asked) >= FEWEST_CHARACTERS:
+            return False
+        is_telling = first.is_unlike_others() and (bool(asked) or self.first is None)
+        return not (is_telling or any(part.kind == parts.CALL for part in first.said))
+
+    def beginning(self, said: list[Part]) -> str:
+        """Return a digest of all that was said until users had said enough, and were answered; "" before that."""
+        turns = self._read_turns()
+        if said:
+            turns.append(Turn(said, self._messages, len(self._messages)))
+        found, size, at = list[str](), 0, 0
+        for turn in turns:
+            asked = self._messages[at : turn.position]
+            size += sum(len(str(part.value)) for part in asked)
+            found += [context(asked), turn.content]
+            if size >= FEWEST_CHARACTERS:
+                return _digest("\0".join(found).encode())
+            at = turn.position + len(turn.said)
+        return ""
+
     def asked(self) -> str:
         """Return the digest of what follows the last turn."""
         if self._asked is None:
@@ -293,7 +331,7 @@ def _start(found: list[Part], at: int) -> int:
 
 def _content(text: str, said: list[Part]) -> str:
     whole = without_space(text) if text else b""
-    calls = [[part.name, part.value] for part in said if part.kind == parts.CALL]
+    calls = [[part.name, _given(part.value)] for part in said if part.kind == parts.CALL]
     if not whole and not calls:
         calls = [
             [part.kind, part.name, part.value] for part in said if part.kind != parts.THINKING and part.value
@@ -301,6 +339,13 @@ def _content(text: str, said: list[Part]) -> str:
         if not calls:
             return ""
     return _digest(whole + b"\0" + as_bytes(calls) if calls else whole)
+
+
+def _given(arguments: Any) -> Any:
+    """Return a call's arguments without nulls, which SDKs add and leave out."""
+    if arguments.__class__ is dict and None in arguments.values():
+        return {name: one for name, one in arguments.items() if one is not None}
+    return arguments
 
 
 def context(before: list[Part]) -> str:

@@ -1,0 +1,76 @@
+"""Migrated databases on one engine, used by one test after another, since making the tables costs half a second.
+
+Invariant: a database that is handed out has the tables that a migration makes, no row, and no mutation behind
+it. One that a test changed in any other way is dropped and never handed out again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from llmledgerd.stores.clickhouse import migrations
+from llmledgerd.stores.clickhouse.client import Store
+from tests.helpers.engine import Engine, fresh_database
+from tests.helpers.waiting import until
+
+LAYOUT = migrations.Layout(ttl_days=90)
+"""The default of the daemon's settings, so that its own migration has nothing to do."""
+
+
+class MigratedDatabases:
+    """The databases of one engine that no test uses now."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._free: list[str] = []
+        self._tables = ""
+        """What a migration makes, as the engine describes it."""
+        self._all = contextlib.ExitStack()
+
+    def close(self) -> None:
+        """Drop them all."""
+        self._all.close()
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[str]:
+        """Return the URL of one for the length of a block."""
+        url = self._free.pop() if self._free else self._made()
+        yield url
+        until(lambda: not self._engine.running(), what="the statements of a test to end")
+        if self._description(url) == self._tables:
+            self._empty(url)
+            self._free.append(url)
+
+    def _made(self) -> str:
+        url = self._all.enter_context(fresh_database(self._engine.address))
+        with contextlib.closing(Store(url, timeout_seconds=30)) as store:
+            migrations.apply(store, LAYOUT)
+        self._tables = self._tables or self._description(url)
+        return url
+
+    def _empty(self, url: str) -> None:
+        database = _database(url)
+        tables = self._engine.query(
+            f"SELECT name FROM system.tables WHERE database = '{database}' AND engine LIKE '%MergeTree'"
+            " AND name != 'llmledger_migrations' AND total_rows > 0"
+        )
+        for table in tables.split():
+            self._engine.query(f"TRUNCATE TABLE {database}.{table}")
+
+    def _description(self, url: str) -> str:
+        """Return the tables, and the number of changes to what they hold; without the database's name."""
+        database = _database(url)
+        found = self._engine.query(
+            "SELECT groupArray((name, create_table_query)) AS tables,"
+            f" (SELECT count() FROM system.mutations WHERE database = '{database}') AS mutations"
+            f" FROM (SELECT * FROM system.tables WHERE database = '{database}' ORDER BY name)"
+            " FORMAT JSONEachRow"
+        )
+        return json.dumps(json.loads(found)).replace(database, "")
+
+
+def _database(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
