@@ -357,15 +357,13 @@ def context(before: list[Part]) -> str:
 
 
 def _constant(value: Any) -> bytes:
-    """Return a content without white space and times."""
+    """Return a content without white space, and without the times near its start and its end."""
     text = as_bytes(value)
-    if len(text.translate(None, _DIGITS)) == len(text):
+    is_short = len(text) <= 2 * _ENDS
+    ends = text if is_short else text[:_ENDS] + text[-_ENDS:]
+    if len(ends.translate(None, _DIGITS)) == len(ends):  # then there is no time
         return without_space(value) if value.__class__ is str else text.translate(None, SPACE)
-    return _timeless(text).translate(None, SPACE)
-
-
-def _timeless(text: bytes) -> bytes:
-    """Return the text without the times near its start and its end."""
-    if len(text) <= 2 * _ENDS:
-        return _CLOCK.sub(b"", text)
-    return _CLOCK.sub(b"", text[:_ENDS]) + text[_ENDS:-_ENDS] + _CLOCK.sub(b"", text[-_ENDS:])
+    if is_short:
+        return _CLOCK.sub(b"", text).translate(None, SPACE)
+    start, end = _CLOCK.sub(b"", text[:_ENDS]), _CLOCK.sub(b"", text[-_ENDS:])
+    return (start + text[_ENDS:-_ENDS] + end).translate(None, SPACE)

@@ -29,6 +29,13 @@ _ORGANIZATIONS_REMEMBERED: Final = 1024
 
 REFUSED: Final = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
 
+_LEAST_REMEMBERED: Final = 256
+"""Characters of a text that is not as soon without its white space as found."""
+_MOST_REMEMBERED: Final = 1 << 20
+_NO_TEXT: Final = ("", b"")
+_recent: tuple[tuple[str, bytes], tuple[str, bytes]] = (_NO_TEXT, _NO_TEXT)
+"""Texts and their bytes without white space, replaced as one: threads share it."""
+
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
 _hash: Callable[[bytes, int], int] = xxhash.xxh3_64_intdigest
@@ -69,11 +76,19 @@ def _utf8(text: str) -> bytes:
 
 
 def without_space(text: str) -> bytes:
-    """Return a text's bytes without its white space."""
-    try:
-        return text.encode().translate(None, SPACE)
-    except UnicodeEncodeError:
+    """Return a text's bytes without its white space. The last two texts are remembered: a call's question and its
+    answer have several names each."""
+    global _recent
+    if not _LEAST_REMEMBERED <= len(text) <= _MOST_REMEMBERED:
         return _utf8(text).translate(None, SPACE)
+    last, other = _recent
+    if last[0] is text:
+        return last[1]
+    if other[0] is text:
+        return other[1]
+    found = _utf8(text).translate(None, SPACE)
+    _recent = (text, found), last
+    return found
 
 
 def plain(value: Any) -> Any:

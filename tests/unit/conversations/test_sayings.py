@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmledgerd.conversations.parts import CALL, Part
-from llmledgerd.conversations.sayings import History, provided_ids
+from llmledgerd.conversations.parts import CALL, TEXT, Part
+from llmledgerd.conversations.sayings import History, context, provided_ids
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,17 @@ def test_a_request_that_begins_its_answer_has_no_turn_before() -> None:
     assert history.last is None
     assert history.first is None
     assert [part.value for part in history.after] == ["a"]
+
+
+LONG = "a question without a time " * 400
+
+
+@pytest.mark.parametrize("text", ["at 10:15 {}", "{} at 10:15", "at 10:15"])
+def test_a_time_near_either_end_of_what_was_asked_makes_no_difference(text: str) -> None:
+    asked = [text.format(LONG), text.format(LONG).replace("10:15", "11:37")]
+    assert len({context([Part(TEXT, "user", 0, one)]) for one in asked}) == 1
+
+
+def test_a_time_in_the_middle_of_a_long_text_is_its_content() -> None:
+    asked = [f"{LONG}{time}{LONG}" for time in ("10:15", "11:37", "")]
+    assert len({context([Part(TEXT, "user", 0, one)]) for one in asked}) == 3
