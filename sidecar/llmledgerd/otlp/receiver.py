@@ -23,8 +23,8 @@ from types import ModuleType
 from typing import Any, Final
 
 import structlog
-from aiohttp import web
 
+from llmledgerd.admin.aiohttp_server import web
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
 from llmledgerd.flow_control import Admission
