@@ -31,6 +31,7 @@ from tests.chaos.senders import GIVE_UP_SECONDS
 from tests.helpers import admin
 from tests.helpers.daemon import ROOT, DaemonDied, RunningDaemon
 from tests.helpers.engine import Engine
+from tests.helpers.store_rows import replaced
 from tests.helpers.waiting import until
 from tests.helpers.wire_proxy import WireProxy
 
@@ -313,6 +314,8 @@ class Chaos:
         with contextlib.suppress(AssertionError):  # the verdict names who is missing
             self.until(self._all_dead_are_known, "the dead senders to be declared", limit)
         self.drained()
+        with contextlib.suppress(AssertionError):  # likewise
+            self.until(lambda: not replaced(self.url), "replaced rows to be deleted", HEAL_SECONDS)
         return wrong
 
     def _all_dead_are_known(self) -> bool:

@@ -340,10 +340,10 @@ def settled_out_of_order() -> None:
 def abandoned_rows_stay() -> None:
     """A record that comes late does not replace the row that stands for it."""
 
-    async def delete(self: settlement.Settlement, made: batch.Batch) -> None:
-        return
+    async def delete(self: settlement.Settlement, further: Any, *, at_once: bool = False) -> list[Any]:
+        return []
 
-    replace(settlement.Settlement, "_delete_replaced", delete)
+    replace(settlement.Settlement, "_delete_due", delete)
 
 
 @mutant

@@ -38,6 +38,7 @@
 ``prefork``         The two commands, forked from a process that has imported them.
 ``promql``          The metrics and labels that a PromQL expression selects.
 ``providers``       Stand-ins for the providers' HTTP interfaces.
+``realtime``        Two hundred sessions over WebSockets, and the records that they are worth.
 ``rollups``         Comparison of the rollup with the rows that it sums.
 ``scene``           Engine, table, proxy and daemon for delivery tests.
 ``scrape``          A Prometheus scrape of a running daemon.
@@ -45,6 +46,7 @@
 ``secrets``         Random secrets in the shapes of the named patterns.
 ``session``         A version 4 session written without the client.
 ``simulated_apis``  Requests and answers of a made-up agent in the words of each API.
+``simulated_habits`` What frameworks rewrite between turns, as kinds of runs.
 ``simulated_kinds`` Kinds of runs of made-up agents.
 ``simulated_oddities`` What servers, SDKs and frameworks do to a simulated history.
 ``simulated_runs``  Made-up agents, with the truth of which call continues which.

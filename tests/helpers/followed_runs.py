@@ -49,7 +49,8 @@ def places(steps: Sequence[Step]) -> list[Place]:
         origin = -1 if step.parent_turn_id else _origin(steps, bearers, step)
         conversation = (step.organization_id, step.conversation_id)
         named = bearers.of(*conversation[:1], [step.conversation_id])
-        for other in (parent, origin, named, conversations.setdefault(conversation, number)):
+        joined = -1 if bearers.is_shared(step.organization_id, step.parent_turn_id) else parent
+        for other in (joined, origin, named, conversations.setdefault(conversation, number)):
             if other >= 0 and step.conversation_id:
                 runs.join(number, other)
         found.append((parent, origin))
@@ -71,13 +72,20 @@ class _Bearers:
         self._near: dict[tuple[str, str, str], int] = {}
         self._own: dict[tuple[str, str], int] = {}
         self._further: dict[tuple[str, str], int] = {}
+        self._alone: dict[tuple[str, str], set[str]] = {}
 
     def add(self, number: int, step: Step) -> None:
+        if not step.parent_turn_id and step.conversation_id != step.turn_id:
+            self._alone.setdefault((step.organization_id, step.turn_id), set()).add(step.conversation_id)
         if step.turn_id:
             self._own[step.organization_id, step.turn_id] = number
             self._near[step.organization_id, step.conversation_id, step.turn_id] = number
         for name in step.turn_names:
             self._further[step.organization_id, name] = number
+
+    def is_shared(self, organization: str, name: str) -> bool:
+        """Whether several conversations begin with a turn of this name, so that it tells none of them."""
+        return len(self._alone.get((organization, name), ())) > 1
 
     def of(self, organization: str, names: Iterable[str], conversation: str = "") -> int:
         """Return the number of the call that bears the first of the names that any bears; -1 if none does."""

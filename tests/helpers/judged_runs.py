@@ -14,7 +14,8 @@ from tests.helpers.simulated_runs import Call
 def step_of(call: Call, number: int, organization: str = "acme") -> Step:
     """Return what the row of a call says of what it continues."""
     response = b"" if call.response is None else json.dumps(call.response).encode()
-    found = identity_of(read_request(json.dumps(call.request).encode()), read_answer(response), organization)
+    request = read_request(json.dumps(call.request).encode())
+    found = identity_of(request, read_answer(response), organization, number, number)
     return Step(
         organization,
         found.conversation_id,

@@ -1,7 +1,7 @@
 """Wire formats of further providers, for ``tests.helpers.providers``. Pure.
 
 Sources: Ollama "Generate a chat completion"; Replicate "Create a prediction using an official model"; Alibaba
-"DashScope: text generation".
+"DashScope: text generation"; Reka "Chat".
 """
 
 from __future__ import annotations
@@ -81,6 +81,28 @@ def generation_events(request: Json) -> list[bytes]:
         b"id:%d\nevent:result\n:HTTP_STATUS/200\ndata:%b\n\n"
         % (number + 1, json.dumps(generation(request, word, "stop" if number == last else "null")).encode())
         for number, word in enumerate(WORDS)
+    ]
+
+
+def reka(request: Json, word: str = "".join(WORDS), reason: str | None = "stop") -> Json:
+    """Reka's chat, or one event of it streamed, each with all that was said so far."""
+    message = {"role": "assistant", "content": word}
+    return {
+        "id": "r-1",
+        "model": request["model"],
+        "responses": [{"finish_reason": reason, "message": message}],
+        "usage": {"input_tokens": PROMPT_TOKENS, "output_tokens": COMPLETION_TOKENS},
+    }
+
+
+def reka_events(request: Json) -> list[bytes]:
+    """The same, streamed."""
+    said = ["".join(WORDS[: number + 1]) for number in range(len(WORDS))]
+    last = len(WORDS) - 1
+    return [
+        b"event: message\ndata: %b\n\n"
+        % json.dumps(reka(request, word, "stop" if number == last else None)).encode()
+        for number, word in enumerate(said)
     ]
 
 

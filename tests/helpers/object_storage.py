@@ -63,10 +63,11 @@ class S3:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self._port = int(self._process.stdout.readline())
-        self._options.write_text(
-            f'endpoint = "http://127.0.0.1:{self._port}"\nregion = "us-east-1"\naccess_key_id = "test"\n'
-            'secret_access_key = "test"\n'
-        )
+        _write_options(self._options, self._port)
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -102,6 +103,12 @@ class S3:
     def settings(self) -> dict[str, object]:
         """Return the daemon's settings that name it."""
         return {"payload_store": f"s3://{BUCKET}/some/where", "payload_store_file": self._options}
+
+    def settings_by(self, port: int) -> dict[str, object]:
+        """Return the daemon's settings that name it by a wire with this port."""
+        options = self._options.with_name(f"s3-{port}.toml")
+        _write_options(options, port)
+        return {**self.settings(), "payload_store_file": options}
 
     def objects(self) -> dict[str, bytes]:
         """Return every object by its name under the configured prefix."""
@@ -139,6 +146,13 @@ def running_s3(folder: Path) -> Iterator[S3]:
         yield server
     finally:
         server.kill()
+
+
+def _write_options(path: Path, port: int) -> None:
+    path.write_text(
+        f'endpoint = "http://127.0.0.1:{port}"\nregion = "us-east-1"\naccess_key_id = "test"\n'
+        'secret_access_key = "test"\n'
+    )
 
 
 def read_record(content: bytes) -> dict[str, Any]:

@@ -294,7 +294,7 @@ class Providers:
         is_json = request.content_type == "application/json"
         body: Json = json.loads(await request.read() or b"{}") if is_json else {}
         found = MODEL_IN_PATH.search(request.path)
-        model = str(body.get("model") or (found[1] if found else request.path))
+        model = str(body.get("model") or body.get("model_id") or (found[1] if found else request.path))
         body.setdefault("model", model)
         self.requests[model] += 1
         is_flaky = "flaky" in model and self.requests[model] == 1
@@ -312,6 +312,7 @@ class Providers:
     def _answer(self, request: web.Request, body: Json) -> tuple[Json, list[bytes] | None, str]:
         """Return the answer, the events where it is to be streamed, and their content type."""
         wants_stream = bool(body.get("stream")) or request.headers.get("x-dashscope-sse") == "enable"
+        wants_stream = wants_stream or request.path.endswith("_stream")
         for suffix, whole, events in ROUTES:
             if request.path.endswith(suffix):
                 kind = more_formats.KINDS.get(suffix, "text/event-stream")
@@ -367,6 +368,10 @@ def _cut(request: web.Request) -> None:
 
 
 ROUTES: tuple[tuple[str, Callable[[Json], Json], Callable[[Json], list[bytes]] | None], ...] = (
+    ("/reka/v1/chat", more_formats.reka, more_formats.reka_events),
+    ("/invocations", chat, chat_events),
+    ("/ml/v1/text/chat", chat, None),
+    ("/ml/v1/text/chat_stream", chat, chat_events),
     ("/chat/completions", chat, chat_events),
     ("/responses", response, response_events),
     ("/embeddings", embedding, None),
@@ -381,4 +386,6 @@ ROUTES: tuple[tuple[str, Callable[[Json], Json], Callable[[Json], list[bytes]] |
     ("/text-generation/generation", more_formats.generation, more_formats.generation_events),
 )
 
-MODEL_IN_PATH = re.compile(r"/models?/(.+?)(?::\w+|/converse.*|/invoke.*|/predictions)?$")
+MODEL_IN_PATH = re.compile(
+    r"/(?:models?|serving-endpoints)/(.+?)(?::\w+|/converse.*|/invoke.*|/predictions|/invocations)?$"
+)

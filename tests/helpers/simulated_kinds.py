@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import count
 
 from tests.helpers.simulated_apis import Said
+from tests.helpers.simulated_habits import HABITS, greetings
 from tests.helpers.simulated_oddities import ODDITIES
 from tests.helpers.simulated_runs import Agent, Call, World
 
@@ -198,7 +199,9 @@ KINDS: dict[str, Callable[[Agent], None]] = {
         tool_loop, parallel, chat, clock, users_clock, forks, retries, repeated, first_retry, changed_tools, trimmed,
         cleared, edited, retrieval, sub_agents, compaction, twins,
     )
-} | ODDITIES  # fmt: skip
+} | ODDITIES | HABITS  # fmt: skip
+UNDECIDABLE: dict[str, Callable[[Agent], None]] = {greetings.__name__: greetings}
+"""Kinds in which nothing that is sent tells whose some calls are."""
 
 
 def simulated(
@@ -212,5 +215,5 @@ def simulated(
             break
         kind = chosen[number % len(chosen)]
         agent = Agent(world, kind, has_ids=world.rng.random() >= without_ids)
-        KINDS[kind](agent)
+        (KINDS.get(kind) or UNDECIDABLE[kind])(agent)
     return world.calls

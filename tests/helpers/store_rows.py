@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -43,3 +44,12 @@ def add_traces(store: Store, given: Sequence[Mapping[str, object]]) -> None:
     """Insert one row for each mapping."""
     columns, rows = trace_rows(store, given)
     store.insert("llm_traces", columns, rows, token=str(uuid.uuid4()))
+
+
+def replaced(url: str) -> list[str]:
+    """Return the calls that have an abandoned row beside their record's: such a row goes within a time."""
+    with contextlib.closing(Store(url)) as store:
+        found = store.query(
+            "SELECT id FROM llm_traces GROUP BY id HAVING countIf(outcome = 'abandoned') BETWEEN 1 AND count() - 1"
+        )
+    return [row["id"] for row in found]

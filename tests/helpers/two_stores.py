@@ -75,6 +75,11 @@ class TwoStores:
         """Return how often each id is in a store."""
         return Counter({str(row["id"]): row["n"] for row in self._counted(name, "id")})
 
+    def calls(self, name: str) -> Counter[tuple[str, str]]:
+        """Return how often each call, which is an organization and an id, is in a store."""
+        found = self._counted(name, "organization_id, id")
+        return Counter({(row["organization_id"], row["id"]): row["n"] for row in found})
+
     def outcomes(self, name: str) -> list[tuple[str, str]]:
         """Return id and outcome of each row in a store."""
         return sorted((row["id"], row["outcome"]) for row in self._rows(name, "SELECT id, outcome FROM {}"))
@@ -84,8 +89,8 @@ class TwoStores:
         statement = "SELECT reason, sum(count) AS n FROM llm_trace_losses GROUP BY reason"
         return Counter({row["reason"]: int(row["n"] or 0) for row in self._rows(name, statement)})
 
-    def _counted(self, name: str, column: str) -> list[dict[str, Any]]:
-        return self._rows(name, f"SELECT {column}, count(*) AS n FROM {{}} GROUP BY {column}")
+    def _counted(self, name: str, columns: str) -> list[dict[str, Any]]:
+        return self._rows(name, f"SELECT {columns}, count(*) AS n FROM {{}} GROUP BY {columns}")
 
     def _rows(self, name: str, statement: str) -> list[dict[str, Any]]:
         if name == "clickhouse":

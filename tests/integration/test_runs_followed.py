@@ -49,6 +49,21 @@ def chain(count: int) -> Iterator[dict[str, object]]:
         yield step(f"t{number}", before, at_us=at_us, conversation=before or "t0", **own)  # type: ignore[arg-type]  # columns
 
 
+def greeted(organization: str, users: int) -> Iterator[dict[str, object]]:
+    """Yield first calls that answer one greeting, and then the calls of each user that continue one of them."""
+    own = {"organization_id": organization}
+    for number in range(users):
+        at_us = START_US + number * SECOND_US
+        yield step("hello", at_us=at_us, conversation=f"alone-{number}", id=f"hello-{number}", **own)  # type: ignore[arg-type]  # columns
+    for number in range(users):
+        before = "hello"
+        for turn in range(3):
+            at_us = START_US + (60 + number * 10 + turn) * SECOND_US
+            name = f"u{number}-{turn}"
+            yield step(name, before, at_us=at_us, conversation=f"user-{number}", id=name, **own)  # type: ignore[arg-type]  # columns
+            before = name
+
+
 @pytest.fixture(scope="module")
 def answers(request: pytest.FixtureRequest) -> Iterator[StoreAnswers]:
     address = external_server() or request.getfixturevalue("_shared_engine").address
@@ -57,6 +72,7 @@ def answers(request: pytest.FixtureRequest) -> Iterator[StoreAnswers]:
         migrations.apply(store, migrations.Layout())
         add_traces(store, [row(call, number) for number, call in enumerate(CALLS)])
         add_traces(store, list(chain(60)))
+        add_traces(store, [*greeted("one", 1), *greeted("three", 3)])
         yield StoreAnswers(store)
         store.close()
 
@@ -117,3 +133,18 @@ def test_a_chain_of_calls_that_each_know_one_other_is_one_run(answers: StoreAnsw
         found = answers.answer("chained", GetRun(id=conversation))
         assert isinstance(found, RunSteps)
         assert (found.run.id, found.run.steps, found.run.forks) == ("t0", 60, 0)
+
+
+def test_users_who_are_greeted_alike_have_runs_of_their_own(answers: StoreAnswers) -> None:
+    def runs(organization: str) -> dict[str, int]:
+        page = answers.answer(organization, ListRuns())
+        assert isinstance(page, RunPage)
+        for run in page.runs:
+            found = answers.answer(organization, GetRun(id=run.id))
+            assert isinstance(found, RunSteps)
+            assert found.run == run
+        return {run.id: run.steps for run in page.runs}
+
+    assert runs("one") == {"alone-0": 4}
+    users = {f"user-{number}": 3 for number in range(3)}
+    assert runs("three") == users | {f"alone-{number}": 1 for number in range(3)}

@@ -55,7 +55,7 @@ def hook_websockets(library: ModuleType, settings: Hook) -> None:
 def _sent(settings: Hook, connection: Any, data: Any) -> None:
     conversation = _conversation(settings, connection)
     if conversation is not None and isinstance(data, str | bytes):
-        conversation.sent(data)
+        conversation.sent(data, perf_counter())
 
 
 @harmless

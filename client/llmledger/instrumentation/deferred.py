@@ -8,7 +8,7 @@ Invariants:
 
 Sources: OpenAI "Background mode", "Webhooks", "Batch API: the request output object"; Anthropic "Retrieve Message
 Batch results"; Gemini "Batch API" (files and inline results); Mistral "Batch inference" (files and ``inline``); Groq
-"Batch processing"; Amazon Bedrock "View the results of a batch inference job".
+"Batch processing"; Amazon Bedrock "View the results of a batch inference job"; Vertex AI "Batch inference with Gemini".
 """
 
 from __future__ import annotations
@@ -34,14 +34,22 @@ _FETCHED: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
     (re.compile(r"/batch(?:es|/jobs)/[^/]+$"), "batch"),
 )
 
-BEDROCK_RESULTS: Final = ".jsonl.out"
-"""How the key of a Bedrock job's results ends, in whatever storage."""
+_STORED: Final = (
+    (re.compile(r""), re.compile(r"\.jsonl\.out$"), "aws"),
+    (
+        re.compile(r"(?:^|\.)storage\.googleapis\.com$"),
+        re.compile(r"(?:/|%2F)predictions\.jsonl$", re.I),
+        "vertex",
+    ),
+)
+"""Hosts and names of files that jobs of Bedrock, in whatever storage, and of Vertex write their results to."""
 
 PENDING: Final = "pending"
 """Error type of the row of a background response whose final state was never fetched."""
 
 _PENDING: Final = frozenset({"queued", "in_progress"})
 _LOOKED_INTO: Final = 64 << 10
+_NAMES: Final = (b'"custom_id"', b'"key"', b'"modelInput"', b'"recordId"', b'"processed_time"')
 
 
 class _Response(msgspec.Struct):
@@ -80,6 +88,8 @@ class _Line(msgspec.Struct):
     custom_id: str | None = None
     key: str | None = None
     record_id: str | None = msgspec.field(default=None, name="recordId")
+    processed: Any = msgspec.field(default=None, name="processed_time")
+    """Vertex's, whose lines need no name."""
     model_output: Raw | UnsetType = msgspec.field(default=UNSET, name="modelOutput")
     response: Raw | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
@@ -118,6 +128,17 @@ _decode_outer = msgspec.json.Decoder(_Outer).decode
 def fetched(path: str) -> Kind:
     """Return what a GET of this path may fetch."""
     return next((kind for pattern, kind in _FETCHED if pattern.search(path.rstrip("/"))), "")
+
+
+def stored(host: str, path: str) -> str:
+    """Return the provider whose batch may have written the file at this address, "" for any other.
+
+    >>> stored("storage.googleapis.com", "/download/storage/v1/b/b/o/out%2Fpredictions.jsonl")
+    'vertex'
+    """
+    return next(
+        (name for where, file, name in _STORED if file.search(path) and where.search(host.lower())), ""
+    )
 
 
 def derived_id(*names: str) -> str:
@@ -174,10 +195,7 @@ def webhook(url: str, body: bytes) -> Settled | None:
 def may_be_results(piece: bytes) -> bool:
     """Return whether a file that begins so may be the results of a batch."""
     start = piece[:_LOOKED_INTO].lstrip()
-    return start.startswith(b"{") and (
-        any(name in start for name in (b'"custom_id"', b'"key"', b'"modelInput"', b'"recordId"'))
-        or len(piece) < _LOOKED_INTO
-    )
+    return start.startswith(b"{") and (any(name in start for name in _NAMES) or len(piece) < _LOOKED_INTO)
 
 
 def results(url: str, body: bytes) -> Iterator[dict[str, Any]]:
@@ -186,7 +204,7 @@ def results(url: str, body: bytes) -> Iterator[dict[str, Any]]:
         line = raw.strip()
         if not line:
             continue
-        fields = _result(url, line)
+        fields = _result(url, line, number)
         if fields is None:
             if number == 0:
                 return
@@ -206,18 +224,20 @@ def inlined(url: str, body: bytes) -> Iterator[dict[str, Any]]:
         metadata = _decode_entry(line).metadata or {}
         key = metadata.get("key")
         yield _line(url, line, key if isinstance(key, str) else str(number))
-    for raw in batch.outputs or ():
-        fields = _result(url, bytes(raw))
+    for number, raw in enumerate(batch.outputs or ()):
+        fields = _result(url, bytes(raw), number)
         if fields is not None:
             yield fields
 
 
-def _result(url: str, line: bytes) -> dict[str, Any] | None:
+def _result(url: str, line: bytes, number: int) -> dict[str, Any] | None:
     try:
         read = _decode_line(line)
     except (msgspec.DecodeError, RecursionError):
         return None
     name = next((one for one in (read.custom_id, read.key, read.record_id) if one is not None), None)
+    if name is None and read.processed is not None:
+        name = str(number)
     answers = (read.response, read.result, read.error, read.model_output)
     if name is None or all(one is UNSET for one in answers):
         return None

@@ -122,6 +122,13 @@ PROVIDERS: Final[dict[str, str]] = {
     "api.mixedbread.com": "mixedbread",
     "api.nomic.ai": "nomic",
     "api-atlas.nomic.ai": "nomic",
+    "aip.baidubce.com": "baidu",
+    "api.meta.ai": "meta",
+    "api.runpod.ai": "runpod",
+    "api.edenai.run": "edenai",
+    "router.requesty.ai": "requesty",
+    "api.atlascloud.ai": "atlascloud",
+    "api.deepgram.com": "deepgram",
 }
 
 SUFFIXES: Final = (
@@ -154,6 +161,10 @@ SUFFIXES: Final = (
     (".snowflakecomputing.cn", "snowflake"),
     (".api.baseten.co", "baseten"),
     (".volces.com", "volcengine"),
+    (".bytepluses.com", "volcengine"),
+    (".aws.wxai.ibm.com", "watsonx"),
+    (".prediction.vertexai.goog", "vertex"),
+    (".elevenlabs.io", "elevenlabs"),
     (".hunyuan.cloud.tencent.com", "tencent"),
 )
 """Patterns of hosts per account, resource or region."""

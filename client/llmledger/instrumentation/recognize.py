@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from llmledger.instrumentation.deferred import BEDROCK_RESULTS, Kind, fetched
+from llmledger.instrumentation.deferred import Kind, fetched, stored
 from llmledger.instrumentation.hosts import OLLAMA_PORT, PATTERNS, PROVIDERS, SUFFIXES
 
 
@@ -84,12 +84,27 @@ _PROVIDERS_PATHS: Final = {
         (re.compile(r"^/v1/[^/]+/[^/]+$"), ""),  # the universal endpoint: a list of providers to try
         (re.compile(r"^/v1/[^/]+/[^/]+/huggingface/[^/]+(?:/[^/]+)?$"), ""),
     ),
+    "baidu": (
+        (re.compile(r"/wenxinworkshop/(?:chat|completions)/[^/]+$"), ""),
+        (re.compile(r"/wenxinworkshop/embeddings/[^/]+$"), "embedding"),
+    ),
+    "deepgram": (
+        (re.compile(r"^/v\d/listen$"), "transcription"),
+        (re.compile(r"^/v\d/speak$"), "speech"),
+        (re.compile(r"^/v\d/read$"), ""),
+    ),
+    "elevenlabs": (
+        (re.compile(r"^/v\d/speech-to-text$"), "transcription"),
+        (re.compile(r"^/v\d/text-to-(?:speech/[^/]+|dialogue)(?:/stream)?(?:/with-timestamps)?$"), "speech"),
+        (re.compile(r"^/v\d/(?:speech-to-speech|voice-changer)/[^/]+(?:/stream)?$"), "speech"),
+    ),
     "fireworks": ((re.compile(r"/workflows/.*/(?:text_to_image|image_to_image)$"), "image"),),
 }
 """Paths that are calls at one provider alone: OpenAI's ``conversations`` only keep items.
 
 Sources: Mistral "Agents & Conversations"; DeepInfra "Native API"; Hugging Face "HF Inference" and Text Generation
-Inference "HTTP API"; Cloudflare "AI Gateway: universal endpoint"; Fireworks "Image generation".
+Inference "HTTP API"; Cloudflare "AI Gateway: universal endpoint"; Fireworks "Image generation"; Baidu "ERNIE API";
+Deepgram and ElevenLabs "API reference".
 """
 
 _ROOT_OF: Final = re.compile(r"\.endpoints\.huggingface\.cloud$")
@@ -118,8 +133,8 @@ class Hosts:
         """Return the call of the exchange, or None."""
         provider = self.provider(host, port)
         if method == "GET":
-            if path.endswith(BEDROCK_RESULTS):
-                return Call(provider or "aws", "", False, "file")
+            if writer := stored(host, path):
+                return Call(provider or writer, "", False, "file")
             kept = fetched(path) if provider is not None else ""
             return Call(provider or "", "", False, kept) if kept else None
         if provider is None or method != "POST":

@@ -39,7 +39,7 @@ class Observed:
         """Take a message of the application."""
         conversation = self._conversation(connection)
         if conversation is not None and isinstance(message, str | bytes):
-            conversation.sent(message)
+            conversation.sent(message, perf_counter())
 
     @harmless
     def received(self, connection: Any, message: Any) -> None:
@@ -177,7 +177,11 @@ def conversation_at(settings: Hook, url: str) -> Conversation | None:
     def emit(fields: dict[str, Any]) -> None:
         (settings.client or default_client()).hand_over("record", fields)
 
-    made = _Open(provider, recorded_url(url), parts.query, emit)
+    def announce(fields: dict[str, Any]) -> None:
+        if settings.begin:  # each response is a stream
+            (settings.client or default_client()).hand_over("begin", fields)
+
+    made = _Open(provider, recorded_url(url), parts.query, emit, announce)
     _conversations.add(made)
     return made
 

@@ -115,6 +115,11 @@ PANELS: Final = {
             "maintenance:copy",
             "Copy calls from one store to another, for example to a store added later.",
         ),
+        Listed(
+            "export",
+            "export:export",
+            "Export stored calls as spans to a collector of OpenTelemetry. Rows that came in over OTLP are left out.",
+        ),
         Listed("reprice", "reprice:reprice", "Recompute the cost of stored calls after prices have changed."),
         Listed(
             "erase",

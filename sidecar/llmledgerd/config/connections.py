@@ -71,9 +71,10 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     otlp: Annotated[
         tuple[str, ...],
         doc(
-            "Addresses on which traces and logs are received over OTLP/HTTP: `host:port` (usually "
-            "`127.0.0.1:4318`) and `unix:/path`. Off the loopback a token of `admin_tokens_file` is required. "
-            "Needs `llmledgerd[otlp]`; see docs/otlp.md."
+            "Addresses on which traces and logs are received over OTLP: HTTP at `host:port` (usually "
+            "`127.0.0.1:4318`) and `unix:/path`, gRPC at port 4317 and at `grpc:host:port`. Off the loopback a token "
+            "of `admin_tokens_file` is required. Needs `llmledgerd[otlp]`, and `llmledgerd[otlp-grpc]` for gRPC; see "
+            "docs/otlp.md."
         ),
     ] = ()
 

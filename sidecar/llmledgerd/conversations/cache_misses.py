@@ -32,6 +32,8 @@ LEAST_SHARE: Final = 0.03
 """Share of what could have been read that a loss has at least."""
 LEAST_SHARE_ABOUT: Final = 0.15
 """The same where the provider's steps are not documented, so that an entry's size is known only about."""
+LEAST_SHARE_ELSEWHERE: Final = 0.5
+"""The same of a conversation's first call: what it shares with another conversation is estimated by its size."""
 
 EXACT: Final = "exact"
 ABOUT: Final = "about"
@@ -59,16 +61,21 @@ class Counts(NamedTuple):
     written: int | None
 
 
-def left(rule: CacheRule, counts: Counts, *, marked_tokens: int | None, seconds: int) -> Left:
+def left(
+    rule: CacheRule, counts: Counts, *, marked_tokens: int | None, seconds: int, is_named: bool = False
+) -> Left:
     """Return what a call leaves in the cache, by its provider's rule.
 
     ``marked_tokens``: about how much of the prompt stands before its last mark; None: there is no mark.
-    ``seconds``: the lifetime that the request asks for; 0 where it asks for none.
+    ``seconds``: the lifetime that the request asks for; 0 where it asks for none. ``is_named``: the request names the
+    entry that it reads, so that nothing else is kept.
     """
     read, written = counts.cached or 0, counts.written or 0
-    if counts.prompt <= 0 or (counts.cached is None and counts.written is None):
+    if counts.prompt <= 0 or (counts.cached is None and counts.written is None and not rule.omits_none):
         return NOTHING_LEFT
     lifetime = seconds or rule.seconds
+    if is_named:
+        return Left(read, lifetime, EXACT) if read else NOTHING_LEFT
     if written or (rule.is_marked and read):
         return Left(min(read + written, counts.prompt), lifetime, EXACT)
     if rule.is_marked:

@@ -35,6 +35,8 @@ class CacheRule(NamedTuple):
     """Only prefixes up to a mark in the request are cached."""
     is_exact: bool = True
     """Whether an entry's size follows from the counts of the call that made it."""
+    omits_none: bool = False
+    """Whether a response that reports no reads may mean that nothing was read."""
 
 
 _CLAUDE_MINIMA: Final = (
@@ -61,7 +63,7 @@ SETTLING: Final = {"deepseek": 5}
 it "within seconds" (same page)."""
 _GROK: Final = CacheRule(step=1, is_exact=False)
 """xAI docs, "Prompt caching": evicted at any time; neither minimum nor lifetime is given."""
-_GROQ: Final = CacheRule(minimum=128, seconds=2 * HOUR, is_exact=False)
+_GROQ: Final = CacheRule(minimum=128, seconds=2 * HOUR, is_exact=False, omits_none=True)
 """Groq docs, "Prompt caching": 128 to 1,024 tokens by model, two hours without use."""
 _QWEN: Final = CacheRule(minimum=256, is_exact=False)
 """Alibaba Model Studio docs, "Context cache": the implicit cache holds from 256 tokens, for no stated time."""
@@ -69,7 +71,7 @@ _QWEN: Final = CacheRule(minimum=256, is_exact=False)
 UNKNOWN: Final = CacheRule(is_exact=False)
 """A provider whose rules are not listed: entries exist where reads are reported."""
 
-_GPT_WRITTEN: Final = re.compile(r"gpt-(?:5-(?:[6-9]|[1-9]\d)|[6-9])")
+_GPT_WRITTEN: Final = re.compile(r"gpt-(?:5-(?:[6-9]|[1-9]\d)|[6-9])(?!\d)")  # not `gpt-5-2025-08-07`
 _OF_OPENAI: Final = re.compile(r"(?:^|[/.:])(?:gpt-|chatgpt|o[1-9](?:-|$)|codex|computer-use)")
 _OF_GEMINI: Final = re.compile(r"gemini-(\d+)-?(\d*)")
 
@@ -115,9 +117,11 @@ def _of_gpt(name: str) -> CacheRule:
 def _of_gemini(version: int) -> CacheRule:
     """Google gives no lifetime of its implicit cache, which is short; an hour is an explicit one's default.
 
-    Gemini API docs, "Context caching": from 2,048 tokens for 2.5, from 4,096 for later models.
+    Gemini API docs, "Context caching": from 2,048 tokens for 2.5, from 4,096 for later models. A number that is 0
+    is not in the JSON of Google's APIs (protocol buffers, "ProtoJSON Format").
     """
-    return CacheRule(minimum=2048 if version <= 2 else 4096, seconds=HOUR, is_exact=False)
+    minimum = 2048 if version <= 2 else 4096
+    return CacheRule(minimum=minimum, seconds=HOUR, is_exact=False, omits_none=True)
 
 
 def asked_seconds(ttl: str) -> int:

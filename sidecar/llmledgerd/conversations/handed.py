@@ -26,7 +26,9 @@ LOOKED_AT: Final = 64 << 10
 """Characters of a text in which fragments are looked for."""
 
 _LEVELS: Final = 4
-_ENDS: Final = re.compile(r"[.:;!?\n<>()\"]+")
+_PUNCTUATION: Final = '.:;!?\n<>()"'
+_ENDS: Final = re.compile(f"[{_PUNCTUATION}]+")
+_AS_LINES: Final = bytes.maketrans(_PUNCTUATION.encode(), b"\n" * len(_PUNCTUATION))
 
 
 def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
@@ -61,10 +63,13 @@ def opening(seed: int, asked: list[Part]) -> list[str]:
     texts = [part.value for part in asked if part.kind == parts.TEXT and isinstance(part.value, str)]
     if not texts:
         return []
-    wholes = [text for text in dict.fromkeys((texts[-1], texts[0])) if _is_worth(text)]
+    found = [text for text in (texts[-1:] if len(texts) == 1 else (texts[-1], texts[0])) if _is_worth(text)]
     whole = "\n".join(texts)
-    fragments = _fragments(whole, OPENING_FRAGMENTS) if len(whole) >= SHORTEST_PROSE else []
-    return list(dict.fromkeys(_name(seed, text) for text in (*wholes, *fragments)))
+    if len(whole) >= SHORTEST_PROSE:
+        found += _fragments(whole, OPENING_FRAGMENTS)
+    # Texts are compared, not hashed: most differ in their length.
+    names = [_name(seed, text) for at, text in enumerate(found) if text not in found[:at]]
+    return list(dict.fromkeys(names))
 
 
 def _name(seed: int, text: str) -> str:
@@ -72,12 +77,17 @@ def _name(seed: int, text: str) -> str:
 
 
 def _is_worth(text: str) -> bool:
-    return len(text) >= SHORTEST_TEXT and text.count(" ") >= FEWEST_SPACES
+    return len(text) >= SHORTEST_TEXT and len(text.split(" ", FEWEST_SPACES)) > FEWEST_SPACES
 
 
 def _fragments(text: str, most: int) -> list[str]:
     """Return the longest pieces of a text between punctuation: what stays whole inside another text."""
-    found = [one.strip() for one in _ENDS.split(text[:LOOKED_AT]) if len(one) >= SHORTEST_FRAGMENT]
+    text = text[:LOOKED_AT]
+    if text.isascii():  # a table of bytes is several times as fast as the pattern
+        pieces = text.encode().translate(_AS_LINES).decode("ascii").split("\n")
+    else:
+        pieces = _ENDS.split(text)
+    found = [one.strip() for one in pieces if len(one) >= SHORTEST_FRAGMENT]
     return _longest(most, [one for one in found if len(one) >= SHORTEST_FRAGMENT and _is_worth(one)])
 
 

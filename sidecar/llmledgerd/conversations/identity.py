@@ -13,6 +13,9 @@ A turn's name is, in this order:
 2. the answer's own id, where the next request can only give that one (Responses ``previous_response_id``);
 3. its content and, unless that is prose of some length, the content of the turn before it (of the first: what it was
    asked, without the times in it); and how many equal turns precede it, since agents that wait ask the same again.
+
+A conversation is named after its first turn. Where that is like others' ("Hello", and a greeting), it is named after
+all that was said until it was not; its first call is then alone, and its time tells it from others.
 """
 
 from __future__ import annotations
@@ -71,15 +74,22 @@ class _Call:
         self._seed = seed
         self._history = sayings.History(request.messages)
         self._ids = [] if sayings.is_text(self._said) else sayings.provided_ids(self._said)
-        self._asked: str | None = None
 
     def identity(self) -> Identity:
         first, parent = self._before()
         own = self._turn(parent)
-        kept = self._request.conversation or self._answer.conversation
-        conversation = scoped(self._seed, "conversation", kept) if kept else first or own
+        conversation = self._conversation(first, own)
         opening = [] if parent else self._opening_names(own)
         return Identity(conversation, own, parent, self._further_names(own), opening)
+
+    def _conversation(self, first: str, own: str) -> str:
+        if kept := self._request.conversation or self._answer.conversation:
+            return scoped(self._seed, "conversation", kept)
+        if self._request.previous or self._ids or not self._history.begins_like_others(self._said):
+            return first or own
+        if told := self._history.beginning(self._said):
+            return scoped(self._seed, "beginning", told)
+        return scoped(self._seed, "alone", own, self._times[0])
 
     def _before(self) -> tuple[str, str]:
         """Return the names of the first turn that the request knows of, and of the last; "" without any."""
@@ -109,9 +119,8 @@ class _Call:
 
     def _by_request(self, parent: str, time_us: int) -> str:
         """Return the name of a turn that got no answer: attempts of one call share it."""
-        if self._asked is None:
-            self._asked = sayings.context(self._history.after)
-        return scoped(self._seed, "request", parent, self._asked, 0 if parent else time_us // ATTEMPT_US)
+        time = 0 if parent else time_us // ATTEMPT_US
+        return scoped_bytes(self._seed, f"request\0{parent}\0{self._history.asked()}\0{time}".encode())
 
     def _opening_names(self, own: str) -> list[str]:
         """Return what a call was asked that continues no turn; first, what an attempt without an answer is named."""

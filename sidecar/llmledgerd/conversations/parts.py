@@ -104,6 +104,8 @@ class Request(msgspec.Struct, gc=False):
     where it names none."""
     retention: str = ""
     """``prompt_cache_retention`` (OpenAI)."""
+    cached: str = ""
+    """The name of the cache's entry that the request begins with (Gemini's ``cachedContent``)."""
     is_plain: bool = False
     """The request has one text, and no list of messages."""
     is_input: bool = False

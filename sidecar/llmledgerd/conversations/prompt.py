@@ -40,7 +40,7 @@ class Prompt(msgspec.Struct, gc=False):
     prefix_hash: int = 0
     """Of what parallel calls share: everything up to the last answer, else tools and system."""
     prefix_tokens: int = 0
-    """About how many tokens that is."""
+    """About how many tokens the call before had sent of it; without an answer, how many it is."""
     last_block: int = 0
     """Number of the prompt's last block, from 0; of a marked prompt, of the block before the last mark."""
     marks: list[int] = []
@@ -165,13 +165,17 @@ def _add_counts(
     marked = round(min(walk.marked * scale, prompt)) if marks else None
     asked = marks[-1][1] if marks else request.retention
     lifetime = asked_seconds(asked) if asked else 0
-    found.left = left(rule, counts, marked_tokens=marked, seconds=lifetime)
+    is_named = bool(request.cached)
+    found.left = left(rule, counts, marked_tokens=marked, seconds=lifetime, is_named=is_named)
     found.tokens = _rounded(walk.totals, prompt)
-    new = walk.fresh * scale
-    found.prefix_tokens = max(0, prompt - round(new)) if has_answer else round(walk.head * scale)
-    if counts.cached is not None:
-        repeated = prompt - round(_BIAS * (new + walk.answer * scale))
-        gap = (repeated if has_answer or is_kept else found.prefix_tokens) - counts.cached
+    new = (walk.fresh + walk.answer) * scale
+    if has_answer:
+        found.prefix_tokens = max(0, prompt - round(new))
+    else:
+        found.prefix_tokens = round(walk.head * scale) // rule.step * rule.step
+    if counts.cached is not None or rule.omits_none:
+        repeated = prompt - round(_BIAS * new) if has_answer or is_kept else found.prefix_tokens
+        gap = repeated - (counts.cached or 0)
         found.gap = gap if gap >= LEAST_LOST and gap >= _LEAST_GAP * prompt else 0
 
 

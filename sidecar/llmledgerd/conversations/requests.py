@@ -55,6 +55,8 @@ class _Root(msgspec.Struct, gc=False):
     store: Any = None
     cache_control: Any = None
     prompt_cache_retention: Any = None
+    cached_content: Any = msgspec.field(default=None, name="cachedContent")
+    plain_cached_content: Any = msgspec.field(default=None, name="cached_content")
 
 
 _decode_any = msgspec.json.Decoder().decode
@@ -152,6 +154,8 @@ def _request(root: _Root, known: Prefix | None = None) -> Request:
         found.mark = mark_of({"cache_control": root.cache_control})
     if root.prompt_cache_retention:
         found.retention = text(root.prompt_cache_retention)
+    if root.cached_content or root.plain_cached_content:
+        found.cached = text(root.cached_content) or text(root.plain_cached_content)
     if root.previous_response_id or root.previous_interaction_id:
         found.previous = text(root.previous_response_id) or text(root.previous_interaction_id)
     if kept := root.conversation or root.conversation_id:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import xxhash
 
@@ -19,6 +19,9 @@ PROSE_CHARACTERS: Final = 160
 PROSE_SPACES: Final = 24
 """A text of so many words is a turn's own: what was said before it need not tell it from others. Frameworks rewrite
 what users say (documents that were found for the last question alone), and cut what tools returned."""
+
+FEWEST_CHARACTERS: Final = 20
+"""A conversation that begins with less is like others: people say hello, and are answered the same."""
 
 _ENDS: Final = 2048
 """Bytes at a text's start and end in which times are looked for."""
@@ -108,6 +111,11 @@ class Turn:
         return self._text
 
     @property
+    def position(self) -> int:
+        """Number of the messages' parts that stand before it."""
+        return self._start
+
+    @property
     def start(self) -> str:
         """How its text begins."""
         return self.text[:_FIRST]
@@ -164,7 +172,7 @@ class Turn:
 class History:
     """The messages of a request as turns. System messages are in none."""
 
-    __slots__ = ("_begun", "_messages", "_starts", "_turns", "after", "first", "last")
+    __slots__ = ("_asked", "_begun", "_messages", "_starts", "_turns", "after", "first", "last")
 
     def __init__(self, messages: list[Part]) -> None:
         found = [part for part in messages if part.role != "system"]
@@ -183,6 +191,7 @@ class History:
         self.last = self.first = None
         self._turns: list[Turn] | None = None
         self._starts: list[str] | None = None
+        self._asked: str | None = None
         if end:
             start = _start(found, end)
             self.last = Turn(found[start:end], found, start)
@@ -218,6 +227,42 @@ class History:
                 turns.append(Turn([part], self._messages, number))
         return turns
 
+    def begins_like_others(self, said: list[Part]) -> bool:
+        """Return whether the first turn (``said``, if there is none) tells no conversation: it answers next to
+        nothing, or nobody, as a greeting does that the application has put there."""
+        found = self._messages
+        if found and found[0].role != "assistant" and len(str(found[0].value)) >= FEWEST_CHARACTERS:
+            return False
+        if self.first is None:
+            asked, first = self.after, Turn(said, found, len(found))
+        else:
+            asked, first = found[: self.first.position], self.first
+        if sum(len(str(part.value)) for part in asked) >= FEWEST_CHARACTERS:
+            return False
+        is_telling = first.is_unlike_others() and (bool(asked) or self.first is None)
+        return not (is_telling or any(part.kind == parts.CALL for part in first.said))
+
+    def beginning(self, said: list[Part]) -> str:
+        """Return a digest of all that was said until users had said enough, and were answered; "" before that."""
+        turns = self._read_turns()
+        if said:
+            turns.append(Turn(said, self._messages, len(self._messages)))
+        found, size, at = list[str](), 0, 0
+        for turn in turns:
+            asked = self._messages[at : turn.position]
+            size += sum(len(str(part.value)) for part in asked)
+            found += [context(asked), turn.content]
+            if size >= FEWEST_CHARACTERS:
+                return _digest("\0".join(found).encode())
+            at = turn.position + len(turn.said)
+        return ""
+
+    def asked(self) -> str:
+        """Return the digest of what follows the last turn."""
+        if self._asked is None:
+            self._asked = context(self.after)
+        return self._asked
+
     def first_key(self) -> Key:
         """Return the key of the first turn."""
         return (self.first.content, self.first.context, 0) if self.first else ("", "", 0)
@@ -236,7 +281,11 @@ class History:
         if not said:
             return None
         turn = Turn(said, self._messages, len(self._messages), self.last)
-        return self._key(turn, is_sent=False) if turn.content else None
+        if not turn.content:
+            return None
+        if self.last is None:  # then all messages are what follows
+            return turn.content, "" if turn.is_unlike_others() else self.asked(), 0
+        return self._key(turn, is_sent=False)
 
     def _key(self, turn: Turn, *, is_sent: bool) -> Key:
         """Return a turn's key; the last of it is the number of equal turns before it."""
@@ -282,7 +331,7 @@ def _start(found: list[Part], at: int) -> int:
 
 def _content(text: str, said: list[Part]) -> str:
     whole = without_space(text) if text else b""
-    calls = [[part.name, part.value] for part in said if part.kind == parts.CALL]
+    calls = [[part.name, _given(part.value)] for part in said if part.kind == parts.CALL]
     if not whole and not calls:
         calls = [
             [part.kind, part.name, part.value] for part in said if part.kind != parts.THINKING and part.value
@@ -292,18 +341,31 @@ def _content(text: str, said: list[Part]) -> str:
     return _digest(whole + b"\0" + as_bytes(calls) if calls else whole)
 
 
+def _given(arguments: Any) -> Any:
+    """Return a call's arguments without nulls, which SDKs add and leave out."""
+    if arguments.__class__ is dict and None in arguments.values():
+        return {name: one for name, one in arguments.items() if one is not None}
+    return arguments
+
+
 def context(before: list[Part]) -> str:
     """Return a digest of what was said right before a turn, without white space and times."""
     if len(before) == 1:
-        return _digest(_timeless(as_bytes(before[0].value)).translate(None, SPACE))
-    found = [_timeless(as_bytes(part.value)).translate(None, SPACE) for part in before]
+        return _digest(_constant(before[0].value))
+    found = [_constant(part.value) for part in before]
     return _digest(b"\0".join(found))
+
+
+def _constant(value: Any) -> bytes:
+    """Return a content without white space and times."""
+    text = as_bytes(value)
+    if len(text.translate(None, _DIGITS)) == len(text):
+        return without_space(value) if value.__class__ is str else text.translate(None, SPACE)
+    return _timeless(text).translate(None, SPACE)
 
 
 def _timeless(text: bytes) -> bytes:
     """Return the text without the times near its start and its end."""
-    if len(text.translate(None, _DIGITS)) == len(text):
-        return text
     if len(text) <= 2 * _ENDS:
         return _CLOCK.sub(b"", text)
     return _CLOCK.sub(b"", text[:_ENDS]) + text[_ENDS:-_ENDS] + _CLOCK.sub(b"", text[-_ENDS:])

@@ -81,18 +81,21 @@ def text_tokens(text: bytes) -> float:
 
 def _sampled(sample: bytes) -> float:
     words = sample.translate(_AS_WORDS)
-    marks = sample.translate(_AS_MARKS)
-    digits = sample.translate(_AS_DIGITS).replace(b"000", b"1")
-    found = (
-        _WORD * (words.count(b" a") + words.startswith(b"a"))
-        + _CASE_CHANGE * sample.translate(_AS_CASES).count(b"aA")
-        + _DIGIT_GROUP * (digits.count(b"1") + digits.replace(b"00", b"0").count(b"0"))
-        + _MARK_RUN * (marks.count(b" .") + marks.startswith(b"."))
-        + _MARK * marks.count(b".")
-        + _LINE * sample.count(b"\n")
-    )
+    found = _WORD * (words.count(b" a") + words.startswith(b"a"))
+    # To look whether there are any of a class takes a fraction of counting its runs.
+    if not sample.islower():
+        found += _CASE_CHANGE * sample.translate(_AS_CASES).count(b"aA")
+    size = len(sample)
+    if len(sample.translate(None, _DIGITS)) < size:
+        digits = sample.translate(_AS_DIGITS).replace(b"000", b"1")
+        found += _DIGIT_GROUP * (digits.count(b"1") + digits.replace(b"00", b"0").count(b"0"))
+    marks = size - len(sample.translate(None, _MARKS))
+    if marks:
+        runs = sample.translate(_AS_MARKS)
+        found += _MARK_RUN * (runs.count(b" .") + runs.startswith(b"."))
+        found += _MARK * marks
+    found += _LINE * sample.count(b"\n")
     if not sample.isascii():
-        size = len(sample)
         found += sum(weight * (size - len(sample.translate(None, firsts))) for firsts, weight in _OF_OTHERS)
     return found
 

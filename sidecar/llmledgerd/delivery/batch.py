@@ -13,7 +13,7 @@ import msgspec
 from llmledgerd.delivery.segment_lines import Line, rows_of
 from llmledgerd.payloads.uploads import Uploads
 from llmledgerd.query.erasure import Erasure
-from llmledgerd.records.repeats import Call, Repeat
+from llmledgerd.records.repeats import Call, Repeat, answered_by, name_of
 from llmledgerd.records.twice_told import Told
 from llmledgerd.spool import BegunCall, Entry, ReadGroup, Segment
 from llmledgerd.spool.dead_letters import DeadLetter, with_line
@@ -34,8 +34,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """When the calls of all these rows started, in order."""
     uploads: Uploads = msgspec.field(default_factory=Uploads)
     """Objects that are uploaded before the rows are inserted."""
-    ids: set[str] = set()
-    """Of the records."""
+    closed: set[str] = set()
+    """Names of the begun calls that the records may answer."""
     calls: set[Call] = set()
     """Of the records."""
     letters: dict[int, DeadLetter] = {}
@@ -49,7 +49,7 @@ class Batch(msgspec.Struct, kw_only=True):
     opened: dict[str, BegunCall] = {}
     ended: list[bytes] = []
     abandoned: dict[str, int] = {}
-    """Calls that this segment declares abandoned: id -> row."""
+    """Calls that this segment declares abandoned: name -> row."""
     repeats: dict[int, Repeat] = {}
     """Lines that the store may have already, by row: it is queried for them."""
     spans: dict[int, Told] = {}
@@ -69,6 +69,10 @@ class Batch(msgspec.Struct, kw_only=True):
     """Those that were in force when the segment was read: its rows are made as they leave them."""
     erased: int = 0
     """Lines that are no rows because of them; counted as ``control`` too."""
+
+    def closes(self, call: Call) -> None:
+        """Take note that a call's record has come."""
+        self.closed.update(map(name_of, answered_by(call)))
 
 
 class Source(msgspec.Struct, gc=False):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from llmledgerd.backoff import RetryPolicy
+from llmledgerd.delivery import late_records
 from llmledgerd.delivery.eviction import Evictor
 from llmledgerd.delivery.faults import INTERNAL_ERROR, described
 from llmledgerd.delivery.options import Runtime, ShipperOptions, ShippingOptions
@@ -68,6 +69,18 @@ class StoreDelivery:
                     log.info(
                         "rollup", hours_agree=len(reconciled.agreed), hours_rebuilt=len(reconciled.rebuilt)
                     )
+
+    async def delete_replaced(self) -> None:
+        """Delete abandoned rows that were collected while no further segment comes."""
+        while True:
+            await asyncio.sleep(late_records.SECONDS)
+            try:
+                await self.shipper.delete_replaced()
+            except Exception as error:  # noqa: BLE001 - the rows stay collected, and it is logged
+                self.shipper.retry_loop.retries[INTERNAL_ERROR] += 1
+                self.recurring.error(
+                    "deletion of abandoned rows failed: internal error", fault=described(error)
+                )
 
     async def erase_owed(self) -> None:
         """Execute the erasures that the store has missed, once it is back."""
@@ -172,6 +185,7 @@ class Shipping:
                 group.create_task(delivery.run())
                 group.create_task(delivery.reconcile_rollup())
                 group.create_task(delivery.erase_owed())
+                group.create_task(delivery.delete_replaced())
 
     def wake(self) -> None:
         """Look for a newly sealed segment."""
@@ -179,8 +193,9 @@ class Shipping:
             delivery.shipper.wake()
 
     async def idle(self) -> None:
-        """Return when no sealed segment is left."""
+        """Return when no sealed segment is left, and no row that was collected for deletion."""
         await asyncio.gather(*(delivery.shipper.idle() for delivery in self.deliveries))
+        await asyncio.gather(*(delivery.shipper.delete_replaced(now=True) for delivery in self.deliveries))
 
     def log_in_as(self, name: str, url: str) -> None:
         """Use the user and the password of this URL for the store from now on."""

@@ -23,14 +23,12 @@ from llmledgerd.payloads.treatment import Treatment
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.records import begun_calls, parsing, twice_told
 from llmledgerd.records.parsing import Dropped
-from llmledgerd.records.repeats import call_of, repeat
+from llmledgerd.records.repeats import call_of, name_of, repeat
 from llmledgerd.records.rows import RowBuilder
-from llmledgerd.records.schema import COLUMNS, Row
+from llmledgerd.records.schema import Row
 from llmledgerd.spool import ONLY_STORE, BegunCall, EntryKind, ReadGroup, Segment, SessionState
 from llmledgerd.spool.own_lines import OwnLine, RefusedLine
 from llmledgerd.stores.receipt_window import Window
-
-ID = COLUMNS.index("id")
 
 
 class PreparerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +99,7 @@ class Preparer:
             self._take_group(batch, rows, given_up, group, failed)
         if found < segment.rows:  # a group's head was damaged after it was written
             self._lose(batch, segment.rows - found, batch.window.fit(segment.last_us))
-        for call in batch.ids & batch.opened.keys():
+        for call in batch.closed & batch.opened.keys():
             del batch.opened[call]
         self._add_abandoned(batch, rows, given_up)
         if batch.erased:
@@ -209,8 +207,8 @@ class Preparer:
         if isinstance(parsed, Begin):
             if erasure_marks.covers_begin(batch.erasures, parsed, source.arrived_us):
                 return
-            call = self._builder.call_id(parsed)
-            batch.opened[call] = BegunCall(source.entry.session, begun_calls.kept(parsed), source.received_us)
+            name = name_of((parsed.org_id or "", self._builder.call_id(parsed)))
+            batch.opened[name] = BegunCall(source.entry.session, begun_calls.kept(parsed), source.received_us)
         elif isinstance(parsed, End):
             batch.ended.append(source.entry.session)
         else:
@@ -220,14 +218,15 @@ class Preparer:
     def _record(self, batch: Batch, rows: Rows, source: Source, line: Line, record: Record) -> None:
         row = self._built(batch, source, line, record)
         if row is None:
-            batch.ids.add(self._builder.call_id(record))
+            batch.closes((record.org_id or "", self._builder.call_id(record)))
             return
         call = call_of(row)
         if source.entry.repeats or record.may_repeat:
             if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
                 batch.control += 1
                 return
-            batch.repeats[source.row] = repeat(row)
+            session = self._sessions().get(source.entry.session)
+            batch.repeats[source.row] = repeat(row, client=session.client if session else "")
         if self._knows_otlp:
             if twice_told.is_of_otlp(row):
                 batch.spans[source.row] = twice_told.told(row)
@@ -235,7 +234,7 @@ class Preparer:
                 batch.recorded.append(twice_told.told(row))
         rows.add(row, len(line))
         batch.rows.append(source.row)
-        batch.ids.add(call[1])
+        batch.closes(call)
         batch.calls.add(call)
 
     def _own(self, batch: Batch, given_up: dict[str, Row], source: Source, line: Line) -> None:
@@ -251,14 +250,15 @@ class Preparer:
         row = self._row(batch, source, line)
         if row is None:
             return
-        batch.control += str(row[ID]) in given_up  # declared twice: one row
-        given_up[str(row[ID])] = row
-        batch.abandoned[str(row[ID])] = source.row
+        name = name_of(call_of(row))
+        batch.control += name in given_up  # declared twice: one row
+        given_up[name] = row
+        batch.abandoned[name] = source.row
 
     def _add_abandoned(self, batch: Batch, rows: Rows, given_up: dict[str, Row]) -> None:
         """Keep the abandoned calls whose record has not come in this very segment."""
         for call, row in given_up.items():
-            if call in batch.ids:
+            if call in batch.closed:
                 batch.control += 1
                 del batch.abandoned[call]
             else:

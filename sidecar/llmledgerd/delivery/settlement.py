@@ -1,7 +1,7 @@
 """Last stage of shipping: the settlement of a delivered batch.
 
-Invariant: a segment is written off for the store after the abandoned rows that it replaces are deleted
-and its dead letters are on the disk, and not before. Erasures in force are executed first.
+Invariant: a segment is written off for the store after the abandoned rows that it replaces are deleted, or
+written down for a later deletion, and its dead letters are on the disk. Erasures in force are executed first.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 
 from llmledgerd.delivery.batch import Batch
 from llmledgerd.delivery.erasing_files import concerns
+from llmledgerd.delivery.late_records import LateRecords
 from llmledgerd.delivery.store_context import StoreContext
 from llmledgerd.errors import LlmledgerdError, SpoolBroken
 from llmledgerd.query.erasure import Erasure
-from llmledgerd.records.repeats import Call
+from llmledgerd.records.repeats import Call, answered_by, name_of
 from llmledgerd.spool import Settled, dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
 
@@ -27,6 +28,10 @@ class Settlement:
         self._context = context
         self._erased_again: set[Erasure] = set()
         """Executed for rows that an earlier process may have inserted."""
+        self._late = LateRecords()
+        self._deleting = asyncio.Lock()
+        self._deleted = 0
+        """How many calls of ``Progress.replaced`` have lost their rows, from the first on; the next segment says so."""
 
     async def erase_again(self, batch: Batch) -> None:
         """Erase what may have landed of rows that were made before an erasure was in force."""
@@ -43,13 +48,15 @@ class Settlement:
             self._erased_again.add(erasure)
 
     async def settle(self, batch: Batch) -> None:
-        """Delete replaced rows, write the dead letters, and write the segment off."""
+        """Delete replaced rows or remember them, write the dead letters, and write the segment off."""
         context, options = self._context, self._context.options
-        await self._delete_replaced(batch)
-        if not context.spool.state.has_been_stored(batch.segment.number):
-            await self._write_letters(batch.segment.batch, batch.letters)
-        await self._write_letters(f"{batch.segment.batch}-{context.name}", batch.refused_here)
-        is_first = await context.committer.until_written(lambda: self._write_off(batch))
+        async with self._deleting:
+            replaced = await self._delete_due(await context.committer.on_writer(self._replaced, batch))
+            if not context.spool.state.has_been_stored(batch.segment.number):
+                await self._write_letters(batch.segment.batch, batch.letters)
+            await self._write_letters(f"{batch.segment.batch}-{context.name}", batch.refused_here)
+            is_first = await context.committer.until_written(lambda: self._write_off(batch, replaced))
+            self._deleted = 0
         if batch.lost:
             context.recurring.error(
                 "lines lost: a part of the spool is damaged", store=context.name, times=batch.lost
@@ -60,7 +67,12 @@ class Settlement:
             options.on_refused(line)
         options.on_settled()
 
-    def _write_off(self, batch: Batch) -> bool:
+    async def delete_replaced(self, *, now: bool = False) -> None:
+        """Delete the rows that were collected, if the time has come or ``now``."""
+        async with self._deleting:
+            await self._delete_due([], at_once=now)
+
+    def _write_off(self, batch: Batch, replaced: list[Call]) -> bool:
         """Settle the segment for this store; return whether it is the first one that has.
 
         Runs on the writer's thread, the only one that may read begun calls while they change.
@@ -75,36 +87,46 @@ class Settlement:
             lost=batch.lost,
             control=batch.control + len(batch.repeated),
             reads=spool.is_next_to_read(batch.segment),
+            replaced=replaced,
+            deleted=self._deleted,
         )
         if settled.reads:
             snap = spool.state.snapshot
             settled.opened, settled.ended = batch.opened, batch.ended
-            settled.closed = [call for call in (*snap.begun, *snap.abandoned) if call in batch.ids]
+            settled.closed = [call for call in (*snap.begun, *snap.abandoned) if call in batch.closed]
         spool.settle(settled, self._context.clock.now_us())
         return is_first
 
     def _replaced(self, batch: Batch) -> list[Call]:
-        """Return the calls of this batch whose abandoned rows go; others may have calls with the same id."""
+        """Return the calls whose abandoned rows go because of this batch."""
         snap = self._context.spool.state.snapshot
         given_up = snap.abandoned
-        late = {name for name in given_up if name in batch.ids}.union(snap.late.get(batch.segment.number, []))
+        late = {name for name in given_up if name in batch.closed}
+        late |= set(snap.late.get(batch.segment.number, []))
         declared = (
             batch.repeats[row].call
             for name, row in batch.abandoned.items()
             if name not in given_up and row in batch.repeats
         )
-        # A call that began without an organization is nobody else's.
-        recorded = ((owner, name) for known, name in batch.calls if name in late for owner in {known, ""})
+        recorded = (one for call in batch.calls for one in answered_by(call) if name_of(one) in late)
         return sorted({*recorded, *declared})
 
-    async def _delete_replaced(self, batch: Batch) -> None:
-        """Delete the abandoned rows of calls whose record has come, whichever came first."""
+    async def _delete_due(self, further: list[Call], *, at_once: bool = False) -> list[Call]:
+        """Delete the collected rows and those of further calls; return the calls that are yet to be collected."""
         context = self._context
-        replaced = await context.committer.on_writer(self._replaced, batch)
-        if replaced:
-            ids = [name for _, name in replaced]
-            await context.until_answered(lambda: context.options.rollup.doubt_abandoned(ids))
-            await context.until_answered(lambda: context.store.delete_abandoned(replaced))
+        collected = await context.committer.on_writer(self._collected)
+        calls, now = collected[self._deleted :] + further, context.clock.monotonic()
+        if not calls or not (at_once or self._late.are_due(len(calls), now)):
+            return further
+        ids = [name for _, name in calls]
+        await context.until_answered(lambda: context.options.rollup.doubt_abandoned(ids))
+        await context.until_answered(lambda: context.store.delete_abandoned(calls))
+        self._late.deleted(now)
+        self._deleted = len(collected)
+        return []
+
+    def _collected(self) -> list[Call]:
+        return list(self._context.spool.state.snapshot.stores[self._context.name].replaced)
 
     async def _write_letters(self, name: str, by_row: dict[int, DeadLetter]) -> None:
         if not by_row:

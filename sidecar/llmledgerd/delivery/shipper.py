@@ -80,6 +80,10 @@ class Shipper:
             self._progress.clear()
             await self._progress.wait()
 
+    async def delete_replaced(self, *, now: bool = False) -> None:
+        """Delete the abandoned rows that were collected, if the time has come or ``now``."""
+        await self._settlement.delete_replaced(now=now)
+
     def close(self) -> None:
         """End the threads without waiting for an insert that is under way."""
         for task in self._tasks.values():

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from llmledgerd.importing.session import Resending
+from llmledgerd.records.repeats import REPLAY
 from llmledgerd.spool.dead_letters import DeadLetter, line_of
 
 ANSWER_SECONDS = 60.0
@@ -41,7 +42,7 @@ def replay(socket_path: Path, letters: Iterable[DeadLetter]) -> Replayed:
         with Resending(
             socket_path,
             str(uuid.uuid4()),
-            client="llmledger-replay",
+            client=REPLAY,
             service=service,
             lines=len(lines),
             answer_seconds=ANSWER_SECONDS,

@@ -15,6 +15,7 @@ from llmledgerd.otlp import coding_agents, gen_ai, openinference, vercel
 from llmledgerd.otlp.calls import NOTHING, Call, Reading, Role
 from llmledgerd.otlp.common import add_course, context_of
 from llmledgerd.otlp.signals import LogRecord, Span
+from llmledgerd.records.twice_told import FORWARDED
 
 DETAILS: Final = "gen_ai.client.inference.operation.details"
 CONTENT: Final = frozenset(
@@ -22,6 +23,9 @@ CONTENT: Final = frozenset(
     for name in ("system.message", "user.message", "assistant.message", "tool.message", "choice")
 )
 """Events that carry one message of a call and no usage; the call's span tells of the call."""
+
+FORWARDED_SPAN: Final = Reading(emitter=FORWARDED)
+"""A span that a daemon made of a row: the row is stored where it was made."""
 
 AGENT_NAMES: Final = ("invoke_agent ", "create_agent ")
 
@@ -37,6 +41,8 @@ def read(signal: Span | LogRecord) -> Reading:
 def read_span(span: Span) -> Reading:
     """Return what a span says. An attribute of unforeseen content may raise."""
     found = span.attributes
+    if span.origin.scope == FORWARDED:
+        return FORWARDED_SPAN
     if span.name.startswith("claude_code."):
         return coding_agents.read_span(span)
     convention: ModuleType

@@ -16,15 +16,20 @@ import structlog
 from llmledgerd.admin.address import host_and_port
 from llmledgerd.admin.aiohttp_server import web
 from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, ConnectionLimit, is_loopback
+from llmledgerd.config.otlp_addresses import UNIX, grpc_address
 from llmledgerd.errors import ConfigError
 from llmledgerd.log import Recurring
 from llmledgerd.system.accept_loop import Acceptor
 from llmledgerd.system.unix_sockets import Bound, bind, bind_tcp
 
-UNIX: Final = "unix:"
 CLOSE_SECONDS: Final = 1.0
 
 log = structlog.get_logger(__name__)
+
+
+def is_local(address: str) -> bool:
+    """Return whether only this host reaches an address. Raises ConfigError for an invalid one."""
+    return address.startswith(UNIX) or is_loopback(host_and_port(grpc_address(address) or address)[0])
 
 
 class Sockets:
@@ -37,11 +42,6 @@ class Sockets:
         self._bound: Bound | None = None
         self._acceptors: list[Acceptor] = []
         self._recurring = Recurring()
-
-    @staticmethod
-    def is_local(address: str) -> bool:
-        """Return whether only this host reaches an address. Raises ConfigError for an invalid one."""
-        return address.startswith(UNIX) or is_loopback(host_and_port(address)[0])
 
     async def start(self, mode: int, group: str, connections: int) -> None:
         """Listen. Raises ConfigError."""

@@ -12,11 +12,12 @@ Equal requests that succeed beside each other are calls of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from llmledgerd.query.tool_results import RetriedCall, Retries
@@ -105,47 +106,70 @@ def retried_call(attempts: Sequence[Attempt]) -> RetriedCall:
         is_error=bool(last.is_error),
         error_types=[one.error_type for one in failed],
         started_at=datetime.fromtimestamp(first.start_us / 1e6, UTC),
-        waited_ms=_waited_ms(attempts),
+        waited_ms=_waited_us(attempts) / 1000,
         failed_cost_usd=sum(costs, Decimal(0)),
         unknown_cost=len(failed) - len(costs),
     )
 
 
-def summed(calls: Iterable[Sequence[Attempt]]) -> list[Retries]:
-    """Return sums by provider and model of the last attempt, what cost most first."""
-    by_model: dict[tuple[str, str], list[Sequence[Attempt]]] = {}
+class Tally(NamedTuple):
+    """Sums of calls whose last attempts had one provider and model."""
+
+    attempts: int
+    failed: int
+    """Failed attempts."""
+    given_up: int
+    """Calls whose last attempt failed."""
+    failed_cost: Decimal
+    unknown_cost: int
+    """Failed attempts without a cost."""
+    waits_us: list[int]
+    """What each call waited."""
+
+
+_NOTHING: Final = Tally(0, 0, 0, Decimal(0), 0, [])
+
+
+def summed(
+    calls: Iterable[Sequence[Attempt]], known: Mapping[tuple[str, str], Tally] = MappingProxyType({})
+) -> list[Retries]:
+    """Return sums by provider and model of the last attempt, what cost most first.
+
+    ``known`` are sums of other calls, by provider and model.
+    """
+    by_model: dict[tuple[str, str], list[Sequence[Attempt]]] = {model: [] for model in known}
     for call in calls:
         by_model.setdefault((call[-1].provider, call[-1].model), []).append(call)
-    found = [_sum(provider, model, own) for (provider, model), own in by_model.items()]
+    found = [_sum(*model, own, known.get(model, _NOTHING)) for model, own in by_model.items()]
     return sorted(found, key=lambda one: (-one.failed_cost_usd, -one.calls, one.provider, one.model))
 
 
-def _sum(provider: str, model: str, calls: Sequence[Sequence[Attempt]]) -> Retries:
-    waits = sorted(map(_waited_ms, calls))
+def _sum(provider: str, model: str, calls: Sequence[Sequence[Attempt]], known: Tally) -> Retries:
+    waits = sorted([*map(_waited_us, calls), *known.waits_us])
     failed = [one.cost_usd for call in calls for one in call if one.is_error]
-    given_up = sum([1 for call in calls if call[-1].is_error])
+    given_up = known.given_up + sum([1 for call in calls if call[-1].is_error])
     return Retries(
         provider=provider,
         model=model,
-        calls=len(calls),
-        attempts=sum(map(len, calls)),
-        failed_attempts=len(failed),
-        recovered=len(calls) - given_up,
+        calls=len(waits),
+        attempts=known.attempts + sum(map(len, calls)),
+        failed_attempts=known.failed + len(failed),
+        recovered=len(waits) - given_up,
         given_up=given_up,
-        failed_cost_usd=sum([cost for cost in failed if cost is not None], Decimal(0)),
-        unknown_cost=failed.count(None),
-        waited_ms=sum(waits),
-        waited_p50_ms=_rank(waits, 50),
-        waited_p95_ms=_rank(waits, 95),
+        failed_cost_usd=sum([cost for cost in failed if cost is not None], known.failed_cost),
+        unknown_cost=known.unknown_cost + failed.count(None),
+        waited_ms=sum(waits) / 1000,
+        waited_p50_ms=_rank(waits, 50) / 1000,
+        waited_p95_ms=_rank(waits, 95) / 1000,
     )
 
 
-def _waited_ms(attempts: Sequence[Attempt]) -> float:
+def _waited_us(attempts: Sequence[Attempt]) -> int:
     """Return the time from the first attempt's start to the last one's; to its end where that failed too."""
     last = attempts[-1]
-    return max(0, (last.end_us if last.is_error else last.start_us) - attempts[0].start_us) / 1000
+    return max(0, (last.end_us if last.is_error else last.start_us) - attempts[0].start_us)
 
 
-def _rank(values: Sequence[float], level: int) -> float:
+def _rank(values: Sequence[int], level: int) -> int:
     """Return a percentile by nearest rank."""
     return values[-(-len(values) * level // 100) - 1]

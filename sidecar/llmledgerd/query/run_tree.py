@@ -23,7 +23,7 @@ RETRIES: Final = 20
 """Calls of one turn among which a parent is chosen."""
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """What the tree needs of one call. Turns and conversations are texts or hashes of them."""
 
     turn: Hashable
@@ -38,7 +38,7 @@ class Link(msgspec.Struct, frozen=True):
     """What a call that continues no turn was asked: names of the call that started it, where one has them."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Place of one call in its run's tree."""
 
     parent: int | None
@@ -119,13 +119,18 @@ def _bearer(
     a successful one first.
     """
     for name in names:
-        latest = calls_of.get(name, ())[-RETRIES:][::-1]
-        good = [number for number in latest if not links[number].is_error]
-        ended = [number for number in good if links[number].end_us <= link.start_us]
-        for number in ended or good or latest:
+        bearing = calls_of.get(name, ())
+        for number in bearing if len(bearing) < 2 else _preferred(links, bearing[-RETRIES:], link.start_us):
             if links[number].turn != link.turn or name == link.parent:
                 return number
     return None
+
+
+def _preferred(links: Sequence[Link], bearing: Sequence[int], start_us: int) -> Sequence[int]:
+    """Return the calls of one turn that one which starts then may continue, the likeliest first."""
+    latest = bearing[::-1]
+    good = [number for number in latest if not links[number].is_error]
+    return [number for number in good if links[number].end_us <= start_us] or good or latest
 
 
 def _turn(links: Sequence[Link], calls_of: Mapping[Hashable, Sequence[int]], number: int) -> int:
@@ -151,6 +156,8 @@ def _pauses(links: Sequence[Link]) -> dict[int, int]:
         else:
             following[before] = number
         last[link.conversation] = number
+    if len(firsts) < 2:
+        return {}
     events = sorted(
         [
             (links[one].end_us, 1, one)

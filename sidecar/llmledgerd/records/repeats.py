@@ -16,6 +16,9 @@ from llmledgerd.records.schema import COLUMNS, Row
 Call = tuple[str, str]
 """Organization and id of a call: other organizations may have calls with the same id."""
 
+REPLAY: Final = "llmledger-replay"
+"""Name of the client that sends dead letters again."""
+
 DAY_US: Final = 86_400_000_000
 ORGANIZATION = COLUMNS.index("organization_id")
 ID = COLUMNS.index("id")
@@ -27,16 +30,33 @@ class Repeat(msgspec.Struct, frozen=True):
 
     call: Call
     started_us: int | None
-    """None without a timestamp: the repeated row then has its own time of receipt."""
+    """None where the repeated row may have its own time of receipt instead of the call's."""
 
 
 def call_of(row: Row) -> Call:
     return str(row[ORGANIZATION]), str(row[ID])
 
 
-def repeat(row: Row) -> Repeat:
+def name_of(call: Call) -> str:
+    """Return the name under which the spool keeps a call that has begun; no two calls share one."""
+    organization, identifier = call
+    return f"{len(organization)}:{organization}{identifier}"
+
+
+def answered_by(call: Call) -> set[Call]:
+    """Return the calls whose begin a record may belong to: its own, and the one that named no organization."""
+    return {call, ("", call[1])}
+
+
+def repeat(row: Row, *, client: str = "") -> Repeat:
+    """Return what is looked up for a row that this client sent.
+
+    A time more than a day after the receipt is replaced by it, and no longer when the dead letter is replayed
+    after that day: so the start of a replayed row says nothing of the row that it repeats.
+    """
     started_us, received_us = int(str(row[CREATED_AT])), int(str(row[INGESTED_AT]))
-    return Repeat(call_of(row), None if started_us == received_us else started_us)
+    is_known = started_us != received_us and client != REPLAY
+    return Repeat(call_of(row), started_us if is_known else None)
 
 
 def started_between(repeats: Collection[Repeat], received_us: int) -> tuple[int, int]:

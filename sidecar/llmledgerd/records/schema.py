@@ -500,7 +500,7 @@ TABLE: Final[tuple[Column, ...]] = (
         "UInt32",
         "bigint",
         "prompt.prefix_tokens",
-        "About how many tokens that is",
+        "About how many tokens of the prompt the call before had sent; without an answer, how many tools and system prompt are",
     ),
     Column(
         "last_block",

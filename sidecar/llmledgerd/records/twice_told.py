@@ -22,6 +22,8 @@ from llmledgerd.records.schema import COLUMNS, Row
 
 OTLP: Final = "otlp"
 """The ``source`` of rows made of OTLP."""
+FORWARDED: Final = "llmledgerd"
+"""Instrumentation scope of spans that a daemon makes of rows; no row is made of them."""
 STEPS: Final = frozenset({"tool", "retrieval"})
 CLOCK_US: Final = 5_000
 """Difference between two clocks of one process: OpenTelemetry takes its times otherwise than the client."""

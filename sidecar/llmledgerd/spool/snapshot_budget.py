@@ -101,7 +101,8 @@ class SnapshotBudget:
     def abandoned_bytes_left(self) -> int:
         """Return the bytes left for the names of abandoned calls."""
         late = sum(bounds.name_bytes(calls) for calls in self._snap.late.values())
-        return self.limits.abandoned - bounds.name_bytes(self._snap.abandoned) - late
+        replaced = sum(bounds.name_bytes(map("".join, one.replaced)) for one in self._snap.stores.values())
+        return self.limits.abandoned - bounds.name_bytes(self._snap.abandoned) - late - replaced
 
     def truncated(self, settled: Settled) -> Settled:
         """Return the settled frame with the begun calls that fit the limit."""

@@ -17,6 +17,7 @@ from enum import IntEnum
 
 import msgspec
 
+from llmledgerd.records.repeats import Call
 from llmledgerd.spool import runs
 from llmledgerd.spool.bounds import Limits
 from llmledgerd.spool.runs import Runs
@@ -126,6 +127,10 @@ class Settled(msgspec.Struct, kw_only=True):
     closed: list[str] = []
     """Ids of records, of calls that are open or abandoned."""
     ended: list[bytes] = []
+    replaced: list[Call] = []
+    """Calls with a record in this segment, whose abandoned rows the store has yet to delete."""
+    deleted: int = 0
+    """How many of the calls of ``Progress.replaced`` have lost their rows since, from the first on."""
     unkept: int = 0
     """Number of begun calls of the segment that exceed the limit."""
 
@@ -154,6 +159,8 @@ class Progress(msgspec.Struct, kw_only=True):
     """Segments that it has settled, and whose deletion may not be synced yet."""
     rejected: dict[int, dict[int, tuple[str, str]]] = {}
     """Segment number -> row -> reason and detail."""
+    replaced: list[Call] = []
+    """Calls whose record is stored, and whose abandoned rows are yet to be deleted together."""
 
     def wants(self, number: int) -> bool:
         """Return whether a segment still waits for this store."""
@@ -248,6 +255,7 @@ class State:
         store.lost += settled.lost
         store.control += settled.control
         store.rejected.pop(settled.segment, None)
+        store.replaced = store.replaced[settled.deleted :] + settled.replaced
         runs.add(store.settled, settled.segment)
         if settled.reads:
             self._read(settled)

@@ -17,6 +17,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
 from llmledgerd.query.backend import Limits, Reading
 from llmledgerd.stores.clickhouse.kind import ClickHouseKind
+from llmledgerd.stores.collector.kind import CollectorKind
 from llmledgerd.stores.kind import AnyKind, ConfiguredStore
 from llmledgerd.stores.postgres.kind import PostgresKind
 
@@ -28,6 +29,7 @@ KINDS: Final[Mapping[str, AnyKind]] = {
     for kind in (
         ClickHouseKind(),
         PostgresKind(),
+        CollectorKind(),
     )
 }
 """Kinds by name. The first one is the default of ``stores``."""
@@ -102,3 +104,17 @@ def pointed_at(config: Config, url: str) -> Config:
         stores=(kind.name, *(name for name in config.stores if name != kind.name)),
         store_options={**config.store_options, kind.name: options},
     )
+
+
+def exporting(config: Config, url: str) -> ConfiguredStore:
+    """Return the receiver of spans at a URL, with the other options of the settings. Raises ConfigError."""
+    kind = CollectorKind()
+    options = msgspec.structs.replace(kind.options(config), url=url)
+    return kind.opened(
+        msgspec.structs.replace(config, store_options={**config.store_options, kind.name: options})
+    )
+
+
+def exports_content(config: Config) -> bool:
+    """Return whether spans have the messages of their calls."""
+    return CollectorKind().options(config).content == "full"

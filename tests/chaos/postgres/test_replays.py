@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,17 +30,21 @@ RECORDS: list[dict[str, Any]] = [
 
 def test_it_is_one_row_in_each_store_whatever_its_time_and_id_are(two: TwoStores, storage: Folder) -> None:
     query(two.postgres_url, "ALTER TABLE provider_traces ADD CONSTRAINT tame CHECK (agent_id <> 'wild')")
-    lines = [line(f"a-{number}", number, agent_id="wild", **one) for number, one in enumerate(RECORDS)]
+    ahead = datetime.now(UTC) + timedelta(days=1, seconds=15)
+    sent = [*RECORDS, {"timestamp": ahead.isoformat()}]
+    lines = [line(f"a-{number}", number, agent_id="wild", **one) for number, one in enumerate(sent)]
     nameless = json.loads(line("", 9, agent_id="wild"))
     del nameless["provider_trace_id"]
     two.daemon.send_one_way(b"".join([*lines, json.dumps(nameless).encode() + b"\n"]))
-    assert two.settled("postgres", 6)["dead_letters"] == 6
-    assert two.settled("clickhouse", 6)["stored"] == 6
+    assert two.settled("postgres", 7)["dead_letters"] == 7
+    assert two.settled("clickhouse", 7)["stored"] == 7
     query(two.postgres_url, "ALTER TABLE provider_traces DROP CONSTRAINT tame")
+    # From now on the time that was refused is one that the daemon takes.
+    until(lambda: datetime.now(UTC) + timedelta(days=1) > ahead)
     done = replay(two.daemon.socket, dead_letters.read(two.daemon.spool))
     dead_letters.remove(two.daemon.spool, set(done.sent))
-    until(lambda: two.of("postgres")["stored"] == 6)
-    assert two.of("clickhouse")["stored"] == 6
+    until(lambda: two.of("postgres")["stored"] == 7)
+    assert two.of("clickhouse")["stored"] == 7
     balance_after_replay(two, storage)
 
 

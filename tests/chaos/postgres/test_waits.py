@@ -1,4 +1,4 @@
-"""A PostgreSQL that says nothing, is locked, refuses all, or stands behind a pooler: the books hold."""
+"""A PostgreSQL that says nothing, is locked, or stands behind a pooler: the books hold."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import psycopg
 import pytest
 
 from tests.chaos.postgres.books import balance
-from tests.helpers import admin
-from tests.helpers.exchanges import line
+from tests.chaos.postgres.stage import restart, says_why, send
 from tests.helpers.object_storage import Folder
 from tests.helpers.pgbouncer import running_pgbouncer
 from tests.helpers.postgres import query
@@ -23,25 +22,6 @@ CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
 CREATE TRIGGER see AFTER INSERT ON provider_traces FOR EACH STATEMENT EXECUTE FUNCTION see()
 """
-NEEDED = """
-ALTER TABLE provider_traces ADD COLUMN tenant text NOT NULL DEFAULT '';
-ALTER TABLE provider_traces ALTER COLUMN tenant DROP DEFAULT
-"""
-
-
-def send(two: TwoStores, name: str, count: int) -> None:
-    two.daemon.send_one_way(b"".join(line(f"{name}-{number}", number) for number in range(count)))
-
-
-def says_why(two: TwoStores, why: str) -> bool:
-    ready = admin.get(two.daemon.folder / "admin.sock", "/readyz")[1]
-    return why in two.of("postgres")["trouble"] and "postgres, which is unavailable" in ready
-
-
-def restart(two: TwoStores, **settings: object) -> None:
-    two.daemon.kill()
-    two.daemon = two.another(**settings)
-    two.daemon.start()
 
 
 def test_silence_is_told_and_ends_with_the_server(two: TwoStores, storage: Folder) -> None:
@@ -80,18 +60,6 @@ def test_a_locked_table_costs_no_server_process(two: TwoStores, storage: Folder)
         until(lambda: sum(two.of("postgres")["retries"].values()) >= 8, limit=60)
         until(lambda: int(str(query(two.postgres_url, OURS)[0]["n"])) <= 3)
     two.settled("postgres", 5)
-    balance(two, storage)
-
-
-def test_a_column_that_somebody_adds_makes_no_record_a_dead_letter(two: TwoStores, storage: Folder) -> None:
-    send(two, "a", 5)
-    two.settled("postgres", 5)
-    query(two.postgres_url, NEEDED)
-    send(two, "b", 50)
-    until(lambda: says_why(two, "requires values in tenant"))
-    assert two.of("postgres")["dead_letters"] == 0
-    query(two.postgres_url, "ALTER TABLE provider_traces DROP COLUMN tenant")
-    two.settled("postgres", 55)
     balance(two, storage)
 
 

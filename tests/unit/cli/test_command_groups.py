@@ -39,7 +39,7 @@ PANELS = {
             "ui",
         ],
         "Operate": ["status", "doctor", "otlp", "dead-letters", "import", "demo"],
-        "Maintain": ["copy", "reprice", "erase", "objects"],
+        "Maintain": ["copy", "export", "reprice", "erase", "objects"],
     },
     "llmledgerd": {
         "Operate": ["serve", "health"],

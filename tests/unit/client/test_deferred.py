@@ -134,6 +134,11 @@ def nova(number: int) -> dict[str, Any]:
     return {"modelInput": {"messages": []}, "modelOutput": output, "recordId": f"row-{number}"}
 
 
+def of_vertex(number: int) -> dict[str, Any]:
+    when = "2026-11-01T00:00:00Z"
+    return {"status": "", "processed_time": when, "request": {"contents": []}, "response": gemini(number)}
+
+
 def claude(number: int) -> dict[str, Any]:
     usage = {"input_tokens": 3, "output_tokens": 4, "service_tier": "batch"}
     message = {"id": f"m{number}", "type": "message", "model": "claude-sonnet-4-5", "usage": usage}
@@ -154,6 +159,9 @@ def lined(one: Callable[[int], dict[str, Any]]) -> Callable[[int], bytes]:
     return lambda count: b"\n".join(json.dumps(one(number)).encode() for number in range(count)) + b"\n"
 
 
+VERTEX = lined(of_vertex)
+"""Lines without a name: they are called by their numbers."""
+
 BATCHES: list[tuple[str, str, Callable[[int], bytes]]] = [
     ("generativelanguage.googleapis.com", "/v1beta/batches/b1", inlined_by_gemini),
     (
@@ -167,6 +175,11 @@ BATCHES: list[tuple[str, str, Callable[[int], bytes]]] = [
     ("one.openai.azure.com", "/openai/files/f1/content", lined(chat)),
     ("api.anthropic.com", "/v1/messages/batches/b1/results", lined(claude)),
     ("bucket.s3.us-east-1.amazonaws.com", "/out/job/in.jsonl.out", lined(nova)),
+    (
+        "storage.googleapis.com",
+        "/download/storage/v1/b/b/o/out%2Fprediction-1%2Fpredictions.jsonl",
+        VERTEX,
+    ),
 ]
 
 
@@ -181,8 +194,10 @@ def test_each_providers_batch_fetched_three_times_is_a_thousand_calls_at_batch_p
         until(lambda: not fetching._threads, limit=30)
     records = client.records()
     assert len(records) == len({one["provider_trace_id"] for one in records}) == 1000
-    assert {one["step_id"] for one in records} == {f"row-{number}" for number in range(1000)}
-    provider = "aws" if "amazonaws" in host else known_provider(host, None)
+    named = "" if made is VERTEX else "row-"
+    assert {one["step_id"] for one in records} == {f"{named}{number}" for number in range(1000)}
+    storage = {"storage.googleapis.com": "vertex", "bucket.s3.us-east-1.amazonaws.com": "aws"}
+    provider = storage.get(host) or known_provider(host, None)
     for record in records[::250]:
         facts = read_exchange(Exchanged(url=record["url"], response=record["response"]))
         assert (facts.prompt_tokens, facts.completion_tokens, facts.is_batch) == (3, 4, True)

@@ -22,6 +22,8 @@ from llmledgerd.conversations.cache_rules import LONGEST, UNKNOWN, asked_seconds
         ("azure", "gpt-4.1", 1024, 300, False),
         ("openai", "o4-mini", 1024, 300, False),
         ("openai", "gpt-5.5", 1024, 86_400, False),
+        ("openai", "gpt-5-2025-08-07", 1024, 300, False),
+        ("openai", "gpt-5.2-2025-12-11", 1024, 300, False),
         ("openai", "gpt-5.6-mini", 1024, 1800, False),
         ("google", "gemini-2.5-pro", 2048, 3600, False),
         ("google", "gemini-3.1-pro-preview", 4096, 3600, False),

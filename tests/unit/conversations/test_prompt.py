@@ -214,3 +214,27 @@ def test_in_a_history_of_thousands_the_place_is_found_too() -> None:
     early[100]["content"] = "edited"
     place = history_place(before, described([*early, many[0]]))
     assert place["block"] <= 100 < place["block"] + place["length"]
+
+
+def of_gemini(cached: int | None, **more: Any) -> Prompt:
+    said = [{"role": "user", "parts": [{"text": "A question. " * 20}]}, {"role": "model", "parts": [{"text": "Yes."}]}]
+    request = {"systemInstruction": {"parts": [{"text": SYSTEM}]}, "contents": [*said, said[0]], **more}
+    parts = read_request(json.dumps(request).encode())
+    return prompt_of(parts, "acme", Counts(3000, cached, None), provider="google", model="gemini-2.5-flash")
+
+
+def test_reads_that_google_does_not_report_are_none_and_may_have_been_missed() -> None:
+    assert of_gemini(None).gap == of_gemini(0).gap > 0
+    assert prompt(counts=Counts(3001, None, None)).gap == 0
+
+
+def test_a_request_that_names_an_entry_of_the_cache_leaves_that_alone() -> None:
+    assert of_gemini(2100).left.tokens == 3000
+    assert of_gemini(2100, cachedContent="cachedContents/a").left.tokens == 2100
+    assert of_gemini(None, cachedContent="cachedContents/a").left.state == ""
+
+
+def test_what_the_call_before_had_sent_has_neither_its_answer_nor_what_is_new() -> None:
+    short, long = [{"role": "user", "content": "word " * 300}], {"role": "assistant", "content": "word " * 300}
+    found = prompt([*short, long, *short], system="", tools=[], counts=Counts(3000, 0, 0))
+    assert found.prefix_tokens == pytest.approx(1000, rel=0.02)

@@ -46,3 +46,15 @@ def test_sub_agents_come_from_the_call_that_started_them() -> None:
     for call, place in started:
         assert not calls[place.origin].is_sub_agent
         assert calls[place.origin].run == call.run
+
+
+def test_users_who_are_greeted_alike_are_not_one_run() -> None:
+    """Whose of several equal first calls a later one continues, nothing tells; all later ones stay together."""
+    calls = simulated(2, 20, ["greetings"])
+
+    found = placed(calls)
+
+    runs = [place.run for place in found]
+    later = [number for number, call in enumerate(calls) if call.parents]
+    assert pairwise_f1([calls[number].run for number in later], [runs[number] for number in later]) == 1
+    assert len({runs[number] for number, call in enumerate(calls) if not call.parents}) == 20

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llmledgerd.backoff import Backoff
 from llmledgerd.delivery.attempts import Ask, Delivery, Insert, Reject, Wait, token
 from llmledgerd.errors import BatchRejected, OutcomeUnknown, StoreBusy
+from llmledgerd.stores.clickhouse.cluster_hosts import Host, thin_rows
 
 BATCH = "7d3f"
 
@@ -300,6 +301,71 @@ def test_no_row_is_stored_twice_whatever_part_of_the_rows_the_table_shows(
 
     assert len(table.rows) == len(set(table.rows))
     assert set(table.rows) | set(rejected) == set(range(rows))
+
+
+class Replicas:
+    """Three replicas with a quorum of two: one commits a block alone, and another fetches it, or nobody does."""
+
+    def __init__(self, dice: Random) -> None:
+        self.dice = dice
+        self.copies: dict[int, tuple[str, int]] = {}
+        """Row -> the token that it came with, and how many replicas have it."""
+
+    def insert(self, rows: list[int], token: str) -> None:
+        """Raises OutcomeUnknown."""
+        if not any(known == token for known, _ in self.copies.values()):
+            assert not self.copies.keys() & set(rows), "a row is stored twice"
+            self.copies |= dict.fromkeys(rows, (token, 1))
+        if self.dice.random() < 0.5:
+            self.fetch(token)
+            if self.dice.random() < 0.5:
+                return
+        raise OutcomeUnknown("timeout", "the quorum takes too long")
+
+    def fetch(self, token: str) -> None:
+        self.copies = {
+            row: (known, 2 if known == token else copies) for row, (known, copies) in self.copies.items()
+        }
+
+    def go_on(self) -> None:
+        """Let another replica fetch a block that one has alone, or the one be lost with it."""
+        for alone in sorted({name for name, copies in self.copies.values() if copies < 2}):
+            fate = self.dice.random()
+            if fate < 0.2:
+                self.fetch(alone)
+            elif fate < 0.4:
+                self.copies = {row: one for row, one in self.copies.items() if one[0] != alone}
+
+    def ask(self) -> set[int]:
+        """Answer as the store does. Raises StoreBusy where a row has too few copies."""
+        hosts = [Host(number, 1, "x") for number in (1, 2, 3)]
+        found = {row: range(1, copies + 1) for row, (_, copies) in self.copies.items()}
+        if thin_rows(found, hosts, "auto", on_all=False):
+            raise StoreBusy("replicas", "fewer copies than the quorum")
+        return set(found)
+
+
+@given(rows=st.integers(1, 40), seed=st.integers(0, 10**6))
+def test_what_one_of_three_replicas_has_alone_is_neither_stored_nor_offered_again(
+    rows: int, seed: int
+) -> None:
+    table = Replicas(Random(seed))
+    delivery = Delivery(BATCH, range(rows), uncertain=False)
+    while (step := delivery.next()) is not None:
+        table.go_on()
+        try:
+            if isinstance(step, Ask):
+                delivery.landed(table.ask())
+                continue
+            assert isinstance(step, Insert)
+            table.insert(step.rows, step.token)
+        except StoreBusy as error:
+            delivery.busy(error)
+        else:
+            delivery.inserted()
+    for _ in range(100):  # what was taken for stored can be lost no more
+        table.go_on()
+    assert sorted(table.copies) == list(range(rows))
 
 
 def test_rows_of_which_an_answer_may_lack_some_keep_the_token_that_they_have() -> None:

@@ -19,6 +19,7 @@ from llmledgerd.payloads.policy import Decision, Policy
 from llmledgerd.payloads.treatment import Treatment
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.records.pricing import Pricer
+from llmledgerd.records.repeats import name_of
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import COLUMNS
 from llmledgerd.spool import Entry, EntryKind, Group, ReadGroup, Segment, SessionState
@@ -240,7 +241,8 @@ def test_a_line_whose_rows_are_erased_is_none_and_is_counted() -> None:
         Erasure(organization_id="acme", user_id="u-1", rows=True, until_us=RECEIVED_US), THEIRS, OTHER
     )
     assert [row[ID] for row in rows] == ["other"]
-    assert (batch.control, batch.erased, batch.ids) == (1, 1, {"theirs", "other"})
+    assert (batch.control, batch.erased) == (1, 1)
+    assert {name_of(("acme", "theirs")), name_of(("acme", "other"))} <= batch.closed
     assert [loss[4:7] for loss in batch.losses] == [("daemon", "erased", 1)]
     assert list(batch.uploads.objects) == [1]
 
@@ -275,6 +277,16 @@ def test_what_an_erasure_does_not_cover_is_a_row(narrowed: dict[str, Any]) -> No
 
 def test_a_call_that_began_before_it_was_erased_leaves_no_row() -> None:
     begin = {"begin": {"provider_trace_id": "a", "org_id": "acme"}}
-    for rows, opened in ((True, set()), (False, {"a"})):
+    for rows, opened in ((True, set()), (False, {name_of(("acme", "a"))})):
         batch, _ = erased(Erasure(organization_id="acme", rows=rows, until_us=RECEIVED_US), begin)
         assert set(batch.opened) == opened
+
+
+def test_a_record_closes_the_call_of_its_organization_and_the_one_that_named_none() -> None:
+    begins = [
+        {"begin": {"provider_trace_id": "a", "org_id": organization}}
+        for organization in ("acme", "other", "")
+    ]
+    record = {"provider_trace_id": "a", "org_id": "acme"}
+    batch, _ = erased(Erasure(organization_id="nobody"), *begins, record)
+    assert set(batch.opened) == {name_of(("other", "a"))}

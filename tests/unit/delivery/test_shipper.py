@@ -10,8 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 from llmledgerd.clock import Clock
 from llmledgerd.config.settings import Config
+from llmledgerd.delivery import late_records
 from llmledgerd.delivery.eviction import Evicted, Evictor
 from llmledgerd.delivery.options import Runtime, ShipperOptions
 from llmledgerd.delivery.preparer import Preparer, PreparerOptions
@@ -19,7 +22,7 @@ from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import StoreBusy
 from llmledgerd.flow_control import Admission
 from llmledgerd.records.pricing import Pricer
-from llmledgerd.records.repeats import Call
+from llmledgerd.records.repeats import Call, name_of
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import LOSSES
 from llmledgerd.records.twice_told import Told
@@ -344,3 +347,37 @@ async def test_the_losses_of_a_segment_are_stored_before_it_is_written_off(tmp_p
     async with asyncio.timeout(LIMIT_SECONDS), setup:
         await setup.shipper.idle()
     assert store.seen == [(LOSSES, 1)]
+
+
+class Deleting(SlowStore):
+    """Remembers which abandoned rows each deletion names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.allowed.set()
+        self.deletions: list[list[Call]] = []
+
+    def delete_abandoned(self, calls: Sequence[Call]) -> None:
+        self.deletions.append(list(calls))
+
+
+async def test_rows_of_many_late_records_go_in_two_deletions_also_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Deleting()
+    setup = Setup(tmp_path, store, segments=6)
+    calls = [("org-1", f"call-{number}") for number in range(6)]
+    for call in calls:
+        setup.spool.state.snapshot.abandoned[name_of(call)] = 1
+    async with asyncio.timeout(LIMIT_SECONDS), setup:
+        await setup.shipper.idle()
+        await setup.shipper.delete_replaced()
+    assert store.deletions == [calls[:1]]
+    assert setup.progress.replaced == calls[1:]
+
+    monkeypatch.setattr(late_records, "SECONDS", 0.0)
+    again = Setup(tmp_path, store, segments=0)
+    async with asyncio.timeout(LIMIT_SECONDS), again:
+        await again.shipper.delete_replaced()
+        await again.shipper.delete_replaced()
+    assert store.deletions == [calls[:1], calls[1:]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmledgerd.records.repeats import DAY_US, Repeat, repeat, started_between
+from llmledgerd.records.repeats import DAY_US, REPLAY, Repeat, name_of, repeat, started_between
 from llmledgerd.records.schema import COLUMNS, Row
 
 RECEIVED_US = 1_790_000_000_000_000
@@ -27,3 +27,12 @@ def test_a_line_without_a_time_may_repeat_one_of_any_time_ago() -> None:
     assert undated == Repeat(("org", "call"), None)
     assert started_between([undated, *at(50 * DAY_US)], RECEIVED_US) == (0, RECEIVED_US + DAY_US)
     assert started_between([undated, *at(RECEIVED_US + 5)], RECEIVED_US) == (0, RECEIVED_US + 5 + DAY_US)
+
+
+def test_a_replayed_line_may_repeat_one_whose_time_was_replaced_at_first() -> None:
+    assert repeat(row(RECEIVED_US - 7), client=REPLAY) == Repeat(("org", "call"), None)
+
+
+def test_no_two_calls_have_one_name() -> None:
+    calls = [("", "a"), ("a", ""), ("a", "b"), ("", "ab"), ("1:", "a"), ("", "1:a"), ("a", "1:b")]
+    assert len(set(map(name_of, calls))) == len(calls)

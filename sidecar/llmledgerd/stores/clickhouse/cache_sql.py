@@ -14,9 +14,11 @@ from typing import Final
 
 from llmledgerd.conversations.cache_misses import (
     ABOUT,
+    EXACT,
     LEAST_LOST,
     LEAST_SHARE,
     LEAST_SHARE_ABOUT,
+    LEAST_SHARE_ELSEWHERE,
     TOO_SHORT,
     Evidence,
 )
@@ -29,48 +31,59 @@ _KEY: Final = ("batch_id", "batch_row", "created_at")
 """What identifies a row, in less than its id takes."""
 _OWN: Final = (
     *_KEY, "agent_id", "provider", "priced_model", "request_model", "service_tier", "region",
-    "latency_ms", "prompt_tokens", "cached_input_tokens", "cache_write_tokens", "tools_hash", "system_hash",
-    "history_hash", "parent_history_hash", "prefix_tokens", "cache_marks", "lost_rate_fresh", "lost_rate_written",
+    "prompt_tokens", "cached_input_tokens", "cache_write_tokens", "tools_hash", "system_hash",
+    "parent_history_hash", "prefix_hash", "prefix_tokens", "cache_marks", "lost_rate_fresh", "lost_rate_written",
     "parent_turn_hash",
 )  # fmt: skip
-_BEFORE: Final = (
-    "created_at",
-    "latency_ms",
-    "cache_left_tokens",
-    "cache_left_state",
-    "priced_model",
-    "history_hash",
-)
-"""Columns of the call that began right before with the same prefix. It has missed as well, or the entry was there."""
 _PARENT: Final = (
     *_KEY, "turn_hash", "priced_model", "request_model", "service_tier", "region", "latency_ms",
     "tools_hash", "system_hash", "history_hash", "last_block", "cache_marks", "cache_left_tokens", "cache_left_seconds",
-    "cache_left_state",
+    "cache_left_state", "cached_input_tokens",
 )  # fmt: skip
+_ELSEWHERE: Final = (
+    *_KEY, "prefix_hash", "priced_model", "service_tier", "region", "latency_ms", "cached_input_tokens", "cache_marks",
+    "cache_left_tokens", "cache_left_seconds", "cache_left_state", "cache_gap",
+)  # fmt: skip
+"""Columns of the call that began last before a conversation's first one, with the same tools and system prompt."""
 
 _PLAIN_TIERS: Final = "('', 'default', 'standard', 'auto', 'on_demand', 'on-demand')"
 _SETTLES: Final = (
     "multiIf("
-    + ", ".join(f"positionCaseInsensitive(p.priced_model, '{word}') > 0, {n}" for word, n in SETTLING.items())
+    + ", ".join(
+        f"positionCaseInsensitive({{0}}.priced_model, '{word}') > 0, {n}" for word, n in SETTLING.items()
+    )
     + ", 0)"
 )
 _HAS_PARENT: Final = "p.turn_hash != 0"
-_IS_BEFORE_RUNNING: Final = (
-    "(c.before_cache_left_state IN ('exact', 'about') AND c.before_priced_model = c.priced_model"
-    " AND c.created_at < c.before_created_at + toIntervalMillisecond(c.before_latency_ms))"
+_HAS_OTHER: Final = "e.prefix_hash != 0"
+_IS_OTHER_RUNNING: Final = (
+    f"({_HAS_OTHER} AND e.cache_gap > 0 AND c.created_at < e.created_at + toIntervalMillisecond(e.latency_ms)"
+    f" + toIntervalSecond({_SETTLES.format('e')}))"
 )
+
+
+CERTAIN_SHARE: Final = 0.95
+"""Share of an entry that a prompt is below where it has certainly become shorter."""
+
+
+def _is_tier(p: str) -> str:
+    return (
+        f"(if(lower({p}.service_tier) IN {_PLAIN_TIERS}, '', lower({p}.service_tier)) !="
+        f" if(lower(c.service_tier) IN {_PLAIN_TIERS}, '', lower(c.service_tier))"
+        f" OR ({p}.region != c.region AND {p}.region != '' AND c.region != ''))"
+    )
+
 
 FACTS: Final = {
     "model": "p.priced_model != c.priced_model AND (p.request_model != c.request_model OR NOT"
     " (startsWith(p.priced_model, c.priced_model) OR startsWith(c.priced_model, p.priced_model)))",
-    "tier": f"if(lower(p.service_tier) IN {_PLAIN_TIERS}, '', lower(p.service_tier)) !="
-    f" if(lower(c.service_tier) IN {_PLAIN_TIERS}, '', lower(c.service_tier))"
-    " OR (p.region != c.region AND p.region != '' AND c.region != '')",
+    "tier": _is_tier("p"),
     "tools": "p.tools_hash != c.tools_hash",
     "system": "p.system_hash != c.system_hash",
     "history": "c.parent_history_hash != 0 AND p.history_hash != c.parent_history_hash",
     "short": f"p.cache_left_state = '{TOO_SHORT}'",
-    "running": f"c.created_at < p.created_at + toIntervalMillisecond(p.latency_ms) + toIntervalSecond({_SETTLES})",
+    "running": "c.created_at < p.created_at + toIntervalMillisecond(p.latency_ms)"
+    f" + toIntervalSecond({_SETTLES.format('p')})",
     "late": "p.cache_left_seconds > 0 AND c.created_at > p.created_at + toIntervalSecond(p.cache_left_seconds)",
     "mark": "notEmpty(p.cache_marks) AND NOT arrayExists("
     f"m -> m >= p.last_block AND m < p.last_block + {LOOKBACK_BLOCKS}, c.cache_marks)",
@@ -78,46 +91,69 @@ FACTS: Final = {
 """SQL of each field of ``Evidence``: of the call ``c`` and the call ``p`` that it continues."""
 assert tuple(FACTS) == Evidence._fields  # noqa: S101 - both name the same facts, in one order
 
-_COULD: Final = (
+_OF_OTHER: Final = {"tier": _is_tier("e"), "running": _IS_OTHER_RUNNING}
+"""The facts of a conversation's first call, and the call ``e`` with the same prefix."""
+
+_COULD_OF_OTHER: Final = (
     "multiIf("
-    f"{_HAS_PARENT}, least(p.cache_left_tokens, c.prompt_tokens, if({FACTS['history']}, c.prefix_tokens, 4294967295)),"
-    f" {_IS_BEFORE_RUNNING}, least(c.before_cache_left_tokens, c.prompt_tokens,"
-    " if(c.before_history_hash = c.history_hash, 4294967295, c.prefix_tokens)),"
+    f"NOT {_HAS_OTHER} OR e.priced_model != c.priced_model, 0,"
+    f" {_IS_OTHER_RUNNING}, least(e.cache_left_tokens, c.prompt_tokens, c.prefix_tokens),"
+    " c.created_at > e.created_at + toIntervalSecond(e.cache_left_seconds), 0,"
+    # What the other one read was there; of what it has left, its own message is a part.
+    " e.cached_input_tokens > 0, least(assumeNotNull(e.cached_input_tokens), c.prefix_tokens),"
+    f" e.cache_left_state = '{EXACT}' AND empty(e.cache_marks), least(e.cache_left_tokens, c.prefix_tokens),"
     " 0)"
 )
-_SHARE: Final = f"if(p.cache_left_state = '{ABOUT}', {LEAST_SHARE_ABOUT}, {LEAST_SHARE})"
+_COULD: Final = (
+    "multiIf("
+    # A response without reads says that nothing was read where its provider has reported reads before.
+    "c.cached_input_tokens IS NULL AND ifNull(p.cached_input_tokens, 0) = 0 AND ifNull(e.cached_input_tokens, 0) = 0, 0,"
+    f" {_HAS_PARENT}, least(p.cache_left_tokens, c.prompt_tokens,"
+    # Messages were dropped, by more than what sizes may be wrong by.
+    f" if(({FACTS['history']}) AND c.prefix_tokens < {CERTAIN_SHARE} * p.cache_left_tokens, c.prefix_tokens, 4294967295)),"
+    f" {_COULD_OF_OTHER})"
+)
+_SHARE: Final = (
+    f"multiIf({_HAS_PARENT}, if(p.cache_left_state = '{ABOUT}', {LEAST_SHARE_ABOUT}, {LEAST_SHARE}),"
+    f" {_IS_OTHER_RUNNING}, {LEAST_SHARE}, {LEAST_SHARE_ELSEWHERE})"
+)
 
 
 def misses_sql(where: str, parents: str) -> str:
     """Return the statement whose rows are the calls that missed, with what they lost and what they show.
 
-    ``where`` narrows the calls ``t``; ``parents`` the calls that they may continue.
+    ``where`` narrows the calls ``t``; ``parents`` the calls that they may continue, or share a beginning with.
     """
     own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
-    before = ", ".join(f"t.{name}" for name in _BEFORE)
-    named = ", ".join(f"before.{at} AS before_{name}" for at, name in enumerate(_BEFORE, 1))
     parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
+    elsewhere = ", ".join(f"t.{name} AS {name}" for name in _ELSEWHERE)
     gapped = f"FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0"
     facts = ", ".join(
-        f"{_HAS_PARENT} AND ({sql}) AS is_{name}" for name, sql in FACTS.items() if name != "running"
+        f"{_HAS_PARENT} AND ({sql})" + (f" OR {_HAS_OTHER} AND ({_OF_OTHER[name]})" if name in _OF_OTHER else "")
+        + f" AS is_{name}"
+        for name, sql in FACTS.items()
+    )  # fmt: skip
+    keys = ", ".join(
+        f"c.{name} AS {name}, if({_HAS_PARENT}, p.{name}, e.{name}) AS parent_{name}" for name in _KEY
     )
-    keys = ", ".join(f"c.{name} AS {name}, p.{name} AS parent_{name}" for name in _KEY)
     return (
         f"SELECT {keys}, c.agent_id AS agent_id, c.provider AS provider, c.priced_model AS model,"  # noqa: S608 - fixed fragments, values are bound
-        f" {_HAS_PARENT} AS has_parent, p.priced_model AS parent_model, p.cache_left_seconds AS left_seconds,"
+        f" {_HAS_PARENT} OR {_HAS_OTHER} AS has_parent, p.priced_model AS parent_model,"
+        " p.cache_left_seconds AS left_seconds,"
         " c.prompt_tokens AS prompt_tokens, ifNull(c.cached_input_tokens, 0) AS cached_tokens,"
         " toUInt32(could) AS could_tokens, toUInt32(could - cached_tokens) AS lost_tokens,"
         " least(lost_tokens, ifNull(c.cache_write_tokens, 0)) AS lost_written,"
         " toInt128(lost_tokens - lost_written) * c.lost_rate_fresh + toInt128(lost_written) * c.lost_rate_written"
-        f" AS lost_pico, {facts}, ({_HAS_PARENT} AND ({FACTS['running']})) OR {_IS_BEFORE_RUNNING} AS is_running,"
-        f" {_COULD} AS could"
-        f" FROM (SELECT *, {named} FROM (SELECT {own}, lagInFrame(({before}), 1) OVER"
-        f" (PARTITION BY t.prefix_hash ORDER BY t.created_at, t.batch_row"
-        f" ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS before {gapped})) AS c"
+        f" AS lost_pico, {facts}, {_COULD} AS could"
+        f" FROM (SELECT {own} {gapped}) AS c"
         f" LEFT ANY JOIN (SELECT {parent} FROM llm_traces AS t WHERE {parents} AND t.turn_hash IN"
         f" (SELECT t.parent_turn_hash {gapped} AND t.parent_turn_hash != 0) AND t.cache_left_state != ''"
         " AND t.is_error = 0) AS p"
         " ON c.parent_turn_hash = p.turn_hash"
+        f" ASOF LEFT JOIN (SELECT {elsewhere} FROM llm_traces AS t WHERE {parents} AND t.prefix_hash IN"
+        f" (SELECT t.prefix_hash {gapped} AND t.parent_turn_hash = 0) AND t.cache_left_state IN"
+        f" ('{EXACT}', '{ABOUT}') AND t.is_error = 0) AS e"
+        " ON if(c.parent_turn_hash = 0, c.prefix_hash, 0) = e.prefix_hash AND c.created_at > e.created_at"
         f" WHERE could >= cached_tokens + {LEAST_LOST} AND could - cached_tokens >= {_SHARE} * could"
     )
 

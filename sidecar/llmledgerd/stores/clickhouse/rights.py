@@ -32,7 +32,7 @@ def needed(database: str, place: Placement, mode: InsertMode) -> list[Right]:
     if place.is_replicated:
         found.append(("SELECT", "system.replicas"))
         if not place.is_shared:
-            found.append(("SYSTEM SYNC REPLICA", own))
+            found += [("SYSTEM SYNC REPLICA", own), ("SELECT", "system.zookeeper")]
     if place.cluster:
         found += [("CLUSTER", "*.*"), ("REMOTE", "*.*")]
         found += [("SELECT", "system.clusters"), ("SELECT", "system.macros")]

@@ -67,22 +67,27 @@ FIGURES: Final = ", ".join(
 
 
 def _hash(column: str) -> str:
-    return f"if(t.{column} = '', 0, cityHash64(t.{column})) AS {column}"
+    return f"if(t.{column} = '', 0, cityHash64(t.{column}))"
 
 
-LINKS: Final = (
-    f"{_hash('turn_id')}, {_hash('parent_turn_id')}, {_hash('conversation_id')},"
-    " toUnixTimestamp64Micro(t.created_at) AS start_us,"
-    " toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000 AS end_us, t.is_error AS is_error,"
-    " arrayMap(x -> cityHash64(x), t.turn_names) AS turn_names,"
-    " arrayMap(x -> cityHash64(x), t.opening_names) AS opening_names"
-)
-LINK_NAMES: Final = (
-    "turn_id", "parent_turn_id", "conversation_id", "start_us", "end_us", "is_error", "turn_names", "opening_names",
-)  # fmt: skip
-"""The columns of LINKS, which are the fields of a ``run_tree.Link``."""
+LINKS: Final = {
+    "turn_id": _hash("turn_id"),
+    "parent_turn_id": _hash("parent_turn_id"),
+    "conversation_id": _hash("conversation_id"),
+    "start_us": "toUnixTimestamp64Micro(t.created_at)",
+    "end_us": "toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000",
+    "is_error": "t.is_error",
+    "turn_names": "arrayMap(x -> cityHash64(x), t.turn_names)",
+    "opening_names": "arrayMap(x -> cityHash64(x), t.opening_names)",
+}
+"""What the tree needs of a call, in the order of the fields of a ``run_tree.Link``."""
 
 IDENTITY: Final = "cityHash64(t.batch_id, t.batch_row)"
+PLACED: Final = LINKS | {
+    "size": "t.request_size_bytes",
+    "batch_row": "t.batch_row",
+    "identity": IDENTITY,
+}
 
 
 class RunCalls:
@@ -118,6 +123,17 @@ class RunCalls:
     def figures(self) -> str:
         """Return the statement that sums up each run."""
         return f"SELECT {FIGURES} FROM ({self.sql(SUMMED)}) GROUP BY organization_id, run"  # noqa: S608 - as above
+
+    def links(self, further: dict[str, str]) -> str:
+        """Return the statement whose row has, for each run, a list of each column of PLACED and ``further``.
+
+        The lists are in the same order, which is any. The driver reads them several times faster than rows.
+        """
+        columns = PLACED | further
+        chosen = ", ".join(f"{what} AS {name}" for name, what in columns.items())
+        lists = ", ".join(f"groupArray({name}) AS {name}_list" for name in columns)
+        calls = self.sql(f"t.organization_id AS organization_id, {chosen}")
+        return f"SELECT organization_id, run, {lists} FROM ({calls}) GROUP BY organization_id, run"  # noqa: S608 - as above
 
     def of(self, chosen: Sequence[str]) -> RunCalls:
         """Return the calls of some of these runs."""

@@ -7,6 +7,8 @@ as a sub-agent's is, one that goes on after compaction, or one whose calls send 
 
 Invariants:
 - A name leads to a call of the same organization that was there before.
+- A turn with which several conversations begin ("Hello", and a greeting) leads to none of them: nothing tells whose
+  the next call is.
 - The work is bounded: ROUNDS statements and MOST conversations, however long the chains are, and CHAINED calls
   of chains in which each call is a conversation of its own. What lies beyond stays a run of its own.
 - Nothing is looked for further than SPAN_US from the calls that are known.
@@ -30,6 +32,9 @@ CHAINS_AFTER: Final = 2
 """Rounds after which such chains are looked for."""
 
 SPAN_US: Final = 24 * 3600 * 1_000_000
+
+ALONE: Final = "t.parent_turn_id = '' AND t.conversation_id != t.turn_id"
+"""A first call whose turn does not tell its conversation (``conversations.identity``)."""
 
 Whole = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 
@@ -66,6 +71,11 @@ class Following:
         for number in range(ROUNDS):
             rows = self._below(fresh, runs, first_us, last_us)
             new = {(row["organization_id"], row["conversation"]): str(row["run"]) for row in rows}
+            if doubted := {(row["organization_id"], row["conversation"]) for row in rows if row["is_alone"]}:
+                above = self._above(doubted, first_us - SPAN_US)
+                for one in doubted:
+                    if one not in above or runs.get(above[one]) != new[one]:
+                        del new[one]
             if not new or len(runs) > MOST:
                 break
             if number == CHAINS_AFTER:
@@ -101,8 +111,11 @@ class Following:
         )
         names = sorted({name for row in begun for name in (row["conversation"], *row["names"]) if name})
         bearers: dict[Key, list[tuple[int, Key]]] = {}
+        alone: set[Key] = set()
         for row in self._bearing(names, since):
             organization = row["organization_id"]
+            if row["is_alone"]:
+                alone.add((organization, row["run"]))
             for name in (row["turn_id"], *row["turn_names"]):
                 bearers.setdefault((organization, name), []).append(
                     (row["at_us"], (organization, row["run"]))
@@ -118,7 +131,8 @@ class Following:
                     for one in bearers.get((organization, name), [])
                     if one[0] < first and (earliest is None or one[0] >= earliest) and one[1] != own
                 ]
-                if before and own in pending:
+                is_shared = len({run for _, run in before if run in alone}) > 1
+                if before and own in pending and not is_shared:
                     found[own] = max(before)[1]
                     break
         return found
@@ -129,7 +143,7 @@ class Following:
         where = within(self._organization_id, since, None)
         columns = (
             f"t.organization_id AS organization_id, {OWN_RUN} AS run, toUnixTimestamp64Micro(t.created_at) AS at_us,"
-            " t.turn_id AS turn_id, t.turn_names AS turn_names"
+            f" t.turn_id AS turn_id, t.turn_names AS turn_names, {ALONE} AS is_alone"
         )
         halves = ("t.turn_id IN {names:Array(String)}", "hasAny(t.turn_names, {names:Array(String)})")
         statement = " UNION ALL ".join(
@@ -146,9 +160,11 @@ class Following:
         given = {f"of_{name}": value for name, value in where.values.items() if name != "organization_id"}
         condition = str(where).replace("{start:", "{of_start:").replace("{end:", "{of_end:")
         bearing = calls.sql("t.organization_id AS organization_id, t.created_at AS at, t.turn_id AS turn_id,"
+                            f" {ALONE} AS is_alone,"
                             " arrayJoin(arrayPushFront(t.turn_names, t.turn_id)) AS name")  # fmt: skip
         return self._whole(
-            "SELECT c.organization_id AS organization_id, c.conversation AS conversation, any(p.run) AS run FROM"  # noqa: S608 - as above
+            "SELECT c.organization_id AS organization_id, c.conversation AS conversation, any(p.run) AS run,"  # noqa: S608 - as above
+            " min(p.is_alone) AS is_alone FROM"
             " (SELECT t.organization_id AS organization_id, t.conversation_id AS conversation, t.created_at AS at,"
             " t.turn_id AS turn_id,"
             " arrayJoin(arrayConcat([t.conversation_id, t.parent_turn_id], t.opening_names)) AS name"

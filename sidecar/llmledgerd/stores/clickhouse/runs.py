@@ -30,7 +30,6 @@ from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.conditions import Where
 from llmledgerd.stores.clickhouse.run_calls import (
     IDENTITY,
-    LINK_NAMES,
     LINKS,
     OWN_RUN,
     Key,
@@ -91,24 +90,23 @@ class RunQueries:
             raise ValueError(
                 f"the run has {row['steps']} calls in this time range; the limit is {RUN_CALLS}: narrow the range"
             )
-        links = self._links(calls, question.around)
-        places = run_tree.places([_link(link) for link in links])
-        here = next((number for number, link in enumerate(links) if link["here"]), None)
+        drawn = self._drawn(calls, question.around).get((row["organization_id"], row["id"]), _NOTHING)
+        here, count = drawn.here, len(drawn.places)
         first = question.first - 1
         if here is not None:
-            first = max(0, min(here - question.limit // 2, len(links) - question.limit))
-        chosen = range(min(first, len(links)), min(first + question.limit, len(links)))
-        steps = self._details(calls, links, places, chosen)
-        run = _run(row, run_tree.shape(places))
-        return RunSteps(run, steps, None if here is None else here + 1, more=chosen.stop < len(links))
+            first = max(0, min(here - question.limit // 2, count - question.limit))
+        chosen = range(min(first, count), min(first + question.limit, count))
+        steps = self._details(calls, drawn, chosen)
+        run = _run(row, run_tree.shape(drawn.places))
+        return RunSteps(run, steps, None if here is None else here + 1, more=chosen.stop < count)
 
     def _seen(self, calls: RunCalls, question: ListRuns) -> set[Key]:
         """Return the runs that an earlier page has: a part of them has a matching call before the cursor."""
         if question.cursor is None:
             return set()
-        start = microseconds(question.start_date)
+        start, end = microseconds(question.start_date), microseconds(question.end_date)
         ids = sorted({own for _, own in calls.runs})
-        rows = self._window(calls.organization_id, question, start, None, MOST, ids)
+        rows = self._window(calls.organization_id, question, start, end, None, MOST, ids)
         before = [row for row in rows if _place(row) >= _position(question.cursor)]
         return {
             (row["organization_id"], calls.runs.get((row["organization_id"], row["id"]), ""))
@@ -166,24 +164,29 @@ class RunQueries:
         cursor = None if question.cursor is None else _position(question.cursor)
         start, end = microseconds(question.start_date), microseconds(question.end_date)
         newest = min(one for one in (self._now_us(), end, cursor and cursor[0]) if one is not None)
+        found: dict[Key, dict[str, Any]] = {}
         for window in (*WINDOWS_US, None):
             since = start if window is None else max(newest - window, start or 0)
-            rows = self._window(organization_id, question, since, cursor, limit)
-            if len(rows) >= limit or window is None or since == start:
-                return rows
-        raise AssertionError  # the last window is unbounded
+            rows = self._window(organization_id, question, since, end, cursor, limit)
+            found = {(row["organization_id"], row["id"]): row for row in rows} | found
+            if len(found) >= limit or since == start:
+                break
+            # After a cursor a run's last call may be in a later window, and the run on an earlier page.
+            end = since if cursor is None else end
+        return sorted(found.values(), key=_place, reverse=True)[:limit]
 
     def _window(
         self,
         organization_id: str | None,
         question: ListRuns,
         since: int | None,
+        end: int | None,
         cursor: Position | None,
         limit: int,
         ids: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         """Return run ids and conversations of matching calls, of ``ids`` alone where these are given."""
-        where = within(organization_id, since, microseconds(question.end_date))
+        where = within(organization_id, since, end)
         where.narrow(question)
         where.add(
             "t.is_error = {is_error:UInt8}",
@@ -196,14 +199,13 @@ class RunQueries:
         if cursor is not None:
             having = "HAVING (last_us, organization_id, id) < ({at:Int64}, {at_org:String}, {at_id:String})"
             values = dict(zip(("at", "at_org", "at_id"), cursor, strict=True))
-        rows = self._whole(
+        return self._whole(
             f"SELECT t.organization_id AS organization_id, {OWN_RUN} AS id, max(t.run_id != '') AS is_named,"  # noqa: S608 - fixed fragments, values are bound
             " toUnixTimestamp64Micro(max(t.created_at)) AS last_us"
             f" FROM llm_traces AS t WHERE {where} GROUP BY organization_id, id {having}"
             " ORDER BY last_us DESC, organization_id DESC, id DESC LIMIT {limit:UInt32}",
             {**where.values, **values, "limit": limit},
         )
-        return sorted(rows, key=_place, reverse=True)
 
     def _shapes(self, calls: RunCalls, rows: Sequence[Mapping[str, Any]]) -> dict[Key, run_tree.Shape]:
         """Return the shapes of the first runs whose calls are few enough together."""
@@ -212,19 +214,7 @@ class RunQueries:
             if row["steps"] <= left:
                 left -= row["steps"]
                 chosen.append(row["id"])
-        calls = calls.of(chosen)
-        link = ", ".join(LINK_NAMES)
-        found = self._whole(
-            f"SELECT organization_id, run, arraySort(one -> one.4, groupArray(({link}))) AS links"  # noqa: S608 - as above
-            f" FROM ({calls.sql(f't.organization_id AS organization_id, {LINKS}')}) GROUP BY organization_id, run",
-            calls.values,
-        )
-        return {
-            (row["organization_id"], row["run"]): run_tree.shape(
-                run_tree.places([Link(*link) for link in row["links"]])
-            )
-            for row in found
-        }
+        return {run: run_tree.shape(drawn.places) for run, drawn in self._drawn(calls.of(chosen)).items()}
 
     def _found(self, organization_id: str | None, question: GetRun) -> tuple[dict[str, Any], RunCalls] | None:
         """Return the figures of the run with an id, and its calls."""
@@ -262,20 +252,16 @@ class RunQueries:
         )
         return str(rows[0]["id"]) if rows else ""
 
-    def _links(self, calls: RunCalls, around: str | None) -> list[dict[str, Any]]:
-        here = "0" if around is None else "t.id = {around:String}"
-        columns = (
-            f"{LINKS}, {IDENTITY} AS identity, t.request_size_bytes AS size, {here} AS here,"
-            " t.batch_row AS batch_row"
-        )
-        values = {} if around is None else {"around": around.removeprefix("provider_trace-")}
-        rows = self._whole(calls.sql(columns), {**calls.values, **values})
-        # The engine gives up an order when it counts the bytes of an answer of several blocks.
-        return sorted(rows, key=lambda row: (row["start_us"], row["batch_row"], row["identity"]))
+    def _drawn(self, calls: RunCalls, around: str | None = None) -> dict[Key, _Drawn]:
+        """Return the calls of each run in the order of their start, with their places in its tree."""
+        values = dict(calls.values)
+        here = "toUInt8(0)"
+        if around is not None:
+            here, values["around"] = "t.id = {around:String}", around.removeprefix("provider_trace-")
+        rows = self._whole(calls.links({"here": here}), values)
+        return {(row["organization_id"], row["run"]): _drawn(row) for row in rows}
 
-    def _details(
-        self, calls: RunCalls, links: Sequence[Mapping[str, Any]], places: Sequence[Place], chosen: range
-    ) -> list[RunStep]:
+    def _details(self, calls: RunCalls, drawn: _Drawn, chosen: range) -> list[RunStep]:
         """Return the steps with these indexes; one that was erased meanwhile is left out."""
         if not chosen:
             return []
@@ -284,15 +270,26 @@ class RunQueries:
             f"substringUTF8(t.error_message, 1, {ERROR_CHARACTERS}) AS error_message",
             f"{IDENTITY} AS identity",
         ]
-        chosen_calls = calls.within(links[chosen[0]]["start_us"], links[chosen[-1]]["start_us"])
+        chosen_calls = calls.within(drawn.starts[chosen[0]], drawn.starts[chosen[-1]])
         rows = self._whole(chosen_calls.sql(", ".join(columns)), chosen_calls.values)
         found = {row.pop("identity"): row for row in rows}
         return [
-            _step(found[links[at]["identity"]], at, links, places[at])
-            for at in chosen
-            if links[at]["identity"] in found
+            _step(found[drawn.identities[at]], at, drawn) for at in chosen if drawn.identities[at] in found
         ]
 
+
+class _Drawn(msgspec.Struct, frozen=True):
+    """A run's calls by the order of their start."""
+
+    places: Sequence[Place]
+    starts: Sequence[int]
+    sizes: Sequence[int]
+    identities: Sequence[int]
+    here: int | None
+    """Index of the call that was asked for."""
+
+
+_NOTHING: Final = _Drawn((), (), (), (), None)
 
 Position = tuple[int, str, str]
 """Place in the list: last matching call in microseconds, organization, run."""
@@ -312,13 +309,32 @@ def _run(row: Mapping[str, Any], shape: run_tree.Shape | None) -> Run:
     )
 
 
-def _link(row: Mapping[str, Any]) -> Link:
-    return Link(*(row[name] for name in LINK_NAMES))
+def _drawn(row: Mapping[str, Any]) -> _Drawn:
+    order = sorted(
+        range(len(row["start_us_list"])),
+        key=list(
+            zip(row["start_us_list"], row["batch_row_list"], row["identity_list"], strict=True)
+        ).__getitem__,
+    )
+
+    def column(name: str) -> list[Any]:
+        values = row[f"{name}_list"]
+        return [values[at] for at in order]
+
+    links = list(map(Link, *map(column, LINKS)))
+    here = column("here")
+    return _Drawn(
+        run_tree.places(links),
+        column("start_us"),
+        column("size"),
+        column("identity"),
+        here.index(1) if 1 in here else None,
+    )
 
 
-def _step(row: dict[str, Any], at: int, links: Sequence[Mapping[str, Any]], place: Place) -> RunStep:
-    size = row["request_size_bytes"]
-    before = 0 if place.parent is None or place.kind == "sub_agent" else links[place.parent]["size"]
+def _step(row: dict[str, Any], at: int, drawn: _Drawn) -> RunStep:
+    size, place = row["request_size_bytes"], drawn.places[at]
+    before = 0 if place.parent is None or place.kind == "sub_agent" else drawn.sizes[place.parent]
     del row["run"]
     return RunStep(
         **{**row, "is_error": bool(row["is_error"])},

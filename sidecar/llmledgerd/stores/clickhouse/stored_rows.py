@@ -17,8 +17,14 @@ import msgspec
 
 from llmledgerd.errors import AnswerIncomplete, StoreBusy
 from llmledgerd.records.twice_told import Told, told_by
+from llmledgerd.stores.clickhouse import quorums
 from llmledgerd.stores.clickhouse.client import Store
-from llmledgerd.stores.clickhouse.cluster_hosts import has_every_acknowledged_row, hosts, thin_rows
+from llmledgerd.stores.clickhouse.cluster_hosts import (
+    copies_needed,
+    has_every_acknowledged_row,
+    hosts,
+    thin_rows,
+)
 from llmledgerd.stores.clickhouse.insert_settings import EVERY
 from llmledgerd.stores.clickhouse.question_settings import PARTLY, QUESTION, SHARED
 from llmledgerd.stores.clickhouse.topology import Placement
@@ -32,6 +38,9 @@ ROUNDS: Final = 5
 """How often parts are compared that merges replace meanwhile."""
 
 PARTS_AT_ONCE: Final = 1000
+
+MANY_REPLICAS: Final = 3
+"""Any number of replicas for which ``auto`` asks for more than one copy."""
 
 Part = tuple[int, str]
 """Number of a host, and the name of a part."""
@@ -48,7 +57,8 @@ class StoredRows:
         place = self._place(table)
         number = "_shard_num" if place.cluster else "1"
         question = (
-            f"SELECT batch_row, groupUniqArray(toUInt32({number})) AS hosts FROM {place.everywhere}"  # noqa: S608 - names of our own, values are bound
+            f"SELECT batch_row, groupUniqArray(toUInt32({number})) AS hosts, groupUniqArray(_part) AS parts"  # noqa: S608 - names of our own, values are bound
+            f" FROM {place.everywhere}"
             " WHERE batch_id = {batch:UUID} AND ingested_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
             " AND fromUnixTimestamp64Micro({to_us:Int64}) GROUP BY batch_row"
         )
@@ -62,6 +72,7 @@ class StoredRows:
             rows, away = self._asked(place, question, values, at, PARTLY), str(error)
         found = {int(row["batch_row"]): row["hosts"] for row in rows}
         self._refuse_thin(table, place, found, at)
+        self._refuse_without_quorum(place, {int(row["batch_row"]): row["parts"] for row in rows}, at)
         if away:
             raise AnswerIncomplete(set(found), away)
         if not place.cluster and not place.is_shared:
@@ -134,10 +145,15 @@ class StoredRows:
         on_all = not self._store.placement(table).cluster
         thin = thin_rows(found, hosts(self._store, place, at), self._quorum(), on_all=on_all)
         if thin:
-            raise StoreBusy(
-                "replicas",
-                f"{len(thin):,} rows of {place.table} are on fewer replicas than insert_quorum requires",
-            )
+            raise _too_few_copies(len(thin), place)
+
+    def _refuse_without_quorum(self, place: Placement, found: Mapping[int, list[str]], at: int) -> None:
+        """Raise StoreBusy if Keeper still counts copies of a row, where no cluster says who has them."""
+        is_counted_here = place.is_replicated and not place.cluster and not place.is_shared
+        if found and is_counted_here and copies_needed(self._quorum(), MANY_REPLICAS) > 1:
+            lacking = quorums.rows_without(found, quorums.of_table(self._store, place, at))
+            if lacking:
+                raise _too_few_copies(len(lacking), place)
 
     def _refuse_hidden(self, place: Placement, from_us: int, at: int) -> None:
         """Raise StoreBusy if this user sees fewer rows than the parts have that were written since a time.
@@ -191,6 +207,12 @@ class StoredRows:
             {**QUESTION, "apply_deleted_mask": 0},
         )
         return {(int(row["host"]), str(row["name"])): int(row["rows"]) for row in rows}
+
+
+def _too_few_copies(rows: int, place: Placement) -> StoreBusy:
+    return StoreBusy(
+        "replicas", f"{rows:,} rows of {place.table} are on fewer replicas than insert_quorum requires"
+    )
 
 
 def _is_of_replica(place: Placement, error: StoreBusy) -> bool:

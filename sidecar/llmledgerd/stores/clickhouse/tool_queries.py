@@ -17,10 +17,11 @@ from llmledgerd.query.requests import (
     Narrowed,
     QueryRequest,
 )
-from llmledgerd.query.retries import Attempt, calls_of, retried_call, summed
+from llmledgerd.query.retries import Attempt, Tally, calls_of, retried_call, summed
 from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.retries_sql import ATTEMPTS, SUMS, failed_sql
 from llmledgerd.stores.clickhouse.tools_sql import ASKED, BROUGHT, FAILED, FIRST, tools_sql
 
 Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
@@ -28,20 +29,6 @@ Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 
 MOST_ATTEMPTS: Final = 200_000
 """Limit of calls whose requests were sent more than once and failed at least once, in one range of time."""
-
-# Hashes are an organization's own, so that they alone are compared. The columns are those of Attempt, in order.
-_ATTEMPTS: Final = (
-    "SELECT * EXCEPT (same) FROM ("
-    "SELECT t.organization_id AS organization_id, t.request_hash AS request_hash,"
-    " toUnixTimestamp64Micro(t.created_at) AS start_us,"
-    " toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000 AS end_us, t.is_error AS is_error,"
-    " t.outcome AS outcome, t.attempt AS attempt, t.provider AS provider, t.model AS model,"
-    " t.error_type AS error_type, t.cost_usd AS cost_usd, t.id AS id,"
-    " count() OVER (PARTITION BY t.request_hash) AS same FROM llm_traces AS t WHERE {where}"
-    " AND t.request_hash GLOBAL IN (SELECT t.request_hash FROM llm_traces AS t WHERE {where}"
-    " AND t.is_error != 0 AND t.request_hash != 0)"
-    ") WHERE same > 1 ORDER BY request_hash, start_us, attempt LIMIT {most}"
-)
 
 
 class ToolAnswers:
@@ -97,19 +84,40 @@ class ToolAnswers:
         return {(row["conversation_id"], row["hash"]): tuple(row["first"]) for row in found}
 
     def _retries(self, organization_id: str | None, question: GetRetries) -> list[Retries]:
-        return summed(self._retried(organization_id, question))
+        where = _narrowed(organization_id, question)
+        rows = self._store.query(SUMS.format(where=where), where.values)
+        overlapping = [number for row in rows for number in row["hashes"]]
+        calls = (
+            self._attempts(where, "{overlapping:Array(UInt64)}", overlapping=overlapping)
+            if overlapping
+            else []
+        )
+        return summed(
+            calls, {(row["provider"], row["model"]): _tally(row) for row in rows if row["is_apart"]}
+        )
 
     def _retried_calls(self, organization_id: str | None, question: ListRetriedCalls) -> list[RetriedCall]:
-        found = map(retried_call, self._retried(organization_id, question))
+        where = _narrowed(organization_id, question)
+        found = map(retried_call, self._attempts(where, failed_sql(str(where))))
         return sorted(found, key=lambda call: (call.started_at, call.id), reverse=True)[: question.limit]
 
-    def _retried(self, organization_id: str | None, question: Narrowed) -> list[list[Attempt]]:
-        where = _narrowed(organization_id, question)
-        statement = _ATTEMPTS.format(where=where, most=MOST_ATTEMPTS + 1)
-        rows = self._store.query(statement, where.values)
+    def _attempts(self, where: Where, hashes: str, **values: object) -> list[list[Attempt]]:
+        statement = ATTEMPTS.format(where=where, hashes=hashes, most=MOST_ATTEMPTS + 1)
+        rows = self._store.query(statement, {**where.values, **values})
         if len(rows) > MOST_ATTEMPTS:
             raise ValueError(f"more than {MOST_ATTEMPTS} attempts; ask for a shorter range of time")
         return calls_of(Attempt(*row.values()) for row in rows)
+
+
+def _tally(row: dict[str, Any]) -> Tally:
+    return Tally(
+        row["attempts"],
+        row["failed"],
+        row["given_up"],
+        row["failed_cost"],
+        row["unknown_cost"],
+        row["waits_us"],
+    )
 
 
 _SOURCES: Final = ("", "api", "text")

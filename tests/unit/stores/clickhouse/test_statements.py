@@ -14,7 +14,7 @@ from llmledgerd.stores.clickhouse.migrations import Migration, layout_of
 from llmledgerd.stores.clickhouse.topology import CHANGE_SETTINGS, DDL_SETTINGS, Placement
 
 SOURCES = {path.name: path.read_text() for path in Path(package.__file__).parent.glob("*.py")}
-QUESTION = ("stored_rows.py", "question_settings.py", "cluster_hosts.py")
+QUESTION = ("stored_rows.py", "question_settings.py", "cluster_hosts.py", "quorums.py")
 CLUSTER = layout_of(90, "c")
 
 

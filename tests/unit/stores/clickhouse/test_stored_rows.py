@@ -14,6 +14,7 @@ from llmledgerd.stores.clickhouse.cluster_hosts import (
     has_every_acknowledged_row,
     thin_rows,
 )
+from llmledgerd.stores.clickhouse.quorums import Quorums
 from llmledgerd.stores.clickhouse.stored_rows import StoredRows
 from llmledgerd.stores.clickhouse.topology import Placement
 
@@ -32,6 +33,8 @@ class Server:
         self.away: set[int] = set()
         self.hidden = 0
         self.settings_of_url = {"insert_quorum": quorum} if quorum else {}
+        self.parts = "a_1_1_0"
+        self.quorum_nodes: list[dict[str, str]] = []
         self.ran: list[str] = []
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
 
@@ -55,12 +58,19 @@ class Server:
             return [{"shard_num": (n + 1) // 2, "host_name": f"ch-{n}", "port": 9000} for n in (1, 2, 3, 4)]
         if "system.one" in sql:
             return [{"number": n} for n in (1, 2, 3, 4) if n not in self.away]
+        if "system.replicas" in sql:
+            return [{"path": "/t/it's"}]
+        if "system.zookeeper" in sql:
+            assert "'/t/it\\'s/quorum/parallel'" in sql
+            return self.quorum_nodes
+        if "batch_row" in sql:
+            return [
+                {"batch_row": row, "hosts": hosts, "parts": [self.parts]} for row, hosts in self.rows.items()
+            ]
         if "system.parts" in sql:
             return [{"host": 1, "name": "a_1_1_0", "rows": 17}]
-        if "_part" in sql:
-            return [{"host": 1, "name": "a_1_1_0", "rows": 17 - self.hidden}]
-        assert "batch_row" in sql
-        return [{"batch_row": row, "hosts": hosts} for row, hosts in self.rows.items()]
+        assert "_part" in sql
+        return [{"host": 1, "name": "a_1_1_0", "rows": 17 - self.hidden}]
 
     def ask(self) -> set[int]:
         return StoredRows(self).of_batch("llm_traces", BATCH, 0, 1, 0)  # type: ignore[arg-type]  # as much of a store as is used
@@ -82,6 +92,47 @@ def test_servers_behind_one_address_are_counted_where_each_has_rows_of_its_own()
     single = Server({0: [1]}, place=Placement("llm_traces"))
     assert single.ask() == {0}
     assert single.ran == ["meet the servers"]
+
+
+ROOT = "/t/it's/quorum"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "value"),
+    [
+        (f"{ROOT}/parallel", "a_1_1_0", ""),
+        (ROOT, "status", "version: 1\npart_name: a_1_1_0\nrequired_number_of_replicas: 2\n"),
+        (f"{ROOT}/failed_parts", "a_1_1_0", ""),
+    ],
+)
+def test_a_row_that_one_of_three_replicas_has_is_waited_for_without_a_cluster_too(
+    path: str, name: str, value: str
+) -> None:
+    server = Server({0: [1]}, place=Placement("llm_traces", is_replicated=True))
+    server.quorum_nodes = [{"path": path, "name": name, "value": value}]
+    with pytest.raises(
+        StoreBusy, match="1 rows of llm_traces are on fewer replicas than insert_quorum"
+    ) as caught:
+        server.ask()
+    assert caught.value.kind == "replicas"
+
+    server.quorum_nodes = [{"path": ROOT, "name": "last_part", "value": "a:a_1_1_0"}]
+    assert server.ask() == {0}
+    server.quorum_nodes = [{"path": f"{ROOT}/parallel", "name": "a_7_7_0", "value": ""}]
+    assert server.ask() == {0}
+
+
+def test_a_part_that_was_merged_from_one_without_its_quorum_lacks_it_too() -> None:
+    quorums = Quorums(frozenset({"a_3_3_0"}), frozenset({"a_8_8_0"}))
+    lacking = [name for name in ("a_1_5_1", "a_3_3_0", "a_3_3_0_9", "a_8_8_0") if quorums.lack(name)]
+    assert lacking == ["a_1_5_1", "a_3_3_0", "a_3_3_0_9", "a_8_8_0"]
+    assert not any(quorums.lack(name) for name in ("a_1_2_1", "b_3_3_0", "a_4_9_1", "all"))
+
+
+def test_without_a_quorum_keeper_is_not_asked() -> None:
+    server = Server({0: [1]}, place=Placement("llm_traces", is_replicated=True), quorum="1")
+    assert server.ask() == {0}
+    assert not [sql for sql, _ in server.asked if "zookeeper" in sql]
 
 
 def test_the_quorum_is_that_of_the_url() -> None:
