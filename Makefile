@@ -27,7 +27,7 @@ demo: $(DEMO_READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not chaos and not slow"
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not chaos and not slow"
 
 # The tests that kill or take long; then kills and cuts at random, counting what is lost and repeated: 500
 # rounds, some 20 minutes; then floods, with bounds on memory and on what others wait.

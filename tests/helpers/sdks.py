@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from tests.helpers.waiting import until
 LIMIT_SECONDS = 600.0
 """The imports of all SDKs take 14 s of CPU time, and on a busy machine minutes."""
 
+EACH = "each"
+"""As HOW: LiteLLM's calls in several ways, which are the next argument."""
 MESSAGES = [{"role": "user", "content": "How are things?"}]
 Made = Callable[[str], Any]
 
@@ -318,13 +321,26 @@ def make(name: str, url: str) -> None:
 
 def run(how: str, host: str, socket: Path, names: list[str]) -> None:
     """Make the calls in a process of their own; raises CalledProcessError where one fails."""
+    _run({"LLMLEDGER_SOCKET": str(socket)}, how, host, *names)
+
+
+def run_litellm(hows: Mapping[str, Path], host: str, names: list[str]) -> None:
+    """Make LiteLLM's calls in every way, each in a process of its own and with the daemon at its socket.
+
+    The processes are forked from one that has imported LiteLLM, which takes 5 s of CPU time. Raises
+    CalledProcessError where a call fails.
+    """
+    _run({}, EACH, json.dumps({how: str(socket) for how, socket in hows.items()}), host, *names)
+
+
+def _run(own: Mapping[str, str], *arguments: str) -> None:
     environment = {
         **os.environ,
-        "LLMLEDGER_SOCKET": str(socket),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else LiteLLM's import asks the network
         "NO_PROXY": "*",
+        **own,
     }
-    command = [sys.executable, "-m", __name__, how, host, *names]
+    command = [sys.executable, "-m", __name__, *arguments]
     subprocess.run(command, env=environment, check=True, timeout=LIMIT_SECONDS)
 
 
@@ -347,5 +363,21 @@ def main(how: str, host: str, *names: str) -> None:
     assert not faults
 
 
+def fork_each(hows: Mapping[str, str], host: str, *names: str) -> None:
+    """Import LiteLLM, and make the calls in a fork for each way."""
+    sdk("litellm")
+    for how, socket in hows.items():
+        child = os.fork()
+        if not child:
+            os.environ["LLMLEDGER_SOCKET"] = socket
+            main(how, host, *names)
+            return
+        if os.waitpid(child, 0)[1]:
+            raise SystemExit(f"the calls failed: {how}")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == EACH:
+        fork_each(json.loads(sys.argv[2]), *sys.argv[3:])
+    else:
+        main(*sys.argv[1:])

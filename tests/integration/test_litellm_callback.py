@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
 from typing import Any
 
 import pytest
@@ -12,24 +12,30 @@ from tests.helpers.fake_daemon import FakeDaemon
 from tests.helpers.providers import COMPLETION_TOKENS, PROMPT_TOKENS, Providers
 
 SYNC = ["litellm_sync", "litellm_stream", "litellm_failure"]
-ASYNC = ["litellm_async", "litellm_async_stream"]
+WAYS = ("callback", "both", "stranger")
 
 Records = dict[str, list[dict[str, Any]]]
 
 
-def recorded(how: str, names: list[str], folder: Path) -> Records:
-    """Make the calls, and return their records by the calls' names."""
-    with Providers() as providers, FakeDaemon(folder / "d.sock") as daemon:
-        sdks.run(how, providers.host, daemon.path, names)
-        found: Records = {}
-        for record in daemon.records():
-            found.setdefault(record.get("step_id", ""), []).append(record)
-        return found
-
-
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
-    return recorded("callback", SYNC, tmp_path_factory.mktemp("d"))
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Records]:
+    """Make the calls in each way, and return their records by the way and the calls' names."""
+    folder = tmp_path_factory.mktemp("d")
+    with contextlib.ExitStack() as stack:
+        providers = stack.enter_context(Providers())
+        daemons = {how: stack.enter_context(FakeDaemon(folder / how)) for how in WAYS}
+        sockets = {how: daemon.path for how, daemon in daemons.items()}
+        sdks.run_litellm(sockets, providers.host, SYNC)
+        found: dict[str, Records] = {how: {} for how in WAYS}
+        for how, daemon in daemons.items():
+            for record in daemon.records():
+                found[how].setdefault(record.get("step_id", ""), []).append(record)
+    return found
+
+
+@pytest.fixture
+def records(recorded: dict[str, Records]) -> Records:
+    return recorded["callback"]
 
 
 @pytest.mark.parametrize("name", SYNC[:2])
@@ -53,13 +59,15 @@ def test_a_failure_is_recorded_with_its_status(records: Records) -> None:
     assert record["status_code"] == 500
 
 
-def test_where_the_exchanges_are_recorded_the_callback_is_silent(tmp_path: Path) -> None:
-    records = recorded("both", SYNC, tmp_path)
+def test_where_the_exchanges_are_recorded_the_callback_is_silent(recorded: dict[str, Records]) -> None:
+    records = recorded["both"]
     assert {name: len(found) for name, found in records.items()} == dict.fromkeys(SYNC, 1)
     assert all("url" in record for found in records.values() for record in found)
 
 
-def test_where_the_hooks_do_not_know_the_host_the_callback_records(tmp_path: Path) -> None:
-    records = recorded("stranger", SYNC, tmp_path)
+def test_where_the_hooks_do_not_know_the_host_the_callback_records(
+    recorded: dict[str, Records],
+) -> None:
+    records = recorded["stranger"]
     assert {name: len(found) for name, found in records.items()} == dict.fromkeys(SYNC, 1)
     assert all(record["provider"] == "hosted_vllm" for found in records.values() for record in found)

@@ -11,9 +11,7 @@ import asyncio
 import ipaddress
 from typing import Final
 
-from aiohttp import web
-from aiohttp.typedefs import Handler
-
+from llmledgerd.admin.aiohttp_server import Handler, web
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 
 ASK_SECONDS: Final = 10.0
