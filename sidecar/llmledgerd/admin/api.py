@@ -24,8 +24,8 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
+from aiohttp import web
 
-from llmledgerd.admin.aiohttp_server import web
 from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, scope_of
 from llmledgerd.admin.bodies import decoded, peer
 from llmledgerd.admin.changes import Changes

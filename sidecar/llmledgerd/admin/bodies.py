@@ -9,8 +9,8 @@ import json
 from typing import Any, TypeVar
 
 import msgspec
+from aiohttp import web
 
-from llmledgerd.admin.aiohttp_server import web
 from llmledgerd.ingest import peer_credentials
 
 T = TypeVar("T")

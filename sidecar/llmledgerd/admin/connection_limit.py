@@ -11,7 +11,9 @@ import asyncio
 import ipaddress
 from typing import Final
 
-from llmledgerd.admin.aiohttp_server import Handler, web
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 
 ASK_SECONDS: Final = 10.0

@@ -11,8 +11,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from aiohttp import web
+
 from llmledgerd.admin.address import host_and_port
-from llmledgerd.admin.aiohttp_server import web
 from llmledgerd.admin.api import SQL_BYTES, Api
 from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, ConnectionLimit, is_loopback
 from llmledgerd.errors import ConfigError

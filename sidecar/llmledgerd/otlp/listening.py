@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from aiohttp import web
 
 from llmledgerd.admin.address import host_and_port
-from llmledgerd.admin.aiohttp_server import web
 from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, ConnectionLimit, is_loopback
 from llmledgerd.config.otlp_addresses import UNIX, grpc_address
 from llmledgerd.errors import ConfigError

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from llmledgerd.admin.aiohttp_server import web
+from aiohttp import web
+
 from llmledgerd.otlp import json_form, protobuf
 from llmledgerd.otlp.access import Denied
 from llmledgerd.otlp.inflate import ENCODINGS, Body, TooLarge
