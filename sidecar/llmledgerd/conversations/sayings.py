@@ -12,6 +12,7 @@ from typing import Any, Final
 import xxhash
 
 from llmledgerd.conversations import parts
+from llmledgerd.conversations.greetings import is_greeting
 from llmledgerd.conversations.parts import Part
 from llmledgerd.conversations.values import SPACE, as_bytes, without_space
 
@@ -19,9 +20,6 @@ PROSE_CHARACTERS: Final = 160
 PROSE_SPACES: Final = 24
 """A text of so many words is a turn's own: what was said before it need not tell it from others. Frameworks rewrite
 what users say (documents that were found for the last question alone), and cut what tools returned."""
-
-FEWEST_CHARACTERS: Final = 20
-"""A conversation that begins with less is like others: people say hello, and are answered the same."""
 
 _ENDS: Final = 2048
 """Bytes at a text's start and end in which times are looked for."""
@@ -36,6 +34,7 @@ _FIRST: Final = 4
 
 _THINKS: Final = "<think"[:_FIRST]
 _DIGITS: Final = b"0123456789"
+_DIGIT: Final = re.compile(r"\d")
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_(?=[A-Za-z]*\d)[0-9A-Za-z]{20,}")
 """OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
@@ -228,31 +227,32 @@ class History:
         return turns
 
     def begins_like_others(self, said: list[Part]) -> bool:
-        """Return whether the first turn (``said``, if there is none) tells no conversation: it answers next to
-        nothing, or nobody, as a greeting does that the application has put there."""
+        """Return whether the first turn (``said``, if there is none) tells no conversation: it answers a greeting with
+        one, or nobody, as a welcome does that the application has put there."""
         found = self._messages
-        if found and found[0].role != "assistant" and len(str(found[0].value)) >= FEWEST_CHARACTERS:
+        if found and found[0].role != "assistant" and not is_greeting(found[0]):
             return False
         if self.first is None:
             asked, first = self.after, Turn(said, found, len(found))
         else:
             asked, first = found[: self.first.position], self.first
-        if sum(len(str(part.value)) for part in asked) >= FEWEST_CHARACTERS:
+        if not all(map(is_greeting, asked)) or any(part.kind == parts.CALL for part in first.said):
             return False
-        is_telling = first.is_unlike_others() and (bool(asked) or self.first is None)
-        return not (is_telling or any(part.kind == parts.CALL for part in first.said))
+        if not asked and self.first is not None:
+            return True
+        return not (first.is_unlike_others() or _DIGIT.search(first.text))
 
     def beginning(self, said: list[Part]) -> str:
-        """Return a digest of all that was said until users had said enough, and were answered; "" before that."""
+        """Return a digest of all that was said until users had said more than greetings, and were answered; "" before
+        that."""
         turns = self._read_turns()
         if said:
             turns.append(Turn(said, self._messages, len(self._messages)))
-        found, size, at = list[str](), 0, 0
+        found, at = list[str](), 0
         for turn in turns:
             asked = self._messages[at : turn.position]
-            size += sum(len(str(part.value)) for part in asked)
             found += [context(asked), turn.content]
-            if size >= FEWEST_CHARACTERS:
+            if not all(map(is_greeting, asked)):
                 return _digest("\0".join(found).encode())
             at = turn.position + len(turn.said)
         return ""

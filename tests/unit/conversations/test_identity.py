@@ -90,6 +90,34 @@ def test_runs_with_one_beginning_stay_apart_where_their_answers_differ() -> None
     assert one.opening_names == other.opening_names
 
 
+def chat_of(*said: str) -> list[str]:
+    """Return the conversations of the calls of a chat: user and assistant in turn."""
+    roles = ("user", "assistant")
+    turns = [{"role": roles[number % 2], "content": text} for number, text in enumerate(said)]
+    ends = range(1, len(said), 2)
+    return [
+        identify(chat(*turns[:end]), answered(content=said[end]), at=(end, end)).conversation_id
+        for end in ends
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [("Fix it", "Done."), ("step 1", "ok"), ("hi", "Hello, customer 17"), ("2 + 2?", "4")],
+)
+def test_a_chat_that_begins_with_few_words_is_one_from_its_first_call(asked: str, answer: str) -> None:
+    assert len(set(chat_of(asked, answer, "And now?", "Yes.", "And then?", "No."))) == 1
+
+
+def test_chats_that_begin_with_one_greeting_part_at_what_is_said_next() -> None:
+    one = chat_of("Hello", "Hello! How can I help?", "Fix it", "Done.", "And now?", "Yes.")
+    other = chat_of("Hello", "Hello! How can I help?", "Drop it", "Done.", "And now?", "Yes.")
+
+    assert one[1] == one[2]
+    assert other[1] == other[2]
+    assert not set(one[1:]) & set(other[1:])
+
+
 def test_no_organizations_ids_are_anothers() -> None:
     asked = chat(USER, {"role": "assistant", **called()}, USER)
     one, other = (identify(asked, answered(content="Yes."), who) for who in ("acme", "apex"))
