@@ -4,11 +4,15 @@
 ``admin``           Requests to a running daemon's admin socket; the status identity is checked.
 ``answers``         Results of the reader that are empty except for the fields a test names.
 ``cache_cases``     Labelled calls for cache misses: healthy runs of five providers, and one planted cause each.
+``cache_formats``   Requests and answers of the providers whose caches ``cache_worlds`` plays.
+``cache_scenarios`` Healthy runs, and runs with one planted cause each, for ``cache_worlds``.
+``cache_worlds``    A provider that plays a prompt cache token by token.
 ``captured``        A client that keeps its records in a list, without a socket.
 ``columns``         The values that each column may hold.
 ``config``          Settings of a daemon by their plain names.
 ``corpus``          The recorded exchanges of ``LLMLEDGER_CORPUS``.
 ``crashing_files``  An in-memory file system that loses, tears and refuses writes.
+``cut_wire``        A TCP wire that is cut after any number of bytes.
 ``daemon``          A real daemon in its own process.
 ``engine``          A ClickHouse that can be killed, stopped and faulted.
 ``engine_server``   The embedded engine behind ClickHouse's HTTP interface.
@@ -29,6 +33,7 @@
 ``object_storage``  Object storage that can be killed, stopped and faulted.
 ``operators_sql``   Statements that operators need, and statements that are refused.
 ``otlp``            OTLP requests as exporters write them, and a connection to send them.
+``otlp_sink``       A receiver of OTLP/HTTP traces that is stopped, started again, and told what to answer.
 ``page``            The real ``llmledger ui`` with a real Chromium.
 ``pgbouncer``       A pooler before PostgreSQL, in transaction mode.
 ``places``          One filled store, and each address at which it can be read.
