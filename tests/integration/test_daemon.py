@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -148,9 +149,9 @@ def test_a_stale_socket_is_replaced(daemon: RunningDaemon, table: Store) -> None
 
 
 def test_a_server_without_tables_keeps_records_waiting_until_somebody_migrates(
-    server_url: str, table: Store, tmp_path: Path
+    empty_url: str, tmp_path: Path
 ) -> None:
-    with RunningDaemon(tmp_path / "d", url=server_url) as daemon:
+    with closing(Store(empty_url)) as table, RunningDaemon(tmp_path / "d", url=empty_url) as daemon:
         daemon.send_one_way(line("early", 1))
         until(lambda: admin.status(daemon.folder / "admin.sock")["in_spool"] == 1)
         until(lambda: "llmledgerd migrate" in admin.get(daemon.folder / "admin.sock", "/readyz")[1])
