@@ -320,6 +320,14 @@ def add_spoken(found: list[Part], message: dict[str, Any], role: str, number: in
         found[-1].mark = mark
 
 
+def _is_the_servers(item: dict[str, Any]) -> bool:
+    """Return whether the provider ran a call itself; SDKs fill in its own id for the one that it has not.
+
+    Source: OpenAI, "Tool search" (``tool_search_call.execution``).
+    """
+    return item.get("execution") == "server" or item["call_id"] == item.get("id")
+
+
 _MEDIA_BESIDE: Final = (("images", parts.IMAGE), ("audio", parts.AUDIO))
 
 
@@ -328,7 +336,7 @@ def _add_item(found: list[Part], item: dict[str, Any], said: str, number: int) -
     role = "assistant"
     if said in ("function_call", "custom_tool_call"):
         part = call(item, role, number)
-    elif said.endswith("_call") and isinstance(item.get("call_id"), str):
+    elif said.endswith("_call") and isinstance(item.get("call_id"), str) and not _is_the_servers(item):
         part = Part(parts.CALL, role, number, _of_item(item), said, item["call_id"])
     elif said.endswith(("_output", "function_result")) and isinstance(item.get("call_id"), str):
         part = result(item, "tool", number)

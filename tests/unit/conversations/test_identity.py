@@ -90,6 +90,23 @@ def test_runs_with_one_beginning_stay_apart_where_their_answers_differ() -> None
     assert one.opening_names == other.opening_names
 
 
+def test_a_call_that_the_provider_ran_itself_names_no_turn() -> None:
+    searched = {
+        "type": "tool_search_call",
+        "id": "tsc_0a1b2c3d4e5f6g7h8i9j",
+        "execution": "server",
+        "status": "completed",
+    }
+    function = {"type": "function_call", "call_id": CALL_ID, "name": "read", "arguments": "{}"}
+    result = {"type": "function_call_output", "call_id": CALL_ID, "output": "x"}
+    first = identify({"input": [USER]}, {"id": "resp_1", "output": [searched, function]})
+    for call_id in (None, searched["id"]):
+        sent = {**searched, "call_id": call_id}
+        second = identify({"input": [USER, sent, function, result]}, {"id": "resp_2", "output": []})
+
+        assert second.parent_turn_id == first.turn_id
+
+
 def chat_of(*said: str) -> list[str]:
     """Return the conversations of the calls of a chat: user and assistant in turn."""
     roles = ("user", "assistant")
