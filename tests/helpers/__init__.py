@@ -44,6 +44,7 @@
 ``promql``          The metrics and labels that a PromQL expression selects.
 ``providers``       Stand-ins for the providers' HTTP interfaces.
 ``realtime``        Two hundred sessions over WebSockets, and the records that they are worth.
+``relay``           A port whose connections are passed on to another one.
 ``rollups``         Comparison of the rollup with the rows that it sums.
 ``scene``           Engine, table, proxy and daemon for delivery tests.
 ``scrape``          A Prometheus scrape of a running daemon.

@@ -12,39 +12,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from random import Random
 
+from tests.helpers.relay import Relay
+
 READ_BYTES = 4096
 
 
-class CutWire:
-    """Listens on a port of its own, and passes on to another port of this machine."""
+class CutWire(Relay):
+    """Passes on to another port of this machine."""
 
     def __init__(self, target: int, seed: int) -> None:
-        self._target = target
         self._dice = Random(seed)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
         self.is_whole = False
         self.cuts = 0
         self.most_bytes = 60_000
         """Largest number of bytes that a connection passes before it is cut."""
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(target, self._both_ways)
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
-            left = [self._dice.randrange(100, self.most_bytes)]
-            back = threading.Thread(target=self._pass, args=(server, client, left), daemon=True)
-            back.start()
-            self._pass(client, server, left)
-            back.join()
+    def _both_ways(self, client: socket.socket, server: socket.socket) -> None:
+        left = [self._dice.randrange(100, self.most_bytes)]
+        back = threading.Thread(target=self._pass, args=(server, client, left), daemon=True)
+        back.start()
+        self._pass(client, server, left)
+        back.join()
 
     def _pass(self, source: socket.socket, target: socket.socket, left: list[int]) -> None:
         with suppress(OSError):

@@ -19,18 +19,9 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.conversations import (
-    UNKNOWN,
-    Identity,
-    ToolCalls,
-    identity_of,
-    read_answer,
-    read_request,
-    request_hash,
-    tool_calls_of,
-)
-from llmledgerd.conversations.cache_misses import Counts
-from llmledgerd.conversations.prompt import NO_PROMPT, Prompt, number_of, prompt_of
+from llmledgerd.conversations import UNKNOWN, Identity, ToolCalls, request_hash
+from llmledgerd.conversations.prompt import NO_PROMPT, Prompt, number_of
+from llmledgerd.records.conversation_columns import conversation_of
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.timestamps import created_at_us
@@ -143,8 +134,6 @@ class RowBuilder:
         status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
         exchange = _exchange(record, config, status_code, is_view=isinstance(line, memoryview))
         facts = self._fitted(self._read(exchange))
-        if facts.unread:
-            self.counts[f"unread:{facts.unread}"] += 1
         started_us = self._started_us(record.timestamp, received_us)
         provider = exchange.provider or facts.provider or "unknown"
         model = record.model or _string(config.model) or facts.model or "unknown"
@@ -156,20 +145,15 @@ class RowBuilder:
         cost = self._pricer.price(facts, call)
         if cost.reason:
             self._count_unpriced(cost.reason, cost.model)
-        is_byok = (
-            config.provider_category == "byok" or facts.is_byok if record.is_byok is None else record.is_byok
-        )
+        is_byok = record.is_byok
+        if is_byok is None:
+            is_byok = facts.is_byok or config.provider_category == "byok"
         call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
         plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
-        identity, tools, prompt = self._conversation(
-            record,
-            exchange,
-            facts,
-            (started_us, started_us + latency_ms * 1000),
-            (provider, cost.model or model),
-        )
+        times_us, sold = (started_us, started_us + latency_ms * 1000), (provider, cost.model or model)
+        identity, tools, prompt = self._conversation(record, exchange, facts, times_us, sold)
         return _ROW(  # in the order of _MADE: keywords cost a tenth of the row
             record, facts, self.call_id(record) or derived_id(line), call_type, provider, model, is_byok, request,
             answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), plan_type,
@@ -210,7 +194,7 @@ class RowBuilder:
         sold: tuple[str, str],
     ) -> tuple[Identity, ToolCalls, Prompt]:
         try:
-            return _conversation(record, exchange, facts, times_us, sold)
+            return conversation_of(record, exchange, facts, times_us, sold)
         except Exception:  # noqa: BLE001 - the outer edge: a payload may cost these columns, never its row
             self.counts["unread:conversation"] += 1
             return UNKNOWN, ToolCalls(), NO_PROMPT
@@ -223,7 +207,9 @@ class RowBuilder:
         return started_us
 
     def _fitted(self, facts: Facts) -> Facts:
-        """Return the facts with texts that can be stored and counts that fit their columns."""
+        """Return the facts with texts that can be stored and counts that fit their columns; count what was not read."""
+        if facts.unread:
+            self.counts[f"unread:{facts.unread}"] += 1
         texts = (
             f"{facts.provider}{facts.model}{facts.request_model}{facts.error_type}{facts.error_message}"
             f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}{facts.region}"
@@ -303,28 +289,6 @@ def _exchange(record: Record, config: _Config, status_code: int, *, is_view: boo
         is_too_long=is_too_long,
         headers=record.response_headers,
     )
-
-
-def _conversation(
-    record: Record, exchange: Exchange, facts: Facts, times_us: tuple[int, int], sold: tuple[str, str]
-) -> tuple[Identity, ToolCalls, Prompt]:
-    """Return which call this one continues, its calls of tools, and what its prompt consists of.
-
-    ``times_us`` are its start and end, ``sold`` the provider and the model that was priced.
-    """
-    organization, tokens = record.org_id or "", facts.prompt_tokens or 0
-    asked, answered = read_request(exchange.request), read_answer(exchange.response or facts.response)
-    identity = UNKNOWN if facts.call_type else identity_of(asked, answered, organization, *times_us)
-    tools = tool_calls_of(
-        asked,
-        answered,
-        organization=organization,
-        identity=identity,
-        prompt_tokens=tokens,
-        is_whole=facts.stream_complete and record.outcome in (None, "ok"),
-    )
-    counts = Counts(tokens, facts.cached_input_tokens, facts.cache_write_tokens)
-    return identity, tools, prompt_of(asked, organization, counts, provider=sold[0], model=sold[1])
 
 
 def _failure(record: Record, facts: Facts, status_code: int) -> tuple[int, str, str]:

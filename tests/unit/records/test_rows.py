@@ -276,7 +276,7 @@ def test_a_fault_in_reading_a_conversation_is_counted_and_its_row_lands(
     def fail(*_: object, **__: object) -> None:
         raise KeyError("unforeseen")
 
-    monkeypatch.setattr(f"llmledgerd.records.rows.{part}", fail)
+    monkeypatch.setattr(f"llmledgerd.records.conversation_columns.{part}", fail)
     row = bench.row(request={"messages": [{"role": "user", "content": "hi"}]})
     assert (row["conversation_id"], row["tool_calls"], row["prompt_parts"]) == ("", (), b"")
     assert bench.builder.counts["unread:conversation"] == 1
