@@ -39,7 +39,7 @@ class BatchDelivery:
         batch, context = self._batch, self._context
         if not batch.repeats:
             return
-        from_us, to_us = started_between(batch.repeats.values(), batch.to_us)
+        from_us, to_us = started_between(batch.repeats.values())
         asked = {repeat.call for repeat in batch.repeats.values()}
         present = await context.until_answered(
             lambda: context.store.calls_present(asked, from_us, to_us, besides=self._segment.batch),

@@ -23,9 +23,10 @@ from llmledgerd.payloads.treatment import Treatment
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.records import begun_calls, parsing, twice_told
 from llmledgerd.records.parsing import Dropped
-from llmledgerd.records.repeats import call_of, name_of, repeat
+from llmledgerd.records.repeats import call_of, name_of, placeholder, repeat
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import Row
+from llmledgerd.records.timestamps import NEVER_US
 from llmledgerd.spool import ONLY_STORE, BegunCall, EntryKind, ReadGroup, Segment, SessionState
 from llmledgerd.spool.own_lines import OwnLine, RefusedLine
 from llmledgerd.stores.receipt_window import Window
@@ -45,6 +46,8 @@ class PreparerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """``encode`` accepts payloads that are views of their line."""
     erasures: Callable[[], tuple[Erasure, ...]] = tuple
     """Return the erasures in force."""
+    late_after_us: int = NEVER_US
+    """Age of a record, from its start to its receipt, at which its call may be an abandoned one that was forgotten."""
     knows_otlp: bool = False
     """Whether OTLP is received, so that a call may be told twice."""
 
@@ -74,6 +77,7 @@ class Preparer:
         self._host = options.host
         self._erasures = options.erasures
         self._knows_otlp = options.knows_otlp
+        self._late_after_us = options.late_after_us
 
     def prepare(
         self,
@@ -221,17 +225,21 @@ class Preparer:
             batch.closes((record.org_id or "", self._builder.call_id(record)))
             return
         call = call_of(row)
+        session = self._sessions().get(source.entry.session)
         if source.entry.repeats or record.may_repeat:
             if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
                 batch.control += 1
                 return
-            session = self._sessions().get(source.entry.session)
             batch.repeats[source.row] = repeat(row, client=session.client if session else "")
         if self._knows_otlp:
             if twice_told.is_of_otlp(row):
                 batch.spans[source.row] = twice_told.told(row)
             else:
                 batch.recorded.append(twice_told.told(row))
+        is_resumed = session is not None and session.suspect_until > 0
+        given_up = placeholder(row, self._late_after_us, is_resumed=is_resumed)
+        if given_up is not None:
+            batch.overdue.append(given_up)
         rows.add(row, len(line))
         batch.rows.append(source.row)
         batch.closes(call)

@@ -22,9 +22,10 @@ from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.repeats import name_of
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import COLUMNS
+from llmledgerd.records.timestamps import NEVER_US
 from llmledgerd.spool import Entry, EntryKind, Group, ReadGroup, Segment, SessionState
 from llmledgerd.spool.own_lines import OwnLine
-from llmledgerd.stores.receipt_window import NEVER_US, Window
+from llmledgerd.stores.receipt_window import Window
 
 SESSION = uuid.UUID(int=1, version=4).bytes
 RECEIVED_US = 1_790_000_000_000_000
