@@ -105,8 +105,10 @@ class BatchDelivery:
         return await self._context.until_prepared(partial(self._encoded_again, rows))
 
     def _encoded_again(self, rows: list[int]) -> Sequence[Buffer]:
-        groups = self._context.spool.read(self._segment)
-        return self._context.options.preparer.encode_some(groups, self._batch, rows).blocks
+        context = self._context
+        with context.room_for(self._segment):
+            groups = context.spool.read(self._segment)
+            return context.options.preparer.encode_some(groups, self._batch, rows).blocks
 
     async def _loss_blocks(self, rows: list[int]) -> Sequence[Buffer]:
         chosen = [self._batch.losses[row] for row in rows]

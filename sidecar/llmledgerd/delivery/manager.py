@@ -176,7 +176,7 @@ class Shipping:
                 store=outlet.name,
                 finish=redactor.row if redactor.is_on else None,
                 treatment=wiring.treatment(self._runtime.config),
-                takes_views=outlet.encode_in_pieces is not None,
+                takes_views=outlet.takes_views,
                 erasures=self._options.marks.current,
                 late_after_us=int(self._runtime.config.session_memory_seconds * LATE_AFTER * 1e6),
                 knows_otlp=bool(self._runtime.config.otlp),

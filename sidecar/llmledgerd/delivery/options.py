@@ -5,6 +5,7 @@ Invariant: nothing here changes while the daemon runs.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 
 import msgspec
@@ -39,6 +40,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     admission: Admission
     clock: Clock
     watchdog: Watchdog
+    large_segments: threading.Lock = msgspec.field(default_factory=threading.Lock)
+    """Held by the store that prepares a segment with a large line, which takes several times its memory."""
 
     @property
     def store_retries(self) -> RetryPolicy:
