@@ -66,10 +66,10 @@ class BatchDelivery:
 
     async def upload_objects(self) -> None:
         """Store what rows point at before any of them is inserted; retry as with the store."""
-        batch, context, upload = self._batch, self._context, self._context.options.upload
-        while upload is not None and not batch.uploads.done:
+        batch, context, uploader = self._batch, self._context, self._context.options.uploader
+        while uploader is not None and not batch.uploads.done:
             try:
-                if await upload(batch.uploads, self._segment.batch, batch.rows):
+                if await uploader.upload(batch.uploads, self._segment.batch, batch.rows):
                     batch.blocks = None  # rows were given other names than they were encoded with
             except StoreBusy as error:
                 context.release_blocks(batch)

@@ -158,7 +158,7 @@ class Shipping:
             on_refused=options.on_refused,
             on_settled=options.on_settled,
             is_witness=is_first,
-            upload=options.upload,
+            uploader=options.uploader,
             erasures=options.marks.current,
             erase=partial(options.erase_in, outlet.name),
         )

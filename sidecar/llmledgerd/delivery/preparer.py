@@ -7,7 +7,7 @@ lost lines, and the same segment gives the same batch however often it is prepar
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ from llmledgerd.delivery.segment_lines import LARGE_LINE, Line, rows_of, split_r
 from llmledgerd.errors import Rejected
 from llmledgerd.payloads.policy import Decision, Policy
 from llmledgerd.payloads.treatment import Treatment
+from llmledgerd.payloads.uploads import Uploads
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.records import begun_calls, parsing, twice_told
 from llmledgerd.records.parsing import Dropped
@@ -165,6 +166,28 @@ class Preparer:
         rows.close()
         return rows
 
+    def erased_objects(
+        self, groups: Iterable[ReadGroup], batch: Batch, erasures: Sequence[Erasure]
+    ) -> Uploads:
+        """Return the objects that attempts to store lines may have uploaded which the erasures take."""
+        uploads = Uploads()
+        for group in groups if not self._treatment.is_idle else ():
+            for source, line in self._lines(group, batch.window) if group.body is not None else ():
+                if source.entry.kind:  # the daemon's own lines have no payloads
+                    continue
+                try:
+                    record = parsing.parse(line)
+                    row = self._sent(batch, source, line, record) if isinstance(record, Record) else None
+                except NOT_OF_A_LINE:
+                    raise
+                except Exception:  # noqa: BLE001, S112 - of such a line nothing was uploaded: it is a dead letter
+                    continue
+                if row is not None and erasure_marks.covers(
+                    erasures, row, self._finish(row), source.arrived_us
+                ):
+                    self._treatment.treat(self._finish(row), uploads)
+        return uploads
+
     def _lines(self, read: ReadGroup, window: Window) -> Iterator[tuple[Source, Line]]:
         body = memoryview(read.body or b"")
         row, start, received_us = read.group.first_row, 0, window.fit(read.group.received_us)
@@ -297,7 +320,14 @@ class Preparer:
 
     def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> Row | None:
         """Return a record's row as it is stored; None where it is erased."""
-        row = self._builder.row(
+        row = self._sent(batch, source, line, record)
+        finished, has_payloads = self._unless_erased(batch, source, row)
+        if finished is None or not has_payloads:
+            return finished
+        return self._treatment.treat(finished, batch.uploads)
+
+    def _sent(self, batch: Batch, source: Source, line: Line, record: Record) -> Row:
+        return self._builder.row(
             record,
             line=line,
             service=source.service,
@@ -305,10 +335,6 @@ class Preparer:
             batch_id=batch.segment.batch,
             batch_row=source.row,
         )
-        finished, has_payloads = self._unless_erased(batch, source, row)
-        if finished is None or not has_payloads:
-            return finished
-        return self._treatment.treat(finished, batch.uploads)
 
     def _unless_erased(self, batch: Batch, source: Source, row: Row) -> tuple[Row | None, bool]:
         """Return the finished row as an erasure leaves it, and whether it has its payloads."""

@@ -14,7 +14,8 @@ from llmledgerd.delivery.batch import Batch
 from llmledgerd.delivery.erasing_files import concerns
 from llmledgerd.delivery.late_records import LateRecords
 from llmledgerd.delivery.store_context import StoreContext
-from llmledgerd.errors import LlmledgerdError, SpoolBroken
+from llmledgerd.errors import LlmledgerdError, SpoolBroken, StoreBusy
+from llmledgerd.payloads.uploads import Uploads
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.records.repeats import Call, answered_by, name_of, started_between
 from llmledgerd.spool import Settled, dead_letters
@@ -46,6 +47,29 @@ class Settlement:
             except LlmledgerdError as error:  # a retry would not help, and the segment's rows are there
                 context.recurring.error("erasure incomplete", store=context.name, error=str(error))
             self._erased_again.add(erasure)
+
+    async def withdraw_objects(self, batch: Batch) -> None:
+        """Delete the objects that attempts to store erased lines have uploaded, and to which no row refers.
+
+        The row was refused, or its attempt ended before the insert. Retried as with the store.
+        """
+        context, uploader = self._context, self._context.options.uploader
+        erasures = [
+            one for one in context.options.erasures() if batch.from_us <= (one.until_us or batch.to_us)
+        ]
+        if uploader is None or not erasures:
+            return
+        uploads = await context.until_prepared(partial(self._erased_objects, batch, erasures))
+        while uploads.objects:
+            try:
+                await uploader.withdraw(uploads, batch.segment.batch)
+            except StoreBusy as error:
+                await context.retry_loop.wait(error)
+
+    def _erased_objects(self, batch: Batch, erasures: list[Erasure]) -> Uploads:
+        context = self._context
+        with context.room_for(batch.segment):
+            return context.options.preparer.erased_objects(context.spool.read(batch.segment), batch, erasures)
 
     async def settle(self, batch: Batch) -> None:
         """Delete replaced rows or remember them, write the dead letters, and write the segment off."""

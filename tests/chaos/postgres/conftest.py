@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.engine import Engine, fresh_database, running_engine
-from tests.helpers.object_storage import Folder
+from tests.helpers.object_storage import S3, Folder, running_s3
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database, running_postgres
 from tests.helpers.two_stores import TwoStores, running_two_stores
 
@@ -34,6 +34,12 @@ def postgres_url(server: PostgresServer) -> Iterator[str]:
 @pytest.fixture
 def storage(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "objects")
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3]:
+    with running_s3(tmp_path / "cloud") as server:
+        yield server
 
 
 @pytest.fixture
