@@ -110,6 +110,20 @@ def test_help_imports_no_command_and_nothing_that_reads_a_store(module: str) -> 
     }
 
 
+def test_commands_that_ask_a_daemon_import_nothing_that_reads_a_store() -> None:
+    asking = [
+        name for panel in ("Query", "Operate") for name in PANELS["llmledger"][panel] if name != "prices"
+    ]
+    script = f"""import sys, typer
+from llmledgerd.cli.app import app
+for name in {asking}: typer.main.get_command(app).load(name)
+print(*sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"llmledgerd.cli.listing", "llmledgerd.cli.status"} <= loaded
+    assert not loaded & {"aiohttp", "pydantic", "clickhouse_connect", "psycopg", "structlog", "nicegui"}
+
+
 def test_client_and_daemon_have_one_version() -> None:
     assert llmledger.__version__ == llmledgerd.__version__
 
