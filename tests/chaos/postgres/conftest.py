@@ -56,4 +56,7 @@ def two(
         fresh_database(engine.address) as url,
         running_two_stores(engine, server, (url, postgres_url), tmp_path, **settings) as running,
     ):
-        yield running
+        try:
+            yield running
+        finally:
+            engine.release()
