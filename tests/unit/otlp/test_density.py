@@ -9,7 +9,7 @@ from llmledgerd.otlp import json_form
 from llmledgerd.otlp.density import is_dense
 from llmledgerd.otlp.reading import structured
 from llmledgerd.otlp.signals import Span, Unreadable
-from tests.helpers.otlp import as_protobuf, encoded, span, traces
+from tests.helpers.otlp import as_protobuf, encoded, field, span, traces
 
 pytest.importorskip("opentelemetry.proto")
 protobuf = pytest.importorskip("llmledgerd.otlp.protobuf")
@@ -92,17 +92,9 @@ def test_values_within_values_without_end_are_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(protobuf, "MOST_VALUES", 500)
     deep = b""
     for _ in range(400):
-        deep = _field(5, _field(1, deep))
-    body = _field(1, _field(2, _field(2, _field(9, _field(2, deep)))))
+        deep = field(5, field(1, deep))
+    body = field(1, field(2, field(2, field(9, field(2, deep)))))
     assert [type(found) for found in protobuf.spans(body)] == [Unreadable]
-
-
-def _field(number: int, body: bytes) -> bytes:
-    size, left = bytearray(), len(body)
-    while left > 0x7F:
-        size.append(left & 0x7F | 0x80)
-        left >>= 7
-    return bytes([number << 3 | 2, *size, left]) + body
 
 
 def test_json_of_too_many_values_within_an_attribute_stays_text(monkeypatch: pytest.MonkeyPatch) -> None:
