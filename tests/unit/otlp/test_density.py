@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ pytest.importorskip("opentelemetry.proto")
 protobuf = pytest.importorskip("llmledgerd.otlp.protobuf")
 
 FORMS = [(json_form, encoded), (protobuf, as_protobuf)]
-DENSE = {
+DENSE: dict[str, dict[str, Any]] = {
     "attributes": {str(n): n for n in range(60)},
     "a list": {"a": list(range(60))},
     "an object": {"a": {"b": {str(n): n for n in range(60)}}},
@@ -42,43 +43,43 @@ def test_commas_count_outside_strings_alone(text: str, most: int, expected: bool
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("which", [*DENSE, "events"])
 def test_a_signal_of_too_many_values_is_refused_alone(
-    form: tuple[object, object], which: str, monkeypatch: pytest.MonkeyPatch
+    form: tuple[Any, Any], which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, encode = form
     monkeypatch.setattr(module, "MOST_VALUES", 50)
     events = [{"name": "e", "attributes": []}] * 60 if which == "events" else []
     odd = span(1, DENSE.get(which, {}), events=events)
-    first, second = module.spans(encode(traces([odd, span(2, {"a": 1})])))  # type: ignore[attr-defined,operator]  # two modules of one shape
+    first, second = module.spans(encode(traces([odd, span(2, {"a": 1})])))
     assert isinstance(first, Unreadable)
     assert isinstance(second, Span)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_long_texts_are_no_values(form: tuple[object, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_texts_are_no_values(form: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     module, encode = form
     monkeypatch.setattr(module, "MOST_VALUES", 50)
-    (found,) = module.spans(encode(traces([span(1, {"a": "x,{}" * 900, "b": 1})])))  # type: ignore[attr-defined,operator]  # two modules of one shape
+    (found,) = module.spans(encode(traces([span(1, {"a": "x,{}" * 900, "b": 1})])))
     assert found.attributes["b"] == 1
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_resource_of_too_many_values_refuses_its_request(
-    form: tuple[object, object], monkeypatch: pytest.MonkeyPatch
+    form: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, encode = form
     monkeypatch.setattr(module, "MOST_VALUES", 50)
     with pytest.raises(Unreadable, match="more than"):
-        list(module.spans(encode(traces([span(1, {})], resource=DENSE["a list"]))))  # type: ignore[attr-defined,operator]  # two modules of one shape
+        list(module.spans(encode(traces([span(1, {})], resource=DENSE["a list"]))))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_request_of_too_many_signals_is_refused(
-    form: tuple[object, object], monkeypatch: pytest.MonkeyPatch
+    form: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, encode = form
     monkeypatch.setattr(module, "MOST_SIGNALS", 20)
     with pytest.raises(Unreadable, match="more than 20"):
-        list(module.spans(encode(traces([span(n, {}) for n in range(1, 60)]))))  # type: ignore[attr-defined,operator]  # two modules of one shape
+        list(module.spans(encode(traces([span(n, {}) for n in range(1, 60)]))))
 
 
 def test_empty_groups_and_scopes_count_as_signals_do(monkeypatch: pytest.MonkeyPatch) -> None:
