@@ -4,10 +4,11 @@
 and writes the figures as JSON. Ways: nothing (an empty function called with the same keywords at the
 same pace: what pacing and cold caches cost whoever is called), bytes (ours, payloads as bytes), dicts
 (ours, payloads as dicts), encode (``msgspec.json.encode`` of the whole record and nothing else),
-threads (one thread, one connection, one ``json.dumps`` per record). Where they are installed, also
-opentelemetry (BatchSpanProcessor, payloads as attributes) and langfuse:
-`pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http langfuse`. The first, bytes and
-threads come again with nobody at the socket, and with a reader that stops after the hello.
+threads (one thread, one connection, one ``json.dumps`` per record). Where they can be imported, also
+opentelemetry (BatchSpanProcessor, payloads as attributes) and langfuse, with a folder of their own:
+`pip install --target sdks opentelemetry-sdk opentelemetry-exporter-otlp-proto-http langfuse`, then
+`PYTHONPATH=sdks python bench/client.py`. Bytes and threads come again with nobody at the socket, and
+with a reader that stops after the hello.
 
 Each is measured in a process of its own, in turns, and each figure is the median of the rounds: p50,
 p99 and max in the calling thread while it is at work (for a millisecond, in Python, on the fields that
@@ -23,6 +24,7 @@ hold something else by then, which ``bench/cold.py`` measures without a pace.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -31,15 +33,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RATES = {2_000: 500.0, 20_000: 250.0, 200_000: 50.0, 2_000_000: 10.0}
 """Records a second, by size in bytes: as much as a busy application's, and far from the limit."""
 
-NEEDS = {"opentelemetry": "opentelemetry-exporter-otlp-proto-http", "langfuse": "langfuse"}
-"""The distribution that a way needs."""
+NEEDS = {
+    "opentelemetry": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "langfuse": "langfuse",
+}
+"""The module that a way needs."""
 
 Figures = dict[str, float]
 
@@ -85,10 +89,17 @@ def measure(name: str, size: int, mode: str, seconds: float) -> Figures:
     return figures
 
 
+def is_importable(module: str) -> bool:
+    """Return whether a module is there."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is its package
+        return False
+
+
 def ways() -> list[tuple[str, str]]:
     """Return what can be measured here: the way, and who is at the other end."""
-    installed = {found.name for found in distributions()}
-    others = [(name, "reading") for name, needed in NEEDS.items() if needed in installed]
+    others = [(name, "reading") for name, needed in NEEDS.items() if is_importable(needed)]
     reading = [(name, "reading") for name in ("nothing", "bytes", "dicts", "encode", "threads")]
     return (
         reading + others + [(name, mode) for mode in ("nobody", "stalled") for name in ("bytes", "threads")]
@@ -144,6 +155,9 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(map(str, RATES)))
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/client.json")
     chosen = parser.parse_args()
+    for name, module in NEEDS.items():
+        if not is_importable(module):
+            print(f"without {name}: no module {module}; see --help")
     result = {size: compare(int(size), chosen.rounds, chosen.seconds) for size in chosen.sizes.split(",")}
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps({"rates": RATES, "cores": os.cpu_count(), "figures": result}, indent=1))

@@ -1,6 +1,6 @@
 """All of the pipeline's measurements, one table each.
 
-``python -m bench.pipeline [throughput] [latency] [senders] [large] [busy] [growth] [backlog] [--rounds 5] [--quick]``.
+``python -m bench.pipeline [throughput] [latency] [senders] [large] [busy] [growth] [backlog] [peers] [--rounds 5] [--quick]``.
 Each round runs every way once, in turns, so that what the machine does meanwhile hits all alike; ratios
 are medians over the rounds. Figures are written as JSON and as pictures under ``bench/results``.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.pipeline import scenes
 from bench.pipeline.backlog import backlog
+from bench.pipeline.peers import peers
 from bench.pipeline.report import console
 from bench.pipeline.ways import ROOT, Bench
 from llmledgerd.stores.clickhouse import migrations
@@ -29,6 +30,7 @@ SCENES: dict[str, Callable[[scenes.Run], object]] = {
     "busy": scenes.busy,
     "growth": scenes.growth,
     "backlog": backlog,
+    "peers": peers,
 }
 
 

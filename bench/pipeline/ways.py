@@ -87,9 +87,11 @@ def wait_for_rows(engine: Engine, count: int, table: str = "llm_traces") -> None
 
 
 @contextmanager
-def ready(module: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def ready(
+    module: str, *arguments: object, package: str = "bench.pipeline"
+) -> Iterator[subprocess.Popen[str]]:
     """Start a part of the benchmark, and wait until it is ready to begin."""
-    command = [sys.executable, "-m", f"bench.pipeline.{module}", *map(str, arguments)]
+    command = [sys.executable, "-m", f"{package}.{module}", *map(str, arguments)]
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

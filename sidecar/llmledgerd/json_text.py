@@ -68,7 +68,11 @@ def mended(text: bytes) -> bytes:
     """Return the text with each lone surrogate's escape made U+FFFD's, at the same length."""
     if _SURROGATE.search(text) is None:
         return text
-    return _ESCAPE.sub(lambda found: found[1] or rb"\ufffd", text)
+    whole = bytearray(text)  # in place: a piece for each escape would take many times the text
+    for found in _ESCAPE.finditer(text):
+        if found.lastindex is None:
+            whole[found.start() : found.end()] = rb"\ufffd"
+    return bytes(whole)
 
 
 def folded(text: bytes) -> bytes:

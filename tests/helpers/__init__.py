@@ -8,6 +8,7 @@
 ``cache_scenarios`` Healthy runs, and runs with one planted cause each, for ``cache_worlds``.
 ``cache_worlds``    A provider that plays a prompt cache token by token.
 ``captured``        A client that keeps its records in a list, without a socket.
+``collector``       The OpenTelemetry Collector in its own process.
 ``columns``         The values that each column may hold.
 ``config``          Settings of a daemon by their plain names.
 ``corpus``          The recorded exchanges of ``LLMLEDGER_CORPUS``.

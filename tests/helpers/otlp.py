@@ -128,6 +128,15 @@ def _with_bytes(found: Any) -> Any:
     return found
 
 
+def field(number: int, body: bytes) -> bytes:
+    """Return a field of protobuf that is a message, text or bytes."""
+    size, left = bytearray(), len(body)
+    while left > 0x7F:
+        size.append(left & 0x7F | 0x80)
+        left >>= 7
+    return bytes([number << 3 | 2, *size, left]) + body
+
+
 class Exporter:
     """One connection to the receiver."""
 

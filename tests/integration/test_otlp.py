@@ -8,7 +8,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import pytest
 
 from llmledgerd.admin.auth import new
 from llmledgerd.reader import LLMTraceReader
+from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.otlp import T0_NS, TRACE, Exporter, as_protobuf, log_record, logs, span, traces
+from tests.helpers.otlp import T0_NS, TRACE, Exporter, as_protobuf, field, log_record, logs, span, traces
 from tests.helpers.waiting import until
 
 pytest.importorskip("opentelemetry.proto")
@@ -190,26 +191,64 @@ def test_the_largest_message_takes_about_three_times_its_bytes(tmp_path: Path, i
 
 
 @pytest.mark.slow
-def test_a_million_tiny_spans_and_a_large_one_need_bounded_memory(daemon: RunningDaemon) -> None:
-    """128 MiB of spans of 13 bytes would be several gigabytes as objects."""
-    tiny = b"\x12\x1e\x0a\x10" + bytes(range(1, 17)) + b"\x12\x08" + bytes(range(1, 9)) + b"\x2a\x00"
-    body = tiny * 1_000_000
-    scoped = b"\x12" + _varint(len(body)) + body
-    request = b"\x0a" + _varint(len(scoped)) + scoped
-    exporter = Exporter(daemon.folder / "o")
-    status, _, _ = exporter.post(
-        "traces", gzip.compress(request, 1), {**PROTOBUF, "Content-Encoding": "gzip"}, timeout=300
-    )
-    assert status == 200
-    assert daemon.peak_memory_bytes() < 900 << 20
+def test_the_largest_message_is_stored(tmp_path: Path, server: Store, server_url: str) -> None:
+    size = 120 << 20
+    said = json.dumps([{"role": "user", "content": "some words " * (size // 11)}])
+    request = traces([span(1, {**CHAT, "gen_ai.input.messages": said})])
+    with RunningDaemon(tmp_path, url=server_url, settings={"otlp": f"unix:{tmp_path}/o"}) as daemon:
+        assert Exporter(tmp_path / "o").send(request, gzipped=False) == 200
+        until(lambda: admin.status(tmp_path / "admin.sock")["stored"] == 1, what="the row", limit=120)
+        assert daemon.peak_memory_bytes() < 900 << 20
+    found = server.query("SELECT prompt_tokens, length(request_json) AS size FROM llm_traces")
+    assert [row["prompt_tokens"] for row in found] == [100]
+    assert found[0]["size"] > size - 100
 
 
-def _varint(number: int) -> bytes:
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*found, number])
+def _of_one_scope(spans: bytes) -> bytes:
+    return field(1, field(2, spans))
+
+
+IDS = field(1, bytes(range(1, 17))) + field(2, bytes(range(1, 9)))
+ALMOST_ALL = 127 << 20
+
+
+def _span_of(repeated: bytes) -> bytes:
+    """Return a request of one span that repeats a field."""
+    return _of_one_scope(field(2, IDS + repeated * (ALMOST_ALL // len(repeated))))
+
+
+def _said(text: bytes) -> bytes:
+    """Return a request of one call whose input is a text."""
+    call = field(1, b"gen_ai.operation.name") + field(2, field(1, b"chat"))
+    messages = field(1, b"gen_ai.input.messages") + field(2, field(1, text))
+    return _of_one_scope(field(2, IDS + field(9, call) + field(9, messages)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        (PROTOBUF, lambda: _of_one_scope(field(2, IDS) * 1_000_000), 200),
+        (PROTOBUF, lambda: _span_of(field(11, b"")), 200),
+        (PROTOBUF, lambda: _span_of(field(9, field(1, b"a"))), 200),
+        (PROTOBUF, lambda: _said(b"[" + b"{}," * (ALMOST_ALL // 3) + b"0]"), 200),
+        (JSON, lambda: b'{"resourceSpans":[' + b"{}," * (ALMOST_ALL // 3) + b"{}]}", 400),
+        (JSON, lambda: b'{"a":"' + b"\\ud800" * (ALMOST_ALL // 6) + b'"}', 200),
+    ],
+    ids=["tiny spans", "events", "attributes", "JSON in an attribute", "resources", "lone surrogates"],
+)
+def test_what_gzip_makes_small_takes_bounded_memory(
+    tmp_path: Path, headers: dict[str, str], body: Callable[[], bytes], expected: int
+) -> None:
+    """As objects each of these would be several gigabytes."""
+    zipped = gzip.compress(body(), 1)
+    away = {"otlp": f"unix:{tmp_path}/o", "clickhouse_url": "http://127.0.0.1:1/away"}
+    with RunningDaemon(tmp_path, settings=away) as daemon:
+        found = Exporter(tmp_path / "o").post(
+            "traces", zipped, {**headers, "Content-Encoding": "gzip"}, timeout=300
+        )
+        assert found[0] == expected
+        assert daemon.peak_memory_bytes() < 700 << 20
 
 
 HOOKED = {

@@ -9,7 +9,7 @@ Used on one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -29,6 +29,8 @@ from llmledgerd.otlp.twins import Told, Twins
 PART_SIGNALS: Final = 2048
 PART_BYTES: Final = 4 << 20
 """Limits of one part. The usual exporters send 512 spans at a time, so that a request is one part."""
+VALUE_BYTES: Final = 100
+"""Memory that a value takes beside its text, with its name and place, in whole hundreds."""
 
 NO_IDS: Final = "without trace id or span id"
 
@@ -170,7 +172,25 @@ def _told(index: int, span: Span, call: Call) -> Told:
 
 
 def _size(signal: Signal) -> int:
-    return sum(len(found) for found in signal.attributes.values() if isinstance(found, str))
+    """Return about the bytes that a signal takes in memory."""
+    size = _values_size(signal.attributes.values())
+    if isinstance(signal, LogRecord):
+        return size + _value_size(signal.body)
+    return size + sum(VALUE_BYTES + _values_size(event.attributes.values()) for event in signal.events)
+
+
+def _values_size(found: Iterable[Any]) -> int:
+    return sum(_value_size(one) for one in found)
+
+
+def _value_size(found: Any) -> int:
+    if isinstance(found, str | bytes):
+        return VALUE_BYTES + len(found)
+    if isinstance(found, list):
+        return VALUE_BYTES + _values_size(found)
+    if isinstance(found, dict):
+        return VALUE_BYTES + _values_size(found.values())
+    return VALUE_BYTES
 
 
 def _node(signal: Signal, reading: Reading) -> Node:

@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Raw
 
 from llmledgerd import json_text
-from llmledgerd.otlp.signals import Attributes, Event, LogRecord, Origin, Span, Unreadable, event_name
+from llmledgerd.otlp.density import MOST_SIGNALS, MOST_VALUES, TOO_MANY, is_dense
+from llmledgerd.otlp.signals import NONE, Attributes, Event, LogRecord, Origin, Span, Unreadable, event_name
 
 Whole = int | str | None
 
@@ -65,7 +66,7 @@ class _Scoped(_Camel):
 
 
 class _Group(_Camel):
-    resource: _Resource | None = None
+    resource: Raw = Raw()
     scope_spans: list[_Scoped] | None = None
     scope_logs: list[_Scoped] | None = None
 
@@ -110,6 +111,7 @@ class _LogRecord(_Camel):
 
 
 _request = msgspec.json.Decoder(_Request)
+_resource_decoder = msgspec.json.Decoder(_Resource | None)
 _span_decoder = msgspec.json.Decoder(_Span)
 _log_decoder = msgspec.json.Decoder(_LogRecord)
 
@@ -131,6 +133,8 @@ def log_records(body: bytes | bytearray) -> Iterator[LogRecord | Unreadable]:
 
 
 def _decoded(body: bytes | bytearray) -> _Request:
+    if is_dense(body, MOST_SIGNALS):
+        raise Unreadable(f"more than {MOST_SIGNALS:,} values")
     try:
         return _request.decode(body)
     except _REFUSALS as error:
@@ -147,7 +151,7 @@ def _signals(
     of: Callable[[_Scoped], list[Raw] | None],
     read: Callable[[Raw, Origin], Any],
 ) -> Iterator[Any]:
-    resource = _attributes(group.resource.attributes if group.resource else None)
+    resource = _attributes(_decoded_resource(group.resource).attributes)
     for scoped in scopes or ():
         scope = scoped.scope or _Scope()
         origin = Origin(resource, scope.name or "", scope.version or "")
@@ -158,8 +162,23 @@ def _signals(
                 yield Unreadable(str(error))
 
 
+def _decoded_resource(raw: Raw) -> _Resource:
+    """Return a group's resource, if it has one. Raises Unreadable."""
+    try:
+        return _resource_decoder.decode(_limited(raw) or b"null") or _Resource()
+    except _REFUSALS as error:
+        raise Unreadable(str(error)) from None
+
+
+def _limited(raw: Raw) -> Raw:
+    """Return what may be decoded. Raises Unreadable."""
+    if is_dense(raw, MOST_VALUES):
+        raise Unreadable(TOO_MANY)
+    return raw
+
+
 def _span(raw: Raw, origin: Origin) -> Span:
-    found = _span_decoder.decode(raw)
+    found = _span_decoder.decode(_limited(raw))
     status = found.status or _Status()
     code = _STATUS.get(status.code, 0) if isinstance(status.code, str) else status.code
     return Span(
@@ -181,7 +200,7 @@ def _span(raw: Raw, origin: Origin) -> Span:
 
 
 def _log_record(raw: Raw, origin: Origin) -> LogRecord:
-    found = _log_decoder.decode(raw)
+    found = _log_decoder.decode(_limited(raw))
     attributes, body = _attributes(found.attributes), _value(found.body)
     return LogRecord(
         origin=origin,
@@ -205,7 +224,7 @@ def _whole(found: Whole) -> int:
 
 
 def _attributes(found: list[_Pair] | None) -> Attributes:
-    return {one.key: _value(one.value) for one in found or ()}
+    return {one.key: _value(one.value) for one in found} if found else NONE
 
 
 def _value(found: _Value | None) -> Any:

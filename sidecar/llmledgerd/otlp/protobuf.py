@@ -1,7 +1,8 @@
 """OTLP's protobuf encoding: a request's bytes to neutral signals, and the answers.
 
-Invariant: one signal is in memory as an object at a time. The outer messages are walked by their lengths, since
-a request of a million spans as one message object takes ten times its bytes.
+Invariant: one signal is in memory as an object at a time, and none that holds more values than ``density`` allows. The
+outer messages are walked by their lengths, since a request of a million spans as one message object takes ten times its
+bytes.
 
 Source: opentelemetry-proto 1.x, ``trace_service.proto``, ``logs_service.proto``, ``trace.proto``, ``logs.proto``;
 Protocol Buffers, "Encoding".
@@ -9,7 +10,7 @@ Protocol Buffers, "Encoding".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -21,7 +22,8 @@ from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from llmledgerd.otlp.signals import Attributes, Event, LogRecord, Origin, Span, Unreadable, event_name
+from llmledgerd.otlp.density import MOST_SIGNALS, MOST_VALUES, TOO_MANY
+from llmledgerd.otlp.signals import NONE, Attributes, Event, LogRecord, Origin, Span, Unreadable, event_name
 
 _span_type: Any = trace_pb2.Span
 _log_record_type: Any = logs_pb2.LogRecord
@@ -38,51 +40,95 @@ SCOPE: Final = 1
 SIGNALS: Final = 2
 """Numbers of the fields, the same for spans and for log records."""
 
+Fields = dict[int, Any]
+"""The fields of a message that hold messages, with the fields of these."""
+_any_value: Fields = {}
+_attribute: Fields = {2: _any_value}
+_any_value |= {5: {1: _any_value}, 6: {1: _attribute}}
+_RESOURCE: Final[Fields] = {1: _attribute}
+_SCOPE: Final[Fields] = {3: _attribute}
+_SPAN: Final[Fields] = {9: _attribute, 11: {3: _attribute}, 13: {4: _attribute}}
+_LOG_RECORD: Final[Fields] = {5: _any_value, 6: _attribute}
+DEEPEST: Final = 100
+"""Limit of protobuf's own parsers."""
+
 
 def spans(body: bytes | bytearray) -> Iterator[Span | Unreadable]:
     """Yield the spans of a trace request. Raises Unreadable where the request's framing is invalid."""
-    return _signals(body, _span_type, _span)
+    return _signals(body, _span_type, _SPAN, _span)
 
 
 def log_records(body: bytes | bytearray) -> Iterator[LogRecord | Unreadable]:
     """Yield the records of a log request. Raises Unreadable where the request's framing is invalid."""
-    return _signals(body, _log_record_type, _log_record)
+    return _signals(body, _log_record_type, _LOG_RECORD, _log_record)
 
 
-def _signals(body: bytes | bytearray, kind: Any, read: Callable[[Any, Origin], Any]) -> Iterator[Any]:
-    view = memoryview(body)
-    for _, start, end in _messages(view, 0, len(view), 1):
-        resource = _attributes(_parsed(Resource, view, _first(view, start, end, RESOURCE)).attributes)
-        for _, inner, inner_end in _messages(view, start, end, SCOPES):
-            scope = _parsed(InstrumentationScope, view, _first(view, inner, inner_end, SCOPE))
+def _signals(
+    body: bytes | bytearray, kind: Any, fields: Fields, read: Callable[[Any, Origin], Any]
+) -> Iterator[Any]:
+    view, passed = memoryview(body), 0
+    for _, start, end in _messages(view, 0, len(view), (1,)):
+        found = _parsed(Resource, _RESOURCE, view, _first(view, start, end, RESOURCE))
+        resource = _attributes(found.attributes)
+        for _, inner, inner_end in _messages(view, start, end, (SCOPES,)):
+            scope = _parsed(InstrumentationScope, _SCOPE, view, _first(view, inner, inner_end, SCOPE))
             origin = Origin(resource, scope.name, scope.version)
-            for _, at, until in _messages(view, inner, inner_end, SIGNALS):
+            for _, at, until in _messages(view, inner, inner_end, (SIGNALS,)):
+                passed = _passed(passed)
                 try:
-                    yield read(
-                        kind.FromString(bytes(view[at:until])), origin
-                    )  # the bytes end with the parsing
-                except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    yield Unreadable(str(error))
+                    yield read(_parsed(kind, fields, view, (at, until)), origin)
+                except Unreadable as error:
+                    yield error
+            passed = _passed(passed)
+        passed = _passed(passed)
 
 
-def _parsed(kind: Any, view: memoryview, found: tuple[int, int]) -> Any:
+def _passed(count: int) -> int:
+    """Count one more. Raises Unreadable beyond the limit."""
+    if count == MOST_SIGNALS:
+        raise Unreadable(f"more than {MOST_SIGNALS:,} resources, scopes and signals")
+    return count + 1
+
+
+def _parsed(kind: Any, fields: Fields, view: memoryview, place: tuple[int, int]) -> Any:
+    """Return a message. Raises Unreadable."""
+    start, end = place
+    # Each value takes two bytes at least.
+    if end - start > 2 * MOST_VALUES and _values(view, start, end, fields, MOST_VALUES, 0) > MOST_VALUES:
+        raise Unreadable(TOO_MANY)
     message = kind()
     try:
-        message.ParseFromString(bytes(view[found[0] : found[1]]))
+        message.ParseFromString(bytes(view[start:end]))  # the bytes end with the parsing
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(str(error)) from None
     return message
 
 
+def _values(view: memoryview, start: int, end: int, fields: Fields, most: int, depth: int) -> int:
+    """Return how many values a message holds, or a number above ``most``. Raises Unreadable."""
+    if depth > DEEPEST:
+        raise Unreadable(f"nested deeper than {DEEPEST} levels")
+    count = 0
+    for number, at, until in _messages(view, start, end, fields):
+        count += 1
+        if until - at > 1:
+            count += _values(view, at, until, fields[number], most - count, depth + 1)
+        if count > most:
+            break
+    return count
+
+
 def _first(view: memoryview, start: int, end: int, number: int) -> tuple[int, int]:
     """Return the place of the first message with this number; an empty one without any."""
-    for _, at, until in _messages(view, start, end, number):
+    for _, at, until in _messages(view, start, end, (number,)):
         return at, until
     return start, start
 
 
-def _messages(view: memoryview, start: int, end: int, wanted: int) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and end of the messages with a number. Raises Unreadable."""
+def _messages(
+    view: memoryview, start: int, end: int, wanted: Container[int]
+) -> Iterator[tuple[int, int, int]]:
+    """Yield number, start and end of the messages with one of the numbers. Raises Unreadable."""
     while start < end:
         tag, start = _varint(view, start, end)
         number, wire = tag >> 3, tag & 7
@@ -90,7 +136,7 @@ def _messages(view: memoryview, start: int, end: int, wanted: int) -> Iterator[t
             size, start = _varint(view, start, end)
             if size > end - start:
                 raise Unreadable("a message is longer than the one that holds it")
-            if number == wanted:
+            if number in wanted:
                 yield number, start, start + size
             start += size
         elif wire == 0:
@@ -146,8 +192,8 @@ def _log_record(found: Any, origin: Origin) -> LogRecord:
     )
 
 
-def _attributes(found: Iterable[KeyValue]) -> Attributes:
-    return {one.key: _value(one.value) for one in found}
+def _attributes(found: Sequence[KeyValue]) -> Attributes:
+    return {one.key: _value(one.value) for one in found} if found else NONE
 
 
 def _value(found: AnyValue) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from llmledgerd.otlp.density import MOST_VALUES, is_dense
 from llmledgerd.otlp.signals import Attributes
 
 LARGEST_COUNT: Final = 2**63 - 1
@@ -85,8 +86,8 @@ def texts(attributes: Attributes, *names: str) -> list[str]:
 
 
 def structured(found: Any) -> Any:
-    """Return what a text holds if it is a JSON object or list; anything else unchanged."""
-    if not isinstance(found, str) or found.lstrip()[:1] not in ("{", "["):
+    """Return what a text holds if it is a JSON object or list of limited density; anything else unchanged."""
+    if not isinstance(found, str) or found.lstrip()[:1] not in ("{", "[") or is_dense(found, MOST_VALUES):
         return found
     try:
         return msgspec.json.decode(found)

@@ -1,0 +1,1 @@
+"""Programs of others that could stand where the daemon stands, built and run for the benchmark."""
