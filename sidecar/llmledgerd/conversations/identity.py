@@ -72,7 +72,7 @@ class _Call:
         self._answer = answer
         self._said = answer.parts
         self._seed = seed
-        self._history = sayings.History(request.messages)
+        self._history = sayings.History(request.messages, request.known, request.notes)
         self._ids = [] if sayings.is_text(self._said) else sayings.provided_ids(self._said)
 
     def identity(self) -> Identity:

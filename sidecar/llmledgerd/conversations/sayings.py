@@ -6,9 +6,11 @@ Invariant: the key of an answer, and of the turn that it becomes in the next req
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import xxhash
 
 from llmledgerd.conversations import parts
@@ -98,16 +100,17 @@ class Turn:
     @property
     def text(self) -> str:
         """Its texts as one, without thinking that was written into them."""
-        if self._text is None:
+        found = self._text
+        if found is None:
             said = self.said
-            whole: str
             if len(said) == 1 and said[0].kind == "text":
-                whole = said[0].value
+                found = said[0].value
             else:
-                whole = "".join([part.value for part in said if part.kind == "text"])
-            thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
-            self._text = (whole[thought.end() :] if thought else whole).strip()
-        return self._text
+                found = "".join([part.value for part in said if part.kind == "text"])
+            if "<think" in found[:64] and (thought := _THOUGHT.match(found)):
+                found = found[thought.end() :]
+            found = self._text = found.strip()
+        return found
 
     @property
     def position(self) -> int:
@@ -125,13 +128,12 @@ class Turn:
 
         Thinking is no part of it, since many do not send it back, nor is white space in texts.
         """
-        if self._content is None:
-            text = self.text
-            if text and len(self.said) == 1:
-                self._content = _digest(without_space(text))
-            else:
-                self._content = _content(text, self.said)
-        return self._content
+        found = self._content
+        if found is None:
+            text, said = self.text, self.said
+            is_text_alone = text and len(said) == 1
+            found = self._content = _digest(without_space(text)) if is_text_alone else _content(text, said)
+        return found
 
     @property
     def context(self) -> str:
@@ -168,13 +170,32 @@ class Turn:
         return not text and any(part.kind == parts.REFERENCE and part.value for part in said)
 
 
+class _Spoken(msgspec.Struct, gc=False):
+    """What follows from the first parts of the messages alone. Never to be changed."""
+
+    parts: list[Part]
+    """Without the system's."""
+    starts: Counter[str]
+    """How the assistant's begin, and how often."""
+
+
+_NOTHING: Final = _Spoken([], Counter())
+_NOTE: Final = "spoken"
+"""Of ``Request.notes``."""
+
+
 class History:
     """The messages of a request as turns. System messages are in none."""
 
-    __slots__ = ("_asked", "_begun", "_messages", "_starts", "_turns", "after", "first", "last")
+    __slots__ = ("_asked", "_begun", "_known", "_messages", "_starts", "_turns", "after", "first", "last")
 
-    def __init__(self, messages: list[Part]) -> None:
-        found = [part for part in messages if part.role != "system"]
+    def __init__(self, messages: list[Part], known: int = 0, notes: dict[Any, Any] | None = None) -> None:
+        """``known``: number of the first parts that other requests have sent; ``notes``: what is remembered of them."""
+        begun_before = _NOTHING
+        if known and notes is not None:
+            begun_before = notes.get(_NOTE) or notes.setdefault(_NOTE, _spoken(messages[:known]))
+        self._known = begun_before
+        found = begun_before.parts + [part for part in messages[known:] if part.role != "system"]
         begun: list[Part] = []
         end = _end(found, len(found))
         if end == len(found) > 0:
@@ -305,14 +326,27 @@ class History:
 
     def _may_repeat(self, turn: Turn, times: int) -> bool:
         """Return whether more parts than so many begin as this turn: few turns need a digest."""
+        known, said = self._known, self._messages
         if self._starts is None:
-            self._starts = [
-                part.value.lstrip()[:_FIRST] if part.kind == parts.TEXT else part.name
-                for part in self._messages
-                if part.role == "assistant"
-            ]
+            if len(known.parts) > len(said):  # an answer that the request has begun is among them
+                known = self._known = _NOTHING
+            self._starts = _starts(said[len(known.parts) :])
+        begun, new = known.starts, self._starts
         start = turn.text[:_FIRST] or next((part.name for part in turn.said if part.kind == parts.CALL), "")
-        return not start or self._starts.count(start) > times or _THINKS in self._starts
+        return not start or begun[start] + new.count(start) > times or _THINKS in begun or _THINKS in new
+
+
+def _spoken(messages: list[Part]) -> _Spoken:
+    said = [part for part in messages if part.role != "system"]
+    return _Spoken(said, Counter(_starts(said)))
+
+
+def _starts(said: list[Part]) -> list[str]:
+    return [
+        part.value.lstrip()[:_FIRST] if part.kind == parts.TEXT else part.name
+        for part in said
+        if part.role == "assistant"
+    ]
 
 
 def _end(found: list[Part], at: int) -> int:
@@ -361,7 +395,9 @@ def _constant(value: Any) -> bytes:
     text = as_bytes(value)
     is_short = len(text) <= 2 * _ENDS
     ends = text if is_short else text[:_ENDS] + text[-_ENDS:]
-    if len(ends.translate(None, _DIGITS)) == len(ends):  # then there is no time
+    # Each kind of time has one of these, and they are found faster than digits.
+    may_be_time = b":" in ends or b"-" in ends or b"1" in ends
+    if not may_be_time or len(ends.translate(None, _DIGITS)) == len(ends):
         return without_space(value) if value.__class__ is str else text.translate(None, SPACE)
     if is_short:
         return _CLOCK.sub(b"", text).translate(None, SPACE)
