@@ -56,6 +56,8 @@ class Part(msgspec.Struct, gc=False):
     """The cache's mark behind this part: its lifetime (``5m``, ``1h``), ``default`` where it names none."""
     is_error: bool | None = None
     """Of a result: what the API's own field says; None where it says nothing."""
+    turn: Any = None
+    """What ``sayings`` has read of a part that is a turn by itself; shared by all requests that send it."""
     _hash: int = -1
     _size: int = -1
 

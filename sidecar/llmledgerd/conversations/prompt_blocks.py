@@ -23,7 +23,7 @@ _FIRSTS: Final = {role: letter.upper() for role, letter in _ROLES.items()}
 _estimates: dict[str, dict[int, float]] = {"openai": {}, "anthropic": {}, "gemini": {}}
 """Tokens of parts by family and hash: what was sent once is sent again with every step."""
 
-_MOST_NOTES: Final = 4
+_MOST_NOTES: Final = 6
 """Organizations and families for which the beginning of a request is remembered."""
 
 _COUNTED: Final = frozenset({kinds.RESULT, kinds.SERVER_RESULT, kinds.IMAGE, kinds.FILE, kinds.AUDIO})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import xxhash
@@ -128,12 +128,18 @@ class Turn:
 
         Thinking is no part of it, since many do not send it back, nor is white space in texts.
         """
-        found = self._content
-        if found is None:
-            text, said = self.text, self.said
-            is_text_alone = text and len(said) == 1
-            found = self._content = _digest(without_space(text)) if is_text_alone else _content(text, said)
-        return found
+        if self._content is None:
+            said = self.said
+            if len(said) == 1 and said[0].kind == "text":
+                part = said[0]
+                if part.turn is None:
+                    text = self.text
+                    content = _digest(without_space(text)) if text else _content(text, said)
+                    part.turn = text, content, len(text) >= PROSE_CHARACTERS and _is_prose(text)
+                self._text, self._content, self._is_unlike = part.turn
+            else:
+                self._content = _content(self.text, said)
+        return cast("str", self._content)
 
     @property
     def context(self) -> str:
@@ -142,7 +148,8 @@ class Turn:
         What users say and tools return is in that of the first turn alone: it is rewritten too often.
         """
         if self._context is None:
-            self._context = "" if self.is_unlike_others() else self._content_before()
+            is_unlike = self.is_unlike_others() if self._is_unlike is None else self._is_unlike
+            self._context = "" if is_unlike else self._content_before()
         return self._context
 
     def _content_before(self) -> str:
@@ -156,18 +163,22 @@ class Turn:
         return Turn(found[start:end], found, start).content
 
     def is_unlike_others(self) -> bool:
-        """Whether the content alone tells the turn from all others: a text of some length that is no JSON, or what
+        """Return whether the content alone tells the turn from all others: a text of some length that is no JSON, or what
         stands for a history that the provider has compacted."""
         if self._is_unlike is None:
-            self._is_unlike = self._says_enough(self.text)
+            text, said = self.text, self.said
+            if len(text) >= PROSE_CHARACTERS:
+                has_call = len(said) > 1 and any(part.kind == parts.CALL for part in said)
+                self._is_unlike = _is_prose(text) and not has_call
+            else:
+                self._is_unlike = not text and any(
+                    part.kind == parts.REFERENCE and part.value for part in said
+                )
         return self._is_unlike
 
-    def _says_enough(self, text: str) -> bool:
-        said = self.said
-        if len(text) >= PROSE_CHARACTERS:
-            is_prose = text[0] not in "{[" and text.count(" ") >= PROSE_SPACES
-            return is_prose and (len(said) == 1 or not any(part.kind == parts.CALL for part in said))
-        return not text and any(part.kind == parts.REFERENCE and part.value for part in said)
+
+def _is_prose(text: str) -> bool:
+    return text[0] not in "{[" and text.count(" ") >= PROSE_SPACES
 
 
 class _Spoken(msgspec.Struct, gc=False):
