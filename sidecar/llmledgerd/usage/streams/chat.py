@@ -153,9 +153,10 @@ class Chunks:
         return bool(self._choices) and not self._unfinished
 
     def _take_root(self, chunk: dict[str, Any]) -> None:
+        root = self._root
         for name, field in chunk.items():
-            if name not in PADDING and (field or (field is not None and name not in self._root)):
-                self._root[name] = field
+            if (field or (field is not None and name not in root)) and name not in PADDING:
+                root[name] = field
 
     def _take_choice(self, choice: dict[str, Any]) -> None:
         index = choice.pop("index", 0)
