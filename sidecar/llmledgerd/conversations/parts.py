@@ -77,7 +77,9 @@ class Part(msgspec.Struct, gc=False):
             if kind == "text" or kind == "system":
                 found = content_hash(value)
             elif value.__class__ is str:  # as JSON, a tool's long result costs ten times as much
-                found = content_hash(value, content_hash(f"{kind}\0{self.name}") if self.name else _seed(kind))
+                found = content_hash(
+                    value, content_hash(f"{kind}\0{self.name}") if self.name else _seed(kind)
+                )
             else:
                 found = content_hash([kind, self.name, value])
             self._hash = found

@@ -81,5 +81,7 @@ def test_a_stream_that_ends_within_an_event_keeps_what_stands_before() -> None:
     events = _texts(*"abcdefghij")
     stream = "".join(f"data: {event}\n\n" for event in events)
     for cut in range(1, len(events[0]) + 9):
-        said = json.loads(assembly.assemble(stream[:-cut]).response["choices"])[0]["message"]["content"]
+        said = json.loads(bytes(assembly.assemble(stream[:-cut]).response["choices"]))[0]["message"][
+            "content"
+        ]
         assert said == ("abcdefghij" if cut < 3 else "abcdefghi")
