@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 
 import msgspec
 
@@ -15,6 +16,7 @@ from llmledger.protocol import Begin, End, Record
 from llmledgerd.delivery import erasure_marks
 from llmledgerd.delivery.batch import Batch, Source, line_letter, rejected_letter, session_text
 from llmledgerd.delivery.faults import INTERNAL_ERROR, NOT_OF_A_LINE, described
+from llmledgerd.delivery.ready_lines import Ready, ready_lines
 from llmledgerd.delivery.row_blocks import Encode, Rows
 from llmledgerd.delivery.segment_lines import LARGE_LINE, Line, rows_of, split_run
 from llmledgerd.errors import Rejected
@@ -26,6 +28,7 @@ from llmledgerd.records.parsing import Dropped
 from llmledgerd.records.repeats import call_of, name_of, repeat
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import Row
+from llmledgerd.records.steps import Steps, alone
 from llmledgerd.spool import ONLY_STORE, BegunCall, EntryKind, ReadGroup, Segment, SessionState
 from llmledgerd.spool.own_lines import OwnLine, RefusedLine
 from llmledgerd.stores.receipt_window import Window
@@ -124,13 +127,19 @@ class Preparer:
         if group.body is None:
             self._lose(batch, group.group.lines, batch.window.fit(group.group.received_us))
             return
-        for source, line in self._lines(group, batch.window):
+        lines = self._lines(group, batch.window)
+        for ready in ready_lines(
+            lines,
+            partial(self._steps, batch),
+            lambda source: not source.entry.kind and source.row not in failed,
+        ):
+            source, line = ready.source, ready.line
             if source.row in failed:
                 batch.refused_here[source.row] = line_letter(
                     batch, source, line, INTERNAL_ERROR, failed[source.row], self._store
                 )
             else:
-                self._take(batch, rows, given_up, source, line)
+                self._take(batch, rows, given_up, ready)
 
     def _leave_out_unencodable(
         self, batch: Batch, rows: Rows, read: Callable[[Segment], Iterable[ReadGroup]]
@@ -174,15 +183,16 @@ class Preparer:
                 yield Source(row, received_us, read.group.received_us, entry, number, service, host), line
                 row, number = row + 1, number + step
 
-    def _take(self, batch: Batch, rows: Rows, given_up: dict[str, Row], source: Source, line: Line) -> None:
+    def _take(self, batch: Batch, rows: Rows, given_up: dict[str, Row], ready: Ready) -> None:
         control, losses = batch.control, len(batch.losses)
+        source, line, parsed = ready.source, ready.line, ready.parsed
         try:
-            if source.entry.kind:  # of LINES, which is 0, there are the most
+            if ready.error is not None:
+                raise ready.error
+            if parsed is None:  # of lines that are records, there are the most
                 self._take_other(batch, given_up, source, line)
-                return
-            parsed = parsing.parse(line)
-            if isinstance(parsed, Record):
-                self._record(batch, rows, source, line, parsed)
+            elif isinstance(parsed, Record):
+                self._record(batch, rows, ready, parsed)
             else:
                 self._control(batch, source, line, parsed)
         except Rejected as refusal:
@@ -215,8 +225,9 @@ class Preparer:
             for reason, count in parsed.counts.items():
                 self._loss(batch, source, "client", reason, count)
 
-    def _record(self, batch: Batch, rows: Rows, source: Source, line: Line, record: Record) -> None:
-        row = self._built(batch, source, line, record)
+    def _record(self, batch: Batch, rows: Rows, ready: Ready, record: Record) -> None:
+        source = ready.source
+        row = self._left(batch, source, ready.row)
         if row is None:
             batch.closes((record.org_id or "", self._builder.call_id(record)))
             return
@@ -232,7 +243,7 @@ class Preparer:
                 batch.spans[source.row] = twice_told.told(row)
             else:
                 batch.recorded.append(twice_told.told(row))
-        rows.add(row, len(line))
+        rows.add(row, len(ready.line))
         batch.rows.append(source.row)
         batch.closes(call)
         batch.calls.add(call)
@@ -285,11 +296,10 @@ class Preparer:
         record = parsing.parse(line)
         if not isinstance(record, Record):
             raise Rejected(parsing.NOT_JSON, "not the record that it was")
-        return self._built(batch, source, line, record)
+        return self._left(batch, source, alone(self._steps(batch, source, line, record)))
 
-    def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> Row | None:
-        """Return a record's row as it is stored; None where it is erased."""
-        row = self._builder.row(
+    def _steps(self, batch: Batch, source: Source, line: Line, record: Record) -> Steps[Row]:
+        return self._builder.steps(
             record,
             line=line,
             service=source.service,
@@ -297,6 +307,9 @@ class Preparer:
             batch_id=batch.segment.batch,
             batch_row=source.row,
         )
+
+    def _left(self, batch: Batch, source: Source, row: Row) -> Row | None:
+        """Return a record's row as it is stored; None where it is erased."""
         finished, has_payloads = self._unless_erased(batch, source, row)
         if finished is None or not has_payloads:
             return finished
