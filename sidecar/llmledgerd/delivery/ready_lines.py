@@ -68,7 +68,7 @@ def _read(
             if isinstance(one.parsed, Record):
                 begun.append(steps(one.source, one.line, one.parsed))
                 records.append(one)
-        except Exception as error:  # noqa: BLE001 - whoever takes the line meets it there
+        except Exception as error:  # noqa: BLE001 - raised when the line is taken
             one.error = error
     for one, made in zip(records, together(begun), strict=True):
         if isinstance(made, Exception):

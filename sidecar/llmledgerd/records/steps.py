@@ -38,7 +38,7 @@ def together(begun: Sequence[Steps[_Made]]) -> list[_Made | Exception]:
                 next(steps)
             except StopIteration as end:
                 found[at] = end.value
-            except Exception as error:  # noqa: BLE001 - whoever takes the row meets it there
+            except Exception as error:  # noqa: BLE001 - returned, and raised when the row is taken
                 found[at] = error
             else:
                 further.append((at, steps))
