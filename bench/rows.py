@@ -4,7 +4,7 @@ The baseline is run beside the rest in turns, so that both meet the same noise; 
 in microseconds. `python bench/rows.py [seconds per size]`
 
 "parts", "identity" and "prompt" are of what a row says of its conversation, the prompt's after its parts were sent
-before.
+before. "group" is usage+row of each of the records that the daemon reads together.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from llmledger.protocol import Record
 from llmledgerd.conversations import identity_of, read_answer, read_request
 from llmledgerd.conversations.cache_misses import Counts
 from llmledgerd.conversations.prompt import prompt_of
+from llmledgerd.delivery.ready_lines import MOST_BYTES, MOST_LINES
 from llmledgerd.records.parsing import parse
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.rows import RowBuilder
+from llmledgerd.records.schema import Row
+from llmledgerd.records.steps import Steps, alone, together
 from llmledgerd.usage import Exchange, read_exchange
 
 SIZES = (2_000, 20_000, 200_000)
@@ -63,7 +66,18 @@ TOOL = {
     },
 }
 
-COLUMNS = ("untyped", "events", "parse", "usage", "parts", "identity", "prompt", "usage+row", "ratio")
+COLUMNS = (
+    "untyped",
+    "events",
+    "parse",
+    "usage",
+    "parts",
+    "identity",
+    "prompt",
+    "usage+row",
+    "group",
+    "ratio",
+)
 
 Step = Callable[[], object]
 
@@ -127,7 +141,8 @@ def medians(steps: dict[str, Step], seconds: float) -> dict[str, float]:
     return {name: statistics.median(times) * 1e6 for name, times in taken.items()}
 
 
-def steps_of(line: bytes, parts: list[bytes]) -> dict[str, Step]:
+def steps_of(line: bytes, parts: list[bytes]) -> tuple[dict[str, Step], Step]:
+    """Return the steps, and the one that is not run in turns with others: it leaves nothing else in the caches."""
     builder = RowBuilder(Pricer())
     record = parse(line)
     assert isinstance(record, Record)
@@ -144,13 +159,13 @@ def steps_of(line: bytes, parts: list[bytes]) -> dict[str, Step]:
     asked, answered = read_request(exchange.request), read_answer(exchange.response)
     counts = Counts(1200, 1024, None)
 
-    def build() -> object:
-        return builder.row(
+    def begun() -> Steps[Row]:
+        return builder.steps(
             record, line=line, service="", received_us=received_us, batch_id=BATCH, batch_row=0
         )
 
     decode = msgspec.json.Decoder().decode
-    return {
+    in_turns: dict[str, Step] = {
         "untyped": lambda: decode(line),
         "events": lambda: [decode(part) for part in parts],
         "parse": lambda: parse(line),
@@ -158,8 +173,14 @@ def steps_of(line: bytes, parts: list[bytes]) -> dict[str, Step]:
         "parts": lambda: (read_request(exchange.request), read_answer(exchange.response)),
         "identity": lambda: identity_of(asked, answered, "org-1"),
         "prompt": lambda: prompt_of(asked, "org-1", counts, provider="openai", model="gpt-4o"),
-        "usage+row": build,
+        "usage+row": lambda: alone(begun()),
     }
+    return in_turns, lambda: together([begun() for _ in range(together_of(line))])
+
+
+def together_of(line: bytes) -> int:
+    """Return how many records of this length the daemon reads together."""
+    return min(MOST_LINES, -(-MOST_BYTES // len(line)))
 
 
 def main() -> None:
@@ -167,7 +188,9 @@ def main() -> None:
     print(f"{'record':>16}" + "".join(f"{name:>11}" for name in COLUMNS))
     for size in SIZES:
         for kind, (line, parts) in {"whole": (whole(size), []), "streamed": streamed(size)}.items():
-            found = medians(steps_of(line, parts), seconds)
+            in_turns, group = steps_of(line, parts)
+            found = medians(in_turns, seconds)
+            found["group"] = medians({"group": group}, seconds / 4)["group"] / together_of(line)
             base = found["events"] if parts else found["untyped"]
             cells = "".join(f"{found[name]:>11.1f}" for name in found)
             print(f"{len(line):>8,} {kind:>8}{cells}{found['usage+row'] / base:>11.2f}")

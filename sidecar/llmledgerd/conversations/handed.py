@@ -26,6 +26,7 @@ LOOKED_AT: Final = 64 << 10
 """Characters of a text in which fragments are looked for."""
 
 _LEVELS: Final = 4
+_START: Final = 16
 _PUNCTUATION: Final = '.:;!?\n<>()"'
 _ENDS: Final = re.compile(f"[{_PUNCTUATION}]+")
 _AS_LINES: Final = bytes.maketrans(_PUNCTUATION.encode(), b"\n" * len(_PUNCTUATION))
@@ -55,7 +56,16 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
 def _own_fragments(whole: str, asked: list[Part], most: int) -> list[str]:
     """Return the longest fragments that are not the request's."""
     known = [part.value for part in asked if isinstance(part.value, str)]
-    return [one for one in _fragments(whole, 2 * most) if not any(one in text for text in known)][:most]
+    own = []
+    for one in _fragments(whole, 2 * most):
+        start = one[
+            :_START
+        ]  # a long text is prepared before it is looked for, and few that begin alike are equal
+        if not any(start in text and one in text for text in known):
+            own.append(one)
+            if len(own) == most:
+                break
+    return own
 
 
 def opening(seed: int, asked: list[Part]) -> list[str]:

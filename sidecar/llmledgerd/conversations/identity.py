@@ -27,6 +27,7 @@ import msgspec
 
 from llmledgerd.conversations import handed, parts, sayings
 from llmledgerd.conversations.parts import Answer, Part, Request
+from llmledgerd.conversations.provided_ids import provided_ids
 from llmledgerd.conversations.values import scoped, scoped_bytes, seed_of
 
 ATTEMPT_US: Final = 60_000_000
@@ -72,8 +73,8 @@ class _Call:
         self._answer = answer
         self._said = answer.parts
         self._seed = seed
-        self._history = sayings.History(request.messages)
-        self._ids = [] if sayings.is_text(self._said) else sayings.provided_ids(self._said)
+        self._history = sayings.History(request.messages, request.known, request.notes)
+        self._ids = [] if sayings.is_text(self._said) else provided_ids(self._said)
 
     def identity(self) -> Identity:
         first, parent = self._before()
@@ -94,7 +95,7 @@ class _Call:
     def _before(self) -> tuple[str, str]:
         """Return the names of the first turn that the request knows of, and of the last; "" without any."""
         history = self._history
-        answered = [] if history.last else sayings.provided_ids(history.after)
+        answered = [] if history.last else provided_ids(history.after)
         last = ""
         if history.last:
             last = self._name(history.last, history.last_key)
@@ -133,7 +134,7 @@ class _Call:
         """Return the name of a turn of the history."""
         if sayings.is_text(turn.said):
             return self._by_key(key())
-        if ids := sayings.provided_ids(turn.said):
+        if ids := provided_ids(turn.said):
             return self._by_call(ids[0])
         references = [part.id for part in turn.said if part.kind == parts.REFERENCE and part.id]
         if references:
@@ -160,7 +161,7 @@ class _Call:
             found = [*self._kept_names(said), *found]
         if len(answer.alternatives) > 1:
             for alternative in answer.alternatives[1:]:
-                others = sayings.provided_ids(alternative)
+                others = provided_ids(alternative)
                 found.append(self._by_call(others[0]) if others else self._by_content(alternative))
         if not found:
             return found

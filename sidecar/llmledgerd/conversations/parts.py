@@ -11,6 +11,7 @@ generateContent, Interactions), AWS (Bedrock: Converse, InvokeModel), Cohere (v1
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,12 @@ AUDIO: Final = "audio"
 FILE: Final = "file"
 REFERENCE: Final = "reference"
 OTHER: Final = "other"
+
+
+@cache
+def _seed(kind: str) -> int:
+    """Return the seed of hashes of parts without a name; there are few kinds."""
+    return content_hash(f"{kind}\0")
 
 
 class Part(msgspec.Struct, gc=False):
@@ -56,6 +63,8 @@ class Part(msgspec.Struct, gc=False):
     """The cache's mark behind this part: its lifetime (``5m``, ``1h``), ``default`` where it names none."""
     is_error: bool | None = None
     """Of a result: what the API's own field says; None where it says nothing."""
+    turn: Any = None
+    """What ``sayings`` has read of a part that is a turn by itself; shared by all requests that send it."""
     _hash: int = -1
     _size: int = -1
 
@@ -68,7 +77,9 @@ class Part(msgspec.Struct, gc=False):
             if kind == "text" or kind == "system":
                 found = content_hash(value)
             elif value.__class__ is str:  # as JSON, a tool's long result costs ten times as much
-                found = content_hash(value, content_hash(f"{kind}\0{self.name}"))
+                found = content_hash(
+                    value, content_hash(f"{kind}\0{self.name}") if self.name else _seed(kind)
+                )
             else:
                 found = content_hash([kind, self.name, value])
             self._hash = found

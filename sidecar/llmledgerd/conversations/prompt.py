@@ -17,7 +17,7 @@ from llmledgerd.conversations import token_weights as weights
 from llmledgerd.conversations.cache_misses import LEAST_LOST, Counts, Left, left
 from llmledgerd.conversations.cache_rules import CacheRule, asked_seconds, rule_for
 from llmledgerd.conversations.parts import Part, Request
-from llmledgerd.conversations.prompt_blocks import Blocks, begun, estimated, further
+from llmledgerd.conversations.prompt_blocks import NOTHING, Blocks, begun, estimated, further
 from llmledgerd.conversations.prompt_description import (
     described_blocks,
     described_system,
@@ -76,39 +76,25 @@ class _Tools(msgspec.Struct, gc=False):
 class _System(msgspec.Struct, gc=False):
     """What follows from a system prompt alone."""
 
+    packed: bytes
+    digest: int
     tokens: float
     described: bytes
 
 
-class _Walk(msgspec.Struct, gc=False):
-    """The messages, looked at once."""
+class _Sums(msgspec.Struct, gc=False):
+    """Estimated tokens of the prompt."""
 
-    packed: bytes = b""
-    short: bytes = b""
-    letters: str = ""
-    marks: list[tuple[int, str]] = []
-    totals: list[float] = []
-    """Estimated tokens of system, tools, history, tool results, files, new message."""
-    answer: float = 0.0
-    """Of the last answer, which the call before had not sent."""
-    fresh: float = 0.0
-    """Of all that comes after it."""
-    head: float = 0.0
+    parts: list[float]
+    """Of system, tools, history, tool results, files, new message."""
+    new: float
+    """Of the last answer, which the call before had not sent, and of all that comes after it."""
+    head: float
     """Of tools, system and, where those are small, the first block."""
-    marked: float = 0.0
+    marked: float
     """Before the last mark."""
-
-
-class _Shape(msgspec.Struct, gc=False):
-    """A request cut where calls are compared."""
-
-    system: list[Part]
-    """What stands beside the messages, and the system's messages at their beginning."""
-    rest: list[Part]
-    answer: int
-    """Where in ``rest`` the last answer begins; its length where there is none."""
-    fresh: int
-    """Where in ``rest`` what is new begins: behind the last answer; 0 without one."""
+    marks: list[tuple[int, str]]
+    """The block behind which each mark stands, and its lifetime."""
 
 
 _BIAS: Final = 0.8
@@ -125,6 +111,7 @@ _SETS: Final = 256
 
 _tools: dict[tuple[int, int, str], _Tools] = {}
 """By the identity of the tuple, which the entry keeps alive, the seed and the family."""
+_NO_SYSTEM: Final = _System(b"", 0, 0, described_system("", 0))
 _systems: dict[tuple[bytes, int, str], _System] = {}
 
 
@@ -134,48 +121,86 @@ def prompt_of(request: Request, organization: str, counts: Counts, *, provider: 
         return NO_PROMPT
     seed, family = _seed(organization), _family(provider, model)
     tools = _tools_of(request.tools, seed, family)
-    shape = _shape(request)
-    packed_system = array("Q", [part.hash for part in shape.system]).tobytes()
-    system = _system_of(shape.system, packed_system, seed, family)
-    known = begun(request, shape.rest, shape.answer if shape.fresh else 0, seed, family)
-    walk = _walked(shape, tools, system, known, seed, family)
-    if request.mark:  # of the whole request: behind its last block
-        walk.marks.append((len(request.tools) + len(shape.system) + len(shape.rest) - 1, request.mark))
-        walk.marked = sum(walk.totals)
-    found = _hashed(shape, tools, packed_system, walk, seed)
-    _add_counts(found, request, walk, counts, rule_for(provider, model), has_answer=shape.fresh > 0)
-    blocks = described_blocks(walk.short, walk.letters, shape.rest)
-    found.parts = b"[%b,%b,%b]" % (tools.described, system.described, blocks)
+    beside, rest, answer, fresh = _cut(request)
+    system = _system_of(beside, seed, family) if beside else _NO_SYSTEM
+    known = begun(request, rest, answer if fresh else 0, seed, family) if request.known else NOTHING
+    blocks = further(known, rest, seed, family, answer, fresh)
+    head, packed = tools.tokens + system.tokens, blocks.packed
+    shared = fresh if fresh or head >= _SMALL_HEAD else 1
+    described = described_blocks(blocks.short, blocks.letters, rest)
+    found = Prompt(
+        b"[%b,%b,%b]" % (tools.described, system.described, described),
+        tools.digest,
+        system.digest,
+        hash_of(packed, seed),
+        hash_of(packed[: 8 * answer], seed) if fresh else 0,
+        hash_of(tools.packed + system.packed + packed[: 8 * shared], seed),
+        last_block=len(tools.schemas) + len(beside) + len(rest) - 1,
+    )
+    if not fresh and rest and head < _SMALL_HEAD:
+        head += estimated(rest[0], family)
+    sums = _summed(tools, system, blocks, head, has_answer=fresh > 0)
+    if tools.marks or blocks.marks or beside or request.mark:
+        _add_marks(sums, request, tools, beside, blocks, found.last_block)
+    _add_counts(found, request, sums, counts, rule_for(provider, model), has_answer=fresh > 0)
     return found
 
 
+def _summed(tools: _Tools, system: _System, blocks: Blocks, head: float, *, has_answer: bool) -> _Sums:
+    asked, said, old = blocks.cuts
+    history, results, files = blocks.totals
+    new = blocks.tokens - said + (said - asked) if has_answer else 0.0
+    return _Sums([system.tokens, tools.tokens, old, results, files, history - old], new, head, 0.0, [])
+
+
+def _add_marks(
+    sums: _Sums, request: Request, tools: _Tools, system: list[Part], blocks: Blocks, last: int
+) -> None:
+    """Add the cache's marks, and the tokens before the last of them."""
+    head, before = sums.parts[0] + sums.parts[1], len(tools.schemas)
+    marks = tools.marks + [(before + at, part.mark) for at, part in enumerate(system) if part.mark]
+    before += len(system)
+    sums.marked = head if marks else 0.0
+    if blocks.marks:
+        marks += [(before + at, mark) for at, mark, _ in blocks.marks]
+        sums.marked = head + blocks.marks[-1][2]
+    if request.mark:  # of the whole request: behind its last block
+        marks.append((last, request.mark))
+        sums.marked = sum(sums.parts)
+    sums.marks = marks
+
+
 def _add_counts(
-    found: Prompt, request: Request, walk: _Walk, counts: Counts, rule: CacheRule, *, has_answer: bool
+    found: Prompt, request: Request, sums: _Sums, counts: Counts, rule: CacheRule, *, has_answer: bool
 ) -> None:
     """Add what follows from the provider's counts: the tokens' parts, what was left, and what may have been missed."""
-    prompt, whole, marks = counts.prompt, sum(walk.totals), walk.marks
+    prompt, cached, _ = counts
+    parts, marks = sums.parts, sums.marks
+    whole = sum(parts)
     is_kept = bool(request.previous or request.conversation)
-    scale = prompt / max(1.0, whole)
+    scale = prompt / whole if whole > 1.0 else float(prompt)
     if is_kept and scale > 1.0:  # what the provider keeps by itself is history
         scale = 1.0
-        walk.totals[2] += prompt - whole
-    if rule.is_marked and marks:  # others read whatever is equal, wherever marks stand
-        found.marks = [at for at, _ in marks[-_MOST_MARKS:]]
-        found.last_block = marks[-1][0]
-    marked = round(min(walk.marked * scale, prompt)) if marks else None
-    asked = marks[-1][1] if marks else request.retention
-    lifetime = asked_seconds(asked) if asked else 0
-    is_named = bool(request.cached)
-    found.left = left(rule, counts, marked_tokens=marked, seconds=lifetime, is_named=is_named)
-    found.tokens = _rounded(walk.totals, prompt)
-    new = (walk.fresh + walk.answer) * scale
+        parts[2] += prompt - whole
+    marked, lifetime = None, 0
+    if marks:
+        marked = round(min(sums.marked * scale, prompt))
+        lifetime = asked_seconds(marks[-1][1])
+        if rule.is_marked:  # others read whatever is equal, wherever marks stand
+            found.marks = [at for at, _ in marks[-_MOST_MARKS:]]
+            found.last_block = marks[-1][0]
+    elif request.retention:
+        lifetime = asked_seconds(request.retention)
+    found.left = left(rule, counts, marked_tokens=marked, seconds=lifetime, is_named=bool(request.cached))
+    found.tokens = _rounded(parts, prompt)
+    new = sums.new * scale
     if has_answer:
         found.prefix_tokens = max(0, prompt - round(new))
     else:
-        found.prefix_tokens = round(walk.head * scale) // rule.step * rule.step
-    if counts.cached is not None or rule.omits_none:
+        found.prefix_tokens = round(sums.head * scale) // rule.step * rule.step
+    if cached is not None or rule.omits_none:
         repeated = prompt - round(_BIAS * new) if has_answer or is_kept else found.prefix_tokens
-        gap = repeated - (counts.cached or 0)
+        gap = repeated - (cached or 0)
         found.gap = gap if gap >= LEAST_LOST and gap >= _LEAST_GAP * prompt else 0
 
 
@@ -192,19 +217,25 @@ def _family(provider: str, model: str) -> str:
     return "gemini" if "gemini" in name else "openai"
 
 
-def _shape(request: Request) -> _Shape:
-    messages = request.messages
-    at = 0
-    while at < len(messages) and messages[at].role == "system":
+def _cut(request: Request) -> tuple[list[Part], list[Part], int, int]:
+    """Return the prompt cut where calls are compared.
+
+    What stands beside the messages with the system's messages at their beginning; the rest; where in it the last
+    answer begins (its length where there is none), and where what is new begins (0 without an answer).
+    """
+    messages, beside = request.messages, request.system
+    at, end = 0, len(messages)
+    while at < end and messages[at].role == "system":
         at += 1
-    rest = messages[at:] if at else messages
-    fresh = len(rest)
-    while fresh and rest[fresh - 1].role != "assistant":
+    fresh = end
+    while fresh > at and messages[fresh - 1].role != "assistant":
         fresh -= 1
     answer = fresh
-    while answer and rest[answer - 1].role == "assistant":
+    while answer > at and messages[answer - 1].role == "assistant":
         answer -= 1
-    return _Shape(request.system + messages[:at], rest, answer if fresh else len(rest), fresh)
+    if at:
+        beside, messages = beside + messages[:at], messages[at:]
+    return beside, messages, (answer if fresh > at else end) - at, fresh - at
 
 
 def _tools_of(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
@@ -230,7 +261,8 @@ def _read_tools(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
     )
 
 
-def _system_of(parts: list[Part], packed: bytes, seed: int, family: str) -> _System:
+def _system_of(parts: list[Part], seed: int, family: str) -> _System:
+    packed = array("Q", [part.hash for part in parts]).tobytes()
     key = (packed, seed, family)
     found = _systems.get(key)
     if found is None:
@@ -238,45 +270,7 @@ def _system_of(parts: list[Part], packed: bytes, seed: int, family: str) -> _Sys
             _systems.clear()
         tokens = sum(estimated(part, family) for part in parts)
         text = "\n".join(as_text(part.value) for part in parts)
-        found = _systems[key] = _System(tokens, described_system(text, seed))
-    return found
-
-
-def _walked(shape: _Shape, tools: _Tools, system: _System, known: Blocks, seed: int, family: str) -> _Walk:
-    """Return the messages' hashes, speakers, marks and estimated tokens, in one pass."""
-    rest = shape.rest
-    whole = further(known, rest, seed, family, shape.answer, shape.fresh)
-    asked, said, old = whole.cuts
-    history, results, files = whole.totals
-    before, head = len(tools.schemas), system.tokens + tools.tokens
-    marks = tools.marks[:]
-    if shape.system:
-        marks += [(before + at, part.mark) for at, part in enumerate(shape.system) if part.mark]
-        before += len(shape.system)
-    marked = head if marks else 0.0
-    if whole.marks:
-        marks += [(before + at, mark) for at, mark, _ in whole.marks]
-        marked = head + whole.marks[-1][2]
-    totals = [system.tokens, tools.tokens, old, results, files, history - old]
-    new = whole.tokens - said
-    if not shape.fresh:
-        asked, new = said, 0.0
-        if rest and head < _SMALL_HEAD:
-            head += estimated(rest[0], family)
-    return _Walk(whole.packed, whole.short, whole.letters, marks, totals, said - asked, new, head, marked)
-
-
-def _hashed(shape: _Shape, tools: _Tools, system: bytes, walk: _Walk, seed: int) -> Prompt:
-    rest = walk.packed
-    found = Prompt(history_hash=hash_of(rest, seed), tools_hash=tools.digest)
-    found.system_hash = hash_of(system, seed) if system else 0
-    shared = shape.fresh
-    if shape.fresh:
-        found.parent_hash = hash_of(rest[: 8 * shape.answer], seed)
-    elif tools.tokens + walk.totals[0] < _SMALL_HEAD:
-        shared = 1
-    found.prefix_hash = hash_of(tools.packed + system + rest[: 8 * shared], seed)
-    found.last_block = len(tools.schemas) + len(shape.system) + len(shape.rest) - 1
+        found = _systems[key] = _System(packed, hash_of(packed, seed), tokens, described_system(text, seed))
     return found
 
 

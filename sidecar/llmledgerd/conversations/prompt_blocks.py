@@ -23,7 +23,7 @@ _FIRSTS: Final = {role: letter.upper() for role, letter in _ROLES.items()}
 _estimates: dict[str, dict[int, float]] = {"openai": {}, "anthropic": {}, "gemini": {}}
 """Tokens of parts by family and hash: what was sent once is sent again with every step."""
 
-_MOST_NOTES: Final = 4
+_MOST_NOTES: Final = 6
 """Organizations and families for which the beginning of a request is remembered."""
 
 _COUNTED: Final = frozenset({kinds.RESULT, kinds.SERVER_RESULT, kinds.IMAGE, kinds.FILE, kinds.AUDIO})
@@ -49,7 +49,7 @@ class Blocks(msgspec.Struct, gc=False):
     """Tokens before the last answer, and before what is new; of history, before what is new."""
 
 
-_NOTHING: Final = Blocks()
+NOTHING: Final = Blocks()
 
 
 def begun(request: Request, rest: Sequence[Part], answer: int, seed: int, family: str) -> Blocks:
@@ -59,13 +59,13 @@ def begun(request: Request, rest: Sequence[Part], answer: int, seed: int, family
     """
     count = request.known - (len(request.messages) - len(rest))
     if count <= 0 or count > answer:
-        return _NOTHING
+        return NOTHING
     key = (seed, family)
     found: Blocks | None = request.notes.get(key)
     if found is None:
         if len(request.notes) >= _MOST_NOTES:
             request.notes.clear()
-        found = request.notes[key] = further(_NOTHING, rest[:count], seed, family)
+        found = request.notes[key] = further(NOTHING, rest[:count], seed, family)
     return found
 
 
@@ -88,16 +88,14 @@ def further(
         if at == fresh:
             said, old = running, history
         number = part.hash
-        tokens = known.get(number)
-        if tokens is None:
-            tokens = estimated(part, family)
+        numbers.append(number)
+        tokens = known.get(number) or estimated(part, family)
         if part.message == message:
             letters.append(_ROLES.get(part.role, "o"))
         else:
             message = part.message
             letters.append(_FIRSTS.get(part.role, "O"))
             tokens += weights.MESSAGE_OVERHEAD
-        numbers.append(number)
         running += tokens
         if part.mark:
             marks.append((at, part.mark, running))

@@ -6,9 +6,11 @@ Invariant: the key of an answer, and of the turn that it becomes in the next req
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import msgspec
 import xxhash
 
 from llmledgerd.conversations import parts
@@ -36,45 +38,14 @@ _THINKS: Final = "<think"[:_FIRST]
 _DIGITS: Final = b"0123456789"
 _DIGIT: Final = re.compile(r"\d")
 _THOUGHT: Final = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
-_PLAINLY_MADE: Final = re.compile(r"(?:call|toolu|tooluse)_(?=[A-Za-z]*\d)[0-9A-Za-z]{20,}")
-"""OpenAI's, Anthropic's and Bedrock's ids: no need to look closer."""
-_DIGITS_OF_AN_ID: Final = 12
-_LONGER_THAN_WORDS: Final = 28
-_PIECE: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
-_RANDOM_PIECE: Final = 3
-"""Mean length of the words and numbers that a random token seems to be made of, at most; of real words it is more."""
-_TOKEN: Final = re.compile(r"[0-9A-Za-z]{8,}")
-
 _digest: Callable[[bytes], str] = xxhash.xxh3_128_hexdigest
-_BOUND: Final = (parts.CALL, parts.RESULT)
 
 Key = tuple[str, str, int]
-
-
-def provided_ids(said: list[Part]) -> list[str]:
-    """Return the calls' ids that a provider made at random; not numbers that a server or an SDK counts."""
-    return [part.id for part in said if part.id and part.kind in _BOUND and _is_made(part)]
 
 
 def is_text(said: list[Part]) -> bool:
     """Whether a turn is one text, as most answers are: it has no ids."""
     return len(said) == 1 and said[0].kind == "text"
-
-
-def _is_made(part: Part) -> bool:
-    if _PLAINLY_MADE.fullmatch(part.id):
-        return True
-    found_id = part.id.replace(part.name, "") if part.name else part.id
-    return any(_is_random(token) for token in _TOKEN.findall(found_id))
-
-
-def _is_random(token: str) -> bool:
-    """Whether a token of eight or more characters looks like a random one, and not like words and a number."""
-    if token.isdigit():
-        return len(token) >= _DIGITS_OF_AN_ID and len(token.lstrip("0")) >= _DIGITS_OF_AN_ID - 3
-    if len(token) >= _LONGER_THAN_WORDS:
-        return True
-    return len(token) <= _RANDOM_PIECE * len(_PIECE.findall(token))
 
 
 class Turn:
@@ -98,16 +69,17 @@ class Turn:
     @property
     def text(self) -> str:
         """Its texts as one, without thinking that was written into them."""
-        if self._text is None:
+        found = self._text
+        if found is None:
             said = self.said
-            whole: str
             if len(said) == 1 and said[0].kind == "text":
-                whole = said[0].value
+                found = said[0].value
             else:
-                whole = "".join([part.value for part in said if part.kind == "text"])
-            thought = _THOUGHT.match(whole) if "<think" in whole[:64] else None
-            self._text = (whole[thought.end() :] if thought else whole).strip()
-        return self._text
+                found = "".join([part.value for part in said if part.kind == "text"])
+            if "<think" in found[:64] and (thought := _THOUGHT.match(found)):
+                found = found[thought.end() :]
+            found = self._text = found.strip()
+        return found
 
     @property
     def position(self) -> int:
@@ -126,12 +98,17 @@ class Turn:
         Thinking is no part of it, since many do not send it back, nor is white space in texts.
         """
         if self._content is None:
-            text = self.text
-            if text and len(self.said) == 1:
-                self._content = _digest(without_space(text))
+            said = self.said
+            if len(said) == 1 and said[0].kind == "text":
+                part = said[0]
+                if part.turn is None:
+                    text = self.text
+                    content = _digest(without_space(text)) if text else _content(text, said)
+                    part.turn = text, content, len(text) >= PROSE_CHARACTERS and _is_prose(text)
+                self._text, self._content, self._is_unlike = part.turn
             else:
-                self._content = _content(text, self.said)
-        return self._content
+                self._content = _content(self.text, said)
+        return cast("str", self._content)
 
     @property
     def context(self) -> str:
@@ -140,7 +117,8 @@ class Turn:
         What users say and tools return is in that of the first turn alone: it is rewritten too often.
         """
         if self._context is None:
-            self._context = "" if self.is_unlike_others() else self._content_before()
+            is_unlike = self.is_unlike_others() if self._is_unlike is None else self._is_unlike
+            self._context = "" if is_unlike else self._content_before()
         return self._context
 
     def _content_before(self) -> str:
@@ -154,27 +132,50 @@ class Turn:
         return Turn(found[start:end], found, start).content
 
     def is_unlike_others(self) -> bool:
-        """Whether the content alone tells the turn from all others: a text of some length that is no JSON, or what
+        """Return whether the content alone tells the turn from all others: a text of some length that is no JSON, or what
         stands for a history that the provider has compacted."""
         if self._is_unlike is None:
-            self._is_unlike = self._says_enough(self.text)
+            text, said = self.text, self.said
+            if len(text) >= PROSE_CHARACTERS:
+                has_call = len(said) > 1 and any(part.kind == parts.CALL for part in said)
+                self._is_unlike = _is_prose(text) and not has_call
+            else:
+                self._is_unlike = not text and any(
+                    part.kind == parts.REFERENCE and part.value for part in said
+                )
         return self._is_unlike
 
-    def _says_enough(self, text: str) -> bool:
-        said = self.said
-        if len(text) >= PROSE_CHARACTERS:
-            is_prose = text[0] not in "{[" and text.count(" ") >= PROSE_SPACES
-            return is_prose and (len(said) == 1 or not any(part.kind == parts.CALL for part in said))
-        return not text and any(part.kind == parts.REFERENCE and part.value for part in said)
+
+def _is_prose(text: str) -> bool:
+    return text[0] not in "{[" and text.count(" ") >= PROSE_SPACES
+
+
+class _Spoken(msgspec.Struct, gc=False):
+    """What follows from the first parts of the messages alone. Never to be changed."""
+
+    parts: list[Part]
+    """Without the system's."""
+    starts: Counter[str]
+    """How the assistant's begin, and how often."""
+
+
+_NOTHING: Final = _Spoken([], Counter())
+_NOTE: Final = "spoken"
+"""Of ``Request.notes``."""
 
 
 class History:
     """The messages of a request as turns. System messages are in none."""
 
-    __slots__ = ("_asked", "_begun", "_messages", "_starts", "_turns", "after", "first", "last")
+    __slots__ = ("_asked", "_begun", "_known", "_messages", "_starts", "_turns", "after", "first", "last")
 
-    def __init__(self, messages: list[Part]) -> None:
-        found = [part for part in messages if part.role != "system"]
+    def __init__(self, messages: list[Part], known: int = 0, notes: dict[Any, Any] | None = None) -> None:
+        """``known``: number of the first parts that other requests have sent; ``notes``: what is remembered of them."""
+        begun_before = _NOTHING
+        if known and notes is not None:
+            begun_before = notes.get(_NOTE) or notes.setdefault(_NOTE, _spoken(messages[:known]))
+        self._known = begun_before
+        found = begun_before.parts + [part for part in messages[known:] if part.role != "system"]
         begun: list[Part] = []
         end = _end(found, len(found))
         if end == len(found) > 0:
@@ -305,14 +306,27 @@ class History:
 
     def _may_repeat(self, turn: Turn, times: int) -> bool:
         """Return whether more parts than so many begin as this turn: few turns need a digest."""
+        known, said = self._known, self._messages
         if self._starts is None:
-            self._starts = [
-                part.value.lstrip()[:_FIRST] if part.kind == parts.TEXT else part.name
-                for part in self._messages
-                if part.role == "assistant"
-            ]
+            if len(known.parts) > len(said):  # an answer that the request has begun is among them
+                known = self._known = _NOTHING
+            self._starts = _starts(said[len(known.parts) :])
+        begun, new = known.starts, self._starts
         start = turn.text[:_FIRST] or next((part.name for part in turn.said if part.kind == parts.CALL), "")
-        return not start or self._starts.count(start) > times or _THINKS in self._starts
+        return not start or begun[start] + new.count(start) > times or _THINKS in begun or _THINKS in new
+
+
+def _spoken(messages: list[Part]) -> _Spoken:
+    said = [part for part in messages if part.role != "system"]
+    return _Spoken(said, Counter(_starts(said)))
+
+
+def _starts(said: list[Part]) -> list[str]:
+    return [
+        part.value.lstrip()[:_FIRST] if part.kind == parts.TEXT else part.name
+        for part in said
+        if part.role == "assistant"
+    ]
 
 
 def _end(found: list[Part], at: int) -> int:
@@ -361,7 +375,9 @@ def _constant(value: Any) -> bytes:
     text = as_bytes(value)
     is_short = len(text) <= 2 * _ENDS
     ends = text if is_short else text[:_ENDS] + text[-_ENDS:]
-    if len(ends.translate(None, _DIGITS)) == len(ends):  # then there is no time
+    # Each kind of time has one of these, and they are found faster than digits.
+    may_be_time = b":" in ends or b"-" in ends or b"1" in ends
+    if not may_be_time or len(ends.translate(None, _DIGITS)) == len(ends):
         return without_space(value) if value.__class__ is str else text.translate(None, SPACE)
     if is_short:
         return _CLOCK.sub(b"", text).translate(None, SPACE)

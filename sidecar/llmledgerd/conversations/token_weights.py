@@ -25,6 +25,7 @@ _LOWER: Final = b"abcdefghijklmnopqrstuvwxyz"
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DIGITS: Final = b"0123456789"
 _MARKS: Final = bytes(set(range(33, 127)) - set(_LOWER + _UPPER + _DIGITS))
+_MOST_OF_PROSE: Final = _LOWER + b" "
 
 
 def _classes(*classes: tuple[bytes, bytes]) -> bytes:
@@ -91,21 +92,22 @@ def text_tokens(text: bytes) -> float:
 def _sampled(sample: bytes) -> float:
     words = sample.translate(_AS_WORDS)
     found = _WORD * (words.count(b" a") + words.startswith(b"a"))
-    # To look whether there are any of a class takes a fraction of counting its runs.
-    if not sample.islower():
+    # Runs of a class are counted only where there are any: what is left without letters and spaces is short.
+    rest = sample.translate(None, _MOST_OF_PROSE)
+    size = len(rest)
+    if len(rest.translate(None, _UPPER)) < size:
         found += _CASE_CHANGE * sample.translate(_AS_CASES).count(b"aA")
-    size = len(sample)
-    if len(sample.translate(None, _DIGITS)) < size:
+    if len(rest.translate(None, _DIGITS)) < size:
         digits = sample.translate(_AS_DIGITS).replace(b"000", b"1")
         found += _DIGIT_GROUP * (digits.count(b"1") + digits.replace(b"00", b"0").count(b"0"))
-    marks = size - len(sample.translate(None, _MARKS))
+    marks = size - len(rest.translate(None, _MARKS))
     if marks:
         runs = sample.translate(_AS_MARKS)
         found += _MARK_RUN * (runs.count(b" .") + runs.startswith(b"."))
         found += _MARK * marks
-    found += _LINE * sample.count(b"\n")
-    if not sample.isascii():
-        found += sum(weight * (size - len(sample.translate(None, firsts))) for firsts, weight in _OF_OTHERS)
+    found += _LINE * rest.count(b"\n")
+    if not rest.isascii():
+        found += sum(weight * (size - len(rest.translate(None, firsts))) for firsts, weight in _OF_OTHERS)
     return found
 
 

@@ -21,7 +21,7 @@ import xxhash
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.identity import Identity
 from llmledgerd.conversations.parts import Answer, Part, Request
-from llmledgerd.conversations.sayings import provided_ids
+from llmledgerd.conversations.provided_ids import provided_ids
 from llmledgerd.conversations.tool_errors import API_ERROR, NO_ERROR, TEXT_ERROR, reads_as_error
 from llmledgerd.conversations.values import as_bytes, seed_of
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -15,6 +16,7 @@ from llmledger.protocol import Begin, End, Record
 from llmledgerd.delivery import erasure_marks
 from llmledgerd.delivery.batch import Batch, Source, line_letter, rejected_letter, session_text
 from llmledgerd.delivery.faults import INTERNAL_ERROR, NOT_OF_A_LINE, described
+from llmledgerd.delivery.ready_lines import Ready, ready_lines
 from llmledgerd.delivery.row_blocks import Encode, Rows
 from llmledgerd.delivery.segment_lines import LARGE_LINE, Line, rows_of, split_run
 from llmledgerd.errors import Rejected
@@ -27,6 +29,7 @@ from llmledgerd.records.parsing import Dropped
 from llmledgerd.records.repeats import call_of, name_of, placeholder, repeat
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import Row
+from llmledgerd.records.steps import Steps, alone
 from llmledgerd.records.timestamps import NEVER_US
 from llmledgerd.spool import ONLY_STORE, BegunCall, EntryKind, ReadGroup, Segment, SessionState
 from llmledgerd.spool.own_lines import OwnLine, RefusedLine
@@ -129,13 +132,19 @@ class Preparer:
         if group.body is None:
             self._lose(batch, group.group.lines, batch.window.fit(group.group.received_us))
             return
-        for source, line in self._lines(group, batch.window):
+        lines = self._lines(group, batch.window)
+        for ready in ready_lines(
+            lines,
+            partial(self._steps, batch),
+            lambda source: not source.entry.kind and source.row not in failed,
+        ):
+            source, line = ready.source, ready.line
             if source.row in failed:
                 batch.refused_here[source.row] = line_letter(
                     batch, source, line, INTERNAL_ERROR, failed[source.row], self._store
                 )
             else:
-                self._take(batch, rows, given_up, source, line)
+                self._take(batch, rows, given_up, ready)
 
     def _leave_out_unencodable(
         self, batch: Batch, rows: Rows, read: Callable[[Segment], Iterable[ReadGroup]]
@@ -177,7 +186,11 @@ class Preparer:
                     continue
                 try:
                     record = parsing.parse(line)
-                    row = self._sent(batch, source, line, record) if isinstance(record, Record) else None
+                    row = (
+                        alone(self._steps(batch, source, line, record))
+                        if isinstance(record, Record)
+                        else None
+                    )
                 except NOT_OF_A_LINE:
                     raise
                 except Exception:  # noqa: BLE001, S112 - of such a line nothing was uploaded: it is a dead letter
@@ -201,15 +214,16 @@ class Preparer:
                 yield Source(row, received_us, read.group.received_us, entry, number, service, host), line
                 row, number = row + 1, number + step
 
-    def _take(self, batch: Batch, rows: Rows, given_up: dict[str, Row], source: Source, line: Line) -> None:
+    def _take(self, batch: Batch, rows: Rows, given_up: dict[str, Row], ready: Ready) -> None:
         control, losses = batch.control, len(batch.losses)
+        source, line, parsed = ready.source, ready.line, ready.parsed
         try:
-            if source.entry.kind:  # of LINES, which is 0, there are the most
+            if ready.error is not None:
+                raise ready.error
+            if parsed is None:  # of lines that are records, there are the most
                 self._take_other(batch, given_up, source, line)
-                return
-            parsed = parsing.parse(line)
-            if isinstance(parsed, Record):
-                self._record(batch, rows, source, line, parsed)
+            elif isinstance(parsed, Record):
+                self._record(batch, rows, ready, parsed)
             else:
                 self._control(batch, source, line, parsed)
         except Rejected as refusal:
@@ -242,8 +256,9 @@ class Preparer:
             for reason, count in parsed.counts.items():
                 self._loss(batch, source, "client", reason, count)
 
-    def _record(self, batch: Batch, rows: Rows, source: Source, line: Line, record: Record) -> None:
-        row = self._built(batch, source, line, record)
+    def _record(self, batch: Batch, rows: Rows, ready: Ready, record: Record) -> None:
+        source = ready.source
+        row = self._left(batch, source, ready.row)
         if row is None:
             batch.closes((record.org_id or "", self._builder.call_id(record)))
             return
@@ -263,7 +278,7 @@ class Preparer:
         given_up = placeholder(row, self._late_after_us, is_resumed=is_resumed)
         if given_up is not None:
             batch.overdue.append(given_up)
-        rows.add(row, len(line))
+        rows.add(row, len(ready.line))
         batch.rows.append(source.row)
         batch.closes(call)
         batch.calls.add(call)
@@ -316,18 +331,10 @@ class Preparer:
         record = parsing.parse(line)
         if not isinstance(record, Record):
             raise Rejected(parsing.NOT_JSON, "not the record that it was")
-        return self._built(batch, source, line, record)
+        return self._left(batch, source, alone(self._steps(batch, source, line, record)))
 
-    def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> Row | None:
-        """Return a record's row as it is stored; None where it is erased."""
-        row = self._sent(batch, source, line, record)
-        finished, has_payloads = self._unless_erased(batch, source, row)
-        if finished is None or not has_payloads:
-            return finished
-        return self._treatment.treat(finished, batch.uploads)
-
-    def _sent(self, batch: Batch, source: Source, line: Line, record: Record) -> Row:
-        return self._builder.row(
+    def _steps(self, batch: Batch, source: Source, line: Line, record: Record) -> Steps[Row]:
+        return self._builder.steps(
             record,
             line=line,
             service=source.service,
@@ -335,6 +342,13 @@ class Preparer:
             batch_id=batch.segment.batch,
             batch_row=source.row,
         )
+
+    def _left(self, batch: Batch, source: Source, row: Row) -> Row | None:
+        """Return a record's row as it is stored; None where it is erased."""
+        finished, has_payloads = self._unless_erased(batch, source, row)
+        if finished is None or not has_payloads:
+            return finished
+        return self._treatment.treat(finished, batch.uploads)
 
     def _unless_erased(self, batch: Batch, source: Source, row: Row) -> tuple[Row | None, bool]:
         """Return the finished row as an erasure leaves it, and whether it has its payloads."""
@@ -363,20 +377,8 @@ class Preparer:
     def _add_loss(self, batch: Batch, at_us: int, stage: str, reason: str, lines: int) -> None:
         """Add a loss that no sender reported."""
         row, segment = len(batch.losses), batch.segment
-        batch.losses.append(
-            (
-                at_us,
-                self._host,
-                "",
-                "",
-                stage,
-                reason,
-                lines,
-                segment.batch,
-                row,
-                batch.window.fit(segment.last_us),
-            )
-        )
+        settled_us = batch.window.fit(segment.last_us)
+        batch.losses.append((at_us, self._host, "", "", stage, reason, lines, segment.batch, row, settled_us))
 
     def _loss(
         self, batch: Batch, source: Source, stage: str, reason: str, count: int | None, session: str = ""

@@ -17,19 +17,24 @@ from llmledgerd.conversations import (
 )
 from llmledgerd.conversations.cache_misses import Counts
 from llmledgerd.conversations.prompt import Prompt, prompt_of
+from llmledgerd.records.steps import Steps
 from llmledgerd.usage.exchange_facts import Exchange, Facts
 
 
 def conversation_of(
     record: Record, exchange: Exchange, facts: Facts, times_us: tuple[int, int], sold: tuple[str, str]
-) -> tuple[Identity, ToolCalls, Prompt]:
-    """Return which call this one continues, its calls of tools, and what its prompt consists of.
+) -> Steps[tuple[Identity, ToolCalls, Prompt]]:
+    """Make out which call this one continues, its calls of tools, and what its prompt consists of.
 
     ``times_us`` are its start and end, ``sold`` the provider and the model that was priced.
     """
     organization, tokens = record.org_id or "", facts.prompt_tokens or 0
-    asked, answered = read_request(exchange.request), read_answer(exchange.response or facts.response)
+    asked = read_request(exchange.request)
+    yield
+    answered = read_answer(exchange.response or facts.response)
+    yield
     identity = UNKNOWN if facts.call_type else identity_of(asked, answered, organization, *times_us)
+    yield
     tools = tool_calls_of(
         asked,
         answered,
@@ -38,5 +43,8 @@ def conversation_of(
         prompt_tokens=tokens,
         is_whole=facts.stream_complete and record.outcome in (None, "ok"),
     )
+    yield
     counts = Counts(tokens, facts.cached_input_tokens, facts.cache_write_tokens)
-    return identity, tools, prompt_of(asked, organization, counts, provider=sold[0], model=sold[1])
+    prompt = prompt_of(asked, organization, counts, provider=sold[0], model=sold[1])
+    yield
+    return identity, tools, prompt

@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 import xxhash
@@ -24,6 +24,7 @@ from llmledgerd.conversations.prompt import NO_PROMPT, Prompt, number_of
 from llmledgerd.records.conversation_columns import conversation_of
 from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
+from llmledgerd.records.steps import Steps, alone
 from llmledgerd.records.timestamps import created_at_us
 from llmledgerd.usage import read_exchange
 from llmledgerd.usage.exchange_facts import Exchange, Facts
@@ -67,7 +68,7 @@ class _ErrorObject(msgspec.Struct, frozen=True):
 
 
 _NO_CONFIG: Final = _Config()
-_NO_BILLING: Final = ("", "", "")
+_NO_BILLING: Final = Billing()
 _COUNTS: Final = (
     "prompt_tokens", "completion_tokens", "total_tokens",
     "cached_input_tokens", "cache_write_tokens", "reasoning_tokens",
@@ -76,7 +77,7 @@ _COUNTS: Final = (
 
 _MADE: Final = (
     "id", "call_type", "provider", "model", "is_byok", "request", "answer", "latency_ms", "is_error", "error_type",
-    "error_message", "llm_config", "plan_type", "cost_source", "customer_id", "started_us", "service", "url",
+    "error_message", "llm_config", "billing", "started_us", "service", "url",
     "attempt", "status_code", "compaction_settings", "time_to_first_token_ms", "cost", "upstream_cost_usd",
     "sent_cost_usd", "batch_id", "batch_row", "received_us", "identity",
     "request_hash", "tools", "prompt",
@@ -99,6 +100,16 @@ def _row_maker() -> Callable[..., Row]:
 _ROW: Final = _row_maker()
 
 
+class Given(TypedDict):
+    """What a row says beside its record."""
+
+    line: bytes | memoryview
+    service: str
+    received_us: int
+    batch_id: str
+    batch_row: int
+
+
 class RowBuilder:
     """Builder of rows, with counters of changed values. For one thread at a time."""
 
@@ -115,7 +126,11 @@ class RowBuilder:
         sent = call.provider_trace_id or ""
         return sent.removeprefix(_PREFIX) or sent
 
-    def row(
+    def row(self, record: Record, **given: Unpack[Given]) -> Row:
+        """Return the row of a record; the arguments are those of ``steps``."""
+        return alone(self.steps(record, **given))
+
+    def steps(
         self,
         record: Record,
         *,
@@ -124,8 +139,8 @@ class RowBuilder:
         received_us: int,
         batch_id: str,
         batch_row: int,
-    ) -> Row:
-        """Return the row of a record.
+    ) -> Steps[Row]:
+        """Make the row of a record, step by step.
 
         ``line``: bytes of the record; if they are a view, so are large payloads. ``service``: name from the
         session's hello, unless the record has one. ``received_us``: microseconds since 1970.
@@ -135,6 +150,7 @@ class RowBuilder:
         is_view = isinstance(line, memoryview)
         exchange = _exchange(record, config, status_code, is_view=is_view)
         facts = self._fitted(self._read(exchange))
+        yield
         started_us = self._started_us(record.timestamp, received_us)
         provider = exchange.provider or facts.provider or "unknown"
         model = record.model or _string(config.model) or facts.model or "unknown"
@@ -156,13 +172,14 @@ class RowBuilder:
         call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
-        plan_type, cost_source, customer_id = _billing(record.billing) if record.billing else _NO_BILLING
+        billing = record.billing or _NO_BILLING
         times_us, sold = (started_us, started_us + latency_ms * 1000), (provider, cost.model or model)
-        identity, tools, prompt = self._conversation(record, exchange, facts, times_us, sold)
+        yield
+        identity, tools, prompt = yield from self._conversation(record, exchange, facts, times_us, sold)
         return _ROW(  # in the order of _MADE: keywords cost a tenth of the row
             record, facts, self.call_id(record) or derived_id(line), call_type, provider, model, is_byok, request,
-            answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), plan_type,
-            cost_source, customer_id, started_us, service, url, attempt, status_code,
+            answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), billing,
+            started_us, service, url, attempt, status_code,
             _payload(record.compaction_settings),
             None if first_token_ms is None else self._whole("time_to_first_token_ms", first_token_ms),
             cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
@@ -182,12 +199,7 @@ class RowBuilder:
         # No sender may write this outcome, so the wire's type does not know it.
         record = Record(protocol_version=PROTOCOL_VERSION, outcome=cast("Outcome", ABANDONED), **fields)
         return self.row(
-            record,
-            line=b"",
-            service=service,
-            received_us=received_us,
-            batch_id=batch_id,
-            batch_row=batch_row,
+            record, line=b"", service=service, received_us=received_us, batch_id=batch_id, batch_row=batch_row
         )
 
     def _conversation(
@@ -197,9 +209,9 @@ class RowBuilder:
         facts: Facts,
         times_us: tuple[int, int],
         sold: tuple[str, str],
-    ) -> tuple[Identity, ToolCalls, Prompt]:
+    ) -> Steps[tuple[Identity, ToolCalls, Prompt]]:
         try:
-            return conversation_of(record, exchange, facts, times_us, sold)
+            return (yield from conversation_of(record, exchange, facts, times_us, sold))
         except Exception:  # noqa: BLE001 - the outer edge: a payload may cost these columns, never its row
             self.counts["unread:conversation"] += 1
             return UNKNOWN, ToolCalls(), NO_PROMPT
@@ -321,10 +333,6 @@ def _own_error(raw: Raw) -> tuple[str, str] | None:
         message = _string(found.message) or _string(found.detail) or text.decode()
         return _string(found.type) or _string(found.code), message
     return "", _lenient(raw, str) or text.decode()
-
-
-def _billing(billing: Billing) -> tuple[str, str, str]:
-    return billing.plan_type or "", billing.cost_source or "", billing.customer_id or ""
 
 
 def _payload(raw: Raw) -> bytes:

@@ -193,16 +193,28 @@ TABLE: Final[tuple[Column, ...]] = (
     ),
     Column("llm_config_json", "String", "text", "llm_config", "`llm_config`"),
     Column(
-        "billing_plan_type", "LowCardinality(String)", "text", "plan_type", "`billing.plan_type`", listed=True
+        "billing_plan_type",
+        "LowCardinality(String)",
+        "text",
+        'billing.plan_type or ""',
+        "`billing.plan_type`",
+        listed=True,
     ),
     Column(
         "billing_cost_source",
         "LowCardinality(String)",
         "text",
-        "cost_source",
+        'billing.cost_source or ""',
         "`billing.cost_source`: `quota` or `credits`",
     ),
-    Column("billing_customer_id", "String", "text", "customer_id", "`billing.customer_id`", listed=True),
+    Column(
+        "billing_customer_id",
+        "String",
+        "text",
+        'billing.customer_id or ""',
+        "`billing.customer_id`",
+        listed=True,
+    ),
     Column(
         "created_at",
         "DateTime64(6, 'UTC')",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from math import isinf
 from typing import Any, TypeGuard, TypeVar, cast, get_args, get_origin
 
@@ -51,7 +51,8 @@ REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _skip = msgspec.json.Decoder(Raw).decode
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+"""What is no JSON value is a text that is still in pieces."""
 
 _view = cast("Callable[[Json | None], memoryview]", memoryview)
 """Return a view; msgspec's stubs do not declare Raw as a buffer."""
@@ -147,7 +148,12 @@ def _readable(found: Any) -> Any:
 
 def join(parts: Mapping[str, Json]) -> bytes:
     """Return the object of the members, unchanged."""
-    return b"{" + b",".join(encode(name) + b":" + as_bytes(part) for name, part in parts.items()) + b"}"
+    return b"{%b}" % b",".join([_named(name) + bytes(part) for name, part in parts.items()])
+
+
+@lru_cache(1024)
+def _named(name: str) -> bytes:
+    return encode(name) + b":"
 
 
 def as_bytes(raw: Json | str) -> bytes:

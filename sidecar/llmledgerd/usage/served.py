@@ -170,7 +170,11 @@ def _add_asked_of_anthropic(facts: Facts, request: bytes | memoryview) -> None:
 def _asked(request: bytes | memoryview, provider: str) -> str:
     """Return the tier that a request asks for, or "" where it leaves that open."""
     names = NAMES.get(provider)
-    if names is None or not names.search(request):
+    if names is None:
+        return ""
+    if names is SNAKE and isinstance(request, bytes) and SNAKE.pattern not in request:
+        return ""  # to look for bytes takes half as long as a pattern
+    if not names.search(request):
         return ""
     try:
         found = _decode(request)

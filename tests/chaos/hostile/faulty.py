@@ -16,11 +16,11 @@ REFUSALS = 2
 
 
 def main() -> None:
-    build: Any = RowBuilder.row
+    build: Any = RowBuilder.steps
     insert: Any = Store.insert_blocks
     left = [REFUSALS]
 
-    def row(self: RowBuilder, record: Any, **given: Any) -> Any:
+    def steps(self: RowBuilder, record: Any, **given: Any) -> Any:
         if (record.provider_trace_id or "").startswith(RAISES):
             raise ZeroDivisionError(f"the words of {record.provider_trace_id}")
         return build(self, record, **given)
@@ -32,7 +32,7 @@ def main() -> None:
             raise KeyError("of the driver's")
         return done
 
-    RowBuilder.row = row  # type: ignore[method-assign]  # the fault of the scene
+    RowBuilder.steps = steps  # type: ignore[method-assign]  # the fault of the scene
     Store.insert_blocks = insert_blocks  # type: ignore[method-assign]  # the fault of the scene
     daemon.main()
 

@@ -1,37 +1,21 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from llmledgerd.conversations.parts import CALL, TEXT, Part
-from llmledgerd.conversations.sayings import History, context, provided_ids
+from llmledgerd.conversations import sayings
+from llmledgerd.conversations.parts import CALL, RESULT, TEXT, Part
+from llmledgerd.conversations.sayings import History, context
 
-
-@pytest.mark.parametrize(
-    "call_id",
-    [
-        "call_a1B2c3D4e5F6g7H8i9J0k1L2",
-        "toolu_01A09q90qw90lq917835lq9",
-        "tooluse_kZJMlvQmRJ6eAyJE5GIl7Q",
-        "D681PevKs",
-        "search_w8z5e1m2k0x9",
-        "chatcmpl-tool-2f6d1c0a9b8e4d7c8f1a2b3c4d5e6f70",
-        "550e8400-e29b-41d4-a716-446655440000",
-        "function-call-18243439723845734210",
-    ],
+PROSE = "so many words that nobody says the same again " * 5
+PARTS = st.tuples(
+    st.sampled_from([TEXT, TEXT, CALL, RESULT]),
+    st.sampled_from(["user", "assistant", "assistant", "system", "tool"]),
+    st.sampled_from(["", "a", "a ", "wait", "wait for it", "<think>b</think>a", '{"a": 1}' * 40, PROSE]),
 )
-def test_random_ids_are_a_providers(call_id: str) -> None:
-    assert provided_ids([Part(CALL, "assistant", 0, {}, "search", call_id)]) == [call_id]
-
-
-@pytest.mark.parametrize(
-    "call_id",
-    [
-        "", "0", "call_0", "call_000000000001", "functions.get_weather:0", "toolcall12", "toolCall12", "getWeather1",
-        "weather", "call_run3_step2", "call_getcurrentweatherforcity", "search_files_12",
-    ],
-)  # fmt: skip
-def test_ids_that_are_counted_or_made_of_words_are_not(call_id: str) -> None:
-    assert provided_ids([Part(CALL, "assistant", 0, {}, "search", call_id)]) == []
 
 
 def test_a_history_is_turns_without_system_messages_and_without_an_answer_that_it_begins() -> None:
@@ -81,3 +65,36 @@ def test_a_time_near_either_end_of_what_was_asked_makes_no_difference(text: str)
 def test_a_time_in_the_middle_of_a_long_text_is_its_content() -> None:
     asked = [f"{LONG}{time}{LONG}" for time in ("10:15", "11:37", "")]
     assert len({context([Part(TEXT, "user", 0, one)]) for one in asked}) == 3
+
+
+def _read(said: list[tuple[str, str, str]]) -> list[Part]:
+    return [Part(kind, role, number, value, "tool") for number, (kind, role, value) in enumerate(said)]
+
+
+def _keys(history: History, answer: list[Part]) -> list[Any]:
+    return [
+        history.first_key(),
+        history.last_key(),
+        history.next_key(answer),
+        history.beginning(answer),
+        history.asked(),
+    ]
+
+
+@given(st.lists(PARTS, max_size=12), st.lists(PARTS, max_size=3))
+def test_what_is_remembered_of_a_history_changes_none_of_its_keys(
+    said: list[tuple[str, str, str]], answered: list[tuple[str, str, str]]
+) -> None:
+    answer = [(kind, "assistant", value) for kind, _, value in answered]
+    expected = _keys(History(_read(said)), _read(answer))
+    shared = _read(said)
+    for known in range(len(said)):
+        notes: dict[Any, Any] = {}
+        for messages in (shared, [*shared[:known], *_read(said)[known:]]):
+            assert _keys(History(messages, known, notes), _read(answer)) == expected
+
+
+@given(st.text(alphabet="0123459:- .,TAaPpMm\n", max_size=40))
+def test_a_content_is_without_its_times_whatever_stands_around_them(text: str) -> None:
+    expected = sayings._CLOCK.sub(b"", text.encode()).translate(None, b" \t\r\n\f\v")
+    assert sayings._constant(text) == expected

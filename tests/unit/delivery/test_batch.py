@@ -184,14 +184,14 @@ def test_a_line_that_raises_is_a_dead_letter_and_its_neighbors_are_rows() -> Non
     decided = {1: "decided before"}
     group, segment = segment_of([[line(number, 10) for number in range(4)]])
     builder = RowBuilder(Pricer())
-    build = builder.row
+    build = builder.steps
 
-    def row(record: Any, **given: Any) -> Any:
+    def steps(record: Any, **given: Any) -> Any:
         if given["batch_row"] == 2:
             raise ZeroDivisionError("a payload's words")
         return build(record, **given)
 
-    builder.row = row  # type: ignore[method-assign]  # a fault that no input is known to cause
+    builder.steps = steps  # type: ignore[method-assign]  # a fault that no input is known to cause
     batch = Preparer(builder, lambda rows: b"", dict, PreparerOptions(host="here")).prepare(
         segment, lambda _: [group], failed=decided
     )

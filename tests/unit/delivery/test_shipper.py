@@ -250,14 +250,14 @@ async def test_a_line_that_raises_stays_a_dead_letter_after_a_restart_that_would
 ) -> None:
     store = SlowStore()
     setup = Setup(tmp_path, store, segments=1, lines=2)
-    build = setup.builder.row
+    build = setup.builder.steps
 
-    def row(record: Any, **given: Any) -> Any:
+    def steps(record: Any, **given: Any) -> Any:
         if record.provider_trace_id == "call-0":
             raise ZeroDivisionError("a payload's words")
         return build(record, **given)
 
-    setup.builder.row = row  # type: ignore[method-assign]  # a fault that no input is known to cause
+    setup.builder.steps = steps  # type: ignore[method-assign]  # a fault that no input is known to cause
     async with asyncio.timeout(LIMIT_SECONDS), setup:
         assert await asyncio.to_thread(store.begun.wait, LIMIT_SECONDS)
         assert "1 lines since the start became dead letters" in setup.shipper.faults.summary

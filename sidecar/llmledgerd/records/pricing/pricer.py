@@ -46,8 +46,12 @@ _ATTO: Final = 10**18
 _ATTO_PER_MTOK: Final = 10**12
 
 
-Plain = tuple[tuple[int, ...], tuple[tuple[int, int, int, int], ...]]
-"""Thresholds, and nano-dollars per token of input, cache reads, cache writes and output up to each; -1: none."""
+Lost = tuple[int | None, int | None]
+"""``Price.lost_rates``."""
+
+Plain = tuple[tuple[int, ...], tuple[tuple[int, int, int, int, Lost], ...]]
+"""Thresholds, and nano-dollars per token of input, cache reads, cache writes and output up to each (-1: none), with what
+a token costs that the cache lost."""
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -180,7 +184,7 @@ def _plain(sheet: Sheet) -> Plain | None:
         nano = [-1 if rate is None else rate // amounts.ATTO_PER_NANO for rate in row]
         if max(nano) > _MOST_PLAIN_RATE:
             return None
-        found.append((nano[0], nano[1], nano[2], nano[3]))
+        found.append((nano[0], nano[1], nano[2], nano[3], _lost_rates(rates, is_of_hour=False)))
     return sheet.thresholds, tuple(found)
 
 
@@ -253,8 +257,7 @@ class Pricer:
         if quote.plain is not None:
             found = _plainly(quote.plain, facts)
             if found is not None:
-                lost = lost_rates(quote, facts)
-                return Price(found[0], quote.source, "", model, quote.price_list, found[1], lost)
+                return Price(found[0], quote.source, "", model, quote.price_list, found[1], found[2])
         parts: dict[str, int] = {}
         reason = self._reason(book, Kind(*kind), quote, facts, call, parts)
         dollars = None if reason else amounts.dollars(parts)
@@ -304,16 +307,16 @@ class Pricer:
 _ATTO_PER_PICO: Final = 10**6
 
 
-def lost_rates(quote: Quote, facts: Facts) -> tuple[int | None, int | None]:
+def lost_rates(quote: Quote, facts: Facts) -> Lost:
     """Return ``Price.lost_rates`` of a call with such a quote: by the tier of its whole input."""
     if quote.sheet is None or not facts.priced:
         return None, None
     used = facts.priced[0]
     is_of_hour = 2 * used.cache_write_1h > used.cache_write
-    return _lost_rates(quote.sheet.at(used.input), is_of_hour)
+    return _lost_rates(quote.sheet.at(used.input), is_of_hour=is_of_hour)
 
 
-def _lost_rates(rates: Rates, is_of_hour: bool) -> tuple[int | None, int | None]:
+def _lost_rates(rates: Rates, *, is_of_hour: bool) -> Lost:
     if rates.input is None or rates.cache_read is None:
         return None, None
     write = rates.cache_write_1h if is_of_hour else rates.cache_write_5m
@@ -323,8 +326,9 @@ def _lost_rates(rates: Rates, is_of_hour: bool) -> tuple[int | None, int | None]
     return min(most, max(0, fresh)) // _ATTO_PER_PICO, min(most, max(0, written)) // _ATTO_PER_PICO
 
 
-def _plainly(plain: Plain, facts: Facts) -> tuple[Decimal, dict[str, Decimal]] | None:
-    """Return what a usual call costs: text in and out, and a cache of five minutes; ``None`` for all others.
+def _plainly(plain: Plain, facts: Facts) -> tuple[Decimal, dict[str, Decimal], Lost] | None:
+    """Return what a usual call costs, by part, and what lost tokens cost: text in and out, and a cache of five minutes;
+    ``None`` for all others.
 
     The same as by all parts, in a third of the time.
     """
@@ -343,7 +347,7 @@ def _plainly(plain: Plain, facts: Facts) -> tuple[Decimal, dict[str, Decimal]] |
     ):  # fmt: skip
         return None
     thresholds, rates = plain
-    input_rate, read_rate, write_rate, output_rate = (
+    input_rate, read_rate, write_rate, output_rate, lost = (
         rates[bisect_left(thresholds, whole)] if thresholds else rates[0]
     )
     if (read and read_rate < 0) or (write and write_rate < 0):
@@ -362,7 +366,7 @@ def _plainly(plain: Plain, facts: Facts) -> tuple[Decimal, dict[str, Decimal]] |
         amount = output * output_rate
         total += amount
         parts["output"] = amount * _NANO
-    return total * _NANO, parts
+    return total * _NANO, parts, lost
 
 
 def _unusable(facts: Facts) -> str:

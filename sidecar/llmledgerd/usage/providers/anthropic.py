@@ -25,6 +25,7 @@ from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.response_fields import METRICS
 from llmledgerd.usage.streams.assembled import Pieces, Whole, add_text, encoded, listed, parsed
 from llmledgerd.usage.streams.coalesce import Runs, strict, text_field
+from llmledgerd.usage.streams.merging import text_pattern
 from llmledgerd.usage.streams.sse import Events
 from llmledgerd.usage.tokens import NO_CREATION, CacheCreation, Count, add, counted, first, plus
 
@@ -141,7 +142,8 @@ def _deltas(name: str) -> tuple[Any, Any]:
     return shape, join
 
 
-MORE_TEXT = Runs(*map(_deltas, ("text", "thinking", ARGUMENTS)))
+PIECES = ("text", "thinking", ARGUMENTS)
+MORE_TEXT = Runs(*map(_deltas, PIECES), text=text_pattern(*PIECES))
 
 
 class Message:
@@ -254,7 +256,7 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
     """Return a block with its input's pieces, where there are any, as the input that they make."""
     pieces = block.pop(ARGUMENTS, None)
     if isinstance(pieces, Pieces):
-        block["input"] = parsed("".join(pieces))
+        block["input"] = parsed(str(pieces))
     return block
 
 

@@ -278,7 +278,7 @@ def _settled(block: dict[str, Any]) -> dict[str, Any]:
     if isinstance(tool, dict):
         pieces = tool.get(INPUT)
         if pieces is None or isinstance(pieces, Pieces):
-            tool[INPUT] = parsed("".join(pieces or ()))
+            tool[INPUT] = parsed(str(pieces or ""))
     return block
 
 

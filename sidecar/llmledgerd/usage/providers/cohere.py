@@ -24,6 +24,7 @@ from llmledgerd.usage.decode import Json, fit
 from llmledgerd.usage.exchange_facts import Facts, PricedUsage
 from llmledgerd.usage.streams.assembled import Whole, add_text, encoded, merge
 from llmledgerd.usage.streams.coalesce import Runs, strict, text_field
+from llmledgerd.usage.streams.merging import text_pattern
 from llmledgerd.usage.streams.sse import Events
 from llmledgerd.usage.tokens import Count, counted, plus
 
@@ -108,7 +109,8 @@ def _deltas(name: str) -> tuple[Any, Any]:
     return shape, join
 
 
-MORE_TEXT = Runs(*map(_deltas, ("text", "thinking")))
+PIECES = ("text", "thinking")
+MORE_TEXT = Runs(*map(_deltas, PIECES), text=text_pattern(*PIECES))
 
 
 class Answer:

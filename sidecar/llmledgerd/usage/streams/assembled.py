@@ -23,8 +23,17 @@ _INDEXES = int, float, str, type(None)
 """What an item's index may be; a list or an object is none, and so is every item under it a new one."""
 
 
-class Pieces(list[str]):
-    """A text that is still arriving."""
+class Pieces:
+    """A text that is still arriving: to encode it is to join it."""
+
+    __slots__ = ("_texts", "append")
+
+    def __init__(self, texts: list[str]) -> None:
+        self._texts = texts
+        self.append = texts.append
+
+    def __str__(self) -> str:
+        return "".join(self._texts)
 
 
 class Whole(msgspec.Struct, kw_only=True):
@@ -43,21 +52,8 @@ class Whole(msgspec.Struct, kw_only=True):
 
 
 def encoded(fields: dict[str, Any]) -> Members:
-    """Return each member as JSON, with its pieces joined."""
-    settle(fields)
+    """Return each member as JSON."""
     return {name: encode(field) for name, field in fields.items()}
-
-
-def settle(root: dict[str, Any]) -> None:
-    """Join all pieces in a tree, in place. Walks with a list, since payloads may be deep."""
-    waiting: list[Any] = [root]
-    while waiting:
-        node = waiting.pop()
-        for key, child in list(node.items() if isinstance(node, dict) else enumerate(node)):
-            if isinstance(child, Pieces):
-                node[key] = "".join(child)
-            elif isinstance(child, dict | list):
-                waiting.append(child)
 
 
 def add_text(into: dict[str, Any], name: str, piece: str) -> None:
@@ -104,7 +100,7 @@ def _set(target: dict[str, Any], name: str, old: Any, new: Any) -> None:
             add_text(target, name, new)
         elif new:
             target[name] = new
-    elif old and (isinstance(old, list) or isinstance(new, list)):
+    elif old and (isinstance(old, list | Pieces) or isinstance(new, list)):
         target[name] = merged = old if isinstance(old, Items) else Items(_as_parts(old))
         merged.go_on(_as_parts(new))
     else:
@@ -114,7 +110,7 @@ def _set(target: dict[str, Any], name: str, old: Any, new: Any) -> None:
 def _as_parts(content: Any) -> list[Any]:
     """Return content as a list of parts; Mistral changes from text to parts within a stream."""
     if isinstance(content, Pieces):
-        content = "".join(content)
+        content = str(content)
     if isinstance(content, list):
         return content
     return [{"type": "text", "text": content}] if content else []

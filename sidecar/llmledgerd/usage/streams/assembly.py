@@ -24,7 +24,7 @@ def assemble(stream: str) -> Whole:
         found = bedrock.unpacked(found)
     whole = _assembled(found)
     if is_null(whole.response.get("error")) and is_null(whole.beside.get("error")):
-        error = _named_error(found)
+        error = _named_error(found) if found.has_names else b""
         if error:
             whole.beside = {**whole.beside, "error": error}
     return whole

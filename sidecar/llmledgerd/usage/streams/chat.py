@@ -10,6 +10,7 @@ has empty ``choices`` and the usage); Groq API reference (``x_groq``); Mistral A
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -18,6 +19,7 @@ from msgspec import Raw
 from llmledgerd.usage.decode import NULL, value
 from llmledgerd.usage.streams.assembled import Whole, add_text, encoded, inside, merge
 from llmledgerd.usage.streams.coalesce import Runs, null, one_of, strict, text_field
+from llmledgerd.usage.streams.merging import text_pattern
 from llmledgerd.usage.streams.sse import Events
 
 PADDING = frozenset({"obfuscation", "p"})
@@ -106,7 +108,18 @@ def _chunk(found: list[Any], **choice: Any) -> dict[str, Any]:
     return {"choices": [choice], "usage": value(usage)}
 
 
-MORE_TEXT = Runs(*map(_chat, TEXTS), _azure(), _calls(), _completions())
+TEXT = text_pattern(*TEXTS, "arguments", "text")
+FILLER = re.compile(rf', ?"(?:{"|".join(sorted(PADDING))})": ?"[^"\\]*"(?=\}}(?:\n|\Z))')
+"""The same as the last member of a chunk."""
+
+MORE_TEXT = Runs(
+    *map(_chat, TEXTS),
+    _azure(),
+    _calls(),
+    _completions(),
+    text=TEXT,
+    filler=FILLER,
+)
 
 
 class Chunks:
@@ -140,9 +153,10 @@ class Chunks:
         return bool(self._choices) and not self._unfinished
 
     def _take_root(self, chunk: dict[str, Any]) -> None:
+        root = self._root
         for name, field in chunk.items():
-            if name not in PADDING and (field or (field is not None and name not in self._root)):
-                self._root[name] = field
+            if (field or (field is not None and name not in root)) and name not in PADDING:
+                root[name] = field
 
     def _take_choice(self, choice: dict[str, Any]) -> None:
         index = choice.pop("index", 0)

@@ -5,16 +5,21 @@ Invariant: the shortened list has the same result as the events themselves.
 Nearly all events of a stream are a few characters of text each. Read one by one they cost several
 times their decoding; a run of them, decoded at once into strict structs, does not. An event with
 anything else in it does not fit the structs, and is read by itself.
+
+Where events differ in their text alone, byte for byte, not even that is needed: to put the texts of neighbors
+together is to take out what stands between them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from llmledgerd.usage.decode import REFUSED
+from llmledgerd.usage.streams.merging import merged
 from llmledgerd.usage.streams.sse import Events
 
 FIRST, LAST = 2, 3
@@ -27,14 +32,24 @@ SHORT = 8
 class Runs:
     """The shapes that a family's events of mere text have, each with what joins a run of it."""
 
-    def __init__(self, *shapes: tuple[Any, Callable[[list[Any]], Any]]) -> None:
+    def __init__(
+        self,
+        *shapes: tuple[Any, Callable[[list[Any]], Any]],
+        text: re.Pattern[str] | None = None,
+        filler: re.Pattern[str] | None = None,
+    ) -> None:
+        """``text``: the pattern of a text, in a family whose other members may be said once for many events.
+        ``filler``: that of what an event ends in that is no part of it."""
         self._shapes = [(msgspec.json.Decoder(_list_of(shape)).decode, join) for shape, join in shapes]
+        self._text, self._filler = text, filler
 
     def shortened(self, events: Events, read: Callable[[int], Any] | None = None) -> list[Any]:
         """Return the values of the events, with each run as one equivalent event.
 
         ``read`` returns what the event at a position says, where that is more than its value.
         """
+        if self._text is not None:
+            events = Events(merged(events.data, self._text, self.is_mere_text, self._filler))
         read = read or events.value
         count = len(events.data)
         first = min(FIRST, count)
@@ -54,6 +69,10 @@ class Runs:
             return [joined]
         middle = (first + last) // 2
         return self._between(data, first, middle, read) + self._between(data, middle, last, read)
+
+    def is_mere_text(self, event: str) -> bool:
+        """Return whether an event has one of the shapes."""
+        return self._joined(f"[{event}]", 1) is not None
 
     def _joined(self, array: str, length: int) -> Any:
         """Return the one event equivalent to all events of the array, or None if they differ.

@@ -23,6 +23,8 @@ DONE = "[DONE]"
 """OpenAI's last event, which is not JSON."""
 
 DATA, NAME = "data: ", "event: "
+BETWEEN = f"\n\n{DATA}"
+"""What stands between two events without names, as most servers write them."""
 BLANK = {"", "\r"}
 
 
@@ -32,6 +34,7 @@ class Events:
     def __init__(self, data: list[str], names: list[str] | None = None, *, is_done: bool = False) -> None:
         self.data = data
         self._names = names
+        self.has_names = names is not None
         self.is_done = is_done
 
     def name(self, position: int) -> str:
@@ -64,7 +67,8 @@ def events(stream: str) -> Events:
     if text[:1] == "{":
         return Events(_objects(text))
     body = text.removesuffix(DATA + DONE)
-    return _regular(body.rstrip("\r\n").split("\n"), body is not text) or _any(text)
+    is_done, body = body is not text, body.rstrip("\r\n")
+    return _unnamed(body, is_done) or _regular(body.split("\n"), is_done) or _any(text)
 
 
 def _check(stream: str) -> None:
@@ -79,6 +83,14 @@ def _objects(text: str) -> list[str]:
     if len(lines) > 1 and not is_json(lines[0]) and is_json(text):
         return [text]
     return lines
+
+
+def _unnamed(body: str, is_done: bool) -> Events | None:
+    """Return the events where each is one line of data, and nothing but an empty line is between them."""
+    if not body.startswith(DATA):
+        return None
+    data = body[len(DATA) :].split(BETWEEN)
+    return Events(data, is_done=is_done) if body.count("\n") == 2 * (len(data) - 1) else None
 
 
 def _regular(lines: list[str], is_done: bool) -> Events | None:
