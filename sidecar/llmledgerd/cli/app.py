@@ -134,6 +134,7 @@ PANELS: Final = {
 app = typer.Typer(
     help="Query recorded LLM calls: lists, usage, cost, delivery status.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # rich's help takes longer to import than all the rest
     cls=in_panels(PANELS),
     pretty_exceptions_enable=False,
 )

@@ -35,11 +35,12 @@ class LazyGroup(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self._listed = {one.name: one for listed in self.panels.values() for one in listed}
-        self.commands = {
-            one.name: TyperCommand(one.name, help=one.help, rich_help_panel=panel)
-            for panel, listed in self.panels.items()
-            for one in listed
-        }
+        self.commands = {one.name: TyperCommand(one.name, help=one.help) for one in self._listed.values()}
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for panel, listed in self.panels.items():
+            with formatter.section(panel):
+                formatter.write_dl([(one.name, one.help) for one in listed])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         name, found, rest = super().resolve_command(ctx, args)
@@ -49,7 +50,7 @@ class LazyGroup(TyperGroup):
         """Import a command and return it."""
         module, _, attribute = self._listed[name].at.partition(":")
         found = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
-        alone = typer.Typer(add_completion=False)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
         alone.callback()(lambda: None)  # so that it is a group, whose commands keep their names
         if isinstance(found, typer.Typer):
             alone.add_typer(found, name=name)

@@ -53,6 +53,7 @@ PANELS: Final = {
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode=None,  # rich's help takes longer to import than all the rest
     cls=in_panels(PANELS),
     pretty_exceptions_enable=False,  # its tracebacks print local variables, passwords among them
     help="The llmledger daemon: stores every LLM call exactly once in ClickHouse.",

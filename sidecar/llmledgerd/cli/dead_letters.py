@@ -25,6 +25,7 @@ from llmledgerd.system.permissions import refusal
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode=None,
     help="Inspect, replay and delete dead letters: lines that could not be stored as rows.",
 )
 

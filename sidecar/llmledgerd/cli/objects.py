@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BEHIND_SECONDS: Final = 60.0
 """Age of a line that waits, above which its object may be stored without its row."""
 
-app = typer.Typer(no_args_is_help=True, help="Maintain payloads in object storage.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Maintain payloads in object storage.")
 
 
 @app.command()

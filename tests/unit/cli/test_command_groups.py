@@ -72,9 +72,9 @@ def test_help_lists_every_command_in_its_panel_and_in_order(name: str) -> None:
     shown = CliRunner().invoke(APPS[name], ["--help"], env={"COLUMNS": "100", "TERM": "dumb"}).output
     found: dict[str, list[str]] = {}
     for line in shown.splitlines():
-        if heading := re.match(r"╭─ (\w+) ─", line):
+        if heading := re.fullmatch(r"(\w+):", line):
             found[heading[1]] = []
-        elif command := re.match(r"│ ([a-z][a-z-]*)  ", line):
+        elif command := re.match(r"  ([a-z][a-z-]*)  ", line):
             found[list(found)[-1]].append(command[1])
     assert found.pop("Options") == []
     assert list(found.items()) == list(PANELS[name].items())
@@ -94,12 +94,34 @@ def test_help_imports_no_command_and_nothing_that_reads_a_store(module: str) -> 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
     assert "Show the version and exit." in done.stdout
-    assert not loaded & {"asyncio", "aiohttp", "pydantic", "clickhouse_connect", "structlog", "genai_prices"}
+    assert not loaded & {
+        "asyncio",
+        "aiohttp",
+        "rich",
+        "pydantic",
+        "clickhouse_connect",
+        "structlog",
+        "genai_prices",
+    }
     assert not {
         one
         for one in loaded
         if re.match(r"llmledgerd\.(daemon|reader|stores|query|records|config\.settings)", one)
     }
+
+
+def test_commands_that_ask_a_daemon_import_nothing_that_reads_a_store() -> None:
+    asking = [
+        name for panel in ("Query", "Operate") for name in PANELS["llmledger"][panel] if name != "prices"
+    ]
+    script = f"""import sys, typer
+from llmledgerd.cli.app import app
+for name in {asking}: typer.main.get_command(app).load(name)
+print(*sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"llmledgerd.cli.listing", "llmledgerd.cli.status"} <= loaded
+    assert not loaded & {"aiohttp", "pydantic", "clickhouse_connect", "psycopg", "structlog", "nicegui"}
 
 
 def test_client_and_daemon_have_one_version() -> None:

@@ -13,7 +13,6 @@ from llmledgerd.query.erasure import Erasure, Extent, Objects
 from llmledgerd.records.schema import Row
 from llmledgerd.stores.base import NoDoubts, Part
 from llmledgerd.stores.collector.options import CollectorOptions
-from llmledgerd.stores.collector.sink import Collector
 from llmledgerd.stores.kind import ConfiguredStore, Kind, Reconciled, StoreEraser
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ class CollectorKind(Kind[CollectorOptions]):
     def opened(self, config: Config) -> ConfiguredStore:
         if config.stores[0] == self.name:
             raise ConfigError(f"stores: `{self.name}` cannot be the first: {NOTHING_TO_READ}")
+        from llmledgerd.stores.collector.sink import Collector  # a command that asks a daemon needs none
+
         options = self.options(config)
         sink = Collector(
             options.url,
