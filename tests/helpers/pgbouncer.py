@@ -16,6 +16,9 @@ import pytest
 from tests.helpers.postgres import USER, PostgresServer
 from tests.helpers.waiting import until
 
+SERVER_PROCESSES = 3
+"""Connections of the pooler to the server."""
+
 CONFIG = """
 [databases]
 * = host=127.0.0.1 port={server} user=postgres
@@ -25,7 +28,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-default_pool_size = 3
+default_pool_size = {size}
 server_round_robin = 1
 ignore_startup_parameters = extra_float_digits
 """
@@ -42,7 +45,7 @@ def running_pgbouncer(server: PostgresServer, url: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         config, log = Path(folder, "ini"), Path(folder, "log")
-        config.write_text(CONFIG.format(server=server.port, port=port))
+        config.write_text(CONFIG.format(server=server.port, port=port, size=SERVER_PROCESSES))
         free.close()
         user = ["--reuid", USER, "--regid", USER, "--clear-groups"] if os.geteuid() == 0 else []
         command = ["setpriv", "--pdeathsig", "KILL", *user, program, str(config)]

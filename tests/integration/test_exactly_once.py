@@ -417,23 +417,24 @@ def test_a_letter_that_is_replayed_while_the_store_is_away_is_one_row(scene: Sce
     scene.holds(once("a", 1, 1))
 
 
-@pytest.mark.parametrize("timestamp", ["2026-01-01T00:00:00Z", ""])
+@pytest.mark.parametrize(
+    "timestamps",
+    [
+        ["2026-01-01T00:00:00Z"] * 3,
+        [""] * 3,
+        ["2026-01-01T00:00:00Z", "2026-01-04T00:00:00Z", "2026-01-31T00:00:00Z"],
+        ["2026-02-01T00:00:00Z", "2026-01-31T00:00:00Z", "2026-01-02T00:00:00Z"],
+    ],
+    ids=["one time", "no time", "fetched later", "dated back"],
+)
 def test_a_record_that_may_repeat_is_one_row_in_whatever_segments_it_comes(
-    scene: Scene, timestamp: str
+    scene: Scene, timestamps: list[str]
 ) -> None:
-    fields = {
-        "protocol_version": 4,
-        "may_repeat": True,
-        "timestamp": timestamp,
-        "response": {"custom_id": "a"},
-    }
-    body = b"".join(
-        json.dumps({**fields, "provider_trace_id": f"batch-{number}"}).encode() + b"\n"
-        for number in range(50)
-    )
-    for times in range(1, 4):
-        scene.daemon.send_one_way(body)
-        until(lambda: scene.status()["received"] >= 50 * times and not scene.status()["in_spool"])  # noqa: B023
+    fields = {"protocol_version": 4, "may_repeat": True, "response": {"custom_id": "a"}}
+    for times, timestamp in enumerate(timestamps, 1):
+        named = ({**fields, "timestamp": timestamp, "provider_trace_id": f"batch-{one}"} for one in range(50))
+        scene.daemon.send_one_way(b"".join(json.dumps(record).encode() + b"\n" for record in named))
+        until(lambda: scene.status()["received"] >= 50 * times and not scene.status()["in_spool"])  # noqa: B023 - called in this round
     assert scene.ids() == {f"batch-{number}": 1 for number in range(50)}
 
 
@@ -568,6 +569,40 @@ def test_a_killed_client_leaves_an_abandoned_row_until_its_record_comes_late(sce
     scene.settled(4)
     assert scene.outcomes() == {"begun": "ok", "finished": "ok", "other-1": "ok"}
     assert scene.losses() == {("client", "sender_died"): 1}
+
+
+def begun(call: str, timestamp: str = "") -> bytes:
+    named = {"provider_trace_id": call, "org_id": "org-1", "timestamp": timestamp}
+    return json.dumps({"protocol_version": 4, "begin": named}).encode() + b"\n"
+
+
+def given_up(scene: Scene, session: Session, line: bytes) -> None:
+    """Announce a call and leave, until its abandoned row is settled."""
+    abandoned = scene.status()["stored"] + 1
+    session.hello()
+    session.send([line])
+    session.wait_durable(1)
+    session.end_input()
+    until(lambda: scene.status()["stored"] == abandoned and not scene.status()["in_spool"])
+
+
+@pytest.mark.parametrize("scene", [{**SHORT_GRACE, "session_memory_seconds": 0.001}], indirect=True)
+@pytest.mark.parametrize("timestamp", ["2026-01-01T00:00:00Z", ""])
+def test_the_record_of_a_client_that_was_paused_until_it_was_forgotten_replaces_the_abandoned_row(
+    scene: Scene, timestamp: str
+) -> None:
+    with Session(scene.path) as session, Session(scene.path) as other:
+        given_up(scene, session, begun("a-1", timestamp))
+        given_up(scene, other, begun("b-1", timestamp))  # with it, what was known of the first one goes
+        session.hello()
+        session.send([line("a-1", 1, timestamp=timestamp)])
+        session.wait_durable(2)
+    ended = [{"outcome": "ok"}]
+    until(
+        lambda: scene.table.query("SELECT outcome FROM llm_traces WHERE id = 'a-1'") == ended,
+        limit=scene.patience_seconds,
+    )
+    assert scene.outcomes() == {"a-1": "ok", "b-1": "abandoned"}
 
 
 @pytest.mark.parametrize("scene", [SHORT_GRACE], indirect=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.errors import BatchRejected, ConfigError, OutcomeUnknown, StoreBusy
-from llmledgerd.stores.clickhouse import requirements
+from llmledgerd.records.timestamps import NEVER_US
+from llmledgerd.stores.clickhouse import requirements, sink
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.error_codes import IMPOSSIBLE, REFUSED, UNCERTAIN
 from llmledgerd.stores.clickhouse.sink import ClickHouseSink
@@ -166,6 +167,35 @@ def test_asking_for_more_ids_than_a_url_holds_works(store: Store) -> None:
     found = ClickHouseSink(store).calls_present(calls, now - 10**9, now + 10**9, besides=other)
     assert found == {("", "call-1"), ("", "it's 2")}
     assert ClickHouseSink(store).calls_present(calls, now + 10**9, now + 10**10, besides=other) == set()
+
+
+OLDEST_US = 1_780_000_000_000_000
+HOUR_US = 3_600_000_000
+
+
+def read_rows(store: Store, condition: str, **values: object) -> int:
+    """Return how many rows the engine would read to answer which calls fulfill a condition."""
+    asked = {"organizations": ["org-0"], "besides": str(uuid.uuid4()), **values}
+    found = store.query(f"EXPLAIN ESTIMATE SELECT id FROM llm_traces WHERE {condition}", asked)
+    return sum(int(row["rows"]) for row in found)
+
+
+def test_a_call_is_looked_up_in_its_own_hours_or_where_its_id_may_be(store: Store) -> None:
+    """Two organizations with 250 calls an hour each, for 42 days."""
+    rows, first = 500_000, f"fromUnixTimestamp64Micro({OLDEST_US} + intDiv(number, 500) * {HOUR_US})"
+    store.run(
+        "INSERT INTO llm_traces (id, organization_id, outcome, created_at, ingested_at)"
+        f" SELECT toString(number), 'org-' || toString(number % 2), 'ok', {first}, {first} FROM numbers({rows})"
+    )
+    middle = OLDEST_US + 500 * HOUR_US
+    day = 24 * HOUR_US
+    around = {"from_us": middle - day, "to_us": middle + day}
+    many = [str(number) for number in range(0, 2000, 2)]
+    # An abandoned row is asked for within a day of the record's own start, however many records come late.
+    assert read_rows(store, sink.GIVEN_UP, ids=many, **around) < rows / 10
+    # A repeat is asked for from a month before its start on, and read only where its id may be.
+    since = {"from_us": middle - 31 * day, "to_us": NEVER_US}
+    assert read_rows(store, sink.OTHER_CALLS, ids=["250000"], **since) < rows / 10
 
 
 def test_abandoned_rows_are_deleted_and_others_never(store: Store) -> None:

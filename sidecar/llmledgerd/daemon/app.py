@@ -121,7 +121,7 @@ class Daemon:
             redactors=redactors,
             metrics=metrics,
             marks=self.marks,
-            upload=None if objects is None else Uploader(objects, config.payload_uploads_in_flight).upload,
+            uploader=None if objects is None else Uploader(objects, config.payload_uploads_in_flight),
             erase_in=self.changes.everywhere.erase_in,
             on_refused=self.listener.refused,
             on_settled=self.quota.check,

@@ -52,6 +52,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """Calls that this segment declares abandoned: name -> row."""
     repeats: dict[int, Repeat] = {}
     """Lines that the store may have already, by row: it is queried for them."""
+    overdue: list[Repeat] = []
+    """Calls with a record so late that the daemon may have forgotten their abandoned rows."""
     spans: dict[int, Told] = {}
     """Rows made of OTLP, whose calls a record may tell of as well."""
     recorded: list[Told] = []

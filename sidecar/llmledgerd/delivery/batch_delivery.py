@@ -39,7 +39,7 @@ class BatchDelivery:
         batch, context = self._batch, self._context
         if not batch.repeats:
             return
-        from_us, to_us = started_between(batch.repeats.values(), batch.to_us)
+        from_us, to_us = started_between(batch.repeats.values())
         asked = {repeat.call for repeat in batch.repeats.values()}
         present = await context.until_answered(
             lambda: context.store.calls_present(asked, from_us, to_us, besides=self._segment.batch),
@@ -66,10 +66,10 @@ class BatchDelivery:
 
     async def upload_objects(self) -> None:
         """Store what rows point at before any of them is inserted; retry as with the store."""
-        batch, context, upload = self._batch, self._context, self._context.options.upload
-        while upload is not None and not batch.uploads.done:
+        batch, context, uploader = self._batch, self._context, self._context.options.uploader
+        while uploader is not None and not batch.uploads.done:
             try:
-                if await upload(batch.uploads, self._segment.batch, batch.rows):
+                if await uploader.upload(batch.uploads, self._segment.batch, batch.rows):
                     batch.blocks = None  # rows were given other names than they were encoded with
             except StoreBusy as error:
                 context.release_blocks(batch)
@@ -105,8 +105,10 @@ class BatchDelivery:
         return await self._context.until_prepared(partial(self._encoded_again, rows))
 
     def _encoded_again(self, rows: list[int]) -> Sequence[Buffer]:
-        groups = self._context.spool.read(self._segment)
-        return self._context.options.preparer.encode_some(groups, self._batch, rows).blocks
+        context = self._context
+        with context.room_for(self._segment):
+            groups = context.spool.read(self._segment)
+            return context.options.preparer.encode_some(groups, self._batch, rows).blocks
 
     async def _loss_blocks(self, rows: list[int]) -> Sequence[Buffer]:
         chosen = [self._batch.losses[row] for row in rows]

@@ -131,9 +131,14 @@ def covers_row(erasures: Sequence[Erasure], row: Row, received_us: int) -> Erasu
     return next((erasure for erasure in found if erasure.rows), found[0] if found else None)
 
 
+def covers(erasures: Sequence[Erasure], sent: Row, stored: Row, received_us: int) -> Erasure | None:
+    """Return the erasure that takes a row, by the names that were sent or are stored."""
+    return covers_row(erasures, sent, received_us) or covers_row(erasures, stored, received_us)
+
+
 def as_left(erasures: Sequence[Erasure], sent: Row, stored: Row, received_us: int) -> Row | None:
     """Return a row as the erasures leave it, by the names that were sent or are stored; None where it goes."""
-    erasure = covers_row(erasures, sent, received_us) or covers_row(erasures, stored, received_us)
+    erasure = covers(erasures, sent, stored, received_us)
     if erasure is None:
         return stored
     return None if erasure.rows else emptied(stored)

@@ -29,6 +29,10 @@ RECONCILE_SECONDS = 60.0
 """How often the rollup is compared with the rows where it is in doubt."""
 
 
+LATE_AFTER = 0.5
+"""Part of ``session_memory_seconds``, for which abandoned calls are remembered too, after which a record is looked
+up for its abandoned row: the rest is for a sender's clock that is ahead."""
+
 ERASE_SECONDS = 5.0
 """How often erasures are looked for that a store has missed while it was away."""
 
@@ -154,7 +158,7 @@ class Shipping:
             on_refused=options.on_refused,
             on_settled=options.on_settled,
             is_witness=is_first,
-            upload=options.upload,
+            uploader=options.uploader,
             erasures=options.marks.current,
             erase=partial(options.erase_in, outlet.name),
         )
@@ -172,8 +176,9 @@ class Shipping:
                 store=outlet.name,
                 finish=redactor.row if redactor.is_on else None,
                 treatment=wiring.treatment(self._runtime.config),
-                takes_views=outlet.encode_in_pieces is not None,
+                takes_views=outlet.takes_views,
                 erasures=self._options.marks.current,
+                late_after_us=int(self._runtime.config.session_memory_seconds * LATE_AFTER * 1e6),
                 knows_otlp=bool(self._runtime.config.otlp),
             ),
         )

@@ -5,7 +5,8 @@ Invariant: nothing here changes while the daemon runs.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+import threading
+from collections.abc import Callable, Container, Mapping
 
 import msgspec
 
@@ -15,7 +16,7 @@ from llmledgerd.config.settings import Config
 from llmledgerd.delivery.erasure_marks import Marks
 from llmledgerd.delivery.preparer import Preparer
 from llmledgerd.flow_control import Admission
-from llmledgerd.payloads.uploads import Uploads
+from llmledgerd.payloads.uploading import Uploader
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.redaction import Redactor
@@ -25,9 +26,6 @@ from llmledgerd.spool.own_lines import RefusedLine
 from llmledgerd.stores.base import Destination, Doubts
 from llmledgerd.system.watchdog import Watchdog
 from llmledgerd.telemetry.metrics import Metrics, StoreMetrics
-
-Upload = Callable[[Uploads, str, Sequence[int]], Awaitable[bool]]
-"""``payloads.uploading.Uploader.upload``."""
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +37,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     admission: Admission
     clock: Clock
     watchdog: Watchdog
+    large_segments: threading.Lock = msgspec.field(default_factory=threading.Lock)
+    """Held by the store that prepares a segment with a large line, which takes several times its memory."""
 
     @property
     def store_retries(self) -> RetryPolicy:
@@ -55,7 +55,7 @@ class ShippingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One for each store, by its name, as above."""
     metrics: Metrics
     marks: Marks
-    upload: Upload | None
+    uploader: Uploader | None
     erase_in: Callable[[str, Erasure], None]
     """Execute an erasure in the store of this name."""
     on_refused: Callable[[RefusedLine], None]
@@ -76,7 +76,7 @@ class ShipperOptions(msgspec.Struct, frozen=True, kw_only=True):
     on_settled: Callable[[], None]
     is_witness: bool = False
     """The daemon's clock is compared with this store's."""
-    upload: Upload | None = None
+    uploader: Uploader | None = None
     """Stores in object storage what rows point at; present where any row needs it."""
     erasures: Callable[[], tuple[Erasure, ...]] = tuple
     """Return the erasures in force."""

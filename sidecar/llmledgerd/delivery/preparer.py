@@ -7,7 +7,7 @@ lost lines, and the same segment gives the same batch however often it is prepar
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -20,12 +20,14 @@ from llmledgerd.delivery.segment_lines import LARGE_LINE, Line, rows_of, split_r
 from llmledgerd.errors import Rejected
 from llmledgerd.payloads.policy import Decision, Policy
 from llmledgerd.payloads.treatment import Treatment
+from llmledgerd.payloads.uploads import Uploads
 from llmledgerd.query.erasure import Erasure
 from llmledgerd.records import begun_calls, parsing, twice_told
 from llmledgerd.records.parsing import Dropped
-from llmledgerd.records.repeats import call_of, name_of, repeat
+from llmledgerd.records.repeats import call_of, name_of, placeholder, repeat
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import Row
+from llmledgerd.records.timestamps import NEVER_US
 from llmledgerd.spool import ONLY_STORE, BegunCall, EntryKind, ReadGroup, Segment, SessionState
 from llmledgerd.spool.own_lines import OwnLine, RefusedLine
 from llmledgerd.stores.receipt_window import Window
@@ -45,6 +47,8 @@ class PreparerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """``encode`` accepts payloads that are views of their line."""
     erasures: Callable[[], tuple[Erasure, ...]] = tuple
     """Return the erasures in force."""
+    late_after_us: int = NEVER_US
+    """Age of a record, from its start to its receipt, at which its call may be an abandoned one that was forgotten."""
     knows_otlp: bool = False
     """Whether OTLP is received, so that a call may be told twice."""
 
@@ -74,6 +78,7 @@ class Preparer:
         self._host = options.host
         self._erasures = options.erasures
         self._knows_otlp = options.knows_otlp
+        self._late_after_us = options.late_after_us
 
     def prepare(
         self,
@@ -161,6 +166,28 @@ class Preparer:
         rows.close()
         return rows
 
+    def erased_objects(
+        self, groups: Iterable[ReadGroup], batch: Batch, erasures: Sequence[Erasure]
+    ) -> Uploads:
+        """Return the objects that attempts to store lines may have uploaded which the erasures take."""
+        uploads = Uploads()
+        for group in groups if not self._treatment.is_idle else ():
+            for source, line in self._lines(group, batch.window) if group.body is not None else ():
+                if source.entry.kind:  # the daemon's own lines have no payloads
+                    continue
+                try:
+                    record = parsing.parse(line)
+                    row = self._sent(batch, source, line, record) if isinstance(record, Record) else None
+                except NOT_OF_A_LINE:
+                    raise
+                except Exception:  # noqa: BLE001, S112 - of such a line nothing was uploaded: it is a dead letter
+                    continue
+                if row is not None and erasure_marks.covers(
+                    erasures, row, self._finish(row), source.arrived_us
+                ):
+                    self._treatment.treat(self._finish(row), uploads)
+        return uploads
+
     def _lines(self, read: ReadGroup, window: Window) -> Iterator[tuple[Source, Line]]:
         body = memoryview(read.body or b"")
         row, start, received_us = read.group.first_row, 0, window.fit(read.group.received_us)
@@ -221,17 +248,21 @@ class Preparer:
             batch.closes((record.org_id or "", self._builder.call_id(record)))
             return
         call = call_of(row)
+        session = self._sessions().get(source.entry.session)
         if source.entry.repeats or record.may_repeat:
             if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
                 batch.control += 1
                 return
-            session = self._sessions().get(source.entry.session)
             batch.repeats[source.row] = repeat(row, client=session.client if session else "")
         if self._knows_otlp:
             if twice_told.is_of_otlp(row):
                 batch.spans[source.row] = twice_told.told(row)
             else:
                 batch.recorded.append(twice_told.told(row))
+        is_resumed = session is not None and session.suspect_until > 0
+        given_up = placeholder(row, self._late_after_us, is_resumed=is_resumed)
+        if given_up is not None:
+            batch.overdue.append(given_up)
         rows.add(row, len(line))
         batch.rows.append(source.row)
         batch.closes(call)
@@ -289,7 +320,14 @@ class Preparer:
 
     def _built(self, batch: Batch, source: Source, line: Line, record: Record) -> Row | None:
         """Return a record's row as it is stored; None where it is erased."""
-        row = self._builder.row(
+        row = self._sent(batch, source, line, record)
+        finished, has_payloads = self._unless_erased(batch, source, row)
+        if finished is None or not has_payloads:
+            return finished
+        return self._treatment.treat(finished, batch.uploads)
+
+    def _sent(self, batch: Batch, source: Source, line: Line, record: Record) -> Row:
+        return self._builder.row(
             record,
             line=line,
             service=source.service,
@@ -297,10 +335,6 @@ class Preparer:
             batch_id=batch.segment.batch,
             batch_row=source.row,
         )
-        finished, has_payloads = self._unless_erased(batch, source, row)
-        if finished is None or not has_payloads:
-            return finished
-        return self._treatment.treat(finished, batch.uploads)
 
     def _unless_erased(self, batch: Batch, source: Source, row: Row) -> tuple[Row | None, bool]:
         """Return the finished row as an erasure leaves it, and whether it has its payloads."""

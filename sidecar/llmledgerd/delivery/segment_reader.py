@@ -32,7 +32,8 @@ class SegmentReader:
         failed = {row: detail for row, (reason, detail) in known.items() if reason == INTERNAL_ERROR}
 
         def prepare() -> Batch:
-            return context.options.preparer.prepare(segment, context.spool.read, window, failed)
+            with context.room_for(segment):
+                return context.options.preparer.prepare(segment, context.spool.read, window, failed)
 
         batch = await context.until_prepared(prepare, partial(context.release_memory, segment))
         context.hold_memory(segment)

@@ -14,9 +14,10 @@ from llmledgerd.delivery.batch import Batch
 from llmledgerd.delivery.erasing_files import concerns
 from llmledgerd.delivery.late_records import LateRecords
 from llmledgerd.delivery.store_context import StoreContext
-from llmledgerd.errors import LlmledgerdError, SpoolBroken
+from llmledgerd.errors import LlmledgerdError, SpoolBroken, StoreBusy
+from llmledgerd.payloads.uploads import Uploads
 from llmledgerd.query.erasure import Erasure
-from llmledgerd.records.repeats import Call, answered_by, name_of
+from llmledgerd.records.repeats import Call, answered_by, name_of, started_between
 from llmledgerd.spool import Settled, dead_letters
 from llmledgerd.spool.dead_letters import DeadLetter
 
@@ -47,11 +48,36 @@ class Settlement:
                 context.recurring.error("erasure incomplete", store=context.name, error=str(error))
             self._erased_again.add(erasure)
 
+    async def withdraw_objects(self, batch: Batch) -> None:
+        """Delete the objects that attempts to store erased lines have uploaded, and to which no row refers.
+
+        The row was refused, or its attempt ended before the insert. Retried as with the store.
+        """
+        context, uploader = self._context, self._context.options.uploader
+        erasures = [
+            one for one in context.options.erasures() if batch.from_us <= (one.until_us or batch.to_us)
+        ]
+        if uploader is None or not erasures:
+            return
+        uploads = await context.until_prepared(partial(self._erased_objects, batch, erasures))
+        while uploads.objects:
+            try:
+                await uploader.withdraw(uploads, batch.segment.batch)
+            except StoreBusy as error:
+                await context.retry_loop.wait(error)
+
+    def _erased_objects(self, batch: Batch, erasures: list[Erasure]) -> Uploads:
+        context = self._context
+        with context.room_for(batch.segment):
+            return context.options.preparer.erased_objects(context.spool.read(batch.segment), batch, erasures)
+
     async def settle(self, batch: Batch) -> None:
         """Delete replaced rows or remember them, write the dead letters, and write the segment off."""
         context, options = self._context, self._context.options
+        forgotten = await self._forgotten(batch)
         async with self._deleting:
-            replaced = await self._delete_due(await context.committer.on_writer(self._replaced, batch))
+            late = await context.committer.on_writer(self._replaced, batch)
+            replaced = await self._delete_due(sorted({*late, *forgotten}))
             if not context.spool.state.has_been_stored(batch.segment.number):
                 await self._write_letters(batch.segment.batch, batch.letters)
             await self._write_letters(f"{batch.segment.batch}-{context.name}", batch.refused_here)
@@ -110,6 +136,15 @@ class Settlement:
         )
         recorded = (one for call in batch.calls for one in answered_by(call) if name_of(one) in late)
         return sorted({*recorded, *declared})
+
+    async def _forgotten(self, batch: Batch) -> set[Call]:
+        """Return the calls with an abandoned row that nobody remembers: their records were away for long."""
+        if not batch.overdue:
+            return set()
+        context = self._context
+        asked = {one for record in batch.overdue for one in answered_by(record.call)}
+        between = started_between(batch.overdue)
+        return await context.until_answered(lambda: context.store.calls_abandoned(asked, *between))
 
     async def _delete_due(self, further: list[Call], *, at_once: bool = False) -> list[Call]:
         """Delete the collected rows and those of further calls; return the calls that are yet to be collected."""

@@ -124,6 +124,7 @@ class Shipper:
             if before is not None:
                 await asyncio.wait([before])
             await self._settlement.erase_again(batch)
+            await self._settlement.withdraw_objects(batch)
             await self._settlement.settle(batch)
             self._context.end_trouble()
             self.faults.over(segment.number)

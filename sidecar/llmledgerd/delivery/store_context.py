@@ -6,7 +6,8 @@ Invariant: threads, retry loop and faults belong to one store, so that no store 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, TypeVar
 
 from llmledgerd.delivery.batch import Batch
 from llmledgerd.delivery.faults import Faults
@@ -17,6 +18,9 @@ from llmledgerd.spool import Segment
 from llmledgerd.system.watchdog import WatchedThreads
 
 T = TypeVar("T")
+
+LARGE_SEGMENT: Final = 16 << 20
+"""Bytes of lines; a segment is sealed at half as many (``batch_max_bytes``), unless one line is that large."""
 
 
 class StoreContext:
@@ -56,6 +60,14 @@ class StoreContext:
     async def until_answered(self, action: Callable[[], T], on_wait: Callable[[], None] = lambda: None) -> T:
         """Run a harmless action on one of the store's threads until it succeeds."""
         return await self.retry_loop.until_done(self.storing, action, on_wait)
+
+    def room_for(self, segment: Segment) -> AbstractContextManager[object]:
+        """Return what a thread enters to prepare a segment: large ones are prepared by one store at a time.
+
+        No store waits for another's server by that, and preparation is work of the interpreter, of which one
+        thread runs at a time anyway.
+        """
+        return self.runtime.large_segments if segment.line_bytes >= LARGE_SEGMENT else nullcontext()
 
     def hold_memory(self, segment: Segment) -> None:
         """Count the segment's lines towards the daemon's memory limit."""

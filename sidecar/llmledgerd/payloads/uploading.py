@@ -45,17 +45,42 @@ class Uploader:
         memory.
         """
         jobs = self._jobs(uploads, batch, frozenset(rows))
-        workers = [
-            _work(jobs) for _ in range(min(self._in_flight, len(uploads.files) + len(uploads.objects)))
-        ]
-        failed = [error for error in await asyncio.gather(*workers, return_exceptions=True) if error]
-        if failed:
-            raise failed[0]
+        await self._done(jobs, len(uploads.files) + len(uploads.objects))
         await self._objects.settle(uploads.stored)
         uploads.files.clear()
         uploads.objects.clear()
         uploads.done = True
         return bool(uploads.names)
+
+    async def withdraw(self, uploads: Uploads, batch: str) -> None:
+        """Delete the objects of a batch's rows that will not refer to them, under either name that they may have.
+
+        Objects of other calls stay. Raises StoreBusy; objects deleted by then are not asked for again.
+        """
+        jobs = (
+            partial(self._withdraw_object, uploads, batch, row, one)
+            for row, one in list(uploads.objects.items())
+        )
+        await self._done(jobs, len(uploads.objects))
+
+    async def _withdraw_object(
+        self, uploads: Uploads, batch: str, row: int, payload_object: PayloadObject
+    ) -> None:
+        for name in (payload_object.name, names.own_name(payload_object.name, batch, row)):
+            try:
+                is_ours = object_format.same(await self._objects.get(name), payload_object.content)
+            except ObjectGone:
+                continue
+            if is_ours:
+                await asyncio.to_thread(self._objects.delete, [name])
+        del uploads.objects[row]
+
+    async def _done(self, jobs: Iterator[Job], count: int) -> None:
+        """Do all jobs, some at a time; raise the first error when all workers have ended."""
+        workers = [_work(jobs) for _ in range(min(self._in_flight, count))]
+        failed = [error for error in await asyncio.gather(*workers, return_exceptions=True) if error]
+        if failed:
+            raise failed[0]
 
     def _jobs(self, uploads: Uploads, batch: str, rows: frozenset[int]) -> Iterator[Job]:
         for file in list(uploads.files.values()):

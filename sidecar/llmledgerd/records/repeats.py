@@ -11,7 +11,10 @@ from typing import Final
 
 import msgspec
 
+from llmledgerd.records.rows import ABANDONED
 from llmledgerd.records.schema import COLUMNS, Row
+from llmledgerd.records.timestamps import NEVER_US
+from llmledgerd.records.twice_told import OTLP
 
 Call = tuple[str, str]
 """Organization and id of a call: other organizations may have calls with the same id."""
@@ -20,17 +23,23 @@ REPLAY: Final = "llmledger-replay"
 """Name of the client that sends dead letters again."""
 
 DAY_US: Final = 86_400_000_000
+MOST_APART_US: Final = 31 * DAY_US
+"""Longest time between the starts that two lines may give for one call. A sender that fetches an answer again may
+give the time of the fetch, and providers keep answers for 30 days at most (OpenAI's and Anthropic's documentation
+of batches). A start that is more than a day ahead of the receipt is replaced by the receipt, so that a repeat whose
+sender's clock is ahead may start that much later than its row."""
 ORGANIZATION = COLUMNS.index("organization_id")
 ID = COLUMNS.index("id")
+SOURCE, OUTCOME = COLUMNS.index("source"), COLUMNS.index("outcome")
 CREATED_AT, INGESTED_AT = COLUMNS.index("created_at"), COLUMNS.index("ingested_at")
 
 
 class Repeat(msgspec.Struct, frozen=True):
-    """Row that may be a duplicate."""
+    """Row that may be a duplicate, and when the row that it repeats may have started."""
 
     call: Call
-    started_us: int | None
-    """None where the repeated row may have its own time of receipt instead of the call's."""
+    from_us: int
+    to_us: int
 
 
 def call_of(row: Row) -> Call:
@@ -52,19 +61,35 @@ def repeat(row: Row, *, client: str = "") -> Repeat:
     """Return what is looked up for a row that this client sent.
 
     A time more than a day after the receipt is replaced by it, and no longer when the dead letter is replayed
-    after that day: so the start of a replayed row says nothing of the row that it repeats.
+    after that day: so the start of a replayed row says nothing of the row that it repeats. Nor does a start that
+    is the time of receipt. The record of an abandoned call may be dated by its own receipt, at any time later.
+    Every row made of OTLP is asked about, and is repeated with the same start: its range stays small.
     """
     started_us, received_us = int(str(row[CREATED_AT])), int(str(row[INGESTED_AT]))
-    is_known = started_us != received_us and client != REPLAY
-    return Repeat(call_of(row), started_us if is_known else None)
+    if started_us == received_us or client == REPLAY:
+        return Repeat(call_of(row), 0, NEVER_US)
+    if row[SOURCE] == OTLP:
+        return Repeat(call_of(row), started_us - DAY_US, started_us + DAY_US)
+    before_us = DAY_US if row[OUTCOME] == ABANDONED else MOST_APART_US
+    return Repeat(call_of(row), started_us - before_us, NEVER_US)
 
 
-def started_between(repeats: Collection[Repeat], received_us: int) -> tuple[int, int]:
-    """Return the earliest and latest possible start of the rows that these repeat.
+def placeholder(row: Row, after_us: int, *, is_resumed: bool) -> Repeat | None:
+    """Return what is looked up for the abandoned row that a record replaces, if that may be one that was forgotten.
 
-    ``received_us`` is the time of receipt of the last one.
+    It may be so if the record was received ``after_us`` after its start or later; without a start, if its session
+    ``is_resumed``, that is one that the daemon had forgotten. The row began when the record says, within a day.
     """
-    dated = [one.started_us for one in repeats if one.started_us is not None]
-    if len(dated) < len(repeats):
-        return 0, max(received_us, *dated, 0) + DAY_US
-    return min(dated) - DAY_US, max(dated) + DAY_US
+    started_us, received_us = int(str(row[CREATED_AT])), int(str(row[INGESTED_AT]))
+    if row[SOURCE] == OTLP:  # nothing announces these calls
+        return None
+    if started_us == received_us:
+        return Repeat(call_of(row), started_us - MOST_APART_US, NEVER_US) if is_resumed else None
+    if received_us - started_us < after_us:
+        return None
+    return Repeat(call_of(row), started_us - DAY_US, started_us + DAY_US)
+
+
+def started_between(repeats: Collection[Repeat]) -> tuple[int, int]:
+    """Return the earliest and latest possible start of the rows that these repeat."""
+    return min(one.from_us for one in repeats), max(one.to_us for one in repeats)

@@ -132,13 +132,18 @@ class RowBuilder:
         """
         config = _NO_CONFIG if record.llm_config is ABSENT else _config(record.llm_config)
         status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
-        exchange = _exchange(record, config, status_code, is_view=isinstance(line, memoryview))
+        is_view = isinstance(line, memoryview)
+        exchange = _exchange(record, config, status_code, is_view=is_view)
         facts = self._fitted(self._read(exchange))
         started_us = self._started_us(record.timestamp, received_us)
         provider = exchange.provider or facts.provider or "unknown"
         model = record.model or _string(config.model) or facts.model or "unknown"
         request, url = exchange.request, exchange.url
-        answer = exchange.response or facts.response or _as_json(record.response_stream, exchange.stream)
+        answer = (
+            exchange.response
+            or facts.response
+            or _as_json(record.response_stream, exchange.stream, is_view=is_view)
+        )
         is_error, error_type, error_message = _failure(record, facts, status_code)
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
         call = PricedCall(provider, model, url, started_us, record.org_id or "", latency_ms)
@@ -335,10 +340,10 @@ def _view(raw: Raw) -> memoryview | bytes:
     return memoryview(raw) if len(raw) > _LONG_BYTES else _payload(raw)
 
 
-def _as_json(sent: Any, stream: str) -> bytes | memoryview:
+def _as_json(sent: Any, stream: str, *, is_view: bool) -> bytes | memoryview:
     """Return a stream that could not be assembled, as a JSON string."""
     if isinstance(sent, Raw):
-        return memoryview(sent)
+        return memoryview(sent) if is_view else bytes(sent)
     return msgspec.json.encode(stream) if stream else b""
 
 

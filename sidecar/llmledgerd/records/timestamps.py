@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, overload
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER_US: Final = 7_258_118_400_000_000
+"""The year 2200, later than any time of a row."""
 _FIRST_US: Final = 1_577_836_800_000_000
 """2020-01-01T00:00:00Z."""
 _DAY_US: Final = 86_400_000_000

@@ -52,6 +52,12 @@ class Destination(Protocol):
         Rows of the batch ``besides`` do not count.
         """
 
+    def calls_abandoned(self, calls: Collection[Call], from_us: int, to_us: int) -> set[Call]:
+        """Return which calls that started between the two times have a row that stands for them, and is to be deleted.
+
+        Stores whose inserts delete such rows return none.
+        """
+
     def records_of(self, spans: Collection[Told], *, besides: str) -> list[Told]:
         """Return stored records that may tell of the calls of these spans; those of the batch ``besides`` do not count."""
 

@@ -66,6 +66,8 @@ class ConfiguredStore(msgspec.Struct, frozen=True, kw_only=True):
     """Number of values that the store changed or left out."""
     encode_in_pieces: Callable[[str, Sequence[str], Sequence[Sequence[object]]], list[Buffer]] | None = None
     """Encode rows to blocks that refer to large payloads instead of copying them; None if unsupported."""
+    takes_views: bool = False
+    """``encode`` and ``encode_in_pieces`` accept payloads that are views of their line."""
     pointed: Callable[[Sequence[str]], set[str]] | None = None
     """Return which of these names of objects its rows have; None if the store answers SQL about that."""
     is_ours: bool = False

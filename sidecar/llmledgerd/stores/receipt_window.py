@@ -12,11 +12,10 @@ from typing import Final
 import msgspec
 
 from llmledgerd.clock import APART_US
+from llmledgerd.records.timestamps import NEVER_US
 
 HOUR_US: Final = 3_600_000_000
 MONTH_US: Final = 31 * 24 * HOUR_US
-NEVER_US: Final = 7_258_118_400_000_000
-"""The year 2200, later than any time of receipt."""
 ASKED_SECONDS: Final = 60.0
 """How long a reading of the store's clock is used."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.engine import Engine, fresh_database, running_engine
-from tests.helpers.object_storage import Folder
+from tests.helpers.object_storage import S3, Folder, running_s3
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database, running_postgres
 from tests.helpers.two_stores import TwoStores, running_two_stores
 
@@ -37,6 +37,12 @@ def storage(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3]:
+    with running_s3(tmp_path / "cloud") as server:
+        yield server
+
+
+@pytest.fixture
 def two(
     engine: Engine, server: PostgresServer, postgres_url: str, storage: Folder, tmp_path: Path
 ) -> Iterator[TwoStores]:
@@ -50,4 +56,7 @@ def two(
         fresh_database(engine.address) as url,
         running_two_stores(engine, server, (url, postgres_url), tmp_path, **settings) as running,
     ):
-        yield running
+        try:
+            yield running
+        finally:
+            engine.release()

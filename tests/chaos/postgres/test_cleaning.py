@@ -14,6 +14,7 @@ from tests.helpers import prefork
 from tests.helpers.exchanges import line
 from tests.helpers.object_storage import Folder
 from tests.helpers.postgres import query
+from tests.helpers.scene import INSERT
 from tests.helpers.two_stores import TwoStores
 from tests.helpers.waiting import until
 
@@ -68,8 +69,10 @@ def test_what_any_store_refers_to_stays_and_the_rest_goes(
 
 
 def test_objects_of_rows_that_wait_for_a_store_stay(two: TwoStores, storage: Folder, tmp_path: Path) -> None:
-    for name, table in (("clickhouse", "llm_traces"), ("postgres", "provider_traces")):
-        rename(two, name, table, f"{table}_away")
+    two.engine.fault(
+        "error", times=10_000, only=INSERT, code=202
+    )  # what is asked is answered, and nothing is stored
+    query(two.postgres_url, "ALTER TABLE provider_traces RENAME TO away")
     two.daemon.send_one_way(line("waits", 1, timestamp=OLD))
     until(storage.objects)
     age(tmp_path)
@@ -79,18 +82,11 @@ def test_objects_of_rows_that_wait_for_a_store_stay(two: TwoStores, storage: Fol
         done = clean(two, storage, "clickhouse,postgres")
         assert done.returncode, done
         assert len(storage.objects()) == 1, done
-    for name, table in (("clickhouse", "llm_traces"), ("postgres", "provider_traces")):
-        rename(two, name, f"{table}_away", table)
+    two.engine.release()
+    query(two.postgres_url, "ALTER TABLE away RENAME TO provider_traces")
     two.daemon.start()
     two.settled("postgres", 1)
     two.settled("clickhouse", 1)
     done = clean(two, storage, "clickhouse,postgres")
     assert done.returncode == 0, done
     balance(two, storage)
-
-
-def rename(two: TwoStores, store: str, name: str, other: str) -> None:
-    if store == "clickhouse":
-        two.table.run(f"RENAME TABLE {name} TO {other}")
-    else:
-        query(two.postgres_url, f"ALTER TABLE {name} RENAME TO {other}")

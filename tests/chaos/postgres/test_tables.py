@@ -24,6 +24,10 @@ CREATE TRIGGER guard BEFORE INSERT ON provider_traces FOR EACH ROW EXECUTE FUNCT
 NO_TRIGGER = "DROP TRIGGER guard ON provider_traces"
 
 
+def retries(two: TwoStores) -> int:
+    return sum(two.of("postgres")["retries"].values())
+
+
 @pytest.mark.parametrize(
     ("change", "back", "why"),
     [
@@ -43,6 +47,8 @@ def test_a_table_that_refuses_every_row_keeps_the_records_waiting(
     query(two.postgres_url, change)
     send(two, "b", 50)
     until(lambda: says_why(two, why))
+    tried = retries(two)
+    until(lambda: retries(two) >= tried + 10)
     two.settled("clickhouse", 55)
     assert two.of("postgres")["dead_letters"] == 0
     query(two.postgres_url, back)

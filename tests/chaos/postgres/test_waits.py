@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import psycopg
 import pytest
 
 from tests.chaos.postgres.books import balance
 from tests.chaos.postgres.stage import restart, says_why, send
 from tests.helpers.object_storage import Folder
-from tests.helpers.pgbouncer import running_pgbouncer
+from tests.helpers.pgbouncer import SERVER_PROCESSES, running_pgbouncer
 from tests.helpers.postgres import query
 from tests.helpers.two_stores import TwoStores
 from tests.helpers.waiting import until
@@ -69,6 +71,11 @@ def test_each_insert_behind_a_pooler_waits_for_the_disk(two: TwoStores, storage:
     )
     query(two.postgres_url, SEEN)
     with running_pgbouncer(two.server, two.postgres_url) as url:
+        with contextlib.ExitStack() as others:
+            for _ in range(
+                SERVER_PROCESSES
+            ):  # one after another serves the daemon's transactions from now on
+                others.enter_context(psycopg.connect(url)).execute("SELECT 1")
         restart(two, postgres_url=url)
         for number in range(20):
             send(two, f"a{number}", 2)

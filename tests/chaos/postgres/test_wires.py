@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.chaos.postgres.books import balance
 from tests.chaos.postgres.stage import restart, send
 from tests.helpers.cut_wire import running_cut_wire
-from tests.helpers.object_storage import S3, Folder, running_s3
+from tests.helpers.object_storage import S3, Folder
 from tests.helpers.pgbouncer import running_pgbouncer
 from tests.helpers.postgres_proxy import running_postgres_proxy
 from tests.helpers.two_stores import TwoStores
 from tests.helpers.waiting import until
 
 pytestmark = pytest.mark.chaos
-
-
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3]:
-    with running_s3(tmp_path / "cloud") as server:
-        yield server
 
 
 @pytest.mark.parametrize("is_pooled", [False, True], ids=["server", "pooler"])

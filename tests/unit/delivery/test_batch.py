@@ -18,17 +18,20 @@ from llmledgerd.errors import BatchRejected
 from llmledgerd.payloads.policy import Decision, Policy
 from llmledgerd.payloads.treatment import Treatment
 from llmledgerd.query.erasure import Erasure
+from llmledgerd.records import parsing
 from llmledgerd.records.pricing import Pricer
 from llmledgerd.records.repeats import name_of
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import COLUMNS
+from llmledgerd.records.timestamps import NEVER_US
 from llmledgerd.spool import Entry, EntryKind, Group, ReadGroup, Segment, SessionState
 from llmledgerd.spool.own_lines import OwnLine
-from llmledgerd.stores.receipt_window import NEVER_US, Window
+from llmledgerd.stores.receipt_window import Window
 
 SESSION = uuid.UUID(int=1, version=4).bytes
 RECEIVED_US = 1_790_000_000_000_000
 ID, SERVICE, REQUEST, BATCH_ROW = map(COLUMNS.index, ("id", "service", "request_json", "batch_row"))
+RESPONSE = COLUMNS.index("response_json")
 USAGE, MESSAGE, TOKENS = map(COLUMNS.index, ("usage_json", "error_message", "prompt_tokens"))
 
 
@@ -163,6 +166,18 @@ def test_a_large_line_is_the_same_row_whether_it_is_copied_or_referred_to() -> N
     referred, _ = prepared(runs, takes_views=True)
     assert [type(row[REQUEST]) for row in referred] == [memoryview, bytes, memoryview, bytes]
     assert [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in referred] == copied
+
+
+def test_a_stream_too_long_to_be_read_is_bytes_in_a_store_that_takes_no_views(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parsing, "LARGE_BYTES", 16)
+    stream = b'{"protocol_version":4,"response_stream":"%s"}\n' % (b"x" * 100)
+    for takes_views in (False, True):
+        rows, refused = prepared([[stream]], takes_views=takes_views)
+        assert not refused
+        assert rows[0][RESPONSE] == b'"%s"' % (b"x" * 100)
+        assert type(rows[0][RESPONSE]) is bytes
 
 
 def test_a_line_that_raises_is_a_dead_letter_and_its_neighbors_are_rows() -> None:

@@ -73,6 +73,9 @@ class SlowStore:
     def calls_present(self, calls: Collection[Call], from_us: int, to_us: int, *, besides: str) -> set[Call]:
         return set()
 
+    def calls_abandoned(self, calls: Collection[Call], from_us: int, to_us: int) -> set[Call]:
+        return set()
+
     def records_of(self, spans: Collection[Told], *, besides: str) -> list[Told]:
         return []
 

@@ -66,6 +66,20 @@ async def test_a_row_whose_object_differs_from_that_of_an_earlier_attempt_has_th
     assert objects.content[OWN] == payload_object("one").content
 
 
+async def test_objects_that_are_withdrawn_go_and_another_call_s_stays() -> None:
+    one, other, missing = (payload_object(name, f"raw/date=2026-11-21/{name}.json.gz") for name in "abc")
+    objects = MemoryObjects()
+    objects.content = {
+        one.name: payload_object("another call's").content,
+        names.own_name(one.name, BATCH, 1): one.content,
+        other.name: other.content,
+    }
+    uploads = Uploads(objects={1: one, 2: other, 3: missing})
+    await Uploader(objects, 2).withdraw(uploads, BATCH)
+    assert list(objects.content) == [one.name]
+    assert not uploads.objects
+
+
 async def test_what_could_not_be_stored_is_tried_again_and_the_rest_is_not() -> None:
     objects = MemoryObjects()
     other = "raw/date=2026-11-21/b.json.gz"

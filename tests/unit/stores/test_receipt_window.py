@@ -6,11 +6,11 @@ import random
 
 import pytest
 
+from llmledgerd.records.timestamps import NEVER_US
 from llmledgerd.stores.clickhouse.sink import kept_us
 from llmledgerd.stores.receipt_window import (
     ASKED_SECONDS,
     HOUR_US,
-    NEVER_US,
     Asked,
     StoreClock,
     Window,

@@ -67,6 +67,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
             close=store.close,
             source=ClickHouseSource(store),
             encode_in_pieces=store.encode_in_pieces,
+            takes_views=True,
             is_ours=store.is_embedded,
         )
 

@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from llmledgerd.errors import StoreBusy
@@ -32,12 +32,13 @@ ABANDONED = (
     "outcome = 'abandoned' AND id IN {ids:Array(String)}"
     " AND has(arrayZip({organizations:Array(String)}, {ids:Array(String)}), (organization_id, id))"
 )
-OTHER_CALLS = (
+CALLS = (
     "organization_id IN {organizations:Array(String)} AND id IN {ids:Array(String)}"
-    " AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
     " AND created_at BETWEEN fromUnixTimestamp64Micro({from_us:Int64})"
     " AND fromUnixTimestamp64Micro({to_us:Int64})"
 )
+OTHER_CALLS = f"{CALLS} AND outcome != 'abandoned' AND batch_id != {{besides:UUID}}"
+GIVEN_UP = f"{CALLS} AND outcome = 'abandoned'"
 RECORDS = (
     "(trace_id IN {traces:Array(String)} OR provider_request_id IN {answers:Array(String)})"
     " AND source != 'otlp' AND outcome != 'abandoned' AND batch_id != {besides:UUID}"
@@ -112,18 +113,11 @@ class ClickHouseSink:
 
         Rows of the batch ``besides`` and ``abandoned`` rows do not count.
         """
-        found: set[Call] = set()
-        for some in _slices(list(calls), lambda call: _bytes(*call)):
-            asked = {
-                "organizations": sorted({organization for organization, _ in some}),
-                "ids": [name for _, name in some],
-                "besides": besides,
-                "from_us": from_us,
-                "to_us": to_us,
-            }
-            for at in map(self._at, self._store.independent_addresses(TRACES)):
-                found.update(self._stored.of_calls(OTHER_CALLS, asked, at))
-        return found.intersection(calls)
+        return self._calls(OTHER_CALLS, calls, {"besides": besides, "from_us": from_us, "to_us": to_us})
+
+    def calls_abandoned(self, calls: Collection[Call], from_us: int, to_us: int) -> set[Call]:
+        """Return the calls that started between the two times and have an ``abandoned`` row."""
+        return self._calls(GIVEN_UP, calls, {"from_us": from_us, "to_us": to_us})
 
     def records_of(self, spans: Collection[Told], *, besides: str) -> list[Told]:
         """Return stored records that have the trace or the answer's id of a span, and began about its time."""
@@ -164,6 +158,19 @@ class ClickHouseSink:
                 if changes:  # what DELETE FROM does, which takes no partition before 25.x
                     statement = f"ALTER TABLE {place.changed} {changes}"
                     self._store.run(statement, asked, {"mutations_sync": 1, **place.settings}, at=at)
+
+    def _calls(self, condition: str, calls: Collection[Call], values: Mapping[str, object]) -> set[Call]:
+        """Return which calls have a row, at any address, that fulfills the condition."""
+        found: set[Call] = set()
+        for some in _slices(list(calls), lambda call: _bytes(*call)):
+            asked = {
+                "organizations": sorted({organization for organization, _ in some}),
+                "ids": [name for _, name in some],
+                **values,
+            }
+            for at in map(self._at, self._store.independent_addresses(TRACES)):
+                found.update(self._stored.of_calls(condition, asked, at))
+        return found.intersection(calls)
 
     def _stays(self, table: str) -> bool:
         """Return whether a batch must be repeated at the same address.

@@ -133,6 +133,10 @@ class Collector:
         """Return nothing, as above."""
         return set()
 
+    def calls_abandoned(self, calls: Collection[Call], from_us: int, to_us: int) -> set[Call]:
+        """Return nothing, as above."""
+        return set()
+
     def records_of(self, spans: Collection[Told], *, besides: str) -> list[Told]:
         """Return nothing, as above."""
         return []

@@ -26,6 +26,8 @@ NUMBERS = frozenset({"cache_marks"})
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 CHUNK_BYTES = 1 << 20
 """Bytes of a large value that are escaped at a time."""
+PAYLOADS = (bytes, memoryview)
+"""Types of payloads; one that is large may refer to its line."""
 NULL = b"\\N"
 SPECIAL = re.compile(rb"[\\\n\r]")
 
@@ -59,7 +61,7 @@ def encode(columns: Sequence[str], rows: Sequence[Sequence[object]], wanted: Col
     for name, values in zip(columns, zip(*rows, strict=True), strict=True):
         if name in wanted:
             try:
-                if len(rows) == 1 and type(values[0]) is bytes and len(values[0]) > CHUNK_BYTES:
+                if len(rows) == 1 and type(values[0]) in PAYLOADS and len(values[0]) > CHUNK_BYTES:
                     fields.append([_checked(values[0])])
                 else:
                     fields.append(_encoded(name, values))
@@ -89,7 +91,7 @@ def _append(block: Block, row: Iterable[bytes | memoryview]) -> None:
     block += b"\n"
 
 
-def _checked(value: bytes) -> memoryview:
+def _checked(value: bytes | memoryview) -> memoryview:
     """Return a large value as it is to be escaped. Raises UnicodeDecodeError."""
     decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(value)
     for start in range(0, len(view), CHUNK_BYTES):
@@ -147,6 +149,7 @@ _WRITERS: dict[type, Callable[..., bytes]] = {
     type(None): lambda value: NULL,
     str: lambda value: _escaped(value.encode()),
     bytes: _bytes,
+    memoryview: lambda value: _bytes(bytes(value)),
     int: lambda value: b"%d" % value,
     bool: lambda value: b"%d" % value,
     Decimal: lambda value: format(value, "f").encode(),

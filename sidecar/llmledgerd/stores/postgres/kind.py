@@ -60,6 +60,7 @@ class PostgresKind(Kind[PostgresOptions]):
             close=partial(self._close, store),
             source=PostgresSource(store),
             counts=store.counts,
+            takes_views=True,
             pointed=partial(pointed, store),
         )
 

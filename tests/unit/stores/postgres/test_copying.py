@@ -37,6 +37,15 @@ def test_any_text_is_one_field_and_comes_back(texts: list[str]) -> None:
     assert [[unescaped(field).decode() for field in row] for row in cut] == [[text, text] for text in texts]
 
 
+@pytest.mark.parametrize("times", [1, 500_000])
+def test_a_view_of_a_line_is_written_as_its_bytes(times: int) -> None:
+    value = b'{"a\\n":"\t"}' * times
+    row = ("id", value)
+    assert encode(("a", "b"), [("id", memoryview(value))], {"a", "b"}) == encode(
+        ("a", "b"), [row], {"a", "b"}
+    )
+
+
 def test_values_are_written_by_their_kind() -> None:
     columns = ("id", "created_at", "n", "flag", "cost", "none", "tags", "left_out")
     row = ("x", 1_700_000_000_000_001, 7, True, Decimal("1E-9"), None, ["a", 'b"\\', "NULL"], "never seen")
