@@ -1,7 +1,7 @@
 """How long questions about tools, attempts and the speed of answers take.
 
 Fills an embedded store with generated calls, of which six in ten ask for tools, and one in fifty failed and was sent
-again, and prints for each question the smallest and the median wall time of five warm runs, and the smallest CPU time:
+again, and prints for each question the smallest and the median wall time of seven warm runs, and the smallest CPU time:
 on a machine that does something else the first two are too large.
 
 ``python -m bench.tools [millions]``
@@ -22,7 +22,7 @@ from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 
-RUNS = 5
+RUNS = 7
 TOOLS = """
 ALTER TABLE llm_traces UPDATE
     request_hash = cityHash64(run_id, if(is_error OR attempt > 1, 0, batch_row)) % 9223372036854775807 + 1,
@@ -60,6 +60,7 @@ def questions(reader: LLMTraceReader) -> dict[str, Callable[[], Awaitable[object
         "calls of tools": lambda: reader.list_tool_calls(everybody, start_date=month, limit=100),
         "calls of one call": lambda: reader.list_tool_calls("org-00", id="x"),
         "retries": lambda: reader.get_retries(everybody, start_date=month),
+        "retried calls": lambda: reader.list_retried_calls(everybody, start_date=month),
         "speed by model": lambda: reader.get_usage_stats(everybody, group_by=["model"], start_date=month),
         "speed by day and model": lambda: reader.get_usage_stats(everybody, group_by=["day", "model"]),
     }

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmledgerd.query.requests import GetRetries
-from llmledgerd.query.retries import Attempt, calls_of, summed
+from llmledgerd.query.requests import GetRetries, ListRetriedCalls
+from llmledgerd.query.retries import Attempt, calls_of, retried_call, summed
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.queries import StoreAnswers
@@ -62,6 +62,26 @@ def test_sums_of_attempts_are_those_of_the_attempts_one_by_one(engine: Engine) -
 
     assert found == wanted
     assert [one.calls for one in wanted if one.calls > REQUESTS / 10], wanted
+
+
+def test_the_newest_retried_calls_are_those_of_all_whatever_the_limit(engine: Engine) -> None:
+    given = [{**row, "id": str(number)} for number, row in enumerate(attempts(7))]
+    with (
+        fresh_database(external_server() or engine.address) as url,
+        contextlib.closing(Store(url)) as store,
+    ):
+        migrations.apply(store, migrations.Layout())
+        add_traces(store, given)
+        answers = StoreAnswers(store)
+        found = {limit: answers.answer("org", ListRetriedCalls(limit=limit)) for limit in (1, 3, 40, 1000)}
+    judged = [_attempt(number, row) for number, row in enumerate(given)]
+    ordered = sorted(judged, key=lambda one: (one.request_hash, one.start_us, one.attempt))
+    failed = {one.request_hash for one in judged if one.is_error}
+    calls = [retried_call(one) for one in calls_of(one for one in ordered if one.request_hash in failed)]
+    newest = sorted(calls, key=lambda one: (one.started_at, one.id), reverse=True)
+
+    assert len(newest) > 100
+    assert found == {limit: newest[:limit] for limit in found}
 
 
 def _attempt(number: int, row: dict[str, Any]) -> Attempt:

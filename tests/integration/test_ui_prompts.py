@@ -70,6 +70,9 @@ def test_misses_and_parts_of_prompts_are_on_the_page_with_their_places(
             STEPS - 2
         )  # the call after the failed one continues nothing that was cached
         expect(misses.first).to_contain_text("edited (number 0)")
+        for text in ("Agent", "Cause", "Place"):
+            expect(tab.locator("th.left", has_text=text).first).to_have_css("text-align", "left")
+        expect(misses.first.get_by_text("edited (number 0)")).to_have_css("text-align", "left")
         expect(tab.get_by_role("heading", name="What prompts consist of")).to_be_visible()
         assert tab.evaluate("window.owned") is None
         picture(tab, "cache")

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from llmledgerd.admin import auth
 from llmledgerd.query.requests import GROUPS, fields
-from llmledgerd.query.routes import ENDPOINTS
+from llmledgerd.query.routes import ENDPOINTS, Endpoint
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
@@ -36,6 +36,7 @@ NEEDED: Mapping[str, Mapping[str, str]] = {
 }
 FULL = (
     "/v1/cache", "/v1/cache/calls", "/v1/anatomy", "/v1/tools", "/v1/tool-calls", "/v1/retries", "/v1/retried-calls",
+    "/v1/runs", f"/v1/run?id={MARK}-run_id",
 )  # fmt: skip
 """Addresses whose answers are computed from several rows: beta's have something to be seen."""
 VALUES = [
@@ -62,6 +63,10 @@ PATHS = [
     "/v1/calls?organization_id=alpha;organization_id=beta", "/v1/calls?organization_id=alpha%26organization_id=beta", "/v1/calls?&&organization_id=beta",
 ]  # fmt: skip
 
+
+ALL_NAMES_AT = "/v1/calls"
+SHARED_OUT = 8
+"""Routes that share the values of a field out, at most."""
 
 Attempt = tuple[str, str, dict[str, str], str | None]
 """Method, path, headers, body."""
@@ -135,10 +140,11 @@ def _ask_all(attack: Attack, asker: Asker, attempts: list[Attempt]) -> None:
 def _attempts(cursor: str) -> Iterator[Attempt]:
     for endpoint in ENDPOINTS:
         needed = NEEDED.get(endpoint.path, {})
-        for name in fields(endpoint.question):
-            for value in (*VALUES, cursor):
-                yield "GET", _address(endpoint.path, {**needed, name: value}), {}, None
-        for name, value in itertools.product(NAMES, [*VALUES[:14], "true", "alpha"]):
+        for name, value in _values(endpoint, [*VALUES, cursor]):
+            yield "GET", _address(endpoint.path, {**needed, name: value}), {}, None
+        # One function reads the names of all routes: one route gets each with all of these values.
+        tried = [*VALUES[:14], "true", "alpha"] if endpoint.path == ALL_NAMES_AT else ["beta"]
+        for name, value in itertools.product(NAMES, tried):
             yield "GET", _address(endpoint.path, {**needed, name: value}), {}, None
             yield (
                 "GET",
@@ -164,6 +170,16 @@ def _attempts(cursor: str) -> Iterator[Attempt]:
         yield "POST", "/v1/sql?organization_id=alpha", {}, statement
     for body in ('{"organization_id":"beta"}', '{"organization_id":"alpha"}', "{}", "[]", ""):
         yield "POST", "/v1/erase?only_count=true", {}, body
+
+
+def _values(endpoint: Endpoint, values: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield fields with values. A field that routes share is the same condition in each of them: the routes share
+    its values out, so that each value is tried at one of them or more, and each route with several."""
+    for field in fields(endpoint.question):
+        sharing = [one.path for one in ENDPOINTS if field in fields(one.question)]
+        place, step = sharing.index(endpoint.path), min(len(sharing), SHARED_OUT)
+        yield from ((field, value) for value in values[place % step :: step])
+        yield field, MARK
 
 
 def _address(path: str, parameters: Mapping[str, str]) -> str:

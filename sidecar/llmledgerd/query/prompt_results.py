@@ -1,10 +1,6 @@
 """Results of questions about prompts: what was not read from caches, and what prompts consist of.
 
-<<<<<<< HEAD
 Invariant: an unknown amount is None, and not 0.
-=======
-Invariant: an amount of money that is not known is None, never 0.
->>>>>>> s21
 """
 
 from __future__ import annotations

@@ -123,15 +123,16 @@ def misses_sql(where: str, parents: str) -> str:
     """Return the statement whose rows are the calls that missed, with what they lost and what they show.
 
     ``where`` narrows the calls ``t``; ``parents`` the calls that they may continue, or share a beginning with.
+    Column ``facts`` has a bit for each field of ``Evidence`` (``evidence``).
     """
     own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
     parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
     elsewhere = ", ".join(f"t.{name} AS {name}" for name in _ELSEWHERE)
     gapped = f"FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0"
-    facts = ", ".join(
-        f"{_HAS_PARENT} AND ({sql})" + (f" OR {_HAS_OTHER} AND ({_OF_OTHER[name]})" if name in _OF_OTHER else "")
-        + f" AS is_{name}"
-        for name, sql in FACTS.items()
+    facts = " + ".join(
+        f"({_HAS_PARENT} AND ({sql})" + (f" OR {_HAS_OTHER} AND ({_OF_OTHER[name]})" if name in _OF_OTHER else "")
+        + f") * {1 << number}"
+        for number, (name, sql) in enumerate(FACTS.items())
     )  # fmt: skip
     keys = ", ".join(
         f"c.{name} AS {name}, if({_HAS_PARENT}, p.{name}, e.{name}) AS parent_{name}" for name in _KEY
@@ -144,7 +145,7 @@ def misses_sql(where: str, parents: str) -> str:
         " toUInt32(could) AS could_tokens, toUInt32(could - cached_tokens) AS lost_tokens,"
         " least(lost_tokens, ifNull(c.cache_write_tokens, 0)) AS lost_written,"
         " toInt128(lost_tokens - lost_written) * c.lost_rate_fresh + toInt128(lost_written) * c.lost_rate_written"
-        f" AS lost_pico, {facts}, {_COULD} AS could"
+        f" AS lost_pico, toUInt16({facts}) AS facts, {_COULD} AS could"
         f" FROM (SELECT {own} {gapped}) AS c"
         f" LEFT ANY JOIN (SELECT {parent} FROM llm_traces AS t WHERE {parents} AND t.turn_hash IN"
         f" (SELECT t.parent_turn_hash {gapped} AND t.parent_turn_hash != 0) AND t.cache_left_state != ''"
@@ -158,12 +159,16 @@ def misses_sql(where: str, parents: str) -> str:
     )
 
 
+def evidence(facts: int) -> Evidence:
+    """Return what column ``facts`` says."""
+    return Evidence(*(bool(facts >> number & 1) for number in range(len(FACTS))))
+
+
 def sums_sql(misses: str) -> str:
     """Return the statement that adds up misses that show the same."""
-    facts = ", ".join(f"is_{name}" for name in FACTS)
     return (
-        f"SELECT agent_id, provider, model, {facts}, count() AS calls, sum(lost_tokens) AS all_tokens,"  # noqa: S608 - fixed fragments, values are bound
+        "SELECT agent_id, provider, model, facts, count() AS calls, sum(lost_tokens) AS all_tokens,"  # noqa: S608 - fixed fragments, values are bound
         " sum(lost_pico) AS all_pico, countIf(lost_pico IS NULL) AS unpriced,"
         " argMax((batch_id, batch_row, created_at), lost_tokens) AS worst, max(lost_tokens) AS most_tokens"
-        f" FROM ({misses}) GROUP BY agent_id, provider, model, {facts}"
+        f" FROM ({misses}) GROUP BY agent_id, provider, model, facts"
     )

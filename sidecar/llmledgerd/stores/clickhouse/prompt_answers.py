@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from llmledgerd.conversations.cache_misses import EXPIRED, IN_FLIGHT, MODEL, TIER, Evidence, cause
+from llmledgerd.conversations.cache_misses import EXPIRED, IN_FLIGHT, MODEL, TIER, cause
 from llmledgerd.conversations.cache_places import in_words, place_of
 from llmledgerd.conversations.prompt import apportioned
 from llmledgerd.conversations.prompt_description import Description, read_description
@@ -19,8 +19,9 @@ from llmledgerd.query.filters import GROUPED
 from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, Narrowed, QueryRequest
 from llmledgerd.records.timestamps import microseconds
-from llmledgerd.stores.clickhouse.cache_sql import PARENT_DAYS, misses_sql, sums_sql
+from llmledgerd.stores.clickhouse.cache_sql import PARENT_DAYS, evidence, misses_sql, sums_sql
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.widening import HOUR_US
 
 Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 """Runs a statement with bound values within the bounds of an answer."""
@@ -56,7 +57,7 @@ def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses
     rows = ask(sums_sql(misses_sql(str(where), str(parents))), {**parents.values, **where.values})
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in rows:
-        key = (row["agent_id"], row["provider"], row["model"], cause(_evidence(row)))
+        key = (row["agent_id"], row["provider"], row["model"], cause(evidence(row["facts"])))
         one = found.setdefault(key, {"calls": 0, "tokens": 0, "pico": None, "unpriced": 0, "most": 0})
         one["calls"] += row["calls"]
         one["tokens"] += row["all_tokens"]
@@ -103,7 +104,7 @@ def cache_miss_calls(ask: Ask, organization_id: str | None, question: ListCacheM
 def _miss(row: dict[str, Any], details: Mapping[Key, dict[str, Any]]) -> CacheMiss:
     own = details[_key(_row_key(row))]
     parent = details.get(_key(_row_key(row, "parent_")), {}) if row["has_parent"] else {}
-    word = cause(_evidence(row))
+    word = cause(evidence(row["facts"]))
     before = read_description(parent.get("prompt_parts", ""))
     place = place_of(word, before, read_description(own["prompt_parts"]), _values(word, row, own, parent))
     return CacheMiss(
@@ -139,10 +140,6 @@ def _values(word: str, row: dict[str, Any], own: dict[str, Any], parent: dict[st
     return {"with": parent.get("id")} if word == IN_FLIGHT else {}
 
 
-def _evidence(row: Mapping[str, Any]) -> Evidence:
-    return Evidence(*(bool(row[f"is_{name}"]) for name in Evidence._fields))
-
-
 def _conditions(organization_id: str | None, question: Narrowed) -> tuple[Where, Where]:
     """Return the conditions of the calls, and of those that they may continue."""
     where, parents = Where(organization_id), Where(organization_id)
@@ -174,18 +171,21 @@ def _by_key(
     """Return some columns of rows by their segment and line; their times let the engine skip all other rows."""
     if not keys:
         return {}
+    wanted = {_key(key): round(key[2].timestamp() * 1e6) for key in keys}
     where = Where(organization_id)
+    # The hours are for the index. The numbers are compared before a text is read; rows of other segments are few.
     where.add(
-        "t.created_at IN arrayMap(us -> fromUnixTimestamp64Micro(us), {times:Array(Int64)})",
-        times=sorted({round(key[2].timestamp() * 1e6) for key in keys}),
+        "intDiv(toInt64(t.created_at), 3600) IN {hours:Array(Int64)}",
+        hours=sorted({hour for us in wanted.values() for hour in (us // HOUR_US, -(-us // HOUR_US))}),
     )
+    where.add("t.batch_row IN {lines:Array(UInt32)}", lines=sorted({line for _, line in wanted}))
     where.add(
-        "concat(toString(t.batch_id), ':', toString(t.batch_row)) IN {keys:Array(String)}",
-        keys=sorted({"{}:{}".format(*_key(key)) for key in keys}),
+        "toUnixTimestamp64Micro(t.created_at) IN {times:Array(Int64)}", times=sorted({*wanted.values()})
     )
     columns = ", ".join(f"t.{name} AS {name}" for name in ("batch_id", "batch_row", *names))
     rows = ask(f"SELECT {columns} FROM llm_traces AS t WHERE {where}", where.values)  # noqa: S608 - fixed fragments, values are bound
-    return {_key((row["batch_id"], row["batch_row"])): row for row in rows}
+    by_key = {_key((row["batch_id"], row["batch_row"])): row for row in rows}
+    return {key: by_key[key] for key in wanted if key in by_key}
 
 
 def anatomy(ask: Ask, organization_id: str | None, question: GetAnatomy) -> list[Anatomy]:

@@ -6,7 +6,7 @@ Invariant: nothing reads a payload; every statement has the organization's condi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from llmledgerd.query.requests import (
@@ -19,16 +19,17 @@ from llmledgerd.query.requests import (
 )
 from llmledgerd.query.retries import Attempt, Tally, calls_of, retried_call, summed
 from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
+from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
-from llmledgerd.stores.clickhouse.retries_sql import ATTEMPTS, SUMS, failed_sql
+from llmledgerd.stores.clickhouse.retries_sql import ATTEMPTS, NEWEST, SUMS
 from llmledgerd.stores.clickhouse.tools_sql import ASKED, BROUGHT, FAILED, FIRST, tools_sql
 
 Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 """Runs a statement whose whole answer fits one answer; raises ValueError for a larger one."""
 
 MOST_ATTEMPTS: Final = 200_000
-"""Limit of calls whose requests were sent more than once and failed at least once, in one range of time."""
+"""Limit of attempts that are judged one by one for an answer."""
 
 
 class ToolAnswers:
@@ -56,10 +57,10 @@ class ToolAnswers:
         later.between(question.start_date, None)
         where.equal("id", None if question.id is None else question.id.removeprefix("provider_trace-"))
         where.equal("conversation_id", question.conversation_id)
-        where.add("call.name = {name:String}", name=question.name)
+        where.add("call_name = {name:String}", name=question.name)
         if question.is_error is not None:
             chosen = "GLOBAL IN" if question.is_error else "GLOBAL NOT IN"
-            where.conditions.append(f"call.key {chosen} ({FAILED.format(where=later)})")
+            where.conditions.append(f"call_key {chosen} ({FAILED.format(where=later)})")
         rows = self._ask(ASKED.format(where=where), {**where.values, "limit": question.limit})
         if not rows:
             return []
@@ -85,28 +86,52 @@ class ToolAnswers:
 
     def _retries(self, organization_id: str | None, question: GetRetries) -> list[Retries]:
         where = _narrowed(organization_id, question)
-        rows = self._store.query(SUMS.format(where=where), where.values)
-        overlapping = [number for row in rows for number in row["hashes"]]
-        calls = (
-            self._attempts(where, "{overlapping:Array(UInt64)}", overlapping=overlapping)
-            if overlapping
-            else []
-        )
-        return summed(
-            calls, {(row["provider"], row["model"]): _tally(row) for row in rows if row["is_apart"]}
-        )
+        rows = self._store.query(SUMS.format(where=where, most=MOST_ATTEMPTS + 1), where.values)
+        known = {(row["provider"], row["model"]): _tally(row) for row in rows if row["is_apart"]}
+        overlapping = [request for row in rows for request in row["requests"]]
+        _bound(sum([len(tries) for _, tries in overlapping]))
+        calls = calls_of(_attempt(number, one) for number, tries in sorted(overlapping) for one in tries)
+        return summed(calls, known)
 
     def _retried_calls(self, organization_id: str | None, question: ListRetriedCalls) -> list[RetriedCall]:
+        """Judge the requests whose attempts are newest, and more of them while another may have a newer call."""
         where = _narrowed(organization_id, question)
-        found = map(retried_call, self._attempts(where, failed_sql(str(where))))
-        return sorted(found, key=lambda call: (call.started_at, call.id), reverse=True)[: question.limit]
+        wanted = 2 * question.limit
+        while True:
+            newest = self._store.query(NEWEST.format(where=where), {**where.values, "most": wanted})
+            _bound(sum([row["attempts"] for row in newest]))
+            calls = sorted(
+                self._judged(where, newest), key=lambda one: (one.started_at, one.id), reverse=True
+            )
+            if len(newest) < wanted:
+                return calls[: question.limit]
+            newer_us = newest[-1]["last_us"] + 1_000
+            if len(calls) >= question.limit and microseconds(calls[question.limit - 1].started_at) > newer_us:
+                return calls[: question.limit]
+            wanted *= 4
 
-    def _attempts(self, where: Where, hashes: str, **values: object) -> list[list[Attempt]]:
-        statement = ATTEMPTS.format(where=where, hashes=hashes, most=MOST_ATTEMPTS + 1)
-        rows = self._store.query(statement, {**where.values, **values})
-        if len(rows) > MOST_ATTEMPTS:
-            raise ValueError(f"more than {MOST_ATTEMPTS} attempts; ask for a shorter range of time")
-        return calls_of(Attempt(*row.values()) for row in rows)
+    def _judged(self, where: Where, requests: list[dict[str, Any]]) -> Iterator[RetriedCall]:
+        """Return the calls of requests that have several attempts."""
+        if not requests:
+            return iter(())
+        since = min(row["first_us"] for row in requests)
+        rows = self._store.query(
+            ATTEMPTS.format(where=where),
+            {**where.values, "since": since, "hashes": [row["request_hash"] for row in requests]},
+        )
+        return map(retried_call, calls_of(Attempt(*row.values()) for row in rows))
+
+
+def _bound(attempts: int) -> None:
+    if attempts > MOST_ATTEMPTS:
+        raise ValueError(f"more than {MOST_ATTEMPTS} attempts; ask for a shorter range of time")
+
+
+def _attempt(request_hash: int, one: tuple[Any, ...]) -> Attempt:
+    """Return an attempt of ``SUMS``, in which ids and types of errors are not counted."""
+    start, order, end, is_error, provider, model, cost, is_unknown, outcome = one
+    usd = None if is_unknown else cost
+    return Attempt("", request_hash, start, end, is_error, outcome, order >> 32, provider, model, "", usd, "")
 
 
 def _tally(row: dict[str, Any]) -> Tally:

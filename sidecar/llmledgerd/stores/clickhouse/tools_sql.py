@@ -15,17 +15,21 @@ _NEVER: Final = 1 << 60
 
 _ASKED_US: Final = "toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000"
 
-# Numbers alone are kept for each key: a text or a condition for each of them takes twice the time.
+# Numbers alone are kept for each key: a text or a condition for each of them takes twice the time. Members of the
+# tuples are named one by one, so that their ids are not read.
 _BY_KEY: Final = (
     "SELECT key, max(of) AS of, max(asked) AS asked_us, min(brought) AS brought_us, max(asked_bytes) AS asked_bytes,"
     " max(brought_bytes) AS brought_bytes, max(error) AS error, max(same) AS same FROM ("
-    "SELECT call.key AS key, cityHash64(call.name) AS of, t.asked_us AS asked, {never} AS brought,"
-    " call.arguments_bytes AS asked_bytes, 0::UInt32 AS brought_bytes, 0::UInt8 AS error,"
-    " intHash64(bitXor(t.conversation, call.arguments_hash)) AS same FROM ("
-    "SELECT cityHash64(t.conversation_id) AS conversation, t.tool_calls AS tool_calls, {asked_us} AS asked_us"
-    " FROM llm_traces AS t WHERE {asked} AND notEmpty(t.tool_calls)) AS t ARRAY JOIN t.tool_calls AS call"
-    " UNION ALL SELECT result.key, 0, 0, toUnixTimestamp64Micro(t.created_at), 0, result.bytes, result.error, 0"
-    " FROM llm_traces AS t ARRAY JOIN t.tool_results AS result WHERE {brought}"
+    "SELECT key, cityHash64(name) AS of, t.asked_us AS asked, toInt64({never}) AS brought, bytes AS asked_bytes,"
+    " 0::UInt32 AS brought_bytes, 0::UInt8 AS error, intHash64(bitXor(t.conversation, hash)) AS same FROM ("
+    "SELECT t.tool_calls.key AS keys, t.tool_calls.name AS names, t.tool_calls.arguments_bytes AS sizes,"
+    " t.tool_calls.arguments_hash AS hashes, cityHash64(t.conversation_id) AS conversation, {asked_us} AS asked_us"
+    " FROM llm_traces AS t WHERE {asked}) AS t"
+    " ARRAY JOIN t.keys AS key, t.names AS name, t.sizes AS bytes, t.hashes AS hash"
+    " UNION ALL SELECT key, 0::UInt64, 0::Int64, t.at_us, 0::UInt32, bytes, error, 0::UInt64 FROM ("
+    "SELECT t.tool_results.key AS keys, t.tool_results.bytes AS sizes, t.tool_results.error AS errors,"
+    " toUnixTimestamp64Micro(t.created_at) AS at_us FROM llm_traces AS t WHERE {brought}) AS t"
+    " ARRAY JOIN t.keys AS key, t.sizes AS bytes, t.errors AS error"
     ") GROUP BY key HAVING of != 0"
 )
 _CALLS: Final = (
@@ -41,7 +45,7 @@ _NAMES: Final = (
 )
 _TOKENS: Final = (
     "SELECT name, sum(toUInt64(tokens)) AS result_tokens FROM llm_traces AS t"
-    " ARRAY JOIN mapKeys(t.tokens_by_tool) AS name, mapValues(t.tokens_by_tool) AS tokens"
+    " ARRAY JOIN t.tokens_by_tool.keys AS name, t.tokens_by_tool.values AS tokens"
     " WHERE {asked} GROUP BY name"
 )
 
@@ -67,34 +71,43 @@ def tools_sql(asked: Where, brought: Where) -> str:
 
 ASKED: Final = (
     "SELECT t.organization_id AS organization_id, t.conversation_id AS conversation_id, t.id AS id,"
-    " call.id AS tool_call_id, call.name AS name, extract(call.name, '^mcp__(.+?)__.') AS mcp_server,"
+    " call_id AS tool_call_id, call_name AS name, extract(call_name, '^mcp__(.+?)__.') AS mcp_server,"
     " t.agent_id AS agent_id, t.run_id AS run_id, t.provider AS provider, t.model AS model,"
-    " t.created_at AS created_at, call.arguments_bytes AS arguments_bytes, call.key AS key,"
-    " call.arguments_hash AS arguments_hash, place,"
+    " t.created_at AS created_at, call_bytes AS arguments_bytes, call_key AS key,"
+    " call_hash AS arguments_hash, place,"
     " toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000 AS asked_us FROM llm_traces AS t"
-    " ARRAY JOIN t.tool_calls AS call, arrayEnumerate(t.tool_calls) AS place WHERE {where}"
+    " ARRAY JOIN t.tool_calls.key AS call_key, t.tool_calls.name AS call_name, t.tool_calls.id AS call_id,"
+    " t.tool_calls.arguments_bytes AS call_bytes, t.tool_calls.arguments_hash AS call_hash,"
+    " arrayEnumerate(t.tool_calls.key) AS place WHERE {where}"
     # The newest are found by their times alone, and the other columns are read of those.
     " AND t.created_at >= (SELECT min(at) FROM (SELECT t.created_at AS at FROM llm_traces AS t"
-    " ARRAY JOIN t.tool_calls AS call WHERE {where} ORDER BY at DESC LIMIT {{limit:UInt32}}))"
+    " ARRAY JOIN t.tool_calls.key AS call_key, t.tool_calls.name AS call_name WHERE {where}"
+    " ORDER BY at DESC LIMIT {{limit:UInt32}}))"
     " ORDER BY created_at DESC, id, place LIMIT {{limit:UInt32}}"
 )
-"""Calls that answers asked for, newest first."""
+"""Calls that answers asked for, newest first. Conditions of one call name ``call_key`` and ``call_name``."""
 
-FAILED: Final = "SELECT result.key FROM llm_traces AS t ARRAY JOIN t.tool_results AS result WHERE {where} AND result.error != 0"
+FAILED: Final = (
+    "SELECT key FROM llm_traces AS t ARRAY JOIN t.tool_results.key AS key, t.tool_results.error AS error"
+    " WHERE {where} AND error != 0"
+)
 """Keys of the calls that failed."""
 
 BROUGHT: Final = (
-    "SELECT result.key AS key, min(toUnixTimestamp64Micro(t.created_at)) AS brought_us,"
-    " argMin((t.id, result.bytes, result.error), t.created_at) AS result FROM llm_traces AS t"
-    " ARRAY JOIN t.tool_results AS result WHERE {where} AND result.key IN {{keys:Array(UInt64)}} GROUP BY key"
+    "SELECT key, min(toUnixTimestamp64Micro(t.created_at)) AS brought_us,"
+    " argMin((t.id, bytes, error), t.created_at) AS result FROM llm_traces AS t"
+    " ARRAY JOIN t.tool_results.key AS key, t.tool_results.bytes AS bytes, t.tool_results.error AS error"
+    " WHERE {where} AND hasAny(t.tool_results.key, {{keys:Array(UInt64)}}) AND key IN {{keys:Array(UInt64)}}"
+    " GROUP BY key"
 )
 """The first result of each of some calls."""
 
 FIRST: Final = (
-    "SELECT t.conversation_id AS conversation_id, call.arguments_hash AS hash,"
+    "SELECT t.conversation_id AS conversation_id, hash,"
     " min((toUnixTimestamp64Micro(t.created_at) + toInt64(t.latency_ms) * 1000, place)) AS first"
-    " FROM llm_traces AS t ARRAY JOIN t.tool_calls AS call, arrayEnumerate(t.tool_calls) AS place WHERE {where}"
-    " AND t.conversation_id IN {{conversations:Array(String)}} AND call.arguments_hash IN {{hashes:Array(UInt64)}}"
+    " FROM llm_traces AS t ARRAY JOIN t.tool_calls.arguments_hash AS hash,"
+    " arrayEnumerate(t.tool_calls.arguments_hash) AS place WHERE {where}"
+    " AND t.conversation_id IN {{conversations:Array(String)}} AND hash IN {{hashes:Array(UInt64)}}"
     " GROUP BY conversation_id, hash"
 )
 """When calls with the same arguments were first asked for in their conversations."""
