@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 
+import llmledgerd
 from llmledgerd.config.settings import Config
 from llmledgerd.daemon import otlp
 from llmledgerd.errors import ConfigError
+
+
+def forget_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next import of it be the first, until the test ends."""
+    if hasattr(llmledgerd, "otlp"):  # set by an import, beside ``sys.modules``
+        monkeypatch.setattr(llmledgerd, "otlp", llmledgerd.otlp)
+    for name in [name for name in sys.modules if name.startswith("llmledgerd.otlp")]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def config(*addresses: str, **more: Any) -> Config:
@@ -52,15 +61,13 @@ def test_without_the_extra_the_setting_names_it(
             raise ImportError(f"No module named {name}")
         return imported(name, *rest, **more)
 
-    for name in [name for name in sys.modules if name.startswith("llmledgerd.otlp")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_the_package(monkeypatch)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ConfigError, match=f"extra `{extra}`"):
         otlp.validate(config(address))
 
 
 def test_without_addresses_nothing_of_it_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("llmledgerd.otlp")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_the_package(monkeypatch)
     otlp.validate(config())
     assert not any(name.startswith("llmledgerd.otlp") for name in sys.modules)
