@@ -1,6 +1,7 @@
 """What is sent: lines of records, and the same rows as bodies that a server takes ready-made.
 
-Invariant: the same size, count and seed give the same bytes, and the bodies hold the rows of the
+Invariant: the same size, count and seed give the same bytes but for the time, which is that of the process' start (an
+old record is looked up in the store), and the bodies hold the rows of the
 lines, cut as the daemon cuts its segments.
 """
 
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import random
 import string
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -21,7 +24,8 @@ from llmledgerd.records.rows import RowBuilder
 from llmledgerd.records.schema import COLUMNS
 from llmledgerd.stores.clickhouse.client import Store
 
-NOW_US = 1_790_000_000_000_000
+NOW_US = time.time_ns() // 1000
+TIMESTAMP = datetime.fromtimestamp(NOW_US / 1e6, UTC).isoformat()
 BATCH_ROWS, BATCH_BYTES = Config().batch_max_rows, Config().batch_max_bytes
 _TEXT_BYTES = 2 << 20
 _BLOCK_BYTES = 1 << 20
@@ -91,7 +95,7 @@ def _record(version: int, number: int, words: str, dice: random.Random) -> dict[
             "usage": usage,
         },
         "error": None,
-        "timestamp": "2026-09-21T10:00:00.123456Z",
+        "timestamp": TIMESTAMP,
     }
     if version >= 2:
         record |= {"org_id": f"org-{dice.randrange(50)}", "user_id": f"user-{dice.randrange(999)}"}
