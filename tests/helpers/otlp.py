@@ -12,6 +12,14 @@ from typing import Any
 
 T0_NS = 1_780_000_000_000_000_000
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+CHAT = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 100,
+    "gen_ai.usage.output_tokens": 20,
+}
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
 Json = dict[str, Any]
 

@@ -12,21 +12,13 @@ import pytest
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.collector import HOW, RunningCollector, free_port, program
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.otlp import Exporter, as_protobuf, span, traces
+from tests.helpers.otlp import CHAT, PROTOBUF, Exporter, as_protobuf, span, traces
 from tests.helpers.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(program() is None, reason=HOW)]
 
-CHAT = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": "openai",
-    "gen_ai.request.model": "gpt-4o",
-    "gen_ai.usage.input_tokens": 100,
-    "gen_ai.usage.output_tokens": 20,
-}
 BATCH = 50
 BATCHES = 100
-PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
 
 def batch(number: int) -> bytes:

@@ -20,19 +20,23 @@ from llmledgerd.reader import LLMTraceReader
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.otlp import T0_NS, TRACE, Exporter, as_protobuf, field, log_record, logs, span, traces
+from tests.helpers.otlp import (
+    CHAT,
+    PROTOBUF,
+    T0_NS,
+    TRACE,
+    Exporter,
+    as_protobuf,
+    field,
+    log_record,
+    logs,
+    span,
+    traces,
+)
 from tests.helpers.waiting import until
 
 pytest.importorskip("opentelemetry.proto")
 
-CHAT = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": "openai",
-    "gen_ai.request.model": "gpt-4o",
-    "gen_ai.usage.input_tokens": 100,
-    "gen_ai.usage.output_tokens": 20,
-}
-PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
 
 

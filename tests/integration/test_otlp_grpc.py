@@ -21,9 +21,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from llmledgerd.admin.auth import new
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.otlp import as_protobuf, log_record, logs, span, traces
+from tests.helpers.otlp import CHAT, as_protobuf, log_record, logs, span, traces
 from tests.helpers.waiting import until
-from tests.integration.test_otlp import CHAT, free_port, stored
+from tests.integration.test_otlp import free_port, stored
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"

@@ -11,6 +11,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,6 +197,26 @@ def test_a_call_is_looked_up_in_its_own_hours_or_where_its_id_may_be(store: Stor
     # A repeat is asked for from a month before its start on, and read only where its id may be.
     since = {"from_us": middle - 31 * day, "to_us": NEVER_US}
     assert read_rows(store, sink.OTHER_CALLS, ids=["250000"], **since) < rows / 10
+
+
+def test_late_calls_are_asked_for_by_id_only_where_a_call_of_their_time_was_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    query = store.query
+
+    def noted(statement: str, *rest: Any, **more: Any) -> list[dict[str, Any]]:
+        statements.append(statement)
+        return query(statement, *rest, **more)
+
+    monkeypatch.setattr(store, "query", noted)
+    add_traces(store, [{"id": "a"}])
+    assert ClickHouseSink(store).calls_abandoned([("", "a")], 0, NEVER_US) == set()
+    assert not any("{ids:" in statement for statement in statements)
+
+    add_traces(store, [{"id": "a", "outcome": "abandoned"}, {"id": "b", "outcome": "abandoned"}])
+    assert ClickHouseSink(store).calls_abandoned([("", "a"), ("o", "b")], 0, NEVER_US) == {("", "a")}
+    assert any("{ids:" in statement for statement in statements)
 
 
 def test_abandoned_rows_are_deleted_and_others_never(store: Store) -> None:

@@ -22,12 +22,12 @@ from llmledgerd import json_text
 from llmledgerd.conversations import UNKNOWN, Identity, ToolCalls, request_hash
 from llmledgerd.conversations.prompt import NO_PROMPT, Prompt, number_of
 from llmledgerd.records.conversation_columns import conversation_of
-from llmledgerd.records.pricing import MOST_UNITS, PricedCall, Pricer, reported_cost
+from llmledgerd.records.pricing import MOST_UNITS, Price, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
 from llmledgerd.records.steps import Steps, alone
 from llmledgerd.records.timestamps import created_at_us
 from llmledgerd.usage import read_exchange
-from llmledgerd.usage.exchange_facts import Exchange, Facts
+from llmledgerd.usage.exchange_facts import Exchange, Facts, storable
 
 Reader = Callable[[Exchange], Facts]
 
@@ -147,8 +147,7 @@ class RowBuilder:
         """
         config = _NO_CONFIG if record.llm_config is ABSENT else _config(record.llm_config)
         status_code = self._whole("status_code", record.status_code, _UINT16) if record.status_code else 0
-        is_view = isinstance(line, memoryview)
-        exchange = _exchange(record, config, status_code, is_view=is_view)
+        exchange = _exchange(record, config, status_code, is_view=isinstance(line, memoryview))
         facts = self._fitted(self._read(exchange))
         yield
         started_us = self._started_us(record.timestamp, received_us)
@@ -156,19 +155,13 @@ class RowBuilder:
         model = record.model or _string(config.model) or facts.model or "unknown"
         request, url = exchange.request, exchange.url
         answer = (
-            exchange.response
-            or facts.response
-            or _as_json(record.response_stream, exchange.stream, is_view=is_view)
+            exchange.response or facts.response or _as_json(record.response_stream, exchange.stream, line)
         )
         is_error, error_type, error_message = _failure(record, facts, status_code)
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
         call = PricedCall(provider, model, url, started_us, record.org_id or "", latency_ms)
-        cost = self._pricer.price(facts, call)
-        if cost.reason:
-            self._count_unpriced(cost.reason, cost.model)
-        is_byok = record.is_byok
-        if is_byok is None:
-            is_byok = facts.is_byok or config.provider_category == "byok"
+        cost = self._priced(facts, call)
+        is_byok = _is_byok(record, facts, config)
         call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
@@ -232,7 +225,7 @@ class RowBuilder:
             f"{facts.finish_reason}{facts.service_tier}{facts.provider_request_id}{facts.call_type}{facts.region}"
         )
         if not texts.isascii():
-            facts = _storable(facts)
+            facts = storable(facts)
         if facts.units:
             facts.units = self._units(facts.units)
         # No count is below 0, so that the sum is too large wherever one of them is.
@@ -247,6 +240,12 @@ class RowBuilder:
         return msgspec.structs.replace(
             facts, **{name: self._whole(name, count) for name, count in counts.items() if count is not None}
         )
+
+    def _priced(self, facts: Facts, call: PricedCall) -> Price:
+        cost = self._pricer.price(facts, call)
+        if cost.reason:
+            self._count_unpriced(cost.reason, cost.model)
+        return cost
 
     def _count_unpriced(self, reason: str, model: str) -> None:
         kind = (reason, model)
@@ -348,10 +347,16 @@ def _view(raw: Raw) -> memoryview | bytes:
     return memoryview(raw) if len(raw) > _LONG_BYTES else _payload(raw)
 
 
-def _as_json(sent: Any, stream: str, *, is_view: bool) -> bytes | memoryview:
-    """Return a stream that could not be assembled, as a JSON string."""
+def _is_byok(record: Record, facts: Facts, config: _Config) -> bool:
+    if record.is_byok is not None:
+        return record.is_byok
+    return facts.is_byok or config.provider_category == "byok"
+
+
+def _as_json(sent: Any, stream: str, line: bytes | memoryview) -> bytes | memoryview:
+    """Return a stream that could not be assembled, as a JSON string; a view where its line is one."""
     if isinstance(sent, Raw):
-        return memoryview(sent) if is_view else bytes(sent)
+        return memoryview(sent) if isinstance(line, memoryview) else bytes(sent)
     return msgspec.json.encode(stream) if stream else b""
 
 
@@ -387,13 +392,3 @@ def _lenient(raw: Raw, kind: type[_Kind]) -> _Kind | None:
         return msgspec.json.decode(json_text.folded(json_text.mended(bytes(raw))), type=kind)
     except msgspec.ValidationError:
         return None
-
-
-def _storable(facts: Facts) -> Facts:
-    """Return the facts with lone surrogates replaced: no column can hold them."""
-    names = [name for name in Facts.__struct_fields__ if isinstance(getattr(facts, name), str)]
-    return msgspec.structs.replace(facts, **{name: _encodable(getattr(facts, name)) for name in names})
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -116,3 +116,13 @@ class Facts(msgspec.Struct, kw_only=True, gc=False):
     """False: the stream ended without its terminal event."""
     response: bytes = b""
     """Response object assembled from a stream, as JSON."""
+
+
+def storable(facts: Facts) -> Facts:
+    """Return the facts with lone surrogates replaced: no column can hold them."""
+    names = [name for name in Facts.__struct_fields__ if isinstance(getattr(facts, name), str)]
+    return msgspec.structs.replace(facts, **{name: _encodable(getattr(facts, name)) for name in names})
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
