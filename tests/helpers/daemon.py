@@ -17,6 +17,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from tests.helpers import prefork
+from tests.helpers.migrated_databases import copy_migrated
 from tests.helpers.prefork import Process
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,9 @@ class RunningDaemon:
         self._config = config
         self.folder = folder
         self._mutant = mutant
-        self.url = url or f"chdb://{folder}/clickhouse"
+        self._own_store = folder / "clickhouse"
+        self._own_url = f"chdb://{self._own_store}"
+        self.url = url or self._own_url
         self.socket = folder / "s"  # short, since a Unix socket's path has 107 bytes
         self.spool = folder / "spool"
         self.log_path = folder / "daemon.log"
@@ -68,6 +71,8 @@ class RunningDaemon:
 
     def start(self, *, wait: bool = True) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.url == self._own_url and not self._own_store.exists():
+            copy_migrated(self._own_store)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMLEDGER_", "CLICKHOUSE_"))}
         module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmledgerd"]
         command = [sys.executable, "-m", *module, "serve", *self._options()]

@@ -23,6 +23,7 @@ from llmledgerd.stores.postgres.tables import PAYLOADS, tables
 from tests.helpers import postgres
 from tests.helpers.config import config as configured
 from tests.helpers.engine import Engine, external_server
+from tests.helpers.migrated_databases import copy_migrated
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database
 from tests.helpers.postgres_proxy import running_postgres_proxy
 
@@ -130,6 +131,7 @@ def running_kind(name: str, request: pytest.FixtureRequest, folder: Path) -> Ite
         with postgres_kind(name, request.getfixturevalue("postgres_server")) as kind:
             yield kind
     elif name == "clickhouse embedded":
+        copy_migrated(folder / "clickhouse")
         with clickhouse_kind(name, f"chdb://{folder / 'clickhouse'}", None) as kind:
             yield kind
     else:

@@ -1,23 +1,45 @@
-"""Migrated databases on one engine, used by one test after another, since making the tables costs half a second.
+"""Migrated stores for tests, since making the tables costs half a second.
 
-Invariant: a database that is handed out has the tables that a migration makes, no row, and no mutation behind
-it. One that a test changed in any other way is dropped and never handed out again.
+Invariant: a database that is handed out has the tables that a migration makes, no row, no statement that still
+runs in it, and no mutation behind it. One that a test changed in any other way is dropped and never handed out
+again. A folder of the embedded engine is a copy of one that the command has migrated.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
+from tests.helpers import prefork
 from tests.helpers.engine import Engine, fresh_database
 from tests.helpers.waiting import until
 
 LAYOUT = migrations.Layout(ttl_days=90)
 """The default of the daemon's settings, so that its own migration has nothing to do."""
+
+
+Lend = Callable[[], AbstractContextManager[str]]
+"""What gives the URL of a migrated database without rows for the length of a block."""
+
+
+@contextlib.contextmanager
+def migrated_database(address: str) -> Iterator[str]:
+    """Return the URL of a new database with its tables, and drop it after the block."""
+    with fresh_database(address) as url:
+        with contextlib.closing(Store(url, timeout_seconds=30)) as store:
+            migrations.apply(store, LAYOUT)
+        yield url
 
 
 class MigratedDatabases:
@@ -39,15 +61,14 @@ class MigratedDatabases:
         """Return the URL of one for the length of a block."""
         url = self._free.pop() if self._free else self._made()
         yield url
+        self._engine.release()  # what a test has stalled runs before the tables are looked at
         until(lambda: not self._engine.running(), what="the statements of a test to end")
         if self._description(url) == self._tables:
             self._empty(url)
             self._free.append(url)
 
     def _made(self) -> str:
-        url = self._all.enter_context(fresh_database(self._engine.address))
-        with contextlib.closing(Store(url, timeout_seconds=30)) as store:
-            migrations.apply(store, LAYOUT)
+        url = self._all.enter_context(migrated_database(self._engine.address))
         self._tables = self._tables or self._description(url)
         return url
 
@@ -70,6 +91,22 @@ class MigratedDatabases:
             " FORMAT JSONEachRow"
         )
         return json.dumps(json.loads(found)).replace(database, "")
+
+
+def copy_migrated(folder: Path) -> None:
+    """Make a folder of the embedded engine that is migrated and has no rows."""
+    shutil.copytree(_migrated(os.getpid()), folder, symlinks=True)
+
+
+@functools.cache
+def _migrated(owner: int) -> Path:
+    """Return a folder that the command has migrated, and that nobody opens; it ends with the process."""
+    folder = Path(tempfile.mkdtemp(prefix=f"llmledger-migrated-{owner}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    store = folder / "clickhouse"
+    done = prefork.run("llmledgerd", "migrate", "--set", f"clickhouse_url=chdb://{store}", environment={})
+    assert done.returncode == 0, done.stderr
+    return store
 
 
 def _database(url: str) -> str:

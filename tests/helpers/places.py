@@ -18,6 +18,7 @@ from llmledgerd.reader import LLMTraceReader
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.migrated_databases import LAYOUT
 from tests.helpers.store_rows import add_traces
 
 PLACES = ("store", "unix", "tcp")
@@ -44,7 +45,7 @@ class Places(msgspec.Struct):
 def places(url: str, folder: Path, rows: Sequence[Mapping[str, object]]) -> Iterator[Places]:
     """Fill the empty store, and run two daemons on it that nobody sends to."""
     store = Store(url)
-    migrations.apply(store, migrations.Layout(ttl_days=90))
+    migrations.apply(store, LAYOUT)
     add_traces(store, rows)
     store.close()
     operator, for_all = auth.new([])

@@ -19,6 +19,7 @@ from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine
 from tests.helpers.exchanges import line
+from tests.helpers.migrated_databases import LAYOUT
 from tests.helpers.store_rows import add_traces
 from tests.helpers.waiting import until
 from tests.helpers.wire_proxy import WireProxy
@@ -157,10 +158,9 @@ class Scene:
 def running_scene(
     engine: Engine, url: str, folder: Path, *, mutant: str = "", settings: Mapping[str, object] | None = None
 ) -> Iterator[Scene]:
-    """Run a scene on an empty database of the engine."""
-    store = Store(url)
-    migrations.apply(store, migrations.Layout())
-    store.close()
+    """Run a scene on a database of the engine without rows."""
+    with contextlib.closing(Store(url)) as store:
+        migrations.apply(store, LAYOUT)
     daemon = RunningDaemon(folder / "d", url=url, settings={**SETTINGS, **(settings or {})}, mutant=mutant)
     with WireProxy(folder / "w", daemon.socket) as proxy, daemon:
         scene = Scene(engine, url, daemon, proxy)

@@ -15,6 +15,7 @@ from llmledgerd.stores.postgres.sink import Postgres
 from tests.helpers import admin, postgres
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine
+from tests.helpers.migrated_databases import LAYOUT
 from tests.helpers.postgres import PostgresServer
 from tests.helpers.waiting import until
 
@@ -105,7 +106,7 @@ def running_two_stores(
     """Migrate both stores, and run a daemon over them."""
     clickhouse_url, postgres_url = urls
     with contextlib.closing(Store(clickhouse_url)) as store:
-        migrations.apply(store, migrations.Layout())
+        migrations.apply(store, LAYOUT)
     with contextlib.closing(Postgres(postgres_url)) as second:
         apply(second)
     two = TwoStores(engine, server, urls, folder, settings)

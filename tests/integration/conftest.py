@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.engine import Engine, external_server, fresh_database, running_engine
 from tests.helpers.kinds import KINDS, Kind, running_kind
-from tests.helpers.migrated_databases import LAYOUT, MigratedDatabases
+from tests.helpers.migrated_databases import LAYOUT, Lend, MigratedDatabases, migrated_database
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database, running_postgres
 
 
@@ -56,6 +57,15 @@ def _databases(_shared_engine: Engine) -> Iterator[MigratedDatabases]:
     databases.close()
 
 
+@pytest.fixture(scope="session")
+def lend(request: pytest.FixtureRequest) -> Lend:
+    """Return what gives the URL of a database like that of ``server_url`` for the length of a block."""
+    if external_server():
+        return partial(migrated_database, external_server())
+    databases: MigratedDatabases = request.getfixturevalue("_databases")
+    return databases.lent
+
+
 @pytest.fixture
 def empty_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return the URL of an empty database on a server."""
@@ -65,16 +75,11 @@ def empty_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Return the URL of a database on a server without rows, with the tables that a migration makes.
-
-    A test that makes statements fail or wait has an empty one that no other test uses after it.
-    """
-    if external_server() or {"engine", "kind"} & set(request.fixturenames):
-        yield request.getfixturevalue("empty_url")
-        return
-    request.getfixturevalue("engine")  # it has no faults now
-    with request.getfixturevalue("_databases").lent() as url:
+def server_url(request: pytest.FixtureRequest, lend: Lend) -> Iterator[str]:
+    """Return the URL of a database on a server without rows, with the tables that a migration makes."""
+    if not external_server():
+        request.getfixturevalue("engine")  # it has no faults now
+    with lend() as url:
         yield url
 
 
@@ -103,7 +108,6 @@ def server(server_url: str) -> Iterator[Store]:
     """Return a migrated store on a server."""
     opened = Store(server_url, timeout_seconds=30)
     try:
-        migrations.apply(opened, LAYOUT)
         yield opened
     finally:
         opened.close()

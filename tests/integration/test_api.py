@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from llmledger import TraceClient
-from llmledgerd.stores.clickhouse import migrations, query_tree, readonly_sql
+from llmledgerd.stores.clickhouse import query_tree, readonly_sql
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.readonly_sql import ReadOnlySql
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.engine import Engine, external_server, fresh_database
+from tests.helpers.engine import Engine
 from tests.helpers.exchanges import line, openai_chat
+from tests.helpers.migrated_databases import Lend, copy_migrated
 from tests.helpers.operators_sql import HOSTILE, LEGITIMATE, REACHING
 from tests.helpers.places import Places, http, places
 from tests.helpers.store_rows import add_traces
@@ -32,10 +33,9 @@ NO_TIME = {**readonly_sql.LIMITS, "max_execution_time": 1}
 
 
 @pytest.fixture(scope="module")
-def there(_shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+def there(lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     rows = [{"id": f"{org}-1", "organization_id": org} for org in ("a", "b")]
-    address = external_server() or _shared_engine.address
-    with fresh_database(address) as url, places(url, tmp_path_factory.mktemp("p"), rows) as found:
+    with lend() as url, places(url, tmp_path_factory.mktemp("p"), rows) as found:
         yield found
 
 
@@ -111,9 +111,6 @@ async def test_money_is_text_and_times_are_utc(there: Places) -> None:
 
 
 def test_status_tells_speed_and_lag(tmp_path: Path, engine: Engine, server_url: str) -> None:
-    store = Store(server_url)
-    migrations.apply(store, migrations.Layout())
-    store.close()
     with RunningDaemon(tmp_path, url=server_url) as daemon:
         engine.fault("stall", only="INSERT INTO llm_traces ")
         daemon.send_one_way(b"".join(line(f"c-{n}", n) for n in range(50)))
@@ -147,16 +144,17 @@ HARMLESS = [
 
 @pytest.fixture(scope="module", params=["embedded", "server"])
 def guarded(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, lend: Lend, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Store]]:
     """Return the URL of a store with a row, and a way past all guards."""
     if request.param == "embedded":
-        opened = _filled(f"chdb://{tmp_path_factory.mktemp('s')}/data")
+        folder = tmp_path_factory.mktemp("s") / "data"
+        copy_migrated(folder)
+        opened = _filled(f"chdb://{folder}")
         yield opened
         opened[1].close()
         return
-    address = external_server() or request.getfixturevalue("_shared_engine").address
-    with fresh_database(address) as url:
+    with lend() as url:
         opened = _filled(url)
         yield opened
         opened[1].close()
@@ -171,7 +169,6 @@ def read_only(guarded: tuple[str, Store]) -> Iterator[ReadOnlySql]:
 
 def _filled(url: str) -> tuple[str, Store]:
     store = Store(url)
-    migrations.apply(store, migrations.Layout())
     add_traces(store, [{"id": "kept"}])
     return url, store
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import cache_scenarios, cache_worlds, prefork
 from tests.helpers.cache_cases import CAUSES, Labelled, cases
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.engine import external_server, fresh_database
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.places import environment
 from tests.helpers.session import Session
 from tests.helpers.waiting import until
@@ -40,29 +39,26 @@ def asked(url: str, *arguments: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module", name="answers")
 def _answers(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    lend: Lend, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[list[Labelled], list[dict[str, Any]], Any]]:
     """Return the labelled calls, what the command says of them, and the same added up."""
     labelled = cases(20_261_122, dt.datetime.now(dt.UTC) - dt.timedelta(days=3))
-    with _stored(labelled, request, tmp_path_factory) as url:
+    with _stored(labelled, lend, tmp_path_factory) as url:
         yield labelled, asked(url, "cache", "--calls"), asked(url, "cache")
 
 
 @contextlib.contextmanager
 def _stored(
     labelled: Sequence[Labelled | cache_worlds.Labelled],
-    request: pytest.FixtureRequest,
+    lend: Lend,
     folders: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """Give the address of a store with the calls, which a daemon has stored."""
-    address = external_server() or request.getfixturevalue("_shared_engine").address
     with (
-        contextlib.ExitStack() as ends,
-        fresh_database(address) as url,
+        lend() as url,
         contextlib.closing(Store(url, timeout_seconds=60)) as store,
+        RunningDaemon(folders.mktemp("cache"), url=url) as daemon,
     ):
-        migrations.apply(store, migrations.Layout(ttl_days=90))
-        daemon = ends.enter_context(RunningDaemon(folders.mktemp("cache"), url=url))
         with Session(daemon.socket) as session:
             session.hello()
             session.send([json.dumps(one.record).encode() + b"\n" for one in labelled], 1)
@@ -81,10 +77,10 @@ def test_causes_places_and_dollars_of_planted_misses_are_right_and_healthy_turns
 
 
 def test_misses_of_a_cache_that_is_played_token_by_token_are_right_in_fifteen_formats(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    lend: Lend, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     made = cache_scenarios.cases(7, dt.datetime.now(dt.UTC) - dt.timedelta(days=20), each=2, healthy=1)
-    with _stored(made, request, tmp_path_factory) as url:
+    with _stored(made, lend, tmp_path_factory) as url:
         found = asked(url, "cache", "--calls", "--limit", "10000")
     score = _judge([one for one in made if not one.cause or one.lost_tokens >= MATERIAL], found)
     assert score["planted"] >= PLANTED / 2, score

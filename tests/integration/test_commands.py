@@ -12,11 +12,11 @@ from typing import IO
 
 import pytest
 
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin, prefork
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
+from tests.helpers.migrated_databases import copy_migrated
 from tests.helpers.places import NOW, environment, free_port
 from tests.helpers.store_rows import add_traces
 from tests.helpers.waiting import until
@@ -38,8 +38,8 @@ CALLS: list[dict[str, object]] = [
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
     """Return a daemon whose embedded store holds CALLS."""
     folder = tmp_path_factory.mktemp("d")
+    copy_migrated(folder / "clickhouse")
     store = Store(f"chdb://{folder / 'clickhouse'}")
-    migrations.apply(store, migrations.Layout(ttl_days=90))
     add_traces(store, CALLS)
     loss = (
         NOW,
@@ -94,8 +94,8 @@ def test_a_daemon_s_address_may_be_given(daemon: RunningDaemon) -> None:
 
 def test_without_a_daemon_the_store_that_is_named_is_read(tmp_path: Path) -> None:
     url = f"chdb://{tmp_path / 'data'}"
+    copy_migrated(tmp_path / "data")
     store = Store(url)
-    migrations.apply(store, migrations.Layout())
     add_traces(store, CALLS)
     store.close()
     env = environment(LLMLEDGER_CLICKHOUSE_URL=url, LLMLEDGER_SOCKET=f"{tmp_path}/none")

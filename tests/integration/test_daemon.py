@@ -23,9 +23,6 @@ from tests.helpers.waiting import until
 @pytest.fixture
 def daemon(server_url: str, tmp_path: Path) -> Iterator[RunningDaemon]:
     """A daemon whose store, a server, can be asked while it runs."""
-    store = Store(server_url)
-    migrations.apply(store, migrations.Layout())
-    store.close()
     with RunningDaemon(tmp_path / "d", url=server_url) as running:
         yield running
 
@@ -197,7 +194,6 @@ def test_a_second_daemon_that_cannot_start_takes_no_path_of_the_first(tmp_path: 
 def test_prices_of_a_file_hold_from_the_sighup_that_follows_its_change(
     server_url: str, table: Store, tmp_path: Path
 ) -> None:
-    migrations.apply(table, migrations.Layout())
     file = tmp_path / "prices.toml"
     file.write_text('[[prices]]\norganization = "acme"\nper_call = 0.25\n')
 

@@ -15,7 +15,6 @@ from llmledgerd.cli.dead_letters import app
 from llmledgerd.errors import LlmledgerdError
 from llmledgerd.spool import dead_letters
 from llmledgerd.spool.dead_letters import Pruned
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
@@ -26,7 +25,6 @@ from tests.helpers.waiting import until
 @pytest.fixture
 def table(server_url: str) -> Iterator[Store]:
     store = Store(server_url)
-    migrations.apply(store, migrations.Layout())
     store.run("ALTER TABLE llm_traces ADD CONSTRAINT no_agent_13 CHECK agent_id != 'agent-13'")
     yield store
     store.close()

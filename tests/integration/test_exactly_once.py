@@ -23,6 +23,7 @@ from llmledgerd.stores.clickhouse import migrations
 from tests.helpers.daemon import ROOT
 from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line, openai_chat
+from tests.helpers.migrated_databases import LAYOUT
 from tests.helpers.scene import INSERT, Scene, running_scene
 from tests.helpers.session import Session
 from tests.helpers.waiting import until
@@ -160,7 +161,7 @@ def test_tables_that_are_dropped_and_made_again_get_what_has_waited(scene: Scene
         scene.table.run(f"DROP TABLE {table} SYNC")
     scene.daemon.send_one_way(b"".join(lines("a", 1, 5)))
     until(lambda: scene.status()["store"])
-    migrations.apply(scene.table, migrations.Layout())
+    migrations.apply(scene.table, LAYOUT)
     scene.settled(10)
     scene.holds(once("a", 1, 5))
 
@@ -171,7 +172,7 @@ def test_a_database_that_is_dropped_and_made_again_gets_what_has_waited(scene: S
     scene.daemon.send_one_way(b"".join(lines("a", 1, 5)))
     until(lambda: scene.status()["store"])
     scene.engine.query(f"CREATE DATABASE {name}")
-    migrations.apply(scene.table, migrations.Layout())
+    migrations.apply(scene.table, LAYOUT)
     scene.settled(5)
     scene.holds(once("a", 1, 5))
 

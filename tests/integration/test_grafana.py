@@ -9,10 +9,9 @@ import pytest
 
 from bench.generated_rows import Traffic, fill
 from llmledgerd.records.schema import LOSS_COLUMNS
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers.engine import Engine, external_server, fresh_database
 from tests.helpers.grafana import ALL, Range, dashboards, expanded, panels
+from tests.helpers.migrated_databases import Lend
 
 NOW_US = 1_790_000_000_000_000
 DAY = 86_400
@@ -24,10 +23,9 @@ EVERYTHING: dict[str, list[str]] = {}
 
 
 @pytest.fixture(scope="module")
-def store(_shared_engine: Engine) -> Iterator[Store]:
-    with fresh_database(external_server() or _shared_engine.address) as url:
+def store(lend: Lend) -> Iterator[Store]:
+    with lend() as url:
         opened = Store(url)
-        migrations.apply(opened, migrations.Layout())
         for _ in fill(opened, Traffic(rows=20_000, days=2, end_us=NOW_US)):
             pass
         batch = "11111111-1111-1111-1111-111111111111"

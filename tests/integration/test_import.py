@@ -26,11 +26,6 @@ START = "2026-11-20T10:00:00Z"
 
 @pytest.fixture
 def daemon(tmp_path: Path, server_url: str) -> Iterator[RunningDaemon]:
-    from llmledgerd.stores.clickhouse import migrations
-
-    store = Store(server_url)
-    migrations.apply(store, migrations.Layout())
-    store.close()
     with RunningDaemon(tmp_path / "d", url=server_url) as running:
         yield running
 

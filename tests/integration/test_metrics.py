@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from llmledger import TraceClient
-from llmledgerd.stores.clickhouse import migrations
-from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, without_faults
@@ -27,9 +25,6 @@ from tests.helpers.waiting import until
 @pytest.fixture
 def url(server_url: str) -> str:
     """Return the URL of a migrated database on a server."""
-    store = Store(server_url)
-    migrations.apply(store, migrations.Layout())
-    store.close()
     return server_url
 
 

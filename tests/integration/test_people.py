@@ -17,10 +17,10 @@ import pytest_asyncio
 
 from llmledgerd.query.requests import GROUPS
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import prefork
-from tests.helpers.engine import external_server, fresh_database, running_engine
+from tests.helpers.engine import running_engine
+from tests.helpers.migrated_databases import Lend, copy_migrated
 from tests.helpers.store_rows import add_traces
 
 NOW = time.time_ns() // 1000
@@ -46,15 +46,18 @@ CALLS: list[dict[str, object]] = [
 
 
 @pytest.fixture(scope="module", params=[pytest.param("embedded", marks=pytest.mark.slow), "server"])
-def filled_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def filled_url(
+    request: pytest.FixtureRequest, lend: Lend, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Return the URL of a store that holds CALLS, is open in nobody, and is only read."""
     with contextlib.ExitStack() as ends:
-        url = f"chdb://{tmp_path_factory.mktemp('people') / 'clickhouse'}"
         if request.param == "server":
-            address = external_server() or request.getfixturevalue("_shared_engine").address
-            url = ends.enter_context(fresh_database(address))
+            url = ends.enter_context(lend())
+        else:
+            folder = tmp_path_factory.mktemp("people") / "clickhouse"
+            copy_migrated(folder)
+            url = f"chdb://{folder}"
         store = Store(url, timeout_seconds=30)
-        migrations.apply(store, migrations.Layout(ttl_days=90))
         add_traces(store, CALLS)
         store.close()
         yield url

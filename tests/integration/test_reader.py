@@ -23,7 +23,8 @@ from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.rollup import Rollup
 from llmledgerd.stores.clickhouse.usage_sql import GROUP_SQL
-from tests.helpers.engine import Engine, external_server, fresh_database
+from tests.helpers.engine import Engine
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.places import PLACES, Places, places
 from tests.helpers.store_rows import add_traces
 
@@ -97,10 +98,9 @@ CALLS = calls(600)
 
 
 @pytest.fixture(scope="module")
-def everywhere(_shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    address = external_server() or _shared_engine.address
+def everywhere(lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     with (
-        fresh_database(address) as url,
+        lend() as url,
         places(url, tmp_path_factory.mktemp("p"), CALLS) as found,
     ):
         yield found

@@ -13,10 +13,9 @@ import pytest
 
 from llmledgerd.query.requests import GetRetries, ListRetriedCalls
 from llmledgerd.query.retries import Attempt, calls_of, retried_call, summed
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.queries import StoreAnswers
-from tests.helpers.engine import Engine, external_server, fresh_database
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.store_rows import add_traces
 
 REQUESTS = 300
@@ -45,13 +44,12 @@ def attempts(seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def test_sums_of_attempts_are_those_of_the_attempts_one_by_one(engine: Engine) -> None:
+def test_sums_of_attempts_are_those_of_the_attempts_one_by_one(lend: Lend) -> None:
     given = attempts(20_261_122)
     with (
-        fresh_database(external_server() or engine.address) as url,
+        lend() as url,
         contextlib.closing(Store(url)) as store,
     ):
-        migrations.apply(store, migrations.Layout())
         add_traces(store, given)
         found = StoreAnswers(store).answer("org", GetRetries())
     judged = [_attempt(number, row) for number, row in enumerate(given)]
@@ -64,13 +62,12 @@ def test_sums_of_attempts_are_those_of_the_attempts_one_by_one(engine: Engine) -
     assert [one.calls for one in wanted if one.calls > REQUESTS / 10], wanted
 
 
-def test_the_newest_retried_calls_are_those_of_all_whatever_the_limit(engine: Engine) -> None:
+def test_the_newest_retried_calls_are_those_of_all_whatever_the_limit(lend: Lend) -> None:
     given = [{**row, "id": str(number)} for number, row in enumerate(attempts(7))]
     with (
-        fresh_database(external_server() or engine.address) as url,
+        lend() as url,
         contextlib.closing(Store(url)) as store,
     ):
-        migrations.apply(store, migrations.Layout())
         add_traces(store, given)
         answers = StoreAnswers(store)
         found = {limit: answers.answer("org", ListRetriedCalls(limit=limit)) for limit in (1, 3, 40, 1000)}

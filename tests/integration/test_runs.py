@@ -15,11 +15,10 @@ from llmledgerd.errors import StoreBusy
 from llmledgerd.query.requests import GetRun, ListRuns, QueryRequest
 from llmledgerd.query.results import Run, RunStep, RunSteps
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.queries import StoreAnswers
-from tests.helpers.engine import Engine, external_server, fresh_database
 from tests.helpers.long_run import add_long_run
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.places import PLACES, Places, places
 from tests.helpers.planted_runs import SECOND_US, loop, step
 
@@ -59,10 +58,9 @@ ROWS = planted()
 
 
 @pytest.fixture(scope="module")
-def everywhere(_shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    address = external_server() or _shared_engine.address
+def everywhere(lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     with (
-        fresh_database(address) as url,
+        lend() as url,
         places(url, tmp_path_factory.mktemp("p"), ROWS) as found,
     ):
         yield found
@@ -204,12 +202,10 @@ async def test_a_cursor_of_something_else_is_refused(reader: LLMTraceReader, cur
 
 
 @pytest.fixture(scope="module")
-def long(_shared_engine: Engine) -> Iterator[str]:
+def long(lend: Lend) -> Iterator[str]:
     """Return the URL of a store with a run of 12,000 calls whose requests are 1.2 GB."""
-    address = external_server() or _shared_engine.address
-    with fresh_database(address) as url:
+    with lend() as url:
         store = Store(url)
-        migrations.apply(store, migrations.Layout(ttl_days=90))
         start_us = NOW_US - 12_000 * SECOND_US
         add_long_run(store, "long", 12_000, request_bytes=100_000, start_us=start_us)
         store.close()

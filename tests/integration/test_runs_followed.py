@@ -10,11 +10,10 @@ import pytest
 
 from llmledgerd.query.requests import GetRun, ListRuns
 from llmledgerd.query.results import RunPage, RunSteps
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.queries import StoreAnswers
-from tests.helpers.engine import external_server, fresh_database
 from tests.helpers.judged_runs import pairwise_f1, step_of
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.planted_runs import SECOND_US, step
 from tests.helpers.simulated_kinds import simulated
 from tests.helpers.simulated_runs import Call
@@ -65,11 +64,9 @@ def greeted(organization: str, users: int) -> Iterator[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def answers(request: pytest.FixtureRequest) -> Iterator[StoreAnswers]:
-    address = external_server() or request.getfixturevalue("_shared_engine").address
-    with fresh_database(address) as url:
+def answers(lend: Lend) -> Iterator[StoreAnswers]:
+    with lend() as url:
         store = Store(url)
-        migrations.apply(store, migrations.Layout())
         add_traces(store, [row(call, number) for number, call in enumerate(CALLS)])
         add_traces(store, list(chain(60)))
         add_traces(store, [*greeted("one", 1), *greeted("three", 3)])

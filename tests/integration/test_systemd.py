@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from llmledger import TraceClient
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.system.sd_notify import Notifier
 from llmledgerd.system.unix_sockets import end_writes
@@ -36,7 +35,6 @@ WATCHDOG_SECONDS = 3.0
 @pytest.fixture
 def table(server_url: str) -> Iterator[Store]:
     store = Store(server_url)
-    migrations.apply(store, migrations.Layout())
     yield store
     store.close()
 

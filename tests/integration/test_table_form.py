@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import time
@@ -28,12 +29,9 @@ HOURS = 150
 
 
 @pytest.fixture
-def store(engine: Engine) -> Iterator[Store]:
-    with fresh_database(engine.address) as url:
-        opened = Store(url)
-        migrations.apply(opened, migrations.Layout())
+def store(server_url: str) -> Iterator[Store]:
+    with contextlib.closing(Store(server_url)) as opened:
         yield opened
-        opened.close()
 
 
 def moments(dice: random.Random, shape: str, count: int) -> list[int]:

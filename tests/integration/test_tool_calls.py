@@ -11,11 +11,10 @@ import pytest
 
 from llmledgerd.query.tool_results import ToolCall
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.engine import Engine, external_server, fresh_database
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.tool_traffic import Called, Traffic, traffic
 from tests.helpers.waiting import until
 
@@ -28,12 +27,9 @@ def _made() -> Traffic:
 
 
 @pytest.fixture(scope="module", name="url")
-def _url(_shared_engine: Engine, made: Traffic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _url(lend: Lend, made: Traffic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The store after a daemon that keeps no payloads has stored the traffic."""
-    with fresh_database(external_server() or _shared_engine.address) as url:
-        store = Store(url)
-        migrations.apply(store, migrations.Layout())
-        store.close()
+    with lend() as url:
         folder = tmp_path_factory.mktemp("d")
         with RunningDaemon(folder, url=url, settings={"payloads": "metadata_only"}) as daemon:
             daemon.send_one_way(b"".join(json.dumps(one).encode() + b"\n" for one in made.records))

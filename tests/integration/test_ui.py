@@ -16,11 +16,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench import generated_rows
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers.daemon import RunningDaemon
-from tests.helpers.engine import Engine, external_server, fresh_database, without_faults
+from tests.helpers.engine import Engine, without_faults
 from tests.helpers.exchanges import line
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.page import (
     PHONE,
     RunningPage,
@@ -48,12 +48,10 @@ SUMS = (
 
 
 @pytest.fixture(scope="module")
-def filled(request: pytest.FixtureRequest) -> Iterator[tuple[Store, str]]:
+def filled(lend: Lend) -> Iterator[tuple[Store, str]]:
     """Return a store of generated calls on a server, which others may read meanwhile, and its URL."""
-    address = external_server() or request.getfixturevalue("_shared_engine").address
-    with fresh_database(address) as url:
+    with lend() as url:
         store = Store(url)
-        migrations.apply(store, migrations.Layout())
         list(generated_rows.fill(store, generated_rows.Traffic(rows=ROWS, days=DAYS, end_us=NOW_US)))
         yield store, url
         store.close()

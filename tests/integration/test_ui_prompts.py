@@ -10,9 +10,8 @@ from decimal import Decimal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers.engine import external_server, fresh_database
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.page import PHONE, RunningPage, looking, picture, running_browser, running_page, too_wide
 from tests.helpers.store_rows import add_traces
 
@@ -22,11 +21,9 @@ STEPS = 6
 
 
 @pytest.fixture(scope="module", name="url")
-def _url(request: pytest.FixtureRequest) -> Iterator[str]:
-    address = external_server() or request.getfixturevalue("_shared_engine").address
-    with fresh_database(address) as url:
+def _url(lend: Lend) -> Iterator[str]:
+    with lend() as url:
         store = Store(url)
-        migrations.apply(store, migrations.Layout())
         add_traces(store, [row(step) for step in range(STEPS)])
         store.close()
         yield url

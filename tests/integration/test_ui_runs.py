@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers.engine import external_server, fresh_database
 from tests.helpers.long_run import add_long_run
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.page import (
     PHONE,
     RunningPage,
@@ -36,11 +35,9 @@ EVIL = "<img src=x onerror='window.owned=1'>"
 
 
 @pytest.fixture(scope="module")
-def filled(request: pytest.FixtureRequest) -> Iterator[tuple[Store, str]]:
-    address = external_server() or request.getfixturevalue("_shared_engine").address
-    with fresh_database(address) as url:
+def filled(lend: Lend) -> Iterator[tuple[Store, str]]:
+    with lend() as url:
         store = Store(url)
-        migrations.apply(store, migrations.Layout())
         add_long_run(store, "long", LONG, request_bytes=10_000, start_us=START_US)
         add_traces(store, rows())
         yield store, url
