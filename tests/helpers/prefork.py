@@ -17,6 +17,7 @@ import gc
 import importlib
 import io
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -35,9 +36,12 @@ import typer.main
 ROOT = Path(__file__).parents[2]
 ENTRIES = {"llmledgerd": "llmledgerd.cli.daemon", "llmledger": "llmledgerd.cli.app"}
 """The module whose ``main`` is the command; as in ``project.scripts``."""
-IMPORTED = (*ENTRIES.values(), "llmledgerd.daemon.app", "uvloop")
-"""And the modules of all commands, which these import when one is called."""
+IMPORTED = (*ENTRIES.values(), "llmledgerd.daemon.app", "clickhouse_connect.driver.httpclient", "uvloop")
+"""And the modules of all commands and stores, which these import when one is used."""
+STARTS_THREADS = ("chdb",)
+"""What each process imports for itself, since a fork has one thread."""
 PR_SET_CHILD_SUBREAPER = 36
+PACKAGES = ("llmledgerd.otlp", "llmledgerd.payloads", "llmledgerd.stores")
 REQUEST_BYTES = 1 << 18
 
 _one_at_a_time = threading.Lock()
@@ -195,6 +199,10 @@ def _warm_up() -> None:
     """Import everything, also what is imported when a command first runs."""
     for imported in IMPORTED:
         importlib.import_module(imported)
+    for package in PACKAGES:
+        folder = importlib.import_module(package).__path__
+        for module in pkgutil.walk_packages(folder, f"{package}."):
+            importlib.import_module(module.name)
     for module in ENTRIES.values():
         group: Any = typer.main.get_command(sys.modules[module].app)
         for name in group.commands:
@@ -204,6 +212,9 @@ def _warm_up() -> None:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
             sys.modules[module].main()
     sys.argv[1:] = arguments
+    for module in STARTS_THREADS:
+        assert module not in sys.modules, module
+    assert len(os.listdir("/proc/self/task")) == 1
     gc.collect()
     gc.freeze()
 
