@@ -214,7 +214,7 @@ def _warm_up() -> None:
     sys.argv[1:] = arguments
     for module in STARTS_THREADS:
         assert module not in sys.modules, module
-    assert len(os.listdir("/proc/self/task")) == 1
+    assert len(list(Path("/proc/self/task").iterdir())) == 1
     gc.collect()
     gc.freeze()
 
