@@ -71,7 +71,8 @@ class RunningDaemon:
 
     def start(self, *, wait: bool = True) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self.url == self._own_url and not self._own_store.exists():
+        stores = str(self.settings.get("stores", "clickhouse")).split(",")
+        if self.url == self._own_url and "clickhouse" in stores and not self._own_store.exists():
             copy_migrated(self._own_store)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLMLEDGER_", "CLICKHOUSE_"))}
         module = ["tests.chaos.mutants", self._mutant] if self._mutant else ["llmledgerd"]

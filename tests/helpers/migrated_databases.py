@@ -48,13 +48,14 @@ class MigratedDatabases:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._free: list[str] = []
+        self._ends: dict[str, contextlib.ExitStack] = {}
         self._tables = ""
         """What a migration makes, as the engine describes it."""
-        self._all = contextlib.ExitStack()
 
     def close(self) -> None:
         """Drop them all."""
-        self._all.close()
+        for url in list(self._ends):
+            self._ends.pop(url).close()
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[str]:
@@ -66,9 +67,13 @@ class MigratedDatabases:
         if self._description(url) == self._tables:
             self._empty(url)
             self._free.append(url)
+        else:
+            self._ends.pop(url).close()
 
     def _made(self) -> str:
-        url = self._all.enter_context(migrated_database(self._engine.address))
+        end = contextlib.ExitStack()
+        url = end.enter_context(migrated_database(self._engine.address))
+        self._ends[url] = end
         self._tables = self._tables or self._description(url)
         return url
 

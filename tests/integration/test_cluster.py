@@ -185,11 +185,18 @@ def test_only_the_partitions_with_abandoned_rows_are_changed(store: Store) -> No
     sink = ClickHouseSink(store)
 
     sink.delete_abandoned([("", "nobody")])
-    assert store.query("SELECT 1 FROM system.mutations WHERE table = 'llm_traces'") == []
+    assert (
+        store.query(
+            "SELECT 1 FROM system.mutations WHERE database = currentDatabase() AND table = 'llm_traces'"
+        )
+        == []
+    )
     sink.delete_abandoned([("", "late")])
 
     assert store.query("SELECT count() AS n FROM llm_traces WHERE id = 'late'") == [{"n": 0}]
-    (mutation,) = store.query("SELECT command FROM system.mutations WHERE table = 'llm_traces'")
+    (mutation,) = store.query(
+        "SELECT command FROM system.mutations WHERE database = currentDatabase() AND table = 'llm_traces'"
+    )
     assert "IN PARTITION ID" in mutation["command"]
 
 
