@@ -41,10 +41,11 @@ def changed_since(store: Store, version: str) -> set[str]:
         " FROM system.settings_changes ARRAY JOIN changes AS change"
     )
     after = [int(part) for part in version.split(".")]
+    named = SENT | declared()
     return {
         f"{row['name']}: {row['old']} -> {row['new']} in {row['version']}"
         for row in rows
-        if row["name"] in SENT | declared()
+        if row["name"] in named
         and row["old"] != row["new"]
         and [int(part) for part in row["version"].split(".")[:2]] > after
     }
