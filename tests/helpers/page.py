@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.helpers import prefork
 from tests.helpers.places import environment
+from tests.helpers.prefork import Process
 from tests.helpers.waiting import LIMIT_SECONDS
 
 SCREENSHOTS = "LLMLEDGER_SCREENSHOTS"
@@ -33,7 +35,7 @@ DESKTOP, PHONE = (1360, 900), (390, 844)
 class RunningPage:
     """``llmledger ui`` over one store."""
 
-    def __init__(self, process: subprocess.Popen[str], link: str) -> None:
+    def __init__(self, process: Process, link: str) -> None:
         self._process = process
         self.link = link
         self.base, _, self._token = link.partition("/?")
@@ -61,21 +63,25 @@ class RunningPage:
 @contextlib.contextmanager
 def running_page(url: str, *arguments: str, refresh: float = 2.0, before: str = "") -> Iterator[RunningPage]:
     """Run the page on a free port for the length of a block; ``before`` is Python that runs first."""
-    options = ["--url", url, "--port", "0", "--refresh", str(refresh), *arguments]
-    process = subprocess.Popen(
-        [sys.executable, "-c", before + COMMAND, "ui", *options],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        said = process.stdout.readline()
-        assert said.startswith("llmledger: open http://"), said
-        yield RunningPage(process, said.split()[-1])
-    finally:
-        process.kill()
-        process.communicate()
+    options = ["ui", "--url", url, "--port", "0", "--refresh", str(refresh), *arguments]
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end) as output:
+        process = _started(options, before, write_end)
+        os.close(write_end)
+        try:
+            said = output.readline()
+            assert said.startswith("llmledger: open http://"), said
+            yield RunningPage(process, said.split()[-1])
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def _started(options: list[str], before: str, out: int) -> Process:
+    if not before:
+        return prefork.start("llmledger", options, environment=environment(), out=out, err=2)
+    command = [sys.executable, "-c", before + COMMAND, *options]
+    return subprocess.Popen(command, env=environment(), stdout=out)
 
 
 @contextlib.contextmanager

@@ -76,6 +76,7 @@ def test_causes_places_and_dollars_of_planted_misses_are_right_and_healthy_turns
     assert score["healthy"] >= PLANTED, score
 
 
+@pytest.mark.chaos
 def test_misses_of_a_cache_that_is_played_token_by_token_are_right_in_fifteen_formats(
     lend: Lend, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -97,7 +97,7 @@ def rows(daemon: RunningDaemon) -> list[dict[str, Any]]:
     "url",
     [
         "https://api.openai.com/v1/files/f/content",
-        "https://generativelanguage.googleapis.com/v1beta/batches/b",
+        pytest.param("https://generativelanguage.googleapis.com/v1beta/batches/b", marks=pytest.mark.chaos),
     ],
 )
 def test_a_batch_of_a_thousand_lines_fetched_in_three_processes_is_a_thousand_rows(

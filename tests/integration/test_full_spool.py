@@ -86,6 +86,7 @@ def test_senders_wait_for_a_full_spool_and_nothing_is_lost(engine: Engine, tmp_p
         until(lambda: store.query("SELECT sum(count) AS n FROM llm_trace_losses")[0]["n"] == lost)
 
 
+@pytest.mark.chaos
 def test_by_choice_the_oldest_is_dropped_and_counted(engine: Engine, tmp_path: Path) -> None:
     settings = {**SMALL, "on_full": "drop_oldest"}
     with (
@@ -108,6 +109,7 @@ def test_by_choice_the_oldest_is_dropped_and_counted(engine: Engine, tmp_path: P
         assert rows == [{"n": after["lost"], "stage": "spool", "reason": "spool_full"}]
 
 
+@pytest.mark.chaos
 def test_segments_that_wait_are_compressed_and_come_back_whole(engine: Engine, tmp_path: Path) -> None:
     settings = {**SMALL, "spool_max_bytes": 1 << 30}
     with (

@@ -247,6 +247,7 @@ def test_of_several_that_mend_at_once_at_most_one_rebuilds_an_hour(store: Store)
     assert sums(store) == (len(rebuilt), 1)
 
 
+@pytest.mark.chaos
 def test_inserts_into_an_hour_that_is_being_rebuilt_are_neither_lost_nor_doubled(store: Store) -> None:
     add_traces(store, [{"created_at": OVER_US + n} for n in range(100)])
     store.run("TRUNCATE TABLE llm_usage_hourly")

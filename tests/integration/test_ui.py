@@ -207,6 +207,7 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, page: RunningPage, sql:
         assert not too_wide(tab)
 
 
+@pytest.mark.chaos
 def test_light_and_dark_follow_the_system_and_can_be_switched(browser: Browser, page: RunningPage) -> None:
     def ground(tab: Page) -> Any:
         return tab.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -230,6 +231,7 @@ def test_light_and_dark_follow_the_system_and_can_be_switched(browser: Browser, 
         assert (ground(dark), bars(dark)) == as_light
 
 
+@pytest.mark.chaos
 def test_the_keyboard_is_enough(browser: Browser, page: RunningPage) -> None:
     with looking(browser, page, "/calls?span=30d") as tab:
         tab.locator("tr.entry").first.wait_for()
@@ -248,6 +250,7 @@ def test_the_keyboard_is_enough(browser: Browser, page: RunningPage) -> None:
         tab.wait_for_url(re.compile(f"id={wanted}"))
 
 
+@pytest.mark.chaos
 def test_a_page_that_is_left_while_it_loads_raises_nothing(browser: Browser, page: RunningPage) -> None:
     with looking(browser, page, "/health") as tab:
         tab.route(re.compile(r"/lang/"), lambda route: None)  # never answered: nothing is mounted
@@ -316,6 +319,7 @@ def test_a_page_that_is_looked_at_is_live_and_a_hidden_one_rests(
         expect(hidden.locator('[data-figure="calls"]')).to_have_attribute("data-exact", "4")
 
 
+@pytest.mark.chaos
 def test_what_was_shown_stays_while_the_store_is_away(
     browser: Browser, page: RunningPage, engine: Engine
 ) -> None:
@@ -330,6 +334,7 @@ def test_what_was_shown_stays_while_the_store_is_away(
         expect(tab.locator(".trouble")).to_have_count(0)
 
 
+@pytest.mark.chaos
 def test_health_is_what_the_daemon_says(browser: Browser, tmp_path: Path) -> None:
     """And the page reads through the daemon, which has the embedded store open."""
     with (
@@ -364,6 +369,7 @@ def test_one_organization_s_page_shows_no_other(browser: Browser, filled: tuple[
             assert tab.request.get(f"{page.base}/health").status == 404
 
 
+@pytest.mark.chaos
 def test_an_empty_range_says_so_and_leads_to_a_wider_one(browser: Browser, page: RunningPage) -> None:
     with looking(browser, page, "/?span=1h&model=nobody") as tab:
         expect(tab.get_by_role("heading", name="No calls")).to_be_visible()
@@ -372,6 +378,7 @@ def test_an_empty_range_says_so_and_leads_to_a_wider_one(browser: Browser, page:
         tab.wait_for_url(re.compile("span=30d"))
 
 
+@pytest.mark.chaos
 def test_a_bar_leads_to_its_day(browser: Browser, page: RunningPage, sql: Store) -> None:
     (last,) = sql.query("SELECT toDate(max(created_at)) AS day FROM llm_traces")
     with looking(browser, page, "/?span=30d") as tab:

@@ -105,6 +105,7 @@ def test_the_list_of_runs_leads_to_a_run_and_its_steps(browser: Browser, page: R
         expect(tab.get_by_role("heading", name="Step 5 of 6")).to_be_visible()
 
 
+@pytest.mark.chaos
 def test_filters_of_the_list_keep_runs_with_a_matching_call(browser: Browser, page: RunningPage) -> None:
     with looking(browser, page, "/runs?span=24h") as tab:
         tab.get_by_label("Agent").fill("jones")
@@ -116,6 +117,7 @@ def test_filters_of_the_list_keep_runs_with_a_matching_call(browser: Browser, pa
         expect(tab.get_by_role("heading", name="No runs")).to_be_visible()
 
 
+@pytest.mark.chaos
 def test_a_timeline_of_any_length_has_elements_for_what_is_in_sight_alone(
     browser: Browser, page: RunningPage
 ) -> None:
@@ -158,6 +160,7 @@ def test_an_opened_call_shows_what_is_new_and_folds_the_rest(
         picture(tab, "call-in-run")
 
 
+@pytest.mark.chaos
 def test_steps_of_a_running_agent_appear(
     browser: Browser, page: RunningPage, filled: tuple[Store, str]
 ) -> None:
@@ -171,7 +174,15 @@ def test_steps_of_a_running_agent_appear(
             assert figure(tab, "steps") == str(number + 1)
 
 
-@pytest.mark.parametrize("path", ["/runs?span=24h", "/run?id=named", "/run?id=long", "/call?id=long-6999"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/runs?span=24h", marks=pytest.mark.chaos),
+        pytest.param("/run?id=named", marks=pytest.mark.chaos),
+        pytest.param("/run?id=long", marks=pytest.mark.chaos),
+        "/call?id=long-6999",
+    ],
+)
 def test_runs_fit_a_phone_and_the_dark(browser: Browser, page: RunningPage, path: str) -> None:
     with looking(browser, page, path, size=PHONE, dark=True) as tab:
         tab.locator(".step .model, tr.entry").first.wait_for()
