@@ -201,8 +201,8 @@ def _warm_up() -> None:
         importlib.import_module(imported)
     for package in PACKAGES:
         folder = importlib.import_module(package).__path__
-        for module in pkgutil.walk_packages(folder, f"{package}."):
-            importlib.import_module(module.name)
+        for found in pkgutil.walk_packages(folder, f"{package}."):
+            importlib.import_module(found.name)
     for module in ENTRIES.values():
         group: Any = typer.main.get_command(sys.modules[module].app)
         for name in group.commands:
