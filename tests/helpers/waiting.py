@@ -14,10 +14,12 @@ LIMIT_SECONDS = 60.0
 def until(condition: Callable[[], T], *, limit: float = LIMIT_SECONDS, what: str = "") -> T:
     """Return the condition's first truthy value; fail when it never comes."""
     deadline = time.monotonic() + limit
+    pause = 0.01
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain for {what or condition}; last seen: {value!r}")
-        time.sleep(0.01)  # the condition lies in another process, which cannot wake this one
+        time.sleep(pause)  # the condition lies in another process, which cannot wake this one
+        pause = min(pause * 1.2, 0.05)  # nor should it spend its time on being asked
