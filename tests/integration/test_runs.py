@@ -203,11 +203,11 @@ async def test_a_cursor_of_something_else_is_refused(reader: LLMTraceReader, cur
 
 @pytest.fixture(scope="module")
 def long(lend: Lend) -> Iterator[str]:
-    """Return the URL of a store with a run of 12,000 calls whose requests are 1.2 GB."""
+    """Return the URL of a store with a run of 12,000 calls whose requests are 240 MB."""
     with lend() as url:
         store = Store(url)
         start_us = NOW_US - 12_000 * SECOND_US
-        add_long_run(store, "long", 12_000, request_bytes=100_000, start_us=start_us)
+        add_long_run(store, "long", 12_000, request_bytes=20_000, start_us=start_us)
         store.close()
         yield url
 
