@@ -129,6 +129,40 @@ def tools_changed(world: World, how: Format) -> None:
     talk.send("tools", "tools_changed", part="tools", change=change, tool=name, index=at)
 
 
+def changed_at_once(world: World, how: Format) -> None:
+    """The second call of a conversation has other tools: no call of it has read from the cache."""
+    talk = Talk(world, how)
+    talk.send("at once")
+    talk.grow()
+    name = talk.tools.pop(0)["name"]
+    talk.send("at once", "tools_changed", part="tools", change="removed", tool=name, index=0)
+
+
+def schema_in_another_order(world: World, how: Format) -> None:
+    """A language without an order of members writes a tool's schema in another one."""
+    talk = _begun(world, how)
+    schema = talk.tools[1]["parameters"]
+    turned = {**schema, "properties": dict(reversed(schema["properties"].items()))}
+    talk.tools[1] = {**talk.tools[1], "parameters": turned}
+    name = talk.tools[1]["name"]
+    talk.send("order", "tools_changed", part="tools", change="edited", tool=name, index=1)
+
+
+def arguments_in_another_order(world: World, how: Format) -> None:
+    """An earlier call's arguments come in another order."""
+    talk = Talk(world, how)
+    talk.send("order", calls=1)
+    call, name, arguments = talk.answer["calls"][0]
+    talk.answer["calls"][0] = (call, name, {**arguments, "limit": "5", "part": "all"})
+    for _ in range(2):
+        talk.grow(500)
+        talk.send("order", calls=1)
+    talk.grow()
+    arguments = dict(reversed(talk.messages[1]["calls"][0][2].items()))
+    talk.messages[1] = {**talk.messages[1], "calls": [(call, name, arguments)]}
+    talk.send("order", "history_changed", part="messages", change="edited")
+
+
 def system_changed(world: World, how: Format) -> None:
     rng = world.rng
     kind = rng.choice(("clock", "uuid", "number", ""))
@@ -278,6 +312,9 @@ def elsewhere(world: World, how: Format) -> None:
 
 PLANTED: dict[str, tuple[Callable[[World, Format], None], tuple[Format, ...]]] = {
     "tools_changed": (tools_changed, FORMATS),
+    "at_once": (changed_at_once, FORMATS),
+    "schema_in_another_order": (schema_in_another_order, FORMATS),
+    "arguments_in_another_order": (arguments_in_another_order, FORMATS),
     "system_changed": (system_changed, FORMATS),
     "history_changed": (history_changed, FORMATS),
     "model_changed": (model_changed, FORMATS),

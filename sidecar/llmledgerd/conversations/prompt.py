@@ -249,7 +249,7 @@ def _tools_of(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
 
 
 def _read_tools(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
-    packed = array("Q", [tool.hash for tool in schemas]).tobytes()
+    packed = array("Q", [tool.spelling for tool in schemas]).tobytes()
     tokens = [weights.value_tokens(tool.value) for tool in schemas]
     return _Tools(
         schemas,

@@ -104,10 +104,16 @@ _COULD_OF_OTHER: Final = (
     f" e.cache_left_state = '{EXACT}' AND empty(e.cache_marks), least(e.cache_left_tokens, c.prefix_tokens),"
     " 0)"
 )
+_IS_EXPLAINED: Final = (
+    f"if({_HAS_PARENT}, {' OR '.join(f'({sql})' for name, sql in FACTS.items() if name != 'mark')},"
+    f" {_IS_OTHER_RUNNING})"
+)
 _COULD: Final = (
     "multiIf("
-    # A response without reads says that nothing was read where its provider has reported reads before.
-    "c.cached_input_tokens IS NULL AND ifNull(p.cached_input_tokens, 0) = 0 AND ifNull(e.cached_input_tokens, 0) = 0, 0,"
+    # A response without reads says that nothing was read where its provider has reported reads before, or where this
+    # side did what keeps it from reading.
+    "c.cached_input_tokens IS NULL AND ifNull(p.cached_input_tokens, 0) = 0 AND ifNull(e.cached_input_tokens, 0) = 0"
+    f" AND NOT {_IS_EXPLAINED}, 0,"
     f" {_HAS_PARENT}, least(p.cache_left_tokens, c.prompt_tokens,"
     # Messages were dropped, by more than what sizes may be wrong by.
     f" if(({FACTS['history']}) AND c.prefix_tokens < {CERTAIN_SHARE} * p.cache_left_tokens, c.prefix_tokens, 4294967295)),"
