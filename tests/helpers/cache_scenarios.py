@@ -134,8 +134,9 @@ def changed_at_once(world: World, how: Format) -> None:
     talk = Talk(world, how)
     talk.send("at once")
     talk.grow()
-    name = talk.tools.pop(0)["name"]
-    talk.send("at once", "tools_changed", part="tools", change="removed", tool=name, index=0)
+    name = talk.tools[1]["name"]
+    talk.tools[1] = {**talk.tools[1], "description": world.prose(30)}
+    talk.send("at once", "tools_changed", part="tools", change="edited", tool=name, index=1)
 
 
 def schema_in_another_order(world: World, how: Format) -> None:

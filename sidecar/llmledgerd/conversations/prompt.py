@@ -41,6 +41,8 @@ class Prompt(msgspec.Struct, gc=False):
     """Of what parallel calls share: everything up to the last answer, else tools and system."""
     prefix_tokens: int = 0
     """About how many tokens the call before had sent of it; without an answer, how many it is."""
+    estimate: int = 0
+    """Tokens of the whole prompt by sizes alone."""
     last_block: int = 0
     """Number of the prompt's last block, from 0; of a marked prompt, of the block before the last mark."""
     marks: list[int] = []
@@ -102,6 +104,7 @@ _BIAS: Final = 0.8
 no miss."""
 _LEAST_GAP: Final = 0.02
 """Share of the prompt below which nothing can have been lost that counts (``cache_misses.LEAST_SHARE``)."""
+_MOST: Final = (1 << 32) - 1
 _SMALL_HEAD: Final = 256
 """Estimated tokens of tools and system below which calls that share more are looked for by their first block."""
 _MOST_MARKS: Final = 8
@@ -177,6 +180,7 @@ def _add_counts(
     prompt, cached, _ = counts
     parts, marks = sums.parts, sums.marks
     whole = sum(parts)
+    found.estimate = min(round(whole), _MOST)
     is_kept = bool(request.previous or request.conversation)
     scale = prompt / whole if whole > 1.0 else float(prompt)
     if is_kept and scale > 1.0:  # what the provider keeps by itself is history

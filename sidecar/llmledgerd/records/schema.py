@@ -516,6 +516,13 @@ TABLE: Final[tuple[Column, ...]] = (
         "About how many tokens of the prompt the call before had sent; without an answer, how many tools and system prompt are",
     ),
     Column(
+        "prompt_estimate",
+        "UInt32",
+        "bigint",
+        "prompt.estimate",
+        "The prompt's tokens by sizes alone, so that equal texts have equal numbers in all calls",
+    ),
+    Column(
         "last_block",
         "UInt32",
         "bigint",

@@ -32,12 +32,12 @@ _KEY: Final = ("batch_id", "batch_row", "created_at")
 _OWN: Final = (
     *_KEY, "agent_id", "provider", "priced_model", "request_model", "service_tier", "region",
     "prompt_tokens", "cached_input_tokens", "cache_write_tokens", "tools_hash", "system_hash",
-    "parent_history_hash", "prefix_hash", "prefix_tokens", "cache_marks", "lost_rate_fresh", "lost_rate_written",
+    "parent_history_hash", "prefix_hash", "prefix_tokens", "prompt_estimate", "cache_marks", "lost_rate_fresh", "lost_rate_written",
     "parent_turn_hash",
 )  # fmt: skip
 _PARENT: Final = (
     *_KEY, "turn_hash", "priced_model", "request_model", "service_tier", "region", "latency_ms",
-    "tools_hash", "system_hash", "history_hash", "last_block", "cache_marks", "cache_left_tokens", "cache_left_seconds",
+    "tools_hash", "system_hash", "history_hash", "prompt_estimate", "last_block", "cache_marks", "cache_left_tokens", "cache_left_seconds",
     "cache_left_state", "cached_input_tokens",
 )  # fmt: skip
 _ELSEWHERE: Final = (
@@ -62,8 +62,8 @@ _IS_OTHER_RUNNING: Final = (
 )
 
 
-CERTAIN_SHARE: Final = 0.95
-"""Share of an entry that a prompt is below where it has certainly become shorter."""
+KEPT_SHARE: Final = 0.95
+"""Share of the prompt before that a history is below where messages were dropped; above it they were edited."""
 
 
 def _is_tier(p: str) -> str:
@@ -104,6 +104,10 @@ _COULD_OF_OTHER: Final = (
     f" e.cache_left_state = '{EXACT}' AND empty(e.cache_marks), least(e.cache_left_tokens, c.prefix_tokens),"
     " 0)"
 )
+_OLD: Final = "c.prefix_tokens / c.prompt_tokens"
+"""Share of the prompt that the call before had sent."""
+_KEPT: Final = f"{_OLD} * c.prompt_estimate / greatest(p.prompt_estimate, 1)"
+"""What is left of the prompt before, as a share of it: of equal texts the estimates are equal."""
 _IS_EXPLAINED: Final = (
     f"if({_HAS_PARENT}, {' OR '.join(f'({sql})' for name, sql in FACTS.items() if name != 'mark')},"
     f" {_IS_OTHER_RUNNING})"
@@ -115,8 +119,9 @@ _COULD: Final = (
     "c.cached_input_tokens IS NULL AND ifNull(p.cached_input_tokens, 0) = 0 AND ifNull(e.cached_input_tokens, 0) = 0"
     f" AND NOT {_IS_EXPLAINED}, 0,"
     f" {_HAS_PARENT}, least(p.cache_left_tokens, c.prompt_tokens,"
-    # Messages were dropped, by more than what sizes may be wrong by.
-    f" if(({FACTS['history']}) AND c.prefix_tokens < {CERTAIN_SHARE} * p.cache_left_tokens, c.prefix_tokens, 4294967295)),"
+    # Where messages were dropped, the smaller part is estimated: what was dropped, or what is new.
+    f" multiIf(NOT ({FACTS['history']}) OR {_KEPT} >= {KEPT_SHARE}, 4294967295,"
+    f" {_KEPT} >= {_OLD}, toUInt32({_KEPT} * p.cache_left_tokens), c.prefix_tokens)),"
     f" {_COULD_OF_OTHER})"
 )
 _SHARE: Final = (
