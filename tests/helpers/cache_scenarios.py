@@ -96,9 +96,18 @@ def healthy_within_life(world: World, how: Format) -> None:
         talk.send("within life", after=how.seconds * 0.9 if how.seconds < 4000 else 1000)
 
 
+def healthy_at_once(world: World, how: Format) -> None:
+    """Conversations that begin at once, whose one mark is behind their own messages: none can read another's."""
+    first = Talk(world, how)
+    first.marks = "last"
+    others = [first.twin(), first.twin()] if how.is_marked else []
+    for one in (first, *others):
+        one.send("at once", after=0.0)
+
+
 HEALTHY: tuple[Callable[[World, Format], None], ...] = (
     healthy_growth, healthy_long_results, healthy_second_conversation, healthy_head_marks, healthy_fork,
-    healthy_other_system, healthy_retry, healthy_within_life, healthy_named,
+    healthy_other_system, healthy_retry, healthy_within_life, healthy_named, healthy_at_once,
 )  # fmt: skip
 
 
@@ -291,8 +300,9 @@ def in_flight(world: World, how: Format) -> None:
     others = [first.twin(), first.twin()]
     head = sum(map(len, first.prompt().blocks()[:-1])) // how.step * how.step
     first.send("in flight", calls=0)
-    for one in others:
-        one.send("in flight", "in_flight", after=0.7, could=head, calls=0)
+    for one in others:  # at one moment, and later
+        after = world.rng.choice((0.0, 0.7))
+        one.send("in flight", "in_flight", after=after, could=head, calls=0)
 
 
 def unknown(world: World, how: Format) -> None:

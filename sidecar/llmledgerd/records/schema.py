@@ -506,7 +506,7 @@ TABLE: Final[tuple[Column, ...]] = (
         "Int64",
         "bigint",
         "prompt.prefix_hash",
-        "Of everything up to the last answer; without one, of tools and system prompt",
+        "Of everything up to the last answer; without one, of tools and system prompt, or up to the first cache mark where only marked prefixes are kept",
     ),
     Column(
         "prefix_tokens",

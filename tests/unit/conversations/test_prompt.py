@@ -131,6 +131,17 @@ def test_the_order_of_members_of_a_block_itself_counts_for_nothing() -> None:
     assert prompt(turned).history_hash == prompt().history_hash
 
 
+def test_first_calls_share_no_more_than_what_stands_before_their_first_mark() -> None:
+    one, other = [{"role": "user", "content": "One."}], [{"role": "user", "content": "Another."}]
+    mark = {"type": "ephemeral"}
+    system = [{"type": "text", "text": SYSTEM, "cache_control": mark}]
+    assert prompt(one, system=system).prefix_hash == prompt(other, system=system).prefix_hash
+    of_all = [prompt(said, cache_control=mark) for said in (one, other)]
+    assert of_all[0].prefix_hash != of_all[1].prefix_hash
+    assert of_all[0].prefix_hash == prompt(one, cache_control=mark).prefix_hash
+    assert of_all[0].prefix_tokens == 3001
+
+
 def test_a_description_is_bounded() -> None:
     many = [{"role": ("user", "assistant")[n % 2], "content": f"message {n}"} for n in range(20_000)]
     tools = [{"name": f"tool_{n}" * 20, "input_schema": {}} for n in range(1000)]

@@ -46,6 +46,9 @@ _ELSEWHERE: Final = (
 )  # fmt: skip
 """Columns of the call that began last before a conversation's first one, with the same tools and system prompt."""
 
+_MOMENT: Final = "toUnixTimestamp64Micro(t.created_at) * 1024 + t.batch_row % 1024 AS moment"
+"""When a call began; of calls that began at one moment, one is the first."""
+
 _PLAIN_TIERS: Final = "('', 'default', 'standard', 'auto', 'on_demand', 'on-demand')"
 _SETTLES: Final = (
     "multiIf("
@@ -136,9 +139,9 @@ def misses_sql(where: str, parents: str) -> str:
     ``where`` narrows the calls ``t``; ``parents`` the calls that they may continue, or share a beginning with.
     Column ``facts`` has a bit for each field of ``Evidence`` (``evidence``).
     """
-    own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
+    own = ", ".join([*(f"t.{name} AS {name}" for name in _OWN), _MOMENT])
     parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
-    elsewhere = ", ".join(f"t.{name} AS {name}" for name in _ELSEWHERE)
+    elsewhere = ", ".join([*(f"t.{name} AS {name}" for name in _ELSEWHERE), _MOMENT])
     gapped = f"FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0"
     facts = " + ".join(
         f"({_HAS_PARENT} AND ({sql})" + (f" OR {_HAS_OTHER} AND ({_OF_OTHER[name]})" if name in _OF_OTHER else "")
@@ -165,7 +168,7 @@ def misses_sql(where: str, parents: str) -> str:
         f" ASOF LEFT JOIN (SELECT {elsewhere} FROM llm_traces AS t WHERE {parents} AND t.prefix_hash IN"
         f" (SELECT t.prefix_hash {gapped} AND t.parent_turn_hash = 0) AND t.cache_left_state IN"
         f" ('{EXACT}', '{ABOUT}') AND t.is_error = 0) AS e"
-        " ON if(c.parent_turn_hash = 0, c.prefix_hash, 0) = e.prefix_hash AND c.created_at > e.created_at"
+        " ON if(c.parent_turn_hash = 0, c.prefix_hash, 0) = e.prefix_hash AND c.moment > e.moment"
         f" WHERE could >= cached_tokens + {LEAST_LOST} AND could - cached_tokens >= {_SHARE} * could"
     )
 
