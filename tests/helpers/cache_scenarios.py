@@ -305,6 +305,18 @@ def in_flight(world: World, how: Format) -> None:
         one.send("in flight", "in_flight", after=after, could=head, calls=0)
 
 
+def samples(world: World, how: Format) -> None:
+    """Two answers to one prompt are asked for at once: the second reads nothing of what the first writes."""
+    one = Talk(world, how)
+    one.messages[0]["text"] = world.prose(900)
+    one.latency = 12.0
+    other = one.twin()
+    other.messages = [*one.messages]
+    one.send("samples", calls=0)
+    other.left = one.left
+    other.send("samples", "in_flight", after=0.3, calls=0)
+
+
 def unknown(world: World, how: Format) -> None:
     talk = _begun(world, how)
     talk.send("routing", "unknown", is_lost=True)
@@ -334,6 +346,7 @@ PLANTED: dict[str, tuple[Callable[[World, Format], None], tuple[Format, ...]]] =
     "too_short": (too_short, tuple(one for one in FORMATS if one.minimum > 100 and not one.is_vague)),
     "mark_moved": (mark_moved, MARKED),
     "in_flight": (in_flight, tuple(one for one in FORMATS if not one.is_vague and not one.is_automatic)),
+    "samples": (samples, tuple(one for one in FORMATS if not one.is_vague)),
     "unknown": (unknown, FORMATS),
     "elsewhere": (elsewhere, tuple(one for one in FORMATS if not one.is_vague and not one.is_automatic)),
 }

@@ -32,7 +32,7 @@ _KEY: Final = ("batch_id", "batch_row", "created_at")
 _OWN: Final = (
     *_KEY, "agent_id", "provider", "priced_model", "request_model", "service_tier", "region",
     "prompt_tokens", "cached_input_tokens", "cache_write_tokens", "tools_hash", "system_hash",
-    "parent_history_hash", "prefix_hash", "prefix_tokens", "prompt_estimate", "cache_marks", "lost_rate_fresh", "lost_rate_written",
+    "history_hash", "parent_history_hash", "prefix_hash", "prefix_tokens", "prompt_estimate", "cache_marks", "lost_rate_fresh", "lost_rate_written",
     "parent_turn_hash",
 )  # fmt: skip
 _PARENT: Final = (
@@ -41,7 +41,7 @@ _PARENT: Final = (
     "cache_left_state", "cached_input_tokens",
 )  # fmt: skip
 _ELSEWHERE: Final = (
-    *_KEY, "prefix_hash", "priced_model", "service_tier", "region", "latency_ms", "cached_input_tokens", "cache_marks",
+    *_KEY, "prefix_hash", "history_hash", "priced_model", "service_tier", "region", "latency_ms", "cached_input_tokens", "cache_marks",
     "cache_left_tokens", "cache_left_seconds", "cache_left_state", "cache_gap",
 )  # fmt: skip
 """Columns of the call that began last before a conversation's first one, with the same tools and system prompt."""
@@ -100,7 +100,8 @@ _OF_OTHER: Final = {"tier": _is_tier("e"), "running": _IS_OTHER_RUNNING}
 _COULD_OF_OTHER: Final = (
     "multiIf("
     f"NOT {_HAS_OTHER} OR e.priced_model != c.priced_model, 0,"
-    f" {_IS_OTHER_RUNNING}, least(e.cache_left_tokens, c.prompt_tokens, c.prefix_tokens),"
+    f" {_IS_OTHER_RUNNING}, least(e.cache_left_tokens, c.prompt_tokens,"
+    " if(e.history_hash = c.history_hash, c.prompt_tokens, c.prefix_tokens)),"
     " c.created_at > e.created_at + toIntervalSecond(e.cache_left_seconds), 0,"
     # What the other one read was there; of what it has left, its own message is a part.
     " e.cached_input_tokens > 0, least(assumeNotNull(e.cached_input_tokens), c.prefix_tokens),"
