@@ -122,6 +122,7 @@ CREATE TABLE IF NOT EXISTS llm_traces{local} {on_cluster}
     parent_history_hash  Int64,
     prefix_hash          Int64,
     prefix_tokens        UInt32,
+    prompt_estimate      UInt32,
     last_block           UInt32,
     cache_marks          Array(UInt32),
     cache_left_tokens    UInt32,

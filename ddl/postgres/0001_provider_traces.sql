@@ -86,6 +86,7 @@ CREATE TABLE IF NOT EXISTS provider_traces
     parent_history_hash  bigint NOT NULL,
     prefix_hash          bigint NOT NULL,
     prefix_tokens        bigint NOT NULL,
+    prompt_estimate      bigint NOT NULL,
     last_block           bigint NOT NULL,
     cache_marks          bigint[] NOT NULL,
     cache_left_tokens    bigint NOT NULL,

@@ -88,6 +88,7 @@ class Run:
         self.messages = [Message("user", self.prose(rng.randint(40, 200)))]
         self.answer: Message | None = None
         self.marks: str = "last"
+        self.is_head_marked = False
         self.left = 0
         self.latency = 2.0
         self.agent = f"agent-{rng.randrange(10**9)}"
@@ -215,6 +216,9 @@ class Run:
             "tools": tools,
             "messages": messages,
         }
+        if self.is_head_marked:
+            mark = {"type": "ephemeral"}
+            request["system"] = [{"type": "text", "text": self.system, "cache_control": mark}]
         assert self.answer is not None
         said = [{"type": "text", "text": self.answer.text}]
         said += [{"type": "tool_use", "id": c, "name": n, "input": g} for c, n, g in self.answer.calls]  # type: ignore[dict-item]
@@ -337,6 +341,8 @@ class Run:
         request: dict[str, Any] = {
             "system": [{"text": self.system}], "messages": messages, "toolConfig": {"tools": tools},
         }  # fmt: skip
+        if self.is_head_marked:
+            request["system"].append({"cachePoint": {"type": "default"}})
         if self.tier:
             request["serviceTier"] = {"type": self.tier}
         assert self.answer is not None
@@ -517,6 +523,7 @@ def _in_flight(run: Run) -> list[Labelled]:
     twin = Run(run.rng, run.provider, run.at)
     twin.system, twin.tools = twin.prose(4000), twin.tools
     twin.latency = 20
+    twin.is_head_marked = True  # an entry ends at a mark
     first = twin.step(0)
     step = STEPS.get(twin.provider, 1)
     shared = twin.tokens([Message("user", "")]) // step * step

@@ -96,9 +96,18 @@ def healthy_within_life(world: World, how: Format) -> None:
         talk.send("within life", after=how.seconds * 0.9 if how.seconds < 4000 else 1000)
 
 
+def healthy_at_once(world: World, how: Format) -> None:
+    """Conversations that begin at once, whose one mark is behind their own messages: none can read another's."""
+    first = Talk(world, how)
+    first.marks = "last"
+    others = [first.twin(), first.twin()] if how.is_marked else []
+    for one in (first, *others):
+        one.send("at once", after=0.0)
+
+
 HEALTHY: tuple[Callable[[World, Format], None], ...] = (
     healthy_growth, healthy_long_results, healthy_second_conversation, healthy_head_marks, healthy_fork,
-    healthy_other_system, healthy_retry, healthy_within_life, healthy_named,
+    healthy_other_system, healthy_retry, healthy_within_life, healthy_named, healthy_at_once,
 )  # fmt: skip
 
 
@@ -127,6 +136,41 @@ def tools_changed(world: World, how: Format) -> None:
         talk.tools[at], talk.tools[at + 1] = talk.tools[at + 1], talk.tools[at]
         name = talk.tools[at]["name"]
     talk.send("tools", "tools_changed", part="tools", change=change, tool=name, index=at)
+
+
+def changed_at_once(world: World, how: Format) -> None:
+    """The second call of a conversation has other tools: no call of it has read from the cache."""
+    talk = Talk(world, how)
+    talk.send("at once")
+    talk.grow()
+    name = talk.tools[1]["name"]
+    talk.tools[1] = {**talk.tools[1], "description": world.prose(30)}
+    talk.send("at once", "tools_changed", part="tools", change="edited", tool=name, index=1)
+
+
+def schema_in_another_order(world: World, how: Format) -> None:
+    """A language without an order of members writes a tool's schema in another one."""
+    talk = _begun(world, how)
+    schema = talk.tools[1]["parameters"]
+    turned = {**schema, "properties": dict(reversed(schema["properties"].items()))}
+    talk.tools[1] = {**talk.tools[1], "parameters": turned}
+    name = talk.tools[1]["name"]
+    talk.send("order", "tools_changed", part="tools", change="edited", tool=name, index=1)
+
+
+def arguments_in_another_order(world: World, how: Format) -> None:
+    """An earlier call's arguments come in another order."""
+    talk = Talk(world, how)
+    talk.send("order", calls=1)
+    call, name, arguments = talk.answer["calls"][0]
+    talk.answer["calls"][0] = (call, name, {**arguments, "limit": "5", "part": "all"})
+    for _ in range(2):
+        talk.grow(500)
+        talk.send("order", calls=1)
+    talk.grow()
+    arguments = dict(reversed(talk.messages[1]["calls"][0][2].items()))
+    talk.messages[1] = {**talk.messages[1], "calls": [(call, name, arguments)]}
+    talk.send("order", "history_changed", part="messages", change="edited")
 
 
 def system_changed(world: World, how: Format) -> None:
@@ -256,8 +300,21 @@ def in_flight(world: World, how: Format) -> None:
     others = [first.twin(), first.twin()]
     head = sum(map(len, first.prompt().blocks()[:-1])) // how.step * how.step
     first.send("in flight", calls=0)
-    for one in others:
-        one.send("in flight", "in_flight", after=0.7, could=head, calls=0)
+    for one in others:  # at one moment, and later
+        after = world.rng.choice((0.0, 0.7))
+        one.send("in flight", "in_flight", after=after, could=head, calls=0)
+
+
+def samples(world: World, how: Format) -> None:
+    """Two answers to one prompt are asked for at once: the second reads nothing of what the first writes."""
+    one = Talk(world, how)
+    one.messages[0]["text"] = world.prose(900)
+    one.latency = 12.0
+    other = one.twin()
+    other.messages = [*one.messages]
+    one.send("samples", calls=0)
+    other.left = one.left
+    other.send("samples", "in_flight", after=0.3, calls=0)
 
 
 def unknown(world: World, how: Format) -> None:
@@ -278,6 +335,9 @@ def elsewhere(world: World, how: Format) -> None:
 
 PLANTED: dict[str, tuple[Callable[[World, Format], None], tuple[Format, ...]]] = {
     "tools_changed": (tools_changed, FORMATS),
+    "at_once": (changed_at_once, FORMATS),
+    "schema_in_another_order": (schema_in_another_order, FORMATS),
+    "arguments_in_another_order": (arguments_in_another_order, FORMATS),
     "system_changed": (system_changed, FORMATS),
     "history_changed": (history_changed, FORMATS),
     "model_changed": (model_changed, FORMATS),
@@ -286,6 +346,7 @@ PLANTED: dict[str, tuple[Callable[[World, Format], None], tuple[Format, ...]]] =
     "too_short": (too_short, tuple(one for one in FORMATS if one.minimum > 100 and not one.is_vague)),
     "mark_moved": (mark_moved, MARKED),
     "in_flight": (in_flight, tuple(one for one in FORMATS if not one.is_vague and not one.is_automatic)),
+    "samples": (samples, tuple(one for one in FORMATS if not one.is_vague)),
     "unknown": (unknown, FORMATS),
     "elsewhere": (elsewhere, tuple(one for one in FORMATS if not one.is_vague and not one.is_automatic)),
 }

@@ -111,6 +111,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(
         (
             "prefix_tokens",
+            "prompt_estimate",
             "last_block",
             "cache_left_tokens",
             "cache_left_seconds",

@@ -81,8 +81,10 @@ def left(
     if rule.is_marked:
         is_short = marked_tokens is not None and marked_tokens < rule.minimum
         return Left(marked_tokens or 0, lifetime, TOO_SHORT) if is_short else NOTHING_LEFT
+    if not (read or rule.is_stated):
+        return NOTHING_LEFT
     tokens = counts.prompt // rule.step * rule.step
-    if counts.prompt < rule.minimum:
+    if counts.prompt < rule.minimum and not read:  # a prompt that has read was no shorter than what is cached
         return Left(tokens, lifetime, TOO_SHORT)
     return Left(tokens, lifetime, EXACT if rule.is_exact else ABOUT)
 

@@ -37,6 +37,9 @@ class CacheRule(NamedTuple):
     """Whether an entry's size follows from the counts of the call that made it."""
     omits_none: bool = False
     """Whether a response that reports no reads may mean that nothing was read."""
+    is_stated: bool = True
+    """Whether the provider says that this model's prompts are cached. Where it does not, a call's entry is known to
+    exist only if the call itself has read from the cache: many gateways and servers report 0 reads for every model."""
 
 
 _CLAUDE_MINIMA: Final = (
@@ -63,17 +66,24 @@ SETTLING: Final = {"deepseek": 5}
 it "within seconds" (same page)."""
 _GROK: Final = CacheRule(step=1, is_exact=False)
 """xAI docs, "Prompt caching": evicted at any time; neither minimum nor lifetime is given."""
-_GROQ: Final = CacheRule(minimum=128, seconds=2 * HOUR, is_exact=False, omits_none=True)
-"""Groq docs, "Prompt caching": 128 to 1,024 tokens by model, two hours without use."""
+_GROQ: Final = CacheRule(minimum=128, seconds=2 * HOUR, is_exact=False, omits_none=True, is_stated=False)
+"""Groq docs, "Prompt caching": some models, 128 to 1,024 tokens by model, two hours without use."""
 _QWEN: Final = CacheRule(minimum=256, is_exact=False)
 """Alibaba Model Studio docs, "Context cache": the implicit cache holds from 256 tokens, for no stated time."""
 
-UNKNOWN: Final = CacheRule(is_exact=False)
-"""A provider whose rules are not listed: entries exist where reads are reported."""
+UNKNOWN: Final = CacheRule(is_exact=False, is_stated=False)
+"""A provider whose rules are not listed, and models that are older than their provider's cache."""
 
 _GPT_WRITTEN: Final = re.compile(r"gpt-(?:5-(?:[6-9]|[1-9]\d)|[6-9])(?!\d)")  # not `gpt-5-2025-08-07`
 _OF_OPENAI: Final = re.compile(r"(?:^|[/.:])(?:gpt-|chatgpt|o[1-9](?:-|$)|codex|computer-use)")
-_OF_GEMINI: Final = re.compile(r"gemini-(\d+)-?(\d*)")
+_OF_GEMINI: Final = re.compile(r"gemini-(\d+)-?(\d?)(?!\d)")
+_GPT_UNCACHED: Final = re.compile(r"gpt-(?:3|4(?![\do]|-[15](?!\d)))|gpt-4o-2024-05-13|chatgpt-4o")
+"""OpenAI docs, "Prompt caching": `gpt-4o` and newer (the announcement leaves out its first snapshot and ChatGPT's)."""
+_OPEN_WEIGHTS: Final = (
+    ("deepseek", ("deepseek",), _DEEPSEEK),
+    ("qwen", ("alibaba", "qwen", "dashscope"), _QWEN),
+)
+"""Models that others serve as well: name, providers that the rule is of, rule."""
 
 _BY_PROVIDER: Final = {
     "openai": _OPENAI,
@@ -99,29 +109,33 @@ def rule_for(provider: str, model: str) -> CacheRule:
         return _of_gpt(name)
     gemini = _OF_GEMINI.search(name)
     if gemini:
-        return _of_gemini(int(gemini[1]))
+        return _of_gemini(int(gemini[1]), int(gemini[2] or 0))
     if "nova" in name and ("amazon" in name or provider.lower() in ("bedrock", "aws", "amazon")):
         return _NOVA
-    for word, rule in (("deepseek", _DEEPSEEK), ("grok", _GROK), ("qwen", _QWEN)):
-        if word in name and provider.lower() != "groq":
+    if "grok" in name:
+        return _GROK
+    for word, makers, rule in _OPEN_WEIGHTS:
+        if word in name and provider.lower() in makers:
             return rule
     return _BY_PROVIDER.get(provider.lower(), UNKNOWN)
 
 
 def _of_gpt(name: str) -> CacheRule:
+    if _GPT_UNCACHED.search(name):
+        return UNKNOWN
     if _GPT_WRITTEN.search(name):
         return _OPENAI_WRITTEN
     return _OPENAI_DAY if "gpt-5-5" in name else _OPENAI
 
 
-def _of_gemini(version: int) -> CacheRule:
+def _of_gemini(version: int, minor: int) -> CacheRule:
     """Google gives no lifetime of its implicit cache, which is short; an hour is an explicit one's default.
 
-    Gemini API docs, "Context caching": from 2,048 tokens for 2.5, from 4,096 for later models. A number that is 0
-    is not in the JSON of Google's APIs (protocol buffers, "ProtoJSON Format").
+    Gemini API docs, "Context caching": all models from 2.5 on, from 2,048 tokens for 2.5, from 4,096 for later
+    models. A number that is 0 is not in the JSON of Google's APIs (protocol buffers, "ProtoJSON Format").
     """
-    minimum = 2048 if version <= 2 else 4096
-    return CacheRule(minimum=minimum, seconds=HOUR, is_exact=False, omits_none=True)
+    minimum, is_stated = 2048 if version <= 2 else 4096, (version, minor) >= (2, 5)
+    return CacheRule(minimum=minimum, seconds=HOUR, is_exact=False, omits_none=True, is_stated=is_stated)
 
 
 def asked_seconds(ttl: str) -> int:

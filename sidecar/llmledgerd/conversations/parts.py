@@ -33,6 +33,9 @@ REFERENCE: Final = "reference"
 OTHER: Final = "other"
 
 
+_RENDERED: Final = frozenset({TOOL, CALL, RESULT, SERVER_CALL, SERVER_RESULT})
+
+
 @cache
 def _seed(kind: str) -> int:
     """Return the seed of hashes of parts without a name; there are few kinds."""
@@ -84,6 +87,18 @@ class Part(msgspec.Struct, gc=False):
                 found = content_hash([kind, self.name, value])
             self._hash = found
         return found
+
+    @property
+    def spelling(self) -> int:
+        """``hash``, and of values that providers render as they come also the order of their members.
+
+        Source: Anthropic docs, "Prompt caching", on keys of ``tool_use`` blocks whose order changes. SDKs send a
+        history as they have sent it before; how they spell an answer for the first time is not compared.
+        """
+        value = self.value
+        if self.kind not in _RENDERED or value.__class__ is str:
+            return self.hash
+        return content_hash([self.kind, self.name, value], spelled=True)
 
     @property
     def size(self) -> int:

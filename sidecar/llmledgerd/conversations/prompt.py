@@ -38,9 +38,12 @@ class Prompt(msgspec.Struct, gc=False):
     parent_hash: int = 0
     """Of the messages before the last answer, which were the whole history of the call before; 0: no answer yet."""
     prefix_hash: int = 0
-    """Of what parallel calls share: everything up to the last answer, else tools and system."""
+    """Of what parallel calls share: everything up to the last answer, else tools and system; up to the first mark
+    where only what is marked is kept and none stands before."""
     prefix_tokens: int = 0
     """About how many tokens the call before had sent of it; without an answer, how many it is."""
+    estimate: int = 0
+    """Tokens of the whole prompt by sizes alone."""
     last_block: int = 0
     """Number of the prompt's last block, from 0; of a marked prompt, of the block before the last mark."""
     marks: list[int] = []
@@ -90,7 +93,7 @@ class _Sums(msgspec.Struct, gc=False):
     new: float
     """Of the last answer, which the call before had not sent, and of all that comes after it."""
     head: float
-    """Of tools, system and, where those are small, the first block."""
+    """Of tools, system and the blocks of messages that first calls share (``_shared``)."""
     marked: float
     """Before the last mark."""
     marks: list[tuple[int, str]]
@@ -102,6 +105,7 @@ _BIAS: Final = 0.8
 no miss."""
 _LEAST_GAP: Final = 0.02
 """Share of the prompt below which nothing can have been lost that counts (``cache_misses.LEAST_SHARE``)."""
+_MOST: Final = (1 << 32) - 1
 _SMALL_HEAD: Final = 256
 """Estimated tokens of tools and system below which calls that share more are looked for by their first block."""
 _MOST_MARKS: Final = 8
@@ -125,8 +129,10 @@ def prompt_of(request: Request, organization: str, counts: Counts, *, provider: 
     system = _system_of(beside, seed, family) if beside else _NO_SYSTEM
     known = begun(request, rest, answer if fresh else 0, seed, family) if request.known else NOTHING
     blocks = further(known, rest, seed, family, answer, fresh)
-    head, packed = tools.tokens + system.tokens, blocks.packed
-    shared = fresh if fresh or head >= _SMALL_HEAD else 1
+    head, packed, rule = tools.tokens + system.tokens, blocks.packed, rule_for(provider, model)
+    shared, begins = (
+        (fresh, 0.0) if fresh else _shared(request, tools, beside, rest, blocks, head, rule, family)
+    )
     described = described_blocks(blocks.short, blocks.letters, rest)
     found = Prompt(
         b"[%b,%b,%b]" % (tools.described, system.described, described),
@@ -137,13 +143,28 @@ def prompt_of(request: Request, organization: str, counts: Counts, *, provider: 
         hash_of(tools.packed + system.packed + packed[: 8 * shared], seed),
         last_block=len(tools.schemas) + len(beside) + len(rest) - 1,
     )
-    if not fresh and rest and head < _SMALL_HEAD:
-        head += estimated(rest[0], family)
-    sums = _summed(tools, system, blocks, head, has_answer=fresh > 0)
+    sums = _summed(tools, system, blocks, head + begins, has_answer=fresh > 0)
     if tools.marks or blocks.marks or beside or request.mark:
         _add_marks(sums, request, tools, beside, blocks, found.last_block)
-    _add_counts(found, request, sums, counts, rule_for(provider, model), has_answer=fresh > 0)
+    _add_counts(found, request, sums, counts, rule, has_answer=fresh > 0)
     return found
+
+
+def _shared(
+    request: Request, tools: _Tools, beside: list[Part], rest: list[Part], blocks: Blocks,
+    head: float, rule: CacheRule, family: str,
+) -> tuple[int, float]:  # fmt: skip
+    """Return how many blocks of messages a first call shares with others that begin alike, and their tokens.
+
+    Where only what is marked is kept, and no mark stands in tools or system prompt, that is all up to the first mark.
+    """
+    if rule.is_marked and not tools.marks and not any(part.mark for part in beside):
+        if blocks.marks:
+            at, _, tokens = blocks.marks[0]
+            return at + 1, tokens
+        if request.mark:
+            return len(rest), blocks.tokens
+    return (0, 0.0) if head >= _SMALL_HEAD or not rest else (1, estimated(rest[0], family))
 
 
 def _summed(tools: _Tools, system: _System, blocks: Blocks, head: float, *, has_answer: bool) -> _Sums:
@@ -177,6 +198,7 @@ def _add_counts(
     prompt, cached, _ = counts
     parts, marks = sums.parts, sums.marks
     whole = sum(parts)
+    found.estimate = min(round(whole), _MOST)
     is_kept = bool(request.previous or request.conversation)
     scale = prompt / whole if whole > 1.0 else float(prompt)
     if is_kept and scale > 1.0:  # what the provider keeps by itself is history
@@ -249,7 +271,7 @@ def _tools_of(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
 
 
 def _read_tools(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
-    packed = array("Q", [tool.hash for tool in schemas]).tobytes()
+    packed = array("Q", [tool.spelling for tool in schemas]).tobytes()
     tokens = [weights.value_tokens(tool.value) for tool in schemas]
     return _Tools(
         schemas,

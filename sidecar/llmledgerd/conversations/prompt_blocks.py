@@ -87,9 +87,9 @@ def further(
             asked = running
         if at == fresh:
             said, old = running, history
-        number = part.hash
+        number = part.hash if part.value.__class__ is str else part.spelling
         numbers.append(number)
-        tokens = known.get(number) or estimated(part, family)
+        tokens = known.get(number) or estimated(part, family, number)
         if part.message == message:
             letters.append(_ROLES.get(part.role, "o"))
         else:
@@ -115,14 +115,16 @@ def further(
     return Blocks(packed, short, spoken, message, running, totals, marks, (asked, said, old))
 
 
-def estimated(part: Part, family: str) -> float:
-    """Return about how many tokens a part takes."""
+def estimated(part: Part, family: str, number: int = -1) -> float:
+    """Return about how many tokens a part takes; ``number`` is one of its hashes, where one is at hand."""
     known = _estimates[family]
-    found = known.get(part.hash)
+    if number < 0:
+        number = part.hash
+    found = known.get(number)
     if found is None:
         if len(known) >= _REMEMBERED:
             known.clear()
-        found = known[part.hash] = _judged(part, family)
+        found = known[number] = _judged(part, family)
     return found
 
 

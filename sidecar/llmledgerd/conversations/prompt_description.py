@@ -87,7 +87,7 @@ def hash_of(packed: bytes, seed: int) -> int:
 def described_tools(schemas: Sequence[Part], tokens: Sequence[float], packed: bytes, seed: int) -> bytes:
     """Return the field ``tools`` as JSON; ``packed`` are the schemas' hashes."""
     listed = [
-        (tool.name[:MOST_NAME], f"{_short(tool.hash, seed):08x}", max(1, round(count)))
+        (tool.name[:MOST_NAME], f"{_short(tool.spelling, seed):08x}", max(1, round(count)))
         for tool, count in zip(schemas[:MOST_TOOLS], tokens, strict=False)
     ]
     if len(schemas) > MOST_TOOLS:

@@ -37,6 +37,7 @@ _recent: tuple[tuple[str, bytes], tuple[str, bytes]] = (_NO_TEXT, _NO_TEXT)
 """Texts and their bytes without white space, replaced as one: threads share it."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+_encode_in_order = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _hash: Callable[[bytes, int], int] = xxhash.xxh3_64_intdigest
 
@@ -55,16 +56,16 @@ def decoded(raw: bytes | memoryview | msgspec.Raw, decode: Callable[[Any], Any] 
         return None
 
 
-def as_bytes(value: Any) -> bytes:
+def as_bytes(value: Any, encode: Callable[[Any], bytes] = _encode) -> bytes:
     """Return a value's bytes: of a text its UTF-8, of anything else JSON in one spelling."""
     if isinstance(value, str):
         return _utf8(value)
     try:
-        found = _encode(value)
+        found = encode(value)
     except (*REFUSED, TypeError):
         return b"null"
     if b".0" in found or (b"cache" in found and any(mark in found for mark in _MARKED)):
-        found = _encode(plain(value))
+        found = encode(plain(value))
     return found
 
 
@@ -112,8 +113,13 @@ def parsed(arguments: Any) -> Any:
         return arguments
 
 
-def content_hash(value: Any, seed: int = 0) -> int:
-    """Return 64 bits of a content. Equal in every organization: it is no id, and never stored."""
+def content_hash(value: Any, seed: int = 0, *, spelled: bool = False) -> int:
+    """Return 64 bits of a content. Equal in every organization: it is no id, and never stored.
+
+    ``spelled``: the order of members counts.
+    """
+    if spelled:
+        return _hash(as_bytes(value, _encode_in_order), seed)
     try:
         return _hash(value.encode() if value.__class__ is str else as_bytes(value), seed)
     except UnicodeEncodeError:

@@ -506,7 +506,7 @@ TABLE: Final[tuple[Column, ...]] = (
         "Int64",
         "bigint",
         "prompt.prefix_hash",
-        "Of everything up to the last answer; without one, of tools and system prompt",
+        "Of everything up to the last answer; without one, of tools and system prompt, or up to the first cache mark where only marked prefixes are kept",
     ),
     Column(
         "prefix_tokens",
@@ -514,6 +514,13 @@ TABLE: Final[tuple[Column, ...]] = (
         "bigint",
         "prompt.prefix_tokens",
         "About how many tokens of the prompt the call before had sent; without an answer, how many tools and system prompt are",
+    ),
+    Column(
+        "prompt_estimate",
+        "UInt32",
+        "bigint",
+        "prompt.estimate",
+        "The prompt's tokens by sizes alone, so that equal texts have equal numbers in all calls",
     ),
     Column(
         "last_block",

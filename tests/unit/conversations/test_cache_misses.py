@@ -43,6 +43,29 @@ def test_a_prompt_below_the_minimum_leaves_nothing_and_says_so() -> None:
     assert left(CLAUDE, Counts(900, 0, 0), marked_tokens=880, seconds=0) == Left(880, 300, TOO_SHORT)
 
 
+def test_a_prompt_that_has_read_was_not_too_short_whatever_the_documented_minimum() -> None:
+    gemini = rule_for("google", "gemini-2.5-flash")
+    assert left(gemini, Counts(1500, 1300, None), marked_tokens=None, seconds=0).state == ABOUT
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "gpt-4-turbo-2024-04-09"),
+        ("openrouter", "meta-llama/llama-3.3-70b-instruct"),
+        ("google", "gemini-2.0-flash"),
+        ("groq", "llama-3.3-70b-versatile"),
+    ],
+)
+def test_of_a_model_whose_provider_states_no_cache_an_entry_is_known_by_reads_alone(
+    provider: str, model: str
+) -> None:
+    rule = rule_for(provider, model)
+    for cached in (0, None):
+        assert left(rule, Counts(9000, cached, None), marked_tokens=None, seconds=0) == NOTHING_LEFT
+    assert left(rule, Counts(9000, 4000, None), marked_tokens=None, seconds=0).state == ABOUT
+
+
 def test_without_marks_or_counts_nothing_is_left() -> None:
     assert left(CLAUDE, Counts(9000, 0, 0), marked_tokens=None, seconds=0) == NOTHING_LEFT
     assert left(GPT, Counts(9000, None, None), marked_tokens=None, seconds=0) == NOTHING_LEFT

@@ -44,6 +44,31 @@ def test_nothing_is_known_of_a_provider_that_is_not_listed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "gpt-4"), ("openai", "gpt-4-0613"), ("openai", "gpt-4-1106-preview"), ("azure", "gpt-35-turbo"),
+        ("openai", "gpt-4-turbo"), ("openai", "gpt-4o-2024-05-13"), ("openai", "chatgpt-4o-latest"),
+        ("together", "deepseek-ai/DeepSeek-V3"), ("openrouter", "qwen/qwen3-235b-a22b"), ("google", "gemini-1.5-pro"),
+    ],
+)  # fmt: skip
+def test_models_without_a_cache_and_other_hosts_of_open_weights_state_none(provider: str, model: str) -> None:
+    assert not rule_for(provider, model).is_stated
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "gpt-4.1"), ("openai", "gpt-4.1-mini-2025-04-14"), ("openai", "gpt-4.5-preview"),
+        ("openai", "gpt-4o"), ("openai", "ft:gpt-4o-mini-2024-07-18:acme::a"), ("openai", "o1-mini"),
+        ("openai", "gpt-5-2025-08-07"), ("deepseek", "deepseek-chat"), ("alibaba", "qwen-plus"),
+        ("google", "gemini-2.5-flash-lite"), ("google", "gemini-3-pro-preview"), ("xai", "grok-4-0709"),
+    ],
+)  # fmt: skip
+def test_models_with_a_cache_state_it(provider: str, model: str) -> None:
+    assert rule_for(provider, model).is_stated
+
+
+@pytest.mark.parametrize(
     ("ttl", "seconds"),
     [("5m", 300), ("1h", 3600), ("24h", 86_400), ("in_memory", 0), ("", 0), ("9999999h", LONGEST)],
 )

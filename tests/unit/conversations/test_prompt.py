@@ -110,6 +110,38 @@ def test_moved_marks_change_no_hash_and_are_kept_by_their_place() -> None:
     assert prompt(cache_control={"type": "ephemeral"}).marks == [8]
 
 
+def test_the_order_of_members_counts_in_what_providers_render_as_it_comes() -> None:
+    tools = [{**TOOLS[0], "input_schema": {"properties": {}, "type": "object"}}, *TOOLS[1:]]
+    one, other = prompt(), prompt(tools=tools)
+    assert one.tools_hash != other.tools_hash
+    place = tools_place(read_description(one.parts), read_description(other.parts))
+    assert place == {"part": "tools", "change": "edited", "tool": "search", "index": 0}
+    call = {"type": "tool_use", "id": "t1", "name": "search"}
+    histories = [
+        prompt([MESSAGES[0], {"role": "assistant", "content": [{**call, "input": said}]}, *MESSAGES[2:]])
+        for said in ({"q": "x", "n": 1}, {"n": 1, "q": "x"}, {"q": "x", "n": 1.0})
+    ]
+    assert histories[0].history_hash != histories[1].history_hash
+    assert histories[0].history_hash == histories[2].history_hash
+
+
+def test_the_order_of_members_of_a_block_itself_counts_for_nothing() -> None:
+    turned = [{name: one[name] for name in reversed(one)} for one in MESSAGES]
+    turned[1] = {"content": [dict(reversed(MESSAGES[1]["content"][0].items()))], "role": "assistant"}
+    assert prompt(turned).history_hash == prompt().history_hash
+
+
+def test_first_calls_share_no_more_than_what_stands_before_their_first_mark() -> None:
+    one, other = [{"role": "user", "content": "One."}], [{"role": "user", "content": "Another."}]
+    mark = {"type": "ephemeral"}
+    system = [{"type": "text", "text": SYSTEM, "cache_control": mark}]
+    assert prompt(one, system=system).prefix_hash == prompt(other, system=system).prefix_hash
+    of_all = [prompt(said, cache_control=mark) for said in (one, other)]
+    assert of_all[0].prefix_hash != of_all[1].prefix_hash
+    assert of_all[0].prefix_hash == prompt(one, cache_control=mark).prefix_hash
+    assert of_all[0].prefix_tokens == 3001
+
+
 def test_a_description_is_bounded() -> None:
     many = [{"role": ("user", "assistant")[n % 2], "content": f"message {n}"} for n in range(20_000)]
     tools = [{"name": f"tool_{n}" * 20, "input_schema": {}} for n in range(1000)]

@@ -159,6 +159,7 @@ FULL_ROW = {
     "parent_history_hash": 0,
     "prefix_hash": 0,
     "prefix_tokens": 0,
+    "prompt_estimate": 0,
     "last_block": 0,
     "cache_marks": [],
     "cache_left_tokens": 0,

@@ -32,19 +32,22 @@ _KEY: Final = ("batch_id", "batch_row", "created_at")
 _OWN: Final = (
     *_KEY, "agent_id", "provider", "priced_model", "request_model", "service_tier", "region",
     "prompt_tokens", "cached_input_tokens", "cache_write_tokens", "tools_hash", "system_hash",
-    "parent_history_hash", "prefix_hash", "prefix_tokens", "cache_marks", "lost_rate_fresh", "lost_rate_written",
+    "history_hash", "parent_history_hash", "prefix_hash", "prefix_tokens", "prompt_estimate", "cache_marks", "lost_rate_fresh", "lost_rate_written",
     "parent_turn_hash",
 )  # fmt: skip
 _PARENT: Final = (
     *_KEY, "turn_hash", "priced_model", "request_model", "service_tier", "region", "latency_ms",
-    "tools_hash", "system_hash", "history_hash", "last_block", "cache_marks", "cache_left_tokens", "cache_left_seconds",
+    "tools_hash", "system_hash", "history_hash", "prompt_estimate", "last_block", "cache_marks", "cache_left_tokens", "cache_left_seconds",
     "cache_left_state", "cached_input_tokens",
 )  # fmt: skip
 _ELSEWHERE: Final = (
-    *_KEY, "prefix_hash", "priced_model", "service_tier", "region", "latency_ms", "cached_input_tokens", "cache_marks",
+    *_KEY, "prefix_hash", "history_hash", "priced_model", "service_tier", "region", "latency_ms", "cached_input_tokens", "cache_marks",
     "cache_left_tokens", "cache_left_seconds", "cache_left_state", "cache_gap",
 )  # fmt: skip
 """Columns of the call that began last before a conversation's first one, with the same tools and system prompt."""
+
+_MOMENT: Final = "toUnixTimestamp64Micro(t.created_at) * 1024 + t.batch_row % 1024 AS moment"
+"""When a call began; of calls that began at one moment, one is the first."""
 
 _PLAIN_TIERS: Final = "('', 'default', 'standard', 'auto', 'on_demand', 'on-demand')"
 _SETTLES: Final = (
@@ -62,8 +65,8 @@ _IS_OTHER_RUNNING: Final = (
 )
 
 
-CERTAIN_SHARE: Final = 0.95
-"""Share of an entry that a prompt is below where it has certainly become shorter."""
+KEPT_SHARE: Final = 0.95
+"""Share of the prompt before that a history is below where messages were dropped; above it they were edited."""
 
 
 def _is_tier(p: str) -> str:
@@ -97,20 +100,32 @@ _OF_OTHER: Final = {"tier": _is_tier("e"), "running": _IS_OTHER_RUNNING}
 _COULD_OF_OTHER: Final = (
     "multiIf("
     f"NOT {_HAS_OTHER} OR e.priced_model != c.priced_model, 0,"
-    f" {_IS_OTHER_RUNNING}, least(e.cache_left_tokens, c.prompt_tokens, c.prefix_tokens),"
+    f" {_IS_OTHER_RUNNING}, least(e.cache_left_tokens, c.prompt_tokens,"
+    " if(e.history_hash = c.history_hash, c.prompt_tokens, c.prefix_tokens)),"
     " c.created_at > e.created_at + toIntervalSecond(e.cache_left_seconds), 0,"
     # What the other one read was there; of what it has left, its own message is a part.
     " e.cached_input_tokens > 0, least(assumeNotNull(e.cached_input_tokens), c.prefix_tokens),"
     f" e.cache_left_state = '{EXACT}' AND empty(e.cache_marks), least(e.cache_left_tokens, c.prefix_tokens),"
     " 0)"
 )
+_OLD: Final = "c.prefix_tokens / c.prompt_tokens"
+"""Share of the prompt that the call before had sent."""
+_KEPT: Final = f"{_OLD} * c.prompt_estimate / greatest(p.prompt_estimate, 1)"
+"""What is left of the prompt before, as a share of it: of equal texts the estimates are equal."""
+_IS_EXPLAINED: Final = (
+    f"if({_HAS_PARENT}, {' OR '.join(f'({sql})' for name, sql in FACTS.items() if name != 'mark')},"
+    f" {_IS_OTHER_RUNNING})"
+)
 _COULD: Final = (
     "multiIf("
-    # A response without reads says that nothing was read where its provider has reported reads before.
-    "c.cached_input_tokens IS NULL AND ifNull(p.cached_input_tokens, 0) = 0 AND ifNull(e.cached_input_tokens, 0) = 0, 0,"
+    # A response without reads says that nothing was read where its provider has reported reads before, or where this
+    # side did what keeps it from reading.
+    "c.cached_input_tokens IS NULL AND ifNull(p.cached_input_tokens, 0) = 0 AND ifNull(e.cached_input_tokens, 0) = 0"
+    f" AND NOT {_IS_EXPLAINED}, 0,"
     f" {_HAS_PARENT}, least(p.cache_left_tokens, c.prompt_tokens,"
-    # Messages were dropped, by more than what sizes may be wrong by.
-    f" if(({FACTS['history']}) AND c.prefix_tokens < {CERTAIN_SHARE} * p.cache_left_tokens, c.prefix_tokens, 4294967295)),"
+    # Where messages were dropped, the smaller part is estimated: what was dropped, or what is new.
+    f" multiIf(NOT ({FACTS['history']}) OR {_KEPT} >= {KEPT_SHARE}, 4294967295,"
+    f" {_KEPT} >= {_OLD}, toUInt32({_KEPT} * p.cache_left_tokens), c.prefix_tokens)),"
     f" {_COULD_OF_OTHER})"
 )
 _SHARE: Final = (
@@ -125,9 +140,9 @@ def misses_sql(where: str, parents: str) -> str:
     ``where`` narrows the calls ``t``; ``parents`` the calls that they may continue, or share a beginning with.
     Column ``facts`` has a bit for each field of ``Evidence`` (``evidence``).
     """
-    own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
+    own = ", ".join([*(f"t.{name} AS {name}" for name in _OWN), _MOMENT])
     parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
-    elsewhere = ", ".join(f"t.{name} AS {name}" for name in _ELSEWHERE)
+    elsewhere = ", ".join([*(f"t.{name} AS {name}" for name in _ELSEWHERE), _MOMENT])
     gapped = f"FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0"
     facts = " + ".join(
         f"({_HAS_PARENT} AND ({sql})" + (f" OR {_HAS_OTHER} AND ({_OF_OTHER[name]})" if name in _OF_OTHER else "")
@@ -154,7 +169,7 @@ def misses_sql(where: str, parents: str) -> str:
         f" ASOF LEFT JOIN (SELECT {elsewhere} FROM llm_traces AS t WHERE {parents} AND t.prefix_hash IN"
         f" (SELECT t.prefix_hash {gapped} AND t.parent_turn_hash = 0) AND t.cache_left_state IN"
         f" ('{EXACT}', '{ABOUT}') AND t.is_error = 0) AS e"
-        " ON if(c.parent_turn_hash = 0, c.prefix_hash, 0) = e.prefix_hash AND c.created_at > e.created_at"
+        " ON if(c.parent_turn_hash = 0, c.prefix_hash, 0) = e.prefix_hash AND c.moment > e.moment"
         f" WHERE could >= cached_tokens + {LEAST_LOST} AND could - cached_tokens >= {_SHARE} * could"
     )
 
