@@ -10,8 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from llmledgerd.admin.address import host_and_port
-from llmledgerd.admin.connection_limit import is_loopback
+from llmledgerd.admin.address import host_and_port, is_loopback
 from llmledgerd.config.otlp_addresses import UNIX, grpc_address
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
@@ -104,6 +103,11 @@ class Otlp:
             await receiver.close()
         if self._intake is not None:
             self._intake.close()
+
+    @property
+    def start_errors(self) -> int:
+        """Failed starts of an HTTP server."""
+        return 0 if self._intake is None else self._intake.start_errors
 
     def catch_up(self, *, now: bool = False) -> None:
         """Log recurring events that were held back."""
