@@ -12,6 +12,7 @@ from aiohttp import web
 
 from llmledgerd.admin.api import SQL_BYTES, Api
 from llmledgerd.admin.connection_limit import HttpServer
+from llmledgerd.telemetry.exposition import exposition
 from llmledgerd.telemetry.metrics import Metrics
 from llmledgerd.telemetry.status import Status
 
@@ -65,5 +66,7 @@ class Endpoints:
     async def _show_metrics(self, request: web.Request) -> web.Response:
         if self._metrics_need_token:
             self._api.check_metrics(request)
-        body, content_type = self._metrics.exposition(await self._status(), request.headers.get("Accept", ""))
+        body, content_type = exposition(
+            self._metrics, await self._status(), request.headers.get("Accept", "")
+        )
         return web.Response(body=body, headers={"Content-Type": content_type})
