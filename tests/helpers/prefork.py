@@ -35,8 +35,14 @@ import typer.main
 ROOT = Path(__file__).parents[2]
 ENTRIES = {"llmledgerd": "llmledgerd.cli.daemon", "llmledger": "llmledgerd.cli.app"}
 """The module whose ``main`` is the command; as in ``project.scripts``."""
-IMPORTED = (*ENTRIES.values(), "llmledgerd.daemon.app", "llmledgerd.admin.endpoints", "uvloop")
-"""And the modules of all commands, which these import when one is called."""
+IMPORTED = (
+    *ENTRIES.values(),
+    "llmledgerd.daemon.app",
+    "llmledgerd.admin.endpoints",
+    "llmledgerd.stores.clickhouse.driver",
+    "uvloop",
+)
+"""And the modules of all commands and of a daemon, which these import when one is called."""
 PR_SET_CHILD_SUBREAPER = 36
 REQUEST_BYTES = 1 << 18
 
