@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from llmledgerd.admin import on_demand
+from llmledgerd.admin.api import Api
+from llmledgerd.admin.changes import Changes
 from llmledgerd.admin.on_demand import Begin, OnDemand
+from llmledgerd.admin.server import Admin
+from llmledgerd.query.payloads import Fetcher
+from llmledgerd.telemetry.metrics import Metrics
+from llmledgerd.telemetry.status import Status
+from tests.helpers.config import config as configured
 
 
 class Greeting(asyncio.Protocol):
@@ -133,3 +140,25 @@ async def test_a_stop_closes_the_server_and_may_be_repeated(place: Place) -> Non
     await place.server.close()
     assert place.greeter.is_closed
     place.server.stop_accepting()
+
+
+async def status() -> Status:
+    raise NotImplementedError
+
+
+async def test_a_login_that_was_reloaded_before_the_first_request_is_used_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+    monkeypatch.setattr(Api, "log_in_as", lambda _, url: used.append(url))
+    settings = configured(socket_path=f"{tmp_path}/s", spool_dir=f"{tmp_path}/spool")
+    admin = Admin(settings, status, Metrics({}), Fetcher(lambda: None), Changes.of(settings))
+    await admin.start()
+    admin.log_in_as("http://new:login@localhost/default")
+    assert used == []
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "admin.sock"))
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b"200 OK" in await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    assert used == ["http://new:login@localhost/default"]
+    await admin.stop()
