@@ -1,6 +1,6 @@
 """All of the pipeline's measurements, one table each.
 
-``python -m bench.pipeline [throughput] [latency] [senders] [large] [busy] [growth] [backlog] [peers] [--rounds 5] [--quick]``.
+``python -m bench.pipeline [throughput] [latency] [senders] [large] [busy] [growth] [backlog] [peers] [--rounds 5] [--share 1.0] [--quick]``.
 Each round runs every way once, in turns, so that what the machine does meanwhile hits all alike; ratios
 are medians over the rounds. Figures are written as JSON and as pictures under ``bench/results``.
 """
@@ -41,6 +41,7 @@ def main() -> None:
     )
     parser.add_argument("scenes", nargs="*", choices=[*SCENES, []], help="else all of them")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--share", type=float, default=1.0, help="of the records, where a run is to be short")
     parser.add_argument(
         "--quick", action="store_true", help="one round of a tenth: that it runs, not how fast"
     )
@@ -57,7 +58,7 @@ def main() -> None:
             bench=Bench(engine, Path(name)),
             store=store,
             rounds=1 if chosen.quick else chosen.rounds,
-            share=0.1 if chosen.quick else 1.0,
+            share=0.1 if chosen.quick else chosen.share,
             sizes=[int(size) for size in chosen.sizes.split(",")],
             out=chosen.out,
         )

@@ -52,7 +52,7 @@ def throughput(run: Run) -> None:
     bars: dict[str, dict[str, float]] = {}
     for size in run.sizes:
         with workload(run, size, run.count(size)) as work, workload(run, size, ALONE_COUNT, "alone") as few:
-            runs = in_turns(run, _ways(), work)
+            runs = in_turns(run, _ways(run.bench.folder), work)
             runs |= in_turns(
                 run,
                 {
@@ -74,7 +74,7 @@ def throughput(run: Run) -> None:
     )
 
 
-def _ways() -> dict[str, Way]:
+def _ways(folder: Path) -> dict[str, Way]:
     found: dict[str, Way] = {
         OURS: ways.through_daemon,
         REDACTED: partial(ways.through_daemon, settings=REDACTION),
@@ -82,7 +82,9 @@ def _ways() -> dict[str, Way]:
         "engine's floor": ways.as_floor,
         "naive receiver, 1,000 an insert": partial(ways.through_naive, batch=1_000),
     }
-    if shutil.which("syslog-ng"):
+    if why := ways.why_no_syslog_ng(folder):
+        console.print(f"without syslog-ng: {why}")
+    else:
         found["syslog-ng"] = ways.through_syslog_ng
     return found
 

@@ -214,20 +214,34 @@ log {{ source(s); destination(d); flags(flow-control); }};
 """
 
 
+def why_no_syslog_ng(folder: Path) -> str:
+    """Return why syslog-ng cannot take part; "" if it can. Its HTTP destination is a package of its own."""
+    if not shutil.which("syslog-ng"):
+        return "not installed"
+    config = _syslog_ng_config(folder, "http://127.0.0.1:1", 65_536)
+    checked = subprocess.run(
+        ["syslog-ng", "--syntax-only", f"--cfgfile={config}"], capture_output=True, text=True, check=False
+    )
+    if not checked.returncode:
+        return ""
+    return f"it refuses the configuration (syslog-ng-mod-http missing?): {checked.stderr.strip()[:200]}"
+
+
+def _syslog_ng_config(folder: Path, url: str, message: int) -> Path:
+    config = folder / "syslog-ng.conf"
+    config.write_text(
+        SYSLOG_NG.format(message=message, socket=folder / "s", url=url, lines=10_000, folder=folder)
+    )
+    return config
+
+
 def through_syslog_ng(bench: Bench, work: Workload) -> Figures:
     """A log shipper with its reliable disk buffer, which copies lines and looks at none."""
     folder = bench.fresh("syslog")
     bench.engine.query(RAW_TABLE)
     bench.engine.query("TRUNCATE TABLE raw_lines")
-    config = SYSLOG_NG.format(
-        message=max(65_536, 2 * work.size),
-        socket=folder / "s",
-        url=bench.engine.address,
-        lines=10_000,
-        folder=folder,
-    )
-    (folder / "syslog-ng.conf").write_text(config)
-    files = [f"--cfgfile={folder}/syslog-ng.conf", f"--persist-file={folder}/p", f"--pidfile={folder}/pid"]
+    config = _syslog_ng_config(folder, bench.engine.address, max(65_536, 2 * work.size))
+    files = [f"--cfgfile={config}", f"--persist-file={folder}/p", f"--pidfile={folder}/pid"]
     command = ["syslog-ng", "--foreground", "--no-caps", f"--control={folder}/c", *files]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as shipper:
         try:

@@ -7,6 +7,7 @@ anybody's text.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from llmledgerd.otlp.calls import Reading
@@ -83,4 +84,9 @@ def _example(name: str, attributes: Iterable[str]) -> str:
 
 
 def _named(found: str) -> str:
-    return one_line(found)[:NAME_CHARACTERS]
+    return _cleaned(found[:NAME_CHARACTERS])
+
+
+@lru_cache(4 * MOST_SENDERS)  # the same three names come with every span
+def _cleaned(start: str) -> str:
+    return one_line(start)[:NAME_CHARACTERS]
