@@ -16,7 +16,6 @@ from llmledgerd.admin.api import Api
 from llmledgerd.admin.changes import Changes
 from llmledgerd.admin.on_demand import Begin, OnDemand
 from llmledgerd.admin.server import Admin
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.telemetry.metrics import Metrics
 from llmledgerd.telemetry.status import Status
 from tests.helpers.config import config as configured
@@ -152,7 +151,7 @@ async def test_a_login_that_was_reloaded_before_the_first_request_is_used_by_it(
     used: list[str] = []
     monkeypatch.setattr(Api, "log_in_as", lambda _, url: used.append(url))
     settings = configured(socket_path=f"{tmp_path}/s", spool_dir=f"{tmp_path}/spool")
-    admin = Admin(settings, status, Metrics({}), Fetcher(lambda: None), Changes.of(settings))
+    admin = Admin(settings, status, Metrics({}), None, Changes.of(settings))
     await admin.start()
     admin.log_in_as("http://new:login@localhost/default")
     assert used == []

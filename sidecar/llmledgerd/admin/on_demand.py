@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
+from llmledgerd.system import memory
 from llmledgerd.system.accept_loop import BACKLOG, Acceptor
 
 RETRY_SECONDS: Final = 1.0
@@ -97,7 +98,7 @@ class OnDemand:
 
     async def _serve(self) -> None:
         try:
-            begin = await asyncio.to_thread(self._load)
+            begin = await asyncio.to_thread(self._loaded)
             self._server = await begin()
         except Exception as error:  # noqa: BLE001 - an import can raise anything, and records do not depend on it
             self._on_failure(error)
@@ -108,6 +109,11 @@ class OnDemand:
         self._acceptors = [Acceptor(sock, self._server.protocol, self._on_trouble) for sock in sockets]
         for acceptor in self._acceptors:
             acceptor.start()
+
+    def _loaded(self) -> Begin:
+        begin = self._load()
+        memory.collect_less()
+        return begin
 
     def _disconnect(self) -> None:
         """Close the connections that wait."""

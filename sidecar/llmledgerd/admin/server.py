@@ -19,7 +19,6 @@ from llmledgerd.admin.on_demand import Begin, OnDemand
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
 from llmledgerd.log import Recurring, log
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 from llmledgerd.system.unix_sockets import Bound, bind, bind_tcp
 from llmledgerd.telemetry.metrics import Metrics
@@ -28,6 +27,7 @@ from llmledgerd.telemetry.status import Status
 if TYPE_CHECKING:
     from llmledgerd.admin.api import Api
     from llmledgerd.admin.connection_limit import HttpServer
+    from llmledgerd.payloads.objects import Objects
 
 
 class Admin:
@@ -38,15 +38,18 @@ class Admin:
         config: Config,
         status: Callable[[], Awaitable[Status]],
         metrics: Metrics,
-        fetcher: Fetcher,
+        objects: Objects | None,
         changes: Changes,
     ) -> None:
-        """``changes`` makes the changes that are asked for. Raises ConfigError for unreadable tokens."""
+        """``objects`` has payloads; ``changes`` makes the changes that are asked for.
+
+        Raises ConfigError for unreadable tokens.
+        """
         self._config = config
         self._address = config.admin_address
         self._status = status
         self._metrics = metrics
-        self._fetcher = fetcher
+        self._objects = objects
         self._changes = changes
         # A Unix socket's permissions replace tokens.
         self._tokens = None if self._address.startswith(UNIX) else Tokens(config.admin_tokens_file)
@@ -109,8 +112,10 @@ class Admin:
         """Import the HTTP server and return what starts it. In a thread."""
         from llmledgerd.admin.api import Api
         from llmledgerd.admin.endpoints import Endpoints
+        from llmledgerd.query.payloads import Fetcher
 
-        api = Api(self._config, self._status, self._tokens, self._metrics, self._fetcher, self._changes)
+        fetcher = Fetcher(lambda: self._objects)
+        api = Api(self._config, self._status, self._tokens, self._metrics, fetcher, self._changes)
         need_token = self._config.metrics_need_token
         endpoints = Endpoints(self._status, api, self._metrics, metrics_need_token=need_token)
 

@@ -14,7 +14,7 @@ import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -43,7 +43,6 @@ from llmledgerd.ingest.server import Listener
 from llmledgerd.log import log
 from llmledgerd.payloads import wiring
 from llmledgerd.payloads.uploading import Uploader
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.redaction import Redactor
 from llmledgerd.spool import Entry, EntryKind, Files, Spool
@@ -57,6 +56,9 @@ from llmledgerd.telemetry.status import Status
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
+
+SETTLED_SECONDS: Final = 2.0
+"""Time after the start in which connections to stores import their drivers."""
 
 
 class Daemon:
@@ -96,7 +98,7 @@ class Daemon:
         self.changes = Changes.of(config, self.prices.pricer)
         self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
         self.report = Report(runtime, self.files, self.listener, self.shipping.deliveries)
-        self.admin = Admin(config, self.status, self.metrics, Fetcher(lambda: objects), self.changes)
+        self.admin = Admin(config, self.status, self.metrics, objects, self.changes)
         self.orphans = OrphanDeclaration(runtime, self.listener, self.metrics)
         self.pruning = Pruning(runtime, self.files, self.marks, self.report, self.metrics)
         self.housekeeping = Housekeeping(self._short_jobs())
@@ -184,6 +186,7 @@ class Daemon:
             log.info("ready", version=__version__, socket=self.config.socket_path, pid=os.getpid())
             self.service.ready()
             ready()
+            loop.call_later(SETTLED_SECONDS, memory.collect_less)
             await self.stopping.wait()
             await self._drain()
         finally:
