@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from llmledgerd.admin.address import host_and_port, is_loopback
@@ -51,6 +52,7 @@ def _imported(address: str) -> Any:
             from llmledgerd.otlp.grpc_receiver import GrpcReceiver
 
             return GrpcReceiver
+        importlib.import_module("llmledgerd.otlp.protobuf")  # the extra's, for the first request
         from llmledgerd.otlp.receiver import HttpReceiver
     except ImportError as error:
         raise ConfigError(
