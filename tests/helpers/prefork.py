@@ -36,7 +36,7 @@ import typer.main
 ROOT = Path(__file__).parents[2]
 ENTRIES = {"llmledgerd": "llmledgerd.cli.daemon", "llmledger": "llmledgerd.cli.app"}
 """The module whose ``main`` is the command; as in ``project.scripts``."""
-IMPORTED = (*ENTRIES.values(), "llmledgerd.daemon.app", "clickhouse_connect.driver.httpclient", "uvloop")
+IMPORTED = (*ENTRIES.values(), "llmledgerd.daemon.app", "uvloop")
 """And the modules of all commands, which these import when one is called."""
 PACKAGES = ("llmledgerd.admin", "llmledgerd.otlp", "llmledgerd.payloads", "llmledgerd.stores")
 """Packages whose modules are imported when a setting asks for them; some are 0.2 s of CPU time for a daemon."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from llmledgerd.admin.connection_limit import ConnectionLimit, is_loopback
+from llmledgerd.admin.address import is_loopback
+from llmledgerd.admin.connection_limit import ConnectionLimit
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -24,14 +26,21 @@ from llmledgerd.{module} import main
 main()
 """
 UNUSED = {"typer", "click", "rich", "pygments", "markdown_it", "pydantic", "httpx", "httpx2"}
-UNUSED |= {"genai_prices", "chdb", "numpy", "pandas", "pyarrow", "psycopg", "obstore", "nicegui"}
+UNUSED |= {"genai_prices", "chdb", "numpy", "pandas", "pyarrow", "psycopg", "obstore", "nicegui", "greenlet"}
+HTTP = {"aiohttp", "multidict", "yarl", "frozenlist", "aiosignal", "attr", "propcache", "prometheus_client"}
+"""What answers requests: of the admin server, and of OTLP over HTTP."""
+REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 class Recorded(RunningDaemon):
     """A daemon that writes its modules to a file at its end."""
 
+    before = ""
+    """Code that runs before the daemon's."""
+
     def _launch(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Process:
-        start = [sys.executable, "-c", RECORDED.format(module="__main__"), str(self.folder / "modules")]
+        code = self.before + RECORDED.format(module="__main__")
+        start = [sys.executable, "-c", code, str(self.folder / "modules")]
         return subprocess.Popen([*start, *command[3:]], stdout=log, stderr=log, env=environment)
 
     def modules(self) -> set[str]:
@@ -40,19 +49,61 @@ class Recorded(RunningDaemon):
 
 @pytest.fixture
 def daemon(tmp_path: Path, server_url: str) -> Recorded:
-    return Recorded(tmp_path / "d", url=server_url)
+    return Recorded(tmp_path / "d", url=server_url, settings={"otlp": f"unix:{tmp_path}/o"})
 
 
-def test_a_daemon_that_stores_imports_no_library_of_the_command_line_of_prices_or_of_an_engine(
+def store_a_record(daemon: Recorded, server: Store) -> None:
+    record = {"protocol_version": 1, "id": "a", "provider": "openai", "model": "gpt-4o", "status": "success"}
+    daemon.send_one_way(msgspec.json.encode(record) + b"\n")
+    until(lambda: server.query("SELECT count() AS n FROM llm_traces")[0]["n"] == 1)
+
+
+def ask(path: Path, what: bytes) -> socket.socket:
+    asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    asked.settimeout(60)
+    asked.connect(str(path))
+    asked.sendall(REQUEST % what)
+    return asked
+
+
+def answer(asked: socket.socket) -> bytes:
+    with asked:
+        return b"".join(iter(partial(asked.recv, 1 << 16), b""))
+
+
+def test_a_daemon_that_stores_imports_no_library_of_the_command_line_of_prices_of_an_engine_or_of_http(
     daemon: Recorded, server: Store
 ) -> None:
-    record = {"protocol_version": 1, "id": "a", "provider": "openai", "model": "gpt-4o", "status": "success"}
     with daemon:
-        daemon.send_one_way(msgspec.json.encode(record) + b"\n")
-        until(lambda: server.query("SELECT count() AS n FROM llm_traces")[0]["n"] == 1)
+        store_a_record(daemon, server)
         assert daemon.terminate() == 0
-    assert sorted({name.partition(".")[0] for name in daemon.modules()} & UNUSED) == []
+    assert sorted({name.partition(".")[0] for name in daemon.modules()} & (UNUSED | HTTP)) == []
     assert "clickhouse_connect" in daemon.modules()
+
+
+@pytest.mark.parametrize(("socket_name", "status"), [("d/admin.sock", b"200"), ("o", b"404")])
+def test_all_who_connect_before_the_http_server_is_imported_are_answered(
+    daemon: Recorded, tmp_path: Path, socket_name: str, status: bytes
+) -> None:
+    with daemon:
+        waiting = [ask(tmp_path / socket_name, b"/healthz") for _ in range(100)]
+        answers = [answer(asked).partition(b"\r\n")[0].split()[1] for asked in waiting]
+        assert answers == [status] * 100
+        assert daemon.terminate() == 0
+    assert "aiohttp" in daemon.modules()
+
+
+def test_a_daemon_that_cannot_import_its_http_server_stores_and_says_so(
+    daemon: Recorded, server: Store
+) -> None:
+    daemon.before = "import sys; sys.modules['aiohttp'] = None\n"
+    with daemon:
+        with pytest.raises(ConnectionError):
+            answer(ask(daemon.folder / "admin.sock", b"/healthz"))
+        store_a_record(daemon, server)
+        (said,) = (entry for entry in daemon.log() if "admin server cannot be started" in entry["event"])
+        assert "aiohttp" in said["exception"]
+        assert daemon.terminate() == 0
 
 
 def test_a_command_that_asks_a_daemon_imports_no_store_and_no_server(

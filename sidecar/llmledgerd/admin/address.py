@@ -1,11 +1,13 @@
-"""The admin address ``host:port``. Pure."""
+"""Addresses of the admin server, as of every server of the daemon. Pure."""
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 from llmledgerd.errors import ConfigError
 
+UNIX: Final = "unix:"
 LARGEST_PORT: Final = 65535
 
 
@@ -21,3 +23,11 @@ def host_and_port(address: str) -> tuple[str, int]:
     if int(port) > LARGEST_PORT:
         raise ConfigError(f"admin: `{address}`: the port is above {LARGEST_PORT}")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is reachable only from this host; the only such name is ``localhost``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

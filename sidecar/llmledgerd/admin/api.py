@@ -118,11 +118,6 @@ class Api:
         """Use the user and password of the URL from now on."""
         self._reading.log_in_as(url)
 
-    def read_tokens(self) -> None:
-        """Reload the tokens even if their file looks unchanged. Raises ConfigError."""
-        if self._tokens is not None:
-            self._tokens.reread()
-
     def close(self) -> None:
         """Cancel running queries, and release threads and connections. Blocking."""
         self._repricer.stop()

@@ -8,8 +8,7 @@ after a response. The limits of headers are aiohttp's: 128 lines of 8 KiB.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from typing import Final
+from typing import Any, Final, Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -65,9 +64,22 @@ class Refusal(asyncio.Protocol):
             transport.abort()
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether an address is reachable only from this host; the only such name is ``localhost``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+class HttpServer:
+    """aiohttp's server of one application, behind its connection limit."""
+
+    def __init__(self, runner: web.AppRunner, limit: ConnectionLimit) -> None:
+        self._runner = runner
+        self.protocol = limit
+
+    @classmethod
+    async def started(cls, app: web.Application, connections: int, **options: Any) -> Self:
+        """Return the server, which has no socket of its own; the options are those of aiohttp's runner."""
+        limit = ConnectionLimit(app, connections=connections)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS, **options)
+        await runner.setup()
+        limit.accept_for(runner.server)
+        return cls(runner, limit)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._runner.cleanup()

@@ -1,7 +1,7 @@
-"""Admin HTTP server: liveness, readiness, metrics, and the endpoints of ``/v1``.
+"""Admin server: its sockets, from the daemon's start on, and its HTTP server, from the first connection on.
 
-Invariant: health checks and metrics never wait for a store, and change nothing. On TCP, a client without a
-token sees no store's address, and no metrics if the settings require a token for them.
+Invariant: what is wrong with the address, its socket or the tokens is known at the start. aiohttp and what answers
+requests are imported for the first client, because a daemon that nobody asks has no use for them.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from llmledgerd.admin.address import host_and_port
-from llmledgerd.admin.api import SQL_BYTES, Api
-from llmledgerd.admin.connection_limit import KEEPALIVE_SECONDS, ConnectionLimit, is_loopback
+from llmledgerd.admin.address import UNIX, host_and_port, is_loopback
+from llmledgerd.admin.auth import Tokens
+from llmledgerd.admin.changes import Changes
+from llmledgerd.admin.on_demand import Begin, OnDemand
+from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
 from llmledgerd.log import Recurring, log
-from llmledgerd.system.accept_loop import Acceptor
 from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
 from llmledgerd.system.unix_sockets import Bound, bind, bind_tcp
 from llmledgerd.telemetry.metrics import Metrics
 from llmledgerd.telemetry.status import Status
 
-UNIX = "unix:"
+if TYPE_CHECKING:
+    from llmledgerd.admin.api import Api
+    from llmledgerd.admin.connection_limit import HttpServer
+    from llmledgerd.payloads.objects import Objects
 
 
 class Admin:
@@ -32,26 +35,38 @@ class Admin:
 
     def __init__(
         self,
-        address: str,
-        mode: int,
+        config: Config,
         status: Callable[[], Awaitable[Status]],
-        api: Api,
         metrics: Metrics,
-        *,
-        metrics_need_token: bool = False,
+        objects: Objects | None,
+        changes: Changes,
     ) -> None:
-        self._address = address
-        self._mode = mode
+        """``objects`` has payloads; ``changes`` makes the changes that are asked for.
+
+        Raises ConfigError for unreadable tokens.
+        """
+        self._config = config
+        self._address = config.admin_address
         self._status = status
-        self._api = api
         self._metrics = metrics
-        self._metrics_need_token = metrics_need_token
-        self._runner: web.AppRunner | None = None
-        self._passed: socket.socket | None = None
+        self._objects = objects
+        self._changes = changes
+        # A Unix socket's permissions replace tokens.
+        self._tokens = None if self._address.startswith(UNIX) else Tokens(config.admin_tokens_file)
+        self._api: Api | None = None
+        self._url = ""
+        """URL of the first store with the user and password of a reload; empty without one."""
+        self._connections = ADMIN_CONNECTIONS
         self._bound: Bound | None = None
-        self._acceptors: list[Acceptor] = []
+        self._server = OnDemand(self._load, self._cannot_accept, self._cannot_start)
         self._recurring = Recurring()
         self.accept_errors = 0
+        self.start_errors = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Running and queued queries."""
+        return 0 if self._api is None else self._api.in_flight
 
     async def start(self, passed: socket.socket | None = None, connections: int = ADMIN_CONNECTIONS) -> None:
         """Listen, unless the address is empty; on the service manager's socket if one was passed.
@@ -64,32 +79,53 @@ class Admin:
             )
         if not self._address:
             return
-        self._passed = passed
-        app = web.Application(client_max_size=SQL_BYTES)
-        limit = ConnectionLimit(app, connections=connections)
-        self.add_to(app)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_SECONDS)
-        await self._runner.setup()
-        limit.accept_for(self._runner.server)
-        self._acceptors = [Acceptor(own, limit, self._cannot_accept) for own in await self._sockets()]
-        for acceptor in self._acceptors:
-            acceptor.start()
-
-    def add_to(self, app: web.Application) -> None:
-        """Add all routes."""
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._show_metrics)
-        self._api.add_to(app)
+        self._connections = connections
+        self._server.start(await self._sockets(passed))
 
     async def stop(self) -> None:
-        for acceptor in self._acceptors:
-            acceptor.close()
-        if self._runner is not None:
+        """Close everything."""
+        self._server.stop_accepting()
+        if self._api is not None:
             await asyncio.to_thread(self._api.close)
-            await self._runner.cleanup()
+        await self._server.close()
         if self._bound is not None:
             self._bound.remove()
+
+    def log_in_as(self, url: str) -> None:
+        """Query the store with the user and password of the URL from now on."""
+        self._url = url
+        if self._api is not None:
+            self._api.log_in_as(url)
+
+    def read_tokens(self) -> None:
+        """Reload the tokens even if their file looks unchanged. Raises ConfigError."""
+        if self._tokens is not None:
+            self._tokens.reread()
+
+    def catch_up(self, *, now: bool = False) -> None:
+        """Log recurring events that were held back."""
+        self._recurring.catch_up(now=now)
+        if self._api is not None:
+            self._api.recurring.catch_up(now=now)
+
+    def _load(self) -> Begin:
+        """Import the HTTP server and return what starts it. In a thread."""
+        from llmledgerd.admin.api import Api
+        from llmledgerd.admin.endpoints import Endpoints
+        from llmledgerd.query.payloads import Fetcher
+
+        fetcher = Fetcher(lambda: self._objects)
+        api = Api(self._config, self._status, self._tokens, self._metrics, fetcher, self._changes)
+        need_token = self._config.metrics_need_token
+        endpoints = Endpoints(self._status, api, self._metrics, metrics_need_token=need_token)
+
+        async def begin() -> HttpServer:
+            if self._url:
+                api.log_in_as(self._url)
+            self._api = api
+            return await endpoints.serve(self._connections)
+
+        return begin
 
     def _cannot_accept(self, error: OSError) -> None:
         self.accept_errors += 1
@@ -97,11 +133,16 @@ class Admin:
             "the admin server cannot accept connections", error=error.strerror or str(error)
         )
 
-    async def _sockets(self) -> list[socket.socket]:
+    def _cannot_start(self, error: Exception) -> None:
+        self.start_errors += 1
+        self._recurring.error("the admin server cannot be started; records are not affected", exc_info=error)
+
+    async def _sockets(self, passed: socket.socket | None) -> list[socket.socket]:
         if self._address.startswith(UNIX):
-            if self._passed is not None:
-                return [self._passed]
-            self._bound = bind(Path(self._address.removeprefix(UNIX)), self._mode, "")
+            if passed is not None:
+                return [passed]
+            mode = int(self._config.socket_mode, 8)
+            self._bound = bind(Path(self._address.removeprefix(UNIX)), mode, "")
             return [self._bound.socket]
         host, port = host_and_port(self._address)
         if not is_loopback(host):
@@ -110,26 +151,3 @@ class Admin:
             return await asyncio.to_thread(bind_tcp, host, port)
         except OSError as error:
             raise ConfigError(f"admin: `{self._address}`: cannot listen: {error}") from error
-
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def _readyz(self, request: web.Request) -> web.Response:
-        """Report readiness; operators also see the reason and the stores."""
-        status = await self._status()
-        if not self._api.is_operator(request):
-            said = "ready" if status.ready else "not ready"
-            return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
-        said = status.spool or "ready"
-        for store in status.stores:
-            if store.trouble:
-                said += f"; records wait in the spool for {store.name}, which is unavailable: {store.trouble}"
-            if store.faults:
-                said += f"; internal fault during delivery to {store.name}: {store.faults}"
-        return web.Response(text=f"{said}\n", status=200 if status.ready else 503)
-
-    async def _show_metrics(self, request: web.Request) -> web.Response:
-        if self._metrics_need_token:
-            self._api.check_metrics(request)
-        body, content_type = self._metrics.exposition(await self._status(), request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})

@@ -5,7 +5,6 @@ Invariant: an error names its source and never quotes a password.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -15,6 +14,8 @@ from llmledgerd.errors import ConfigError
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # a daemon without a file does without it
+
     try:
         with path.open("rb") as stream:
             return tomllib.load(stream)

@@ -14,15 +14,14 @@ import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
 from llmledgerd import __version__
-from llmledgerd.admin.api import Api
-from llmledgerd.admin.auth import Tokens
+from llmledgerd.admin.address import UNIX
 from llmledgerd.admin.changes import Changes
-from llmledgerd.admin.server import UNIX, Admin
+from llmledgerd.admin.server import Admin
 from llmledgerd.clock import Clock
 from llmledgerd.config import exposure, reload
 from llmledgerd.config.settings import Config
@@ -44,7 +43,6 @@ from llmledgerd.ingest.server import Listener
 from llmledgerd.log import log
 from llmledgerd.payloads import wiring
 from llmledgerd.payloads.uploading import Uploader
-from llmledgerd.query.payloads import Fetcher
 from llmledgerd.records.rows import RowBuilder
 from llmledgerd.redaction import Redactor
 from llmledgerd.spool import Entry, EntryKind, Files, Spool
@@ -58,6 +56,9 @@ from llmledgerd.telemetry.status import Status
 
 if TYPE_CHECKING:
     from llmledgerd.payloads.objects import Objects
+
+SETTLED_SECONDS: Final = 2.0
+"""Time after the start in which connections to stores import their drivers."""
 
 
 class Daemon:
@@ -97,7 +98,7 @@ class Daemon:
         self.changes = Changes.of(config, self.prices.pricer)
         self.shipping, self.metrics = self._delivery(runtime, redactors, objects)
         self.report = Report(runtime, self.files, self.listener, self.shipping.deliveries)
-        self.api, self.admin = self._admin(objects)
+        self.admin = Admin(config, self.status, self.metrics, objects, self.changes)
         self.orphans = OrphanDeclaration(runtime, self.listener, self.metrics)
         self.pruning = Pruning(runtime, self.files, self.marks, self.report, self.metrics)
         self.housekeeping = Housekeeping(self._short_jobs())
@@ -127,23 +128,6 @@ class Daemon:
             on_settled=self.quota.check,
         )
         return Shipping(registry.opened(config), runtime, options), metrics
-
-    def _admin(self, objects: Objects | None) -> tuple[Api, Admin]:
-        """Return the API under ``/v1`` and its server. A Unix socket's permissions replace tokens."""
-        config = self.config
-        is_unix = config.admin_address.startswith(UNIX)
-        tokens = None if is_unix else Tokens(config.admin_tokens_file)
-        fetcher = Fetcher(lambda: objects)
-        api = Api(config, self.status, tokens, self.metrics, fetcher, self.changes)
-        admin = Admin(
-            config.admin_address,
-            int(config.socket_mode, 8),
-            self.status,
-            api,
-            self.metrics,
-            metrics_need_token=config.metrics_need_token,
-        )
-        return api, admin
 
     def _short_jobs(self) -> list[Job]:
         """Return the jobs that senders and the log wait for, in their order."""
@@ -202,6 +186,7 @@ class Daemon:
             log.info("ready", version=__version__, socket=self.config.socket_path, pid=os.getpid())
             self.service.ready()
             ready()
+            loop.call_later(SETTLED_SECONDS, memory.collect_less)
             await self.stopping.wait()
             await self._drain()
         finally:
@@ -212,7 +197,7 @@ class Daemon:
         """Return how the daemon is doing."""
         return await self.report.status(
             stopping=self.stopping.is_set(),
-            queries=self.api.in_flight,
+            queries=self.admin.in_flight,
             redacted=dict(self.redactor.counts),
             system_errors=self._system_errors(),
             prices=self.prices.trouble,
@@ -222,6 +207,8 @@ class Daemon:
     def _system_errors(self) -> dict[str, int]:
         found = {
             "accept": self.listener.counts["accept_errors"] + self.admin.accept_errors,
+            "admin": self.admin.start_errors,
+            "otlp": self.otlp.start_errors,
             **self.housekeeping.failures,
             **self.background.failures,
             "prices": self.prices.failures,
@@ -302,7 +289,7 @@ class Daemon:
         self.service.reloading()
         try:
             found = reload.changes(self.config, self.reread())
-            self.api.read_tokens()
+            self.admin.read_tokens()
         except ConfigError as error:
             log.error("reload failed, settings unchanged", error=str(error))
         else:
@@ -320,7 +307,7 @@ class Daemon:
             if f"{store}.url" in found.made:
                 self.shipping.log_in_as(store, options.url)
                 if store == found.config.stores[0]:  # which answers queries
-                    self.api.log_in_as(options.url)
+                    self.admin.log_in_as(options.url)
         log.info("reloaded", changed=found.made)
         if found.for_restart:
             log.warning("these settings take effect after a restart", settings=found.for_restart)
@@ -330,7 +317,6 @@ class Daemon:
         for component in (
             self.committer,
             self.listener,
-            self.api,
             self.quota,
             self.pruning,
             self.housekeeping,
@@ -338,6 +324,7 @@ class Daemon:
         ):
             component.recurring.catch_up(now=now)
         self.shipping.catch_up(now=now)
+        self.admin.catch_up(now=now)
         self.otlp.catch_up(now=now)
 
     def _durable(self, entries: list[Entry]) -> None:

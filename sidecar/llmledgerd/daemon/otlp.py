@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from llmledgerd.admin.address import host_and_port
-from llmledgerd.admin.connection_limit import is_loopback
+from llmledgerd.admin.address import host_and_port, is_loopback
 from llmledgerd.config.otlp_addresses import UNIX, grpc_address
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
@@ -52,6 +52,7 @@ def _imported(address: str) -> Any:
             from llmledgerd.otlp.grpc_receiver import GrpcReceiver
 
             return GrpcReceiver
+        importlib.import_module("llmledgerd.otlp.protobuf")  # the extra's, for the first request
         from llmledgerd.otlp.receiver import HttpReceiver
     except ImportError as error:
         raise ConfigError(
@@ -104,6 +105,11 @@ class Otlp:
             await receiver.close()
         if self._intake is not None:
             self._intake.close()
+
+    @property
+    def start_errors(self) -> int:
+        """Failed starts of an HTTP server."""
+        return 0 if self._intake is None else self._intake.start_errors
 
     def catch_up(self, *, now: bool = False) -> None:
         """Log recurring events that were held back."""

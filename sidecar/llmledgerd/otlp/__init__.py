@@ -8,5 +8,6 @@ Invariants:
 
 The package is imported where the setting ``otlp`` is set and nowhere else, because it needs the extra
 ``llmledgerd[otlp]``. ``signals`` holds neutral spans and log records, ``protobuf`` and ``json_form`` decode them,
-``conventions`` reads calls from them, ``lines`` writes the wire's records, ``receiver`` is the HTTP server.
+``conventions`` reads calls from them, ``lines`` writes the wire's records, ``receiver`` has the sockets of HTTP and
+``http_endpoints`` answers there.
 """

@@ -74,6 +74,8 @@ class Intake:
         self.is_stopping = False
         self.requests: Counter[str] = Counter()
         """Requests by signal and status."""
+        self.start_errors = 0
+        """Failed starts of an HTTP server."""
         self.recurring = Recurring()
 
     async def open(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from llmledgerd.query.requests import QueryRequest
-from llmledgerd.query.results import Table
+if TYPE_CHECKING:  # a daemon that nobody asks does without them
+    from llmledgerd.query.requests import QueryRequest
+    from llmledgerd.query.results import Table
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -154,8 +154,8 @@ BEGUN = Described(
 SYSTEM_ERRORS = Described(
     "llmledgerd_system_errors_total",
     "counter",
-    "Failed system operations that the daemon survived: `accept`, `prices` (reloads of price files), and the tasks that"
-    " run once per second.",
+    "Failed system operations that the daemon survived: `accept`, `admin` and `otlp` (starts of their HTTP servers),"
+    " `prices` (reloads of price files), and the tasks that run once per second.",
     ("what",),
 )
 

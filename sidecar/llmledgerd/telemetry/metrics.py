@@ -1,12 +1,11 @@
-"""Measurements of the daemon and their Prometheus exposition.
+"""Measurements of the daemon.
 
 Invariants:
 - The cost of measuring is per group, batch or scrape, never per record; histograms of records are
   updated once per batch.
 - A label whose values come from outside has a bounded number of values.
-- A scrape never blocks: it reads numbers that are in memory.
 
-Counters that components keep anyway are read from ``Status`` at a scrape; the rest is counted here.
+``exposition`` makes of them what Prometheus scrapes. Counters that components keep anyway are read from ``Status`` at a scrape; the rest is counted here.
 Metrics of one store have its name as a label, so that a further store adds values and no metric names.
 """
 
@@ -17,14 +16,10 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from math import inf
 from typing import Final
 
 import msgspec
-import prometheus_client
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from llmledgerd.records.schema import LOSS_COLUMNS
 from llmledgerd.telemetry import definitions
@@ -49,9 +44,6 @@ UNPRICED: Final = "unpriced:"
 
 _SERVICE, _STAGE, _REASON, _COUNT = map(LOSS_COLUMNS.index, ("service", "stage", "reason", "count"))
 
-# Otherwise each histogram and counter has a second series with its creation time.
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
-
 
 class Capped:
     """Bounded values of one label: the first ``most`` keep their (cleaned) names; all others become OTHER."""
@@ -72,12 +64,29 @@ class Capped:
         return self._known[value]
 
 
-class Tally:
-    """Histogram of ages that adds a whole batch at once; the library's adds one value."""
+class Histogram:
+    """Counts of values by upper bound, as of Prometheus: a value that equals a bound is within it."""
 
-    def __init__(self, bounds_seconds: Sequence[float]) -> None:
-        self._bounds = bounds_seconds
-        self._counts = [0] * (len(bounds_seconds) + 1)
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def counted(self) -> Iterator[tuple[float, int]]:
+        """Yield each bound, infinity at last, with the number of values between it and the one before."""
+        return zip((*self._bounds, inf), self._counts, strict=True)
+
+
+class Ages(Histogram):
+    """Histogram of ages in seconds that adds a whole batch at once."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        super().__init__(bounds)
         self._sum_us = 0
 
     def add(self, moments_us: Sequence[int], now_us: int) -> None:
@@ -90,18 +99,7 @@ class Tally:
             older = within
         self._counts[-1] += older
         self._sum_us += past * now_us - sum(moments_us[:past])
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return upper bounds with cumulative counts, in Prometheus's format."""
-        total, out = 0, []
-        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
-            total += count
-            out.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
-        return out
-
-    @property
-    def sum_seconds(self) -> float:
-        return self._sum_us / 1e6
+        self.sum = self._sum_us / 1e6
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -119,11 +117,12 @@ class StoreMetrics:
         self.name = name
         self._metrics = metrics
         self._is_first = is_first
-        self._seconds = metrics.histogram(definitions.INSERT_SECONDS).labels(name)
-        self._rows = metrics.histogram(definitions.INSERT_ROWS).labels(name)
-        self._bytes = metrics.histogram(definitions.INSERT_BYTES).labels(name)
+        self._seconds = metrics.histogram(definitions.INSERT_SECONDS, name)
+        self._rows = metrics.histogram(definitions.INSERT_ROWS, name)
+        self._bytes = metrics.histogram(definitions.INSERT_BYTES, name)
         self._reason = Capped()
-        self.lag = Tally(definitions.LAG.buckets)
+        self.lag = Ages(definitions.LAG.buckets)
+        metrics.histograms.setdefault(definitions.LAG, {})[name,] = self.lag
         self.rejected: Counter[str] = Counter()
 
     def inserted(self, seconds: float, rows: int, size: int) -> None:
@@ -157,12 +156,9 @@ class Metrics:
         ``clean`` masks a column's value: labels from senders are shown as they are in rows.
         """
         self._changes = changes
-        self._registry = CollectorRegistry()
-        self._histograms: dict[Described, Histogram] = {}
+        self.histograms: dict[Described, dict[tuple[str, ...], Histogram]] = {}
+        """Histograms by definition and by the values of its labels."""
         self._stores: dict[str, StoreMetrics] = {}
-        self._at_scrape = _AtScrape()
-        self._registry.register(self._at_scrape)
-        ProcessCollector(registry=self._registry)
         self._service = Capped(clean=partial(clean, "service"))
         self._loss_reason = Capped(MOST_REASONS, partial(clean, "error_type"))
         self._stage = Capped(MOST_REASONS, partial(clean, "error_type"))
@@ -173,7 +169,7 @@ class Metrics:
         self._queries: Counter[tuple[str, str]] = Counter()
         self.group_commit = self.histogram(definitions.GROUP_COMMIT)
         self.loop_lag = self.histogram(definitions.LOOP_LAG)
-        self._query_seconds = self.histogram(definitions.QUERY_SECONDS)
+        self.histograms[definitions.QUERY_SECONDS] = {}
         self._received_bytes = 0
         self.abandoned_calls = 0
         self.letters_pruned = 0
@@ -184,13 +180,12 @@ class Metrics:
             self._stores[name] = StoreMetrics(self, name, is_first=not self._stores)
         return self._stores[name]
 
-    def histogram(self, metric: Described) -> Histogram:
-        """Return the histogram of this definition."""
-        if metric not in self._histograms:
-            self._histograms[metric] = Histogram(
-                metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self._registry
-            )
-        return self._histograms[metric]
+    def histogram(self, metric: Described, *labels: str) -> Histogram:
+        """Return the histogram of this definition with these values of its labels."""
+        series = self.histograms.setdefault(metric, {})
+        if labels not in series:
+            series[labels] = Histogram(metric.buckets)
+        return series[labels]
 
     def committed(self, seconds: float, size: int) -> None:
         """Count a committed group of lines."""
@@ -215,32 +210,10 @@ class Metrics:
         """Count a finished request under ``/v1``."""
         path = self._path(path)
         self._queries[path, str(status)] += 1
-        self._query_seconds.labels(path).observe(seconds)
+        self.histogram(definitions.QUERY_SECONDS, path).observe(seconds)
 
-    def exposition(self, status: Status, accept: str) -> tuple[bytes, str]:
-        """Return the Prometheus text and its content type, negotiated by the scraper's Accept header."""
-        self._at_scrape.families = list(self._families(status))
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
-
-    def _families(self, status: Status) -> Iterator[Metric]:
-        values: dict[Described, list[Reading]] = {metric: [] for metric in definitions.ALL}
-        for reading in (*of_status(status), *self._counted()):
-            values[reading.metric].append(reading)
-        for metric, readings in values.items():
-            if metric.kind == "histogram":
-                continue
-            family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-            made = family(metric.name, metric.help, labels=metric.labels)
-            for reading in readings:
-                made.add_metric(reading.labels, reading.value)
-            yield made
-        lag = HistogramMetricFamily(definitions.LAG.name, definitions.LAG.help, labels=definitions.LAG.labels)
-        for store in self._stores.values():
-            lag.add_metric([store.name], store.lag.buckets(), store.lag.sum_seconds)
-        yield lag
-
-    def _counted(self) -> Iterator[Reading]:
+    def readings(self) -> Iterator[Reading]:
+        """Yield what is counted here and is no histogram."""
         yield Reading(definitions.RECEIVED_BYTES, self._received_bytes)
         yield Reading(definitions.ABANDONED, self.abandoned_calls)
         yield Reading(definitions.PRUNED, self.letters_pruned)
@@ -267,16 +240,6 @@ class Metrics:
                 yield Reading(definitions.CHANGED, count, (what,))
         for labels, count in unpriced.items():
             yield Reading(definitions.UNPRICED, count, labels)
-
-
-class _AtScrape(Collector):
-    """Collector of the families gathered for the current scrape."""
-
-    def __init__(self) -> None:
-        self.families: list[Metric] = []
-
-    def collect(self) -> list[Metric]:
-        return self.families
 
 
 def of_status(status: Status) -> Iterator[Reading]:

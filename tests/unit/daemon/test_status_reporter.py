@@ -23,6 +23,7 @@ from llmledgerd.log import Recurring
 from llmledgerd.spool import ONLY_STORE, Files, Spool
 from llmledgerd.spool.committer import Committer
 from llmledgerd.system.watchdog import Watchdog
+from llmledgerd.telemetry.exposition import exposition
 from llmledgerd.telemetry.metrics import Metrics
 
 
@@ -66,7 +67,7 @@ class Setup:
         status = await self.report.status(
             stopping=stopping, queries=0, redacted={}, system_errors={}, prices="", otlp={}
         )
-        Metrics({}).exposition(status, "")
+        exposition(Metrics({}), status, "")
         return status.ready, status.spool
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from random import Random
 
+import prometheus_client
 import pytest
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from llmledgerd.records.schema import LOSS_COLUMNS
 from llmledgerd.telemetry import definitions
-from llmledgerd.telemetry.metrics import OTHER, Capped, Metrics, Tally, of_status, watch_loop
+from llmledgerd.telemetry.exposition import buckets, exposition
+from llmledgerd.telemetry.metrics import OTHER, Ages, Capped, Histogram, Metrics, of_status, watch_loop
 from llmledgerd.telemetry.status import Status, StoreStatus
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -109,7 +111,7 @@ def a_loss(service: str, reason: str, count: int | None) -> list[object]:
 
 def families(metrics: Metrics, status: Status | None = None) -> dict[str, Metric]:
     """Return what a scraper reads, by name; counters as they are called in queries."""
-    text, _ = metrics.exposition(status or a_status(), "")
+    text, _ = exposition(metrics, status or a_status(), "")
     found = text_string_to_metric_families(text.decode())
     return {f"{family.name}{'_total' if family.type == 'counter' else ''}": family for family in found}
 
@@ -244,34 +246,36 @@ def test_senders_that_invent_services_and_reasons_make_a_bounded_number_of_serie
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_tally_counts_as_the_library_does(seed: int) -> None:
+def test_histograms_count_as_those_of_the_library_do(seed: int) -> None:
     dice, bounds, now = Random(seed), (0.5, 1.0, 10.0), 100 * SECOND_US
-    tally, registry = Tally(bounds), CollectorRegistry()
-    histogram = Histogram("h", "h", buckets=bounds, registry=registry)
+    ages, own, registry = Ages(bounds), Histogram(bounds), CollectorRegistry()
+    histogram = prometheus_client.Histogram("h", "h", buckets=bounds, registry=registry)
     for _ in range(3):
         # Whole halves meet the bounds exactly; some are still to come.
         moments = sorted(now - dice.randrange(-10, 60) * SECOND_US // 2 for _ in range(dice.randrange(30)))
-        tally.add(moments, now)
+        ages.add(moments, now)
         for moment in moments:
-            histogram.observe(max(0.0, (now - moment) / 1e6))
+            age = max(0.0, (now - moment) / 1e6)
+            own.observe(age)
+            histogram.observe(age)
     (family,) = registry.collect()
     wanted = [(s.labels["le"], s.value) for s in family.samples if s.name == "h_bucket"]
-    assert tally.buckets() == wanted
-    assert tally.sum_seconds == next(s.value for s in family.samples if s.name == "h_sum")
+    assert buckets(ages) == buckets(own) == wanted
+    assert ages.sum == own.sum == next(s.value for s in family.samples if s.name == "h_sum")
 
 
 def test_the_scraper_chooses_the_format() -> None:
     openmetrics = "application/openmetrics-text; version=1.0.0"
-    text, content_type = measured().exposition(a_status(), openmetrics)
+    text, content_type = exposition(measured(), a_status(), openmetrics)
     assert content_type.startswith("application/openmetrics-text")
     families = parse_openmetrics(text.decode())  # type: ignore[no-untyped-call]  # the library's
     assert {family.name for family in families} >= {"llmledgerd_received_lines"}
-    assert measured().exposition(a_status(), "*/*")[1].startswith("text/plain")
+    assert exposition(measured(), a_status(), "*/*")[1].startswith("text/plain")
 
 
 async def test_a_loop_that_was_held_up_is_seen() -> None:
     moments = iter([10.0, 10.5, 20.0, 23.5])  # began, ended; the second wait was 3 s too long
-    histogram = Histogram("lag", "lag", buckets=(1.0,), registry=None)
+    histogram = Histogram((1.0,))
 
     def monotonic() -> float:
         try:
@@ -281,11 +285,7 @@ async def test_a_loop_that_was_held_up_is_seen() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await watch_loop(histogram, monotonic)
-    assert _counts(histogram.collect()) == {"1.0": 1, "+Inf": 2}
-
-
-def _counts(found: Iterable[Metric]) -> dict[str, float]:
-    return {s.labels["le"]: s.value for family in found for s in family.samples if s.name.endswith("_bucket")}
+    assert list(histogram.counted()) == [(1.0, 1), (inf, 1)]
 
 
 def test_a_label_is_shown_as_rows_show_it_and_cut_only_then() -> None:

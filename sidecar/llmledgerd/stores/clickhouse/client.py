@@ -18,14 +18,9 @@ import math
 from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-from clickhouse_connect.datatypes.base import ClickHouseType
-from clickhouse_connect.datatypes.registry import get_from_name
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import NotSupportedError
-from clickhouse_connect.driver.insert import InsertContext
 
 from llmledgerd.errors import LlmledgerdError, StoreBusy
 from llmledgerd.stores.clickhouse import server_identity
@@ -38,6 +33,10 @@ from llmledgerd.stores.clickhouse.options import Compression, InsertMode
 from llmledgerd.stores.clickhouse.sent_settings import Declared, sendable
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, Placement, placement
 from llmledgerd.stores.clickhouse.url import targets
+
+if TYPE_CHECKING:
+    from clickhouse_connect.datatypes.base import ClickHouseType
+    from clickhouse_connect.driver.client import Client
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 """What the driver's decoders were seen to raise, or may, for values that they cannot make."""
@@ -204,6 +203,8 @@ class Store:
         Raises ValueError for values that the driver cannot make: of some types, or out of Python's range.
         """
         with self._client() as client:
+            from llmledgerd.stores.clickhouse.driver import NotSupportedError
+
             try:
                 result = client.query(sql, tz_mode="aware")
                 return result.column_names, result.result_rows
@@ -236,6 +237,8 @@ class Store:
         Text columns take ``str``, or ``bytes`` for all rows; times take whole microseconds since
         1970. Raises BatchRejected for a value that its column cannot hold.
         """
+        from llmledgerd.stores.clickhouse.driver import InsertContext
+
         types = self._column_types(table, columns)
         return native_block(columns, types, rows, InsertContext("", columns, types))
 
@@ -243,6 +246,8 @@ class Store:
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> list[Buffer]:
         """Return the same as pieces for ``insert_blocks``, which refer to large values; these may be views."""
+        from llmledgerd.stores.clickhouse.driver import InsertContext
+
         types = self._column_types(table, columns)
         return native_pieces(columns, types, rows, InsertContext("", columns, types))
 
@@ -375,6 +380,8 @@ def _missing_table(table: str) -> StoreBusy:
 
 @cache
 def _column_type(declared: str) -> ClickHouseType:
+    from llmledgerd.stores.clickhouse.driver import get_from_name
+
     return get_from_name(wire_type(declared))
 
 

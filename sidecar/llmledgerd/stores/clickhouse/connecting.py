@@ -9,17 +9,9 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
-
-import clickhouse_connect
-from clickhouse_connect.driver import options as driver_options
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from clickhouse_connect.driver.httpclient import HttpClient
-from urllib3 import exceptions as transport
+from typing import TYPE_CHECKING, Any, cast
 
 from llmledgerd.errors import ConfigError
 from llmledgerd.stores.clickhouse.engine_text import plain
@@ -28,11 +20,8 @@ from llmledgerd.stores.clickhouse.url import Target, locked_by
 from llmledgerd.system.folders import make_folder
 from llmledgerd.system.permissions import refusal
 
-# Its encoders look for numpy and pandas at their first use, to see whether values are theirs, and load
-# them where they are installed: 40 MB and more. None is the driver's own sign that there are none.
-driver_options.np = driver_options.pd = driver_options.pd_time_test = None
-# The driver logs a warning for every failed request in addition to raising; one report is enough.
-logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 CONNECT_SECONDS = 10
 """How long one attempt to connect may take; shorter where an insert may take less."""
@@ -43,6 +32,8 @@ def connect(target: Target, database: str | None, timeout: int) -> Client:
 
     ``timeout`` is in seconds. Raises StoreBusy, and ConfigError for an embedded store that cannot be opened.
     """
+    from llmledgerd.stores.clickhouse.driver import ClickHouseError, transport
+
     path = target.path
     owner = locked_by(path) if path is not None else ""
     if owner:  # asked first, because the engine would say so on standard error alone
@@ -62,16 +53,18 @@ def connect(target: Target, database: str | None, timeout: int) -> Client:
 
 
 def _open(target: Target, database: str | None, timeout: int) -> Client:
+    from llmledgerd.stores.clickhouse.driver import HttpClient, get_client
+
     if target.path is not None:
         make_folder(Path(target.path))
-        return clickhouse_connect.get_client(
+        return get_client(
             interface="chdb",
             path=target.path,
             database=database,
             settings=dict(target.settings),
             show_clickhouse_errors="scrub",
         )
-    client = clickhouse_connect.get_client(
+    client = get_client(
         interface=target.scheme,
         host=target.host,
         port=target.port,
@@ -95,6 +88,8 @@ def _open(target: Target, database: str | None, timeout: int) -> Client:
 @contextlib.contextmanager
 def translated(address: str, *, writes: bool) -> Iterator[None]:
     """Translate exceptions of the driver. OutcomeUnknown is raised for a call that ``writes`` only."""
+    from llmledgerd.stores.clickhouse.driver import ClickHouseError, transport
+
     try:
         yield
     except (ClickHouseError, transport.HTTPError, OSError) as error:

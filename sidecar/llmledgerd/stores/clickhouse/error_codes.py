@@ -15,8 +15,6 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 
-from urllib3 import exceptions as transport
-
 from llmledgerd.errors import BatchRejected, LlmledgerdError, OutcomeUnknown, StoreBusy
 from llmledgerd.stores.clickhouse.engine_text import plain
 
@@ -146,9 +144,6 @@ MEMORY_LIMIT_EXCEEDED = 241
 _LIMIT_OF_QUERY = re.compile(r"Query memory limit|limit \(for query\)", re.IGNORECASE)
 """Not the limit of a user or of the whole server, which others have used up."""
 
-NEVER_SENT = (transport.NewConnectionError, transport.ConnectTimeoutError, ssl.SSLCertVerificationError)
-"""What can only happen before a byte of the statement has left."""
-
 _PINNED = re.compile(r"^Setting \S+ is (unknown or )?readonly", re.IGNORECASE)
 """The driver's own refusal to send a setting that the user's profile pins."""
 
@@ -217,12 +212,16 @@ def translate(address: str, error: Exception, of_driver: type[Exception]) -> Llm
 
     ``of_driver`` is the base of those that the driver makes of the engine's answers.
     """
+    from urllib3 import exceptions as transport  # with the driver, which is there if it raised
+
+    # What can only happen before a byte of the statement has left.
+    never_sent = (transport.NewConnectionError, transport.ConnectTimeoutError, ssl.SSLCertVerificationError)
     chain = list(_causes(error))
     kinds = tuple(type(cause) for cause in chain)
     # The driver's libraries also handle errors of their own in passing, which are in the chain too.
     said = [cause for cause in chain if isinstance(cause, of_driver | transport.HTTPError | OSError)]
     text = f"{address}: {said[-1]}"
-    if any(issubclass(kind, NEVER_SENT) for kind in kinds):
+    if any(issubclass(kind, never_sent) for kind in kinds):
         return StoreBusy("unreachable", text)
     if any(issubclass(kind, transport.TimeoutError) for kind in kinds):
         return OutcomeUnknown("timeout", text)
