@@ -4,7 +4,8 @@ Invariants:
 - No payload and no description is read to find a miss: hashes, counts and times are enough. Descriptions are read of
   the calls that are listed.
 - Only calls whose own row says that something may have been missed (``cache_gap``) are compared.
-- Hashes are an organization's own, so that calls of two organizations never have one in common.
+- Hashes are an organization's own, so that calls of two organizations never have one in common: only the calls that
+  missed are compared with the organization's text, which takes five times what a number takes.
 - What a fact means is decided in ``conversations.cache_misses``; here is no cause.
 """
 
@@ -119,16 +120,21 @@ _SHARE: Final = (
 )
 
 
-def misses_sql(where: str, parents: str) -> str:
+BY_LOSS: Final = "ORDER BY ifNull(lost_pico, 0) DESC, lost_tokens DESC, created_at, batch_id, batch_row LIMIT {limit:UInt32}"
+"""Order of the calls that missed: the dearest first."""
+
+
+def misses_sql(where: str, near: str, parents: str) -> str:
     """Return the statement whose rows are the calls that missed, with what they lost and what they show.
 
-    ``where`` narrows the calls ``t``; ``parents`` the calls that they may continue, or share a beginning with.
+    ``where`` narrows the calls ``t``. ``near`` narrows them too, where more of them do no harm: they are the ones
+    whose predecessors are looked for. ``parents`` narrows the calls that they may continue, or share a beginning with.
     Column ``facts`` has a bit for each field of ``Evidence`` (``evidence``).
     """
     own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
     parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
     elsewhere = ", ".join(f"t.{name} AS {name}" for name in _ELSEWHERE)
-    gapped = f"FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0"
+    gapped = f"FROM llm_traces AS t WHERE {near} AND t.cache_gap > 0"
     facts = " + ".join(
         f"({_HAS_PARENT} AND ({sql})" + (f" OR {_HAS_OTHER} AND ({_OF_OTHER[name]})" if name in _OF_OTHER else "")
         + f") * {1 << number}"
@@ -146,7 +152,7 @@ def misses_sql(where: str, parents: str) -> str:
         " least(lost_tokens, ifNull(c.cache_write_tokens, 0)) AS lost_written,"
         " toInt128(lost_tokens - lost_written) * c.lost_rate_fresh + toInt128(lost_written) * c.lost_rate_written"
         f" AS lost_pico, toUInt16({facts}) AS facts, {_COULD} AS could"
-        f" FROM (SELECT {own} {gapped}) AS c"
+        f" FROM (SELECT {own} FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0) AS c"
         f" LEFT ANY JOIN (SELECT {parent} FROM llm_traces AS t WHERE {parents} AND t.turn_hash IN"
         f" (SELECT t.parent_turn_hash {gapped} AND t.parent_turn_hash != 0) AND t.cache_left_state != ''"
         " AND t.is_error = 0) AS p"
@@ -157,6 +163,11 @@ def misses_sql(where: str, parents: str) -> str:
         " ON if(c.parent_turn_hash = 0, c.prefix_hash, 0) = e.prefix_hash AND c.created_at > e.created_at"
         f" WHERE could >= cached_tokens + {LEAST_LOST} AND could - cached_tokens >= {_SHARE} * could"
     )
+
+
+def worst_sql(misses: str) -> str:
+    """Return the statement of the keys of the calls that lost most, which takes few columns of all that missed."""
+    return f"SELECT {', '.join(_KEY)} FROM ({misses}) {BY_LOSS}"  # noqa: S608 - fixed fragments, values are bound
 
 
 def evidence(facts: int) -> Evidence:
