@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from llmledgerd.conversations.cache_misses import (
@@ -37,29 +38,30 @@ _OWN: Final = (
     "parent_turn_hash",
 )  # fmt: skip
 _PARENT: Final = (
-    *_KEY, "turn_hash", "priced_model", "request_model", "service_tier", "region", "latency_ms",
+    *_KEY, "turn_hash", "priced_model", "request_model", "service_tier", "region", "settles", "latency_ms",
     "tools_hash", "system_hash", "history_hash", "last_block", "cache_marks", "cache_left_tokens", "cache_left_seconds",
     "cache_left_state", "cached_input_tokens",
 )  # fmt: skip
 _ELSEWHERE: Final = (
-    *_KEY, "prefix_hash", "priced_model", "service_tier", "region", "latency_ms", "cached_input_tokens", "cache_marks",
+    *_KEY, "prefix_hash", "priced_model", "service_tier", "region", "settles", "latency_ms", "cached_input_tokens", "cache_marks",
     "cache_left_tokens", "cache_left_seconds", "cache_left_state", "cache_gap",
 )  # fmt: skip
 """Columns of the call that began last before a conversation's first one, with the same tools and system prompt."""
 
 _PLAIN_TIERS: Final = "('', 'default', 'standard', 'auto', 'on_demand', 'on-demand')"
-_SETTLES: Final = (
-    "multiIf("
-    + ", ".join(
-        f"positionCaseInsensitive({{0}}.priced_model, '{word}') > 0, {n}" for word, n in SETTLING.items()
-    )
-    + ", 0)"
-)
+_COMPUTED: Final = {
+    "service_tier": f"if(lower(t.service_tier) IN {_PLAIN_TIERS}, 0, cityHash64(lower(t.service_tier)))",
+    "region": "if(t.region = '', 0, cityHash64(t.region))",
+    "settles": "multiIf("
+    + ", ".join(f"positionCaseInsensitive(t.priced_model, '{word}') > 0, {n}" for word, n in SETTLING.items())
+    + ", 0)",
+}
+"""What is computed where a call is read, once for each text that a column has; joined rows are compared by numbers."""
 _HAS_PARENT: Final = "p.turn_hash != 0"
 _HAS_OTHER: Final = "e.prefix_hash != 0"
 _IS_OTHER_RUNNING: Final = (
     f"({_HAS_OTHER} AND e.cache_gap > 0 AND c.created_at < e.created_at + toIntervalMillisecond(e.latency_ms)"
-    f" + toIntervalSecond({_SETTLES.format('e')}))"
+    " + toIntervalSecond(e.settles))"
 )
 
 
@@ -69,9 +71,8 @@ CERTAIN_SHARE: Final = 0.95
 
 def _is_tier(p: str) -> str:
     return (
-        f"(if(lower({p}.service_tier) IN {_PLAIN_TIERS}, '', lower({p}.service_tier)) !="
-        f" if(lower(c.service_tier) IN {_PLAIN_TIERS}, '', lower(c.service_tier))"
-        f" OR ({p}.region != c.region AND {p}.region != '' AND c.region != ''))"
+        f"({p}.service_tier != c.service_tier"
+        f" OR ({p}.region != c.region AND {p}.region != 0 AND c.region != 0))"
     )
 
 
@@ -84,7 +85,7 @@ FACTS: Final = {
     "history": "c.parent_history_hash != 0 AND p.history_hash != c.parent_history_hash",
     "short": f"p.cache_left_state = '{TOO_SHORT}'",
     "running": "c.created_at < p.created_at + toIntervalMillisecond(p.latency_ms)"
-    f" + toIntervalSecond({_SETTLES.format('p')})",
+    " + toIntervalSecond(p.settles)",
     "late": "p.cache_left_seconds > 0 AND c.created_at > p.created_at + toIntervalSecond(p.cache_left_seconds)",
     "mark": "notEmpty(p.cache_marks) AND NOT arrayExists("
     f"m -> m >= p.last_block AND m < p.last_block + {LOOKBACK_BLOCKS}, c.cache_marks)",
@@ -131,9 +132,7 @@ def misses_sql(where: str, near: str, parents: str) -> str:
     whose predecessors are looked for. ``parents`` narrows the calls that they may continue, or share a beginning with.
     Column ``facts`` has a bit for each field of ``Evidence`` (``evidence``).
     """
-    own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
-    parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
-    elsewhere = ", ".join(f"t.{name} AS {name}" for name in _ELSEWHERE)
+    own, parent, elsewhere = map(_columns, (_OWN, _PARENT, _ELSEWHERE))
     gapped = f"FROM llm_traces AS t WHERE {near} AND t.cache_gap > 0"
     facts = " + ".join(
         f"({_HAS_PARENT} AND ({sql})" + (f" OR {_HAS_OTHER} AND ({_OF_OTHER[name]})" if name in _OF_OTHER else "")
@@ -168,6 +167,10 @@ def misses_sql(where: str, near: str, parents: str) -> str:
 def worst_sql(misses: str) -> str:
     """Return the statement of the keys of the calls that lost most, which takes few columns of all that missed."""
     return f"SELECT {', '.join(_KEY)} FROM ({misses}) {BY_LOSS}"  # noqa: S608 - fixed fragments, values are bound
+
+
+def _columns(names: Iterable[str]) -> str:
+    return ", ".join(f"{_COMPUTED.get(name) or 't.' + name} AS {name}" for name in names)
 
 
 def evidence(facts: int) -> Evidence:

@@ -34,7 +34,7 @@ _BY_KEY: Final = (
     ") GROUP BY key HAVING of != 0"
 )
 _CALLS: Final = (
-    "SELECT of, count() AS calls, countIf(error % 4 = 1) AS api_errors, countIf(error % 4 = 2) AS text_errors,"
+    "SELECT of, count() AS calls, countIf(bitAnd(error, 3) = 1) AS api_errors, countIf(bitAnd(error, 3) = 2) AS text_errors,"
     " countIf(error >= 4) AS provider_runs,"
     " countIf(brought_us = {never}) AS unanswered, calls - uniqExact(same) AS repeated,"
     " sum(toUInt64(asked_bytes)) AS arguments_bytes, sum(toUInt64(brought_bytes)) AS result_bytes,"
@@ -91,7 +91,7 @@ ASKED: Final = (
 
 FAILED: Final = (
     "SELECT key FROM llm_traces AS t ARRAY JOIN t.tool_results.key AS key, t.tool_results.error AS error"
-    " WHERE {where} AND error % 4 != 0"
+    " WHERE {where} AND bitAnd(error, 3) != 0"
 )
 """Keys of the calls that failed."""
 
