@@ -144,8 +144,7 @@ def misses_sql(where: str, near: str, parents: str) -> str:
     )
     return (
         f"SELECT {keys}, c.agent_id AS agent_id, c.provider AS provider, c.priced_model AS model,"  # noqa: S608 - fixed fragments, values are bound
-        f" {_HAS_PARENT} OR {_HAS_OTHER} AS has_parent, p.priced_model AS parent_model,"
-        " p.cache_left_seconds AS left_seconds,"
+        f" {_HAS_PARENT} OR {_HAS_OTHER} AS has_parent,"
         " c.prompt_tokens AS prompt_tokens, ifNull(c.cached_input_tokens, 0) AS cached_tokens,"
         " toUInt32(could) AS could_tokens, toUInt32(could - cached_tokens) AS lost_tokens,"
         " least(lost_tokens, ifNull(c.cache_write_tokens, 0)) AS lost_written,"

@@ -1,6 +1,9 @@
 """Questions about prompts: what was missed in the cache, and what tokens were spent on. Blocking; for threads.
 
-Invariant: every statement begins with the organization's condition; payloads are never read.
+Invariants:
+- Every row of which anything is shown is read under the organization's condition. Calls are compared with those whose
+  hashes they have, which are the organization's own; what is said of those is read again.
+- Payloads are never read.
 """
 
 from __future__ import annotations
@@ -107,7 +110,9 @@ def cache_miss_calls(ask: Ask, organization_id: str | None, question: ListCacheM
     rows = ask(f"{compared.sql()} {BY_LOSS}", {**compared.values(), "limit": question.limit})
     keys = [_row_key(row) for row in rows]
     keys += [_row_key(row, "parent_") for row in rows if row["has_parent"]]
-    names = ("id", "prompt_parts", "service_tier", "region", "latency_ms", "cache_diagnostics")
+    names = (
+        "id", "prompt_parts", "priced_model", "service_tier", "region", "cache_left_seconds", "cache_diagnostics"
+    )  # fmt: skip
     details = _by_key(ask, organization_id, keys, names)
     return [_miss(row, details) for row in rows if _key(_row_key(row)) in details]
 
@@ -139,16 +144,18 @@ def _miss(row: dict[str, Any], details: Mapping[Key, dict[str, Any]]) -> CacheMi
 
 def _values(word: str, row: dict[str, Any], own: dict[str, Any], parent: dict[str, Any]) -> dict[str, Any]:
     """Return what the place of a cause is that no description is needed for."""
+    if not parent:
+        return {}
     if word == MODEL:
-        return {"model": row["model"], "was": row["parent_model"]}
-    if word == TIER and own["service_tier"] != parent.get("service_tier"):
-        return {"tier": own["service_tier"] or "default", "was": parent.get("service_tier") or "default"}
+        return {"model": row["model"], "was": parent["priced_model"]}
+    if word == TIER and own["service_tier"] != parent["service_tier"]:
+        return {"tier": own["service_tier"] or "default", "was": parent["service_tier"] or "default"}
     if word == TIER:
-        return {"region": own["region"], "was": parent.get("region")}
+        return {"region": own["region"], "was": parent["region"]}
     if word == EXPIRED:
         passed = (row["created_at"] - row["parent_created_at"]).total_seconds()
-        return {"seconds": round(passed), "lifetime_seconds": row["left_seconds"]}
-    return {"with": parent.get("id")} if word == IN_FLIGHT else {}
+        return {"seconds": round(passed), "lifetime_seconds": parent["cache_left_seconds"]}
+    return {"with": parent["id"]} if word == IN_FLIGHT else {}
 
 
 class _Compared:
