@@ -8,11 +8,12 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from llmledgerd.query.prompt_results import CacheMiss, CacheMisses
 from llmledgerd.query.requests import GetCacheMisses, ListCacheMisses
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
@@ -165,12 +166,17 @@ def test_a_call_shows_nothing_of_another_organization_s_whose_hashes_are_the_sam
     add_traces(store, [{**shared, **row, "batch_row": number} for number, row in enumerate(rows)])
     answers = StoreAnswers(store)
 
-    shown = msgspec.json.encode([
-        answers.answer("alpha", ListCacheMisses(limit=10)), answers.answer("alpha", GetCacheMisses(limit=10)),
-        answers.answer("alpha", ListCacheMisses(limit=10, id="own")),
-    ])  # fmt: skip
+    listed = cast("list[CacheMiss]", answers.answer("alpha", ListCacheMisses(limit=10)))
+    one = cast("list[CacheMiss]", answers.answer("alpha", ListCacheMisses(limit=10, id="own")))
+    sums = cast("list[CacheMisses]", answers.answer("alpha", GetCacheMisses(limit=10)))
 
-    assert b'"own"' in shown
+    assert (
+        [call.id for call in listed]
+        == [call.id for call in one]
+        == [group.worst_id for group in sums]
+        == ["own"]
+    )
+    assert [group.calls for group in sums] == [1]
+    shown = msgspec.json.encode([listed, one, sums])
     assert b"beta" not in shown
-    assert b"other" not in shown
     assert b"theirs" not in shown
