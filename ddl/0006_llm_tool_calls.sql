@@ -4,6 +4,9 @@
 --
 -- The first answer that asks and the first request that brings the result count, so that a call is one row however
 -- often requests are sent again and histories are forked.
+--
+-- A call that the provider ran itself (4 is added to `error`) has its result in the same row. It is answered even where
+-- the answer shows no result, and how long it took is not known.
 
 CREATE VIEW IF NOT EXISTS llm_tool_calls {on_cluster} AS
 SELECT
@@ -23,10 +26,11 @@ SELECT
     a.arguments_bytes AS arguments_bytes,
     b.answered_by AS answered_by,
     if(is_answered, b.result_bytes, NULL) AS result_bytes,
-    if(is_answered, greatest(0, b.brought_us - a.asked_us) / 1e6, NULL) AS seconds,
-    is_answered AND b.error != 0 AS is_error,
-    multiIf(NOT is_answered OR b.error = 0, '', b.error = 1, 'api', 'text') AS error_source,
+    if(is_answered AND NOT is_provider_run, greatest(0, b.brought_us - a.asked_us) / 1e6, NULL) AS seconds,
+    is_answered AND b.error % 4 != 0 AS is_error,
+    multiIf(NOT is_answered OR b.error % 4 = 0, '', b.error % 4 = 1, 'api', 'text') AS error_source,
     b.results > 0 AS is_answered,
+    b.error >= 4 AS is_provider_run,
     row_number() OVER (
         PARTITION BY organization_id, conversation_id, name, arguments_hash ORDER BY a.asked_us, a.place
     ) > 1 AS is_repeated

@@ -64,7 +64,7 @@ def is_tuples(*checks: Check) -> Check:
 CHECKS: dict[str, Check] = {
     "request_hash": unsigned(63),
     "tool_calls": is_tuples(unsigned(64), text, text, unsigned(64), unsigned(32)),
-    "tool_results": is_tuples(unsigned(64), unsigned(32), lambda value: value in (0, 1, 2)),
+    "tool_results": is_tuples(unsigned(64), unsigned(32), lambda value: value in (0, 1, 2, 4, 5, 6)),
     "tokens_by_tool": lambda value: (
         isinstance(value, dict) and all(text(name) and unsigned(32)(one) for name, one in value.items())
     ),

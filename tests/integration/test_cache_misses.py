@@ -5,19 +5,26 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 
+from llmledgerd.query.prompt_results import CacheMiss, CacheMisses
+from llmledgerd.query.requests import GetCacheMisses, ListCacheMisses
+from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.queries import StoreAnswers
 from tests.helpers import cache_scenarios, cache_worlds, prefork
 from tests.helpers.cache_cases import CAUSES, Labelled, cases
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.migrated_databases import Lend
 from tests.helpers.places import environment
 from tests.helpers.session import Session
+from tests.helpers.store_rows import add_traces
 from tests.helpers.waiting import until
 
 PLANTED = 500
@@ -128,3 +135,46 @@ def test_the_sums_are_those_of_the_calls(answers: tuple[list[Labelled], list[dic
     assert sum(one["lost_tokens"] for one in sums) == sum(one["lost_tokens"] for one in calls)
     assert {one["cause"] for one in sums} == set(CAUSES)
     assert {one["worst_id"] for one in sums} <= {one["id"] for one in calls}
+
+
+def test_a_call_shows_nothing_of_another_organization_s_whose_hashes_are_the_same(store: Store) -> None:
+    """Hashes are an organization's own, and these two never have the same; the index alone would not part them."""
+    shared = {
+        "created_at": dt.datetime.now(dt.UTC), "prompt_tokens": 6000, "cached_input_tokens": 0, "history_hash": 1,
+        "parent_history_hash": 1, "prefix_tokens": 6000, "cache_left_state": "exact", "cache_left_tokens": 5000,
+        "cache_left_seconds": 9000, "batch_id": uuid.UUID(int=1),
+    }  # fmt: skip
+    theirs = {
+        "id": "theirs",
+        "organization_id": "beta",
+        "priced_model": "betas",
+        "request_model": "betas",
+        "turn_hash": 10,
+    }
+    own = {
+        "id": "own",
+        "organization_id": "alpha",
+        "priced_model": "m",
+        "request_model": "m",
+        "parent_turn_hash": 10,
+    }
+    gaps = {"turn_hash": 11, "cache_gap": 5000}
+    others = {"id": "others", "organization_id": "beta", "parent_turn_hash": 10}
+    rows = [{**theirs}, {**own, **gaps}, {**others, **gaps}]
+    add_traces(store, [{**shared, **row, "batch_row": number} for number, row in enumerate(rows)])
+    answers = StoreAnswers(store)
+
+    listed = cast("list[CacheMiss]", answers.answer("alpha", ListCacheMisses(limit=10)))
+    one = cast("list[CacheMiss]", answers.answer("alpha", ListCacheMisses(limit=10, id="own")))
+    sums = cast("list[CacheMisses]", answers.answer("alpha", GetCacheMisses(limit=10)))
+
+    assert (
+        [call.id for call in listed]
+        == [call.id for call in one]
+        == [group.worst_id for group in sums]
+        == ["own"]
+    )
+    assert [group.calls for group in sums] == [1]
+    shown = msgspec.json.encode([listed, one, sums])
+    assert b"beta" not in shown
+    assert b"theirs" not in shown

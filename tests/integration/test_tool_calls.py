@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from llmledgerd.query.tool_results import ToolCall
+from llmledgerd.query.requests import GetTools, ListToolCalls
+from llmledgerd.query.tool_results import Tool, ToolCall
 from llmledgerd.reader import ALL_ORGANIZATIONS, LLMTraceReader
 from llmledgerd.stores.clickhouse.client import Store
+from llmledgerd.stores.clickhouse.queries import StoreAnswers
 from tests.helpers import admin
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.migrated_databases import Lend
@@ -135,3 +137,40 @@ async def test_tools_are_summed_as_their_calls(made: Traffic, url: str) -> None:
         for call in made.calls
         if call.name == "search" and call.source and rows[call.row] == "org-1"
     }
+
+
+def test_a_call_that_the_provider_ran_is_answered_and_has_no_seconds(store: Store) -> None:
+    store.run(
+        "INSERT INTO llm_traces (id, organization_id, conversation_id, latency_ms, created_at, ingested_at, tool_calls,"
+        " tool_results) VALUES ('a', 'org', 'c', 500, now(), now(),"
+        " [(1, 'srv_1', 'web_search', 7, 13), (2, 'srv_2', 'web_search', 8, 13), (3, 'toolu_3', 'roll', 9, 2)],"
+        " [(1, 90, 4), (2, 0, 5)])"
+    )
+    store.run(
+        "INSERT INTO llm_traces (id, organization_id, conversation_id, created_at, ingested_at, tool_results)"
+        " VALUES ('b', 'org', 'c', now() + 3, now(), [(3, 5, 2)])"
+    )
+    view = store.query("SELECT * FROM llm_tool_calls ORDER BY tool_call_id")
+    answers = StoreAnswers(store)
+    listed = cast("list[ToolCall]", answers.answer("org", ListToolCalls(limit=10)))
+    failed = cast("list[ToolCall]", answers.answer("org", ListToolCalls(limit=10, is_error=True)))
+    tools = {one.name: one for one in cast("list[Tool]", answers.answer("org", GetTools(limit=10)))}
+
+    names = [name for name in ToolCall.__struct_fields__ if name != "created_at"]
+    assert [{name: row[name] for name in names} for row in view] == [
+        {name: getattr(call, name) for name in names}
+        for call in sorted(listed, key=lambda one: one.tool_call_id)
+    ]
+    assert [
+        (row["is_provider_run"], row["is_answered"], row["error_source"], row["result_bytes"]) for row in view
+    ] == [
+        (True, True, "", 90),
+        (True, True, "api", 0),
+        (False, True, "text", 5),
+    ]
+    assert [row["seconds"] is None for row in view] == [True, True, False]
+    assert {call.tool_call_id for call in failed} == {"srv_2", "toolu_3"}
+    search = tools["web_search"]
+    assert (search.calls, search.provider_runs, search.errors, search.unanswered) == (2, 2, 1, 0)
+    assert (search.seconds_p50, search.result_bytes) == (None, 90)
+    assert (tools["roll"].provider_runs, tools["roll"].text_errors) == (0, 1)

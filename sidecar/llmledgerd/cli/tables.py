@@ -236,6 +236,7 @@ def tool_calls_columns(found: Sequence[ToolCall]) -> list[Column]:
         counts("ARG BYTES", [one.arguments_bytes for one in found], 6),
         counts("RESULT BYTES", [one.result_bytes for one in found], 5),
         texts("REPEATED", ["yes" if one.is_repeated else "" for one in found], 7, 3),
+        texts("RUN BY", ["provider" if one.is_provider_run else "" for one in found], 8, 3),
     ]
 
 

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from llmledgerd.conversations.blocks import add_content, add_message, add_spoken, call, listed, text
 from llmledgerd.conversations.parts import Answer, Part
+from llmledgerd.conversations.provider_tools import shown_beside
 from llmledgerd.conversations.values import decoded
 from llmledgerd.json_text import TooMuch
 from llmledgerd.usage import budget
@@ -77,8 +78,10 @@ def _answer(root: _Root) -> Answer:
         kept = text(kept.get("id") if isinstance(kept, dict) else kept)
     if root.choices.__class__ is list and len(root.choices) == 1 and root.choices[0].__class__ is dict:
         said = _spoken(root.choices[0])
-        return Answer([said] if said else [], own, kept or "")
-    return Answer([one for one in _alternatives(root) if one], own, kept or "")
+        return Answer([said] if said else [], own, kept or "", shown_beside(root.choices[0]))
+    found = [one for one in _alternatives(root) if one]
+    choices = _in_order(listed(root.choices) or listed(root.candidates))
+    return Answer(found, own, kept or "", [part for one in choices for part in shown_beside(one)])
 
 
 def _unwrapped(root: _Root) -> _Root | None:

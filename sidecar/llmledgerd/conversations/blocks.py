@@ -110,19 +110,13 @@ def _typed(block: dict[str, Any], said: str, role: str, message: int) -> Part | 
     if said in _CALLS:
         return call(block, role, message)
     if said in _SERVER_CALLS:
-        return Part(
-            parts.SERVER_CALL,
-            role,
-            message,
-            block.get("input"),
-            text(block.get("name")),
-            text(block.get("id")),
-        )
+        name, server = text(block.get("name")), text(block.get("server_name"))
+        name = f"mcp__{server}__{name}" if server else name
+        return Part(parts.SERVER_CALL, role, message, block.get("input"), name, text(block.get("id")))
     if said == "tool_result" or said == "tool-result":
         return result(block, "tool", message)
     if said.endswith("_tool_result"):
-        value = content_value(block.get("content"))
-        return Part(parts.SERVER_RESULT, role, message, value, said, text(block.get("tool_use_id")))
+        return _server_result(block, said, role, message)
     if said in _THINKING:
         return Part(
             parts.THINKING,
@@ -136,6 +130,16 @@ def _typed(block: dict[str, Any], said: str, role: str, message: int) -> Part | 
         return Part(parts.TEXT, role, message, text(block.get("refusal")))
     rest = _rest(block)
     return None if _SIGNS.issuperset(rest) else Part(parts.OTHER, role, message, rest)
+
+
+def _server_result(block: dict[str, Any], said: str, role: str, message: int) -> Part:
+    """Return the result of a call that the provider ran (Messages', Interactions')."""
+    value = block.get("content", block.get("result"))
+    own_id = text(block.get("tool_use_id")) or text(block.get("call_id"))
+    part = Part(parts.SERVER_RESULT, role, message, content_value(value), said, own_id)
+    if isinstance(block.get("is_error"), bool):
+        part.is_error = block["is_error"]
+    return part
 
 
 def _rest(block: dict[str, Any]) -> dict[str, Any]:
@@ -232,7 +236,7 @@ def _guarded(block: dict[str, Any], role: str, message: int) -> Part:
 def _server(kind: str) -> Callable[[dict[str, Any], str, int], Part]:
     def read(block: dict[str, Any], role: str, message: int) -> Part:
         rest = {name: one for name, one in block.items() if name != "id"}
-        return Part(kind, role, message, rest, id=text(block.get("id")))
+        return Part(kind, role, message, rest, "code_execution", text(block.get("id")))
 
     return read
 
@@ -328,15 +332,25 @@ def _is_the_servers(item: dict[str, Any]) -> bool:
     return item.get("execution") == "server" or item["call_id"] == item.get("id")
 
 
+def _is_a_search_of_x(item: dict[str, Any]) -> bool:
+    """Return whether xAI ran this call itself: its searches of X are sent as custom tools of the sender."""
+    return text(item.get("call_id")).startswith("xs_call_")
+
+
 _MEDIA_BESIDE: Final = (("images", parts.IMAGE), ("audio", parts.AUDIO))
 
 
 def _add_item(found: list[Part], item: dict[str, Any], said: str, number: int) -> bool:
     """Add an item of the Responses API (or a step of Interactions), if it is one."""
     role = "assistant"
-    if said in ("function_call", "custom_tool_call"):
+    if said == "tool.execution" or (said == "custom_tool_call" and _is_a_search_of_x(item)):
+        value = item.get("arguments", item.get("input"))
+        part = Part(
+            parts.SERVER_CALL, role, number, parsed(value), text(item.get("name")), text(item.get("id"))
+        )
+    elif said in ("function_call", "custom_tool_call"):
         part = call(item, role, number)
-    elif said.endswith("_call") and isinstance(item.get("call_id"), str) and not _is_the_servers(item):
+    elif said.endswith("_call") and text(item.get("call_id")) and not _is_the_servers(item):
         part = Part(parts.CALL, role, number, _of_item(item), said, item["call_id"])
     elif said.endswith(("_output", "function_result")) and isinstance(item.get("call_id"), str):
         part = result(item, "tool", number)
@@ -344,11 +358,14 @@ def _add_item(found: list[Part], item: dict[str, Any], said: str, number: int) -
         part = Part(parts.THINKING, role, number, item.get("summary") or "", id=text(item.get("id")))
     elif said.endswith("_call"):
         part = Part(parts.SERVER_CALL, role, number, _of_item(item), said, text(item.get("id")))
+        part.is_error = True if item.get("status") == "failed" or item.get("error") else None
+    elif said.endswith("_result") and text(item.get("call_id")):
+        part = _server_result(item, said, role, number)
     elif said in ("item_reference", "compaction", "compaction_summary"):
         part = Part(
             parts.REFERENCE, role, number, item.get("encrypted_content") or "", said, text(item.get("id"))
         )
-    elif said in ("image_generation_call", "mcp_list_tools", "mcp_approval_request"):
+    elif said in ("mcp_list_tools", "mcp_approval_request"):
         part = Part(parts.OTHER, role, number, _of_item(item), said, text(item.get("id")))
     elif "role" in item or "content" in item:
         return False

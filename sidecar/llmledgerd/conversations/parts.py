@@ -65,7 +65,7 @@ class Part(msgspec.Struct, gc=False):
     mark: str = ""
     """The cache's mark behind this part: its lifetime (``5m``, ``1h``), ``default`` where it names none."""
     is_error: bool | None = None
-    """Of a result: what the API's own field says; None where it says nothing."""
+    """Of a result, and of a call that the provider ran: what the API's own field says; None where it says nothing."""
     turn: Any = None
     """What ``sayings`` has read of a part that is a turn by itself; shared by all requests that send it."""
     _hash: int = -1
@@ -151,6 +151,8 @@ class Answer(msgspec.Struct, gc=False):
     """The provider's id of the answer."""
     conversation: str = ""
     """The id of a conversation that the provider keeps."""
+    beside: list[Part] = []
+    """Calls of tools that the provider ran, with their results, that no message has (``provider_tools``)."""
 
     @property
     def parts(self) -> list[Part]:

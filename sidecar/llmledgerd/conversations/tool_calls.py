@@ -6,6 +6,8 @@ without payloads. What is returned is bounded, whatever the bytes hold; nothing 
 The key of an id that a provider made at random is the id's alone. Other ids (``call_0``, counted by a server or an
 SDK) and calls of APIs without ids (Gemini: by name and order) are the asking turn's: its ``turn_id``, which is the
 ``parent_turn_id`` of the request that brings the result.
+
+A call that the provider ran itself has its result in the row that has the call.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from llmledgerd.conversations import parts
 from llmledgerd.conversations.identity import Identity
 from llmledgerd.conversations.parts import Answer, Part, Request
 from llmledgerd.conversations.provided_ids import provided_ids
-from llmledgerd.conversations.tool_errors import API_ERROR, NO_ERROR, TEXT_ERROR, reads_as_error
+from llmledgerd.conversations.provider_tools import Ran, opened, ran_by_provider
+from llmledgerd.conversations.tool_errors import API_ERROR, BY_PROVIDER, NO_ERROR, TEXT_ERROR, reads_as_error
 from llmledgerd.conversations.values import as_bytes, seed_of
 
 MOST_CALLS: Final = 256
@@ -37,6 +40,9 @@ LONGEST_ID: Final = 128
 _MEDIA: Final = frozenset({parts.IMAGE, parts.AUDIO, parts.FILE})
 """Parts whose bytes say nothing of their tokens."""
 
+_PROVIDERS: Final = frozenset({parts.RESULT, parts.SERVER_CALL, parts.SERVER_RESULT})
+"""Kinds of parts that have results; in answers those of what the provider ran."""
+
 _INTERLEAVED: Final = 16
 """How many results are taken as new where each stands right behind its call: items of Responses do not say
 which of them one answer asked for. The first request that brings a result counts, so that too many cost nothing but
@@ -48,7 +54,8 @@ Asked = tuple[int, str, str, int, int]
 """A call that an answer asks for: key, id, name, hash of name and arguments, bytes of the arguments."""
 
 Brought = tuple[int, int, int]
-"""A result that is new in a request: the call's key, bytes, NO_ERROR, API_ERROR or TEXT_ERROR."""
+"""A result that is new in a request: the call's key, bytes, NO_ERROR, API_ERROR or TEXT_ERROR. With BY_PROVIDER added
+one of the answer's own calls, which the provider ran."""
 
 _UNSTORABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -93,21 +100,51 @@ def tool_calls_of(
 
     ``is_whole``: the answer arrived whole; a call whose arguments were cut off was asked of nobody.
     """
-    calls = [part for said in answer.alternatives for part in said if part.kind == "call"]
+    calls, ran = _calls(answer)
     begun = _sent_sizes(request) if request.known else _NO_SIZES
     new = request.messages[request.known :]
-    has_results = bool(begun.by_name) or "result" in [part.kind for part in new]
-    if not calls and not has_results:
+    has_results = bool(begun.by_name) or not _PROVIDERS.isdisjoint([part.kind for part in new])
+    if not calls and not ran and not has_results:
         return NONE
     seed = seed_of(organization)
+    every = [*calls, *(one.call for one in ran)]
+    asked = _asked(every, identity.turn_id, seed, is_whole=is_whole)
+    brought = _brought(request, identity.parent_turn_id, seed) if has_results else ()
     return ToolCalls(
-        asked=_asked(calls, identity.turn_id, seed, is_whole=is_whole),
-        brought=_brought(request, identity.parent_turn_id, seed) if has_results else (),
+        asked=tuple(asked.values()),
+        brought=(brought + _ran(every, ran, asked, identity.turn_id, seed))[:MOST_CALLS] if ran else brought,
         tokens=_tokens(request, _sizes(begun, new), prompt_tokens) if has_results and prompt_tokens else {},
     )
 
 
-def _asked(calls: Sequence[Part], turn_id: str, seed: int, *, is_whole: bool) -> tuple[Asked, ...]:
+def _calls(answer: Answer) -> tuple[list[Part], list[Ran]]:
+    """Return the calls that an answer leaves to the sender, and those that the provider ran."""
+    kinds = {part.kind for said in answer.alternatives for part in said}
+    calls = (
+        [part for said in answer.alternatives for part in said if part.kind == "call"]
+        if "call" in kinds
+        else []
+    )
+    if _PROVIDERS.isdisjoint(kinds) and not answer.beside:
+        return calls, []
+    ran = [one for said in (*answer.alternatives, answer.beside) for one in ran_by_provider(said)]
+    theirs = {id(one.call) for one in ran}
+    return [part for part in calls if id(part) not in theirs], ran
+
+
+def _ran(
+    calls: Sequence[Part], ran: Sequence[Ran], asked: dict[int, Asked], turn_id: str, seed: int
+) -> tuple[Brought, ...]:
+    """Return the results of the last ones of these calls, which the provider ran."""
+    found: dict[int, Brought] = {}
+    for one, own_id in zip(ran, _ids(calls)[len(calls) - len(ran) :], strict=True):
+        key = _key(seed, turn_id, own_id, one.call.name)
+        if key and key in asked:
+            found.setdefault(key, (key, min(one.result_bytes, _UINT32), one.error + BY_PROVIDER))
+    return tuple(found.values())
+
+
+def _asked(calls: Sequence[Part], turn_id: str, seed: int, *, is_whole: bool) -> dict[int, Asked]:
     found: dict[int, Asked] = {}
     for part, own_id in zip(calls, _ids(calls), strict=True):
         if not is_whole and isinstance(part.value, str) and part.value:
@@ -123,7 +160,7 @@ def _asked(calls: Sequence[Part], turn_id: str, seed: int, *, is_whole: bool) ->
             _hash(b"%d" % part.hash, seed),
             size,
         )
-    return tuple(found.values())
+    return found
 
 
 def _clean(text: str) -> str:
@@ -257,8 +294,13 @@ def _sizes(before: _Sizes, messages: Sequence[Part]) -> _Sizes:
         whole += size
         if kind == "call":
             names[part.id] = part.name
-        elif kind == "result":
-            name = (part.id and names.get(part.id)) or part.name
+        elif kind == "server_call":
+            call, inside = opened(part)
+            names[part.id] = call.name
+            if inside is not None:
+                sizes[call.name] = sizes.get(call.name, 0) + _about(inside)
+        elif kind == "result" or kind == "server_result":
+            name = (part.id and names.get(part.id)) or part.name.removesuffix("_tool_result")
             sizes[name] = sizes.get(name, 0) + size
     return _Sizes(whole, names, sizes)
 

@@ -16,6 +16,8 @@ API_ERROR: Final = 1
 """The API's own field says it: Anthropic's ``is_error``, Bedrock's ``status``."""
 TEXT_ERROR: Final = 2
 """The result's text says it."""
+BY_PROVIDER: Final = 4
+"""Is added to these where the provider ran the tool itself."""
 
 _LONGEST_OBJECT: Final = 256 << 10
 """Characters of a text above which it is not read as JSON."""

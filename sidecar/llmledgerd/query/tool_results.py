@@ -16,13 +16,16 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     mcp_server: str
-    """The server that a name such as ``mcp__github__create_issue`` says; empty for other names."""
+    """The server that a name such as ``mcp__github__create_issue`` says; empty for other names. Tools of hosted
+    servers have such names too."""
     calls: int
     errors: int
     api_errors: int
     """Calls whose failure the API's own field says."""
     text_errors: int
     """Calls whose failure only the text of the result says."""
+    provider_runs: int
+    """Calls that the provider ran itself; they are never unanswered, and have no part in the seconds."""
     unanswered: int
     """Calls whose result no request brought, yet."""
     repeated: int
@@ -57,11 +60,13 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """The call of the model whose request brought the result first; empty where none did."""
     result_bytes: int | None
     seconds: float | None
-    """Time between the answer that asked and the request that brought the result."""
+    """Time between the answer that asked and the request that brought the result; None where the provider ran it."""
     is_error: bool
     error_source: str
     """``api``, ``text``, or empty."""
     is_answered: bool
+    is_provider_run: bool
+    """The provider ran the tool itself (web search, code execution, a hosted MCP server), within the same answer."""
     is_repeated: bool
 
 

@@ -311,8 +311,9 @@ TABLE: Final[tuple[Column, ...]] = (
         "Array(Tuple(key UInt64, bytes UInt32, error UInt8))",
         "jsonb",
         "tools.brought",
-        "The results of tools that are new in the request, at most 256, by the `key` of their call; `error` is 1 where"
-        " the API says that the tool failed, 2 where the text does",
+        "The results of tools that are new in the request, and those of the answer's own calls that the provider ran, at"
+        " most 256, by the `key` of their call; `error` is 1 where the API says that the tool failed, 2 where the text"
+        " does; 4 is added where the provider ran it",
     ),
     Column(
         "tokens_by_tool",

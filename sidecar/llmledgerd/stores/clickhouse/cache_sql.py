@@ -4,12 +4,14 @@ Invariants:
 - No payload and no description is read to find a miss: hashes, counts and times are enough. Descriptions are read of
   the calls that are listed.
 - Only calls whose own row says that something may have been missed (``cache_gap``) are compared.
-- Hashes are an organization's own, so that calls of two organizations never have one in common.
+- Hashes are an organization's own, so that calls of two organizations never have one in common: only the calls that
+  missed are compared with the organization's text, which takes five times what a number takes.
 - What a fact means is decided in ``conversations.cache_misses``; here is no cause.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from llmledgerd.conversations.cache_misses import (
@@ -33,35 +35,35 @@ _OWN: Final = (
     *_KEY, "agent_id", "provider", "priced_model", "request_model", "service_tier", "region",
     "prompt_tokens", "cached_input_tokens", "cache_write_tokens", "tools_hash", "system_hash",
     "history_hash", "parent_history_hash", "prefix_hash", "prefix_tokens", "prompt_estimate", "cache_marks", "lost_rate_fresh", "lost_rate_written",
-    "parent_turn_hash",
+    "parent_turn_hash", "moment",
 )  # fmt: skip
 _PARENT: Final = (
-    *_KEY, "turn_hash", "priced_model", "request_model", "service_tier", "region", "latency_ms",
+    *_KEY, "turn_hash", "priced_model", "request_model", "service_tier", "region", "settles", "latency_ms",
     "tools_hash", "system_hash", "history_hash", "prompt_estimate", "last_block", "cache_marks", "cache_left_tokens", "cache_left_seconds",
     "cache_left_state", "cached_input_tokens",
 )  # fmt: skip
 _ELSEWHERE: Final = (
-    *_KEY, "prefix_hash", "history_hash", "priced_model", "service_tier", "region", "latency_ms", "cached_input_tokens", "cache_marks",
+    *_KEY, "moment", "prefix_hash", "history_hash", "priced_model", "service_tier", "region", "settles", "latency_ms", "cached_input_tokens", "cache_marks",
     "cache_left_tokens", "cache_left_seconds", "cache_left_state", "cache_gap",
 )  # fmt: skip
 """Columns of the call that began last before a conversation's first one, with the same tools and system prompt."""
 
-_MOMENT: Final = "toUnixTimestamp64Micro(t.created_at) * 1024 + t.batch_row % 1024 AS moment"
-"""When a call began; of calls that began at one moment, one is the first."""
-
 _PLAIN_TIERS: Final = "('', 'default', 'standard', 'auto', 'on_demand', 'on-demand')"
-_SETTLES: Final = (
-    "multiIf("
-    + ", ".join(
-        f"positionCaseInsensitive({{0}}.priced_model, '{word}') > 0, {n}" for word, n in SETTLING.items()
-    )
-    + ", 0)"
-)
+_COMPUTED: Final = {
+    "service_tier": f"if(lower(t.service_tier) IN {_PLAIN_TIERS}, 0, cityHash64(lower(t.service_tier)))",
+    "region": "if(t.region = '', 0, cityHash64(t.region))",
+    "settles": "multiIf("
+    + ", ".join(f"positionCaseInsensitive(t.priced_model, '{word}') > 0, {n}" for word, n in SETTLING.items())
+    + ", 0)",
+    "moment": "toUnixTimestamp64Micro(t.created_at) * 1024 + t.batch_row % 1024",
+}
+"""What is computed where a call is read, once for each text that a column has; joined rows are compared by numbers.
+``moment``: when a call began; of calls that began at one moment, one is the first."""
 _HAS_PARENT: Final = "p.turn_hash != 0"
 _HAS_OTHER: Final = "e.prefix_hash != 0"
 _IS_OTHER_RUNNING: Final = (
     f"({_HAS_OTHER} AND e.cache_gap > 0 AND c.created_at < e.created_at + toIntervalMillisecond(e.latency_ms)"
-    f" + toIntervalSecond({_SETTLES.format('e')}))"
+    " + toIntervalSecond(e.settles))"
 )
 
 
@@ -71,9 +73,8 @@ KEPT_SHARE: Final = 0.95
 
 def _is_tier(p: str) -> str:
     return (
-        f"(if(lower({p}.service_tier) IN {_PLAIN_TIERS}, '', lower({p}.service_tier)) !="
-        f" if(lower(c.service_tier) IN {_PLAIN_TIERS}, '', lower(c.service_tier))"
-        f" OR ({p}.region != c.region AND {p}.region != '' AND c.region != ''))"
+        f"({p}.service_tier != c.service_tier"
+        f" OR ({p}.region != c.region AND {p}.region != 0 AND c.region != 0))"
     )
 
 
@@ -86,7 +87,7 @@ FACTS: Final = {
     "history": "c.parent_history_hash != 0 AND p.history_hash != c.parent_history_hash",
     "short": f"p.cache_left_state = '{TOO_SHORT}'",
     "running": "c.created_at < p.created_at + toIntervalMillisecond(p.latency_ms)"
-    f" + toIntervalSecond({_SETTLES.format('p')})",
+    " + toIntervalSecond(p.settles)",
     "late": "p.cache_left_seconds > 0 AND c.created_at > p.created_at + toIntervalSecond(p.cache_left_seconds)",
     "mark": "notEmpty(p.cache_marks) AND NOT arrayExists("
     f"m -> m >= p.last_block AND m < p.last_block + {LOOKBACK_BLOCKS}, c.cache_marks)",
@@ -134,16 +135,19 @@ _SHARE: Final = (
 )
 
 
-def misses_sql(where: str, parents: str) -> str:
+BY_LOSS: Final = "ORDER BY ifNull(lost_pico, 0) DESC, lost_tokens DESC, created_at, batch_id, batch_row LIMIT {limit:UInt32}"
+"""Order of the calls that missed: the dearest first."""
+
+
+def misses_sql(where: str, near: str, parents: str) -> str:
     """Return the statement whose rows are the calls that missed, with what they lost and what they show.
 
-    ``where`` narrows the calls ``t``; ``parents`` the calls that they may continue, or share a beginning with.
+    ``where`` narrows the calls ``t``. ``near`` narrows them too, where more of them do no harm: they are the ones
+    whose predecessors are looked for. ``parents`` narrows the calls that they may continue, or share a beginning with.
     Column ``facts`` has a bit for each field of ``Evidence`` (``evidence``).
     """
-    own = ", ".join([*(f"t.{name} AS {name}" for name in _OWN), _MOMENT])
-    parent = ", ".join(f"t.{name} AS {name}" for name in _PARENT)
-    elsewhere = ", ".join([*(f"t.{name} AS {name}" for name in _ELSEWHERE), _MOMENT])
-    gapped = f"FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0"
+    own, parent, elsewhere = map(_columns, (_OWN, _PARENT, _ELSEWHERE))
+    gapped = f"FROM llm_traces AS t WHERE {near} AND t.cache_gap > 0"
     facts = " + ".join(
         f"({_HAS_PARENT} AND ({sql})" + (f" OR {_HAS_OTHER} AND ({_OF_OTHER[name]})" if name in _OF_OTHER else "")
         + f") * {1 << number}"
@@ -154,14 +158,13 @@ def misses_sql(where: str, parents: str) -> str:
     )
     return (
         f"SELECT {keys}, c.agent_id AS agent_id, c.provider AS provider, c.priced_model AS model,"  # noqa: S608 - fixed fragments, values are bound
-        f" {_HAS_PARENT} OR {_HAS_OTHER} AS has_parent, p.priced_model AS parent_model,"
-        " p.cache_left_seconds AS left_seconds,"
+        f" {_HAS_PARENT} OR {_HAS_OTHER} AS has_parent,"
         " c.prompt_tokens AS prompt_tokens, ifNull(c.cached_input_tokens, 0) AS cached_tokens,"
         " toUInt32(could) AS could_tokens, toUInt32(could - cached_tokens) AS lost_tokens,"
         " least(lost_tokens, ifNull(c.cache_write_tokens, 0)) AS lost_written,"
         " toInt128(lost_tokens - lost_written) * c.lost_rate_fresh + toInt128(lost_written) * c.lost_rate_written"
         f" AS lost_pico, toUInt16({facts}) AS facts, {_COULD} AS could"
-        f" FROM (SELECT {own} {gapped}) AS c"
+        f" FROM (SELECT {own} FROM llm_traces AS t WHERE {where} AND t.cache_gap > 0) AS c"
         f" LEFT ANY JOIN (SELECT {parent} FROM llm_traces AS t WHERE {parents} AND t.turn_hash IN"
         f" (SELECT t.parent_turn_hash {gapped} AND t.parent_turn_hash != 0) AND t.cache_left_state != ''"
         " AND t.is_error = 0) AS p"
@@ -172,6 +175,15 @@ def misses_sql(where: str, parents: str) -> str:
         " ON if(c.parent_turn_hash = 0, c.prefix_hash, 0) = e.prefix_hash AND c.moment > e.moment"
         f" WHERE could >= cached_tokens + {LEAST_LOST} AND could - cached_tokens >= {_SHARE} * could"
     )
+
+
+def worst_sql(misses: str) -> str:
+    """Return the statement of the keys of the calls that lost most, which takes few columns of all that missed."""
+    return f"SELECT {', '.join(_KEY)} FROM ({misses}) {BY_LOSS}"  # noqa: S608 - fixed fragments, values are bound
+
+
+def _columns(names: Iterable[str]) -> str:
+    return ", ".join(f"{_COMPUTED.get(name) or 't.' + name} AS {name}" for name in names)
 
 
 def evidence(facts: int) -> Evidence:

@@ -1,6 +1,9 @@
 """Questions about prompts: what was missed in the cache, and what tokens were spent on. Blocking; for threads.
 
-Invariant: every statement begins with the organization's condition; payloads are never read.
+Invariants:
+- Every row of which anything is shown is read under the organization's condition. Calls are compared with those whose
+  hashes they have, which are the organization's own; what is said of those is read again.
+- Payloads are never read.
 """
 
 from __future__ import annotations
@@ -19,7 +22,14 @@ from llmledgerd.query.filters import GROUPED
 from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, Narrowed, QueryRequest
 from llmledgerd.records.timestamps import microseconds
-from llmledgerd.stores.clickhouse.cache_sql import PARENT_DAYS, evidence, misses_sql, sums_sql
+from llmledgerd.stores.clickhouse.cache_sql import (
+    BY_LOSS,
+    PARENT_DAYS,
+    evidence,
+    misses_sql,
+    sums_sql,
+    worst_sql,
+)
 from llmledgerd.stores.clickhouse.conditions import Where
 from llmledgerd.stores.clickhouse.widening import HOUR_US
 
@@ -53,8 +63,8 @@ def prompt_answers(ask: Ask) -> dict[type[QueryRequest], Callable[[str | None, A
 
 def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses) -> list[CacheMisses]:
     """Return what was missed, by agent, model and cause, the dearest first."""
-    where, parents = _conditions(organization_id, question)
-    rows = ask(sums_sql(misses_sql(str(where), str(parents))), {**parents.values, **where.values})
+    compared = _Compared(organization_id, question)
+    rows = ask(sums_sql(compared.sql()), compared.values())
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in rows:
         key = (row["agent_id"], row["provider"], row["model"], cause(evidence(row["facts"])))
@@ -87,16 +97,22 @@ def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses
 
 def cache_miss_calls(ask: Ask, organization_id: str | None, question: ListCacheMisses) -> list[CacheMiss]:
     """Return the calls that missed, the dearest first, each with its place."""
-    where, parents = _conditions(organization_id, question)
-    where.equal("id", question.id)
-    rows = ask(
-        f"{misses_sql(str(where), str(parents))} ORDER BY ifNull(lost_pico, 0) DESC, lost_tokens DESC, created_at,"
-        " batch_id, batch_row LIMIT {limit:UInt32}",
-        {**parents.values, **where.values, "limit": question.limit},
-    )
+    compared = _Compared(organization_id, question)
+    if (
+        question.id is None
+    ):  # which ones lost most takes few columns of each; what they show is asked for those alone
+        worst = ask(worst_sql(compared.sql()), {**compared.values(), "limit": question.limit})
+        if not worst:
+            return []
+        compared.keep(_at, [_row_key(row) for row in worst])
+    else:
+        compared.keep(Where.equal, "id", question.id)
+    rows = ask(f"{compared.sql()} {BY_LOSS}", {**compared.values(), "limit": question.limit})
     keys = [_row_key(row) for row in rows]
     keys += [_row_key(row, "parent_") for row in rows if row["has_parent"]]
-    names = ("id", "prompt_parts", "service_tier", "region", "latency_ms", "cache_diagnostics")
+    names = (
+        "id", "prompt_parts", "priced_model", "service_tier", "region", "cache_left_seconds", "cache_diagnostics"
+    )  # fmt: skip
     details = _by_key(ask, organization_id, keys, names)
     return [_miss(row, details) for row in rows if _key(_row_key(row)) in details]
 
@@ -128,29 +144,45 @@ def _miss(row: dict[str, Any], details: Mapping[Key, dict[str, Any]]) -> CacheMi
 
 def _values(word: str, row: dict[str, Any], own: dict[str, Any], parent: dict[str, Any]) -> dict[str, Any]:
     """Return what the place of a cause is that no description is needed for."""
+    if not parent:
+        return {}
     if word == MODEL:
-        return {"model": row["model"], "was": row["parent_model"]}
-    if word == TIER and own["service_tier"] != parent.get("service_tier"):
-        return {"tier": own["service_tier"] or "default", "was": parent.get("service_tier") or "default"}
+        return {"model": row["model"], "was": parent["priced_model"]}
+    if word == TIER and own["service_tier"] != parent["service_tier"]:
+        return {"tier": own["service_tier"] or "default", "was": parent["service_tier"] or "default"}
     if word == TIER:
-        return {"region": own["region"], "was": parent.get("region")}
+        return {"region": own["region"], "was": parent["region"]}
     if word == EXPIRED:
         passed = (row["created_at"] - row["parent_created_at"]).total_seconds()
-        return {"seconds": round(passed), "lifetime_seconds": row["left_seconds"]}
-    return {"with": parent.get("id")} if word == IN_FLIGHT else {}
+        return {"seconds": round(passed), "lifetime_seconds": parent["cache_left_seconds"]}
+    return {"with": parent["id"]} if word == IN_FLIGHT else {}
 
 
-def _conditions(organization_id: str | None, question: Narrowed) -> tuple[Where, Where]:
-    """Return the conditions of the calls, and of those that they may continue."""
-    where, parents = Where(organization_id), Where(organization_id)
-    where.narrow(question)
-    where.between(question.start_date, question.end_date)
-    earliest = question.start_date and question.start_date - timedelta(days=PARENT_DAYS)
-    parents.add(
-        "t.created_at >= fromUnixTimestamp64Micro({parents_since:Int64})",
-        parents_since=microseconds(earliest),
-    )
-    return where, parents
+class _Compared:
+    """Which calls are compared, and with which."""
+
+    def __init__(self, organization_id: str | None, question: Narrowed) -> None:
+        self._calls, self._near = Where(organization_id), Where.near(organization_id)
+        self._parents = Where.near(organization_id)
+        for where in (self._calls, self._near):
+            where.narrow(question)
+            where.between(question.start_date, question.end_date)
+        earliest = question.start_date and question.start_date - timedelta(days=PARENT_DAYS)
+        self._parents.add(
+            "t.created_at >= fromUnixTimestamp64Micro({parents_since:Int64})",
+            parents_since=microseconds(earliest),
+        )
+
+    def keep(self, narrow: Callable[..., None], *values: Any) -> None:
+        """Narrow the calls further."""
+        for where in (self._calls, self._near):
+            narrow(where, *values)
+
+    def sql(self) -> str:
+        return misses_sql(str(self._calls), str(self._near), str(self._parents))
+
+    def values(self) -> dict[str, Any]:
+        return {**self._parents.values, **self._calls.values}
 
 
 def _dollars(pico: int | None) -> Decimal | None:
@@ -171,21 +203,24 @@ def _by_key(
     """Return some columns of rows by their segment and line; their times let the engine skip all other rows."""
     if not keys:
         return {}
-    wanted = {_key(key): round(key[2].timestamp() * 1e6) for key in keys}
     where = Where(organization_id)
-    # The hours are for the index. The numbers are compared before a text is read; rows of other segments are few.
-    where.add(
-        "intDiv(toInt64(t.created_at), 3600) IN {hours:Array(Int64)}",
-        hours=sorted({hour for us in wanted.values() for hour in (us // HOUR_US, -(-us // HOUR_US))}),
-    )
-    where.add("t.batch_row IN {lines:Array(UInt32)}", lines=sorted({line for _, line in wanted}))
-    where.add(
-        "toUnixTimestamp64Micro(t.created_at) IN {times:Array(Int64)}", times=sorted({*wanted.values()})
-    )
+    _at(where, keys)
     columns = ", ".join(f"t.{name} AS {name}" for name in ("batch_id", "batch_row", *names))
     rows = ask(f"SELECT {columns} FROM llm_traces AS t WHERE {where}", where.values)  # noqa: S608 - fixed fragments, values are bound
     by_key = {_key((row["batch_id"], row["batch_row"])): row for row in rows}
-    return {key: by_key[key] for key in wanted if key in by_key}
+    return {key: by_key[key] for key in map(_key, keys) if key in by_key}
+
+
+def _at(where: Where, keys: Sequence[Sequence[Any]]) -> None:
+    """Keep these rows, and perhaps a few others of their lines and times."""
+    times = sorted({round(key[2].timestamp() * 1e6) for key in keys})
+    # The hours are for the index. The numbers are compared before a text is read; rows of other segments are few.
+    where.add(
+        "intDiv(toInt64(t.created_at), 3600) IN {hours:Array(Int64)}",
+        hours=sorted({hour for us in times for hour in (us // HOUR_US, -(-us // HOUR_US))}),
+    )
+    where.add("t.batch_row IN {lines:Array(UInt32)}", lines=sorted({int(key[1]) for key in keys}))
+    where.add("toUnixTimestamp64Micro(t.created_at) IN {times:Array(Int64)}", times=times)
 
 
 def anatomy(ask: Ask, organization_id: str | None, question: GetAnatomy) -> list[Anatomy]:

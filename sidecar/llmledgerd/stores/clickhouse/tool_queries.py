@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from llmledgerd.conversations.tool_errors import BY_PROVIDER, NO_ERROR
 from llmledgerd.query.requests import (
     GetRetries,
     GetTools,
@@ -154,16 +155,18 @@ def _tool_call(
     """Return a call with its result; ``first`` is when its arguments were first used in a conversation."""
     asked_us, place = row.pop("asked_us"), row.pop("place")
     key = (row["conversation_id"], row.pop("arguments_hash"))
-    answered_by, size, error = brought["result"] if brought else ("", None, 0)
+    answered_by, size, error = brought["result"] if brought else ("", None, NO_ERROR)
+    is_provider_run = error >= BY_PROVIDER
     del row["key"]
     return ToolCall(
         **row,
         answered_by=answered_by,
         result_bytes=size,
-        seconds=max(0, brought["brought_us"] - asked_us) / 1e6 if brought else None,
-        is_error=error != 0,
-        error_source=_SOURCES[error],
+        seconds=max(0, brought["brought_us"] - asked_us) / 1e6 if brought and not is_provider_run else None,
+        is_error=error % BY_PROVIDER != NO_ERROR,
+        error_source=_SOURCES[error % BY_PROVIDER],
         is_answered=brought is not None,
+        is_provider_run=is_provider_run,
         is_repeated=first.get(key, (asked_us, place)) < (asked_us, place),
     )
 

@@ -2,6 +2,7 @@
 
 Invariant: a call of a tool is counted once, as in the view ``llm_tool_calls``, for the call of the model that
 asked for it: the question narrows to those, and results are looked for in whatever follows.
+In ``error``, 4 is added where the provider ran the call itself (``conversations.tool_errors``).
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ _BY_KEY: Final = (
     ") GROUP BY key HAVING of != 0"
 )
 _CALLS: Final = (
-    "SELECT of, count() AS calls, countIf(error = 1) AS api_errors, countIf(error = 2) AS text_errors,"
+    "SELECT of, count() AS calls, countIf(bitAnd(error, 3) = 1) AS api_errors, countIf(bitAnd(error, 3) = 2) AS text_errors,"
+    " countIf(error >= 4) AS provider_runs,"
     " countIf(brought_us = {never}) AS unanswered, calls - uniqExact(same) AS repeated,"
     " sum(toUInt64(asked_bytes)) AS arguments_bytes, sum(toUInt64(brought_bytes)) AS result_bytes,"
-    " quantilesBFloat16If(0.5, 0.95)(greatest(0, brought_us - asked_us) / 1e6, brought_us < {never}) AS seconds"
+    " quantilesBFloat16If(0.5, 0.95)(greatest(0, brought_us - asked_us) / 1e6, brought_us < {never} AND error < 4) AS seconds"
     " FROM ({by_key}) GROUP BY of"
 )
 _NAMES: Final = (
@@ -62,7 +64,7 @@ def tools_sql(asked: Where, brought: Where) -> str:
     return (
         "SELECT n.name AS name, extract(n.name, '^mcp__(.+?)__.') AS mcp_server, c.calls AS calls,"  # noqa: S608 - fixed fragments, values are bound
         " c.api_errors + c.text_errors AS errors, c.api_errors AS api_errors, c.text_errors AS text_errors,"
-        " c.unanswered AS unanswered, toUInt64(c.repeated) AS repeated, c.seconds AS seconds,"
+        " c.provider_runs AS provider_runs, c.unanswered AS unanswered, toUInt64(c.repeated) AS repeated, c.seconds AS seconds,"
         " c.arguments_bytes AS arguments_bytes, c.result_bytes AS result_bytes, k.result_tokens AS result_tokens"
         f" FROM ({calls}) AS c INNER JOIN ({names}) AS n ON n.of = c.of LEFT JOIN ({tokens}) AS k ON k.name = n.name"
         " ORDER BY calls DESC, name LIMIT {limit:UInt32}"
@@ -89,7 +91,7 @@ ASKED: Final = (
 
 FAILED: Final = (
     "SELECT key FROM llm_traces AS t ARRAY JOIN t.tool_results.key AS key, t.tool_results.error AS error"
-    " WHERE {where} AND error != 0"
+    " WHERE {where} AND bitAnd(error, 3) != 0"
 )
 """Keys of the calls that failed."""
 
