@@ -15,7 +15,6 @@ import pytest
 
 from llmledgerd.query.prompt_results import CacheMiss, CacheMisses
 from llmledgerd.query.requests import GetCacheMisses, ListCacheMisses
-from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.queries import StoreAnswers
 from tests.helpers import cache_scenarios, cache_worlds, prefork
