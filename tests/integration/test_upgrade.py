@@ -26,15 +26,15 @@ from tests.helpers.waiting import until
 
 APPLIED = {
     "clickhouse": {
-        "0001_llm_traces": "cffe248f95d92f2b19f90a20aefce4262f1ed7f5f1411932c4d1ace155bc0ac3",
+        "0001_llm_traces": "79dd29dfe54153106ddae646e0239ae09153efcdd4c9f7f830e62b8cf5cf0933",
         "0002_llm_trace_losses": "abaadb24a5734b4547bb9af458a66b4091ebd7c004cd9c90b4ec82610b325098",
         "0003_llm_traces_recomputed": "0819b3835a70fa2b9775e6db58ab8fca4c164b27fbddb3c75f3e630fbd3799ea",
         "0004_llm_usage_hourly": "ebe430940299e065d837003ecd09befb934bd52d1485b84a10077bf51ee812ed",
         "0005_llm_price_changes": "fd012daafd1686da9d4ebfc66d5172fb9611f0551e296b9df9ae2143887f1cf7",
-        "0006_llm_tool_calls": "73dfe74a206cd896519c4cce37287d31636677bbbd1d9eb3c2ddf3c2cbb28323",
+        "0006_llm_tool_calls": "e25c24c0831b485a3c5f78ef2cef387caa7df43fbbff8123f393b370bb82eec4",
     },
     "postgres": {
-        "0001_provider_traces": "f3b2fdb012d784efa02d592135513ff4a2fd4ccf86871a3caf6e81d210606c38",
+        "0001_provider_traces": "8359d72f62bd0979964c9d3475936d51f03de577b68036f7ade75598e8aa60c0",
         "0002_llm_trace_losses": "1cf3415a43efa10c83d124bd9aab06cc1f0c98db4e18f0e4bc08d0048a7816c7",
     },
 }
