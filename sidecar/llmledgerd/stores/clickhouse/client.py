@@ -17,7 +17,6 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -28,7 +27,7 @@ from llmledgerd.stores.clickhouse.compression import Buffer, compressed, is_comp
 from llmledgerd.stores.clickhouse.connecting import connect, translated
 from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
-from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces, wire_type
+from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces
 from llmledgerd.stores.clickhouse.options import Compression, InsertMode
 from llmledgerd.stores.clickhouse.sent_settings import Declared, sendable
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, Placement, placement
@@ -37,6 +36,7 @@ from llmledgerd.stores.clickhouse.url import targets
 if TYPE_CHECKING:
     from clickhouse_connect.datatypes.base import ClickHouseType
     from clickhouse_connect.driver.client import Client
+    from clickhouse_connect.driver.insert import InsertContext
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 """What the driver's decoders were seen to raise, or may, for values that they cannot make."""
@@ -237,19 +237,15 @@ class Store:
         Text columns take ``str``, or ``bytes`` for all rows; times take whole microseconds since
         1970. Raises BatchRejected for a value that its column cannot hold.
         """
-        from llmledgerd.stores.clickhouse.driver import InsertContext
-
-        types = self._column_types(table, columns)
-        return native_block(columns, types, rows, InsertContext("", columns, types))
+        types, context = self._encoding(table, columns)
+        return native_block(columns, types, rows, context)
 
     def encode_in_pieces(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> list[Buffer]:
         """Return the same as pieces for ``insert_blocks``, which refer to large values; these may be views."""
-        from llmledgerd.stores.clickhouse.driver import InsertContext
-
-        types = self._column_types(table, columns)
-        return native_pieces(columns, types, rows, InsertContext("", columns, types))
+        types, context = self._encoding(table, columns)
+        return native_pieces(columns, types, rows, context)
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], token: str
@@ -292,8 +288,10 @@ class Store:
             self._types.pop(table, None)
             raise
 
-    def _column_types(self, table: str, columns: Sequence[str]) -> list[ClickHouseType]:
+    def _encoding(self, table: str, columns: Sequence[str]) -> tuple[list[ClickHouseType], InsertContext]:
         """Return how to encode each column. The table is asked once, not for every insert."""
+        from llmledgerd.stores.clickhouse.driver import InsertContext, column_type
+
         types = self._types.get(table)
         if types is None:
             types = self.columns(table)
@@ -304,7 +302,8 @@ class Store:
         if missing:
             del self._types[table]  # somebody may be migrating at this moment
             raise StoreBusy("missing_column", f"{table} lacks {', '.join(missing)}; run `llmledgerd migrate`")
-        return [_column_type(types[name]) for name in columns]
+        encoders = [column_type(types[name]) for name in columns]
+        return encoders, InsertContext("", columns, encoders)
 
     @contextlib.contextmanager
     def _client(self, at: int | None = None, *, writes: bool = False) -> Iterator[Client]:
@@ -376,13 +375,6 @@ class Store:
 
 def _missing_table(table: str) -> StoreBusy:
     return StoreBusy("missing_table", f"missing table {table}; run `llmledgerd migrate`")
-
-
-@cache
-def _column_type(declared: str) -> ClickHouseType:
-    from llmledgerd.stores.clickhouse.driver import get_from_name
-
-    return get_from_name(wire_type(declared))
 
 
 class _SentOnce:

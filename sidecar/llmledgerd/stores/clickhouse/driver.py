@@ -8,8 +8,10 @@ nor pandas, and logs nothing.
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 from clickhouse_connect import get_client
+from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver import options
 from clickhouse_connect.driver.exceptions import ClickHouseError, NotSupportedError
@@ -17,13 +19,15 @@ from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.insert import InsertContext
 from urllib3 import exceptions as transport
 
+from llmledgerd.stores.clickhouse.native_format import wire_type
+
 __all__ = [
     "ClickHouseError",
     "HttpClient",
     "InsertContext",
     "NotSupportedError",
+    "column_type",
     "get_client",
-    "get_from_name",
     "transport",
 ]
 
@@ -32,3 +36,9 @@ __all__ = [
 options.np = options.pd = options.pd_time_test = None
 # The driver logs a warning for every failed request in addition to raising; one report is enough.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+
+
+@cache
+def column_type(declared: str) -> ClickHouseType:
+    """Return how values of a column are encoded that was declared so."""
+    return get_from_name(wire_type(declared))
