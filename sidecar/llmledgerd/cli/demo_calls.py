@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, timedelta
 from math import exp
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from llmledgerd.cli.demo_formats import CHAT, GEMINI, MESSAGES, Body, Format, Tokens, Tool, ToolCall, Turn
+from llmledgerd.conversations.cache_rules import rule_for
 from llmledgerd.records.timestamps import EPOCH
 
 MARK: Final = "llmledger-demo"
 ORGANIZATIONS: Final = tuple(f"demo-{number:02}" for number in range(12))
 RUN_CALLS: Final = 12
 """Calls of one run of an agent."""
-
-Body = dict[str, Any]
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,15 +40,6 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
 
 
-class Tokens(msgspec.Struct, frozen=True):
-    """Tokens of one call: ``cached`` is part of ``prompt``, ``reasoning`` part of ``completion``."""
-
-    prompt: int
-    cached: int
-    completion: int
-    reasoning: int
-
-
 class Model(msgspec.Struct, frozen=True):
     """A model that the calls use."""
 
@@ -57,67 +48,42 @@ class Model(msgspec.Struct, frozen=True):
     url: str
     first_ms: int
     token_ms: float
-    answer: Callable[[str, Tokens, str], Body]
-
-
-def _chat(model: str, tokens: Tokens, said: str) -> Body:
-    usage = {
-        "prompt_tokens": tokens.prompt,
-        "completion_tokens": tokens.completion,
-        "total_tokens": tokens.prompt + tokens.completion,
-        "prompt_tokens_details": {"cached_tokens": tokens.cached},
-        "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
-    }
-    message = {"role": "assistant", "content": said}
-    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-    return {"object": "chat.completion", "model": model, "choices": choices, "usage": usage}
-
-
-def _messages(model: str, tokens: Tokens, said: str) -> Body:
-    written = (tokens.prompt - tokens.cached) // 8
-    usage = {
-        "input_tokens": tokens.prompt - tokens.cached - written,
-        "cache_read_input_tokens": tokens.cached,
-        "cache_creation_input_tokens": written,
-        "output_tokens": tokens.completion,
-    }
-    content = [{"type": "text", "text": said}]
-    return {"type": "message", "model": model, "content": content, "stop_reason": "end_turn", "usage": usage}
-
-
-def _gemini(model: str, tokens: Tokens, said: str) -> Body:
-    usage = {
-        "promptTokenCount": tokens.prompt,
-        "cachedContentTokenCount": tokens.cached,
-        "candidatesTokenCount": tokens.completion - tokens.reasoning,
-        "thoughtsTokenCount": tokens.reasoning,
-        "totalTokenCount": tokens.prompt + tokens.completion,
-    }
-    candidate = {"content": {"role": "model", "parts": [{"text": said}]}, "finishReason": "STOP"}
-    return {"candidates": [candidate], "modelVersion": model, "usageMetadata": usage}
+    format: Format
 
 
 _ANSWER: Final = "Record {} was found. The customer is to be answered with the second template."
 _GEMINI: Final = "https://generativelanguage.googleapis.com/v1beta/models"
 MODELS: Final = (
-    Model("openai", "gpt-4o-2024-08-06", "https://api.openai.com/v1/chat/completions", 350, 9, _chat),
-    Model("openai", "gpt-4o-mini-2024-07-18", "https://api.openai.com/v1/chat/completions", 300, 6, _chat),
+    Model("openai", "gpt-4o-2024-08-06", "https://api.openai.com/v1/chat/completions", 350, 9, CHAT),
+    Model("openai", "gpt-4o-mini-2024-07-18", "https://api.openai.com/v1/chat/completions", 300, 6, CHAT),
     Model(
-        "anthropic", "claude-sonnet-4-5-20250929", "https://api.anthropic.com/v1/messages", 700, 14, _messages
+        "anthropic", "claude-sonnet-4-5-20250929", "https://api.anthropic.com/v1/messages", 700, 14, MESSAGES
     ),
     Model(
-        "anthropic", "claude-haiku-4-5-20251001", "https://api.anthropic.com/v1/messages", 400, 6, _messages
+        "anthropic", "claude-haiku-4-5-20251001", "https://api.anthropic.com/v1/messages", 400, 6, MESSAGES
     ),
-    Model("google", "gemini-2.5-flash", f"{_GEMINI}/gemini-2.5-flash:generateContent", 400, 4, _gemini),
-    Model("google", "gemini-2.5-pro", f"{_GEMINI}/gemini-2.5-pro:generateContent", 900, 10, _gemini),
-    Model("mistral", "mistral-large-latest", "https://api.mistral.ai/v1/chat/completions", 450, 11, _chat),
-    Model(
-        "groq", "llama-3.3-70b-versatile", "https://api.groq.com/openai/v1/chat/completions", 120, 3, _chat
-    ),
+    Model("google", "gemini-2.5-flash", f"{_GEMINI}/gemini-2.5-flash:generateContent", 400, 4, GEMINI),
+    Model("google", "gemini-2.5-pro", f"{_GEMINI}/gemini-2.5-pro:generateContent", 900, 10, GEMINI),
+    Model("mistral", "mistral-large-latest", "https://api.mistral.ai/v1/chat/completions", 450, 11, CHAT),
+    Model("groq", "llama-3.3-70b-versatile", "https://api.groq.com/openai/v1/chat/completions", 120, 3, CHAT),
 )
 
 _CACHING: Final = frozenset({"openai", "anthropic", "google"})
 """Providers whose price lists have a price for tokens read from a cache."""
+_CACHE_STEP: Final = 128
+
+TOOLS: Final = (
+    Tool("search_orders", "Find the orders of a customer.", "query"),
+    Tool("read_policy", "Read a paragraph of the company's policy.", "topic"),
+    Tool("mcp__crm__find_customer", "Look a customer up in the CRM.", "name"),
+)
+_FAILED: Final = "Error: no entry was found"
+_HAND: Final = 8
+"""Agents of an organization."""
+_CLOCK_AGENT, _SHUFFLING_AGENT = 1, 2
+"""Agents whose caches are missed: the system prompt of one has the time in it; one lists its tools in another order."""
+_PAUSE_US: Final = 1_000_000
+"""Between an answer and the next call of the run."""
 
 _FAILURES: Final = (
     (429, {"error": {"type": "rate_limit_error", "message": "The rate limit is reached; try again in 2 s."}}),
@@ -132,8 +98,11 @@ def calls(traffic: Traffic) -> Iterator[tuple[Body, int]]:
     for first in range(0, traffic.calls, RUN_CALLS):
         run = _Run(dice, traffic)
         begun_us = traffic.end_us - span_us + span_us * first // traffic.calls
+        at_us = begun_us
         for step in range(min(RUN_CALLS, traffic.calls - first)):
-            yield run.call(step, min(traffic.end_us, begun_us + step * 4_000_000))
+            record, received_us = run.call(step, min(traffic.end_us, at_us))
+            yield record, received_us
+            at_us = received_us + _PAUSE_US
 
 
 class _Run:
@@ -142,14 +111,17 @@ class _Run:
     def __init__(self, dice: random.Random, traffic: Traffic) -> None:
         self._dice = dice
         place = int(dice.random() ** 2 * len(traffic.organizations))
-        agent = int(dice.random() ** 2 * 8)
+        agent = self._agent = int(dice.random() ** 2 * _HAND)
         organization = traffic.organizations[place]
         # An agent has a model that it uses most.
         self._model = MODELS[agent % len(MODELS)] if dice.random() < 0.8 else dice.choice(MODELS)
+        self._tools = TOOLS if agent % 2 == 0 else ()
         self._prompt = min(60_000, int(1500 * exp(0.8 * dice.gauss(0, 1))))
         self._growth = 1 + int(350 * exp(0.6 * dice.gauss(0, 1)))
-        self._said: list[tuple[str, str]] = []
+        self._turns: list[Turn] = []
         """What was asked and answered, and is sent again with each call."""
+        self._sent = 0
+        """Tokens of the last prompt that was answered."""
         self._fields: Body = {
             "protocol_version": 4,
             "source": MARK,
@@ -172,26 +144,35 @@ class _Run:
         """Return one call of the run, and when it is received."""
         dice, model = self._dice, self._model
         chance = dice.random()
-        tokens = self._tokens(step)
+        asked = self._asked(step)
+        is_shuffled = self._agent == _SHUFFLING_AGENT and dice.random() < 0.1
+        if is_shuffled:
+            self._tools = self._tools[::-1]
+        tokens = self._tokens(step, is_missed=is_shuffled or self._agent == _CLOCK_AGENT or chance < 0.01)
         latency_ms = (
             int((model.first_ms + tokens.completion * model.token_ms) * exp(0.4 * dice.gauss(0, 1))) + 1
         )
+        started = (EPOCH + timedelta(microseconds=started_us)).astimezone(UTC)
+        system = f"You are {self._fields['agent_id']}."
+        if self._agent == _CLOCK_AGENT:
+            system += f" It is {started:%Y-%m-%d %H:%M:%S}."
         record: Body = {
             **self._fields,
             "provider_trace_id": self._id(),
             "step_id": self._id(),
-            "timestamp": (EPOCH + timedelta(microseconds=started_us)).astimezone(UTC).isoformat(),
+            "timestamp": started.isoformat(),
             "provider": model.provider,
             "model": model.name,
             "url": model.url,
             "attempt": 2 if chance < 0.02 else 1,
             "latency_ms": latency_ms,
-            "request": self._request(step),
+            "request": model.format.request(model.name, system, self._tools, self._turns, asked),
         }
         if chance < 0.94:
-            said = _ANSWER.format(dice.randrange(10**6))
-            record |= {"status_code": 200, "response": model.answer(model.name, tokens, said)}
-            self._said.append((self._question(step), said))
+            said = self._said(step)
+            record |= {"status_code": 200, "response": model.format.answer(model.name, tokens, said)}
+            self._turns.append(Turn(asked, said))
+            self._sent = tokens.prompt
             if dice.random() < 0.6:
                 record["time_to_first_token_ms"] = min(latency_ms, model.first_ms)
         elif chance < 0.97:
@@ -201,29 +182,38 @@ class _Run:
             record |= {"status_code": status, "response": answer, "latency_ms": model.first_ms}
         return record, started_us + record["latency_ms"] * 1000
 
-    def _tokens(self, step: int) -> Tokens:
+    def _tokens(self, step: int, *, is_missed: bool) -> Tokens:
         prompt = self._prompt + step * self._growth
         completion = min(16_000, 1 + int(220 * exp(self._dice.gauss(0, 1))))
-        # What was said before is cached; the providers count it in steps of 128.
-        is_cached = step > 0 and self._model.provider in _CACHING
-        cached = (prompt - self._growth) * 9 // 10 // 128 * 128 if is_cached else 0
-        return Tokens(prompt, max(0, cached), completion, completion // 3 if "pro" in self._model.name else 0)
+        model, cached, written = self._model, 0, 0
+        # What was sent before is cached, from a length on; most providers count it in steps.
+        least = rule_for(model.provider, model.name).minimum
+        if model.provider in _CACHING and prompt >= least:
+            if self._sent >= least and not is_missed:
+                cached = self._sent // _CACHE_STEP * _CACHE_STEP
+            written = prompt - cached
+        return Tokens(prompt, cached, written, completion, completion // 3 if "pro" in model.name else 0)
 
-    def _question(self, step: int) -> str:
+    def _asked(self, step: int) -> str | ToolCall:
+        last = self._turns[-1].said if self._turns else ""
+        if isinstance(last, ToolCall):
+            return last
         return f"Step {step + 1}: what is the next action for case {self._fields['run_id'][:8]}?"
 
-    def _request(self, step: int) -> Body:
-        system = f"You are {self._fields['agent_id']}."
-        turns = [turn for said in self._said for turn in zip(("user", "assistant"), said, strict=True)]
-        turns.append(("user", self._question(step)))
-        if self._model.answer is _gemini:
-            roles = {"user": "user", "assistant": "model"}
-            contents = [{"role": roles[role], "parts": [{"text": text}]} for role, text in turns]
-            return {"systemInstruction": {"parts": [{"text": system}]}, "contents": contents}
-        messages = [{"role": role, "content": text} for role, text in turns]
-        if self._model.answer is _messages:
-            return {"model": self._model.name, "max_tokens": 16_000, "system": system, "messages": messages}
-        return {"model": self._model.name, "messages": [{"role": "system", "content": system}, *messages]}
+    def _said(self, step: int) -> str | ToolCall:
+        """Return an answer; half of those that may ask for a tool do."""
+        dice, number = self._dice, self._dice.randrange(10**6)
+        if not self._tools or step == RUN_CALLS - 1 or dice.random() < 0.5:
+            return _ANSWER.format(number)
+        tool, is_error = dice.choice(self._tools), dice.random() < 0.08
+        result = _FAILED if is_error else f"Found {dice.randrange(1, 40)} entries. " * dice.randrange(1, 30)
+        return ToolCall(
+            f"call_{number:06}{dice.getrandbits(64):016x}",
+            tool.name,
+            {tool.argument: f"case {number}"},
+            result,
+            is_error,
+        )
 
     def _id(self) -> str:
         return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))

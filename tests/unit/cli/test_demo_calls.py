@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 
 from llmledger.protocol import Record
 from llmledgerd.cli import demo_calls
-from llmledgerd.conversations import Identity, identity_of, read_answer, read_request
+from llmledgerd.conversations import Identity, identity_of, parts, read_answer, read_request
 from llmledgerd.records import parsing
 
 END_US = 1_790_000_000_000_000
@@ -71,3 +73,21 @@ def test_the_calls_of_a_run_are_one_conversation_in_which_each_continues_the_las
             assert (found.conversation_id, found.parent_turn_id) == (last.conversation_id, last.turn_id)
         if body.get("response", {}).get("error") is None and "response" in body:
             before[body["run_id"]] = found
+
+
+def test_each_call_of_a_tool_is_answered_in_the_request_after_it_in_every_format() -> None:
+    asked: dict[str, set[str]] = {}
+    answered: dict[str, set[str]] = {}
+    for body, _ in made():
+        for part in read_answer(msgspec.json.encode(body.get("response"))).parts:
+            if part.kind == parts.CALL:
+                asked.setdefault(body["provider"], set()).add(msgspec.json.encode(part.value).decode())
+        sent = read_request(msgspec.json.encode(body["request"])).messages
+        for call, result in pairwise(sent):
+            if call.kind == parts.CALL:
+                assert (result.kind, result.id) == (parts.RESULT, call.id)
+                answered.setdefault(body["provider"], set()).add(msgspec.json.encode(call.value).decode())
+
+    assert set(asked) >= {"openai", "anthropic", "google"}
+    assert all(answered[provider] <= asked[provider] for provider in asked)
+    assert all(len(answered[provider]) > 0.8 * len(asked[provider]) for provider in asked)
