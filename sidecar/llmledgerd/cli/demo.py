@@ -21,7 +21,7 @@ import msgspec
 import typer
 
 from llmledger.protocol import Record
-from llmledgerd.cli import demo_calls
+from llmledgerd.cli import demo_calls, demo_formats
 from llmledgerd.cli.messages import echo, echo_json
 from llmledgerd.cli.progress import steps
 from llmledgerd.cli.text_cells import json_line
@@ -128,7 +128,7 @@ def fill(store: MarkedRows, traffic: demo_calls.Traffic) -> Iterator[int]:
         yield done
 
 
-def _row(builder: RowBuilder, call: tuple[demo_calls.Body, int], batch_id: str, number: int) -> Row:
+def _row(builder: RowBuilder, call: tuple[demo_formats.Body, int], batch_id: str, number: int) -> Row:
     body, received_us = call
     line = _encode(body)
     record = parsing.parse(line)

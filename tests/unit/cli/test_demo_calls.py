@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from llmledger.protocol import Record
-from llmledgerd.cli import demo_calls
+from llmledgerd.cli import demo_calls, demo_formats
 from llmledgerd.conversations import Identity, identity_of, parts, read_answer, read_request
 from llmledgerd.records import parsing
 
 END_US = 1_790_000_000_000_000
 
 
-def made(**own: object) -> list[tuple[demo_calls.Body, int]]:
+def made(**own: object) -> list[tuple[demo_formats.Body, int]]:
     given = {"calls": 600, "days": 3.0, "end_us": END_US, **own}
     return list(demo_calls.calls(msgspec.convert(given, demo_calls.Traffic)))
 
