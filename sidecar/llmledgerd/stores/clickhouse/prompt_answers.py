@@ -8,8 +8,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -98,13 +98,13 @@ def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses
 def cache_miss_calls(ask: Ask, organization_id: str | None, question: ListCacheMisses) -> list[CacheMiss]:
     """Return the calls that missed, the dearest first, each with its place."""
     compared = _Compared(organization_id, question)
-    if (
-        question.id is None
-    ):  # which ones lost most takes few columns of each; what they show is asked for those alone
+    if question.id is None:
+        # Which ones lost most takes few columns of each; what they show is asked for those alone.
         worst = ask(worst_sql(compared.sql()), {**compared.values(), "limit": question.limit})
         if not worst:
             return []
         compared.keep(_at, [_row_key(row) for row in worst])
+        compared.keep_parents([row["parent_created_at"] for row in worst if row["has_parent"]])
     else:
         compared.keep(Where.equal, "id", question.id)
     rows = ask(f"{compared.sql()} {BY_LOSS}", {**compared.values(), "limit": question.limit})
@@ -178,6 +178,11 @@ class _Compared:
         for where in (self._calls, self._near):
             narrow(where, *values)
 
+    def keep_parents(self, times: Sequence[datetime]) -> None:
+        """Compare only with calls that began then, if there are any."""
+        if times:
+            _at_times(self._parents, times, "parent_")
+
     def sql(self) -> str:
         return misses_sql(str(self._calls), str(self._near), str(self._parents))
 
@@ -213,14 +218,20 @@ def _by_key(
 
 def _at(where: Where, keys: Sequence[Sequence[Any]]) -> None:
     """Keep these rows, and perhaps a few others of their lines and times."""
-    times = sorted({round(key[2].timestamp() * 1e6) for key in keys})
-    # The hours are for the index. The numbers are compared before a text is read; rows of other segments are few.
-    where.add(
-        "intDiv(toInt64(t.created_at), 3600) IN {hours:Array(Int64)}",
-        hours=sorted({hour for us in times for hour in (us // HOUR_US, -(-us // HOUR_US))}),
-    )
     where.add("t.batch_row IN {lines:Array(UInt32)}", lines=sorted({int(key[1]) for key in keys}))
-    where.add("toUnixTimestamp64Micro(t.created_at) IN {times:Array(Int64)}", times=times)
+    _at_times(where, [key[2] for key in keys])
+
+
+def _at_times(where: Where, times: Iterable[datetime], prefix: str = "") -> None:
+    """Keep the rows of these times; ``prefix`` begins the names of the placeholders."""
+    numbers = sorted({round(time.timestamp() * 1e6) for time in times})
+    hours = sorted({hour for us in numbers for hour in (us // HOUR_US, -(-us // HOUR_US))})
+    # The hours are for the index; numbers are compared before a text is read.
+    for name, sql, values in (
+        ("hours", "intDiv(toInt64(t.created_at), 3600)", hours),
+        ("times", "toUnixTimestamp64Micro(t.created_at)", numbers),
+    ):
+        where.add(f"{sql} IN {{{prefix}{name}:Array(Int64)}}", **{f"{prefix}{name}": values})
 
 
 def anatomy(ask: Ask, organization_id: str | None, question: GetAnatomy) -> list[Anatomy]:
