@@ -22,6 +22,11 @@ ROLES: Final = {
 }  # fmt: skip
 """Roles of some providers in the common words."""
 
+CODE: Final = "code_execution"
+"""Name of the tool whose blocks have none (Gemini's)."""
+MCP: Final = "mcp__"
+"""Beginning of the names of MCP servers' tools."""
+
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _TEXTS: Final = frozenset({"text", "input_text", "output_text", "summary_text", "model_output"})
 _THINKING: Final = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_text"})
@@ -111,8 +116,8 @@ def _typed(block: dict[str, Any], said: str, role: str, message: int) -> Part | 
         return call(block, role, message)
     if said in _SERVER_CALLS:
         name, server = text(block.get("name")), text(block.get("server_name"))
-        name = f"mcp__{server}__{name}" if server else name
-        return Part(parts.SERVER_CALL, role, message, block.get("input"), name, text(block.get("id")))
+        named = mcp_name(server, name)
+        return Part(parts.SERVER_CALL, role, message, block.get("input"), named, text(block.get("id")))
     if said == "tool_result" or said == "tool-result":
         return result(block, "tool", message)
     if said.endswith("_tool_result"):
@@ -140,6 +145,15 @@ def _server_result(block: dict[str, Any], said: str, role: str, message: int) ->
     if isinstance(block.get("is_error"), bool):
         part.is_error = block["is_error"]
     return part
+
+
+def mcp_name(server: str, name: str) -> str:
+    """Return the name of an MCP server's tool in the form in which names say their server.
+
+    >>> mcp_name("deepwiki", "ask_question")
+    'mcp__deepwiki__ask_question'
+    """
+    return f"{MCP}{server}__{name}" if server and not name.startswith(MCP) else name
 
 
 def _rest(block: dict[str, Any]) -> dict[str, Any]:
@@ -236,7 +250,7 @@ def _guarded(block: dict[str, Any], role: str, message: int) -> Part:
 def _server(kind: str) -> Callable[[dict[str, Any], str, int], Part]:
     def read(block: dict[str, Any], role: str, message: int) -> Part:
         rest = {name: one for name, one in block.items() if name != "id"}
-        return Part(kind, role, message, rest, "code_execution", text(block.get("id")))
+        return Part(kind, role, message, rest, CODE, text(block.get("id")))
 
     return read
 

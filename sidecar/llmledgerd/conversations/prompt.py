@@ -105,7 +105,7 @@ _BIAS: Final = 0.8
 no miss."""
 _LEAST_GAP: Final = 0.02
 """Share of the prompt below which nothing can have been lost that counts (``cache_misses.LEAST_SHARE``)."""
-_MOST: Final = (1 << 32) - 1
+_UINT32: Final = (1 << 32) - 1
 _SMALL_HEAD: Final = 256
 """Estimated tokens of tools and system below which calls that share more are looked for by their first block."""
 _MOST_MARKS: Final = 8
@@ -130,9 +130,10 @@ def prompt_of(request: Request, organization: str, counts: Counts, *, provider: 
     known = begun(request, rest, answer if fresh else 0, seed, family) if request.known else NOTHING
     blocks = further(known, rest, seed, family, answer, fresh)
     head, packed, rule = tools.tokens + system.tokens, blocks.packed, rule_for(provider, model)
-    shared, begins = (
-        (fresh, 0.0) if fresh else _shared(request, tools, beside, rest, blocks, head, rule, family)
-    )
+    shared, begins = fresh, 0.0
+    if not fresh:
+        is_unmarked = rule.is_marked and not tools.marks and not any(part.mark for part in beside)
+        shared, begins = _shared(request, rest, blocks, head, family, is_unmarked=is_unmarked)
     described = described_blocks(blocks.short, blocks.letters, rest)
     found = Prompt(
         b"[%b,%b,%b]" % (tools.described, system.described, described),
@@ -151,14 +152,14 @@ def prompt_of(request: Request, organization: str, counts: Counts, *, provider: 
 
 
 def _shared(
-    request: Request, tools: _Tools, beside: list[Part], rest: list[Part], blocks: Blocks,
-    head: float, rule: CacheRule, family: str,
-) -> tuple[int, float]:  # fmt: skip
+    request: Request, rest: list[Part], blocks: Blocks, head: float, family: str, *, is_unmarked: bool
+) -> tuple[int, float]:
     """Return how many blocks of messages a first call shares with others that begin alike, and their tokens.
 
-    Where only what is marked is kept, and no mark stands in tools or system prompt, that is all up to the first mark.
+    ``is_unmarked``: only what is marked is kept, and no mark stands in tools or system prompt, so that it is all up to
+    the first mark.
     """
-    if rule.is_marked and not tools.marks and not any(part.mark for part in beside):
+    if is_unmarked:
         if blocks.marks:
             at, _, tokens = blocks.marks[0]
             return at + 1, tokens
@@ -198,7 +199,7 @@ def _add_counts(
     prompt, cached, _ = counts
     parts, marks = sums.parts, sums.marks
     whole = sum(parts)
-    found.estimate = min(round(whole), _MOST)
+    found.estimate = min(round(whole), _UINT32)
     is_kept = bool(request.previous or request.conversation)
     scale = prompt / whole if whole > 1.0 else float(prompt)
     if is_kept and scale > 1.0:  # what the provider keeps by itself is history

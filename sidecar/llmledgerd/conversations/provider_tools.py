@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from llmledgerd.conversations import parts
-from llmledgerd.conversations.blocks import listed, text
+from llmledgerd.conversations.blocks import CODE, MCP, listed, mcp_name, text
 from llmledgerd.conversations.parts import Part
 from llmledgerd.conversations.tool_errors import API_ERROR, NO_ERROR, TEXT_ERROR, reads_as_error
 from llmledgerd.conversations.values import parsed
@@ -23,7 +23,6 @@ _ARGUMENTS: Final = ("arguments", "action", "queries", "code", "input", "revised
 _RESULTS: Final = ("output", "outputs", "results", "result", "tools", "error")
 _FINE: Final = frozenset({"OUTCOME_OK", "OUTCOME_UNSPECIFIED", "ok"})
 _FETCHED: Final = frozenset({"URL_RETRIEVAL_STATUS_SUCCESS", "URL_RETRIEVAL_STATUS_UNSPECIFIED"})
-_MCP: Final = "mcp__"
 
 
 class Ran(NamedTuple):
@@ -52,7 +51,7 @@ def ran_by_provider(said: Sequence[Part]) -> list[Ran]:
         call, inside = opened(part)
         shown = inside if own is None else _content(own)
         size = 0 if shown is None else Part(parts.RESULT, "", 0, shown).size
-        is_text_read = part.kind == parts.CALL or call.name.startswith(_MCP)
+        is_text_read = part.kind == parts.CALL or call.name.startswith(MCP)
         found.append(Ran(call, size, _error(part, own, shown if is_text_read else None)))
     return found
 
@@ -75,19 +74,6 @@ def opened(part: Part) -> tuple[Part, Any]:
     return Part(
         parts.CALL, part.role, part.message, parsed(given), name.removesuffix("_call"), part.id
     ), result
-
-
-CODE: Final = "code_execution"
-"""Name of the tool whose blocks have none (Gemini's)."""
-
-
-def mcp_name(server: str, name: str) -> str:
-    """Return the name of an MCP server's tool in the form in which names say their server.
-
-    >>> mcp_name("deepwiki", "ask_question")
-    'mcp__deepwiki__ask_question'
-    """
-    return f"{_MCP}{server}__{name}" if server and not name.startswith(_MCP) else name
 
 
 def _content(result: Part) -> Any:
