@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,6 +19,7 @@ from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import sdks
 from tests.helpers.captured import Captured
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.fake_daemon import FakeDaemon
 from tests.helpers.providers import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS, Providers
 
 # The SDKs' own warnings, at their import and later, are not ours to fail on.
@@ -33,16 +35,38 @@ def providers() -> Iterator[Providers]:
         yield running
 
 
+LITELLM_CALLS = ["litellm_sync", "litellm_stream", "litellm_failure"]
+LITELLM_WAYS = ("callback", "both", "stranger")
 Rows = dict[str, list[dict[str, Any]]]
 
 
+class Made(NamedTuple):
+    """What came of all calls, each made once: rows of the SDKs', and records of LiteLLM's in each way."""
+
+    rows: Rows
+    records: dict[str, Rows]
+
+
 @pytest.fixture(scope="module")
-def rows(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    """Make every call once, and return the rows that came of them, by the call's name."""
-    with RunningDaemon(tmp_path_factory.mktemp("d")) as daemon:
-        sdks.run("hooks", providers.host, daemon.socket, list(sdks.CALLS))
+def made(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("d")
+    with RunningDaemon(folder / "real") as daemon, contextlib.ExitStack() as stack:
+        fakes = {how: stack.enter_context(FakeDaemon(folder / how)) for how in LITELLM_WAYS}
+        by_litellm = [sdks.Calls(how, str(fake.path), LITELLM_CALLS) for how, fake in fakes.items()]
+        by_hooks = sdks.Calls("hooks", str(daemon.socket), list(sdks.CALLS))
+        sdks.run(providers.host, by_hooks, *by_litellm)
         assert daemon.terminate() == 0
-    return _read(daemon.url)
+        records: dict[str, Rows] = {how: {} for how in LITELLM_WAYS}
+        for how, fake in fakes.items():
+            for record in fake.records():
+                records[how].setdefault(record.get("step_id", ""), []).append(record)
+    return Made(_read(daemon.url), records)
+
+
+@pytest.fixture
+def rows(made: Made) -> Rows:
+    """Return the rows of the SDKs' calls by the call's name."""
+    return made.rows
 
 
 def _read(url: str) -> Rows:
@@ -159,3 +183,39 @@ def test_a_storm_of_cancelled_and_failing_streams_is_one_right_row_each(
     assert {row["completion_tokens"] for step, (row,) in found.items() if step.startswith("ok")} == {
         COMPLETION_TOKENS
     }
+
+
+# LiteLLM's callback, for those who cannot have their HTTP libraries hooked.
+
+
+@pytest.mark.parametrize("name", LITELLM_CALLS[:2])
+def test_litellm_s_callback_makes_one_record_of_a_call(made: Made, name: str) -> None:
+    (record,) = made.records["callback"][name]
+    assert (record["provider"], record["model"]) == ("hosted_vllm", "qwen")
+    assert record["request"]["messages"] == sdks.MESSAGES
+    usage = record["response"]["usage"]
+    # Of a stream LiteLLM counts the words by itself.
+    is_stream = name.endswith("stream")
+    assert is_stream or usage["completion_tokens"] == COMPLETION_TOKENS
+    assert usage["prompt_tokens"] == PROMPT_TOKENS
+    assert record["latency_ms"] > 0
+    assert ("time_to_first_token_ms" in record) == is_stream
+    assert "api_key" not in record["request"]
+
+
+def test_litellm_s_callback_records_a_failure_with_its_status(made: Made) -> None:
+    (record,) = made.records["callback"]["litellm_failure"]
+    assert (record["outcome"], record["error_type"]) == ("error", "InternalServerError")
+    assert record["status_code"] == 500
+
+
+def test_where_the_exchanges_are_recorded_litellm_s_callback_is_silent(made: Made) -> None:
+    records = made.records["both"]
+    assert {name: len(found) for name, found in records.items()} == dict.fromkeys(LITELLM_CALLS, 1)
+    assert all("url" in record for found in records.values() for record in found)
+
+
+def test_where_the_hooks_do_not_know_the_host_litellm_s_callback_records(made: Made) -> None:
+    records = made.records["stranger"]
+    assert {name: len(found) for name, found in records.items()} == dict.fromkeys(LITELLM_CALLS, 1)
+    assert all(record["provider"] == "hosted_vllm" for found in records.values() for record in found)
