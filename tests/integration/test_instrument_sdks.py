@@ -20,6 +20,7 @@ from tests.helpers import sdks
 from tests.helpers.captured import Captured
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.fake_daemon import FakeDaemon
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.providers import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS, Providers
 
 # The SDKs' own warnings, at their import and later, are not ours to fail on.
@@ -48,9 +49,13 @@ class Made(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def made(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(providers: Providers, lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("d")
-    with RunningDaemon(folder / "real") as daemon, contextlib.ExitStack() as stack:
+    with (
+        lend() as url,
+        RunningDaemon(folder / "real", url=url) as daemon,
+        contextlib.ExitStack() as stack,
+    ):
         fakes = {how: stack.enter_context(FakeDaemon(folder / how)) for how in LITELLM_WAYS}
         by_litellm = [sdks.Calls(how, str(fake.path), LITELLM_CALLS) for how, fake in fakes.items()]
         by_hooks = sdks.Calls("hooks", str(daemon.socket), list(sdks.CALLS))
@@ -60,7 +65,7 @@ def made(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Made
         for how, fake in fakes.items():
             for record in fake.records():
                 records[how].setdefault(record.get("step_id", ""), []).append(record)
-    return Made(_read(daemon.url), records)
+        return Made(_read(url), records)
 
 
 @pytest.fixture
@@ -162,9 +167,9 @@ MODELS = {"cancelled": ["hang"], "error": ["fail-500", "fail-429", "cut"], "ok":
 
 
 def test_a_storm_of_cancelled_and_failing_streams_is_one_right_row_each(
-    providers: Providers, tmp_path: Path
+    providers: Providers, server_url: str, tmp_path: Path
 ) -> None:
-    with RunningDaemon(tmp_path / "d") as daemon:
+    with RunningDaemon(tmp_path / "d", url=server_url) as daemon:
         client = llmledger.TraceClient(daemon.socket)
         llmledger.instrument(hosts=[providers.host], client=client)
         try:
