@@ -183,7 +183,8 @@ def test_a_large_span_is_stored_by_the_embedded_engine(tmp_path: Path) -> None:
         until(lambda: admin.status(tmp_path / "admin.sock")["stored"] == 1, what="the row")
 
 
-@pytest.mark.parametrize("is_protobuf", [pytest.param(True, marks=pytest.mark.chaos), False])
+@pytest.mark.chaos
+@pytest.mark.parametrize("is_protobuf", [True, False])
 def test_the_largest_message_takes_about_three_times_its_bytes(tmp_path: Path, is_protobuf: bool) -> None:
     said = json.dumps([{"role": "user", "content": "x" * (120 << 20)}])
     request = traces([span(1, {**CHAT, "gen_ai.input.messages": said})])

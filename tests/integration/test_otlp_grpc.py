@@ -60,7 +60,7 @@ def running(tmp_path: Path, server_url: str) -> Iterator[Running]:
         yield Running(daemon, port)
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("compression", ["gzip", pytest.param("none", marks=pytest.mark.chaos)])
 def test_what_the_exporter_of_opentelemetry_was_answered_survives_a_kill(
     running: Running, compression: str
 ) -> None:
