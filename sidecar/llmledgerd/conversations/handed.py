@@ -58,9 +58,10 @@ def _own_fragments(whole: str, asked: list[Part], most: int) -> list[str]:
     known = [part.value for part in asked if isinstance(part.value, str)]
     own = []
     for one in _fragments(whole, 2 * most):
-        start = one[
-            :_START
-        ]  # a long text is prepared before it is looked for, and few that begin alike are equal
+        if len(one) == len(whole):
+            continue  # the text itself, which has its name
+        # A long text is prepared before it is looked for, and few that begin alike are equal.
+        start = one[:_START]
         if not any(start in text and one in text for text in known):
             own.append(one)
             if len(own) == most:
