@@ -22,7 +22,7 @@ FEWEST_SPACES: Final = 3
 
 MOST_ARGUMENTS: Final = 4
 OPENING_FRAGMENTS, HANDED_FRAGMENTS = 3, 2
-LOOKED_AT: Final = 64 << 10
+LOOKED_AT: Final = 16 << 10
 """Characters of a text in which fragments are looked for."""
 
 _LEVELS: Final = 4
@@ -55,7 +55,8 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
 
 def _own_fragments(whole: str, asked: list[Part], most: int) -> list[str]:
     """Return the longest fragments that are not the request's."""
-    known = [part.value for part in asked if isinstance(part.value, str)]
+    # A call with the same text looks for fragments near its beginning, wherever that stands in both.
+    known = [part.value[: 2 * LOOKED_AT] for part in asked if isinstance(part.value, str)]
     own = []
     for one in _fragments(whole, 2 * most):
         if len(one) == len(whole):
@@ -88,7 +89,7 @@ def _name(seed: int, text: str) -> str:
 
 
 def _is_worth(text: str) -> bool:
-    return len(text) >= SHORTEST_TEXT and len(text.split(" ", FEWEST_SPACES)) > FEWEST_SPACES
+    return len(text) >= SHORTEST_TEXT and len(text[:LOOKED_AT].split(" ", FEWEST_SPACES)) > FEWEST_SPACES
 
 
 def _fragments(text: str, most: int) -> list[str]:
