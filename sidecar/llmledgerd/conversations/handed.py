@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.values import scoped_bytes, without_space
+from llmledgerd.conversations.values import has_spaces, scoped_bytes, without_space
 
 SHORTEST_TEXT, SHORTEST_FRAGMENT = 24, 40
 """Characters from which a whole text, or a fragment of one, has a name."""
@@ -89,7 +89,7 @@ def _name(seed: int, text: str) -> str:
 
 
 def _is_worth(text: str) -> bool:
-    return len(text) >= SHORTEST_TEXT and len(text[:LOOKED_AT].split(" ", FEWEST_SPACES)) > FEWEST_SPACES
+    return len(text) >= SHORTEST_TEXT and has_spaces(text, FEWEST_SPACES)
 
 
 def _fragments(text: str, most: int) -> list[str]:

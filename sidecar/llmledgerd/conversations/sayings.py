@@ -16,11 +16,10 @@ import xxhash
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.greetings import is_greeting
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.values import as_bytes, spaceless, without_space
+from llmledgerd.conversations.values import as_bytes, has_spaces, spaceless, without_space
 
 PROSE_CHARACTERS: Final = 160
 PROSE_SPACES: Final = 24
-PROSE_WITHIN: Final = 1024
 """A text of so many words is a turn's own: what was said before it need not tell it from others. Frameworks rewrite
 what users say (documents that were found for the last question alone), and cut what tools returned."""
 
@@ -148,10 +147,7 @@ class Turn:
 
 
 def _is_prose(text: str) -> bool:
-    # Most long texts have so many spaces near their beginning.
-    return text[0] not in "{[" and (
-        text.count(" ", 0, PROSE_WITHIN) >= PROSE_SPACES or text.count(" ") >= PROSE_SPACES
-    )
+    return text[0] not in "{[" and has_spaces(text, PROSE_SPACES)
 
 
 class _Spoken(msgspec.Struct, gc=False):

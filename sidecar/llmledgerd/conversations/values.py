@@ -22,6 +22,7 @@ model inference", OpenAI "Prompt caching"): no content."""
 _MARKED: Final = tuple(b'"%s"' % mark.encode() for mark in MARKS)
 _SPACE: Final = b" \t\r\n\f\v"
 _BREAKS: Final = (b"\n", b"\r", b"\t", b"\f", b"\v")
+_BEGINNING: Final = 512
 _SPACES_COUNT_FROM: Final = 4 << 10
 """Bytes without line breaks from which a text keeps its spaces."""
 _LARGEST_EXACT: Final = 2.0**53
@@ -77,6 +78,11 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
+
+
+def has_spaces(text: str, least: int) -> bool:
+    """Return whether a text has at least so many spaces. Most texts that have them have them near their beginning."""
+    return text.count(" ", 0, _BEGINNING) >= least or text.count(" ") >= least
 
 
 def spaceless(text: bytes) -> bytes:
