@@ -360,7 +360,7 @@ HOSTILE = [
     "a&organization_id=b", "a,b", "['a','b']", "%27", "../b", "\u202ea",
 ]  # fmt: skip
 ALIKE = {
-    "_", "A", " a", "a\x00b", "None", "true", "a' OR 1=1 --", "a\\' OR 1=1 --", "a') OR (1=1", "{id:String}",
+    "_", "A", " a", "a\x00b", "None", "true", "a' OR 1=1 --", "a\\' OR 1=1 --", "a') OR (1=1",
     "a&organization_id=b", "['a','b']", "%27",
 }  # fmt: skip
 """Texts beside which there is another one of their class."""
