@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,36 +41,54 @@ LITELLM_WAYS = ("callback", "both", "stranger")
 Rows = dict[str, list[dict[str, Any]]]
 
 
+FURTHER = ("litellm", "mistral", "groq", "cohere")
+"""SDKs whose imports take half of the time, beside one of their kind: over HTTPX, asynchronous, streaming."""
+
+
+def of_each_sdk(names: Iterable[str]) -> list[Any]:
+    """Return parameters of a test; calls of FURTHER are made by `make chaos`."""
+    return [pytest.param(name, marks=pytest.mark.chaos if name.startswith(FURTHER) else ()) for name in names]
+
+
 class Made(NamedTuple):
-    """What came of all calls, each made once: rows of the SDKs', and records of LiteLLM's in each way."""
+    """What came of calls, each made once: rows of the SDKs', and records of LiteLLM's in each way."""
 
     rows: Rows
     records: dict[str, Rows]
 
 
-@pytest.fixture(scope="module")
-def made(providers: Providers, lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = tmp_path_factory.mktemp("d")
-    with (
-        lend() as url,
-        RunningDaemon(folder / "real", url=url) as daemon,
-        contextlib.ExitStack() as stack,
-    ):
-        fakes = {how: stack.enter_context(FakeDaemon(folder / how)) for how in LITELLM_WAYS}
+def _made(host: str, url: str, folder: Path, names: Sequence[str], ways: Sequence[str]) -> Made:
+    """Make the calls of these names with hooks, and LiteLLM's in these ways."""
+    with RunningDaemon(folder / "real", url=url) as daemon, contextlib.ExitStack() as stack:
+        fakes = {how: stack.enter_context(FakeDaemon(folder / how)) for how in ways}
         by_litellm = [sdks.Calls(how, str(fake.path), LITELLM_CALLS) for how, fake in fakes.items()]
-        by_hooks = sdks.Calls("hooks", str(daemon.socket), list(sdks.CALLS))
-        sdks.run(providers.host, by_hooks, *by_litellm)
+        sdks.run(host, sdks.Calls("hooks", str(daemon.socket), names), *by_litellm)
         assert daemon.terminate() == 0
-        records: dict[str, Rows] = {how: {} for how in LITELLM_WAYS}
+        records: dict[str, Rows] = {how: {} for how in ways}
         for how, fake in fakes.items():
             for record in fake.records():
                 records[how].setdefault(record.get("step_id", ""), []).append(record)
         return Made(_read(url), records)
 
 
+@pytest.fixture(scope="module")
+def made(providers: Providers, lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    names = [name for name in sdks.CALLS if not name.startswith(FURTHER)]
+    with lend() as url:
+        return _made(providers.host, url, tmp_path_factory.mktemp("d"), names, ())
+
+
+@pytest.fixture(scope="module")
+def further(providers: Providers, lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    names = [name for name in sdks.CALLS if name.startswith(FURTHER)]
+    with lend() as url:
+        return _made(providers.host, url, tmp_path_factory.mktemp("f"), names, LITELLM_WAYS)
+
+
 @pytest.fixture
-def rows(made: Made) -> Rows:
-    """Return the rows of the SDKs' calls by the call's name."""
+def rows(request: pytest.FixtureRequest, name: str) -> Rows:
+    """Return the rows of the calls that were made with that one, by the call's name."""
+    made: Made = request.getfixturevalue("further" if name.startswith(FURTHER) else "made")
     return made.rows
 
 
@@ -85,7 +103,7 @@ def _read(url: str) -> Rows:
         store.close()
 
 
-@pytest.mark.parametrize("name", sdks.CALLS)
+@pytest.mark.parametrize("name", of_each_sdk(sdks.CALLS))
 def test_a_call_lands_one_right_row(rows: Rows, name: str) -> None:
     (row,) = rows[name]
     assert row["prompt_tokens"] == PROMPT_TOKENS
@@ -102,7 +120,7 @@ def test_a_call_lands_one_right_row(rows: Rows, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in sdks.CALLS if name.startswith(("openai", "anthropic", "groq"))]
+    "name", of_each_sdk(name for name in sdks.CALLS if name.startswith(("openai", "anthropic", "groq")))
 )
 def test_sdks_that_count_their_attempts_are_believed(rows: Rows, name: str) -> None:
     assert rows[name][0]["attempt"] == 1
@@ -193,9 +211,10 @@ def test_a_storm_of_cancelled_and_failing_streams_is_one_right_row_each(
 # LiteLLM's callback, for those who cannot have their HTTP libraries hooked.
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("name", LITELLM_CALLS[:2])
-def test_litellm_s_callback_makes_one_record_of_a_call(made: Made, name: str) -> None:
-    (record,) = made.records["callback"][name]
+def test_litellm_s_callback_makes_one_record_of_a_call(further: Made, name: str) -> None:
+    (record,) = further.records["callback"][name]
     assert (record["provider"], record["model"]) == ("hosted_vllm", "qwen")
     assert record["request"]["messages"] == sdks.MESSAGES
     usage = record["response"]["usage"]
@@ -208,19 +227,22 @@ def test_litellm_s_callback_makes_one_record_of_a_call(made: Made, name: str) ->
     assert "api_key" not in record["request"]
 
 
-def test_litellm_s_callback_records_a_failure_with_its_status(made: Made) -> None:
-    (record,) = made.records["callback"]["litellm_failure"]
+@pytest.mark.chaos
+def test_litellm_s_callback_records_a_failure_with_its_status(further: Made) -> None:
+    (record,) = further.records["callback"]["litellm_failure"]
     assert (record["outcome"], record["error_type"]) == ("error", "InternalServerError")
     assert record["status_code"] == 500
 
 
-def test_where_the_exchanges_are_recorded_litellm_s_callback_is_silent(made: Made) -> None:
-    records = made.records["both"]
+@pytest.mark.chaos
+def test_where_the_exchanges_are_recorded_litellm_s_callback_is_silent(further: Made) -> None:
+    records = further.records["both"]
     assert {name: len(found) for name, found in records.items()} == dict.fromkeys(LITELLM_CALLS, 1)
     assert all("url" in record for found in records.values() for record in found)
 
 
-def test_where_the_hooks_do_not_know_the_host_litellm_s_callback_records(made: Made) -> None:
-    records = made.records["stranger"]
+@pytest.mark.chaos
+def test_where_the_hooks_do_not_know_the_host_litellm_s_callback_records(further: Made) -> None:
+    records = further.records["stranger"]
     assert {name: len(found) for name, found in records.items()} == dict.fromkeys(LITELLM_CALLS, 1)
     assert all(record["provider"] == "hosted_vllm" for found in records.values() for record in found)

@@ -19,8 +19,8 @@ from tests.helpers.simulated_kinds import simulated
 from tests.helpers.simulated_runs import Call
 from tests.helpers.store_rows import add_traces
 
-SOME, ALL_KINDS = 20, 40
-"""Runs: of half of the kinds, and of each."""
+SOME, ALL_KINDS = 12, 40
+"""Runs: of a third of the kinds, and of each."""
 STEP_US = 7 * SECOND_US
 START_US = time.time_ns() // 1000 - len(simulated(7, ALL_KINDS)) * STEP_US
 

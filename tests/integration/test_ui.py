@@ -142,6 +142,7 @@ def test_clicking_through_finds_the_numbers_of_sql(browser: Browser, page: Runni
         assert tab.get_by_label("Outcome").input_value() == "failed"
 
 
+@pytest.mark.chaos
 def test_pages_of_the_list_neither_repeat_nor_skip(browser: Browser, page: RunningPage, sql: Store) -> None:
     wanted = [row["id"] for row in sql.query("SELECT id FROM llm_traces ORDER BY created_at DESC LIMIT 100")]
     with looking(browser, page, "/calls?span=30d") as tab:
@@ -168,6 +169,7 @@ def test_a_list_is_narrowed_by_size_provider_and_type(
         assert ids(tab) == [row["id"] for row in wanted]
 
 
+@pytest.mark.chaos
 def test_a_call_stands_in_its_run(browser: Browser, page: RunningPage, sql: Store) -> None:
     (run,) = sql.query("SELECT run_id, groupArray(id) AS ids, sum(cost_usd) AS cost FROM (SELECT * FROM llm_traces"
                        " ORDER BY created_at) GROUP BY run_id ORDER BY cost DESC LIMIT 1")  # fmt: skip
@@ -293,6 +295,7 @@ def test_recorded_text_is_never_more_than_text(
         sql.run("DELETE FROM llm_usage_hourly WHERE agent_id LIKE '%owned%'", settings={"mutations_sync": 2})
 
 
+@pytest.mark.chaos
 def test_a_page_that_is_looked_at_is_live_and_a_hidden_one_rests(
     browser: Browser, page: RunningPage, sql: Store
 ) -> None:
