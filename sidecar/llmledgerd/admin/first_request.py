@@ -60,17 +60,18 @@ class FirstRequest(asyncio.BufferedProtocol):
         if self._answering is not None:  # what follows the request is dropped
             return
         known, self._length = self._length, self._length + nbytes
-        read = bytes(memoryview(self._buffer)[: self._length])
-        if self._answer is not None and may_become_one(read, known):
-            return
-        probe = probe_of(read) if self._answer is not None else None
-        if probe is None:
-            self._late.cancel()
-            self.transport.pause_reading()
-            self._hand_on(self)
-            return
-        self._length = 0
-        self._answering = asyncio.create_task(self._respond(self._answer, probe))
+        if self._answer is not None:
+            read = self._read()
+            if may_become_one(read, known):
+                return
+            probe = probe_of(read)
+            if probe is not None:
+                self._length = 0
+                self._answering = asyncio.create_task(self._respond(self._answer, probe))
+                return
+        self._late.cancel()
+        self.transport.pause_reading()  # what follows is the server's to read
+        self._hand_on(self)
 
     def eof_received(self) -> bool:
         """Keep a connection open whose client still reads."""
@@ -90,7 +91,10 @@ class FirstRequest(asyncio.BufferedProtocol):
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         self.transport.resume_reading()
-        protocol.data_received(bytes(memoryview(self._buffer)[: self._length]))
+        protocol.data_received(self._read())
+
+    def _read(self) -> bytes:
+        return bytes(memoryview(self._buffer)[: self._length])
 
     async def _respond(self, answer: Answering, probe: Probe) -> None:
         found = await answer(probe.path, probe.authorization, probe.accept)

@@ -3,7 +3,7 @@
 Invariants:
 - Any bytes are either exactly one request without a body for one of PATHS, written as in RFC 9112, or not a probe. What
   is not a probe is the HTTP server's, which alone judges what is wrong with it.
-- The time that is taken grows with the number of bytes, however they are cut.
+- However bytes are cut, each is looked at at most once for each of the MOST_FIELDS lines that may follow.
 
 Source: RFC 9112, "Message Format", "Request Line", "Field Syntax"; RFC 9110, "Tokens", "Date".
 """
@@ -23,13 +23,17 @@ MOST_BYTES: Final = 4096
 MOST_FIELDS: Final = 64
 """Limit of a probe's header fields; half of the HTTP server's."""
 
+DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"
+"""Format of dates. Its names are English, because the daemon sets no locale."""
+
 _END: Final = b"\r\n\r\n"
-_BARE_NEWLINE: Final = re.compile(rb"[^\r]\n")
 _STARTS: Final = tuple(f"{method} {path} HTTP/1.".encode() for method in ("GET", "HEAD") for path in PATHS)
-_HEAD: Final = re.compile(
-    rb"(GET|HEAD) (" + b"|".join(map(str.encode, PATHS)) + rb") HTTP/(1\.[01])\r\n"
-    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*\r\n)*)\r\n"
+_FIELD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*\r\n"
+_LINES: Final = (
+    rf"(GET|HEAD) ({'|'.join(PATHS)}) HTTP/(1\.[01])\r\n((?:{_FIELD}){{0,{MOST_FIELDS}}})".encode()
 )
+_BEGUN: Final = re.compile(_LINES)
+_HEAD: Final = re.compile(_LINES + rb"\r\n")
 _NOT_OF_A_PROBE: Final = {"transfer-encoding", "content-encoding", "trailer", "upgrade", "expect"}
 """Fields that announce a body, or another answer than that to a plain GET."""
 
@@ -63,30 +67,27 @@ class Answer(msgspec.Struct, frozen=True):
         return found
 
 
-def may_become_one(read: bytes | bytearray, known: int) -> bool:
+def may_become_one(read: bytes, known: int) -> bool:
     """Return whether the beginning of a request may be that of a probe that further bytes complete.
 
     ``known`` is the number of bytes of which this was asked, and true, before.
     """
-    new = read[max(0, known - len(_END) + 1) :]
-    if len(read) >= MOST_BYTES or _END in new or _BARE_NEWLINE.search(new):
+    if len(read) >= MOST_BYTES or _END in read[max(0, known - len(_END) + 1) :]:
         return False
+    if b"\n" in read[known:]:
+        return _BEGUN.fullmatch(read[: read.rindex(b"\n") + 1]) is not None
     return any(start.startswith(read[: len(start)]) for start in _STARTS)
 
 
-def probe_of(read: bytes | bytearray) -> Probe | None:
+def probe_of(read: bytes) -> Probe | None:
     """Return the probe that these bytes are, from the first to the last; None if they are anything else."""
     found = _HEAD.fullmatch(read) if len(read) <= MOST_BYTES else None
     if found is None:
         return None
     method, path, version, lines = (part.decode() for part in found.groups())
-    fields: dict[str, str] = {}
-    count = 0
-    for line in lines.splitlines():
-        name, _, value = line.partition(":")
-        fields[name.lower()] = value.strip(" \t")
-        count += 1
-    is_plain = len(fields) == count <= MOST_FIELDS and not fields.keys() & _NOT_OF_A_PROBE
+    named = [line.partition(":") for line in lines.splitlines()]
+    fields = {name.lower(): value.strip(" \t") for name, _, value in named}
+    is_plain = len(fields) == len(named) and not fields.keys() & _NOT_OF_A_PROBE
     has_host = "host" in fields or version == "1.0"
     if not (is_plain and has_host and fields.get("content-length", "0") == "0"):
         return None
@@ -98,9 +99,7 @@ def response(probe: Probe, answer: Answer, now: float) -> bytes:
     fields = {
         **answer.headers(),
         "Content-Length": str(len(answer.body)),
-        "Date": time.strftime(
-            "%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now)
-        ),  # no locale is set in the daemon
+        "Date": time.strftime(DATE, time.gmtime(now)),
         "Connection": "close",
     }
     lines = [f"HTTP/{probe.version} {answer.status} {HTTPStatus(answer.status).phrase}"]

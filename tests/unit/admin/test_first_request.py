@@ -133,8 +133,7 @@ async def test_another_request_is_the_server_s_with_every_byte_that_was_read() -
     assert connection.wire.protocol is connection.behind
     assert connection.behind.transport is connection.wire
     assert connection.behind.read == OTHER[:10]
-    assert not connection.wire.is_paused
-    assert connection.open == set()
+    assert [connection.wire.is_paused, connection.open] == [False, set()]
 
 
 async def test_two_requests_at_once_are_the_server_s() -> None:

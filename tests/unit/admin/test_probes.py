@@ -155,6 +155,8 @@ def test_a_probe_is_the_same_whole_and_byte_by_byte(request_: bytes) -> None:
         (b"GET /healthz\r\n", 13),
         (b"GET /healthz HTTP/1.1\n", 22),
         (b"GET /healthz HTTP/1.1\r\nHost: x\n", 31),
+        (fields(b"Host: x", b"no field"), 42),
+        (fields(*(b"x-%d: y" % number for number in range(100))), 598),
         (fields(b"x: " + b"y" * MOST_BYTES), MOST_BYTES),
     ],
 )
