@@ -17,7 +17,7 @@ from typing import Final, cast
 from llmledgerd.admin.probes import MOST_BYTES, Answer, Probe, may_become_one, probe_of, response
 
 ASK_SECONDS: Final = 10.0
-"""Time in which the first request is sent, and that in which its answer is read."""
+"""Time in which the first request has to be sent, and then its answer to be read."""
 
 Answering = Callable[[str, str, str], Awaitable[Answer]]
 """Returns the answer to a request for a path with the header fields ``Authorization`` and ``Accept``; never raises."""
@@ -66,6 +66,7 @@ class FirstRequest(asyncio.BufferedProtocol):
                 return
             probe = probe_of(read)
             if probe is not None:
+                self._late.cancel()
                 self._length = 0
                 self._answering = asyncio.create_task(self._respond(self._answer, probe))
                 return
