@@ -29,6 +29,9 @@ from tests.helpers.places import free_port
 from tests.unit.admin.test_probes import KUBELET, NO_PROBES
 
 
+CONNECTIONS = 20
+
+
 class Ways:
     """The same endpoints twice: with answers to probes, and all of them by the HTTP server."""
 
@@ -48,7 +51,7 @@ class Ways:
             server = OnDemand(self._load, self._fail, self._fail, answer)
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.bind(str(path))
-            server.start([sock], 100)
+            server.start([sock], CONNECTIONS)
             self._servers.append(server)
 
     async def close(self) -> None:
@@ -153,6 +156,20 @@ def test_what_is_no_probe_has_the_http_server_s_answer(tmp_path: Path, *, in_byt
             elif probed and served:  # a message about an error quotes what was read at once
                 assert essence(probed)[0] == essence(served)[0], request
         assert ways.loads == 2
+
+    with_ways(tmp_path, test)
+
+
+def test_connections_over_the_limit_are_closed(tmp_path: Path) -> None:
+    async def test(ways: Ways) -> None:
+        over = CONNECTIONS + 20
+        silent = [await asyncio.open_unix_connection(str(ways.probed)) for _ in range(over)]
+        reads = [asyncio.create_task(reader.read()) for reader, _ in silent]
+        done, _ = await asyncio.wait(reads, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        for _, writer in silent:
+            writer.close()
+        await asyncio.gather(*reads)
+        assert done, "and not only after the time to ask"
 
     with_ways(tmp_path, test)
 

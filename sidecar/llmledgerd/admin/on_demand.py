@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from llmledgerd.admin.first_request import Answering, FirstRequest
 from llmledgerd.system import memory
@@ -44,8 +44,7 @@ class Refusal(asyncio.Protocol):
     """Protocol of a connection over the limit, which is aborted."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        cast("asyncio.Transport", transport).abort()  # uvloop's transports are not of this class
 
 
 class OnDemand:
@@ -78,7 +77,7 @@ class OnDemand:
         self._is_closed = False
 
     def start(self, sockets: Sequence[socket.socket], connections: int) -> None:
-        """Listen, and have at most so many connections. Raises OSError."""
+        """Listen, and have at most so many connections, but for some accepted at one moment. Raises OSError."""
         self._limit = connections
         self._acceptors = [Acceptor(sock, self._protocol, self._on_trouble) for sock in sockets]
         for acceptor in self._acceptors:
