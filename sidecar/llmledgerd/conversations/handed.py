@@ -1,6 +1,6 @@
 """Texts that one call hands to another: names by which a call that continues no turn finds where it comes from. Pure.
 
-Invariant: a name stands for the exact text, without its white space; short texts have none, since they prove
+Invariant: a name stands for the exact text, without its white space (``spaceless``); short texts have none, since they prove
 nothing. A sub-agent's first request asks what a call of a tool handed on; a conversation that goes on after its
 compaction carries the summary, alone or inside another text.
 """
