@@ -28,7 +28,6 @@ from tests.helpers.daemon import RunningDaemon
 from tests.helpers.places import free_port
 from tests.unit.admin.test_probes import KUBELET, NO_PROBES
 
-
 CONNECTIONS = 20
 
 
