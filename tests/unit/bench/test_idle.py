@@ -12,8 +12,8 @@ def test_each_target_is_asked_at_its_interval_from_the_start_on() -> None:
         (0.0, "/metrics"),
         (10.0, "/healthz"),
         (20.0, "/healthz"),
-        (30.0, "/metrics"),
         (30.0, "/healthz"),
+        (30.0, "/metrics"),
     ]
 
 
