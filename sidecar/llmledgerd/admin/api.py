@@ -30,6 +30,7 @@ from llmledgerd.admin.auth import OPERATOR, Access, Forbidden, Tokens, scope_of
 from llmledgerd.admin.bodies import decoded, peer
 from llmledgerd.admin.changes import Changes
 from llmledgerd.admin.confirmation import SECONDS, Confirmations
+from llmledgerd.admin.ending import end_all
 from llmledgerd.admin.json_stream import pieces, size_of
 from llmledgerd.admin.openapi import description
 from llmledgerd.config.settings import Config
@@ -121,9 +122,7 @@ class Api:
     def close(self) -> None:
         """Cancel running queries, and release threads and connections. Blocking."""
         self._repricer.stop()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        if self.in_flight:  # otherwise the process waits for them to end
-            self._reading.interrupt()
+        end_all(self._threads, self._reading.interrupt)
         self._reading.close()
 
     async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
