@@ -118,8 +118,8 @@ def test_a_statement_for_shards_is_left_out_on_one_server() -> None:
 
 
 def test_migrating_makes_the_tables_of_the_cluster_once(sharded: Store) -> None:
-    assert tuple(sharded.columns("llm_traces")) == schema.COLUMNS
-    assert tuple(sharded.columns("llm_traces_local")) == schema.COLUMNS
+    assert tuple(sharded.columns("llm_traces")) == schema.CLICKHOUSE_COLUMNS
+    assert tuple(sharded.columns("llm_traces_local")) == schema.CLICKHOUSE_COLUMNS
     assert sharded.placement("llm_traces").changed == "llm_traces_local ON CLUSTER 'everything'"
     assert migrations.ttl_days(sharded) == 90
     assert migrations.apply(sharded, layout_of(90, "everything")) == []

@@ -50,6 +50,7 @@ from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
 from llmledgerd.stores.clickhouse.prompt_answers import prompt_answers
+from llmledgerd.stores.clickhouse.question_settings import LONG_BLOCKS
 from llmledgerd.stores.clickhouse.runs import RunQueries
 from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
 from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
@@ -85,7 +86,7 @@ class StoreAnswers:
             GetRun: runs.steps,
             GetLosses: self._losses,
             **ToolAnswers(store, lambda sql, values: _whole(*self._bounded(sql, values))).answers,
-            **prompt_answers(lambda sql, values: _whole(*self._bounded(sql, values))),
+            **prompt_answers(lambda sql, values: _whole(*self._bounded(sql, values, LONG_BLOCKS))),
         }
 
     def answer(self, organization_id: str | None, question: QueryRequest) -> object:
@@ -262,9 +263,11 @@ class StoreAnswers:
             {**where.values, "limit": limit},
         )
 
-    def _bounded(self, sql: str, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    def _bounded(
+        self, sql: str, values: Mapping[str, Any], hints: Mapping[str, Any] | None = None
+    ) -> tuple[list[dict[str, Any]], bool]:
         """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
-        rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values)
+        rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values, hints=hints)
         rows.sort(key=itemgetter("answer_bytes"))  # several threads may return them in another order
         count = rows[0]["answer_rows"] if rows else 0
         for row in rows:
