@@ -133,7 +133,9 @@ def test_a_daemon_works_on_tables_that_a_later_one_made(
         wait_stored(daemon)
 
     assert migrations.pending(server) == []
-    assert tuple(name for name in server.columns("llm_traces") if name != "color") == schema.CLICKHOUSE_COLUMNS
+    assert (
+        tuple(name for name in server.columns("llm_traces") if name != "color") == schema.CLICKHOUSE_COLUMNS
+    )
     assert server.query("SELECT color, count() AS n FROM llm_traces GROUP BY color") == [
         {"color": "red", "n": 5}
     ]

@@ -150,7 +150,8 @@ def _compared(where: str, near: str, parents: str) -> str:
     own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
     before = ", ".join(f"t.{name} AS before_{name}" for name in _BEFORE)
     sought = (
-        f"(SELECT {_SOUGHT} AS sought FROM llm_traces AS t WHERE {near} AND t.cache_gap > 0 AND sought != 0)"
+        f"(SELECT {_SOUGHT} AS sought FROM llm_traces AS t"  # noqa: S608 - fixed fragments, values are bound
+        f" WHERE {near} AND t.cache_gap > 0 AND sought != 0)"
     )
     of_turn = f"t.turn_hash GLOBAL IN {sought}"
     of_prefix = f"t.prefix_hash GLOBAL IN {sought} AND t.cache_left_state != '{TOO_SHORT}'"

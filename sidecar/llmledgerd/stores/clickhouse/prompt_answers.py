@@ -22,6 +22,7 @@ from llmledgerd.query.filters import GROUPED
 from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, Narrowed, QueryRequest
 from llmledgerd.records.timestamps import microseconds
+from llmledgerd.stores.clickhouse.asking import Ask
 from llmledgerd.stores.clickhouse.cache_sql import (
     BY_LOSS,
     PARENT_DAYS,
@@ -30,10 +31,8 @@ from llmledgerd.stores.clickhouse.cache_sql import (
     sums_sql,
 )
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.question_settings import LONG_BLOCKS
 from llmledgerd.stores.clickhouse.widening import HOUR_US
-
-Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
-"""Runs a statement with bound values within the bounds of an answer."""
 
 Key = tuple[str, int]
 
@@ -65,7 +64,7 @@ def prompt_answers(ask: Ask) -> dict[type[QueryRequest], Callable[[str | None, A
 def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses) -> list[CacheMisses]:
     """Return what was missed, by agent, model and cause, the dearest first."""
     compared = _Compared(organization_id, question)
-    rows = ask(sums_sql(compared.sql()), compared.values())
+    rows = ask(sums_sql(compared.sql()), compared.values(), LONG_BLOCKS)
     found: dict[tuple[int, str], dict[str, Any]] = {}
     for row in rows:
         key = (row["cache_group"], cause(evidence(row["facts"])))
@@ -103,7 +102,7 @@ def cache_miss_calls(ask: Ask, organization_id: str | None, question: ListCacheM
     compared = _Compared(organization_id, question)
     if question.id is not None:
         compared.keep(question.id)
-    rows = ask(f"{compared.sql()} {BY_LOSS}", {**compared.values(), "limit": question.limit})
+    rows = ask(f"{compared.sql()} {BY_LOSS}", {**compared.values(), "limit": question.limit}, LONG_BLOCKS)
     keys = [_row_key(row, prefix) for row in rows for prefix in ("", "before_")]
     names = (
         "id",

@@ -50,7 +50,6 @@ from llmledgerd.records.timestamps import microseconds
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
 from llmledgerd.stores.clickhouse.prompt_answers import prompt_answers
-from llmledgerd.stores.clickhouse.question_settings import LONG_BLOCKS
 from llmledgerd.stores.clickhouse.runs import RunQueries
 from llmledgerd.stores.clickhouse.tool_queries import ToolAnswers
 from llmledgerd.stores.clickhouse.usage_sql import QUANTILES, Plan, plan, usage_sql
@@ -85,8 +84,8 @@ class StoreAnswers:
             ListRuns: runs.page,
             GetRun: runs.steps,
             GetLosses: self._losses,
-            **ToolAnswers(store, lambda sql, values: _whole(*self._bounded(sql, values))).answers,
-            **prompt_answers(lambda sql, values: _whole(*self._bounded(sql, values, LONG_BLOCKS))),
+            **ToolAnswers(store, self._asked).answers,
+            **prompt_answers(self._asked),
         }
 
     def answer(self, organization_id: str | None, question: QueryRequest) -> object:
@@ -262,6 +261,11 @@ class StoreAnswers:
             f"SELECT {columns} FROM llm_traces AS t WHERE {where} ORDER BY {order} LIMIT {{limit:UInt32}}",  # noqa: S608 - fixed fragments, values are bound
             {**where.values, "limit": limit},
         )
+
+    def _asked(
+        self, sql: str, values: Mapping[str, Any], hints: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        return _whole(*self._bounded(sql, values, hints))
 
     def _bounded(
         self, sql: str, values: Mapping[str, Any], hints: Mapping[str, Any] | None = None
