@@ -1,6 +1,6 @@
 """Texts that one call hands to another: names by which a call that continues no turn finds where it comes from. Pure.
 
-Invariant: a name stands for the exact text, without its white space; short texts have none, since they prove
+Invariant: a name stands for the exact text, without its white space (``spaceless``); short texts have none, since they prove
 nothing. A sub-agent's first request asks what a call of a tool handed on; a conversation that goes on after its
 compaction carries the summary, alone or inside another text.
 """
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.values import scoped_bytes, without_space
+from llmledgerd.conversations.values import has_spaces, scoped_bytes, without_space
 
 SHORTEST_TEXT, SHORTEST_FRAGMENT = 24, 40
 """Characters from which a whole text, or a fragment of one, has a name."""
@@ -22,7 +22,7 @@ FEWEST_SPACES: Final = 3
 
 MOST_ARGUMENTS: Final = 4
 OPENING_FRAGMENTS, HANDED_FRAGMENTS = 3, 2
-LOOKED_AT: Final = 64 << 10
+LOOKED_AT: Final = 16 << 10
 """Characters of a text in which fragments are looked for."""
 
 _LEVELS: Final = 4
@@ -55,12 +55,14 @@ def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
 
 def _own_fragments(whole: str, asked: list[Part], most: int) -> list[str]:
     """Return the longest fragments that are not the request's."""
-    known = [part.value for part in asked if isinstance(part.value, str)]
+    # A call with the same text looks for fragments near its beginning, wherever that stands in both.
+    known = [part.value[: 2 * LOOKED_AT] for part in asked if isinstance(part.value, str)]
     own = []
     for one in _fragments(whole, 2 * most):
-        start = one[
-            :_START
-        ]  # a long text is prepared before it is looked for, and few that begin alike are equal
+        if len(one) == len(whole):
+            continue  # the text itself, which has its name
+        # A long text is prepared before it is looked for, and few that begin alike are equal.
+        start = one[:_START]
         if not any(start in text and one in text for text in known):
             own.append(one)
             if len(own) == most:
@@ -87,7 +89,7 @@ def _name(seed: int, text: str) -> str:
 
 
 def _is_worth(text: str) -> bool:
-    return len(text) >= SHORTEST_TEXT and len(text.split(" ", FEWEST_SPACES)) > FEWEST_SPACES
+    return len(text) >= SHORTEST_TEXT and has_spaces(text, FEWEST_SPACES)
 
 
 def _fragments(text: str, most: int) -> list[str]:

@@ -16,7 +16,7 @@ import xxhash
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.greetings import is_greeting
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.values import SPACE, as_bytes, without_space
+from llmledgerd.conversations.values import as_bytes, has_spaces, spaceless, without_space
 
 PROSE_CHARACTERS: Final = 160
 PROSE_SPACES: Final = 24
@@ -147,7 +147,7 @@ class Turn:
 
 
 def _is_prose(text: str) -> bool:
-    return text[0] not in "{[" and text.count(" ") >= PROSE_SPACES
+    return text[0] not in "{[" and has_spaces(text, PROSE_SPACES)
 
 
 class _Spoken(msgspec.Struct, gc=False):
@@ -378,8 +378,8 @@ def _constant(value: Any) -> bytes:
     # Each kind of time has one of these, and they are found faster than digits.
     may_be_time = b":" in ends or b"-" in ends or b"1" in ends
     if not may_be_time or len(ends.translate(None, _DIGITS)) == len(ends):
-        return without_space(value) if value.__class__ is str else text.translate(None, SPACE)
+        return without_space(value, text) if value.__class__ is str else spaceless(text)
     if is_short:
-        return _CLOCK.sub(b"", text).translate(None, SPACE)
+        return spaceless(_CLOCK.sub(b"", text))
     start, end = _CLOCK.sub(b"", text[:_ENDS]), _CLOCK.sub(b"", text[-_ENDS:])
-    return (start + text[_ENDS:-_ENDS] + end).translate(None, SPACE)
+    return spaceless(b"%b%b%b" % (start, memoryview(text)[_ENDS:-_ENDS], end))

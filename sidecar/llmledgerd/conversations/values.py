@@ -20,7 +20,11 @@ MARKS: Final = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_
 model inference", OpenAI "Prompt caching"): no content."""
 
 _MARKED: Final = tuple(b'"%s"' % mark.encode() for mark in MARKS)
-SPACE: Final = b" \t\r\n\f\v"
+_SPACE: Final = b" \t\r\n\f\v"
+_BREAKS: Final = (b"\n", b"\r", b"\t", b"\f", b"\v")
+_BEGINNING: Final = 512
+_SPACES_COUNT_FROM: Final = 4 << 10
+"""Bytes without line breaks from which a text keeps its spaces."""
 _LARGEST_EXACT: Final = 2.0**53
 _ARGUMENTS_BYTES: Final = 1 << 20
 """Arguments longer than this are compared as the text that they are."""
@@ -76,18 +80,37 @@ def _utf8(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def without_space(text: str) -> bytes:
-    """Return a text's bytes without its white space. The last two texts are remembered: a call's question and its
-    answer have several names each."""
+def has_spaces(text: str, least: int) -> bool:
+    """Return whether a text has at least so many spaces. Most texts that have them have them near their beginning."""
+    return text.count(" ", 0, _BEGINNING) >= least or text.count(" ") >= least
+
+
+def spaceless(text: bytes) -> bytes:
+    """Return a text without its white space; a long one keeps the spaces within.
+
+    SDKs join the texts of a message with line breaks, and strip them. Spaces are a sixth of a text: to take them out of
+    200 KB took a third of its row's time.
+    """
+    if len(text) > _SPACES_COUNT_FROM:
+        for one in _BREAKS:
+            text = text.replace(one, b"")
+        if len(text) > _SPACES_COUNT_FROM:
+            return text.strip(b" ")
+    return text.translate(None, _SPACE)
+
+
+def without_space(text: str, encoded: bytes | None = None) -> bytes:
+    """Return ``spaceless`` bytes of a text. The last two texts are remembered: a call's question and its answer have
+    several names each. ``encoded``: the text's UTF-8, where it is at hand."""
     global _recent
     if not _LEAST_REMEMBERED <= len(text) <= _MOST_REMEMBERED:
-        return _utf8(text).translate(None, SPACE)
+        return spaceless(_utf8(text) if encoded is None else encoded)
     last, other = _recent
     if last[0] is text:
         return last[1]
     if other[0] is text:
         return other[1]
-    found = _utf8(text).translate(None, SPACE)
+    found = spaceless(_utf8(text) if encoded is None else encoded)
     _recent = (text, found), last
     return found
 

@@ -19,6 +19,8 @@ SUFFIX = ".seg"
 TEMPORARY = ".tmp"
 PART_BYTES = 128 << 10
 """Bytes of a segment in memory at a time; a larger group is read again as a whole."""
+HEAD_PART_BYTES = 4 << 10
+"""Bytes read first after such a group: another one tends to follow, and its head tells its size."""
 
 
 class HeaderMeta(msgspec.Struct, kw_only=True):
@@ -126,14 +128,19 @@ def frames(marker: bytes, read: Callable[[int, int], bytes], size: int) -> Itera
 
     ``read`` takes an offset and a number of bytes.
     """
-    at = 0
+    at, part = 0, PART_BYTES
     while at < size:
-        data = read(at, min(PART_BYTES, size - at))
+        data = read(at, min(part, size - at))
         head = fmt.read_head(marker, data)
-        if head is not None and head.size > len(data):
-            data = read(at, min(head.size, size - at))
-        elif head is None:
+        if head is None and part < PART_BYTES:
+            part = PART_BYTES
+            continue
+        part = PART_BYTES
+        if head is None:
             data = read(at, size - at)
+        elif head.size > len(data):
+            data = read(at, min(head.size, size - at))
+            part = HEAD_PART_BYTES if head.size > PART_BYTES else PART_BYTES
         end = len(data)
         for item in fmt.scan(marker, data):
             if isinstance(item, Frame):

@@ -36,3 +36,8 @@ def test_a_text_has_the_same_names_beside_others_and_with_other_scripts_near_it(
 def test_a_text_that_is_asked_twice_is_named_once() -> None:
     assert opening(LONG, LONG) == [*dict.fromkeys(opening(LONG, LONG))]
     assert opening(LONG) == opening(f" {LONG} ")
+
+
+def test_what_an_answer_hands_on_is_named_once_where_it_is_one_piece() -> None:
+    answer = [Part(parts.TEXT, "assistant", 1, f"{LONG} and so on until it is prose")]
+    assert len(handed.on(7, answer, [])) == 1
