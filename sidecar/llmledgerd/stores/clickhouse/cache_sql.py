@@ -146,6 +146,7 @@ def _compared(where: str, near: str, parents: str) -> str:
 
     Both kinds of calls before are found in one reading of the table: a row may be looked for by its turn, by its prefix,
     or by both. One that is looked for by its turn began at moment 0, so that clocks that disagree do not hide it.
+    PREWHERE: the engine's own choice reads further columns before the few rows are known.
     """
     own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
     before = ", ".join(f"t.{name} AS before_{name}" for name in _BEFORE)
@@ -160,11 +161,11 @@ def _compared(where: str, near: str, parents: str) -> str:
         "SELECT *, parent_turn_hash = 0 AS is_first,"  # noqa: S608 - fixed fragments, values are bound
         f" toUInt16(bitAnd({facts}, if(is_first, {_OF_FIRST}, {_ALL}))) AS facts"
         f" FROM (SELECT {own}, {_SOUGHT} AS sought, {_MOMENT} AS moment FROM llm_traces AS t"
-        f" WHERE {where} AND t.cache_gap > 0) AS c"
+        f" PREWHERE t.cache_gap > 0 WHERE {where}) AS c"
         f" ASOF JOIN (SELECT {before}, arrayJoin(multiIf(NOT {of_turn}, [1], {of_prefix}, [0, 1], [0])) AS is_by_prefix,"
         f" if(is_by_prefix, t.prefix_hash, t.turn_hash) AS found, if(is_by_prefix, {_MOMENT}, 0) AS found_moment"
-        f" FROM llm_traces AS t WHERE {parents} AND ({of_turn} OR ({of_prefix}))"
-        " AND t.cache_left_state != '' AND t.is_error = 0) AS p"
+        f" FROM llm_traces AS t PREWHERE ({of_turn} OR ({of_prefix})) AND t.cache_left_state != '' AND t.is_error = 0"
+        f" WHERE {parents}) AS p"
         " ON c.sought = p.found AND c.moment > p.found_moment"
     )
 

@@ -1,8 +1,9 @@
 """Questions about prompts: what was missed in the cache, and what tokens were spent on. Blocking; for threads.
 
 Invariants:
-- Every row of which anything is shown is read under the organization's condition. Calls are compared with those whose
-  hashes they have, which are the organization's own; what is said of those is read again.
+- Every row of which a text is shown is read under the organization's condition. Sums are of rows with the
+  organization's number (``organization_hash``); calls are compared with those whose hashes they have, which are the
+  organization's own.
 - Payloads are never read.
 """
 
