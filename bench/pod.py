@@ -18,11 +18,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from bench.idle import Started
 from bench.pipeline.processes import Cost, Watch
 from bench.pipeline.workload import make_lines
 from llmledgerd.stores.clickhouse import migrations
 from llmledgerd.stores.clickhouse.client import Store
-from tests.helpers.daemon import RunningDaemon
 from tests.helpers.engine import Engine, running_engine
 from tests.helpers.waiting import until
 
@@ -76,7 +76,7 @@ def paced(load: Load, seconds: float) -> Iterator[bytes]:
 
 def measure(load: Load, seconds: float, engine: Engine, folder: Path) -> tuple[int, float, Cost]:
     """Send a load and return how many records landed, in how long, and what that took."""
-    with RunningDaemon(folder, url=engine.url, settings=settings()) as daemon:
+    with Started(folder, url=engine.url, settings=settings()) as daemon:
         before = int(engine.query("SELECT count() FROM default.llm_traces"))
         if load.store_is_away:
             engine.stop()

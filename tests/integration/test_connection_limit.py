@@ -12,28 +12,25 @@ import pytest
 from aiohttp import web
 
 from llmledgerd.admin.address import is_loopback
-from llmledgerd.admin.connection_limit import ConnectionLimit
-from llmledgerd.system.descriptors import ADMIN_CONNECTIONS
+from llmledgerd.admin.http_server import HttpServer
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @asynccontextmanager
-async def served(path: Path, ask_seconds: float, connections: int = ADMIN_CONNECTIONS) -> AsyncIterator[None]:
+async def served(path: Path, ask_seconds: float) -> AsyncIterator[None]:
     async def hello(_: web.Request) -> web.Response:
         return web.Response(text="hello")
 
     app = web.Application()
-    asked = ConnectionLimit(app, ask_seconds, connections)
     app.router.add_get("/", hello)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    server = await asyncio.get_running_loop().create_unix_server(asked.accept_for(runner.server), str(path))
+    behind = await HttpServer(app, ask_seconds).started()
+    server = await asyncio.get_running_loop().create_unix_server(behind.protocol, str(path))
     try:
         yield
     finally:
         server.close()
-        await runner.cleanup()
+        await behind.close()
 
 
 async def answer(path: Path, said: bytes) -> bytes:
@@ -70,17 +67,6 @@ async def test_whoever_has_asked_may_stay(tmp_path: Path) -> None:
         writer.write(REQUEST)
         assert b"hello" in await stays.readuntil(b"hello")
         await end_input(writer)
-
-
-async def test_there_is_room_for_so_many(tmp_path: Path) -> None:
-    async with served(tmp_path / "s", 30, connections=2):
-        inside = [await asyncio.open_unix_connection(str(tmp_path / "s")) for _ in range(2)]
-        for reader, writer in inside:
-            writer.write(REQUEST)
-            await reader.readuntil(b"hello")
-        assert await answer(tmp_path / "s", REQUEST) == b""
-        for _, writer in inside:
-            await end_input(writer)
 
 
 @pytest.mark.parametrize(

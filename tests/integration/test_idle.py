@@ -27,9 +27,23 @@ main()
 """
 UNUSED = {"typer", "click", "rich", "pygments", "markdown_it", "pydantic", "httpx", "httpx2"}
 UNUSED |= {"genai_prices", "chdb", "numpy", "pandas", "pyarrow", "psycopg", "obstore", "nicegui", "greenlet"}
-HTTP = {"aiohttp", "multidict", "yarl", "frozenlist", "aiosignal", "attr", "propcache", "prometheus_client"}
+HTTP = {"aiohttp", "multidict", "yarl", "frozenlist", "aiosignal", "attr", "propcache"}
 """What answers requests: of the admin server, and of OTLP over HTTP."""
+SCRAPES = {"prometheus_client"}
 REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+QUESTION = b"/v1/openapi.json"
+SLOW_IMPORT = """
+import importlib.abc, pathlib, sys, time
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        mark = pathlib.Path({mark!r})
+        if name == "aiohttp" and not mark.exists():
+            mark.touch()
+            while mark.exists():
+                time.sleep(0.01)
+sys.meta_path.insert(0, Slow())
+"""
+"""Code that makes the import of aiohttp last as long as a file is there."""
 
 
 class Recorded(RunningDaemon):
@@ -77,16 +91,45 @@ def test_a_daemon_that_stores_imports_no_library_of_the_command_line_of_prices_o
     with daemon:
         store_a_record(daemon, server)
         assert daemon.terminate() == 0
-    assert sorted({name.partition(".")[0] for name in daemon.modules()} & (UNUSED | HTTP)) == []
+    assert sorted({name.partition(".")[0] for name in daemon.modules()} & (UNUSED | HTTP | SCRAPES)) == []
     assert "clickhouse_connect" in daemon.modules()
 
 
+def test_a_daemon_that_is_probed_and_scraped_imports_no_http_server(daemon: Recorded) -> None:
+    admin = daemon.folder / "admin.sock"
+    with daemon:
+        for _ in range(50):
+            assert answer(ask(admin, b"/healthz")).endswith(b"\r\n\r\nok\n")
+            assert b" 200 OK\r\n" in answer(ask(admin, b"/readyz"))
+        for _ in range(3):
+            assert b"\nllmledgerd_accepting 1.0\n" in answer(ask(admin, b"/metrics"))
+        assert daemon.terminate() == 0
+    tops = {name.partition(".")[0] for name in daemon.modules()}
+    assert sorted(tops & (UNUSED | HTTP)) == []
+    assert tops >= SCRAPES
+
+
+def test_probes_are_answered_while_the_http_server_is_imported_for_a_question(daemon: Recorded) -> None:
+    daemon.before = SLOW_IMPORT.format(mark=str(daemon.folder / "imports"))
+    admin = daemon.folder / "admin.sock"
+    with daemon:
+        asked = ask(admin, QUESTION)
+        until((daemon.folder / "imports").exists)
+        probes = [ask(admin, what) for what in (b"/healthz", b"/readyz") * 20]
+        assert [answer(probe).partition(b"\r\n")[0] for probe in probes] == [b"HTTP/1.1 200 OK"] * 40
+        (daemon.folder / "imports").unlink()
+        assert b" 200 OK\r\n" in answer(asked)
+        assert answer(ask(admin, b"/healthz")).endswith(b"\r\n\r\nok\n")
+        assert daemon.terminate() == 0
+    assert "aiohttp" in daemon.modules()
+
+
 @pytest.mark.parametrize(("socket_name", "status"), [("d/admin.sock", b"200"), ("o", b"404")])
-def test_all_who_connect_before_the_http_server_is_imported_are_answered(
+def test_all_who_ask_before_the_http_server_is_imported_are_answered(
     daemon: Recorded, tmp_path: Path, socket_name: str, status: bytes
 ) -> None:
     with daemon:
-        waiting = [ask(tmp_path / socket_name, b"/healthz") for _ in range(100)]
+        waiting = [ask(tmp_path / socket_name, QUESTION) for _ in range(100)]
         answers = [answer(asked).partition(b"\r\n")[0].split()[1] for asked in waiting]
         assert answers == [status] * 100
         assert daemon.terminate() == 0
@@ -98,8 +141,8 @@ def test_a_daemon_that_cannot_import_its_http_server_stores_and_says_so(
 ) -> None:
     daemon.before = "import sys; sys.modules['aiohttp'] = None\n"
     with daemon:
-        with pytest.raises(ConnectionError):
-            answer(ask(daemon.folder / "admin.sock", b"/healthz"))
+        assert answer(ask(daemon.folder / "admin.sock", QUESTION)) == b""
+        assert answer(ask(daemon.folder / "admin.sock", b"/healthz")).endswith(b"\r\n\r\nok\n")
         store_a_record(daemon, server)
         (said,) = (entry for entry in daemon.log() if "admin server cannot be started" in entry["event"])
         assert "aiohttp" in said["exception"]

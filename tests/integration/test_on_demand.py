@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +20,41 @@ from llmledgerd.telemetry.metrics import Metrics
 from llmledgerd.telemetry.status import Status
 from tests.helpers.config import config as configured
 
+END = b"bye"
+MOST = 60
+"""Connections."""
+
 
 class Greeting(asyncio.Protocol):
+    """Says hello, and closes the connection when it is told to."""
+
+    def __init__(self, greeter: Greeter) -> None:
+        self._greeter = greeter
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._greeter.connections += 1
         transport.write(b"hello")
-        transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._greeter.read.append(data)
+        if data.endswith(END):
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._greeter.connections -= 1
 
 
 class Greeter:
-    protocol: Callable[[], asyncio.BaseProtocol] = Greeting
     is_closed = False
+    connections = 0
+
+    def __init__(self) -> None:
+        self.read: list[bytes] = []
+
+    def protocol(self) -> Greeting:
+        return Greeting(self)
 
     async def close(self) -> None:
         self.is_closed = True
@@ -64,13 +88,14 @@ class Place:
     def start(self) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(str(self.path))
-        self.server.start([sock])
+        self.server.start([sock], MOST)
 
-    async def connect(self) -> socket.socket:
+    async def connect(self, said: bytes = END) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.setblocking(False)
         try:
             await asyncio.get_running_loop().sock_connect(sock, str(self.path))
+            await asyncio.get_running_loop().sock_sendall(sock, said)
         except OSError:
             sock.close()
             raise
@@ -96,8 +121,10 @@ async def heard(sock: socket.socket) -> bytes:
 
 
 async def test_nothing_is_loaded_for_nobody_and_once_for_all(place: Place) -> None:
-    await asyncio.sleep(0)
+    silent = await place.connect(b"")
+    await asyncio.sleep(0.01)
     assert place.loads == 0
+    silent.close()
     assert [await heard(await place.connect()) for _ in range(3)] == [b"hello"] * 3
     assert place.loads == 1
 
@@ -110,6 +137,24 @@ async def test_clients_wait_for_the_load_and_the_event_loop_does_not(place: Plac
         await asyncio.sleep(0.001)  # the loop turns, though the load is held
     place.may_load.set()
     assert await asyncio.gather(*hears) == [b"hello"] * 50
+    assert place.greeter.read == [END] * 50
+
+
+async def test_silent_clients_those_that_wait_and_the_server_s_are_limited_together(place: Place) -> None:
+    third = MOST // 3
+    served = [await place.connect(b"stay") for _ in range(third)]
+    while place.greeter.connections < third:
+        await asyncio.sleep(0.001)
+    silent = [await place.connect(b"") for _ in range(MOST - third)]
+    async with asyncio.timeout(30):
+        while await heard(await place.connect()) != b"":
+            await asyncio.sleep(0.001)  # the last ones are not accepted yet
+    silent.pop().close()
+    async with asyncio.timeout(30):
+        while await heard(await place.connect()) != b"hello":
+            await asyncio.sleep(0.001)
+    for sock in (*served, *silent):
+        sock.close()
 
 
 async def test_a_failed_load_disconnects_who_waits_and_the_next_client_tries_again(place: Place) -> None:
@@ -156,7 +201,7 @@ async def test_a_login_that_was_reloaded_before_the_first_request_is_used_by_it(
     admin.log_in_as("http://new:login@localhost/default")
     assert used == []
     reader, writer = await asyncio.open_unix_connection(str(tmp_path / "admin.sock"))
-    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    writer.write(b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert b"200 OK" in await asyncio.wait_for(reader.read(), 30)
     writer.close()
     assert used == ["http://new:login@localhost/default"]

@@ -228,22 +228,6 @@ class Api:
             return self._tokens.who(request.headers.get("Authorization", ""))
         return peer(request)
 
-    def is_operator(self, request: web.Request) -> bool:
-        """Return whether the requester is an operator."""
-        with contextlib.suppress(Unknown, ConfigError):
-            return self._access(request).operator
-        return False
-
-    def check_metrics(self, request: web.Request) -> None:
-        """Raise HTTPUnauthorized without a token for metrics."""
-        with contextlib.suppress(Unknown, ConfigError):
-            access = self._access(request)
-            if access.operator or access.metrics:
-                return
-        raise web.HTTPUnauthorized(
-            text="missing or unknown bearer token\n", headers={"WWW-Authenticate": "Bearer"}
-        )
-
     def _operator(self, request: web.Request) -> Access:
         access = self._access(request)
         if not access.operator:

@@ -145,7 +145,7 @@ def scope_of(access: Access, organization_id: str | None, all_organizations: boo
 
 def hashed(token: str) -> str:
     """Return the hash of a token, as in the file."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()  # a header may have any bytes
 
 
 def new(

@@ -1,7 +1,7 @@
-"""Admin server: its sockets, from the daemon's start on, and its HTTP server, from the first connection on.
+"""Admin server: its sockets, from the daemon's start on, and its HTTP server, from the first request that needs it on.
 
-Invariant: what is wrong with the address, its socket or the tokens is known at the start. aiohttp and what answers
-requests are imported for the first client, because a daemon that nobody asks has no use for them.
+Invariant: what is wrong with the address, its socket or the tokens is known at the start. Probes are answered without
+aiohttp; it and what answers other requests are imported for the first of them, because most daemons are only probed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from llmledgerd.admin.address import UNIX, host_and_port, is_loopback
 from llmledgerd.admin.auth import Tokens
 from llmledgerd.admin.changes import Changes
+from llmledgerd.admin.health import Health
 from llmledgerd.admin.on_demand import Begin, OnDemand
 from llmledgerd.config.settings import Config
 from llmledgerd.errors import ConfigError
@@ -26,7 +27,7 @@ from llmledgerd.telemetry.status import Status
 
 if TYPE_CHECKING:
     from llmledgerd.admin.api import Api
-    from llmledgerd.admin.connection_limit import HttpServer
+    from llmledgerd.admin.http_server import HttpServer
     from llmledgerd.payloads.objects import Objects
 
 
@@ -56,9 +57,9 @@ class Admin:
         self._api: Api | None = None
         self._url = ""
         """URL of the first store with the user and password of a reload; empty without one."""
-        self._connections = ADMIN_CONNECTIONS
         self._bound: Bound | None = None
-        self._server = OnDemand(self._load, self._cannot_accept, self._cannot_start)
+        self._health = Health(status, metrics, self._tokens, metrics_need_token=config.metrics_need_token)
+        self._server = OnDemand(self._load, self._cannot_accept, self._cannot_start, self._health.answer)
         self._recurring = Recurring()
         self.accept_errors = 0
         self.start_errors = 0
@@ -79,8 +80,7 @@ class Admin:
             )
         if not self._address:
             return
-        self._connections = connections
-        self._server.start(await self._sockets(passed))
+        self._server.start(await self._sockets(passed), connections)
 
     async def stop(self) -> None:
         """Close everything."""
@@ -105,6 +105,7 @@ class Admin:
     def catch_up(self, *, now: bool = False) -> None:
         """Log recurring events that were held back."""
         self._recurring.catch_up(now=now)
+        self._health.recurring.catch_up(now=now)
         if self._api is not None:
             self._api.recurring.catch_up(now=now)
 
@@ -116,14 +117,13 @@ class Admin:
 
         fetcher = Fetcher(lambda: self._objects)
         api = Api(self._config, self._status, self._tokens, self._metrics, fetcher, self._changes)
-        need_token = self._config.metrics_need_token
-        endpoints = Endpoints(self._status, api, self._metrics, metrics_need_token=need_token)
+        endpoints = Endpoints(self._health, api)
 
         async def begin() -> HttpServer:
             if self._url:
                 api.log_in_as(self._url)
             self._api = api
-            return await endpoints.serve(self._connections)
+            return await endpoints.serve()
 
         return begin
 

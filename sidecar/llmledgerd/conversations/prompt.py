@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 
-from llmledgerd.conversations import token_weights as weights
 from llmledgerd.conversations.cache_misses import LEAST_LOST, Counts, Left, left
 from llmledgerd.conversations.cache_rules import CacheRule, asked_seconds, rule_for
 from llmledgerd.conversations.parts import Part, Request
@@ -24,6 +23,8 @@ from llmledgerd.conversations.prompt_description import (
     described_tools,
     hash_of,
 )
+from llmledgerd.conversations.token_families import Family, family_of
+from llmledgerd.conversations.token_weights import schema_tokens
 from llmledgerd.conversations.values import as_text, seed_of
 
 
@@ -113,17 +114,17 @@ _MOST_MARKS: Final = 8
 _SETS: Final = 256
 """Sets of tools, and system prompts, that are remembered."""
 
-_tools: dict[tuple[int, int, str], _Tools] = {}
+_tools: dict[tuple[int, int, Family], _Tools] = {}
 """By the identity of the tuple, which the entry keeps alive, the seed and the family."""
 _NO_SYSTEM: Final = _System(b"", 0, 0, described_system("", 0))
-_systems: dict[tuple[bytes, int, str], _System] = {}
+_systems: dict[tuple[bytes, int, Family], _System] = {}
 
 
 def prompt_of(request: Request, organization: str, counts: Counts, *, provider: str, model: str) -> Prompt:
     """Return the columns of a call's prompt."""
     if not (request.messages or request.tools or request.system):
         return NO_PROMPT
-    seed, family = _seed(organization), _family(provider, model)
+    seed, family = _seed(organization), family_of(provider, model)
     tools = _tools_of(request.tools, seed, family)
     beside, rest, answer, fresh = _cut(request)
     system = _system_of(beside, seed, family) if beside else _NO_SYSTEM
@@ -152,7 +153,7 @@ def prompt_of(request: Request, organization: str, counts: Counts, *, provider: 
 
 
 def _shared(
-    request: Request, rest: list[Part], blocks: Blocks, head: float, family: str, *, is_unmarked: bool
+    request: Request, rest: list[Part], blocks: Blocks, head: float, family: Family, *, is_unmarked: bool
 ) -> tuple[int, float]:
     """Return how many blocks of messages a first call shares with others that begin alike, and their tokens.
 
@@ -232,14 +233,6 @@ def _seed(organization: str) -> int:
     return seed_of(organization) | 1
 
 
-@lru_cache(1024)
-def _family(provider: str, model: str) -> str:
-    name = f"{provider}/{model}".lower()
-    if "claude" in name or "anthropic" in name:
-        return "anthropic"
-    return "gemini" if "gemini" in name else "openai"
-
-
 def _cut(request: Request) -> tuple[list[Part], list[Part], int, int]:
     """Return the prompt cut where calls are compared.
 
@@ -261,7 +254,7 @@ def _cut(request: Request) -> tuple[list[Part], list[Part], int, int]:
     return beside, messages, (answer if fresh > at else end) - at, fresh - at
 
 
-def _tools_of(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
+def _tools_of(schemas: tuple[Part, ...], seed: int, family: Family) -> _Tools:
     key = (id(schemas), seed, family)
     found = _tools.get(key)
     if found is None or found.schemas is not schemas:
@@ -271,27 +264,27 @@ def _tools_of(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
     return found
 
 
-def _read_tools(schemas: tuple[Part, ...], seed: int, family: str) -> _Tools:
+def _read_tools(schemas: tuple[Part, ...], seed: int, family: Family) -> _Tools:
     packed = array("Q", [tool.spelling for tool in schemas]).tobytes()
-    tokens = [weights.value_tokens(tool.value) for tool in schemas]
+    tokens = [schema_tokens(tool, family) for tool in schemas]
     return _Tools(
         schemas,
         packed,
         hash_of(packed, seed) if packed else 0,
-        sum(tokens),
+        sum(tokens) + (family.preamble if tokens else 0.0),
         described_tools(schemas, tokens, packed, seed),
         [(at, tool.mark) for at, tool in enumerate(schemas) if tool.mark],
     )
 
 
-def _system_of(parts: list[Part], seed: int, family: str) -> _System:
+def _system_of(parts: list[Part], seed: int, family: Family) -> _System:
     packed = array("Q", [part.hash for part in parts]).tobytes()
     key = (packed, seed, family)
     found = _systems.get(key)
     if found is None:
         if len(_systems) >= _SETS:
             _systems.clear()
-        tokens = sum(estimated(part, family) for part in parts)
+        tokens = family.message + sum(estimated(part, family) for part in parts)
         text = "\n".join(as_text(part.value) for part in parts)
         found = _systems[key] = _System(packed, hash_of(packed, seed), tokens, described_system(text, seed))
     return found

@@ -13,14 +13,15 @@ from typing import Final
 import msgspec
 
 from llmledgerd.conversations import parts as kinds
-from llmledgerd.conversations import token_weights as weights
 from llmledgerd.conversations.parts import Part, Request
 from llmledgerd.conversations.prompt_description import shortened
+from llmledgerd.conversations.token_families import Family
+from llmledgerd.conversations.token_weights import part_tokens
 
 _REMEMBERED: Final = 8192
 _ROLES: Final = {"user": "u", "assistant": "a", "tool": "t", "system": "s"}
 _FIRSTS: Final = {role: letter.upper() for role, letter in _ROLES.items()}
-_estimates: dict[str, dict[int, float]] = {"openai": {}, "anthropic": {}, "gemini": {}}
+_estimates: dict[Family, dict[int, float]] = {}
 """Tokens of parts by family and hash: what was sent once is sent again with every step."""
 
 _MOST_NOTES: Final = 6
@@ -52,7 +53,7 @@ class Blocks(msgspec.Struct, gc=False):
 NOTHING: Final = Blocks()
 
 
-def begun(request: Request, rest: Sequence[Part], answer: int, seed: int, family: str) -> Blocks:
+def begun(request: Request, rest: Sequence[Part], answer: int, seed: int, family: Family) -> Blocks:
     """Return what is remembered of the blocks that other requests have sent, if all of them are history.
 
     ``rest``: the messages' blocks without the system's at their beginning. ``answer``: where the last answer begins.
@@ -70,7 +71,7 @@ def begun(request: Request, rest: Sequence[Part], answer: int, seed: int, family
 
 
 def further(
-    before: Blocks, rest: Sequence[Part], seed: int, family: str, answer: int = -1, fresh: int = -1
+    before: Blocks, rest: Sequence[Part], seed: int, family: Family, answer: int = -1, fresh: int = -1
 ) -> Blocks:
     """Return what follows from ``before`` and the blocks after it, in one pass.
 
@@ -79,7 +80,7 @@ def further(
     numbers: list[int] = []
     letters: list[str] = []
     marks, message, running = before.marks[:], before.message, before.tokens
-    known, start = _estimates[family], len(before.letters)
+    known, around, start = _known(family), family.message, len(before.letters)
     history, results, files = before.totals
     asked, said, old = running, running, history
     for at, part in enumerate(rest[start:] if start else rest, start):
@@ -95,7 +96,7 @@ def further(
         else:
             message = part.message
             letters.append(_FIRSTS.get(part.role, "O"))
-            tokens += weights.MESSAGE_OVERHEAD
+            tokens += around
         running += tokens
         if part.mark:
             marks.append((at, part.mark, running))
@@ -115,22 +116,21 @@ def further(
     return Blocks(packed, short, spoken, message, running, totals, marks, (asked, said, old))
 
 
-def estimated(part: Part, family: str, number: int = -1) -> float:
+def estimated(part: Part, family: Family, number: int = -1) -> float:
     """Return about how many tokens a part takes; ``number`` is one of its hashes, where one is at hand."""
-    known = _estimates[family]
+    known = _known(family)
     if number < 0:
         number = part.hash
     found = known.get(number)
     if found is None:
         if len(known) >= _REMEMBERED:
             known.clear()
-        found = known[number] = _judged(part, family)
+        found = known[number] = part_tokens(part, family)
     return found
 
 
-def _judged(part: Part, family: str) -> float:
-    if part.kind == kinds.IMAGE:
-        return weights.image_tokens(part.value, family)
-    if part.kind in (kinds.FILE, kinds.AUDIO):
-        return weights.file_tokens(part.value)
-    return weights.value_tokens(part.value) + (3.0 if part.name else 0.0)
+def _known(family: Family) -> dict[int, float]:
+    found = _estimates.get(family)
+    if found is None:
+        found = _estimates[family] = {}
+    return found

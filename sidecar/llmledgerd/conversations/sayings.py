@@ -382,4 +382,4 @@ def _constant(value: Any) -> bytes:
     if is_short:
         return spaceless(_CLOCK.sub(b"", text))
     start, end = _CLOCK.sub(b"", text[:_ENDS]), _CLOCK.sub(b"", text[-_ENDS:])
-    return spaceless(b"%b%b%b" % (start, memoryview(text)[_ENDS:-_ENDS], end))
+    return spaceless(start + text[_ENDS:-_ENDS] + end)

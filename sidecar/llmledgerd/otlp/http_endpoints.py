@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from llmledgerd.admin.connection_limit import HttpServer
+from llmledgerd.admin.http_server import HttpServer
 from llmledgerd.otlp import json_form, protobuf
 from llmledgerd.otlp.access import Denied
 from llmledgerd.otlp.inflate import ENCODINGS, Body, TooLarge
@@ -44,12 +44,11 @@ class HttpEndpoints:
         self._intake = intake
         self._is_local = is_local
 
-    async def serve(self, connections: int) -> HttpServer:
-        """Return the started server, which has at most so many connections."""
+    async def serve(self) -> HttpServer:
+        """Return the started server."""
         # Bodies are inflated here, within a limit.
-        return await HttpServer.started(
-            self._application(), connections, auto_decompress=False, shutdown_timeout=CLOSE_SECONDS
-        )
+        server = HttpServer(self._application(), auto_decompress=False, shutdown_timeout=CLOSE_SECONDS)
+        return await server.started()
 
     def _application(self) -> web.Application:
         app = web.Application(client_max_size=LARGEST_BODY)

@@ -1,4 +1,4 @@
-"""HTTP receiver of OTLP: the sockets of one address, and from the first connection on its endpoints.
+"""HTTP receiver of OTLP: the sockets of one address, and from the first request on its endpoints.
 
 Invariant: what is wrong with an address is known at the start; aiohttp is imported for the first exporter.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -29,14 +28,12 @@ class HttpReceiver:
     def __init__(self, intake: Intake, address: str) -> None:
         self._intake = intake
         self._address = address
-        self._connections = 0
         self._bound: Bound | None = None
         self._server = OnDemand(self._load, self._cannot_accept, self._cannot_start)
 
     async def start(self, mode: int, group: str, connections: int) -> None:
         """Listen, on a Unix socket with a mode and a group. Raises ConfigError."""
-        self._connections = connections
-        self._server.start(await self._sockets(mode, group))
+        self._server.start(await self._sockets(mode, group), connections)
         log.info("OTLP is received", address=self._address)
 
     def stop_accepting(self) -> None:
@@ -55,7 +52,7 @@ class HttpReceiver:
         """Import the endpoints and return what starts them. In a thread."""
         from llmledgerd.otlp.http_endpoints import HttpEndpoints
 
-        return partial(HttpEndpoints(self._intake, is_local=is_local(self._address)).serve, self._connections)
+        return HttpEndpoints(self._intake, is_local=is_local(self._address)).serve
 
     async def _sockets(self, mode: int, group: str) -> list[socket.socket]:
         if self._address.startswith(UNIX):

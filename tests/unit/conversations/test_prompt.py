@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmledgerd.conversations import read_request
 from llmledgerd.conversations.cache_misses import Counts
@@ -60,6 +62,24 @@ def test_the_parts_of_the_tokens_add_up_exactly(tokens: int) -> None:
     found = prompt(counts=Counts(tokens, 0, None))
     assert sum(found.tokens) == tokens
     assert len(read_description(found.parts).tools) == len(TOOLS)
+
+
+@given(
+    st.one_of(st.integers(0, 9), st.integers(0, 2**32 - 1)),
+    st.lists(st.sampled_from(MESSAGES), max_size=6),
+    st.sampled_from(["", "Short.", SYSTEM]),
+    st.sampled_from([[], TOOLS, TOOLS * 40]),
+    st.booleans(),
+)
+def test_the_parts_add_up_and_none_is_negative_whatever_the_count_is(
+    tokens: int, messages: list[dict[str, Any]], system: str, tools: list[dict[str, Any]], is_kept: bool
+) -> None:
+    more = {"previous_response_id": "resp_1"} if is_kept else {}
+    found = prompt(
+        messages or MESSAGES[:1], system=system, tools=tools, counts=Counts(tokens, None, None), **more
+    )
+    assert sum(found.tokens) == tokens
+    assert min(found.tokens) >= 0
 
 
 def test_each_part_has_its_kind() -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from llmledgerd.admin.api import Api
 from llmledgerd.admin.endpoints import Endpoints
+from llmledgerd.admin.health import Health
 from llmledgerd.cli import app as people
 from llmledgerd.cli import daemon
 from llmledgerd.cli.command_groups import LazyGroup
@@ -81,7 +82,7 @@ async def status() -> Status:
 def every_route() -> Iterator[str]:
     app = web.Application()
     api = Api(configured(), status, None, Metrics({}))
-    Endpoints(status, api, Metrics({})).add_to(app)
+    Endpoints(Health(status, Metrics({}), None), api).add_to(app)
     for route in app.router.routes():
         if route.method != "HEAD" and route.resource is not None:
             yield f"{route.method} {route.resource.canonical}"
