@@ -12,7 +12,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MEASURABLE_SECONDS = 0.001
+MEASURABLE_SECONDS = 0.0005
 LARGEST = 1 << 20
 FACTOR = 16
 MOST = 64.0

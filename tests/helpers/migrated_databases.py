@@ -2,7 +2,9 @@
 
 Invariant: a database that is handed out has the tables that a migration makes, no row, no statement that still
 runs in it, and no mutation behind it. One that a test changed in any other way is dropped and never handed out
-again. A folder of the embedded engine is a copy of one that the command has migrated.
+again. The first one was migrated; the others are made by the statements with which the engine describes its
+tables, which takes a quarter of the time. A folder of the embedded engine is a copy of one that the command has
+migrated.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class MigratedDatabases:
         self._ends: dict[str, contextlib.ExitStack] = {}
         self._tables = ""
         """What a migration makes, as the engine describes it."""
+        self._statements: list[str] = []
+        """What makes the same in another database, whose name is left out."""
 
     def close(self) -> None:
         """Drop them all."""
@@ -72,10 +76,29 @@ class MigratedDatabases:
 
     def _made(self) -> str:
         end = contextlib.ExitStack()
-        url = end.enter_context(migrated_database(self._engine.address))
+        if self._statements:
+            url = end.enter_context(fresh_database(self._engine.address))
+            for statement in self._statements:
+                self._engine.query(statement.format(database=_database(url)))
+        else:
+            url = end.enter_context(migrated_database(self._engine.address))
+            self._tables = self._description(url)
+            self._statements = self._described(url)
         self._ends[url] = end
-        self._tables = self._tables or self._description(url)
         return url
+
+    def _described(self, url: str) -> list[str]:
+        """Return the statements that make the tables of a database, views last, and the rows about migrations."""
+        database = _database(url)
+        tables = self._engine.query(
+            f"SELECT create_table_query FROM system.tables WHERE database = '{database}'"
+            " ORDER BY engine LIKE '%View', name FORMAT JSONCompactEachRow"
+        )
+        rows = self._engine.query(f"SELECT * FROM {database}.llmledger_migrations FORMAT Values")
+        statements = [json.loads(line)[0] for line in tables.splitlines()]
+        statements.append(f"INSERT INTO {database}.llmledger_migrations VALUES {rows}")
+        doubled = [statement.replace("{", "{{").replace("}", "}}") for statement in statements]
+        return [statement.replace(database, "{database}") for statement in doubled]
 
     def _empty(self, url: str) -> None:
         database = _database(url)

@@ -3,23 +3,22 @@
 Invariant: ``CALLS[name](base_url)`` makes exactly one HTTP exchange. Nothing is imported before it is
 called, and through ``importlib``, because type-checking all SDKs takes longer than all of our own code.
 
-Run as a program (``python -m tests.helpers.sdks HOW HOST NAMES…``) it makes the calls of those names
-with ``LLMLEDGER_SOCKET``'s daemon, recorded by the hooks, by LiteLLM's callback, by
-both, or by both where the hooks do not know the host. A process of
-their own, because some SDKs leave event loops and threads behind.
+Run as a program (``python -m tests.helpers.sdks HOST CALLS``, the calls as JSON) it makes calls that are
+recorded by the hooks, by LiteLLM's callback, by both, or by both where the hooks do not know the host. Processes
+of their own, because some SDKs leave event loops and threads behind.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import msgspec
 
 import llmledger
 from llmledger.instrumentation.safety import faults
@@ -28,8 +27,6 @@ from tests.helpers.waiting import until
 LIMIT_SECONDS = 600.0
 """The imports of all SDKs take 14 s of CPU time, and on a busy machine minutes."""
 
-EACH = "each"
-"""As HOW: LiteLLM's calls in several ways, which are the next argument."""
 MESSAGES = [{"role": "user", "content": "How are things?"}]
 Made = Callable[[str], Any]
 
@@ -319,32 +316,44 @@ def make(name: str, url: str) -> None:
         asyncio.run(made)
 
 
-def run(how: str, host: str, socket: Path, names: list[str]) -> None:
-    """Make the calls in a process of their own; raises CalledProcessError where one fails."""
-    _run({"LLMLEDGER_SOCKET": str(socket)}, how, host, *names)
+class Calls(msgspec.Struct):
+    """Calls of one process: how they are recorded, the socket of their daemon, and their names."""
+
+    how: str
+    socket: str
+    names: Sequence[str]
 
 
-def run_litellm(hows: Mapping[str, Path], host: str, names: list[str]) -> None:
-    """Make LiteLLM's calls in every way, each in a process of its own and with the daemon at its socket.
+def run(host: str, *calls: Calls) -> None:
+    """Make the calls, those of each entry in a process of its own. Raises CalledProcessError where one fails.
 
-    The processes are forked from one that has imported LiteLLM, which takes 5 s of CPU time. Raises
-    CalledProcessError where a call fails.
+    The processes are forked from one that has imported LiteLLM, where it is called, which takes 5 s of CPU time;
+    the other SDKs are imported when they are first called.
     """
-    _run({}, EACH, json.dumps({how: str(socket) for how, socket in hows.items()}), host, *names)
-
-
-def _run(own: Mapping[str, str], *arguments: str) -> None:
     environment = {
         **os.environ,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else LiteLLM's import asks the network
         "NO_PROXY": "*",
-        **own,
     }
-    command = [sys.executable, "-m", __name__, *arguments]
+    command = [sys.executable, "-m", __name__, host, msgspec.json.encode(calls).decode()]
     subprocess.run(command, env=environment, check=True, timeout=LIMIT_SECONDS)
 
 
-def main(how: str, host: str, *names: str) -> None:
+def main(host: str, calls: Sequence[Calls]) -> None:
+    """Make the calls of each entry in a fork, of a process that has imported LiteLLM where one needs it."""
+    if any(name.startswith("litellm") for one in calls for name in one.names):
+        sdk("litellm")
+    for one in calls:
+        child = os.fork()
+        if not child:
+            os.environ["LLMLEDGER_SOCKET"] = one.socket
+            _make_all(one.how, host, one.names)
+            return
+        if os.waitpid(child, 0)[1]:
+            raise SystemExit(f"the calls failed: {one.how}")
+
+
+def _make_all(how: str, host: str, names: Sequence[str]) -> None:
     """Make the calls, and end only when their records are durable."""
     if how in ("hooks", "both"):
         llmledger.instrument(hosts=[host])
@@ -363,21 +372,5 @@ def main(how: str, host: str, *names: str) -> None:
     assert not faults
 
 
-def fork_each(hows: Mapping[str, str], host: str, *names: str) -> None:
-    """Import LiteLLM, and make the calls in a fork for each way."""
-    sdk("litellm")
-    for how, socket in hows.items():
-        child = os.fork()
-        if not child:
-            os.environ["LLMLEDGER_SOCKET"] = socket
-            main(how, host, *names)
-            return
-        if os.waitpid(child, 0)[1]:
-            raise SystemExit(f"the calls failed: {how}")
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == EACH:
-        fork_each(json.loads(sys.argv[2]), *sys.argv[3:])
-    else:
-        main(*sys.argv[1:])
+    main(sys.argv[1], msgspec.json.decode(sys.argv[2], type=list[Calls]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,10 +17,23 @@ from tests.helpers.kinds import KINDS, Kind, running_kind
 from tests.helpers.migrated_databases import LAYOUT, Lend, MigratedDatabases, migrated_database
 from tests.helpers.postgres import PostgresServer, fresh_postgres_database, running_postgres
 
+IN_MEMORY = Path("/dev/shm")
+IN_MEMORY_BYTES = 4 << 30
+"""Below so much free memory an engine's files lie on the disk."""
+
+
+def _folder_of_files() -> Path | None:
+    """Return a file system without a disk, where files are made and synced in a fifth less time."""
+    has_room = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > IN_MEMORY_BYTES
+    return IN_MEMORY if has_room else None
+
 
 @pytest.fixture(scope="session")
-def _shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with running_engine(tmp_path_factory.mktemp("engine")) as engine:
+def _shared_engine() -> Iterator[Engine]:
+    with (
+        tempfile.TemporaryDirectory(dir=_folder_of_files(), prefix="llmledger-engine-") as folder,
+        running_engine(Path(folder) / "data") as engine,
+    ):
         yield engine
 
 

@@ -19,8 +19,8 @@ LIMIT = 1 << 20
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
-    with RunningDaemon(tmp_path, settings={"max_line_bytes": LIMIT}) as running:
+def daemon(tmp_path: Path, server_url: str) -> Iterator[RunningDaemon]:
+    with RunningDaemon(tmp_path, url=server_url, settings={"max_line_bytes": LIMIT}) as running:
         yield running
 
 

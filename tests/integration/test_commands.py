@@ -262,12 +262,12 @@ def stored(daemon: RunningDaemon, org: str, count: int) -> None:
     until(seen)
 
 
-def test_a_token_is_taken_from_the_environment(tmp_path: Path) -> None:
+def test_a_token_is_taken_from_the_environment(tmp_path: Path, server_url: str) -> None:
     made = prefork.run("llmledgerd", "token", "--org", "acme", environment=environment())
     (tmp_path / "tokens.toml").write_text(made.stdout)
     address = f"127.0.0.1:{free_port()}"
     settings = {"admin": address, "admin_tokens_file": tmp_path / "tokens.toml"}
-    with RunningDaemon(tmp_path / "d", settings=settings) as daemon:
+    with RunningDaemon(tmp_path / "d", url=server_url, settings=settings) as daemon:
         allowed = run(
             daemon,
             "usage",

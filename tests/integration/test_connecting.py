@@ -6,13 +6,14 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import prefork
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.places import free_port
 from tests.helpers.waiting import until
 
@@ -25,19 +26,14 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         for name, value in os.environ.items()
         if not name.startswith(("LLMLEDGER_", "CLICKHOUSE_"))
     }
-    command = [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", *arguments]
-    return subprocess.run(
-        command, env={**environment, **variables}, capture_output=True, text=True, timeout=120, check=False
-    )
+    return prefork.run("llmledger", *arguments, environment={**environment, **variables}, timeout=120)
 
 
 @pytest.fixture(scope="module")
-def tcp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, RunningDaemon]]:
+def tcp(lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, RunningDaemon]]:
     """Return a daemon's TCP address and an operator's token, with one call stored."""
     folder = tmp_path_factory.mktemp("tcp")
-    made = subprocess.run(
-        [sys.executable, "-m", "llmledgerd", "token", "--all"], capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+    made = prefork.run("llmledgerd", "token", "--all", environment=os.environ)
     (folder / "tokens.toml").write_text(made.stdout)
     address = f"127.0.0.1:{free_port()}"
     settings = {
@@ -45,7 +41,7 @@ def tcp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Ru
         "admin_tokens_file": folder / "tokens.toml",
         "batch_max_age_seconds": "100ms",
     }
-    with RunningDaemon(folder / "d", settings=settings) as daemon:
+    with lend() as url, RunningDaemon(folder / "d", url=url, settings=settings) as daemon:
         daemon.send_one_way(LINE)
         token = made.stderr.strip()
         until(lambda: "call-1" in run("traces", "--url", address, LLMLEDGER_TOKEN=token).stdout)

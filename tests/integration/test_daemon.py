@@ -173,9 +173,11 @@ def test_the_embedded_engine_gives_the_same_rows(daemon: RunningDaemon, table: S
 
 
 @pytest.mark.parametrize("taken", ["record", "admin", "both"])
-def test_a_second_daemon_that_cannot_start_takes_no_path_of_the_first(tmp_path: Path, taken: str) -> None:
-    with RunningDaemon(tmp_path / "first") as first:
-        second = RunningDaemon(tmp_path / "second")
+def test_a_second_daemon_that_cannot_start_takes_no_path_of_the_first(
+    tmp_path: Path, server_url: str, taken: str
+) -> None:
+    with RunningDaemon(tmp_path / "first", url=server_url) as first:
+        second = RunningDaemon(tmp_path / "second", url=server_url)
         record, admin_path = first.socket, first.folder / "admin.sock"
         second.settings = {"admin": f"unix:{tmp_path / 'other.sock'}"}
         if taken in ("record", "both"):

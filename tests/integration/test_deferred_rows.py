@@ -62,8 +62,8 @@ class Provider:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
-    with RunningDaemon(tmp_path / "d", settings={"orphan_grace_seconds": 0.1}) as running:
+def daemon(tmp_path: Path, server_url: str) -> Iterator[RunningDaemon]:
+    with RunningDaemon(tmp_path / "d", url=server_url, settings={"orphan_grace_seconds": 0.1}) as running:
         yield running
 
 

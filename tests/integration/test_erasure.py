@@ -29,6 +29,7 @@ from llmledgerd.stores.clickhouse.erasure import Eraser
 from tests.helpers import admin, prefork
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.exchanges import line
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.rollups import differences, doubted, mend
 from tests.helpers.store_rows import add_traces
 from tests.helpers.waiting import until
@@ -307,7 +308,7 @@ def test_no_address_takes_what_it_does_not_know(eraser: RunningDaemon, target: s
     assert admin.post(eraser.folder / "admin.sock", "/v1/sql?limit=1", "SELECT 1")[0] == 400
 
 
-def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> None:
+def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path, server_url: str) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
@@ -330,7 +331,7 @@ def test_a_token_erases_where_it_says_so_and_what_it_may_see(tmp_path: Path) -> 
 
         return asyncio.run(ask())
 
-    with RunningDaemon(tmp_path, settings=settings) as daemon:
+    with RunningDaemon(tmp_path, url=server_url, settings=settings) as daemon:
         with pytest.raises(ConfigError, match="no right to erase"):
             asked(reads, "acme")
         with pytest.raises(ConfigError, match="does not give access"):
@@ -349,8 +350,8 @@ def test_a_member_that_is_given_twice_is_refused(eraser: RunningDaemon) -> None:
 
 
 @pytest.fixture(scope="module")
-def eraser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
-    with RunningDaemon(tmp_path_factory.mktemp("eraser"), settings=ALLOWED) as daemon:
+def eraser(lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
+    with lend() as url, RunningDaemon(tmp_path_factory.mktemp("eraser"), url=url, settings=ALLOWED) as daemon:
         daemon.send_one_way(line("kept", 1, org_id="acme"))
         until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 1)
         yield daemon

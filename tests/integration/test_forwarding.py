@@ -153,7 +153,7 @@ def test_a_url_that_is_no_endpoint_is_refused(url: str) -> None:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, sink: Sink) -> Iterator[RunningDaemon]:
+def daemon(tmp_path: Path, server_url: str, sink: Sink) -> Iterator[RunningDaemon]:
     settings = {
         "stores": "clickhouse,collector",
         "collector_url": sink.url,
@@ -162,7 +162,7 @@ def daemon(tmp_path: Path, sink: Sink) -> Iterator[RunningDaemon]:
         "retry_first_seconds": 0.02,
         "retry_cap_seconds": 0.2,
     }
-    with RunningDaemon(tmp_path, settings=settings) as running:
+    with RunningDaemon(tmp_path, url=server_url, settings=settings) as running:
         yield running
 
 

@@ -72,7 +72,10 @@ def some(store: Store) -> dict[str, list[str]]:
     return {name: [row[columns.get(name, name)]] for name in names}
 
 
-@pytest.mark.parametrize("interval_seconds", [60, 3600, 7200])
+@pytest.mark.parametrize(
+    "interval_seconds",
+    [pytest.param(60, marks=pytest.mark.chaos), 3600, pytest.param(7200, marks=pytest.mark.chaos)],
+)
 @pytest.mark.parametrize("sql", queries())
 def test_a_query_gives_rows_for_everything_and_for_a_choice(
     store: Store, sql: str, interval_seconds: int

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,6 +19,8 @@ from llmledgerd.stores.clickhouse.client import Store
 from tests.helpers import sdks
 from tests.helpers.captured import Captured
 from tests.helpers.daemon import RunningDaemon
+from tests.helpers.fake_daemon import FakeDaemon
+from tests.helpers.migrated_databases import Lend
 from tests.helpers.providers import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS, Providers
 
 # The SDKs' own warnings, at their import and later, are not ours to fail on.
@@ -33,16 +36,60 @@ def providers() -> Iterator[Providers]:
         yield running
 
 
+LITELLM_CALLS = ["litellm_sync", "litellm_stream", "litellm_failure"]
+LITELLM_WAYS = ("callback", "both", "stranger")
 Rows = dict[str, list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module")
-def rows(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    """Make every call once, and return the rows that came of them, by the call's name."""
-    with RunningDaemon(tmp_path_factory.mktemp("d")) as daemon:
-        sdks.run("hooks", providers.host, daemon.socket, list(sdks.CALLS))
+FURTHER = ("litellm", "mistral", "groq", "cohere")
+"""SDKs whose imports take half of the time, beside one of their kind: over HTTPX, asynchronous, streaming."""
+
+
+def of_each_sdk(names: Iterable[str]) -> list[Any]:
+    """Return parameters of a test; calls of FURTHER are made by `make chaos`."""
+    return [pytest.param(name, marks=pytest.mark.chaos if name.startswith(FURTHER) else ()) for name in names]
+
+
+class Made(NamedTuple):
+    """What came of calls, each made once: rows of the SDKs', and records of LiteLLM's in each way."""
+
+    rows: Rows
+    records: dict[str, Rows]
+
+
+def _made(host: str, url: str, folder: Path, names: Sequence[str], ways: Sequence[str]) -> Made:
+    """Make the calls of these names with hooks, and LiteLLM's in these ways."""
+    with RunningDaemon(folder / "real", url=url) as daemon, contextlib.ExitStack() as stack:
+        fakes = {how: stack.enter_context(FakeDaemon(folder / how)) for how in ways}
+        by_litellm = [sdks.Calls(how, str(fake.path), LITELLM_CALLS) for how, fake in fakes.items()]
+        sdks.run(host, sdks.Calls("hooks", str(daemon.socket), names), *by_litellm)
         assert daemon.terminate() == 0
-    return _read(daemon.url)
+        records: dict[str, Rows] = {how: {} for how in ways}
+        for how, fake in fakes.items():
+            for record in fake.records():
+                records[how].setdefault(record.get("step_id", ""), []).append(record)
+        return Made(_read(url), records)
+
+
+@pytest.fixture(scope="module")
+def made(providers: Providers, lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    names = [name for name in sdks.CALLS if not name.startswith(FURTHER)]
+    with lend() as url:
+        return _made(providers.host, url, tmp_path_factory.mktemp("d"), names, ())
+
+
+@pytest.fixture(scope="module")
+def further(providers: Providers, lend: Lend, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    names = [name for name in sdks.CALLS if name.startswith(FURTHER)]
+    with lend() as url:
+        return _made(providers.host, url, tmp_path_factory.mktemp("f"), names, LITELLM_WAYS)
+
+
+@pytest.fixture
+def rows(request: pytest.FixtureRequest, name: str) -> Rows:
+    """Return the rows of the calls that were made with that one, by the call's name."""
+    made: Made = request.getfixturevalue("further" if name.startswith(FURTHER) else "made")
+    return made.rows
 
 
 def _read(url: str) -> Rows:
@@ -56,7 +103,7 @@ def _read(url: str) -> Rows:
         store.close()
 
 
-@pytest.mark.parametrize("name", sdks.CALLS)
+@pytest.mark.parametrize("name", of_each_sdk(sdks.CALLS))
 def test_a_call_lands_one_right_row(rows: Rows, name: str) -> None:
     (row,) = rows[name]
     assert row["prompt_tokens"] == PROMPT_TOKENS
@@ -73,7 +120,7 @@ def test_a_call_lands_one_right_row(rows: Rows, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in sdks.CALLS if name.startswith(("openai", "anthropic", "groq"))]
+    "name", of_each_sdk(name for name in sdks.CALLS if name.startswith(("openai", "anthropic", "groq")))
 )
 def test_sdks_that_count_their_attempts_are_believed(rows: Rows, name: str) -> None:
     assert rows[name][0]["attempt"] == 1
@@ -138,9 +185,9 @@ MODELS = {"cancelled": ["hang"], "error": ["fail-500", "fail-429", "cut"], "ok":
 
 
 def test_a_storm_of_cancelled_and_failing_streams_is_one_right_row_each(
-    providers: Providers, tmp_path: Path
+    providers: Providers, server_url: str, tmp_path: Path
 ) -> None:
-    with RunningDaemon(tmp_path / "d") as daemon:
+    with RunningDaemon(tmp_path / "d", url=server_url) as daemon:
         client = llmledger.TraceClient(daemon.socket)
         llmledger.instrument(hosts=[providers.host], client=client)
         try:
@@ -159,3 +206,43 @@ def test_a_storm_of_cancelled_and_failing_streams_is_one_right_row_each(
     assert {row["completion_tokens"] for step, (row,) in found.items() if step.startswith("ok")} == {
         COMPLETION_TOKENS
     }
+
+
+# LiteLLM's callback, for those who cannot have their HTTP libraries hooked.
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("name", LITELLM_CALLS[:2])
+def test_litellm_s_callback_makes_one_record_of_a_call(further: Made, name: str) -> None:
+    (record,) = further.records["callback"][name]
+    assert (record["provider"], record["model"]) == ("hosted_vllm", "qwen")
+    assert record["request"]["messages"] == sdks.MESSAGES
+    usage = record["response"]["usage"]
+    # Of a stream LiteLLM counts the words by itself.
+    is_stream = name.endswith("stream")
+    assert is_stream or usage["completion_tokens"] == COMPLETION_TOKENS
+    assert usage["prompt_tokens"] == PROMPT_TOKENS
+    assert record["latency_ms"] > 0
+    assert ("time_to_first_token_ms" in record) == is_stream
+    assert "api_key" not in record["request"]
+
+
+@pytest.mark.chaos
+def test_litellm_s_callback_records_a_failure_with_its_status(further: Made) -> None:
+    (record,) = further.records["callback"]["litellm_failure"]
+    assert (record["outcome"], record["error_type"]) == ("error", "InternalServerError")
+    assert record["status_code"] == 500
+
+
+@pytest.mark.chaos
+def test_where_the_exchanges_are_recorded_litellm_s_callback_is_silent(further: Made) -> None:
+    records = further.records["both"]
+    assert {name: len(found) for name, found in records.items()} == dict.fromkeys(LITELLM_CALLS, 1)
+    assert all("url" in record for found in records.values() for record in found)
+
+
+@pytest.mark.chaos
+def test_where_the_hooks_do_not_know_the_host_litellm_s_callback_records(further: Made) -> None:
+    records = further.records["stranger"]
+    assert {name: len(found) for name, found in records.items()} == dict.fromkeys(LITELLM_CALLS, 1)
+    assert all(record["provider"] == "hosted_vllm" for found in records.values() for record in found)

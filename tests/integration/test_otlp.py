@@ -58,8 +58,8 @@ def stored(daemon: RunningDaemon, columns: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
-    with RunningDaemon(tmp_path, settings={"otlp": f"unix:{tmp_path}/o"}) as running:
+def daemon(tmp_path: Path, server_url: str) -> Iterator[RunningDaemon]:
+    with RunningDaemon(tmp_path, url=server_url, settings={"otlp": f"unix:{tmp_path}/o"}) as running:
         yield running
 
 
@@ -122,11 +122,11 @@ def test_single_spans_are_refused_and_the_others_stored(daemon: RunningDaemon) -
     assert len(stored(daemon, "id")) == 1
 
 
-def test_secrets_are_masked_before_the_disk(tmp_path: Path) -> None:
+def test_secrets_are_masked_before_the_disk(tmp_path: Path, server_url: str) -> None:
     settings = {"otlp": f"unix:{tmp_path}/o", "redact": "api_keys", "batch_max_age_seconds": 60}
     secret = "sk-proj-" + "A1b2C3d4" * 6
     said = json.dumps([{"role": "user", "parts": [{"type": "text", "content": secret}]}])
-    with RunningDaemon(tmp_path, settings=settings) as daemon:
+    with RunningDaemon(tmp_path, url=server_url, settings=settings) as daemon:
         assert (
             Exporter(tmp_path / "o").send(traces([span(1, {**CHAT, "gen_ai.input.messages": said})])) == 200
         )
@@ -136,13 +136,13 @@ def test_secrets_are_masked_before_the_disk(tmp_path: Path) -> None:
         )
 
 
-def test_off_the_loopback_a_token_decides_who_may_send_for_whom(tmp_path: Path) -> None:
+def test_off_the_loopback_a_token_decides_who_may_send_for_whom(tmp_path: Path, server_url: str) -> None:
     port, tokens = free_port(), tmp_path / "tokens.toml"
     mine, entry = new(["acme"])
     figures, other = new([], metrics=True)
     tokens.write_text(f"{entry}\n{other}\n")
     settings = {"otlp": f"0.0.0.0:{port}", "admin_tokens_file": tokens}
-    with RunningDaemon(tmp_path / "d", settings=settings) as daemon:
+    with RunningDaemon(tmp_path / "d", url=server_url, settings=settings) as daemon:
         exporter = Exporter(port)
         request = traces([span(1, CHAT)])
         assert exporter.send(request) == 401
@@ -175,14 +175,16 @@ def test_the_command_shows_who_sends_and_what_was_not_understood(daemon: Running
     assert (found["spans"], found["rows"], found["service"]) == (2, 1, "shop")
 
 
-def test_a_large_span_is_stored_by_the_embedded_engine(daemon: RunningDaemon) -> None:
+def test_a_large_span_is_stored_by_the_embedded_engine(tmp_path: Path) -> None:
     said = json.dumps([{"role": "user", "content": "x" * (24 << 20)}])
-    exporter = Exporter(daemon.folder / "o")
-    assert exporter.send(traces([span(1, {**CHAT, "gen_ai.input.messages": said})]), gzipped=False) == 200
-    until(lambda: admin.status(daemon.folder / "admin.sock")["stored"] == 1, what="the row")
+    with RunningDaemon(tmp_path, settings={"otlp": f"unix:{tmp_path}/o"}):
+        exporter = Exporter(tmp_path / "o")
+        assert exporter.send(traces([span(1, {**CHAT, "gen_ai.input.messages": said})]), gzipped=False) == 200
+        until(lambda: admin.status(tmp_path / "admin.sock")["stored"] == 1, what="the row")
 
 
-@pytest.mark.parametrize("is_protobuf", [pytest.param(True, marks=pytest.mark.chaos), False])
+@pytest.mark.chaos
+@pytest.mark.parametrize("is_protobuf", [True, False])
 def test_the_largest_message_takes_about_three_times_its_bytes(tmp_path: Path, is_protobuf: bool) -> None:
     said = json.dumps([{"role": "user", "content": "x" * (120 << 20)}])
     request = traces([span(1, {**CHAT, "gen_ai.input.messages": said})])

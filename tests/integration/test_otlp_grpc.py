@@ -54,13 +54,13 @@ class Running:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def running(tmp_path: Path, server_url: str) -> Iterator[Running]:
     port = free_port()
-    with RunningDaemon(tmp_path, settings={"otlp": f"grpc:127.0.0.1:{port}"}) as daemon:
+    with RunningDaemon(tmp_path, url=server_url, settings={"otlp": f"grpc:127.0.0.1:{port}"}) as daemon:
         yield Running(daemon, port)
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("compression", ["gzip", pytest.param("none", marks=pytest.mark.chaos)])
 def test_what_the_exporter_of_opentelemetry_was_answered_survives_a_kill(
     running: Running, compression: str
 ) -> None:
@@ -145,13 +145,13 @@ def test_a_full_spool_says_when_to_come_again(tmp_path: Path) -> None:
         assert details.startswith(b"\x08\x08")
 
 
-def test_off_the_loopback_a_token_in_the_metadata_decides(tmp_path: Path) -> None:
+def test_off_the_loopback_a_token_in_the_metadata_decides(tmp_path: Path, server_url: str) -> None:
     port, tokens = free_port(), tmp_path / "tokens.toml"
     mine, entry = new(["acme"])
     figures, other = new([], metrics=True)
     tokens.write_text(f"{entry}\n{other}\n")
     settings = {"otlp": f"grpc:0.0.0.0:{port}", "admin_tokens_file": tokens}
-    with RunningDaemon(tmp_path / "d", settings=settings) as daemon:
+    with RunningDaemon(tmp_path / "d", url=server_url, settings=settings) as daemon:
         running = Running(daemon, port)
         body = as_protobuf(traces([span(1, CHAT)]))
         assert refused(running, body).code() is grpc.StatusCode.UNAUTHENTICATED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import admin
+from tests.helpers import admin, prefork
 from tests.helpers.daemon import RunningDaemon
 from tests.helpers.places import environment
 from tests.helpers.waiting import until
@@ -107,19 +106,14 @@ class Priced(RunningDaemon):
         return str(admin.status(self.folder / "admin.sock")["prices"])
 
     def command(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", "from llmledgerd.cli.app import main; main()", *arguments],
-            env=environment(
-                LLMLEDGER_SOCKET=str(self.socket),
-                LLMLEDGER_SPOOL_DIR=str(self.spool),
-                LLMLEDGER_CLICKHOUSE_URL=self.url,
-                LLMLEDGER_PRICES_FILE=str(self.file),
-                COLUMNS="80",
-            ),
-            text=True,
-            capture_output=True,
-            check=False,
+        own = environment(
+            LLMLEDGER_SOCKET=str(self.socket),
+            LLMLEDGER_SPOOL_DIR=str(self.spool),
+            LLMLEDGER_CLICKHOUSE_URL=self.url,
+            LLMLEDGER_PRICES_FILE=str(self.file),
+            COLUMNS="80",
         )
+        done = prefork.run("llmledger", *arguments, environment=own)
         assert done.returncode == code, done
         return done
 

@@ -6,7 +6,7 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -359,6 +359,21 @@ HOSTILE = [
     "{organization_id:String}", "{id:String}", "a;DROP TABLE llm_traces", "$$", "a\n", "a&all_organizations=true",
     "a&organization_id=b", "a,b", "['a','b']", "%27", "../b", "\u202ea",
 ]  # fmt: skip
+ALIKE = {
+    "_", "A", " a", "a\x00b", "None", "true", "a' OR 1=1 --", "a\\' OR 1=1 --", "a') OR (1=1",
+    "a&organization_id=b", "['a','b']", "%27",
+}  # fmt: skip
+"""Texts beside which there is another one of their class."""
+
+
+def hostile(texts: Iterable[Any]) -> list[Any]:
+    """Return parameters of a test, of which `make test` takes one text of each class."""
+    return [
+        pytest.param(*values, marks=pytest.mark.chaos if values[-1] in ALIKE else ())
+        for values in (text if isinstance(text, tuple) else (text,) for text in texts)
+    ]
+
+
 LISTED_BY = (*NARROWING, "run_id", "trace_id")
 
 
@@ -371,7 +386,7 @@ by_the_longest_way = pytest.mark.parametrize(
 
 
 @by_the_longest_way
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", hostile(HOSTILE))
 async def test_no_text_reaches_into_another_organization(reader: LLMTraceReader, text: str) -> None:
     own = {str(call["id"]) for call in CALLS if call["organization_id"] == text}
 
@@ -383,7 +398,7 @@ async def test_no_text_reaches_into_another_organization(reader: LLMTraceReader,
 
 @by_the_longest_way
 @pytest.mark.parametrize("columns", [2, pytest.param(len(LISTED_BY), marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("number", "text"), list(enumerate(text for text in HOSTILE if text)))
+@pytest.mark.parametrize(("number", "text"), hostile(enumerate(text for text in HOSTILE if text)))
 async def test_no_parameter_widens_what_is_returned(
     reader: LLMTraceReader, number: int, text: str, columns: int
 ) -> None:

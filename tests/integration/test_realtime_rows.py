@@ -145,9 +145,9 @@ def silent() -> Iterator[str]:
 
 
 def test_a_response_is_a_row_although_the_process_is_killed_in_the_middle_of_it(
-    tmp_path: Path, silent: str
+    tmp_path: Path, server_url: str, silent: str
 ) -> None:
-    with RunningDaemon(tmp_path, settings={"orphan_grace_seconds": 0.1}) as daemon:
+    with RunningDaemon(tmp_path, url=server_url, settings={"orphan_grace_seconds": 0.1}) as daemon:
         environment = {
             **os.environ,
             "LLMLEDGER_SOCKET": str(daemon.socket),

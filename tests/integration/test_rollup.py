@@ -140,7 +140,8 @@ def test_an_hour_that_agrees_is_relied_on_again_without_being_touched(store: Sto
 
 
 def test_an_hour_that_is_not_over_is_neither_compared_nor_rebuilt(store: Store) -> None:
-    add_traces(store, [{"created_at": NOW_US}])
+    in_half_an_hour = time.time_ns() // 1000 + HOUR_US // 2  # the hour of a time that passed may be over
+    add_traces(store, [{"created_at": in_half_an_hour}])
     store.run("TRUNCATE TABLE llm_usage_hourly")
     Rollup(store).doubt_rows("a_test", "1", {})
 

@@ -19,9 +19,10 @@ from tests.helpers.simulated_kinds import simulated
 from tests.helpers.simulated_runs import Call
 from tests.helpers.store_rows import add_traces
 
-CALLS = simulated(7, 40)
+SOME, ALL_KINDS = 12, 40
+"""Runs: of a third of the kinds, and of each."""
 STEP_US = 7 * SECOND_US
-START_US = time.time_ns() // 1000 - len(CALLS) * STEP_US
+START_US = time.time_ns() // 1000 - len(simulated(7, ALL_KINDS)) * STEP_US
 
 
 def row(call: Call, number: int) -> dict[str, object]:
@@ -63,11 +64,16 @@ def greeted(organization: str, users: int) -> Iterator[dict[str, object]]:
             before = name
 
 
+@pytest.fixture(scope="module", params=[SOME, pytest.param(ALL_KINDS, marks=pytest.mark.chaos)])
+def calls(request: pytest.FixtureRequest) -> list[Call]:
+    return simulated(7, request.param)
+
+
 @pytest.fixture(scope="module")
-def answers(lend: Lend) -> Iterator[StoreAnswers]:
+def answers(lend: Lend, calls: list[Call]) -> Iterator[StoreAnswers]:
     with lend() as url:
         store = Store(url)
-        add_traces(store, [row(call, number) for number, call in enumerate(CALLS)])
+        add_traces(store, [row(call, number) for number, call in enumerate(calls)])
         add_traces(store, list(chain(60)))
         add_traces(store, [*greeted("one", 1), *greeted("three", 3)])
         yield StoreAnswers(store)
@@ -87,7 +93,7 @@ def listed(answers: StoreAnswers, limit: int) -> list[tuple[str, int]]:
             return found
 
 
-def test_runs_are_put_together_from_what_their_calls_name(answers: StoreAnswers) -> None:
+def test_runs_are_put_together_from_what_their_calls_name(answers: StoreAnswers, calls: list[Call]) -> None:
     runs = listed(answers, 1000)
     of: dict[int, str] = {}
     for run, steps in runs:
@@ -96,15 +102,14 @@ def test_runs_are_put_together_from_what_their_calls_name(answers: StoreAnswers)
         assert (found.run.id, found.run.steps, len(found.steps)) == (run, steps, steps)
         of |= {int(one.id.removeprefix("call-")): run for one in found.steps}
 
-    assert (
-        pairwise_f1([call.run for call in CALLS], [of.get(n, f"lost {n}") for n in range(len(CALLS))]) >= 0.98
-    )
-    assert sum(steps for _, steps in runs) == len(CALLS)
+    found_runs = [of.get(number, f"lost {number}") for number in range(len(calls))]
+    assert pairwise_f1([call.run for call in calls], found_runs) >= 0.98
+    assert sum(steps for _, steps in runs) == len(calls)
 
 
 def test_any_conversation_leads_to_the_same_run(answers: StoreAnswers) -> None:
     dice = random.Random(1)
-    for run, _ in dice.sample(listed(answers, 1000), 4):
+    for run, _ in dice.sample(listed(answers, 1000), 2):
         found = answers.answer("a", GetRun(id=run))
         assert isinstance(found, RunSteps)
         for other in {one.conversation_id for one in found.steps}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -142,6 +142,7 @@ def test_clicking_through_finds_the_numbers_of_sql(browser: Browser, page: Runni
         assert tab.get_by_label("Outcome").input_value() == "failed"
 
 
+@pytest.mark.chaos
 def test_pages_of_the_list_neither_repeat_nor_skip(browser: Browser, page: RunningPage, sql: Store) -> None:
     wanted = [row["id"] for row in sql.query("SELECT id FROM llm_traces ORDER BY created_at DESC LIMIT 100")]
     with looking(browser, page, "/calls?span=30d") as tab:
@@ -153,6 +154,7 @@ def test_pages_of_the_list_neither_repeat_nor_skip(browser: Browser, page: Runni
         assert tab.get_by_role("link", name="Newest").get_attribute("href") == "./calls?span=30d"
 
 
+@pytest.mark.chaos
 def test_a_list_is_narrowed_by_size_provider_and_type(
     browser: Browser, page: RunningPage, sql: Store
 ) -> None:
@@ -167,6 +169,7 @@ def test_a_list_is_narrowed_by_size_provider_and_type(
         assert ids(tab) == [row["id"] for row in wanted]
 
 
+@pytest.mark.chaos
 def test_a_call_stands_in_its_run(browser: Browser, page: RunningPage, sql: Store) -> None:
     (run,) = sql.query("SELECT run_id, groupArray(id) AS ids, sum(cost_usd) AS cost FROM (SELECT * FROM llm_traces"
                        " ORDER BY created_at) GROUP BY run_id ORDER BY cost DESC LIMIT 1")  # fmt: skip
@@ -260,7 +263,12 @@ def test_a_page_that_is_left_while_it_loads_raises_nothing(browser: Browser, pag
         tab.goto("about:blank")
 
 
-def test_recorded_text_is_never_more_than_text(browser: Browser, page: RunningPage, sql: Store) -> None:
+@pytest.mark.parametrize(
+    "splits", [("organization",), pytest.param(("agent", "call_type"), marks=pytest.mark.chaos)]
+)
+def test_recorded_text_is_never_more_than_text(
+    browser: Browser, page: RunningPage, sql: Store, splits: Sequence[str]
+) -> None:
     evil = "<img src=x onerror='window.owned=1'><script>window.owned=1</script>"
     said = f'{evil} [here](javascript:window.owned=1) <a href="javascript:window.owned=1">here</a>'
     payload = json.dumps({"model": evil, "messages": [{"role": evil, "content": said}]}).encode()
@@ -272,7 +280,7 @@ def test_recorded_text_is_never_more_than_text(browser: Browser, page: RunningPa
     try:
         with looking(browser, page, "/?span=30d&service=evil") as tab:
             expect(tab.locator("tbody tr").first).to_contain_text(evil)
-            for split in ("agent", "call_type", "organization"):
+            for split in splits:
                 tab.goto(f"{page.base}/?span=30d&split={split}")
                 expect(tab.locator("tbody tr").first).to_contain_text(evil)
                 tab.locator('[data-chart="spend"] svg').hover()
@@ -287,6 +295,7 @@ def test_recorded_text_is_never_more_than_text(browser: Browser, page: RunningPa
         sql.run("DELETE FROM llm_usage_hourly WHERE agent_id LIKE '%owned%'", settings={"mutations_sync": 2})
 
 
+@pytest.mark.chaos
 def test_a_page_that_is_looked_at_is_live_and_a_hidden_one_rests(
     browser: Browser, page: RunningPage, sql: Store
 ) -> None:
@@ -355,18 +364,26 @@ def test_health_is_what_the_daemon_says(browser: Browser, tmp_path: Path) -> Non
             expect(tab.locator("#main")).to_contain_text("no daemon answers")
 
 
-def test_one_organization_s_page_shows_no_other(browser: Browser, filled: tuple[Store, str]) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "&organization=org-01",
+        pytest.param("", marks=pytest.mark.chaos),
+        pytest.param("&without=organization", marks=pytest.mark.chaos),
+    ],
+)
+def test_one_organization_s_page_shows_no_other(
+    browser: Browser, filled: tuple[Store, str], asked: str
+) -> None:
     sql, url = filled
     (other,) = sql.query("SELECT id FROM llm_traces WHERE organization_id = 'org-01' LIMIT 1")
-    with running_page(url, "--org", "org-00") as page:
-        for path in ("/?span=30d", "/?span=30d&organization=org-01", "/?span=30d&without=organization"):
-            with looking(browser, page, path) as tab:
-                agrees(tab, sums(sql, "organization_id = 'org-00'"))
-                assert tab.get_by_role("link", name="Health").count() == 0
-        with looking(browser, page, f"/call?id={other['id']}") as tab:
-            expect(tab.get_by_role("heading", name="Call not found")).to_be_visible()
-            assert tab.request.get(f"{page.base}/payload/request?id={other['id']}").status == 404
-            assert tab.request.get(f"{page.base}/health").status == 404
+    with running_page(url, "--org", "org-00") as page, looking(browser, page, f"/?span=30d{asked}") as tab:
+        agrees(tab, sums(sql, "organization_id = 'org-00'"))
+        assert tab.get_by_role("link", name="Health").count() == 0
+        tab.goto(f"{page.base}/call?id={other['id']}")
+        expect(tab.get_by_role("heading", name="Call not found")).to_be_visible()
+        assert tab.request.get(f"{page.base}/payload/request?id={other['id']}").status == 404
+        assert tab.request.get(f"{page.base}/health").status == 404
 
 
 @pytest.mark.chaos

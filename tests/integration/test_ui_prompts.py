@@ -87,6 +87,7 @@ def test_tools_and_attempts_are_on_the_page(browser: Browser, page: RunningPage)
         picture(tab, "tools")
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("path", ["/cache?span=24h", "/tools?span=24h"])
 def test_a_phone_shows_them_without_scrolling_sideways(
     browser: Browser, page: RunningPage, path: str

@@ -135,6 +135,7 @@ def test_a_timeline_of_any_length_has_elements_for_what_is_in_sight_alone(
         expect(tab.locator('.step[data-step="6000"]')).to_contain_text("fork of 5,998")
 
 
+@pytest.mark.chaos
 def test_a_call_stands_in_its_long_run(browser: Browser, page: RunningPage) -> None:
     with looking(browser, page, "/call?id=long-6999") as tab:
         expect(tab.get_by_role("heading", name="Step 7,000 of 12,000")).to_be_visible()
@@ -180,7 +181,7 @@ def test_steps_of_a_running_agent_appear(
         pytest.param("/runs?span=24h", marks=pytest.mark.chaos),
         pytest.param("/run?id=named", marks=pytest.mark.chaos),
         pytest.param("/run?id=long", marks=pytest.mark.chaos),
-        "/call?id=long-6999",
+        pytest.param("/call?id=long-6999", marks=pytest.mark.chaos),
     ],
 )
 def test_runs_fit_a_phone_and_the_dark(browser: Browser, page: RunningPage, path: str) -> None:
