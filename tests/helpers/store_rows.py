@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 
+from llmledgerd.records.schema import COMPUTED
 from llmledgerd.stores.clickhouse.client import Store
 
 PAYLOADS = {"request_json", "response_json", "llm_config_json", "compaction_settings_json", "usage_json"}
@@ -16,7 +17,8 @@ def trace_rows(
     store: Store, given: Sequence[Mapping[str, object]]
 ) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Return the columns of ``llm_traces`` and one row for each mapping, ready for ``Store.insert``."""
-    types = store.columns("llm_traces")
+    computed = {one.name for one in COMPUTED}
+    types = {name: kind for name, kind in store.columns("llm_traces").items() if name not in computed}
     now = time.time_ns() // 1000
     batch = str(uuid.uuid4())
     rows = []

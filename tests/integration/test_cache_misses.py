@@ -140,6 +140,86 @@ def test_the_sums_are_those_of_the_calls(answers: tuple[list[Labelled], list[dic
     assert {one["worst_id"] for one in sums} <= {one["id"] for one in calls}
 
 
+LEFT = {
+    "prompt_tokens": 6000, "cached_input_tokens": 0, "prefix_tokens": 6000, "prompt_estimate": 6000,
+    "cache_left_state": "exact", "cache_left_tokens": 5000, "cache_left_seconds": 9000, "priced_model": "m",
+    "request_model": "m", "organization_id": "alpha",
+}  # fmt: skip
+"""Of a row that left something in the cache, and that a row may be compared with."""
+NOW = dt.datetime.now(dt.UTC)
+
+
+def after(seconds: float) -> dict[str, object]:
+    return {"created_at": NOW + dt.timedelta(seconds=seconds)}
+
+
+def compared(store: Store, *rows: Mapping[str, object]) -> dict[str, tuple[str, str]]:
+    """Return of each call that missed the one that it was compared with, and the cause."""
+    add_traces(store, [{**LEFT, **row} for row in rows])
+    listed = cast("list[CacheMiss]", StoreAnswers(store).answer("alpha", ListCacheMisses(limit=10)))
+    return {one.id: (one.parent_id, one.cause) for one in listed}
+
+
+def test_one_call_can_be_before_the_call_that_continues_it_and_before_one_with_the_same_beginning(
+    store: Store,
+) -> None:
+    found = compared(
+        store,
+        {"id": "before", "turn_hash": 10, "prefix_hash": 7, "cached_input_tokens": 4000, **after(0)},
+        {"id": "next", "turn_hash": 11, "parent_turn_hash": 10, "prefix_hash": 8, "cache_gap": 5000, "tools_hash": 1, **after(20)},
+        {"id": "other", "turn_hash": 12, "prefix_hash": 7, "cache_gap": 5000, **after(30)},
+    )  # fmt: skip
+
+    assert found == {"next": ("before", "tools_changed"), "other": ("before", "unknown")}
+
+
+def test_a_first_call_is_compared_with_the_last_one_that_left_its_beginning(store: Store) -> None:
+    beginning = {"prefix_hash": 7, "cached_input_tokens": 4000}
+    found = compared(
+        store,
+        {"id": "earlier", "turn_hash": 10, **beginning, **after(0)},
+        {"id": "last", "turn_hash": 11, **beginning, **after(10)},
+        {"id": "too short", "turn_hash": 12, **beginning, "cache_left_state": "short", **after(20)},
+        {"id": "failed", "turn_hash": 13, **beginning, "is_error": 1, **after(21)},
+        {"id": "nothing left", "turn_hash": 14, **beginning, "cache_left_state": "", **after(22)},
+        {"id": "first", "turn_hash": 15, "prefix_hash": 7, "cache_gap": 5000, **after(30)},
+        {"id": "later", "turn_hash": 16, **beginning, **after(40)},
+    )
+
+    assert found == {"first": ("last", "unknown")}
+
+
+def test_a_call_that_is_continued_is_found_whatever_its_clock_says(store: Store) -> None:
+    found = compared(
+        store,
+        {"id": "before", "turn_hash": 10, **after(60)},
+        {"id": "next", "turn_hash": 11, "parent_turn_hash": 10, "cache_gap": 5000, "system_hash": 1, **after(0)},
+    )  # fmt: skip
+
+    assert found == {"next": ("before", "system_changed")}
+
+
+def test_sums_of_all_organizations_are_by_names_and_of_one_are_its_own(store: Store) -> None:
+    rows = [
+        {"id": f"{who}{number}", "organization_id": who, "agent_id": "a", "turn_hash": number, **more}
+        for who, turns in (("alpha", (10, 11)), ("beta", (20, 21)))
+        for number, more in zip(
+            turns,
+            (after(0), {"parent_turn_hash": turns[0], "cache_gap": 5000, "tools_hash": 1, **after(20)}),
+            strict=True,
+        )
+    ]
+    add_traces(store, [{**LEFT, **row} for row in rows])
+    answers = StoreAnswers(store)
+
+    def summed(organization: str | None) -> list[tuple[str, str, int, int]]:
+        groups = cast("list[CacheMisses]", answers.answer(organization, GetCacheMisses(limit=10)))
+        return [(one.agent_id, one.cause, one.calls, one.lost_tokens) for one in groups]
+
+    assert summed(None) == [("a", "tools_changed", 2, 10_000)]
+    assert summed("beta") == [("a", "tools_changed", 1, 5000)]
+
+
 def test_a_call_shows_nothing_of_another_organization_s_whose_hashes_are_the_same(store: Store) -> None:
     """Hashes are an organization's own, and these two never have the same; the index alone would not part them."""
     shared = {

@@ -10,12 +10,15 @@ import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from llmledgerd.errors import ConfigError
 from llmledgerd.query.erasure import Erasure
+from llmledgerd.query.prompt_results import CacheMiss, CacheMisses
 from llmledgerd.query.repricing import Reprice
+from llmledgerd.query.requests import GetCacheMisses, ListCacheMisses
 from llmledgerd.records import schema
 from llmledgerd.records.pricing import Price, Pricer
 from llmledgerd.stores.clickhouse import migrations
@@ -24,6 +27,7 @@ from llmledgerd.stores.clickhouse.erasure import Eraser
 from llmledgerd.stores.clickhouse.migrations import Migration, layout_of
 from llmledgerd.stores.clickhouse.price_updates import Update
 from llmledgerd.stores.clickhouse.price_updates import statements as statements_of
+from llmledgerd.stores.clickhouse.queries import StoreAnswers
 from llmledgerd.stores.clickhouse.reprice import reprice
 from llmledgerd.stores.clickhouse.rollup import Rollup
 from llmledgerd.stores.clickhouse.sink import ClickHouseSink
@@ -118,8 +122,8 @@ def test_a_statement_for_shards_is_left_out_on_one_server() -> None:
 
 
 def test_migrating_makes_the_tables_of_the_cluster_once(sharded: Store) -> None:
-    assert tuple(sharded.columns("llm_traces")) == schema.COLUMNS
-    assert tuple(sharded.columns("llm_traces_local")) == schema.COLUMNS
+    assert tuple(sharded.columns("llm_traces")) == schema.CLICKHOUSE_COLUMNS
+    assert tuple(sharded.columns("llm_traces_local")) == schema.CLICKHOUSE_COLUMNS
     assert sharded.placement("llm_traces").changed == "llm_traces_local ON CLUSTER 'everything'"
     assert migrations.ttl_days(sharded) == 90
     assert migrations.apply(sharded, layout_of(90, "everything")) == []
@@ -259,6 +263,23 @@ def test_costs_of_a_cluster_are_changed_on_every_shard_and_recorded(sharded: Sto
     mend(sharded)
     assert differences(sharded) == []
     assert reprice(sharded, Pricer(), wanted, "somebody@somewhere").changed == 0
+
+
+def test_cache_misses_are_found_through_the_distributed_table(sharded: Store) -> None:
+    left = {
+        "organization_id": "acme", "created_at": OVER_US, "prompt_tokens": 6000, "cached_input_tokens": 0,
+        "priced_model": "m", "request_model": "m", "cache_left_state": "exact", "cache_left_tokens": 5000,
+        "cache_left_seconds": 9000,
+    }  # fmt: skip
+    gap = {"id": "next", "turn_hash": 11, "parent_turn_hash": 10, "cache_gap": 5000, "tools_hash": 1}
+    add_traces(sharded, [{**left, "id": "before", "turn_hash": 10}, {**left, **gap}])
+    answers = StoreAnswers(sharded)
+
+    (call,) = cast("list[CacheMiss]", answers.answer("acme", ListCacheMisses(limit=10)))
+    (group,) = cast("list[CacheMisses]", answers.answer("acme", GetCacheMisses(limit=10)))
+
+    assert (call.id, call.parent_id, call.cause) == ("next", "before", "tools_changed")
+    assert (group.worst_id, group.calls, group.lost_tokens) == ("next", 1, call.lost_tokens)
 
 
 def test_a_daemon_lands_rows_in_a_cluster_that_was_migrated_by_its_name(

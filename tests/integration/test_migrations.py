@@ -21,11 +21,14 @@ def engine_of(store: Store, table: str = "llm_traces") -> str:
 
 
 def test_migrating_an_empty_store_makes_every_table(store: Store) -> None:
-    assert tuple(store.columns("llm_traces")) == schema.COLUMNS
+    assert tuple(store.columns("llm_traces")) == schema.CLICKHOUSE_COLUMNS
     assert store.columns("llm_traces")["id"] == "String"
     assert store.columns("llm_trace_losses")["count"] == "Nullable(UInt64)"
     assert migrations.pending(store) == []
-    assert migrations.check(store, {"llm_traces": schema.COLUMNS, "llm_trace_losses": ["reason"]}) == []
+    assert (
+        migrations.check(store, {"llm_traces": schema.CLICKHOUSE_COLUMNS, "llm_trace_losses": ["reason"]})
+        == []
+    )
 
 
 def test_the_answer_to_an_insert_means_on_disk_and_repeats_are_ignored(store: Store) -> None:

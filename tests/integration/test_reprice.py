@@ -109,6 +109,16 @@ def test_wrong_and_missing_costs_are_mended_and_others_are_left(server: Store) -
     assert reprice(server).changed == 0
 
 
+def test_columns_that_the_store_computes_follow_a_new_model(server: Store) -> None:
+    add_traces(server, [call(id="a", agent_id="agent")])
+    assert reprice(server).changed == 1
+
+    (row,) = server.query(
+        "SELECT priced_model, cache_group = sipHash64('agent', 'openai', 'gpt-4o') AS is_new FROM llm_traces"
+    )
+    assert row == {"priced_model": "gpt-4o", "is_new": 1}
+
+
 def test_what_was_changed_is_recorded_before_and_after(server: Store) -> None:
     add_traces(server, [call(id="a"), call(id="b", cost_usd=Decimal("9"), cost_usd_source="list_price")])
     assert reprice(server, dry_run=True).changed == 2

@@ -26,7 +26,7 @@ from tests.helpers.waiting import until
 
 APPLIED = {
     "clickhouse": {
-        "0001_llm_traces": "79dd29dfe54153106ddae646e0239ae09153efcdd4c9f7f830e62b8cf5cf0933",
+        "0001_llm_traces": "af3ebfbef15e6ec54ba7a9b1a10ea7204b620cc20312f7dc8edaec2cc9368690",
         "0002_llm_trace_losses": "abaadb24a5734b4547bb9af458a66b4091ebd7c004cd9c90b4ec82610b325098",
         "0003_llm_traces_recomputed": "0819b3835a70fa2b9775e6db58ab8fca4c164b27fbddb3c75f3e630fbd3799ea",
         "0004_llm_usage_hourly": "ebe430940299e065d837003ecd09befb934bd52d1485b84a10077bf51ee812ed",
@@ -133,7 +133,9 @@ def test_a_daemon_works_on_tables_that_a_later_one_made(
         wait_stored(daemon)
 
     assert migrations.pending(server) == []
-    assert tuple(name for name in server.columns("llm_traces") if name != "color") == schema.COLUMNS
+    assert (
+        tuple(name for name in server.columns("llm_traces") if name != "color") == schema.CLICKHOUSE_COLUMNS
+    )
     assert server.query("SELECT color, count() AS n FROM llm_traces GROUP BY color") == [
         {"color": "red", "n": 5}
     ]

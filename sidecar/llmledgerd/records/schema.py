@@ -637,6 +637,35 @@ TABLE: Final[tuple[Column, ...]] = (
 """Columns in the table's order. Deployed readers depend on names and types of the first 31."""
 
 COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in TABLE)
+
+
+class Computed(NamedTuple):
+    """A column that ClickHouse computes of others when a row is stored or one of them changes."""
+
+    name: str
+    clickhouse: str
+    expression: str
+    meaning: str
+
+
+COMPUTED: Final[tuple[Computed, ...]] = (
+    Computed(
+        "organization_hash",
+        "UInt64",
+        "sipHash64(organization_id)",
+        "`organization_id` as a number, which is compared faster",
+    ),
+    Computed(
+        "cache_group",
+        "UInt64",
+        "sipHash64(agent_id, provider, priced_model)",
+        "What `llmledger cache` adds up by, as a number",
+    ),
+)
+"""Columns that no row of ours has and ``SELECT *`` leaves out."""
+
+CLICKHOUSE_COLUMNS: Final = (*COLUMNS, *(one.name for one in COMPUTED))
+"""All columns of the table in ClickHouse, in its order."""
 BYTES_COLUMNS: Final = frozenset(
     {
         "request_json",
@@ -660,6 +689,11 @@ def reference() -> str:
     """Return the table of docs/table.md."""
     lines = ["| column | ClickHouse | PostgreSQL | meaning |", "|---|---|---|---|"]
     lines += [f"| `{one.name}` | `{one.clickhouse}` | `{one.postgres}` | {one.meaning} |" for one in TABLE]
+    lines += ["", "ClickHouse computes these itself (`MATERIALIZED`); `SELECT *` leaves them out:", ""]
+    lines += ["| column | ClickHouse | computed as | meaning |", "|---|---|---|---|"]
+    lines += [
+        f"| `{one.name}` | `{one.clickhouse}` | `{one.expression}` | {one.meaning} |" for one in COMPUTED
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from llmledgerd.query.results import Call, Payloads
 from llmledgerd.records import schema
-from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, TABLE
+from llmledgerd.records.schema import BYTES_COLUMNS, COLUMNS, COMPUTED, TABLE
 from llmledgerd.stores.postgres import tables
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,7 +35,10 @@ def test_every_name_is_listed_once() -> None:
 
 
 def test_clickhouse_has_these_columns_with_these_types() -> None:
-    assert types_in("0001_llm_traces.sql", "llm_traces{local}") == {one.name: one.clickhouse for one in TABLE}
+    assert types_in("0001_llm_traces.sql", "llm_traces{local}") == {
+        **{one.name: one.clickhouse for one in TABLE},
+        **{one.name: f"{one.clickhouse} MATERIALIZED {one.expression}" for one in COMPUTED},
+    }
 
 
 def test_postgres_has_these_columns_with_these_types() -> None:

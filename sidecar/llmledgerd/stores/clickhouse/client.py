@@ -29,7 +29,7 @@ from llmledgerd.stores.clickhouse.failover import Addresses
 from llmledgerd.stores.clickhouse.insert_settings import insert_settings
 from llmledgerd.stores.clickhouse.native_format import native_block, native_pieces
 from llmledgerd.stores.clickhouse.options import Compression, InsertMode
-from llmledgerd.stores.clickhouse.sent_settings import Declared, sendable
+from llmledgerd.stores.clickhouse.sent_settings import Declared, changeable, sendable
 from llmledgerd.stores.clickhouse.topology import DDL_SETTINGS, Placement, placement
 from llmledgerd.stores.clickhouse.url import targets
 
@@ -179,19 +179,23 @@ class Store:
         *,
         raw: Collection[str] = (),
         settings: Mapping[str, Any] | None = None,
+        hints: Mapping[str, Any] | None = None,
         at: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the rows of a query, each as a dictionary by column.
 
         Values enter as ``{name:Type}`` parameters, bound by the engine. The columns named in
         ``raw`` come back as bytes, since payloads need not be UTF-8. Times come back aware, in UTC.
-        Settings that the server does not know are left out.
+        Settings that the server does not know are left out. ``hints`` are settings for speed alone, which are
+        also left out where the user may not change them.
         """
         with self._client(at) as client:
+            chosen = sendable(settings or {}, client.server_settings)
+            chosen.update(changeable(hints or {}, client.server_settings))
             result = client.query(
                 sql,
                 parameters=dict(parameters or {}),
-                settings=sendable(settings or {}, client.server_settings),
+                settings=chosen,
                 column_formats=dict.fromkeys(raw, "bytes"),
                 tz_mode="aware",
             )

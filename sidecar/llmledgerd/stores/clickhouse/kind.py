@@ -37,7 +37,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
         return super().recognizes(with_scheme(url))
 
     def opened(self, config: Config) -> ConfiguredStore:
-        from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
+        from llmledgerd.records.schema import CLICKHOUSE_COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
         from llmledgerd.stores.clickhouse import migrations, requirements, rollup
         from llmledgerd.stores.clickhouse.client import Store
         from llmledgerd.stores.clickhouse.sink import ClickHouseSink
@@ -51,7 +51,7 @@ class ClickHouseKind(Kind[ClickHouseOptions]):
             compression=options.compression,
         )
         sums = rollup.Rollup(store)
-        needed = {TRACES: COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED}
+        needed = {TRACES: CLICKHOUSE_COLUMNS, LOSSES: LOSS_COLUMNS, **rollup.NEEDED}
         return ConfiguredStore(
             name=self.name,
             address=masked(options.url),

@@ -1,15 +1,16 @@
 """Questions about prompts: what was missed in the cache, and what tokens were spent on. Blocking; for threads.
 
 Invariants:
-- Every row of which anything is shown is read under the organization's condition. Calls are compared with those whose
-  hashes they have, which are the organization's own; what is said of those is read again.
+- Every row of which a text is shown is read under the organization's condition. Sums are of rows with the
+  organization's number (``organization_hash``); calls are compared with those whose hashes they have, which are the
+  organization's own.
 - Payloads are never read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -22,19 +23,17 @@ from llmledgerd.query.filters import GROUPED
 from llmledgerd.query.prompt_results import Anatomy, CacheMiss, CacheMisses
 from llmledgerd.query.requests import GetAnatomy, GetCacheMisses, ListCacheMisses, Narrowed, QueryRequest
 from llmledgerd.records.timestamps import microseconds
+from llmledgerd.stores.clickhouse.asking import Ask
 from llmledgerd.stores.clickhouse.cache_sql import (
     BY_LOSS,
     PARENT_DAYS,
     evidence,
     misses_sql,
     sums_sql,
-    worst_sql,
 )
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.question_settings import LONG_BLOCKS
 from llmledgerd.stores.clickhouse.widening import HOUR_US
-
-Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
-"""Runs a statement with bound values within the bounds of an answer."""
 
 Key = tuple[str, int]
 
@@ -48,6 +47,8 @@ _FURTHER: Final = {
     "conversation": "conversation_id",
     "call": "id",
 }
+_NAMES: Final = ("agent_id", "provider", "priced_model")
+"""What ``cache_group`` is a number of."""
 _DESCRIBED: Final = 50
 """Sets of tools whose schemas are told apart in one answer: the ones that took most tokens."""
 
@@ -64,10 +65,10 @@ def prompt_answers(ask: Ask) -> dict[type[QueryRequest], Callable[[str | None, A
 def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses) -> list[CacheMisses]:
     """Return what was missed, by agent, model and cause, the dearest first."""
     compared = _Compared(organization_id, question)
-    rows = ask(sums_sql(compared.sql()), compared.values())
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    rows = ask(sums_sql(compared.sql()), compared.values(), LONG_BLOCKS)
+    found: dict[tuple[int, str], dict[str, Any]] = {}
     for row in rows:
-        key = (row["agent_id"], row["provider"], row["model"], cause(evidence(row["facts"])))
+        key = (row["cache_group"], cause(evidence(row["facts"])))
         one = found.setdefault(key, {"calls": 0, "tokens": 0, "pico": None, "unpriced": 0, "most": 0})
         one["calls"] += row["calls"]
         one["tokens"] += row["all_tokens"]
@@ -78,57 +79,57 @@ def cache_misses(ask: Ask, organization_id: str | None, question: GetCacheMisses
             one["most"], one["worst"] = row["most_tokens"], row["worst"]
     dearest = sorted(found.items(), key=lambda one: (-(one[1]["pico"] or 0), -one[1]["tokens"], one[0]))
     chosen = dearest[: question.limit]
-    ids = _by_key(ask, organization_id, [one["worst"] for _, one in chosen], ("id",))
+    # A group's names are those of any of its calls.
+    details = _by_key(ask, organization_id, [one["worst"] for _, one in chosen], ("id", *_NAMES))
     return [
         CacheMisses(
-            agent_id=key[0],
-            provider=key[1],
-            model=key[2],
-            cause=key[3],
+            agent_id=worst["agent_id"],
+            provider=worst["provider"],
+            model=worst["priced_model"],
+            cause=word,
             calls=one["calls"],
             lost_tokens=one["tokens"],
             lost_usd=_dollars(one["pico"]),
             unknown_cost=one["unpriced"],
-            worst_id=ids.get(_key(one["worst"]), {}).get("id", ""),
+            worst_id=worst["id"],
         )
-        for key, one in chosen
+        for (_, word), one in chosen
+        if (worst := details.get(_key(one["worst"])))
     ]
 
 
 def cache_miss_calls(ask: Ask, organization_id: str | None, question: ListCacheMisses) -> list[CacheMiss]:
     """Return the calls that missed, the dearest first, each with its place."""
     compared = _Compared(organization_id, question)
-    if question.id is None:
-        # Which ones lost most takes few columns of each; what they show is asked for those alone.
-        worst = ask(worst_sql(compared.sql()), {**compared.values(), "limit": question.limit})
-        if not worst:
-            return []
-        compared.keep(_at, [_row_key(row) for row in worst])
-        compared.keep_parents([row["parent_created_at"] for row in worst if row["has_parent"]])
-    else:
-        compared.keep(Where.equal, "id", question.id)
-    rows = ask(f"{compared.sql()} {BY_LOSS}", {**compared.values(), "limit": question.limit})
-    keys = [_row_key(row) for row in rows]
-    keys += [_row_key(row, "parent_") for row in rows if row["has_parent"]]
+    if question.id is not None:
+        compared.keep(question.id)
+    rows = ask(f"{compared.sql()} {BY_LOSS}", {**compared.values(), "limit": question.limit}, LONG_BLOCKS)
+    keys = [_row_key(row, prefix) for row in rows for prefix in ("", "before_")]
     names = (
-        "id", "prompt_parts", "priced_model", "service_tier", "region", "cache_left_seconds", "cache_diagnostics"
-    )  # fmt: skip
+        "id",
+        *_NAMES,
+        "prompt_parts",
+        "service_tier",
+        "region",
+        "cache_left_seconds",
+        "cache_diagnostics",
+    )
     details = _by_key(ask, organization_id, keys, names)
     return [_miss(row, details) for row in rows if _key(_row_key(row)) in details]
 
 
 def _miss(row: dict[str, Any], details: Mapping[Key, dict[str, Any]]) -> CacheMiss:
     own = details[_key(_row_key(row))]
-    parent = details.get(_key(_row_key(row, "parent_")), {}) if row["has_parent"] else {}
+    parent = details.get(_key(_row_key(row, "before_")), {})
     word = cause(evidence(row["facts"]))
     before = read_description(parent.get("prompt_parts", ""))
     place = place_of(word, before, read_description(own["prompt_parts"]), _values(word, row, own, parent))
     return CacheMiss(
         id=own["id"],
         parent_id=parent.get("id", ""),
-        agent_id=row["agent_id"],
-        provider=row["provider"],
-        model=row["model"],
+        agent_id=own["agent_id"],
+        provider=own["provider"],
+        model=own["priced_model"],
         created_at=row["created_at"],
         cause=word,
         place=place,
@@ -147,13 +148,13 @@ def _values(word: str, row: dict[str, Any], own: dict[str, Any], parent: dict[st
     if not parent:
         return {}
     if word == MODEL:
-        return {"model": row["model"], "was": parent["priced_model"]}
+        return {"model": own["priced_model"], "was": parent["priced_model"]}
     if word == TIER and own["service_tier"] != parent["service_tier"]:
         return {"tier": own["service_tier"] or "default", "was": parent["service_tier"] or "default"}
     if word == TIER:
         return {"region": own["region"], "was": parent["region"]}
     if word == EXPIRED:
-        passed = (row["created_at"] - row["parent_created_at"]).total_seconds()
+        passed = (row["created_at"] - row["before_created_at"]).total_seconds()
         return {"seconds": round(passed), "lifetime_seconds": parent["cache_left_seconds"]}
     return {"with": parent["id"]} if word == IN_FLIGHT else {}
 
@@ -162,8 +163,11 @@ class _Compared:
     """Which calls are compared, and with which."""
 
     def __init__(self, organization_id: str | None, question: Narrowed) -> None:
-        self._calls, self._near = Where(organization_id), Where.near(organization_id)
+        self._calls, self._near = Where.near(organization_id), Where.near(organization_id)
         self._parents = Where.near(organization_id)
+        self._calls.add(
+            "t.organization_hash = sipHash64({organization_id:String})", organization_id=organization_id
+        )
         for where in (self._calls, self._near):
             where.narrow(question)
             where.between(question.start_date, question.end_date)
@@ -173,15 +177,10 @@ class _Compared:
             parents_since=microseconds(earliest),
         )
 
-    def keep(self, narrow: Callable[..., None], *values: Any) -> None:
-        """Narrow the calls further."""
+    def keep(self, row_id: str) -> None:
+        """Compare one call alone."""
         for where in (self._calls, self._near):
-            narrow(where, *values)
-
-    def keep_parents(self, times: Sequence[datetime]) -> None:
-        """Compare only with calls that began then, if there are any."""
-        if times:
-            _at_times(self._parents, times, "parent_")
+            where.equal("id", row_id)
 
     def sql(self) -> str:
         return misses_sql(str(self._calls), str(self._near), str(self._parents))
@@ -218,20 +217,15 @@ def _by_key(
 
 def _at(where: Where, keys: Sequence[Sequence[Any]]) -> None:
     """Keep these rows, and perhaps a few others of their lines and times."""
-    where.add("t.batch_row IN {lines:Array(UInt32)}", lines=sorted({int(key[1]) for key in keys}))
-    _at_times(where, [key[2] for key in keys])
-
-
-def _at_times(where: Where, times: Iterable[datetime], prefix: str = "") -> None:
-    """Keep the rows of these times; ``prefix`` begins the names of the placeholders."""
-    numbers = sorted({round(time.timestamp() * 1e6) for time in times})
+    numbers = sorted({round(key[2].timestamp() * 1e6) for key in keys})
     hours = sorted({hour for us in numbers for hour in (us // HOUR_US, -(-us // HOUR_US))})
     # The hours are for the index; numbers are compared before a text is read.
-    for name, sql, values in (
-        ("hours", "intDiv(toInt64(t.created_at), 3600)", hours),
-        ("times", "toUnixTimestamp64Micro(t.created_at)", numbers),
+    for name, sql, kind, values in (
+        ("lines", "t.batch_row", "UInt32", sorted({int(key[1]) for key in keys})),
+        ("hours", "intDiv(toInt64(t.created_at), 3600)", "Int64", hours),
+        ("times", "toUnixTimestamp64Micro(t.created_at)", "Int64", numbers),
     ):
-        where.add(f"{sql} IN {{{prefix}{name}:Array(Int64)}}", **{f"{prefix}{name}": values})
+        where.add(f"{sql} IN {{{name}:Array({kind})}}", **{name: values})
 
 
 def anatomy(ask: Ask, organization_id: str | None, question: GetAnatomy) -> list[Anatomy]:

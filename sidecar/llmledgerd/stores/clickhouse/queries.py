@@ -84,8 +84,8 @@ class StoreAnswers:
             ListRuns: runs.page,
             GetRun: runs.steps,
             GetLosses: self._losses,
-            **ToolAnswers(store, lambda sql, values: _whole(*self._bounded(sql, values))).answers,
-            **prompt_answers(lambda sql, values: _whole(*self._bounded(sql, values))),
+            **ToolAnswers(store, self._asked).answers,
+            **prompt_answers(self._asked),
         }
 
     def answer(self, organization_id: str | None, question: QueryRequest) -> object:
@@ -262,9 +262,16 @@ class StoreAnswers:
             {**where.values, "limit": limit},
         )
 
-    def _bounded(self, sql: str, values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    def _asked(
+        self, sql: str, values: Mapping[str, Any], hints: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        return _whole(*self._bounded(sql, values, hints))
+
+    def _bounded(
+        self, sql: str, values: Mapping[str, Any], hints: Mapping[str, Any] | None = None
+    ) -> tuple[list[dict[str, Any]], bool]:
         """Return the first rows that are not beyond ROWS_BYTES, and whether these are all."""
-        rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values)
+        rows = self._store.query(BOUNDED.format(sql=sql, most=ROWS_BYTES), values, hints=hints)
         rows.sort(key=itemgetter("answer_bytes"))  # several threads may return them in another order
         count = rows[0]["answer_rows"] if rows else 0
         for row in rows:

@@ -45,3 +45,8 @@ which parts there are. https://clickhouse.com/docs/cloud/reference/shared-merge-
 
 PARTLY: Final[Mapping[str, Any]] = {**QUESTION, "skip_unavailable_shards": 1}
 """For the rows of the replicas that answer, where it is known that others do not."""
+
+LONG_BLOCKS: Final[Mapping[str, Any]] = {"preferred_block_size_bytes": 0}
+"""A hint for statements that compute with many small columns of many rows. By default a block ends where its columns
+have 1 MB; of the few rows that a condition leaves of so small a block, each function costs more to call than to
+compute. Blocks have at most 65,409 rows (``max_block_size``) all the same."""

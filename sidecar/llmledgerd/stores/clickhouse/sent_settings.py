@@ -41,6 +41,11 @@ def sendable(wanted: Mapping[str, Any], known: Mapping[str, Declared]) -> dict[s
     return {name: value for name, value in wanted.items() if name in known and not known[name].readonly}
 
 
+def changeable(hints: Mapping[str, Any], known: Mapping[str, Declared]) -> dict[str, Any]:
+    """Return the settings that the server knows and the user may change; an answer is the same without the others."""
+    return {name: value for name, value in hints.items() if name in known and not known[name].readonly}
+
+
 def refusal(forbidden: list[str]) -> str:
     """Return the sentence about pinned settings."""
     return f"this user's profile pins settings that the daemon needs: {'; '.join(forbidden)}"

@@ -21,13 +21,12 @@ from llmledgerd.query.requests import (
 from llmledgerd.query.retries import Attempt, Tally, calls_of, retried_call, summed
 from llmledgerd.query.tool_results import RetriedCall, Retries, Tool, ToolCall
 from llmledgerd.records.timestamps import microseconds
+from llmledgerd.stores.clickhouse.asking import Ask
 from llmledgerd.stores.clickhouse.client import Store
 from llmledgerd.stores.clickhouse.conditions import Where
+from llmledgerd.stores.clickhouse.question_settings import LONG_BLOCKS
 from llmledgerd.stores.clickhouse.retries_sql import ATTEMPTS, NEWEST, SUMS
 from llmledgerd.stores.clickhouse.tools_sql import ASKED, BROUGHT, FAILED, FIRST, tools_sql
-
-Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
-"""Runs a statement whose whole answer fits one answer; raises ValueError for a larger one."""
 
 MOST_ATTEMPTS: Final = 200_000
 """Limit of attempts that are judged one by one for an answer."""
@@ -49,7 +48,7 @@ class ToolAnswers:
     def _tools(self, organization_id: str | None, question: GetTools) -> list[Tool]:
         asked, brought = _narrowed(organization_id, question), Where(organization_id)
         brought.between(question.start_date, None)
-        rows = self._ask(tools_sql(asked, brought), {**asked.values, "limit": question.limit})
+        rows = self._ask(tools_sql(asked, brought), {**asked.values, "limit": question.limit}, LONG_BLOCKS)
         return [_tool(row) for row in rows]
 
     def _tool_calls(self, organization_id: str | None, question: ListToolCalls) -> list[ToolCall]:
@@ -87,7 +86,9 @@ class ToolAnswers:
 
     def _retries(self, organization_id: str | None, question: GetRetries) -> list[Retries]:
         where = _narrowed(organization_id, question)
-        rows = self._store.query(SUMS.format(where=where, most=MOST_ATTEMPTS + 1), where.values)
+        rows = self._store.query(
+            SUMS.format(where=where, most=MOST_ATTEMPTS + 1), where.values, hints=LONG_BLOCKS
+        )
         known = {(row["provider"], row["model"]): _tally(row) for row in rows if row["is_apart"]}
         overlapping = [request for row in rows for request in row["requests"]]
         _bound(sum([len(tries) for _, tries in overlapping]))
@@ -99,7 +100,9 @@ class ToolAnswers:
         where = _narrowed(organization_id, question)
         wanted = 2 * question.limit
         while True:
-            newest = self._store.query(NEWEST.format(where=where), {**where.values, "most": wanted})
+            newest = self._store.query(
+                NEWEST.format(where=where), {**where.values, "most": wanted}, hints=LONG_BLOCKS
+            )
             _bound(sum([row["attempts"] for row in newest]))
             calls = sorted(
                 self._judged(where, newest), key=lambda one: (one.started_at, one.id), reverse=True

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.models import SettingDef
 from llmledgerd.errors import StoreBusy
 from llmledgerd.stores.clickhouse.insert_settings import EVERY, MODES, insert_settings
 from llmledgerd.stores.clickhouse.question_settings import QUESTION
-from llmledgerd.stores.clickhouse.sent_settings import pinned, sendable
+from llmledgerd.stores.clickhouse.sent_settings import changeable, pinned, sendable
 
 FORCED = {**EVERY, **MODES["sync"], **QUESTION}
 
@@ -33,3 +33,8 @@ def test_an_insert_whose_settings_are_pinned_is_not_sent() -> None:
     with pytest.raises(StoreBusy, match="async_insert is 1, and has to be 0") as caught:
         insert_settings("sync", "t", {}, profile(async_insert=("1", 1)))
     assert caught.value.kind == "settings"
+
+
+def test_a_hint_that_the_profile_pins_or_the_server_does_not_know_is_left_out() -> None:
+    known = {"a": SettingDef("a", "1", 0), "b": SettingDef("b", "1", 1)}
+    assert changeable({"a": 0, "b": 0, "unknown": 0}, known) == {"a": 0}
