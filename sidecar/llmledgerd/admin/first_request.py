@@ -36,7 +36,7 @@ class FirstRequest(asyncio.BufferedProtocol):
         connections: set[FirstRequest],
         ask_seconds: float = ASK_SECONDS,
     ) -> None:
-        """``answer`` answers probes; without it there are none. ``hand_on`` calls ``hand_over``, sooner or later.
+        """``answer`` answers probes; without it, every request is handed on. ``hand_on`` calls ``hand_over``, sooner or later.
 
         The connection is one of ``connections`` until it is closed or handed over.
         """

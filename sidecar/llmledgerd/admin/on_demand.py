@@ -1,8 +1,8 @@
 """Listening sockets, and an HTTP server that is imported and started for the first request that needs it.
 
 Invariants:
-- Its clients take neither descriptors nor memory from the record socket: there is a limit of connections, whoever
-  answers them.
+- Its clients take neither descriptors nor memory from the record socket: there is a limit of connections, with
+  those that wait for the server.
 - Clients that come before the server runs wait and are answered, and the event loop does not wait for the import. If
   the server cannot be started, the clients that wait are disconnected, and later ones are another attempt.
 """

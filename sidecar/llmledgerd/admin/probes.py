@@ -51,7 +51,7 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Answer to a probe, whoever sends it."""
+    """Answer to a probe."""
 
     status: int
     body: bytes
