@@ -29,7 +29,7 @@ def test_a_connection_for_each_record_is_taken_as_fast_as_it_is_read(tmp_path: P
             thread.join()
         until(
             lambda: admin.status(daemon.folder / "admin.sock")["received"] >= RECORDS,
-            limit=20,
+            limit=60,
             what="all records to be received",
         )
         status = admin.status(daemon.folder / "admin.sock")
