@@ -172,14 +172,14 @@ async def test_a_connection_that_closes_while_it_waits_is_not_given_to_the_serve
 async def test_who_does_not_end_a_request_is_disconnected_in_time(said: bytes) -> None:
     connection = Connection(seconds=0.0)
     connection.read(said)
-    await asyncio.sleep(0.001)
+    await turns()
     assert connection.wire.is_aborted
 
 
 async def test_who_does_not_read_the_answer_is_disconnected_in_time() -> None:
     connection = Connection(seconds=0.0)
     connection.read(PROBE)
-    await asyncio.sleep(0.001)
+    await turns()
     assert connection.wire.written
     assert connection.wire.is_aborted
 
@@ -189,7 +189,7 @@ async def test_who_waits_for_the_answer_or_the_server_is_not_disconnected() -> N
     asks.may_answer.clear()
     asks.read(PROBE)
     waits.read(OTHER)
-    await asyncio.sleep(0.001)
+    await turns()
     assert not asks.wire.is_aborted
     assert not waits.wire.is_aborted
 

@@ -38,7 +38,7 @@ def sendable(wanted: Mapping[str, Any], known: Mapping[str, Declared]) -> dict[s
     forbidden = pinned(wanted, known)
     if forbidden:
         raise StoreBusy("settings", refusal(forbidden))
-    return {name: value for name, value in wanted.items() if name in known and not known[name].readonly}
+    return changeable(wanted, known)
 
 
 def changeable(hints: Mapping[str, Any], known: Mapping[str, Declared]) -> dict[str, Any]:
