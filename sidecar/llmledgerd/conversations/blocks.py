@@ -167,7 +167,7 @@ def call(block: dict[str, Any], role: str, message: int) -> Part:
     if inside.__class__ is dict and len(inside) == 2:  # Chat Completions', of which there are the most
         found_id, name, named = block.get("id"), inside.get("name"), inside.get("arguments")
         if named.__class__ is str and name.__class__ is str and found_id.__class__ is str and len(named) > 2:
-            return Part(parts.CALL, role, message, parsed(named), name, found_id)
+            return Part(parts.CALL, role, message, parsed(named), name, found_id, written=named)
     of = inside if isinstance(inside, dict) else block
     named = next((one for name in _ARGUMENTS if (one := of.get(name)) is not None), None)
     found_id = text(block.get("call_id")) or text(block.get("id")) or text(block.get("toolUseId"))
@@ -179,6 +179,7 @@ def call(block: dict[str, Any], role: str, message: int) -> Part:
         {} if arguments in _EMPTY else arguments,
         text(of.get("name")),
         found_id or text(block.get("tool_call_id")),
+        written=text(named),
     )
 
 

@@ -31,7 +31,8 @@ LEAST_LOST: Final = 256
 LEAST_SHARE: Final = 0.03
 """Share of what could have been read that a loss has at least."""
 LEAST_SHARE_ABOUT: Final = 0.15
-"""The same where the provider's steps are not documented, so that an entry's size is known only about."""
+"""The same where the provider's steps are not documented, so that an entry's size is known only about, and nothing has
+changed that would keep the call from reading it."""
 LEAST_SHARE_ELSEWHERE: Final = 0.5
 """The same of a conversation's first call: what it shares with another conversation is estimated by its size."""
 

@@ -66,6 +66,8 @@ class Part(msgspec.Struct, gc=False):
     """The cache's mark behind this part: its lifetime (``5m``, ``1h``), ``default`` where it names none."""
     is_error: bool | None = None
     """Of a result, and of a call that the provider ran: what the API's own field says; None where it says nothing."""
+    written: str = ""
+    """Of a call whose arguments are a text: this text."""
     turn: Any = None
     """What ``sayings`` has read of a part that is a turn by itself; shared by all requests that send it."""
     _hash: int = -1
@@ -90,7 +92,8 @@ class Part(msgspec.Struct, gc=False):
 
     @property
     def spelling(self) -> int:
-        """``hash``, and of values that providers render as they come also the order of their members.
+        """``hash``, and of values that providers render as they come also how they are spelled: the order of members,
+        numbers, and of arguments that are a text all of it.
 
         Source: Anthropic docs, "Prompt caching", on keys of ``tool_use`` blocks whose order changes. SDKs send a
         history as they have sent it before; how they spell an answer for the first time is not compared.
@@ -98,6 +101,8 @@ class Part(msgspec.Struct, gc=False):
         value = self.value
         if self.kind not in _RENDERED or value.__class__ is str:
             return self.hash
+        if self.written:
+            return content_hash(self.written, content_hash(f"{self.kind}\0{self.name}"))
         return content_hash([self.kind, self.name, value], spelled=True)
 
     @property

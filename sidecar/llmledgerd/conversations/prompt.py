@@ -40,7 +40,8 @@ class Prompt(msgspec.Struct, gc=False):
     """Of the messages before the last answer, which were the whole history of the call before; 0: no answer yet."""
     prefix_hash: int = 0
     """Of what parallel calls share: everything up to the last answer, else tools and system; up to the first mark
-    where only what is marked is kept and none stands before."""
+    where only what is marked is kept and none stands before. Negative: of a conversation that the provider keeps, whose
+    calls each send only what is new."""
     prefix_tokens: int = 0
     """About how many tokens the call before had sent of it; without an answer, how many it is."""
     estimate: int = 0
@@ -145,6 +146,8 @@ def prompt_of(request: Request, organization: str, counts: Counts, *, provider: 
         hash_of(tools.packed + system.packed + packed[: 8 * shared], seed),
         last_block=len(tools.schemas) + len(beside) + len(rest) - 1,
     )
+    if request.conversation and not fresh:
+        found.prefix_hash = -hash_of(request.conversation.encode("utf-8", "surrogatepass"), seed)
     sums = _summed(tools, system, blocks, head + begins, has_answer=fresh > 0)
     if tools.marks or blocks.marks or beside or request.mark:
         _add_marks(sums, request, tools, beside, blocks, found.last_block)

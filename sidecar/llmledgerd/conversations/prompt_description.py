@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from binascii import hexlify
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -28,18 +28,28 @@ GROUPED_TO: Final = 512
 MOST_CHUNKS: Final = 256
 LEAST_CHUNK: Final = 32
 """Characters of the system prompt that have one hash: the place of a difference is exact to so many."""
-SHORT_SYSTEM: Final = 64 << 10
-LONGEST_SYSTEM: Final = 256 << 10
 _MASK64: Final = (1 << 64) - 1
 _MASK32: Final = (1 << 32) - 1
 
-_SUSPECTS: Final = re.compile(
+_MONTH: Final = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+_SUSPECT: Final = re.compile(
     r"(?P<u>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})"
-    r"|(?P<t>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\b\d{1,2}:\d\d(?::\d\d)?\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b"
-    r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.? \d{1,2}\b|\b1[6-9]\d{8}(?:\d{3})?\b)"
-    r"|(?P<h>\b(?=[0-9a-zA-Z_-]*\d)(?=[0-9a-zA-Z_-]*[a-zA-Z])[0-9a-zA-Z_-]{12,}\b)"
-    r"|(?P<n>\d+)"
+    r"|(?P<t>[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?\b"
+    r"|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}\b|1[6-9][0-9]{8}(?:[0-9]{3})?\b"
+    rf"|[0-9]{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH})"
+    r"|(?P<h>(?=[0-9_-]*[a-zA-Z])[0-9a-zA-Z_-]{12,}\b)"
+    r"|(?P<n>[0-9]+)"
 )
+"""What tends to change, from the beginning of a word that has a digit."""
+_DIGIT: Final = re.compile("[0-9]")
+_OF_WORDS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"
+_OF_DATE: Final = re.compile(
+    r"(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?(?P<month>\b" + _MONTH + r"\.? )?\Z"
+)
+"""What of a date may stand before its number: the day of the week, the month."""
+_LONGEST_WORD: Final = 64
+_MOST_WORDS: Final = 4096
+"""Words with digits of one system prompt that are looked at: each takes a microsecond or two."""
 SUSPECTS: Final = {"t": "clock", "u": "uuid", "h": "id", "n": "number"}
 """What stands in a chunk of the system prompt that tends to change, by its letter; the first is named first."""
 
@@ -54,7 +64,8 @@ class Description(msgspec.Struct, array_like=True, gc=False):
     chunk: int = 0
     """Characters of each of its chunks."""
     chunks: str = ""
-    """Eight hexadecimal digits and a letter of SUSPECTS (or ``-``) for each chunk."""
+    """Eight hexadecimal digits and a letter of SUSPECTS (or ``-``) for each chunk. The digits are of everything up to
+    the chunk's end, so that chunks of different sizes can be compared where they end."""
     group: int = 0
     """Blocks in each group at the beginning of a long history."""
     groups: str = ""
@@ -128,42 +139,57 @@ def _short(number: int, seed: int) -> int:
 
 
 def _chunked(text: str, seed: int) -> tuple[int, int, str]:
-    """Return size, chunk and chunks of a system prompt; of a very long one, of its beginning."""
-    whole, text = len(text), text[:LONGEST_SYSTEM]
-    chunk = LEAST_CHUNK if len(text) <= SHORT_SYSTEM else 8 * LEAST_CHUNK
-    encoded = text.encode("utf-8", "surrogatepass") if not text.isascii() else b""
-    if encoded:  # by characters: a place is one of the text's
-        pieces = [text[at : at + chunk].encode("utf-8", "surrogatepass") for at in range(0, len(text), chunk)]
-    else:
-        encoded = text.encode()
-        pieces = [encoded[at : at + chunk] for at in range(0, len(encoded), chunk)]
-    numbers = [xxhash.xxh3_64_intdigest(piece, seed) & _MASK32 for piece in pieces]
-    letters = ["-"] * len(numbers)
-    for found in _SUSPECTS.finditer(text):
-        letter = found.lastgroup or "-"
-        for at in range(found.start() // chunk, (found.end() - 1) // chunk + 1):
-            letters[at] = _suspicious(letter, letters[at])
-    while len(numbers) > MOST_CHUNKS:
-        numbers, letters = coarser(numbers, letters)
+    """Return size, chunk and chunks of a system prompt."""
+    chunk = LEAST_CHUNK
+    while MOST_CHUNKS * chunk < len(text):
         chunk *= 2
+    running, numbers = xxhash.xxh3_64(seed=seed), []
+    for at in range(0, len(text), chunk):  # by characters: a place is one of the text's
+        running.update(text[at : at + chunk].encode("utf-8", "surrogatepass"))
+        numbers.append(running.intdigest() & _MASK32)
+    letters = ["-"] * len(numbers)
+    for start, end, letter in _suspects(text):
+        for at in range(start // chunk, (end - 1) // chunk + 1):
+            letters[at] = _suspicious(letter, letters[at])
     return (
-        whole,
+        len(text),
         chunk,
         "".join(f"{number:08x}{letter}" for number, letter in zip(numbers, letters, strict=True)),
     )
 
 
+def _suspects(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield start, end and letter of what tends to change. All of it has a digit, which is found fast."""
+    end = 0
+    for _ in range(_MOST_WORDS):
+        digit = _DIGIT.search(text, end)
+        if digit is None:
+            return
+        at = digit.start()
+        before = text[max(end, at - _LONGEST_WORD) : at]
+        start = at - len(before) + len(before.rstrip(_OF_WORDS))
+        found = _SUSPECT.match(text, start) or _SUSPECT.match(text, at)
+        if found is None:  # never: a digit is a number
+            return
+        letter, start = found.lastgroup or "-", found.start()
+        if start == at and letter in "nt" and text[at - 1 : at] == " ":
+            date = _OF_DATE.search(text, max(end, at - _LONGEST_WORD), at)
+            if date is not None and (letter == "t" or date["month"]):
+                letter, start = "t", date.start()
+        end = found.end()
+        yield start, end, letter
+
+
 def coarser(numbers: Sequence[int], letters: Sequence[str]) -> tuple[list[int], list[str]]:
     """Return chunks of twice the size, so that prompts of different sizes can be compared."""
-    odd = len(numbers) % 2
-    numbers, letters = [*numbers, *[0] * odd], [*letters, *["-"] * odd]
+    last = len(numbers) - 1
+    ends = [min(at + 1, last) for at in range(0, len(numbers), 2)]
     return (
-        [(one * _MIX + other) & _MASK32 for one, other in zip(numbers[::2], numbers[1::2], strict=True)],
-        [_suspicious(one, other) for one, other in zip(letters[::2], letters[1::2], strict=True)],
+        [numbers[end] for end in ends],
+        [_suspicious(letters[2 * at], letters[end]) for at, end in enumerate(ends)],
     )
 
 
-_MIX: Final = 0x9E3779B1
 _RANK: Final = {letter: rank for rank, letter in enumerate((*SUSPECTS, "-"))}
 
 

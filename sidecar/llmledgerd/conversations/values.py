@@ -1,7 +1,8 @@
 """Content without its spelling: one text and one hash for JSON that means the same. Pure.
 
 Invariant: white space between tokens, the order of members, escapes, and whether a whole number is spelled 1 or
-1.0 change nothing here; nor do marks of what to cache, which SDKs move from turn to turn.
+1.0 change nothing here, but for the last two in hashes of what is ``spelled``; nor do marks of what to cache, which
+SDKs move from turn to turn.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def as_bytes(value: Any, encode: Callable[[Any], bytes] = _encode) -> bytes:
         found = encode(value)
     except (*REFUSED, TypeError):
         return b"null"
-    if b".0" in found or (b"cache" in found and any(mark in found for mark in _MARKED)):
+    if (b".0" in found and encode is _encode) or (b"cache" in found and any(mark in found for mark in _MARKED)):
         found = encode(plain(value))
     return found
 
@@ -139,7 +140,7 @@ def parsed(arguments: Any) -> Any:
 def content_hash(value: Any, seed: int = 0, *, spelled: bool = False) -> int:
     """Return 64 bits of a content. Equal in every organization: it is no id, and never stored.
 
-    ``spelled``: the order of members counts.
+    ``spelled``: the order of members counts, and how whole numbers are spelled.
     """
     if spelled:
         return _hash(as_bytes(value, _encode_in_order), seed)

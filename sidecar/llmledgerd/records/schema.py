@@ -507,7 +507,7 @@ TABLE: Final[tuple[Column, ...]] = (
         "Int64",
         "bigint",
         "prompt.prefix_hash",
-        "Of everything up to the last answer; without one, of tools and system prompt, or up to the first cache mark where only marked prefixes are kept",
+        "Of everything up to the last answer; without one, of tools and system prompt, or up to the first cache mark where only marked prefixes are kept; negative: of the conversation that the provider keeps, where the request names one",
     ),
     Column(
         "prefix_tokens",

@@ -45,8 +45,12 @@ last with the same tools and system prompt. Their names begin with ``before_``."
 
 _MOMENT: Final = "toUnixTimestamp64Micro(t.created_at) * 1024 + t.batch_row % 1024"
 """When a call began; of calls that began at one moment, one is the first."""
+CLOCKS_DIFFER: Final = 90
+"""Seconds by which the clocks of two hosts that continue one conversation may disagree."""
+_SKEW: Final = CLOCKS_DIFFER * 1_000_000 * 1024
 _SOUGHT: Final = "if(t.parent_turn_hash != 0, t.parent_turn_hash, t.prefix_hash)"
-"""What the call before has: this as its turn, or as its prefix."""
+"""What the call before has: this as its turn, or as its prefix (which is negative where it is a conversation that the
+provider keeps: any call of it may be the one before)."""
 
 KEPT_SHARE: Final = 0.95
 """Share of the prompt before that a history is below where messages were dropped; above it they were edited."""
@@ -83,6 +87,8 @@ FACTS: Final = {
 assert tuple(FACTS) == Evidence._fields  # noqa: S101 - both name the same facts, in one order
 _BITS: Final = {name: 1 << number for number, name in enumerate(FACTS)}
 _ALL: Final = (1 << len(FACTS)) - 1
+_CHANGES: Final = sum(_BITS[name] for name in ("model", "tier", "tools", "system", "history"))
+"""The facts that keep what comes after the change from being read, whatever the provider's steps are."""
 _OF_FIRST: Final = _BITS["tier"] | _BITS["running"]
 """The facts of a conversation's first call."""
 
@@ -115,7 +121,8 @@ _COULD: Final = (
     " 0)"
 )
 _SHARE: Final = (
-    f"multiIf(NOT is_first, if(before_cache_left_state = '{ABOUT}', {LEAST_SHARE_ABOUT}, {LEAST_SHARE}),"
+    f"multiIf(NOT is_first, if(before_cache_left_state = '{ABOUT}' AND bitAnd(facts, {_CHANGES}) = 0,"
+    f" {LEAST_SHARE_ABOUT}, {LEAST_SHARE}),"
     f" {_is('running')}, {LEAST_SHARE}, {LEAST_SHARE_ELSEWHERE})"
 )
 
@@ -145,7 +152,9 @@ def _compared(where: str, near: str, parents: str) -> str:
     """Return the statement of the calls that may have missed, each with the call before it.
 
     Both kinds of calls before are found in one reading of the table: a row may be looked for by its turn, by its prefix,
-    or by both. One that is looked for by its turn began at moment 0, so that clocks that disagree do not hide it.
+    or by both. Of several with the same turn, which are equal questions with equal answers, the last one before the
+    call is meant. One that is looked for by its turn counts as begun CLOCKS_DIFFER earlier, so that clocks that disagree
+    do not hide it.
     PREWHERE: the engine's own choice reads further columns before the few rows are known.
     """
     own = ", ".join(f"t.{name} AS {name}" for name in _OWN)
@@ -158,12 +167,12 @@ def _compared(where: str, near: str, parents: str) -> str:
     of_prefix = f"t.prefix_hash GLOBAL IN {sought} AND t.cache_left_state != '{TOO_SHORT}'"
     facts = " + ".join(f"({sql}) * {_BITS[name]}" for name, sql in FACTS.items())
     return (
-        "SELECT *, parent_turn_hash = 0 AS is_first,"  # noqa: S608 - fixed fragments, values are bound
+        "SELECT *, parent_turn_hash = 0 AND sought > 0 AS is_first,"  # noqa: S608 - fixed fragments, values are bound
         f" toUInt16(bitAnd({facts}, if(is_first, {_OF_FIRST}, {_ALL}))) AS facts"
         f" FROM (SELECT {own}, {_SOUGHT} AS sought, {_MOMENT} AS moment FROM llm_traces AS t"
         f" PREWHERE t.cache_gap > 0 WHERE {where}) AS c"
         f" ASOF JOIN (SELECT {before}, arrayJoin(multiIf(NOT {of_turn}, [1], {of_prefix}, [0, 1], [0])) AS is_by_prefix,"
-        f" if(is_by_prefix, t.prefix_hash, t.turn_hash) AS found, if(is_by_prefix, {_MOMENT}, 0) AS found_moment"
+        f" if(is_by_prefix, t.prefix_hash, t.turn_hash) AS found, {_MOMENT} - if(is_by_prefix, 0, {_SKEW}) AS found_moment"
         f" FROM llm_traces AS t PREWHERE ({of_turn} OR ({of_prefix})) AND t.cache_left_state != '' AND t.is_error = 0"
         f" WHERE {parents}) AS p"
         " ON c.sought = p.found AND c.moment > p.found_moment"
