@@ -199,6 +199,47 @@ def test_a_call_that_is_continued_is_found_whatever_its_clock_says(store: Store)
     assert found == {"next": ("before", "system_changed")}
 
 
+def test_of_calls_with_the_same_turn_the_last_one_before_is_meant(store: Store) -> None:
+    found = compared(
+        store,
+        {"id": "hours ago", "turn_hash": 10, **after(-30_000)},
+        {"id": "before", "turn_hash": 10, **after(0)},
+        {"id": "next", "turn_hash": 11, "parent_turn_hash": 10, "cache_gap": 5000, "system_hash": 1, **after(30)},
+        {"id": "later", "turn_hash": 10, **after(600)},
+    )  # fmt: skip
+
+    assert found == {"next": ("before", "system_changed")}
+
+
+def test_a_call_of_a_kept_conversation_is_compared_with_the_last_one_in_all_that_both_show(
+    store: Store,
+) -> None:
+    kept = {"prefix_hash": -7, "cache_gap": 5000}
+    found = compared(
+        store,
+        {"id": "first", "turn_hash": 10, **kept, "cache_gap": 0, **after(0)},
+        {"id": "second", "turn_hash": 11, **kept, "cache_gap": 0, **after(10)},
+        {"id": "third", "turn_hash": 12, **kept, "tools_hash": 1, **after(20)},
+        {"id": "fourth", "turn_hash": 13, **kept, "tools_hash": 1, **after(40_000)},
+    )
+
+    assert found == {"third": ("second", "tools_changed"), "fourth": ("third", "expired")}
+
+
+def test_where_the_providers_steps_are_not_known_a_small_loss_counts_if_something_has_changed(
+    store: Store,
+) -> None:
+    about = {"cache_left_state": "about", "cached_input_tokens": 4600, "cache_gap": 400}
+    found = compared(
+        store,
+        {"id": "before", "turn_hash": 10, **about, **after(0)},
+        {"id": "changed", "turn_hash": 11, "parent_turn_hash": 10, "system_hash": 1, **about, **after(20)},
+        {"id": "same", "turn_hash": 12, "parent_turn_hash": 10, **about, **after(30)},
+    )
+
+    assert found == {"changed": ("before", "system_changed")}
+
+
 def test_sums_of_all_organizations_are_by_names_and_of_one_are_its_own(store: Store) -> None:
     rows = [
         {"id": f"{who}{number}", "organization_id": who, "agent_id": "a", "turn_hash": number, **more}

@@ -25,28 +25,48 @@ _LONGEST_OBJECT: Final = 256 << 10
 _START: Final = 300
 
 _FAILED: Final = re.compile(
-    r"\s*(?:"
+    r"[\s*_\u274c\u2716\u2717]*+(?:"
     r"<(?:tool_use_)?error\b"
     r"|\[error\]"
-    r"|error\b\s*(?::|-|\u2014|\(|\d|executing|calling|running|invoking|while|reading|writing|in tool|code)"
-    r"|error\W*\Z"
-    r"|(?:[\w.]+(?:error|exception)|exception|fatal|panic)\s*:"
+    r"|(?:mcp )?error\b[*_]*\s*(?::|-|\u2014|\(|\[|\d|[a-z]{1,4}\d+:"
+    r"|executing|calling|running|invoking|while|reading|writing|in tool|code)"
+    r"|error\W*(?:\Z|\n)"
+    r"|(?:[\w.]+(?:error|exception)|[\w.]+\.(?:errors|exceptions)\.\w+|exception|fatal|panic)\s*:"
+    r"|(?:uncaught|unhandled) (?:\w+ )?(?:error|exception|rejection)\b"
     r"|traceback \(most recent call last\)"
     r"|http(?:/\d(?:\.\d)?)?(?: error| status(?: code)?)?\s*:?\s*[45]\d\d(?=\s*(?:\Z|[:(\u2014-])|\s+"
     r"(?:bad|unauthorized|forbidden|not|method|request|conflict|gone|unprocessable|too|internal|service|gateway)\b)"
+    r"|[45]\d\d (?:(?:client|server) error|bad request|unauthorized|forbidden|not found|method not allowed"
+    r"|unprocessable (?:entity|content)|too many requests|internal server error|bad gateway|service unavailable"
+    r"|gateway time-?out)\b"
     r"|invalid (?:tool )?(?:argument|parameter|input|request|json|path)s?\b[^\n.:]{0,60}:(?!\s*\d)"
-    r"|(?:(?:the )?(?:tool|tool call|command|function|request|execution|process|call) (?:\S+ )?)?"
-    r"(?:failed(?:\s*:| with| to)|exited with (?:exit )?(?:code|status)[: ]*[1-9-]|timed out)"
+    r"|(?:unknown|no such) (?:tool|function|command)\b|tool \S+ (?:not found|does not exist)"
+    r"|(?:(?:the )?(?:api )?(?:tool|tool call|command|function|request|execution|process|call) (?:\S+ )?)?"
+    r"(?:failed(?:\s*:| with| to)|exited with (?:exit )?(?:code|status)[: ]*[1-9-]|timed out\b)"
     r"|(?:process )?exit (?:code|status)[: ]*[1-9-]"
     r"|(?:bash|sh|zsh): .*(?:not found|no such file|permission denied)"
+    r"|(?:permission|access) denied\W*\Z|operation not permitted\W*\Z"
+    r"|e(?:noent|acces|perm|exist|notdir|isdir|notempty|mfile|nospc|busy|pipe|connrefused|connreset|timedout|notfound"
+    r"|ai_again|addrinuse)\s*:"  # errno, as Node's errors begin
+    r"|npm err(?:or)?!|make(?:\[\d+\])?: \*\*\*|curl: \(\d+\)|segmentation fault\b|thread '[^'\n]*' panicked\b"
     r")",
     re.IGNORECASE,
 )
+_PROGRAM: Final = re.compile(r"\s*[A-Za-z][\w-]{0,20}: ")
+_REASONS: Final = (
+    "no such file or directory",
+    "permission denied",
+    "is a directory",
+    "not a directory",
+    "operation not permitted",
+)
+"""How the first line ends that a program of a shell begins with its name (``strerror``)."""
 
 _EMPTY: Final[tuple[Any, ...]] = (None, "", False, 0, [], {})
 _FLAGS: Final = ("isError", "is_error")
 _SUCCESSES: Final = ("success", "ok", "succeeded")
 _EXITS: Final = ("exit_code", "exitCode", "returncode", "return_code")
+_ERRORS: Final = ("error", "error_message", "errorMessage")
 _STATUSES: Final = ("status", "statusCode", "status_code")
 _FAILURES: Final = frozenset({"error", "failed", "failure", "errored"})
 _FINE: Final = frozenset({"ok", "success", "succeeded", "completed"})
@@ -69,12 +89,17 @@ def reads_as_error(value: Any, depth: int = 3) -> bool:
         return False
     start = value[:_START]
     if start.lstrip()[:1] != "{" or len(value) > _LONGEST_OBJECT:
-        return _FAILED.match(start) is not None
+        return _FAILED.match(start) is not None or _is_of_program(start)
     try:
         found = decoded(value.encode())
     except (*REFUSED, UnicodeEncodeError):
         return False
     return isinstance(found, dict) and bool(depth) and reads_as_error(found, depth - 1)
+
+
+def _is_of_program(start: str) -> bool:
+    line = start.lstrip().partition("\n")[0].rstrip().lower()
+    return line.endswith(_REASONS) and _PROGRAM.match(start) is not None
 
 
 def _says(said: dict[str, Any]) -> bool | None:
@@ -91,7 +116,8 @@ def _says(said: dict[str, Any]) -> bool | None:
             flags.append(status >= _LEAST_FAILED)
     if flags:
         return any(flags)
-    return True if said.get("error") not in _EMPTY else None
+    is_error = said.get("type") == "error" or any(said.get(name) not in _EMPTY for name in _ERRORS)
+    return True if is_error else None
 
 
 def _is_number(value: Any) -> bool:

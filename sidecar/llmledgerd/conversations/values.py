@@ -69,7 +69,9 @@ def as_bytes(value: Any, encode: Callable[[Any], bytes] = _encode) -> bytes:
         found = encode(value)
     except (*REFUSED, TypeError):
         return b"null"
-    if (b".0" in found and encode is _encode) or (b"cache" in found and any(mark in found for mark in _MARKED)):
+    if (b".0" in found and encode is _encode) or (
+        b"cache" in found and any(mark in found for mark in _MARKED)
+    ):
         found = encode(plain(value))
     return found
 

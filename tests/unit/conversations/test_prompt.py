@@ -130,7 +130,7 @@ def test_moved_marks_change_no_hash_and_are_kept_by_their_place() -> None:
     assert prompt(cache_control={"type": "ephemeral"}).marks == [8]
 
 
-def test_the_order_of_members_counts_in_what_providers_render_as_it_comes() -> None:
+def test_order_of_members_and_spelling_of_numbers_count_in_what_providers_render_as_it_comes() -> None:
     tools = [{**TOOLS[0], "input_schema": {"properties": {}, "type": "object"}}, *TOOLS[1:]]
     one, other = prompt(), prompt(tools=tools)
     assert one.tools_hash != other.tools_hash
@@ -142,7 +142,34 @@ def test_the_order_of_members_counts_in_what_providers_render_as_it_comes() -> N
         for said in ({"q": "x", "n": 1}, {"n": 1, "q": "x"}, {"q": "x", "n": 1.0})
     ]
     assert histories[0].history_hash != histories[1].history_hash
-    assert histories[0].history_hash == histories[2].history_hash
+    assert histories[0].history_hash != histories[2].history_hash
+
+
+def test_a_number_of_a_schema_that_is_spelled_anew_is_an_edit() -> None:
+    one, other = ([{**TOOLS[0], "input_schema": {"maximum": most}}] for most in (100, 100.0))
+    place = tools_place(described(tools=one), described(tools=other))
+    assert place == {"part": "tools", "change": "edited", "tool": "search", "index": 0}
+
+
+def test_arguments_that_are_a_text_count_as_they_are_written() -> None:
+    function = {"name": "search", "arguments": '{"q":"x"}'}
+    called = {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "found"}
+    before = [MESSAGES[0], called, result]
+    now = json.loads(json.dumps(before))
+    now[1]["tool_calls"][0]["function"]["arguments"] = '{"q": "x"}'
+    assert prompt(before).history_hash != prompt(now).history_hash
+    place = history_place(described(before), described(now))
+    assert place == {"part": "messages", "index": 1, "change": "edited", "role": "assistant"}
+
+
+def test_calls_of_a_conversation_that_the_provider_keeps_have_its_name_in_place_of_a_beginning() -> None:
+    first, next_, other = (
+        prompt([{"role": "user", "content": said}], conversation=conversation)
+        for said, conversation in (("a", "conv_1"), ("b", {"id": "conv_1"}), ("b", "conv_2"))
+    )
+    assert first.prefix_hash == next_.prefix_hash < 0
+    assert other.prefix_hash not in (first.prefix_hash, 0)
 
 
 def test_the_order_of_members_of_a_block_itself_counts_for_nothing() -> None:
@@ -217,6 +244,8 @@ def test_the_tool_that_differs_is_named(tools: list[dict[str, Any]], place: dict
             "session 4f0e8c1e-9a1b-4c55-8f6e-0c7a7c1f4f10",
             "uuid",
         ),
+        ("it is Saturday, November 21, 2026", "it is Sunday, November 22, 2026", "clock"),
+        ("it is Friday the 20th of November", "it is Friday the 21st of November", "clock"),
         ("request req_01Jx8Zk2PqLm", "request req_02Jx8Zk2PqLm", "id"),
         ("step 14 of", "step 15 of", "number"),
         ("a red apple", "a green apple", None),
@@ -233,16 +262,23 @@ def test_the_place_in_the_system_prompt_is_exact_and_its_suspect_named(
     assert "system prompt, characters" in in_words(place)
 
 
-@pytest.mark.parametrize("size", [8190, 16_380, 65_530])
+@pytest.mark.parametrize("size", [8190, 16_380, 65_530, 262_140])
 def test_the_place_is_found_where_the_change_makes_the_chunks_larger(size: int) -> None:
-    text = ("some words of a prompt " * 3000)[:size]
+    text = ("some words of a prompt " * 12_000)[:size]
     changed = text[:3000] + "at 2026-11-21 08:15:02 " + text[3000:]
     before, after = described(system=text), described(system=changed)
     assert after.chunk > before.chunk
     place = system_place(before, after)
-    if size < 60_000:
-        assert place["offset"] <= 3000 < place["offset"] + place["length"]
-        assert place["suspect"] == "clock"
+    assert place["offset"] <= 3000 < place["offset"] + place["length"]
+    assert place["suspect"] == "clock"
+
+
+@pytest.mark.parametrize("size", [300_000, 1_000_000])
+def test_the_place_is_found_at_the_end_of_a_very_long_system_prompt(size: int) -> None:
+    text = ("some words of a prompt " * (size // 23 + 1))[:size]
+    for changed, at in ((text + " ", size), (text[: size - 5] + "\u00a0" + text[size - 4 :], size - 5)):
+        place = system_place(described(system=text), described(system=changed))
+        assert place["offset"] <= at < place["offset"] + place["length"] < size + 16_384
 
 
 def test_the_message_that_differs_is_named_with_what_happened_to_it() -> None:
