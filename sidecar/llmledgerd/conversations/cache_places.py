@@ -178,4 +178,6 @@ def in_words(place: Place) -> str:
         return f"system prompt, characters {place['offset']} to {place['offset'] + place['length']}{suspect}"
     if part == "messages" and "index" in place:
         return f"message {place['index']} ({place['role']}) {place['change']}"
+    if "lifetime_seconds" in place:
+        return f"{place['seconds']:,} s later; entries live {place['lifetime_seconds']:,} s"
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in place.items())

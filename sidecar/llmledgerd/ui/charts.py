@@ -39,6 +39,9 @@ CURVES: Final = {"latency", "first_token", "speed", "cache"}
 """Charts without stacking."""
 
 PERCENT: Final = {"max": 100, "interval": 25}
+WHOLE: Final = {"minInterval": 1}
+"""Axes of what is counted have no half of a call, also where nothing is to be drawn."""
+AXES: Final = {"cache": PERCENT, "calls": WHOLE, "errors": WHOLE, "tokens": WHOLE}
 
 DAYS: Final = 48
 """Hours above which the axis is labeled by day."""
@@ -66,7 +69,7 @@ def options(name: str, lines: Sequence[Line], steps: Sequence[datetime], step: s
         "grid": {"left": 4, "right": 8, "top": 10, "bottom": 2, "containLabel": True},
         "tooltip": _tooltip(unit),
         "xAxis": _time_axis(steps, step),
-        "yAxis": _value_axis(unit) | (PERCENT if name == "cache" else {}),
+        "yAxis": _value_axis(unit) | AXES.get(name, {}),
         "series": [_series(name, line, at, len(lines)) for at, line in enumerate(lines)],
     }
 
