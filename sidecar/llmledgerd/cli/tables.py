@@ -248,7 +248,7 @@ def retries_columns(found: Sequence[Retries]) -> list[Column]:
         counts("RETRIED CALLS", [one.calls for one in found], 0),
         counts("FAILED ATTEMPTS", [one.failed_attempts for one in found], 1),
         counts("GIVEN UP", [one.given_up for one in found], 2),
-        money("COST $", [one.failed_cost_usd for one in found], 0),
+        money("COST $", [_failed_cost(one) for one in found], 0),
         counts("NO COST", [one.unknown_cost for one in found], 5),
         _seconds("WAITED S", [one.waited_ms / 1000 for one in found], 1),
         _seconds("P50 S", [one.waited_p50_ms / 1000 for one in found], 6),
@@ -266,8 +266,13 @@ def retried_calls_columns(found: Sequence[RetriedCall]) -> list[Column]:
         texts("OUTCOME", [one.outcome for one in found], 1, 7),
         texts("ERRORS", [", ".join(dict.fromkeys(one.error_types)) for one in found], 0, 10),
         _seconds("WAITED S", [one.waited_ms / 1000 for one in found], 1),
-        money("COST $", [one.failed_cost_usd for one in found], 3),
+        money("COST $", [_failed_cost(one) for one in found], 3),
     ]
+
+
+def _failed_cost(one: Retries | RetriedCall) -> Decimal | None:
+    """Return what the failed attempts cost; None where none of them has a known cost."""
+    return None if one.unknown_cost and not one.failed_cost_usd else one.failed_cost_usd
 
 
 def unpriced_columns(found: Sequence[Unpriced]) -> list[Column]:

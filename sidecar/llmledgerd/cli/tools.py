@@ -27,9 +27,6 @@ def tools(
     of: Annotated[
         str | None, asking.option("With --calls: only those that this call's answer asked for, by its ID.")
     ] = None,
-    conversation: Annotated[
-        str | None, asking.option("With --calls: only those of this conversation.")
-    ] = None,
     org: Org = None,
     narrowed: Narrowing,
     since: Since = None,
@@ -42,15 +39,15 @@ def tools(
     start, end = asking.times(since, until)
     scope = asking.scope(org)
     if not calls:
-        if name is not None or errors or of is not None or conversation is not None:
-            raise typer.BadParameter(_ONLY_CALLS, param_hint="--name, --errors, --of, --conversation")
+        if name is not None or errors or of is not None:
+            raise typer.BadParameter(_ONLY_CALLS, param_hint="--name, --errors, --of")
         found = asking.ask(
             target,
             lambda reader: reader.get_tools(scope, limit=limit, start_date=start, end_date=end, **narrowed),
         )
         listing.show(found, as_json, tables.tools_columns, NOTHING)
         return
-    if any(value is not None for value in narrowed.values()):
+    if any(value is not None for field, value in narrowed.items() if field != "conversation_id"):
         raise typer.BadParameter("use --name, --errors, --of and --conversation", param_hint="--calls")
     listed = asking.ask(
         target,
@@ -58,7 +55,7 @@ def tools(
             scope,
             name=name,
             id=of,
-            conversation_id=conversation,
+            conversation_id=narrowed.get("conversation_id"),
             is_error=errors or None,
             start_date=start,
             end_date=end,

@@ -172,3 +172,11 @@ def test_a_wrong_argument_is_named_in_one_line(fails: Fails, arguments: list[str
     line = fails("llmledger", *arguments)
     assert re.search(said, line)
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("command", [word for words in PANELS["llmledger"].values() for word in words])
+def test_no_command_has_two_options_of_one_name(command: str) -> None:
+    said = CliRunner().invoke(app.app, [command, "--help"]).output
+    options = re.findall(r"^  (--[\w-]+)", said, re.MULTILINE)
+    assert options
+    assert len(options) == len(set(options)), options

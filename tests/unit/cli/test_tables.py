@@ -14,6 +14,7 @@ from llmledgerd.cli import tables
 from llmledgerd.cli.calls import in_time_order
 from llmledgerd.cli.fitting import Column
 from llmledgerd.query.results import Call, Usage
+from llmledgerd.query.tool_results import Retries
 
 WIDTHS = (50, 80, 120, 200)
 MODELS = (
@@ -108,3 +109,16 @@ def test_sums_by_time_are_in_the_order_of_time() -> None:
     ]
     models = [usage({"model": name}) for name in "ba"]
     assert in_time_order(models, ["model"]) == models, "the most expensive is first where there is no time"
+
+
+@pytest.mark.parametrize(
+    ("cost", "unknown", "cell"), [("0", 2, "-"), ("0.5", 1, "0.500000"), ("0", 0, "0.000000")]
+)
+def test_failed_attempts_of_which_no_cost_is_known_cost_nothing_known(
+    cost: str, unknown: int, cell: str
+) -> None:
+    found = Retries(
+        provider="openai", model="gpt-4o", calls=2, attempts=4, failed_attempts=2, recovered=2, given_up=0,
+        failed_cost_usd=Decimal(cost), unknown_cost=unknown, waited_ms=1.0, waited_p50_ms=1.0, waited_p95_ms=1.0,
+    )  # fmt: skip
+    assert next(one.cells for one in tables.retries_columns([found]) if one.name == "COST $") == [cell]
