@@ -17,6 +17,7 @@ from tests.helpers.store_rows import add_traces
 
 START_US = time.time_ns() // 1000 - 3_600_000_000
 EVIL = "<img src=x onerror='window.owned=1'>"
+LONG = EVIL + "-of-a-long-name" * 5
 STEPS = 6
 
 
@@ -33,14 +34,14 @@ def row(step: int) -> dict[str, object]:
     """Return one step: every one has other tools than the one before, and the first two are attempts of one call."""
     parts = [[[EVIL, f"{step:08x}", 900], ["search", "00000001", 600]], 0, 0, "", 0, "", "", "", 0]
     return {
-        "organization_id": "org", "id": f"step-{step}", "agent_id": EVIL, "provider": "openai", "model": "gpt-4.1",
+        "organization_id": "org", "id": f"step-{step}", "agent_id": LONG, "provider": "openai", "model": "gpt-4.1",
         "priced_model": "gpt-4.1", "created_at": START_US + step * 20_000_000, "latency_ms": 9_000, "request_hash": 1 + step // 2,
         "is_error": int(step == 0), "outcome": "error" if step == 0 else "ok", "prompt_tokens": 6000, "cached_input_tokens": 0,
         "turn_hash": 10 + step, "parent_turn_hash": 9 + step if step else 0, "tools_hash": step + 1, "prefix_hash": 50 + step,
         "cache_left_state": "exact", "cache_left_tokens": 5000, "cache_left_seconds": 300, "cache_gap": 5000 if step else 0,
         "lost_rate_fresh": 1_500_000, "lost_rate_written": 1_500_000, "prompt_parts": json.dumps(parts).encode(),
         "tools_tokens": 1500, "system_tokens": 500, "history_tokens": 4000, "cost_usd": Decimal("0.01"),
-        "tool_calls": [(100 + step, f"call-{step}", EVIL if step % 2 else "mcp__harbor__find", 5, 10)],
+        "tool_calls": [(100 + step, f"call-{step}", LONG if step % 2 else "mcp__harbor__find", 5, 10)],
         "tool_results": [(99 + step, 2000, 2)] if step else [], "tokens_by_tool": {"mcp__harbor__find": 400},
     }  # fmt: skip
 
@@ -85,6 +86,24 @@ def test_tools_and_attempts_are_on_the_page(browser: Browser, page: RunningPage)
         expect(tab.locator("tr[data-model='gpt-4.1']")).to_have_count(1)
         assert tab.evaluate("window.owned") is None
         picture(tab, "tools")
+
+
+@pytest.mark.parametrize("path", ["/cache?span=24h", "/tools?span=24h"])
+def test_long_names_leave_room_for_the_numbers(browser: Browser, page: RunningPage, path: str) -> None:
+    with looking(browser, page, path) as tab:
+        tab.locator("table.numbers tbody tr").first.wait_for()
+        widths = tab.locator(".scroll").evaluate_all(
+            "all => all.map(one => [one.scrollWidth, one.clientWidth])"
+        )
+        assert widths
+        assert all(wide <= room for wide, room in widths)
+
+
+def test_no_figure_of_the_overview_stands_alone_in_its_row(browser: Browser, page: RunningPage) -> None:
+    with looking(browser, page, "/?span=24h", size=(1280, 900)) as tab:
+        tab.locator(".tile").first.wait_for()
+        tops = tab.locator(".tile").evaluate_all("all => all.map(one => one.offsetTop)")
+        assert all(tops.count(top) > 1 for top in tops)
 
 
 @pytest.mark.chaos
