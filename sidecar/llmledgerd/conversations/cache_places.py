@@ -169,6 +169,8 @@ def in_words(place: Place) -> str:
 
     >>> in_words({"part": "tools", "change": "edited", "tool": "search", "index": 2})
     'tool search edited (number 2)'
+    >>> in_words({"seconds": 5354, "lifetime_seconds": 300})
+    '5,354 s later; entries live 300 s'
     """
     part = place.get("part")
     if part == "tools" and "tool" in place:
