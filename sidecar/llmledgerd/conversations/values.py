@@ -98,8 +98,9 @@ def spaceless(text: bytes) -> bytes:
     if len(text) > _SPACES_COUNT_FROM:
         for one in _BREAKS:
             text = text.replace(one, b"")
+        text = text.strip(b" ")
         if len(text) > _SPACES_COUNT_FROM:
-            return text.strip(b" ")
+            return text
     return text.translate(None, _SPACE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,12 @@ def test_line_breaks_never_count_and_spaces_count_in_long_texts_only() -> None:
 
         assert without_space(f"\n {broken} \n") == without_space(text)
         assert (without_space(text.replace(" ", "  ")) != without_space(text)) is spaces_count
+
+
+@pytest.mark.parametrize("length", [4090, 4096, 4097, 9000])
+def test_what_sdks_strip_changes_nothing_also_where_a_text_becomes_long(length: int) -> None:
+    text = ("a b " * length)[: length - 1] + "."
+    assert without_space(f"\n  {text}{' ' * 20}\n") == without_space(text)
 
 
 @given(
