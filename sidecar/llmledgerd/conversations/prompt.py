@@ -43,7 +43,8 @@ class Prompt(msgspec.Struct, gc=False):
     where only what is marked is kept and none stands before. Negative: of a conversation that the provider keeps, whose
     calls each send only what is new."""
     prefix_tokens: int = 0
-    """About how many tokens the call before had sent of it; without an answer, how many it is."""
+    """About how many tokens the call before had sent of it; without an answer, how many it is, or 0 where the provider
+    keeps nothing that short."""
     estimate: int = 0
     """Tokens of the whole prompt by sizes alone."""
     last_block: int = 0
@@ -105,6 +106,8 @@ class _Sums(msgspec.Struct, gc=False):
 _BIAS: Final = 0.8
 """Share of what seems new that is taken off what may have been read: an estimate that is 20 % too large hides
 no miss."""
+_SURELY: Final = 1.15
+"""How far an estimate of what first calls share has to be above the provider's minimum: below it nothing is kept."""
 _LEAST_GAP: Final = 0.02
 """Share of the prompt below which nothing can have been lost that counts (``cache_misses.LEAST_SHARE``)."""
 _UINT32: Final = (1 << 32) - 1
@@ -224,7 +227,8 @@ def _add_counts(
     if has_answer:
         found.prefix_tokens = max(0, prompt - round(new))
     else:
-        found.prefix_tokens = round(sums.head * scale) // rule.step * rule.step
+        shared = round(sums.head * scale) // rule.step * rule.step
+        found.prefix_tokens = shared if shared >= _SURELY * rule.minimum else 0
     if cached is not None or rule.omits_none:
         repeated = prompt - round(_BIAS * new) if has_answer or is_kept else found.prefix_tokens
         gap = repeated - (cached or 0)

@@ -332,3 +332,18 @@ def test_what_the_call_before_had_sent_has_neither_its_answer_nor_what_is_new() 
     )
     found = prompt([*short, long, *short], system="", tools=[], counts=Counts(3000, 0, 0))
     assert found.prefix_tokens == pytest.approx(1000, rel=0.02)
+
+
+@pytest.mark.parametrize(("words", "model", "is_kept"), [
+    (400, "gpt-4.1", False), (1000, "gpt-4.1", False), (2000, "gpt-4.1", True),
+    (2000, "claude-sonnet-4-5", True), (2000, "claude-haiku-4-5", False),
+])  # fmt: skip
+def test_first_calls_share_nothing_where_the_provider_keeps_nothing_that_short(
+    words: int, model: str, is_kept: bool
+) -> None:
+    said = {"system": "word " * words, "messages": [{"role": "user", "content": "question " * 4000}]}
+    found = prompt_of(
+        read_request(json.dumps(said).encode()), "acme", Counts(words + 4000, 0, 0), provider="", model=model
+    )
+    assert (found.prefix_tokens > 0) is is_kept
+    assert (found.gap > 0) is is_kept
