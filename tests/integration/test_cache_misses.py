@@ -189,6 +189,19 @@ def test_a_first_call_is_compared_with_the_last_one_that_left_its_beginning(stor
     assert found == {"first": ("last", "unknown")}
 
 
+def test_a_first_call_has_missed_what_another_has_written_where_both_have_a_mark(store: Store) -> None:
+    wrote = {"prefix_hash": 7, "cache_marks": [3, 9], "cache_write_tokens": 5000}
+    found = compared(
+        store,
+        {"id": "wrote", "turn_hash": 10, **wrote, **after(0)},
+        {"id": "missed", "turn_hash": 11, **wrote, "cache_marks": [3, 12], "cache_gap": 5000, "cache_left_state": "", **after(20)},
+        {"id": "elsewhere", "turn_hash": 12, **wrote, "cache_marks": [2], "cache_gap": 5000, "cache_left_state": "", **after(30)},
+        {"id": "unmarked", "turn_hash": 13, **wrote, "cache_marks": [], "cache_gap": 5000, "cache_left_state": "", **after(40)},
+    )  # fmt: skip
+
+    assert found == {"missed": ("wrote", "unknown")}
+
+
 def test_a_call_that_is_continued_is_found_whatever_its_clock_says(store: Store) -> None:
     found = compared(
         store,

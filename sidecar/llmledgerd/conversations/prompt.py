@@ -96,7 +96,8 @@ class _Sums(msgspec.Struct, gc=False):
     new: float
     """Of the last answer, which the call before had not sent, and of all that comes after it."""
     head: float
-    """Of tools, system and the blocks of messages that first calls share (``_shared``)."""
+    """Of tools, system (up to their last mark, where only what is marked is kept) and the blocks of messages that first
+    calls share (``_shared``)."""
     marked: float
     """Before the last mark."""
     marks: list[tuple[int, str]]
@@ -139,6 +140,8 @@ def prompt_of(request: Request, organization: str, counts: Counts, *, provider: 
     if not fresh:
         is_unmarked = rule.is_marked and not tools.marks and not any(part.mark for part in beside)
         shared, begins = _shared(request, rest, blocks, head, family, is_unmarked=is_unmarked)
+        if rule.is_marked and not is_unmarked:
+            head = _up_to_mark(tools, system, beside, family)
     described = described_blocks(blocks.short, blocks.letters, rest)
     found = Prompt(
         b"[%b,%b,%b]" % (tools.described, system.described, described),
@@ -173,6 +176,15 @@ def _shared(
         if request.mark:
             return len(rest), blocks.tokens
     return (0, 0.0) if head >= _SMALL_HEAD or not rest else (1, estimated(rest[0], family))
+
+
+def _up_to_mark(tools: _Tools, system: _System, beside: list[Part], family: Family) -> float:
+    """Return the estimated tokens of tools and system prompt up to the last mark in them."""
+    last = max((at for at, part in enumerate(beside) if part.mark), default=-1)
+    if last < 0:
+        return tools.tokens
+    left_out = sum(estimated(part, family) for part in beside[last + 1 :])
+    return tools.tokens + system.tokens - left_out
 
 
 def _summed(tools: _Tools, system: _System, blocks: Blocks, head: float, *, has_answer: bool) -> _Sums:

@@ -347,3 +347,19 @@ def test_first_calls_share_nothing_where_the_provider_keeps_nothing_that_short(
     )
     assert (found.prefix_tokens > 0) is is_kept
     assert (found.gap > 0) is is_kept
+
+
+def test_first_calls_share_what_stands_before_the_last_mark_of_tools_and_system_prompt() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    blocks = [{"type": "text", "text": "word " * 3000}, {"type": "text", "text": "more " * 3000}]
+    question = [{"role": "user", "content": "question"}]
+
+    def shared(system: list[dict[str, Any]], tools: list[dict[str, Any]]) -> int:
+        return prompt(question, system=system, tools=tools, counts=Counts(9000, 0, 9000)).prefix_tokens
+
+    whole = shared([blocks[0], {**blocks[1], **mark}], TOOLS)
+    half = shared([{**blocks[0], **mark}, blocks[1]], TOOLS)
+    long = {**TOOLS[0], "description": "word " * 3000}
+    only_tools = shared(blocks, [{**long, **mark}])
+    assert half == pytest.approx(whole / 2, rel=0.1)
+    assert only_tools == pytest.approx(9000 / 3, rel=0.2)

@@ -117,7 +117,9 @@ _COULD: Final = (
     " created_at > before_created_at + toIntervalSecond(before_cache_left_seconds), 0,"
     # What the other one read was there; of what it has left, its own message is a part.
     " before_cached_input_tokens > 0, least(assumeNotNull(before_cached_input_tokens), prefix_tokens),"
-    f" before_cache_left_state = '{EXACT}' AND empty(before_cache_marks), least(before_cache_left_tokens, prefix_tokens),"
+    # Both have a mark at one place of the shared beginning, so that what was written has an entry there.
+    f" before_cache_left_state = '{EXACT}' AND (empty(before_cache_marks) OR hasAny(before_cache_marks, cache_marks)),"
+    " least(before_cache_left_tokens, prefix_tokens),"
     " 0)"
 )
 _SHARE: Final = (
