@@ -24,7 +24,7 @@ from llmledgerd.conversations.prompt_description import (
     hash_of,
 )
 from llmledgerd.conversations.token_families import Family, family_of
-from llmledgerd.conversations.token_weights import schema_tokens
+from llmledgerd.conversations.token_weights import schema_tokens, system_tokens
 from llmledgerd.conversations.values import as_text, seed_of
 
 
@@ -284,7 +284,7 @@ def _system_of(parts: list[Part], seed: int, family: Family) -> _System:
     if found is None:
         if len(_systems) >= _SETS:
             _systems.clear()
-        tokens = family.message + sum(estimated(part, family) for part in parts)
+        tokens = family.message + sum(system_tokens(part, family) for part in parts)
         text = "\n".join(as_text(part.value) for part in parts)
         found = _systems[key] = _System(packed, hash_of(packed, seed), tokens, described_system(text, seed))
     return found
