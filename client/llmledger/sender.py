@@ -37,6 +37,9 @@ WAKE_NAPPING_SHARE: Final = 4
 WRITES_PER_TURN: Final = 16
 """Unacknowledged fraction of the buffer above which answers are read, at most 1 MiB later, to free it."""
 
+NAPS_PER_ANSWER: Final = 4
+"""Naps after which answers are read that nobody waits for: reading them costs as much as writing eight short lines."""
+
 _NEVER: Final = sys.maxsize
 
 
@@ -68,6 +71,8 @@ class Sender:
         self._adaptive_sleep = AdaptiveSleep()
         self._lines_rested = 0
         """Newest line written before the thread's last rest."""
+        self._naps_unread = 0
+        """Naps since answers were read."""
         self._awaited = 0
         """Number of threads that wait for durability."""
         self._wake_napping_bytes = buffer.max_bytes // WAKE_NAPPING_SHARE
@@ -218,11 +223,15 @@ class Sender:
         # Announced first, looked at second: a caller that saw the old value has put its line in before.
         if self._buffer.needs_writing(self.wake_above):
             seconds = 0
-        # Answers are heard after the nap, not each at a turn of its own, unless a flush or room waits for them.
+        # Answers are read after some naps, not each at a turn of its own, unless a flush or room waits for them.
         receives = seconds is None or self._awaited > 0 or self._buffer.held_bytes > self._wake_napping_bytes
         has_answer = connection.sleep(seconds, receives=receives)
         self.wake_above = _NEVER
-        return has_answer or (not receives and self._buffer.first <= self._buffer.last)
+        self._naps_unread = 0 if receives else self._naps_unread + 1
+        if self._naps_unread < NAPS_PER_ANSWER:
+            return has_answer
+        self._naps_unread = 0
+        return has_answer or self._buffer.first <= self._buffer.last
 
     def _process(self, answers: list[Answer]) -> bool:
         """Process the answers; return whether one was an acknowledgment."""

@@ -16,7 +16,7 @@ LONGEST_NAP_SECONDS: Final = 0.032
 LINES_PER_NAP: Final = 3.5
 """Minimum nap: an iteration costs some 50 µs of CPU for any number of lines, so lines are grouped."""
 
-LEISURELY_LINES_PER_SECOND: Final = 250
+LEISURELY_LINES_PER_SECOND: Final = 500
 """Lines per nap that do not shorten it: for a mostly idle application CPU matters more than latency."""
 
 IDLE_SECONDS: Final = 0.1
@@ -55,7 +55,7 @@ class AdaptiveSleep:
     def seconds(self, lines: int) -> float | None:
         """Return the seconds of the next rest, given the lines written since the last; None: until woken.
 
-        From 2,000 lines per second the naps are shortest, which bounds the latency of a line; up to 350
+        From 2,500 lines per second the naps are shortest, which bounds the latency of a line; up to 600
         per second they are longest.
         """
         hurried = lines - self._nap * LEISURELY_LINES_PER_SECOND

@@ -22,7 +22,8 @@ model inference", OpenAI "Prompt caching"): no content."""
 _MARKED: Final = tuple(b'"%s"' % mark.encode() for mark in MARKS)
 _SPACE: Final = b" \t\r\n\f\v"
 _BREAKS: Final = (b"\n", b"\r", b"\t", b"\f", b"\v")
-_BEGINNING: Final = 512
+_PER_SPACE: Final = 16
+"""Characters of a text that has a space in each few: counting goes from space to space, and few are asked for."""
 _SPACES_COUNT_FROM: Final = 4 << 10
 """Bytes without line breaks from which a text keeps its spaces."""
 _LARGEST_EXACT: Final = 2.0**53
@@ -82,7 +83,7 @@ def _utf8(text: str) -> bytes:
 
 def has_spaces(text: str, least: int) -> bool:
     """Return whether a text has at least so many spaces. Most texts that have them have them near their beginning."""
-    return text.count(" ", 0, _BEGINNING) >= least or text.count(" ") >= least
+    return text.count(" ", 0, _PER_SPACE * least) >= least or text.count(" ") >= least
 
 
 def spaceless(text: bytes) -> bytes:

@@ -6,7 +6,7 @@ Invariant: a dead letter has the same id however often its line is read.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -34,10 +34,10 @@ class Batch(msgspec.Struct, kw_only=True):
     """When the calls of all these rows started, in order."""
     uploads: Uploads = msgspec.field(default_factory=Uploads)
     """Objects that are uploaded before the rows are inserted."""
-    closed: set[str] = set()
-    """Names of the begun calls that the records may answer."""
     calls: set[Call] = set()
     """Of the records."""
+    erased_calls: set[Call] = set()
+    """Of records that an erasure took."""
     letters: dict[int, DeadLetter] = {}
     """Lines that are invalid in every store."""
     refused_here: dict[int, DeadLetter] = {}
@@ -72,9 +72,15 @@ class Batch(msgspec.Struct, kw_only=True):
     erased: int = 0
     """Lines that are no rows because of them; counted as ``control`` too."""
 
-    def closes(self, call: Call) -> None:
-        """Take note that a call's record has come."""
-        self.closed.update(map(name_of, answered_by(call)))
+    def closed(self, begun: Collection[str]) -> list[str]:
+        """Return those of the begun calls, by name, whose record has come.
+
+        The names of all calls are made only for this: most batches have no call that was begun.
+        """
+        if not begun:
+            return []
+        names = {name_of(one) for call in self.calls | self.erased_calls for one in answered_by(call)}
+        return [name for name in begun if name in names]
 
 
 class Source(msgspec.Struct, gc=False):

@@ -70,9 +70,9 @@ class Preparer:
         treatment = options.treatment
         self._finish = options.finish or (lambda row: row)
         # What is hidden or taken out is looked for in bytes, and only one store's blocks refer to a line.
-        self._takes_views = (
-            options.takes_views and options.finish is None and (treatment is None or treatment.is_idle)
-        )
+        self._is_plain = options.finish is None and (treatment is None or treatment.is_idle)
+        """Whether rows stay as they are."""
+        self._takes_views = options.takes_views and self._is_plain
         self._store = options.store
         self._builder = builder
         self._treatment = treatment or Treatment(Policy(Decision()))
@@ -107,7 +107,7 @@ class Preparer:
             self._take_group(batch, rows, given_up, group, failed)
         if found < segment.rows:  # a group's head was damaged after it was written
             self._lose(batch, segment.rows - found, batch.window.fit(segment.last_us))
-        for call in batch.closed & batch.opened.keys():
+        for call in batch.closed(batch.opened):
             del batch.opened[call]
         self._add_abandoned(batch, rows, given_up)
         if batch.erased:
@@ -260,28 +260,34 @@ class Preparer:
         source = ready.source
         row = self._left(batch, source, ready.row)
         if row is None:
-            batch.closes((record.org_id or "", self._builder.call_id(record)))
+            batch.erased_calls.add((record.org_id or "", self._builder.call_id(record)))
             return
         call = call_of(row)
-        session = self._sessions().get(source.entry.session)
         if source.entry.repeats or record.may_repeat:
             if call in batch.calls:  # the first of equal ones stands for all, whatever becomes of it
                 batch.control += 1
                 return
+            session = self._session(source)
             batch.repeats[source.row] = repeat(row, client=session.client if session else "")
         if self._knows_otlp:
             if twice_told.is_of_otlp(row):
                 batch.spans[source.row] = twice_told.told(row)
             else:
                 batch.recorded.append(twice_told.told(row))
-        is_resumed = session is not None and session.suspect_until > 0
-        given_up = placeholder(row, self._late_after_us, is_resumed=is_resumed)
+        given_up = placeholder(row, self._late_after_us, lambda: self._is_resumed(source))
         if given_up is not None:
             batch.overdue.append(given_up)
         rows.add(row, len(ready.line))
         batch.rows.append(source.row)
-        batch.closes(call)
         batch.calls.add(call)
+
+    def _session(self, source: Source) -> SessionState | None:
+        return self._sessions().get(source.entry.session)
+
+    def _is_resumed(self, source: Source) -> bool:
+        """Return whether the daemon had forgotten the line's session."""
+        session = self._session(source)
+        return session is not None and session.suspect_until > 0
 
     def _own(self, batch: Batch, given_up: dict[str, Row], source: Source, line: Line) -> None:
         own = msgspec.json.decode(line, type=OwnLine)
@@ -303,8 +309,9 @@ class Preparer:
 
     def _add_abandoned(self, batch: Batch, rows: Rows, given_up: dict[str, Row]) -> None:
         """Keep the abandoned calls whose record has not come in this very segment."""
+        closed = batch.closed(given_up)
         for call, row in given_up.items():
-            if call in batch.closed:
+            if call in closed:
                 batch.control += 1
                 del batch.abandoned[call]
             else:
@@ -345,6 +352,8 @@ class Preparer:
 
     def _left(self, batch: Batch, source: Source, row: Row) -> Row | None:
         """Return a record's row as it is stored; None where it is erased."""
+        if self._is_plain and not batch.erasures:
+            return row
         finished, has_payloads = self._unless_erased(batch, source, row)
         if finished is None or not has_payloads:
             return finished

@@ -69,11 +69,11 @@ class Rows:
         try:
             self._put(self._encode([row]))
         except BatchRejected as error:
-            self.refused[int(str(row[_BATCH_ROW]))] = str(error)
+            self.refused[row[_BATCH_ROW]] = str(error)
         except NOT_OF_A_LINE:
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            self.failed[int(str(row[_BATCH_ROW]))] = described(error)
+            self.failed[row[_BATCH_ROW]] = described(error)
 
     def _put(self, block: Buffer | list[Buffer]) -> None:
         if isinstance(block, list):

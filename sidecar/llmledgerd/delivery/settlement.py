@@ -119,7 +119,7 @@ class Settlement:
         if settled.reads:
             snap = spool.state.snapshot
             settled.opened, settled.ended = batch.opened, batch.ended
-            settled.closed = [call for call in (*snap.begun, *snap.abandoned) if call in batch.closed]
+            settled.closed = batch.closed((*snap.begun, *snap.abandoned))
         spool.settle(settled, self._context.clock.now_us())
         return is_first
 
@@ -127,14 +127,15 @@ class Settlement:
         """Return the calls whose abandoned rows go because of this batch."""
         snap = self._context.spool.state.snapshot
         given_up = snap.abandoned
-        late = {name for name in given_up if name in batch.closed}
-        late |= set(snap.late.get(batch.segment.number, []))
+        late = {*batch.closed(given_up), *snap.late.get(batch.segment.number, ())}
         declared = (
             batch.repeats[row].call
             for name, row in batch.abandoned.items()
             if name not in given_up and row in batch.repeats
         )
-        recorded = (one for call in batch.calls for one in answered_by(call) if name_of(one) in late)
+        recorded = (
+            one for call in (batch.calls if late else ()) for one in answered_by(call) if name_of(one) in late
+        )
         return sorted({*recorded, *declared})
 
     async def _forgotten(self, batch: Batch) -> set[Call]:

@@ -6,7 +6,7 @@ own, has its organization and its id. So it makes no difference where segments w
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -43,7 +43,7 @@ class Repeat(msgspec.Struct, frozen=True):
 
 
 def call_of(row: Row) -> Call:
-    return str(row[ORGANIZATION]), str(row[ID])
+    return row[ORGANIZATION], row[ID]
 
 
 def name_of(call: Call) -> str:
@@ -65,7 +65,7 @@ def repeat(row: Row, *, client: str = "") -> Repeat:
     is the time of receipt. The record of an abandoned call may be dated by its own receipt, at any time later.
     Every row made of OTLP is asked about, and is repeated with the same start: its range stays small.
     """
-    started_us, received_us = int(str(row[CREATED_AT])), int(str(row[INGESTED_AT]))
+    started_us, received_us = row[CREATED_AT], row[INGESTED_AT]
     if started_us == received_us or client == REPLAY:
         return Repeat(call_of(row), 0, NEVER_US)
     if row[SOURCE] == OTLP:
@@ -74,17 +74,17 @@ def repeat(row: Row, *, client: str = "") -> Repeat:
     return Repeat(call_of(row), started_us - before_us, NEVER_US)
 
 
-def placeholder(row: Row, after_us: int, *, is_resumed: bool) -> Repeat | None:
+def placeholder(row: Row, after_us: int, is_resumed: Callable[[], bool]) -> Repeat | None:
     """Return what is looked up for the abandoned row that a record replaces, if that may be one that was forgotten.
 
     It may be so if the record was received ``after_us`` after its start or later; without a start, if its session
     ``is_resumed``, that is one that the daemon had forgotten. The row began when the record says, within a day.
     """
-    started_us, received_us = int(str(row[CREATED_AT])), int(str(row[INGESTED_AT]))
+    started_us, received_us = row[CREATED_AT], row[INGESTED_AT]
     if row[SOURCE] == OTLP:  # nothing announces these calls
         return None
     if started_us == received_us:
-        return Repeat(call_of(row), started_us - MOST_APART_US, NEVER_US) if is_resumed else None
+        return Repeat(call_of(row), started_us - MOST_APART_US, NEVER_US) if is_resumed() else None
     if received_us - started_us < after_us:
         return None
     return Repeat(call_of(row), started_us - DAY_US, started_us + DAY_US)

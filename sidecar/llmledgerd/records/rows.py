@@ -19,8 +19,8 @@ from msgspec import Raw
 
 from llmledger.protocol import ABSENT, PROTOCOL_VERSION, Begin, Billing, Outcome, Record
 from llmledgerd import json_text
-from llmledgerd.conversations import UNKNOWN, Identity, ToolCalls, request_hash
-from llmledgerd.conversations.prompt import NO_PROMPT, Prompt, number_of
+from llmledgerd.conversations import UNKNOWN, ToolCalls, request_hash
+from llmledgerd.conversations.prompt import NO_PROMPT, number_of
 from llmledgerd.records.conversation_columns import conversation_of
 from llmledgerd.records.pricing import MOST_UNITS, Price, PricedCall, Pricer, reported_cost
 from llmledgerd.records.schema import TABLE, Row
@@ -168,7 +168,11 @@ class RowBuilder:
         billing = record.billing or _NO_BILLING
         times_us, sold = (started_us, started_us + latency_ms * 1000), (provider, cost.model or model)
         yield
-        identity, tools, prompt = yield from self._conversation(record, exchange, facts, times_us, sold)
+        try:
+            identity, tools, prompt = yield from conversation_of(record, exchange, facts, times_us, sold)
+        except Exception:  # noqa: BLE001 - the outer edge: a payload may cost these columns, never its row
+            self.counts["unread:conversation"] += 1
+            identity, tools, prompt = UNKNOWN, ToolCalls(), NO_PROMPT
         return _ROW(  # in the order of _MADE: keywords cost a tenth of the row
             record, facts, self.call_id(record) or derived_id(line), call_type, provider, model, is_byok, request,
             answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), billing,
@@ -194,20 +198,6 @@ class RowBuilder:
         return self.row(
             record, line=b"", service=service, received_us=received_us, batch_id=batch_id, batch_row=batch_row
         )
-
-    def _conversation(
-        self,
-        record: Record,
-        exchange: Exchange,
-        facts: Facts,
-        times_us: tuple[int, int],
-        sold: tuple[str, str],
-    ) -> Steps[tuple[Identity, ToolCalls, Prompt]]:
-        try:
-            return (yield from conversation_of(record, exchange, facts, times_us, sold))
-        except Exception:  # noqa: BLE001 - the outer edge: a payload may cost these columns, never its row
-            self.counts["unread:conversation"] += 1
-            return UNKNOWN, ToolCalls(), NO_PROMPT
 
     def _started_us(self, timestamp: str | None, received_us: int) -> int:
         started_us = created_at_us(timestamp, received_us)

@@ -8,12 +8,12 @@ each store's DDL.
 from __future__ import annotations
 
 import sys
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 TRACES: Final = "llm_traces"
 LOSSES: Final = "llm_trace_losses"
 
-Row = tuple[object, ...]
+Row = tuple[Any, ...]
 
 
 class Column(NamedTuple):

@@ -32,15 +32,16 @@ def together(begun: Sequence[Steps[_Made]]) -> list[_Made | Exception]:
     found: list[_Made | Exception] = [RuntimeError("not made")] * len(begun)
     waiting = list(enumerate(begun))
     while waiting:
-        further = []
+        ended = set()
         for at, steps in waiting:
             try:
                 next(steps)
             except StopIteration as end:
                 found[at] = end.value
+                ended.add(at)
             except Exception as error:  # noqa: BLE001 - returned, and raised when the row is taken
                 found[at] = error
-            else:
-                further.append((at, steps))
-        waiting = further
+                ended.add(at)
+        if ended:
+            waiting = [one for one in waiting if one[0] not in ended]
     return found

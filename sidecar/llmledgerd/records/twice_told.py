@@ -54,14 +54,14 @@ def is_of_otlp(row: Row) -> bool:
 
 def told(row: Row) -> Told:
     """Return what a row's call is recognized by."""
-    started_us = int(str(row[_STARTED]))
+    started_us = row[_STARTED]
     return Told(
         str(row[_ORGANIZATION]),
         str(row[_TRACE]),
         str(row[_SPAN]),
         str(row[_ANSWER]),
         started_us,
-        started_us + 1000 * int(str(row[_LATENCY])),
+        started_us + 1000 * row[_LATENCY],
     )
 
 

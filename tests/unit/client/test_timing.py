@@ -54,17 +54,17 @@ def steady(lines_a_second: float, seconds: float = 2.0) -> list[float]:
 
 
 def test_at_a_high_rate_naps_are_the_shortest() -> None:
-    assert set(steady(2_000)[5:]) == {SHORTEST_NAP_SECONDS}
+    assert set(steady(2_500)[5:]) == {SHORTEST_NAP_SECONDS}
 
 
-@pytest.mark.parametrize("lines_a_second", [500, 1_000])
+@pytest.mark.parametrize("lines_a_second", [700, 1_000])
 def test_a_nap_gathers_some_lines_beside_those_that_are_in_no_hurry(lines_a_second: float) -> None:
     naps = steady(lines_a_second)
     hurried = (lines_a_second - LEISURELY_LINES_PER_SECOND) * sum(naps) / len(naps)
     assert LINES_PER_NAP / 2 < hurried < LINES_PER_NAP * 2
 
 
-@pytest.mark.parametrize("lines_a_second", [20, 250])
+@pytest.mark.parametrize("lines_a_second", [20, 500])
 def test_at_a_low_rate_naps_are_the_longest_and_go_on(lines_a_second: float) -> None:
     assert set(steady(lines_a_second)[5:]) == {LONGEST_NAP_SECONDS}
 

@@ -55,15 +55,15 @@ def test_one_question_is_about_the_times_of_all_its_calls() -> None:
 def test_a_record_that_comes_late_may_have_an_abandoned_row_of_its_own_time() -> None:
     started_us = RECEIVED_US - 3 * DAY_US
     expected = Repeat(CALL, started_us - DAY_US, started_us + DAY_US)
-    assert placeholder(row(started_us), DAY_US, is_resumed=False) == expected
-    assert placeholder(row(started_us, source="otlp"), DAY_US, is_resumed=False) is None
-    assert placeholder(row(RECEIVED_US - HOUR_US), DAY_US, is_resumed=True) is None
+    assert placeholder(row(started_us), DAY_US, lambda: False) == expected
+    assert placeholder(row(started_us, source="otlp"), DAY_US, lambda: False) is None
+    assert placeholder(row(RECEIVED_US - HOUR_US), DAY_US, lambda: True) is None
 
 
 def test_a_record_without_a_time_may_have_one_if_its_session_was_forgotten() -> None:
-    found = placeholder(row(RECEIVED_US), DAY_US, is_resumed=True)
+    found = placeholder(row(RECEIVED_US), DAY_US, lambda: True)
     assert found == Repeat(CALL, RECEIVED_US - MOST_APART_US, NEVER_US)
-    assert placeholder(row(RECEIVED_US), 0, is_resumed=False) is None
+    assert placeholder(row(RECEIVED_US), 0, lambda: False) is None
 
 
 def test_no_two_calls_have_one_name() -> None:

@@ -172,9 +172,10 @@ def _maps(values: tuple[dict[str, Decimal], ...], places: int) -> tuple[bytes, b
 
 
 def _scaled(values: Iterable[Decimal | None], places: int) -> bytes:
+    units = Decimal(10**places)
     with localcontext() as context:
         context.prec = _MONEY_DIGITS
-        return _little_endian("q", [int(value.scaleb(places)) if value else 0 for value in values])
+        return _little_endian("q", [int(value * units) if value else 0 for value in values])
 
 
 def _little_endian(code: Literal["q", "Q"], numbers: Iterable[int]) -> bytes:
