@@ -46,9 +46,9 @@ class Family(msgspec.Struct, frozen=True, eq=False, gc=False):
     weights: tuple[float, ...]
     """For each word, letter or space, change of case within a word, capital letter, digit, up to three digits,
     run of marks, mark other than ``._=`` (which join words into one token), line, vertical bar and backslash."""
-    ends: tuple[float, ...]
-    """For each word that ends with i, en and a, and each k and z, of texts that are not English: they tell languages
-    whose words are several tokens."""
+    ends: tuple[tuple[bytes, float], ...]
+    """For ends of words, and letters, of texts that are not English: they tell languages whose words are several
+    tokens."""
     scripts: Mapping[int, Script]
     """By the first byte of a character in UTF-8."""
     kanji: float
@@ -84,13 +84,13 @@ _WEIGHTS: Final = (
     (0.27, 0.28, 0.0, 0.16, 0.13, 0.26, 0.14, 0.21),  # vertical bars
     (0.72, 0.77, -0.1, -0.03, -0.14, 0.78, -0.14, 0.72),  # backslashes
 )
-_ENDS: Final = (
-    (2.29, 2.72, 4.7, 0.86, 1.27, 2.4, 2.24, 2.62),  # words that end with i
-    (0.0, 1.67, 2.73, 0.33, 1.17, 1.47, 1.55, 1.5),  # with en
-    (0.0, 0.73, 1.45, 0.11, 0.72, 0.96, 0.64, 0.83),  # with a
-    (0.71, 1.41, 1.84, 0.7, 0.9, 1.33, 0.85, 1.43),  # k
-    (0.36, 0.36, 0.74, 0.53, 0.29, 0.87, 0.0, 0.62),  # z
-)
+_ENDS: Final = {
+    b"i ": (2.29, 2.72, 4.7, 0.86, 1.27, 2.4, 2.24, 2.62),
+    b"en ": (0.0, 1.67, 2.73, 0.33, 1.17, 1.47, 1.55, 1.5),
+    b"a ": (0.0, 0.73, 1.45, 0.11, 0.72, 0.96, 0.64, 0.83),
+    b"k": (0.71, 1.41, 1.84, 0.7, 0.9, 1.33, 0.85, 1.43),
+    b"z": (0.36, 0.36, 0.74, 0.53, 0.29, 0.87, 0.0, 0.62),
+}
 HAN: Final = bytes(range(0xE4, 0xEA))
 LATIN: Final = bytes(range(0xC3, 0xCE))
 """First bytes of letters with accents."""
@@ -207,7 +207,7 @@ def _family(name: str, images: ImageRule) -> Family:
         name,
         images,
         tuple(row[at] for row in _WEIGHTS),
-        tuple(row[at] for row in _ENDS),
+        tuple((end, row[at]) for end, row in _ENDS.items() if row[at]),
         _scripts(at),
         _KANJI[at], _TRADITIONAL[at], _HEX_DIGIT[at], _MESSAGE[at], _CALL[at], _RESULT[at], _TOOL[at], _MEMBER[at],
         _PREAMBLE[at],

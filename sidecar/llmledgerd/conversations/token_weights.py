@@ -19,9 +19,9 @@ from llmledgerd.conversations.parts import Part
 from llmledgerd.conversations.token_families import HAN, LATIN, TRADITIONAL, VIETNAMESE, Family, Script
 from llmledgerd.conversations.values import as_bytes
 
-SAMPLE: Final = 88
+SAMPLE: Final = 92
 """Bytes of each sample of a long text."""
-SAMPLES: Final = 8
+SAMPLES: Final = 7
 SYSTEM_SAMPLES: Final = 16
 """Of a system prompt, which is judged once for all calls that have it."""
 SCHEMA_SAMPLES: Final = 32
@@ -131,9 +131,9 @@ def _sampled(sample: bytes, family: Family) -> float:
     # Code and JSON have too many marks for the ends of their words to tell a language, and English needs no telling.
     if marks * 8 > len(sample) or _is_english(sample):
         return found
-    of_i, of_en, of_a, of_k, of_z = family.ends
-    found += of_i * sample.count(b"i ") + of_en * sample.count(b"en ") + of_a * sample.count(b"a ")
-    return found + of_k * sample.count(b"k") + of_z * sample.count(b"z")
+    for end, weight in family.ends:
+        found += weight * sample.count(end)
+    return found
 
 
 def _runs(sample: bytes, marks: int) -> int:
