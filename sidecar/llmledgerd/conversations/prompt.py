@@ -45,6 +45,8 @@ class Prompt(msgspec.Struct, gc=False):
     """About how many tokens the call before had sent of it; without an answer, how many it is."""
     estimate: int = 0
     """Tokens of the whole prompt by sizes alone."""
+    scale: float = 0.0
+    """Tokens of the prompt for each estimated one."""
     last_block: int = 0
     """Number of the prompt's last block, from 0; of a marked prompt, of the block before the last mark."""
     marks: list[int] = []
@@ -206,6 +208,7 @@ def _add_counts(
     if is_kept and scale > 1.0:  # what the provider keeps by itself is history
         scale = 1.0
         parts[2] += prompt - whole
+    found.scale = scale
     marked, lifetime = None, 0
     if marks:
         marked = round(min(sums.marked * scale, prompt))
