@@ -7,7 +7,6 @@ compaction carries the summary, alone or inside another text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -27,9 +26,7 @@ LOOKED_AT: Final = 16 << 10
 
 _LEVELS: Final = 4
 _START: Final = 16
-_PUNCTUATION: Final = '.:;!?\n<>()"'
-_ENDS: Final = re.compile(f"[{_PUNCTUATION}]+")
-_AS_LINES: Final = bytes.maketrans(_PUNCTUATION.encode(), b"\n" * len(_PUNCTUATION))
+_PUNCTUATION: Final = '.:;!?<>()"'
 
 
 def on(seed: int, said: list[Part], asked: list[Part]) -> list[str]:
@@ -95,10 +92,9 @@ def _is_worth(text: str) -> bool:
 def _fragments(text: str, most: int) -> list[str]:
     """Return the longest pieces of a text between punctuation: what stays whole inside another text."""
     text = text[:LOOKED_AT]
-    if text.isascii():  # a table of bytes is several times as fast as the pattern
-        pieces = text.encode().translate(_AS_LINES).decode("ascii").split("\n")
-    else:
-        pieces = _ENDS.split(text)
+    for mark in _PUNCTUATION:  # faster than a table of bytes, and than a pattern
+        text = text.replace(mark, "\n")
+    pieces = text.split("\n")
     found = [one.strip() for one in pieces if len(one) >= SHORTEST_FRAGMENT]
     return _longest(most, [one for one in found if len(one) >= SHORTEST_FRAGMENT and _is_worth(one)])
 

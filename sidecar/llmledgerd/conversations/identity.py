@@ -128,7 +128,7 @@ class _Call:
         started_us = self._times[0]
         attempts = [self._by_request("", time_us) for time_us in (started_us, started_us - ATTEMPT_US)]
         found = handed.opening(self._seed, self._history.after)
-        return [*(name for name in attempts if name != own), *found]
+        return [name for name in attempts if name != own] + found
 
     def _name(self, turn: sayings.Turn, key: Callable[[], sayings.Key]) -> str:
         """Return the name of a turn of the history."""
@@ -165,7 +165,7 @@ class _Call:
                 found.append(self._by_call(others[0]) if others else self._by_content(alternative))
         if not found:
             return found
-        return list(dict.fromkeys(name for name in found if name and name != own))[:MOST_NAMES]
+        return list(dict.fromkeys([name for name in found if name and name != own]))[:MOST_NAMES]
 
     def _kept_names(self, said: list[Part]) -> list[str]:
         """Return the names of an answer that the provider may keep, however the next request sends it back."""

@@ -38,6 +38,8 @@ class Batch(msgspec.Struct, kw_only=True):
     """Of the records."""
     erased_calls: set[Call] = set()
     """Of records that an erasure took."""
+    answered: set[str] | None = None
+    """Names of the begun calls that any of these may answer, once they were asked for."""
     letters: dict[int, DeadLetter] = {}
     """Lines that are invalid in every store."""
     refused_here: dict[int, DeadLetter] = {}
@@ -73,14 +75,16 @@ class Batch(msgspec.Struct, kw_only=True):
     """Lines that are no rows because of them; counted as ``control`` too."""
 
     def closed(self, begun: Collection[str]) -> list[str]:
-        """Return those of the begun calls, by name, whose record has come.
+        """Return those of the begun calls, by name, whose record has come. To be asked when all lines are read.
 
         The names of all calls are made only for this: most batches have no call that was begun.
         """
         if not begun:
             return []
-        names = {name_of(one) for call in self.calls | self.erased_calls for one in answered_by(call)}
-        return [name for name in begun if name in names]
+        if self.answered is None:
+            calls = self.calls | self.erased_calls
+            self.answered = {name_of(one) for call in calls for one in answered_by(call)}
+        return [name for name in begun if name in self.answered]
 
 
 class Source(msgspec.Struct, gc=False):

@@ -9,23 +9,23 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Final, cast
+from typing import Final
 
 from llmledgerd.delivery.faults import NOT_OF_A_LINE, described
 from llmledgerd.errors import BatchRejected
-from llmledgerd.records.schema import COLUMNS
+from llmledgerd.records.schema import COLUMNS, Row
 from llmledgerd.stores.base import Buffer
 
 BLOCK_BYTES: Final = 1 << 20
 """Lines are encoded when so many bytes of them are read: small beside a segment, large beside a block's
 own cost of some 2 KB."""
 
-Encode = Callable[[Sequence[tuple[object, ...]]], Buffer | list[Buffer]]
+Encode = Callable[[Sequence[Row]], Buffer | list[Buffer]]
 """To a block, or to the pieces of one."""
 
 _CREATED_AT: Final = COLUMNS.index("created_at")
 _BATCH_ROW: Final = COLUMNS.index("batch_row")
-_started_us: Final = cast("Callable[[tuple[object, ...]], int]", itemgetter(_CREATED_AT))
+_started_us: Final[Callable[[Row], int]] = itemgetter(_CREATED_AT)
 
 
 class Rows:
@@ -33,7 +33,7 @@ class Rows:
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
-        self._waiting: list[tuple[object, ...]] = []
+        self._waiting: list[Row] = []
         self._size = 0
         self.blocks: list[Buffer] = []
         self.started_us = array("q")
@@ -42,7 +42,7 @@ class Rows:
         self.failed: dict[int, str] = {}
         """Rows that encoding fails at for another reason."""
 
-    def add(self, row: tuple[object, ...], size: int) -> None:
+    def add(self, row: Row, size: int) -> None:
         if size >= BLOCK_BYTES:  # a block of its own: nothing else is held up by its memory
             self.close()
         self._waiting.append(row)
@@ -65,7 +65,7 @@ class Rows:
             for row in waiting:
                 self._alone(row)
 
-    def _alone(self, row: tuple[object, ...]) -> None:
+    def _alone(self, row: Row) -> None:
         try:
             self._put(self._encode([row]))
         except BatchRejected as error:

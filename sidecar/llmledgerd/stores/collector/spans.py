@@ -93,7 +93,7 @@ def encode(rows: Sequence[Sequence[object]], *, has_content: bool) -> Block:
         if is_forwarded(row):
             by_service.setdefault(str(row["service"]), []).append(span(row, has_content=has_content))
         else:
-            block.left_out.add(row["batch_row"])
+            block.left_out.add(int(str(row["batch_row"])))
     for service, found in by_service.items():
         resource = wire.message(1, wire.attributes(1, {"service.name": service or "unknown_service"}))
         scoped = wire.message(2, _SCOPE_FIELD + b"".join(wire.message(2, one) for one in found))
