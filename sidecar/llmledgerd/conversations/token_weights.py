@@ -16,7 +16,15 @@ from typing import Any, Final
 from llmledgerd.conversations import parts as kinds
 from llmledgerd.conversations.image_tokens import image_tokens, media_of, media_tokens
 from llmledgerd.conversations.parts import Part
-from llmledgerd.conversations.token_families import HAN, LATIN, TRADITIONAL, VIETNAMESE, Family, Script
+from llmledgerd.conversations.token_families import (
+    HAN,
+    LATIN,
+    TRADITIONAL,
+    TURKISH,
+    VIETNAMESE,
+    Family,
+    Script,
+)
 from llmledgerd.conversations.values import as_bytes
 
 SAMPLE: Final = 92
@@ -126,7 +134,7 @@ def _sampled(sample: bytes, family: Family) -> float:
     if not is_ascii:
         is_vietnamese = any(letter in rest for letter in VIETNAMESE)
         found += _other_scripts(rest, family, is_vietnamese=is_vietnamese)
-        if is_vietnamese:
+        if is_vietnamese or any(letter in rest for letter in TURKISH):
             return found
     # Code and JSON have too many marks for the ends of their words to tell a language, and English needs no telling.
     if marks * 8 > len(sample) or _is_english(sample):
@@ -160,18 +168,15 @@ def _other_scripts(rest: bytes, family: Family, *, is_vietnamese: bool) -> float
         script = family.scripts.get(firsts[0], _NO_SCRIPT)
         others = firsts.translate(None, script.firsts)
         count = len(firsts) - len(others)
-        weight = script.weight
-        if script.firsts is HAN:
-            weight = _han(rest, family, weight)
-        elif is_vietnamese and firsts[0] in LATIN:  # its words are one token however they are written
-            weight = 0.0
-        found += weight * count
-        for pair, more in script.pairs:
-            if not count:
-                break
-            of_pair = rest.count(pair)
-            found += more * of_pair
-            count -= of_pair
+        # Words of Vietnamese are one token however they are written.
+        if not (is_vietnamese and firsts[0] in LATIN):
+            found += count * (_han(rest, family, script.weight) if script.firsts is HAN else script.weight)
+            for pair, more in script.pairs:
+                if not count:
+                    break
+                of_pair = rest.count(pair)
+                found += more * of_pair
+                count -= of_pair
         firsts = others
     return found
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -306,7 +307,7 @@ def _results(before: _Results, messages: Sequence[Part], family: Family) -> _Res
 def _tokens(estimates: dict[str, float], scale: float) -> dict[str, int]:
     """Return the tokens of the prompt that are results of tools, by tool."""
     if len(estimates) > MOST_TOOLS:
-        largest = dict(Counter(estimates).most_common(MOST_TOOLS - 1))
+        largest = dict(sorted(estimates.items(), key=itemgetter(1), reverse=True)[: MOST_TOOLS - 1])
         largest[""] = largest.get("", 0.0) + sum(estimates.values()) - sum(largest.values())
         estimates = largest
     found: dict[str, int] = {}
