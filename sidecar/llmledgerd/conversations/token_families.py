@@ -43,9 +43,11 @@ class Family(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     name: str
     images: ImageRule
-    weights: tuple[float, ...]
-    """For each word, letter or space, change of case within a word, capital letter, digit, up to three digits,
-    run of marks, mark other than ``._=`` (which join words into one token), line, vertical bar and backslash."""
+    letters: tuple[float, ...]
+    """For each word, letter or space, change of case within a word, capital letter, digit, and up to three digits."""
+    marks: tuple[float, ...]
+    """For each run of marks, mark other than ``._=`` (which join words into one token), line, vertical bar and
+    backslash."""
     ends: tuple[tuple[bytes, float], ...]
     """For ends of words, and letters, of texts that are not English: they tell languages whose words are several
     tokens."""
@@ -71,13 +73,15 @@ class Family(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Before all tools."""
 
 
-_WEIGHTS: Final = (
+_LETTERS: Final = (
     (0.77, 0.76, 0.87, 0.8, 0.77, 0.76, 0.82, 0.77),  # words
     (0.05, 0.05, 0.03, 0.04, 0.05, 0.05, 0.04, 0.05),  # small letters and spaces
     (0.0, 0.0, 0.68, 0.71, 0.33, 0.0, 0.47, 0.19),  # changes of case
     (0.17, 0.16, 0.13, 0.11, 0.19, 0.16, 0.18, 0.12),  # capital letters
     (0.0, 0.0, 0.0, 0.68, 0.64, 0.0, 0.0, 0.67),  # digits
     (1.35, 1.34, 1.13, 0.85, 1.08, 1.35, 1.21, 1.08),  # up to three digits
+)
+_MARKS: Final = (
     (0.57, 0.57, 0.96, 1.0, 0.69, 0.55, 0.85, 0.49),  # runs of marks
     (0.17, 0.17, 0.05, 0.0, 0.13, 0.17, 0.09, 0.2),  # marks that do not join words
     (0.89, 0.8, 0.95, 1.53, 0.78, 0.81, 0.91, 0.89),  # lines
@@ -209,7 +213,8 @@ def _family(name: str, images: ImageRule) -> Family:
     return Family(
         name,
         images,
-        tuple(row[at] for row in _WEIGHTS),
+        tuple(row[at] for row in _LETTERS),
+        tuple(row[at] for row in _MARKS),
         tuple((end, row[at]) for end, row in _ENDS.items() if row[at]),
         _scripts(at),
         _KANJI[at], _TRADITIONAL[at], _HEX_DIGIT[at], _MESSAGE[at], _CALL[at], _RESULT[at], _TOOL[at], _MEMBER[at],

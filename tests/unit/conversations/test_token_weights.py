@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmledgerd.conversations import token_weights as weights
-from llmledgerd.conversations.parts import AUDIO, CALL, FILE, IMAGE, RESULT, TOOL, Part
+from llmledgerd.conversations.parts import AUDIO, CALL, FILE, IMAGE, RESULT, SYSTEM, TOOL, Part
 from llmledgerd.conversations.token_families import NAMES, Family, family_of
 
 MODELS = (
@@ -225,7 +225,7 @@ def counted(text: str, family: Family) -> float:
         plain.count("|"),
         plain.count("\\"),
     )
-    found = sum(weight * count for weight, count in zip(family.weights, counts, strict=True))
+    found = sum(weight * count for weight, count in zip(family.letters + family.marks, counts, strict=True))
     is_vietnamese = "ế" in text
     for letter in text:
         first, *_ = encoded_letter = letter.encode()
@@ -288,6 +288,13 @@ def test_a_long_text_is_judged_by_samples_from_all_of_it(name: str) -> None:
     half = 40 * text + bytes(TEXTS["JSON"][1], "ascii") * 40
     both = whole + 40 * weights.text_tokens(TEXTS["JSON"][1].encode(), OPENAI)
     assert weights.text_tokens(half, OPENAI) == pytest.approx(both, rel=0.2)
+
+
+def test_a_system_prompt_is_judged_by_more_samples_since_it_is_judged_once() -> None:
+    text = TEXTS["English"][1] * 5 + TEXTS["log"][1] * 3 + TEXTS["German"][1] * 5
+    found = weights.system_tokens(Part(SYSTEM, "system", 0, text), OPENAI)
+    assert found == weights.text_tokens(text.encode(), OPENAI, weights.SYSTEM_SAMPLES)
+    assert found != weights.text_tokens(text.encode(), OPENAI)
 
 
 def test_records_that_are_equally_long_are_not_all_sampled_at_the_same_place() -> None:
