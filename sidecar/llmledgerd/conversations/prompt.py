@@ -24,7 +24,7 @@ from llmledgerd.conversations.prompt_description import (
     hash_of,
 )
 from llmledgerd.conversations.token_families import Family, family_of
-from llmledgerd.conversations.token_weights import schema_tokens
+from llmledgerd.conversations.token_weights import schema_tokens, system_tokens
 from llmledgerd.conversations.values import as_text, seed_of
 
 
@@ -47,6 +47,8 @@ class Prompt(msgspec.Struct, gc=False):
     keeps nothing that short."""
     estimate: int = 0
     """Tokens of the whole prompt by sizes alone."""
+    scale: float = 0.0
+    """Tokens of the prompt for each estimated one."""
     last_block: int = 0
     """Number of the prompt's last block, from 0; of a marked prompt, of the block before the last mark."""
     marks: list[int] = []
@@ -224,6 +226,7 @@ def _add_counts(
     if is_kept and scale > 1.0:  # what the provider keeps by itself is history
         scale = 1.0
         parts[2] += prompt - whole
+    found.scale = scale
     marked, lifetime = None, 0
     if marks:
         marked = round(min(sums.marked * scale, prompt))
@@ -303,7 +306,7 @@ def _system_of(parts: list[Part], seed: int, family: Family) -> _System:
     if found is None:
         if len(_systems) >= _SETS:
             _systems.clear()
-        tokens = family.message + sum(estimated(part, family) for part in parts)
+        tokens = family.message + sum(system_tokens(part, family) for part in parts)
         text = "\n".join(as_text(part.value) for part in parts)
         found = _systems[key] = _System(packed, hash_of(packed, seed), tokens, described_system(text, seed))
     return found

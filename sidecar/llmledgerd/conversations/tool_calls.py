@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from operator import itemgetter
+from typing import Final
 
 import msgspec
 import xxhash
@@ -23,10 +24,13 @@ import xxhash
 from llmledgerd.conversations import parts
 from llmledgerd.conversations.identity import Identity
 from llmledgerd.conversations.parts import Answer, Part, Request
+from llmledgerd.conversations.prompt_blocks import estimated
 from llmledgerd.conversations.provided_ids import provided_ids
 from llmledgerd.conversations.provider_tools import Ran, opened, ran_by_provider
+from llmledgerd.conversations.token_families import Family
+from llmledgerd.conversations.token_weights import value_tokens
 from llmledgerd.conversations.tool_errors import API_ERROR, BY_PROVIDER, NO_ERROR, TEXT_ERROR, reads_as_error
-from llmledgerd.conversations.values import as_bytes, seed_of
+from llmledgerd.conversations.values import seed_of
 
 MOST_CALLS: Final = 256
 """Limit of calls, and of results, that a row lists."""
@@ -36,9 +40,6 @@ MOST_TOOLS: Final = 64
 
 LONGEST_NAME: Final = 128
 LONGEST_ID: Final = 128
-
-_MEDIA: Final = frozenset({parts.IMAGE, parts.AUDIO, parts.FILE})
-"""Parts whose bytes say nothing of their tokens."""
 
 _PROVIDERS: Final = frozenset({parts.RESULT, parts.SERVER_CALL, parts.SERVER_RESULT})
 """Kinds of parts that have results; in answers those of what the provider ran."""
@@ -70,19 +71,18 @@ class ToolCalls(msgspec.Struct, frozen=True, gc=False):
     tokens: dict[str, int] = {}
 
 
-class _Sizes(msgspec.Struct, frozen=True, gc=False):
-    """About how many characters parts of messages have. Never to be changed."""
+class _Results(msgspec.Struct, frozen=True, gc=False):
+    """About how many tokens the results in parts of messages take. Never to be changed."""
 
-    whole: int = 0
+    message: int = -1
+    """Number of the last part's message."""
     names: dict[str, str] = {}
     """Of tools, by the ids of calls."""
-    by_name: dict[str, int] = {}
-    """Of results, by the tool's name; empty if there is none."""
+    tokens: dict[str, float] = {}
+    """Estimates by the tool's name; empty without results."""
 
 
-_NO_SIZES: Final = _Sizes()
-_NOTE: Final = "sizes"
-"""Of ``Request.notes``."""
+_NO_RESULTS: Final = _Results()
 
 NONE: Final = ToolCalls()
 
@@ -93,17 +93,18 @@ def tool_calls_of(
     *,
     organization: str,
     identity: Identity,
-    prompt_tokens: int,
+    family: Family,
+    scale: float,
     is_whole: bool,
 ) -> ToolCalls:
     """Return the calls and results of one call of a model.
 
-    ``is_whole``: the answer arrived whole; a call whose arguments were cut off was asked of nobody.
+    ``scale``: the prompt's tokens for each estimated one. ``is_whole``: the answer arrived whole; a call whose arguments were cut off was asked of nobody.
     """
     calls, ran = _calls(answer)
-    begun = _sent_sizes(request) if request.known else _NO_SIZES
+    begun = _sent_results(request, family) if request.known else _NO_RESULTS
     new = request.messages[request.known :]
-    has_results = bool(begun.by_name) or not _PROVIDERS.isdisjoint([part.kind for part in new])
+    has_results = bool(begun.tokens) or not _PROVIDERS.isdisjoint([part.kind for part in new])
     if not calls and not ran and not has_results:
         return NONE
     seed = seed_of(organization)
@@ -113,7 +114,7 @@ def tool_calls_of(
     return ToolCalls(
         asked=tuple(asked.values()),
         brought=(brought + _ran(every, ran, asked, identity.turn_id, seed))[:MOST_CALLS] if ran else brought,
-        tokens=_tokens(request, _sizes(begun, new), prompt_tokens) if has_results and prompt_tokens else {},
+        tokens=_tokens(_results(begun, new, family).tokens, scale) if has_results else {},
     )
 
 
@@ -275,56 +276,43 @@ def _error(result: Part) -> int:
     return TEXT_ERROR if reads_as_error(result.value) else NO_ERROR
 
 
-def _sent_sizes(request: Request) -> _Sizes:
-    """Return the sizes of the parts that other requests have sent."""
-    found: _Sizes | None = request.notes.get(_NOTE)
+def _sent_results(request: Request, family: Family) -> _Results:
+    """Return the results that other requests have sent."""
+    found: _Results | None = request.notes.get(family)
     if found is None:
-        found = request.notes[_NOTE] = _sizes(_NO_SIZES, request.messages[: request.known])
+        found = request.notes[family] = _results(_NO_RESULTS, request.messages[: request.known], family)
     return found
 
 
-def _sizes(before: _Sizes, messages: Sequence[Part]) -> _Sizes:
-    """Return the sizes with further parts."""
-    whole, names, sizes = before.whole, before.names.copy(), before.by_name.copy()
+def _results(before: _Results, messages: Sequence[Part], family: Family) -> _Results:
+    """Return the results with those of further parts."""
+    message, names, tokens = before.message, before.names.copy(), before.tokens.copy()
     for part in messages:
-        kind, value = part.kind, part.value
-        if kind in _MEDIA:
-            continue
-        size = len(value) if value.__class__ is str else _about(value)
-        whole += size
+        kind = part.kind
         if kind == "call":
             names[part.id] = part.name
         elif kind == "server_call":
             call, inside = opened(part)
             names[part.id] = call.name
             if inside is not None:
-                sizes[call.name] = sizes.get(call.name, 0) + _about(inside)
+                tokens[call.name] = tokens.get(call.name, 0.0) + value_tokens(inside, family)
         elif kind == "result" or kind == "server_result":
             name = (part.id and names.get(part.id)) or part.name.removesuffix("_tool_result")
-            sizes[name] = sizes.get(name, 0) + size
-    return _Sizes(whole, names, sizes)
+            around = family.message if part.message != message else 0.0
+            tokens[name] = tokens.get(name, 0.0) + around + estimated(part, family, part.spelling)
+        message = part.message
+    return _Results(message, names, tokens)
 
 
-def _tokens(request: Request, said: _Sizes, prompt_tokens: int) -> dict[str, int]:
-    """Return the tokens of the prompt that are results of tools, by tool: about the share of its characters."""
-    sizes = said.by_name
-    whole = said.whole + sum(
-        [part.size for part in (*request.tools, *request.system) if part.kind not in _MEDIA]
-    )
-    if len(sizes) > MOST_TOOLS:
-        largest = dict(Counter(sizes).most_common(MOST_TOOLS - 1))
-        largest[""] = largest.get("", 0) + sum(sizes.values()) - sum(largest.values())
-        sizes = largest
+def _tokens(estimates: dict[str, float], scale: float) -> dict[str, int]:
+    """Return the tokens of the prompt that are results of tools, by tool."""
+    if len(estimates) > MOST_TOOLS:
+        largest = dict(sorted(estimates.items(), key=itemgetter(1), reverse=True)[: MOST_TOOLS - 1])
+        largest[""] = largest.get("", 0.0) + sum(estimates.values()) - sum(largest.values())
+        estimates = largest
     found: dict[str, int] = {}
-    for name, size in sizes.items():
-        if tokens := round(prompt_tokens * size / max(whole, 1)):
+    for name, estimate in estimates.items():
+        if tokens := round(estimate * scale):
             stored = _clean(name[:LONGEST_NAME])
             found[stored] = min(found.get(stored, 0) + tokens, _UINT32)
     return found
-
-
-def _about(value: Any) -> int:
-    """Return about how many characters a value has as JSON; encoding each would cost a third of the row."""
-    if isinstance(value, dict):
-        return sum([len(one) + 8 if type(one) is str else 12 for one in value.values()]) + 8 * len(value)
-    return len(as_bytes(value))

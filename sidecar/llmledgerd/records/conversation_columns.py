@@ -17,6 +17,7 @@ from llmledgerd.conversations import (
 )
 from llmledgerd.conversations.cache_misses import Counts
 from llmledgerd.conversations.prompt import Prompt, prompt_of
+from llmledgerd.conversations.token_families import family_of
 from llmledgerd.records.steps import Steps
 from llmledgerd.usage.exchange_facts import Exchange, Facts
 
@@ -35,16 +36,17 @@ def conversation_of(
     yield
     identity = UNKNOWN if facts.call_type else identity_of(asked, answered, organization, *times_us)
     yield
+    counts, (provider, model) = Counts(tokens, facts.cached_input_tokens, facts.cache_write_tokens), sold
+    prompt = prompt_of(asked, organization, counts, provider=provider, model=model)
+    yield
     tools = tool_calls_of(
         asked,
         answered,
         organization=organization,
         identity=identity,
-        prompt_tokens=tokens,
+        family=family_of(provider, model),
+        scale=prompt.scale,
         is_whole=facts.stream_complete and record.outcome in (None, "ok"),
     )
-    yield
-    counts = Counts(tokens, facts.cached_input_tokens, facts.cache_write_tokens)
-    prompt = prompt_of(asked, organization, counts, provider=sold[0], model=sold[1])
     yield
     return identity, tools, prompt

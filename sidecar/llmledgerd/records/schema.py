@@ -320,7 +320,8 @@ TABLE: Final[tuple[Column, ...]] = (
         "Map(LowCardinality(String), UInt32)",
         "jsonb",
         "tools.tokens",
-        "About how many of `prompt_tokens` are results of tools, new and old, by tool: their share of the bytes",
+        "About how many of `prompt_tokens` are results of tools, new and old, by tool: `result_tokens`, and those of"
+        " results that stand within a call which the provider ran",
     ),
     Column(
         "outcome",

@@ -11,6 +11,7 @@ from llmledgerd.conversations import Request, identity_of, read_answer, read_req
 from llmledgerd.conversations.cache_misses import Counts
 from llmledgerd.conversations.prefixes import Prefixes
 from llmledgerd.conversations.prompt import Prompt, prompt_of
+from llmledgerd.conversations.token_families import family_of
 from llmledgerd.conversations.tool_calls import ToolCalls
 
 COUNTS = Counts(50_000, 20_000, 1_000)
@@ -47,10 +48,17 @@ def _request(steps: int, *, has_system: bool) -> bytes:
 
 def _columns(request: Request, organization: str, model: str) -> tuple[Prompt, ToolCalls]:
     identity = identity_of(request, ANSWER, organization)
+    prompt = prompt_of(request, organization, COUNTS, provider="", model=model)
     tools = tool_calls_of(
-        request, ANSWER, organization=organization, identity=identity, prompt_tokens=50_000, is_whole=True
+        request,
+        ANSWER,
+        organization=organization,
+        identity=identity,
+        family=family_of("", model),
+        scale=prompt.scale,
+        is_whole=True,
     )
-    return prompt_of(request, organization, COUNTS, provider="", model=model), tools
+    return prompt, tools
 
 
 @pytest.mark.parametrize("has_system", [False, True])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from llmledgerd.conversations import ToolCalls, identity_of, read_answer, read_request, tool_calls_of
+from llmledgerd.conversations.token_families import family_of
 from llmledgerd.conversations.tool_errors import API_ERROR, BY_PROVIDER, NO_ERROR, TEXT_ERROR
 
 ID = "srvtoolu_01WYG3ziw53XMcoyKL4XcZmE"
@@ -18,7 +19,13 @@ def read(answer: Any, request: Any = CHAT) -> ToolCalls:
     asked, answered = read_request(json.dumps(request).encode()), read_answer(json.dumps(answer).encode())
     identity = identity_of(asked, answered, "org")
     return tool_calls_of(
-        asked, answered, organization="org", identity=identity, prompt_tokens=100, is_whole=True
+        asked,
+        answered,
+        organization="org",
+        identity=identity,
+        family=family_of("", ""),
+        scale=1.0,
+        is_whole=True,
     )
 
 
@@ -259,7 +266,7 @@ def test_results_that_are_sent_back_take_tokens_and_are_brought_once() -> None:
         {
             "type": "web_search_tool_result",
             "tool_use_id": ID,
-            "content": [{"type": "web_search_result", "title": "x" * 200}],
+            "content": [{"type": "web_search_result", "title": "Find it. " * 40}],
         },
     )
     history = [

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from llmledgerd.conversations import ToolCalls, identity_of, read_answer, read_request, tool_calls_of
+from llmledgerd.conversations.cache_misses import Counts
+from llmledgerd.conversations.prompt import prompt_of
+from llmledgerd.conversations.token_families import family_of
 from llmledgerd.conversations.tool_calls import LONGEST_ID, LONGEST_NAME, MOST_CALLS, MOST_TOOLS
 from llmledgerd.conversations.tool_errors import API_ERROR, NO_ERROR, TEXT_ERROR
 
+MODEL = "gpt-4o"
 CALL_ID = "call_Aq3sX9Lk2mPz81TtQwErTyUi"
 
 
@@ -19,8 +23,15 @@ def read(
 ) -> ToolCalls:
     asked, answered = read_request(json.dumps(request).encode()), read_answer(json.dumps(answer).encode())
     identity = identity_of(asked, answered, org)
+    prompt = prompt_of(asked, org, Counts(tokens, None, None), provider="", model=MODEL)
     return tool_calls_of(
-        asked, answered, organization=org, identity=identity, prompt_tokens=tokens, is_whole=is_whole
+        asked,
+        answered,
+        organization=org,
+        identity=identity,
+        family=family_of("", MODEL),
+        scale=prompt.scale,
+        is_whole=is_whole,
     )
 
 
@@ -146,14 +157,35 @@ def test_a_call_that_was_cut_off_was_asked_of_nobody() -> None:
     assert len(read(chat(), cut).asked) == 1, "the model itself wrote what is no JSON"
 
 
-def test_tokens_of_results_are_their_share_of_the_prompt_by_tool() -> None:
-    calls = called(CALL_ID, "search"), called(CALL_ID + "2", "read")
-    history = chat(said(*calls), result(CALL_ID, "x" * 600), result(CALL_ID + "2", "y" * 300))
-    tokens = read(history, tokens=1000).tokens
+def test_tokens_of_results_are_estimated_by_tool_and_add_up_to_those_of_all_results() -> None:
+    prose = "The parcel left the warehouse on Monday and the customer has signed for it. " * 8
+    digest = "7f3c9a5211d04be19f0e5d2c8a7b6e41" * 19
+    history = chat(
+        said(called(CALL_ID, "search"), called(CALL_ID + "2", "read")),
+        result(CALL_ID, prose),
+        result(CALL_ID + "2", digest),
+    )
+    found = read(history, tokens=1000)
+    asked = read_request(json.dumps(history).encode())
+    whole = prompt_of(asked, "org", Counts(1000, None, None), provider="", model=MODEL).tokens
 
-    assert tokens["search"] == pytest.approx(2 * tokens["read"], abs=1)
-    assert 900 < sum(tokens.values()) < 1000
+    assert len(prose) == len(digest)
+    assert found.tokens["read"] > 2.5 * found.tokens["search"], "by o200k 476 and 121"
+    assert sum(found.tokens.values()) == pytest.approx(whole[3], abs=1)
     assert read(history, tokens=0).tokens == {}
+
+
+def test_an_image_in_a_result_takes_tokens_as_an_image() -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 90_000}}
+    use = {"type": "tool_use", "id": CALL_ID, "name": "look", "input": {}}
+    messages = [
+        {"role": "user", "content": "Find it."},
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": CALL_ID, "content": [image]}]},
+        {"role": "assistant", "content": "Found it. " * 400},
+        {"role": "user", "content": "Go on."},
+    ]
+    assert 0 < read({"model": MODEL, "messages": messages}, tokens=2000).tokens["look"] < 1300
 
 
 def test_what_a_row_lists_is_bounded_and_can_be_stored() -> None:
