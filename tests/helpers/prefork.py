@@ -11,6 +11,7 @@ The source of the forks has one thread and runs no test's code; it ends with the
 from __future__ import annotations
 
 import contextlib
+import atexit
 import ctypes
 import functools
 import gc
@@ -109,6 +110,7 @@ def _source(owner: int) -> socket.socket:
         command = [sys.executable, "-m", "tests.helpers.prefork", str(theirs.fileno())]
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
     process.returncode = 0  # it ends with this process, which has nothing to wait for
+    atexit.register(ours.close)
     return ours
 
 

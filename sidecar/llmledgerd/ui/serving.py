@@ -1,7 +1,7 @@
 """HTTP server of the page: socket, token and shutdown.
 
-Invariant: the link is printed after the socket is bound, so that it works at once, and only the link
-contains the token.
+Invariant: the link is printed when the page is served, so that it works at once, and only the link contains
+the token.
 """
 
 from __future__ import annotations
@@ -64,10 +64,21 @@ async def serve(opened: socket.socket, token: str, key: str, site: Site, ready: 
         access_log=False,  # the first URL contains the token
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
-    server = uvicorn.Server(settings)
     opened.listen()
-    ready()
-    await server.serve(sockets=[opened])
+    await _Server(settings, ready).serve(sockets=[opened])
+
+
+class _Server(uvicorn.Server):
+    """Server that says when it serves: signals are its own by then, and end it in order."""
+
+    def __init__(self, settings: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(settings)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
 
 class _DisconnectTolerant:
