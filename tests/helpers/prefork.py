@@ -10,8 +10,8 @@ The source of the forks has one thread and runs no test's code; it ends with the
 
 from __future__ import annotations
 
-import contextlib
 import atexit
+import contextlib
 import ctypes
 import functools
 import gc
