@@ -37,10 +37,11 @@ _SUSPECT: Final = re.compile(
     r"|(?P<t>[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?\b"
     r"|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}\b|1[6-9][0-9]{8}(?:[0-9]{3})?\b"
     rf"|[0-9]{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH})"
-    r"|(?P<h>(?=[0-9_-]*[a-zA-Z])[0-9a-zA-Z_-]{12,}\b)"
+    r"|(?P<h>(?=[0-9_-]{0,64}[a-zA-Z])[0-9a-zA-Z_-]{12,256}\b)"
     r"|(?P<n>[0-9]+)"
 )
-"""What tends to change, from the beginning of a word that has a digit."""
+"""What tends to change, from the beginning of a word that has a digit. Nothing that may fail looks further than some
+characters: each digit of a word without letters would look at the whole word again."""
 _DIGIT: Final = re.compile("[0-9]")
 _OF_WORDS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"
 _OF_DATE: Final = re.compile(
