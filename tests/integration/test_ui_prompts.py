@@ -75,7 +75,7 @@ def test_misses_and_parts_of_prompts_are_on_the_page_with_their_places(
         assert tab.evaluate("window.owned") is None
         picture(tab, "cache")
         misses.first.get_by_role("link").first.click()
-        expect(tab.locator(".call-head")).to_be_visible()
+        expect(tab.locator(".call-head[data-miss]")).to_be_visible()
 
 
 def test_tools_and_attempts_are_on_the_page(browser: Browser, page: RunningPage) -> None:
