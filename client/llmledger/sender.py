@@ -38,7 +38,7 @@ WRITES_PER_TURN: Final = 16
 """Unacknowledged fraction of the buffer above which answers are read, at most 1 MiB later, to free it."""
 
 NAPS_PER_ANSWER: Final = 4
-"""Naps after which answers are read that nobody waits for: reading them costs as much as writing eight short lines."""
+"""Naps after which answers are read that nobody waits for: reading them costs as much as writing some lines."""
 
 _NEVER: Final = sys.maxsize
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from llmledgerd.conversations.cache_rules import LOOKBACK_BLOCKS, CacheRule
+from llmledgerd.conversations.cache_rules import CacheRule
 
 MODEL: Final = "model_changed"
 TIER: Final = "tier_changed"
@@ -131,19 +131,3 @@ def cause(evidence: Evidence) -> str:
     'tools_changed'
     """
     return next((word for name, word in _IN_ORDER if getattr(evidence, name)), UNKNOWN)
-
-
-def is_material(lost: int, could: int, state: str) -> bool:
-    """Return whether a loss is more than the provider's rounding."""
-    share = LEAST_SHARE_ABOUT if state == ABOUT else LEAST_SHARE
-    return lost >= LEAST_LOST and lost >= share * could
-
-
-def mark_reaches(entry: int, marks: list[int]) -> bool:
-    """Return whether a request's marks find an entry that ends after block ``entry``: at it, or less than 20 blocks
-    after it.
-
-    >>> mark_reaches(10, [30]), mark_reaches(10, [29])
-    (False, True)
-    """
-    return any(entry <= mark < entry + LOOKBACK_BLOCKS for mark in marks)

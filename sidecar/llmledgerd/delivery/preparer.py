@@ -151,17 +151,12 @@ class Preparer:
     ) -> None:
         """Make dead letters of the rows that could not be encoded."""
         segment = batch.segment
-        for row, why in rows.refused.items():
-            letter = rejected_letter(batch, read(segment), row, "not_encodable", why, self._store)
-            batch.refused_here[row] = letter
-            batch.repeats.pop(row, None)
-            batch.spans.pop(row, None)
-        for row, why in rows.failed.items():
-            letter = rejected_letter(batch, read(segment), row, INTERNAL_ERROR, why, self._store)
-            batch.refused_here[row] = letter
-            batch.faults[row] = why
-            batch.repeats.pop(row, None)
-            batch.spans.pop(row, None)
+        for reason, left_out in (("not_encodable", rows.refused), (INTERNAL_ERROR, rows.failed)):
+            for row, why in left_out.items():
+                batch.refused_here[row] = rejected_letter(batch, read(segment), row, reason, why, self._store)
+                batch.repeats.pop(row, None)
+                batch.spans.pop(row, None)
+        batch.faults.update(rows.failed)
 
     def encode_some(self, groups: Iterable[ReadGroup], batch: Batch, wanted: Collection[int]) -> Rows:
         """Return some rows of a batch, encoded again."""

@@ -153,19 +153,16 @@ class RowBuilder:
         started_us = self._started_us(record.timestamp, received_us)
         provider = exchange.provider or facts.provider or "unknown"
         model = record.model or _string(config.model) or facts.model or "unknown"
-        request, url = exchange.request, exchange.url
         answer = (
             exchange.response or facts.response or _as_json(record.response_stream, exchange.stream, line)
         )
         is_error, error_type, error_message = _failure(record, facts, status_code)
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
-        call = PricedCall(provider, model, url, started_us, record.org_id or "", latency_ms)
+        call = PricedCall(provider, model, exchange.url, started_us, record.org_id or "", latency_ms)
         cost = self._priced(facts, call)
-        is_byok = _is_byok(record, facts, config)
         call_type = record.type or (facts.call_type if record.protocol_version >= 4 else "") or "agent_step"
         attempt = self._whole("attempt", record.attempt, _UINT16) if record.attempt else 0
         first_token_ms = record.time_to_first_token_ms
-        billing = record.billing or _NO_BILLING
         times_us, sold = (started_us, started_us + latency_ms * 1000), (provider, cost.model or model)
         yield
         try:
@@ -174,15 +171,16 @@ class RowBuilder:
             self.counts["unread:conversation"] += 1
             identity, tools, prompt = UNKNOWN, ToolCalls(), NO_PROMPT
         return _ROW(  # in the order of _MADE: keywords cost a tenth of the row
-            record, facts, self.call_id(record) or derived_id(line), call_type, provider, model, is_byok, request,
-            answer, latency_ms, is_error, error_type, error_message, _payload(record.llm_config), billing,
-            started_us, service, url, attempt, status_code,
+            record, facts, self.call_id(record) or derived_id(line), call_type, provider, model,
+            _is_byok(record, facts, config), exchange.request, answer, latency_ms, is_error, error_type,
+            error_message, _payload(record.llm_config), record.billing or _NO_BILLING,
+            started_us, service, exchange.url, attempt, status_code,
             _payload(record.compaction_settings),
             None if first_token_ms is None else self._whole("time_to_first_token_ms", first_token_ms),
             cost, None if facts.upstream_cost_usd is None else reported_cost(facts.upstream_cost_usd),
             None if record.cost_usd is None else self._sent_cost(record.cost_usd),
             batch_id, batch_row, received_us,
-            identity, request_hash(request, record.org_id or ""), tools, prompt,
+            identity, request_hash(exchange.request, record.org_id or ""), tools, prompt,
         )  # fmt: skip
 
     def abandoned(

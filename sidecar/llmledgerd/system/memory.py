@@ -12,7 +12,7 @@ import gc
 M_ARENA_MAX = -8  # glibc's malloc.h
 COLLECTED_AFTER = 20_000
 """Objects more than at the last collection from which there is another one. The rows of a block are some ten thousand
-of them, almost none is in a cycle, and all go with it: to look through them took a thirtieth of a record's time."""
+of them, almost none is in a cycle, and all go with it."""
 
 
 def use_one_arena() -> None:

@@ -15,9 +15,7 @@ from llmledgerd.conversations.cache_misses import (
     Evidence,
     Left,
     cause,
-    is_material,
     left,
-    mark_reaches,
 )
 from llmledgerd.conversations.cache_rules import rule_for
 
@@ -85,20 +83,3 @@ def test_every_cause_can_be_named_and_nothing_shown_is_unknown() -> None:
 
 def test_a_change_of_the_prompt_is_named_before_its_age() -> None:
     assert cause(Evidence(**{**NOTHING, "system": True, "late": True})) == "system_changed"
-
-
-def test_rounding_is_no_loss() -> None:
-    assert not is_material(128, 1920, EXACT)
-    assert not is_material(1000, 50_000, EXACT)
-    assert not is_material(1000, 10_000, ABOUT)
-    assert is_material(1920, 1920, EXACT)
-
-
-@pytest.mark.parametrize(
-    ("entry", "marks", "reaches"),
-    [(5, [5], True), (5, [24], True), (5, [25], False), (5, [4], False), (5, [], False)],
-)
-def test_a_mark_finds_an_entry_less_than_twenty_blocks_before_it(
-    entry: int, marks: list[int], reaches: bool
-) -> None:
-    assert mark_reaches(entry, marks) is reaches
