@@ -46,9 +46,18 @@ def test_parts_give_the_frames_that_the_whole_gives_also_of_a_damaged_segment(
 
 
 def test_of_groups_larger_than_a_part_all_but_the_first_are_read_once() -> None:
-    data = b"".join(encoded(50, 200_000, flags) for flags in range(20))
+    data = b"".join(encoded(50, PART_BYTES * 3 // 2, flags) for flags in range(20))
 
     found, read = read_in_parts(data)
 
     assert len(found) == 20
     assert read < 1.1 * len(data)
+
+
+def test_groups_of_one_long_line_each_are_read_with_their_neighbours_and_few_of_them_twice() -> None:
+    data = b"".join(encoded(50, 200_000, flags) for flags in range(20))
+
+    found, read = read_in_parts(data)
+
+    assert len(found) == 20
+    assert read < 1.25 * len(data)
