@@ -17,11 +17,11 @@ from llmledgerd.spool.state import Group
 
 SUFFIX = ".seg"
 TEMPORARY = ".tmp"
-PART_BYTES = 1 << 20
-"""Bytes of a segment in memory at a time; a larger group is read again as a whole. Most groups are smaller (the
-committer's ``GROUP_BYTES``): with parts of 128 KiB reading cost three times as much."""
-HEAD_PART_BYTES = 4 << 10
-"""Bytes read first after such a group: another one tends to follow, and its head tells its size."""
+PART_BYTES = 128 << 10
+"""Bytes of a segment in memory at a time, beside a larger group. Larger parts keep the disk from the next sync for
+longer: with 1 MiB the 99th percentile of the time to durable was 1.3 to 2 times as long."""
+HEAD_PART_BYTES = 8 << 10
+"""Bytes read behind such a group: its padding and the next head, which tells how much to read for that one."""
 
 
 class HeaderMeta(msgspec.Struct, kw_only=True):
@@ -133,25 +133,28 @@ def frames(marker: bytes, read: Callable[[int, int], bytes], size: int) -> Itera
     while at < size:
         data = read(at, min(part, size - at))
         head = fmt.read_head(marker, data)
-        if head is None and part < PART_BYTES:
-            part = PART_BYTES
-            continue
-        part = PART_BYTES
         if head is None:
             data = read(at, size - at)
         elif head.size > len(data):
-            data = read(at, min(head.size, size - at))
-            part = HEAD_PART_BYTES if head.size > PART_BYTES else PART_BYTES
-        end = len(data)
+            data = read(at, min(_part_for(head), size - at))
+        end, part = len(data), PART_BYTES
         for item in fmt.scan(marker, data):
             if isinstance(item, Frame):
                 yield item
             elif head is not None:
                 end = item.start  # an incomplete frame here begins the next part, or is damaged
+                part = _part_for(fmt.read_head(marker, data, end))
                 break
         if not end:
             return  # a frame whose end is not in the file
         at += end
+
+
+def _part_for(head: fmt.Head | None) -> int:
+    """Return how many bytes to read from the beginning of a frame on."""
+    if head is None or head.size <= PART_BYTES:
+        return PART_BYTES
+    return head.size + HEAD_PART_BYTES
 
 
 def senders(groups: Iterable[Group]) -> set[bytes]:
