@@ -1,18 +1,20 @@
 """From ``record()`` to durable, and to stored, at a paced rate: through the real client.
 
 ``python -m bench.pipeline.latency SOCKET SIZE RATE SECONDS`` says ``ready``, waits for a line, records,
-and prints one JSON object: when each record was handed over, and when it was called durable.
+and prints one JSON object: when each record was handed over, and when it was called durable. A thread waits for
+durability all the while, as ``flush`` does: what nobody waits for the client reads some naps later.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from bisect import bisect_left
 
 import msgspec
 
-from bench.pipeline.ways import Bench, go, read, ready, rows_in
+from bench.pipeline.ways import LONGEST_SECONDS, Bench, go, read, ready, rows_in
 from bench.pipeline.workload import make_lines
 from llmledger import TraceClient
 from tests.helpers.daemon import RunningDaemon
@@ -90,6 +92,10 @@ def main() -> None:
         forget(number)
 
     setattr(client._buffer, "forget", hear)  # noqa: B010 - mypy knows that it is a method
+    sender = client._sender
+    assert sender is not None  # it has sent the first record
+    limit = time.monotonic() + LONGEST_SECONDS
+    threading.Thread(target=sender.wait_durable, args=(count, limit), daemon=True).start()
     print("ready", flush=True)
     sys.stdin.readline()
     handed_over = []

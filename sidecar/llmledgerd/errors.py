@@ -6,6 +6,8 @@ cross a module's boundary.
 
 from __future__ import annotations
 
+import traceback
+
 OBJECT_STORAGE = "object_storage"
 """The kind of every StoreBusy of object storage."""
 
@@ -74,3 +76,17 @@ class SpoolBroken(LlmledgerdError):
 
 class SpoolLocked(ConfigError):
     """Another daemon uses the spool's folder; two would deliver each other's segments again."""
+
+
+def let_go(error: BaseException) -> None:
+    """Clear the variables of the calls that an error and its causes came through.
+
+    Drivers keep an error in a variable of the call that raises it, which is a cycle: with it a batch of megabytes would
+    stay in memory until the next garbage collection, and in an outage one for each attempt.
+    """
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        one = one.__cause__ or one.__context__

@@ -14,7 +14,7 @@ from functools import partial
 from llmledgerd.delivery.attempts import Ask, Delivery, Insert, Reject, Wait
 from llmledgerd.delivery.batch import Batch, rejected_letter
 from llmledgerd.delivery.store_context import StoreContext
-from llmledgerd.errors import AnswerIncomplete, BatchRejected, StoreBusy
+from llmledgerd.errors import AnswerIncomplete, BatchRejected, StoreBusy, let_go
 from llmledgerd.records import twice_told
 from llmledgerd.records.repeats import started_between
 from llmledgerd.records.schema import COLUMNS, LOSS_COLUMNS, LOSSES, TRACES
@@ -156,10 +156,12 @@ class BatchDelivery:
             self._batch.repeated |= await loop.run_in_executor(context.storing, insert)
         except StoreBusy as error:
             delivery.busy(error)
+            let_go(error)
             return StoreBusy(error.kind, str(error))  # without the traceback, which holds the blocks
         except BatchRejected as error:
             context.retry_loop.retries["rejected"] += 1
             delivery.rejected(error)
+            let_go(error)
             return error
         delivery.inserted()
         context.retry_loop.inserted()

@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 from llmledgerd.backoff import Backoff
-from llmledgerd.errors import AnswerIncomplete, BatchRejected, SpoolBroken, StoreBusy
+from llmledgerd.errors import AnswerIncomplete, BatchRejected, SpoolBroken, StoreBusy, let_go
 from llmledgerd.log import Recurring
 
 T = TypeVar("T")
@@ -53,10 +53,12 @@ class RetryLoop:
                 await self.wait(error)
             except BatchRejected as error:  # a query that no server ought to reject
                 on_wait()
+                let_go(error)
                 await self.wait(StoreBusy("other", str(error)))
 
     async def wait(self, error: StoreBusy | SpoolBroken) -> None:
-        """Record a failure, and return when the next attempt is due."""
+        """Record a failure, free what it holds, and return when the next attempt is due."""
+        let_go(error)
         kind = error.kind if isinstance(error, StoreBusy) else "spool"
         self.retries[kind] += 1
         self.trouble = f"{kind}: {error}"

@@ -18,6 +18,7 @@ from llmledgerd.delivery.options import Runtime, ShipperOptions
 from llmledgerd.delivery.segment_reader import SegmentReader
 from llmledgerd.delivery.settlement import Settlement
 from llmledgerd.delivery.store_context import StoreContext
+from llmledgerd.errors import let_go
 from llmledgerd.spool import Segment
 
 KEPT_WAITING_SECONDS = 1.0
@@ -97,6 +98,7 @@ class Shipper:
         self._progress.set()
         if not task.cancelled() and (error := task.exception()):
             what = described(error)
+            let_go(error)
             seconds = self.faults.of_segment(number, what)
             self.retry_loop.retries[INTERNAL_ERROR] += 1
             self.recurring.error(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,7 @@ from llmledgerd.delivery import late_records
 from llmledgerd.delivery.eviction import Evicted, Evictor
 from llmledgerd.delivery.options import Runtime, ShipperOptions
 from llmledgerd.delivery.preparer import Preparer, PreparerOptions
+from llmledgerd.delivery.row_blocks import Encode
 from llmledgerd.delivery.shipper import Shipper
 from llmledgerd.errors import StoreBusy
 from llmledgerd.flow_control import Admission
@@ -98,6 +101,7 @@ class Setup:
         lines: int = 1,
         bodies: Sequence[bytes] = (),
         repeats: bool = False,
+        encode: Encode = lambda rows: b"block",
         **settings: object,
     ) -> None:
         """Without a segment it goes on with what the folder has."""
@@ -130,7 +134,7 @@ class Setup:
             name=ONLY_STORE,
             store=store,
             rollup=store,
-            preparer=Preparer(self.builder, lambda rows: b"block", dict, PreparerOptions(host="here")),
+            preparer=Preparer(self.builder, encode, dict, PreparerOptions(host="here")),
             metrics=Metrics({}).store(ONLY_STORE),
             held=self.evictor.held,
             on_refused=lambda _: None,
@@ -186,6 +190,52 @@ async def test_a_store_that_answers_questions_is_not_taken_for_one_that_takes_ro
     assert store.seen == ["", *["too_many_parts: merges are behind"] * 4]
     assert setup.shipper.retry_loop.trouble == ""
     assert setup.shipper.retry_loop.retries == {"too_many_parts": 4}
+    assert setup.progress.stored == 1
+
+
+class Block(bytearray):
+    """A block of which one can tell whether it is still in memory."""
+
+
+class CyclicStore(FullStore):
+    """Refuses as drivers do: the error is a variable of the call that raises it, and the cause of another."""
+
+    def __init__(self) -> None:
+        super().__init__(refusals=3)
+        self.given: list[weakref.ref[Buffer]] = []
+        self.left: list[int] = []
+        """How many blocks of earlier attempts were in memory at each insert."""
+
+    def insert_blocks(
+        self, table: str, columns: Sequence[str], blocks: Sequence[Buffer], token: str
+    ) -> set[int]:
+        self.left.append(sum(block() is not None for block in self.given))
+        self.given += map(weakref.ref, blocks)
+        try:
+            self._send(blocks)
+        except OSError as error:
+            found = StoreBusy("network", str(error))
+            raise found from error
+        return set()
+
+    def _send(self, blocks: Sequence[Buffer]) -> None:
+        if len(self.left) <= self.refusals:
+            failed = OSError("cut")
+            raise failed
+
+
+async def test_no_block_of_a_refused_insert_stays_in_memory_until_the_next_garbage_collection(
+    tmp_path: Path,
+) -> None:
+    store = CyclicStore()
+    setup = Setup(tmp_path, store, segments=1, encode=lambda rows: Block(b"block"), retry_first_seconds=0.001)
+    gc.disable()
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS), setup:
+            await setup.shipper.idle()
+    finally:
+        gc.enable()
+    assert store.left == [0, 0, 0, 0]
     assert setup.progress.stored == 1
 
 
