@@ -238,7 +238,8 @@ def test_a_line_as_long_as_the_limit_is_sent(tmp_path: Path, client: TraceClient
 def test_rejected_records_are_counted_and_said_once(
     daemon: FakeDaemon, client: TraceClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    daemon.rejects = lambda line: "wrong_type" if b"bad" in line else ""
+    # With its quotation marks: an id of hexadecimal digits has the three letters, too, now and then.
+    daemon.rejects = lambda line: "wrong_type" if b'"bad"' in line else ""
     with caplog.at_level(logging.WARNING, "llmledger"):
         for model in ("bad", "good", "bad"):
             client.record(model=model)
