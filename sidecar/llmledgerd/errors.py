@@ -84,9 +84,11 @@ def let_go(error: BaseException) -> None:
     Drivers keep an error in a variable of the call that raises it, which is a cycle: with it a batch of megabytes would
     stay in memory until the next garbage collection, and in an outage one for each attempt.
     """
+    waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        traceback.clear_frames(one.__traceback__)
-        one = one.__cause__ or one.__context__
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            waiting += (one.__cause__, one.__context__)

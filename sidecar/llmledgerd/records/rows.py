@@ -153,9 +153,7 @@ class RowBuilder:
         started_us = self._started_us(record.timestamp, received_us)
         provider = exchange.provider or facts.provider or "unknown"
         model = record.model or _string(config.model) or facts.model or "unknown"
-        answer = (
-            exchange.response or facts.response or _as_json(record.response_stream, exchange.stream, line)
-        )
+        answer = exchange.response or facts.response or _as_json(record, exchange, line)
         is_error, error_type, error_message = _failure(record, facts, status_code)
         latency_ms = self._whole("latency_ms", record.latency_ms) if record.latency_ms else 0
         call = PricedCall(provider, model, exchange.url, started_us, record.org_id or "", latency_ms)
@@ -341,11 +339,12 @@ def _is_byok(record: Record, facts: Facts, config: _Config) -> bool:
     return facts.is_byok or config.provider_category == "byok"
 
 
-def _as_json(sent: Any, stream: str, line: bytes | memoryview) -> bytes | memoryview:
+def _as_json(record: Record, exchange: Exchange, line: bytes | memoryview) -> bytes | memoryview:
     """Return a stream that could not be assembled, as a JSON string; a view where its line is one."""
+    sent: Any = record.response_stream  # raw in a large line, which the wire's type does not know
     if isinstance(sent, Raw):
         return memoryview(sent) if isinstance(line, memoryview) else bytes(sent)
-    return msgspec.json.encode(stream) if stream else b""
+    return msgspec.json.encode(exchange.stream) if exchange.stream else b""
 
 
 def _bare_url(url: str) -> str:

@@ -19,7 +19,7 @@ SUFFIX = ".seg"
 TEMPORARY = ".tmp"
 PART_BYTES = 128 << 10
 """Bytes of a segment in memory at a time, beside a larger group. Larger parts keep the disk from the next sync for
-longer: with 1 MiB the 99th percentile of the time to durable was 1.3 to 2 times as long."""
+longer (docs/performance.md, "What was tried")."""
 HEAD_PART_BYTES = 8 << 10
 """Bytes read behind such a group: its padding and the next head, which tells how much to read for that one."""
 
